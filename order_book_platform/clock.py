@@ -1,0 +1,125 @@
+"""Time: the wall clock behind an interface, and conversions between UTC days, ISO text and int64 ns."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
+
+from order_book_platform.errors import SettingsError
+
+NS_PER_SECOND = 1_000_000_000
+NS_PER_DAY = 86_400 * NS_PER_SECOND
+_UNITS_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": NS_PER_SECOND, "m": 60 * NS_PER_SECOND, "h": 3_600 * NS_PER_SECOND}
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h)\s*$")
+
+
+class Clock(Protocol):
+    """What the platform needs to know of time."""
+
+    def now_ns(self) -> int:
+        """Wall clock, int64 ns since the epoch, UTC."""
+
+    def monotonic_ns(self) -> int:
+        """Clock that never goes back, int64 ns from an arbitrary zero."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now_ns(self) -> int:
+        """Wall clock, int64 ns since the epoch, UTC."""
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        """Clock that never goes back, int64 ns from an arbitrary zero."""
+        return time.monotonic_ns()
+
+
+class ManualClock:
+    """A clock that moves only when told to; for tests.
+
+    Args:
+        start_ns: wall time at the start, ns since the epoch.
+    """
+
+    def __init__(self, start_ns: int = 0) -> None:
+        self._now_ns = start_ns
+        self._monotonic_ns = 0
+
+    def now_ns(self) -> int:
+        """Wall clock, int64 ns since the epoch, UTC."""
+        return self._now_ns
+
+    def monotonic_ns(self) -> int:
+        """Clock that never goes back, int64 ns from an arbitrary zero."""
+        return self._monotonic_ns
+
+    def advance(self, ns: int) -> None:
+        """Move both clocks forward by `ns` nanoseconds."""
+        self._now_ns += ns
+        self._monotonic_ns += ns
+
+
+def day_start_ns(day: date) -> int:
+    """First nanosecond of a UTC day, ns since the epoch."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * NS_PER_SECOND
+
+
+def iso_from_ns(ns: int) -> str:
+    """ISO 8601 text with nanoseconds, `2024-08-08T23:54:15.208000000Z`."""
+    seconds, fraction = divmod(int(ns), NS_PER_SECOND)
+    moment = datetime.fromtimestamp(0, tz=UTC) + timedelta(seconds=seconds)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+
+
+def ns_from_iso(text: str) -> int:
+    """Inverse of `iso_from_ns`; also takes fewer fraction digits, a missing `Z`, or plain integer ns.
+
+    Raises:
+        ValueError: the text is neither ISO 8601 nor an integer.
+    """
+    if re.fullmatch(r"\d{16,20}", text):
+        return int(text)
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?)?(?:Z|\+00:00)?", text)
+    if match is None:
+        raise ValueError(f"not an ISO 8601 UTC time or an integer of nanoseconds: {text!r}")
+    moment = datetime.fromisoformat(f"{match[1]}T{match[2] or '00:00'}+00:00")
+    return int(moment.timestamp()) * NS_PER_SECOND + int((match[3] or "").ljust(9, "0"))
+
+
+def duration_ns(text: str | int) -> int:
+    """A duration such as `"100ms"`, `"1s"` or an integer of nanoseconds, as int64 ns.
+
+    Raises:
+        ValueError: the text has no number or no known unit (ns, us, ms, s, m, h).
+    """
+    if isinstance(text, int):
+        return text
+    match = _DURATION.match(text)
+    if match is None:
+        raise ValueError(f"not a duration such as '100ms', '1s' or '5m': {text!r}")
+    return round(float(match[1]) * _UNITS_NS[match[2]])
+
+
+def duration_text(ns: int) -> str:
+    """The shortest exact text of a duration: `100ms`, `1s`, `5m`."""
+    for unit in ("h", "m", "s", "ms", "us"):
+        if ns % _UNITS_NS[unit] == 0 and ns:
+            return f"{ns // _UNITS_NS[unit]}{unit}"
+    return f"{ns}ns"
+
+
+def parse_day(text: str) -> date:
+    """A UTC day `YYYY-MM-DD`.
+
+    Raises:
+        SettingsError: the text is not such a day.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise SettingsError(
+            expected="a UTC day such as 2024-08-08", found=repr(text), where="day", remedy="Write it as YYYY-MM-DD."
+        ) from error

@@ -1,0 +1,114 @@
+"""Every error this package raises on purpose.
+
+One base class, families below it. An error carries what was expected, what was found, where, and what to do
+next, as attributes, and composes its own message from them.
+"""
+
+from __future__ import annotations
+
+
+class OrderBookPlatformError(Exception):
+    """Base of all errors a user can cause or meet.
+
+    Attributes:
+        expected: what would have been right.
+        found: what there was instead.
+        where: file, column, row, key or partition.
+        remedy: what the reader can do about it.
+    """
+
+    def __init__(self, *, expected: str, found: str, where: str, remedy: str) -> None:
+        self.expected = expected
+        self.found = found
+        self.where = where
+        self.remedy = remedy
+        super().__init__(f"{where}: expected {expected}, found {found}. {remedy}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive pickling, which Dagster and process pools do to exceptions."""
+        return (_rebuild, (type(self), dict(self.__dict__)))
+
+
+def _rebuild(kind: type[OrderBookPlatformError], attributes: dict[str, object]) -> OrderBookPlatformError:
+    error = kind.__new__(kind)
+    error.__dict__.update(attributes)
+    Exception.__init__(
+        error, f"{error.where}: expected {error.expected}, found {error.found}. {error.remedy}"
+    )
+    return error
+
+
+class SettingsError(OrderBookPlatformError):
+    """A settings file or an `OBP_…` variable is missing, malformed or contradicts itself."""
+
+
+class SourceError(OrderBookPlatformError):
+    """Family: raw input that cannot be read as what it claims to be."""
+
+
+class SourceMissingError(SourceError):
+    """The table, the symbol or the day is not there."""
+
+
+class SourceSchemaError(SourceError):
+    """A column is missing or has another dtype."""
+
+
+class SourceCorruptError(SourceError):
+    """A Parquet file is truncated or damaged; it is never read as an empty day."""
+
+
+class SourceEmptyError(SourceError):
+    """A file or a day holds zero rows."""
+
+
+class SourceValueError(SourceError):
+    """A null, NaN, infinite or negative value where a price, a size or a time has to be."""
+
+
+class FixedPointError(OrderBookPlatformError):
+    """Family: a number that int64 pips cannot hold exactly."""
+
+
+class FixedPointRangeError(FixedPointError):
+    """A value is too large for int64 pips at any allowed number of decimals."""
+
+
+class OffGridError(FixedPointError):
+    """A float is not the nearest one to any decimal with that many places."""
+
+
+class BatchError(OrderBookPlatformError):
+    """Arrays handed to a kernel have the wrong dtype, length, order or values; nothing was changed."""
+
+
+class StorageError(OrderBookPlatformError):
+    """Family: datasets on disk."""
+
+
+class PartitionMissingError(StorageError):
+    """A dataset has no such partition."""
+
+
+class PartitionBusyError(StorageError):
+    """Another process is writing the same partition."""
+
+
+class PartitionCorruptError(StorageError):
+    """A published partition does not match its manifest."""
+
+
+class DiskFullError(StorageError):
+    """The disk has no room for what is being written."""
+
+
+class ReconstructionError(OrderBookPlatformError):
+    """A book cannot be rebuilt from what there is."""
+
+
+class ReplayMismatchError(OrderBookPlatformError):
+    """A second replay did not give the same `replay_hash`."""
+
+
+class NoBookError(OrderBookPlatformError):
+    """No book exists at the instant asked for."""

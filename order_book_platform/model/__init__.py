@@ -1,0 +1,22 @@
+"""The vocabulary: instruments, fixed point, flags, schemas and batches. No I/O, no loops over rows.
+
+In: nothing. Out: the names every other room speaks in.
+"""
+
+from order_book_platform.model.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.model.fixed_point import FixedPoint
+from order_book_platform.model.flags import BookFlag
+from order_book_platform.model.gates import Gate, GateResult, Severity
+from order_book_platform.model.instruments import Instrument, PartitionKey
+
+__all__ = [
+    "BookFlag",
+    "DeltaBatch",
+    "FixedPoint",
+    "Gate",
+    "GateResult",
+    "Instrument",
+    "PartitionKey",
+    "Severity",
+    "SnapshotBatch",
+]

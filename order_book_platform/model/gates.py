@@ -1,0 +1,83 @@
+"""Gates: a figure, its bar, and whether it holds. The same shape in assessments, fidelity reports and asset checks."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """What a failed gate means for whoever uses the partition."""
+
+    ERROR = "error"
+    """The data do not meet the requirement."""
+    WARN = "warn"
+    """Usable, but somebody should look."""
+
+
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+    ">=": operator.ge,
+    ">": operator.gt,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A bar for a figure.
+
+    Attributes:
+        comparison: one of `<`, `<=`, `==`, `>=`, `>`.
+        threshold: in the figure's unit.
+        severity: what a failure means.
+    """
+
+    comparison: str
+    threshold: float
+    severity: Severity = Severity.ERROR
+
+    def holds(self, value: float | None) -> bool:
+        """Whether `value` passes; a missing figure or NaN never does."""
+        if value is None or math.isnan(value):
+            return False
+        return _COMPARE[self.comparison](value, self.threshold)
+
+    def __str__(self) -> str:
+        return f"{self.comparison} {self.threshold:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """A figure held against its gate.
+
+    Attributes:
+        name: of the figure.
+        value: the figure; None where nothing could be measured, which fails.
+        gate: the bar as text, `>= 0.999`.
+        passed: whether it holds.
+        n: how many observations stand behind the figure.
+        severity: what a failure means.
+        note: one sentence for people.
+    """
+
+    name: str
+    value: float | None
+    gate: str
+    passed: bool
+    n: int
+    severity: Severity
+    note: str = ""
+
+    @classmethod
+    def of(cls, name: str, value: float | None, gate: Gate, *, n: int, note: str = "") -> GateResult:
+        """Hold `value` against `gate`; with n = 0 nothing was shown, which fails."""
+        return cls(name, value, str(gate), n > 0 and gate.holds(value), n, gate.severity, note)
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready form."""
+        return {**asdict(self), "severity": str(self.severity)}

@@ -1,0 +1,157 @@
+"""Arrow schemas and numpy dtypes of every dataset, in one place.
+
+Units are in the names: `_pips` is int64 fixed point (see `fixed_point`), times are int64 ns since the epoch, UTC.
+The documents in docs/formats say what each column means and are checked against this module by a test.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+DEPTH = 20
+
+TIME_DTYPE = np.dtype(np.int64)
+PIPS_DTYPE = np.dtype(np.int64)
+FLAGS_DTYPE = np.dtype(np.uint8)
+KNOWN_DTYPE = np.dtype(np.uint8)
+
+MISSING_PIPS = -1
+"""Inside arrays: the price of a level that does not exist. Null in files."""
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
+
+RAW_DELTAS = pa.schema(
+    [
+        _required("origin_time", pa.int64()),
+        pa.field("transaction_time", pa.int64()),
+        _required("received_time", pa.int64()),
+        _required("sequence_number", pa.int64()),
+        pa.field("first_update_id", pa.int64()),
+        pa.field("prev_final_update_id", pa.int64()),
+        _required("is_bid", pa.bool_()),
+        _required("price_pips", pa.int64()),
+        _required("size_pips", pa.int64()),
+    ]
+)
+
+_LEVELS = pa.list_(pa.field("element", pa.int64(), nullable=False))
+
+SNAPSHOTS = pa.schema(
+    [
+        _required("origin_time", pa.int64()),
+        _required("received_time", pa.int64()),
+        _required("sequence_number", pa.int64()),
+        _required("bid_price_pips", _LEVELS),
+        _required("bid_size_pips", _LEVELS),
+        _required("ask_price_pips", _LEVELS),
+        _required("ask_size_pips", _LEVELS),
+    ]
+)
+
+TICKERS = pa.schema(
+    [
+        pa.field("origin_time", pa.int64()),
+        pa.field("transaction_time", pa.int64()),
+        _required("received_time", pa.int64()),
+        _required("sequence_number", pa.int64()),
+        _required("bid_price_pips", pa.int64()),
+        _required("bid_size_pips", pa.int64()),
+        _required("ask_price_pips", pa.int64()),
+        _required("ask_size_pips", pa.int64()),
+    ]
+)
+
+TRADES = pa.schema(
+    [
+        _required("origin_time", pa.int64()),
+        _required("received_time", pa.int64()),
+        _required("trade_id", pa.int64()),
+        _required("is_buy", pa.bool_()),
+        _required("price_pips", pa.int64()),
+        _required("size_pips", pa.int64()),
+    ]
+)
+
+GAPS = pa.schema(
+    [
+        _required("kind", pa.string()),
+        _required("cause", pa.string()),
+        _required("gap_class", pa.string()),
+        _required("action", pa.string()),
+        _required("from_sequence_number", pa.int64()),
+        _required("to_sequence_number", pa.int64()),
+        _required("from_origin_time", pa.int64()),
+        _required("to_origin_time", pa.int64()),
+        _required("messages_between", pa.int64()),
+        pa.field("missing_ids", pa.int64()),
+        _required("detail", pa.string()),
+    ]
+)
+
+USED_SNAPSHOTS = pa.schema(
+    [
+        _required("sequence_number", pa.int64()),
+        _required("origin_time", pa.int64()),
+        _required("use", pa.string()),
+        _required("levels_compared", pa.int64()),
+        _required("levels_wrong", pa.int64()),
+        _required("levels_added", pa.int64()),
+    ]
+)
+
+CLOSING_STATE = pa.schema(
+    [
+        _required("is_bid", pa.bool_()),
+        _required("price_pips", pa.int64()),
+        _required("size_pips", pa.int64()),
+        _required("known", pa.bool_()),
+    ]
+)
+
+METRICS = pa.schema(
+    [
+        _required("name", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("gate", pa.string()),
+        pa.field("pass", pa.bool_()),
+        _required("n", pa.int64()),
+        _required("unmatched", pa.int64()),
+        _required("alignment", pa.string()),
+        _required("reference", pa.string()),
+        pa.field("placebo_1s", pa.float64()),
+        pa.field("placebo_10s", pa.float64()),
+        pa.field("placebo_fails", pa.bool_()),
+    ]
+)
+
+
+@cache
+def books(depth: int = DEPTH) -> pa.Schema:
+    """Schema of `reconstructed_books`: level 0 is best, missing levels are null."""
+    head = [
+        _required("origin_time", pa.int64()),
+        _required("received_time", pa.int64()),
+        _required("sequence_number", pa.int64()),
+        _required("flags", pa.uint8()),
+        _required("known_bid_levels", pa.uint8()),
+        _required("known_ask_levels", pa.uint8()),
+    ]
+    return pa.schema(head + [pa.field(name, pa.int64()) for name in level_columns(depth)])
+
+
+@cache
+def level_columns(depth: int = DEPTH) -> tuple[str, ...]:
+    """`bid_0_price_pips, bid_0_size_pips, … ask_19_size_pips`: 4·depth names, in file order."""
+    return tuple(
+        f"{side}_{level}_{field}_pips"
+        for side in ("bid", "ask")
+        for level in range(depth)
+        for field in ("price", "size")
+    )

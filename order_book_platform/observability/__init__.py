@@ -1,0 +1,8 @@
+"""What a person or a machine can see of a running job: progress now, metrics and logs beside it.
+
+In: calls from the components. Out: whatever the caller of the component wants to show.
+"""
+
+from order_book_platform.observability.progress import Progress, silent
+
+__all__ = ["Progress", "silent"]

@@ -1,0 +1,235 @@
+"""Settings: one TOML file, every value also as `OBP_…` in the environment, validated before anything runs.
+
+Nested values join with two underscores: `OBP_RECONSTRUCT__EXTEND_EVERY=10`. Relative paths are relative to the file.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from order_book_platform.clock import NS_PER_SECOND, duration_ns
+from order_book_platform.errors import SettingsError
+from order_book_platform.model import Instrument
+from order_book_platform.model.schemas import DEPTH
+
+DEFAULT_FILE = "platform.toml"
+
+Duration = Annotated[int, BeforeValidator(duration_ns), Field(gt=0)]
+"""A duration in int64 ns, written as `"100ms"`, `"1s"`, `"5m"`."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InstrumentSettings(_Section):
+    """One instrument; what is left out is detected from the data and audited."""
+
+    symbol: str
+    tick: Decimal | None = Field(default=None, gt=0)
+    lot: Decimal | None = Field(default=None, gt=0)
+    price_decimals: int | None = Field(default=None, ge=0, le=18)
+    size_decimals: int | None = Field(default=None, ge=0, le=18)
+
+    @field_validator("symbol")
+    @classmethod
+    def _symbol_parses(cls, value: str) -> str:
+        try:
+            return Instrument.parse(value).key
+        except SettingsError as error:
+            raise ValueError(f"expected {error.expected}") from error
+
+    @property
+    def instrument(self) -> Instrument:
+        """The parsed key."""
+        return Instrument.parse(self.symbol)
+
+
+class SourceSettings(_Section):
+    """How raw files are read."""
+
+    max_off_grid_rows: int = Field(default=0, ge=0)
+    """Rows whose float is not a decimal with that many places; one more refuses the partition."""
+    batch_rows: int = Field(default=1_000_000, ge=1)
+    """Rows decoded at a time; bounds memory, never changes a result."""
+
+
+class GapSettings(_Section):
+    """When something counts as a gap, and what class it gets."""
+
+    silence: Duration = NS_PER_SECOND
+    """No message for longer than this is an inferred gap."""
+    recover_after: Duration = 5 * NS_PER_SECOND
+    """A silence up to this is small (rows are flagged); a longer one is recovered from the next snapshot."""
+    crossed_after: Duration = 2 * NS_PER_SECOND
+    """A book crossed for longer than this is an inferred gap."""
+    snapshot_reach: Duration = 60 * NS_PER_SECOND
+    """No usable snapshot within this after a gap: the book is corrupt until one comes."""
+
+
+class ReconstructSettings(_Section):
+    """How books are rebuilt and what is written."""
+
+    strategy: Literal["auto", "full_event"] = "auto"
+    """`auto` takes what the assessment recommends."""
+    depth: int = Field(default=DEPTH, ge=1, le=100)
+    cadence: Literal["change", "message", "grid"] = "change"
+    """A row after each message that changed the visible book, after every message, or on a fixed grid."""
+    grid: Duration = NS_PER_SECOND // 10
+    """Step of cadence `grid`."""
+    extend_every: int = Field(default=10, ge=0)
+    """Every n-th snapshot after the seed may extend or repair the book; the others stay evidence. 0: seed only."""
+
+
+class FeatureSettings(_Section):
+    """Sampling clock, windows and levels of `rl_features`."""
+
+    clock: Duration = NS_PER_SECOND // 10
+    flow_window: Duration = NS_PER_SECOND
+    """Window over which order flow (ofi, mlofi, tfi) is summed; a multiple of `clock`."""
+    horizons: tuple[Duration, ...] = (NS_PER_SECOND, 10 * NS_PER_SECOND, 60 * NS_PER_SECOND)
+    """Look-back of returns and realised volatility; multiples of one second and of `clock`."""
+    imbalance_levels: tuple[int, ...] = (1, 5, 10, 20)
+    mlofi_levels: int = Field(default=10, ge=1)
+
+    @model_validator(mode="after")
+    def _multiples(self) -> FeatureSettings:
+        if self.flow_window % self.clock:
+            raise ValueError("flow_window: expected a multiple of clock")
+        for horizon in self.horizons:
+            if horizon % NS_PER_SECOND or horizon % self.clock:
+                raise ValueError("horizons: expected multiples of 1s and of clock")
+        if NS_PER_SECOND % self.clock and self.clock % NS_PER_SECOND:
+            raise ValueError("clock: expected a divisor or a multiple of 1s")
+        return self
+
+
+class Settings(BaseSettings):
+    """All of `platform.toml`."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="OBP_", env_nested_delimiter="__")
+
+    lake_root: Path
+    data_root: Path
+    capture_root: Path = Path("captures")
+    first_day: date
+    instruments: tuple[InstrumentSettings, ...] = Field(min_length=1)
+    sources: SourceSettings = SourceSettings()
+    gaps: GapSettings = GapSettings()
+    reconstruct: ReconstructSettings = ReconstructSettings()
+    features: FeatureSettings = FeatureSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, which comes in as init values."""
+        return env_settings, init_settings
+
+    @field_validator("lake_root", "data_root", "capture_root", mode="before")
+    @classmethod
+    def _local(cls, value: object) -> object:
+        if isinstance(value, str) and "://" in value:
+            raise ValueError("expected a local folder; object-store URLs are not supported yet")
+        return value
+
+    @model_validator(mode="after")
+    def _symbols_differ(self) -> Settings:
+        seen: set[str] = set()
+        for entry in self.instruments:
+            if entry.symbol in seen:
+                raise ValueError(f"instruments: expected each symbol once, found {entry.symbol} twice")
+            seen.add(entry.symbol)
+        return self
+
+    def instrument(self, instrument: Instrument) -> InstrumentSettings:
+        """Settings of one instrument.
+
+        Raises:
+            SettingsError: it is not listed.
+        """
+        for entry in self.instruments:
+            if entry.instrument == instrument:
+                return entry
+        raise SettingsError(
+            expected="one of " + ", ".join(entry.symbol for entry in self.instruments),
+            found=instrument.key,
+            where="symbol",
+            remedy="Choose a listed symbol or add an [[instruments]] entry to the settings file.",
+        )
+
+
+def settings_path(path: str | os.PathLike[str] | None = None) -> Path:
+    """The settings file in force: the argument, `OBP_CONFIG`, or `platform.toml` in this folder."""
+    return Path(path or os.environ.get("OBP_CONFIG") or DEFAULT_FILE).resolve()
+
+
+def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
+    """Read and validate the settings.
+
+    Args:
+        path: the file; by default `OBP_CONFIG`, else `platform.toml` in the current folder.
+
+    Raises:
+        SettingsError: the file is missing, is not TOML, or a value is wrong; names file, key and expectation.
+    """
+    file = settings_path(path)
+    try:
+        values: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SettingsError(
+            expected="a settings file",
+            found="nothing",
+            where=str(file),
+            remedy="Pass --config FILE, set OBP_CONFIG, or run where platform.toml is.",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(
+            expected="readable TOML", found=str(error), where=str(file), remedy="Correct the file."
+        ) from error
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise _settings_error(error, file) from error
+    return settings.model_copy(
+        update={
+            name: (file.parent / Path(getattr(settings, name)).expanduser()).resolve()
+            for name in ("lake_root", "data_root", "capture_root")
+        }
+    )
+
+
+def _settings_error(error: ValidationError, file: Path) -> SettingsError:
+    """The first problem in full, the others counted."""
+    problems = error.errors()
+    first = problems[0]
+    key = ".".join(str(part) for part in first["loc"]) or "settings"
+    variable = "OBP_" + "__".join(str(part) for part in first["loc"]).upper()
+    where = f"environment variable {variable}" if variable in os.environ else f"{file}: {key}"
+    found = "nothing" if first["type"] == "missing" else repr(first["input"])
+    if first["type"] == "extra_forbidden":
+        expected = "no such key"
+    elif first["type"] == "missing":
+        expected = "a value"
+    else:
+        expected = first["msg"].removeprefix("Value error, ").removeprefix("expected ")
+    more = f" ({len(problems) - 1} more problems after this one.)" if len(problems) > 1 else ""
+    return SettingsError(
+        expected=expected,
+        found=found if len(found) < 200 else found[:200] + "…",
+        where=where,
+        remedy="Correct the value; README.md lists every key." + more,
+    )

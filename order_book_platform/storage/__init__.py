@@ -1,0 +1,11 @@
+"""Published datasets: partitions written aside, then put in place whole.
+
+In: arrow tables and text from the components. Out: `<data root>/<dataset>/exchange=E/symbol=S/dt=D/` with a manifest,
+and readers over them.
+"""
+
+from order_book_platform.storage.datasets import DATASETS
+from order_book_platform.storage.parquet_sink import ParquetSink
+from order_book_platform.storage.store import DataStore, Manifest, PartitionWriter
+
+__all__ = ["DATASETS", "DataStore", "Manifest", "ParquetSink", "PartitionWriter"]

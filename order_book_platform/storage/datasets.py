@@ -1,0 +1,16 @@
+"""The names of the datasets and of their main files."""
+
+from __future__ import annotations
+
+DATASETS: dict[str, str] = {
+    "raw_deltas": "deltas.parquet",
+    "snapshots": "snapshots.parquet",
+    "tickers": "tickers.parquet",
+    "trades": "trades.parquet",
+    "sequence_gap_report": "gaps.parquet",
+    "data_assessment": "report.json",
+    "reconstructed_books": "books.parquet",
+    "fidelity_report": "metrics.parquet",
+    "rl_features": "features.parquet",
+}
+"""Dataset name to the file that `scan` reads."""
