@@ -5,14 +5,25 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Protocol
 
 from order_book_platform.errors import SettingsError
 
 NS_PER_SECOND = 1_000_000_000
 NS_PER_DAY = 86_400 * NS_PER_SECOND
-_UNITS_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": NS_PER_SECOND, "m": 60 * NS_PER_SECOND, "h": 3_600 * NS_PER_SECOND}
-_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h)\s*$")
+_UNITS_NS = {
+    "ns": 1,
+    "us": 1_000,
+    "ms": 1_000_000,
+    "s": NS_PER_SECOND,
+    "m": 60 * NS_PER_SECOND,
+    "h": 3_600 * NS_PER_SECOND,
+}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h)\s*", re.ASCII)
+_INTEGER_NS = re.compile(r"\d{16,19}", re.ASCII)
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?)?(?:Z|\+00:00)?", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 class Clock(Protocol):
@@ -78,11 +89,11 @@ def ns_from_iso(text: str) -> int:
     """Inverse of `iso_from_ns`; also takes fewer fraction digits, a missing `Z`, or plain integer ns.
 
     Raises:
-        ValueError: the text is neither ISO 8601 nor an integer.
+        ValueError: the text is neither an ISO 8601 UTC time nor an integer of 16 to 19 digits.
     """
-    if re.fullmatch(r"\d{16,20}", text):
+    if _INTEGER_NS.fullmatch(text):
         return int(text)
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?)?(?:Z|\+00:00)?", text)
+    match = _ISO.fullmatch(text)
     if match is None:
         raise ValueError(f"not an ISO 8601 UTC time or an integer of nanoseconds: {text!r}")
     moment = datetime.fromisoformat(f"{match[1]}T{match[2] or '00:00'}+00:00")
@@ -93,14 +104,17 @@ def duration_ns(text: str | int) -> int:
     """A duration such as `"100ms"`, `"1s"` or an integer of nanoseconds, as int64 ns.
 
     Raises:
-        ValueError: the text has no number or no known unit (ns, us, ms, s, m, h).
+        ValueError: no number, no known unit (ns, us, ms, s, m, h), or a fraction of a nanosecond.
     """
-    if isinstance(text, int):
+    if isinstance(text, int) and not isinstance(text, bool):
         return text
-    match = _DURATION.match(text)
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"not a duration such as '100ms', '1s' or '5m': {text!r}")
-    return round(float(match[1]) * _UNITS_NS[match[2]])
+        raise ValueError("expected a duration such as '100ms', '1s' or '5m'")
+    exact_ns = Decimal(match[1]) * _UNITS_NS[match[2]]
+    if exact_ns % 1:
+        raise ValueError("expected a whole number of nanoseconds")
+    return int(exact_ns)
 
 
 def duration_text(ns: int) -> str:
@@ -118,8 +132,13 @@ def parse_day(text: str) -> date:
         SettingsError: the text is not such a day.
     """
     try:
+        if _DAY.fullmatch(text) is None:
+            raise ValueError(f"another spelling than YYYY-MM-DD: {text!r}")
         return date.fromisoformat(text)
     except ValueError as error:
         raise SettingsError(
-            expected="a UTC day such as 2024-08-08", found=repr(text), where="day", remedy="Write it as YYYY-MM-DD."
+            expected="a UTC day such as 2024-08-08",
+            found=repr(text),
+            where="day",
+            remedy="Write it as YYYY-MM-DD.",
         ) from error

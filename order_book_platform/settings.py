@@ -1,19 +1,31 @@
 """Settings: one TOML file, every value also as `OBP_…` in the environment, validated before anything runs.
 
-Nested values join with two underscores: `OBP_RECONSTRUCT__EXTEND_EVERY=10`. Relative paths are relative to the file.
+Nested values join with two underscores: `OBP_RECONSTRUCT__EXTEND_EVERY=10`; lists are written as JSON.
+Relative paths are relative to the file.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariableError
 
 from order_book_platform.clock import NS_PER_SECOND, duration_ns
 from order_book_platform.errors import SettingsError
@@ -86,7 +98,7 @@ class ReconstructSettings(_Section):
     grid: Duration = NS_PER_SECOND // 10
     """Step of cadence `grid`."""
     extend_every: int = Field(default=10, ge=0)
-    """Every n-th snapshot after the seed may extend or repair the book; the others stay evidence. 0: seed only."""
+    """Every n-th snapshot after the seed may extend or repair the book; the others stay evidence. 0: none."""
 
 
 class FeatureSettings(_Section):
@@ -103,19 +115,21 @@ class FeatureSettings(_Section):
     @model_validator(mode="after")
     def _multiples(self) -> FeatureSettings:
         if self.flow_window % self.clock:
-            raise ValueError("flow_window: expected a multiple of clock")
+            raise ValueError("flow_window to be a multiple of clock")
         for horizon in self.horizons:
             if horizon % NS_PER_SECOND or horizon % self.clock:
-                raise ValueError("horizons: expected multiples of 1s and of clock")
+                raise ValueError("horizons to be multiples of 1s and of clock")
         if NS_PER_SECOND % self.clock and self.clock % NS_PER_SECOND:
-            raise ValueError("clock: expected a divisor or a multiple of 1s")
+            raise ValueError("clock to be a divisor or a multiple of 1s")
         return self
 
 
 class Settings(BaseSettings):
     """All of `platform.toml`."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="OBP_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="OBP_", env_nested_delimiter="__"
+    )
 
     lake_root: Path
     data_root: Path
@@ -144,16 +158,19 @@ class Settings(BaseSettings):
     def _local(cls, value: object) -> object:
         if isinstance(value, str) and "://" in value:
             raise ValueError("expected a local folder; object-store URLs are not supported yet")
+        if value == "":
+            raise ValueError("expected a folder")
         return value
 
-    @model_validator(mode="after")
-    def _symbols_differ(self) -> Settings:
+    @field_validator("instruments")
+    @classmethod
+    def _symbols_differ(cls, value: tuple[InstrumentSettings, ...]) -> tuple[InstrumentSettings, ...]:
         seen: set[str] = set()
-        for entry in self.instruments:
+        for entry in value:
             if entry.symbol in seen:
-                raise ValueError(f"instruments: expected each symbol once, found {entry.symbol} twice")
+                raise ValueError(f"expected each symbol once, not {entry.symbol} twice")
             seen.add(entry.symbol)
-        return self
+        return value
 
     def instrument(self, instrument: Instrument) -> InstrumentSettings:
         """Settings of one instrument.
@@ -204,32 +221,94 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
         settings = Settings(**values)
     except ValidationError as error:
         raise _settings_error(error, file) from error
-    return settings.model_copy(
+    except UnreadableVariableError as error:
+        raise _unreadable_variable(error) from error
+    settings = settings.model_copy(
         update={
             name: (file.parent / Path(getattr(settings, name)).expanduser()).resolve()
             for name in ("lake_root", "data_root", "capture_root")
         }
     )
+    if settings.data_root == settings.lake_root:
+        raise SettingsError(
+            expected="data_root and lake_root to be two folders",
+            found=f"{settings.data_root} for both",
+            where=f"{file}: data_root",
+            remedy="Choose another data_root: published trades would replace the raw ones.",
+        )
+    return settings
 
 
 def _settings_error(error: ValidationError, file: Path) -> SettingsError:
     """The first problem in full, the others counted."""
     problems = error.errors()
     first = problems[0]
-    key = ".".join(str(part) for part in first["loc"]) or "settings"
-    variable = "OBP_" + "__".join(str(part) for part in first["loc"]).upper()
-    where = f"environment variable {variable}" if variable in os.environ else f"{file}: {key}"
+    location = tuple(str(part) for part in first["loc"])
     found = "nothing" if first["type"] == "missing" else repr(first["input"])
-    if first["type"] == "extra_forbidden":
-        expected = "no such key"
-    elif first["type"] == "missing":
-        expected = "a value"
-    else:
-        expected = first["msg"].removeprefix("Value error, ").removeprefix("expected ")
     more = f" ({len(problems) - 1} more problems after this one.)" if len(problems) > 1 else ""
     return SettingsError(
-        expected=expected,
+        expected=_expectation(first),
         found=found if len(found) < 200 else found[:200] + "…",
-        where=where,
+        where=_place(location, file),
         remedy="Correct the value; README.md lists every key." + more,
+    )
+
+
+_EXPECTATIONS = {
+    "missing": "a value",
+    "too_short": "at least {min_length} entry",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "model_type": "a section of keys",
+    "date_parsing": "a UTC day such as 2024-08-08",
+    "date_from_datetime_parsing": "a UTC day such as 2024-08-08",
+    "path_type": "a folder",
+}
+"""Pydantic's kind of problem to what would have been right, where its own words are for programmers."""
+
+
+def _expectation(problem: ErrorDetails) -> str:
+    """What would have been right, in words that follow "expected"."""
+    if problem["type"] == "extra_forbidden":
+        return "one of " + ", ".join(_keys(problem["loc"][:-1]))
+    if problem["type"] in _EXPECTATIONS:
+        return _EXPECTATIONS[problem["type"]].format(**problem.get("ctx", {}))
+    message = problem["msg"].removeprefix("Value error, ")
+    return message.removeprefix("expected ").removeprefix("Input should be ").removeprefix("Input should ")
+
+
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section at `location` knows."""
+    section: Any = Settings
+    for part in location:
+        if isinstance(part, str):
+            kind = section.model_fields[part].annotation
+            section = next((inner for inner in get_args(kind) if inner is not Ellipsis), kind)
+    return list(section.model_fields)
+
+
+def _place(location: tuple[str, ...], file: Path) -> str:
+    """File and key, or the variable that set the key or a section around it."""
+    key = ".".join(location) or "settings"
+    present = {name.upper(): name for name in sorted(os.environ)}
+    for length in range(len(location), 0, -1):
+        name = "OBP_" + "__".join(location[:length]).upper()
+        if name in present:
+            return f"environment variable {present[name]} ({key})"
+    inside = "OBP_" + "__".join((*location, "")).upper()
+    below = [name for upper, name in present.items() if location and upper.startswith(inside)]
+    return f"{file}: {key}" + (f" with {', '.join(below)} from the environment" if below else "")
+
+
+def _unreadable_variable(error: UnreadableVariableError) -> SettingsError:
+    """A list or section in the environment that is not JSON."""
+    name = re.search(r'field "(\w+)"', str(error))
+    prefix = f"OBP_{name[1] if name else ''}".upper()
+    variables = [variable for variable in sorted(os.environ) if variable.upper().startswith(prefix)]
+    return SettingsError(
+        expected="JSON for a list or a section",
+        found=str(error.__cause__ or error),
+        where="environment variable " + " or ".join(variables),
+        remedy='Write a list as ["1s", "10s"]; single values go alone: OBP_RECONSTRUCT__EXTEND_EVERY=5.',
     )

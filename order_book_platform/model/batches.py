@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,16 +16,25 @@ Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 
-def _column(table: pa.Table | pa.RecordBatch, name: str) -> Int64Array:
+def _column(table: pa.Table | pa.RecordBatch, name: str) -> Any:
+    """A column as numpy, without a copy where arrow can; its dtype is checked by the batch."""
     column = table.column(name)
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
-    array: Int64Array = column.to_numpy(zero_copy_only=False)
-    return array
+    return column.to_numpy(zero_copy_only=False)
 
 
 def _optional(table: pa.Table | pa.RecordBatch, name: str) -> Int64Array | None:
-    return None if table.column(name).null_count else _column(table, name)
+    """A column that a source has or has not: all null is None, a mixture is refused rather than dropped."""
+    nulls = table.column(name).null_count
+    if nulls and nulls != table.num_rows:
+        raise BatchError(
+            expected="a column without nulls, or of nothing but nulls",
+            found=f"{nulls} nulls in {table.num_rows} rows",
+            where=f"DeltaBatch.{name}",
+            remedy="Keep rows that carry the id and rows that do not in separate batches.",
+        )
+    return None if nulls or not table.num_rows else _column(table, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +87,15 @@ class DeltaBatch:
     def from_arrow(cls, table: pa.Table | pa.RecordBatch) -> DeltaBatch:
         """Batch of an arrow table with the `raw_deltas` columns; copies only what arrow has to."""
         return cls(
-            **{
-                name: _column(table, name)
-                for name in ("origin_time", "received_time", "sequence_number", "is_bid", "price_pips", "size_pips")
-            },
-            **{
-                name: _optional(table, name)
-                for name in ("transaction_time", "first_update_id", "prev_final_update_id")
-            },
+            origin_time=_column(table, "origin_time"),
+            received_time=_column(table, "received_time"),
+            sequence_number=_column(table, "sequence_number"),
+            is_bid=_column(table, "is_bid"),
+            price_pips=_column(table, "price_pips"),
+            size_pips=_column(table, "size_pips"),
+            transaction_time=_optional(table, "transaction_time"),
+            first_update_id=_optional(table, "first_update_id"),
+            prev_final_update_id=_optional(table, "prev_final_update_id"),
         )
 
     def to_arrow(self) -> pa.Table:
@@ -98,27 +109,63 @@ class DeltaBatch:
         return pa.table(columns, schema=schemas.RAW_DELTAS)
 
     def slice(self, start: int, stop: int) -> DeltaBatch:
-        """Rows start … stop − 1, as views."""
-        return DeltaBatch(
-            **{
-                field.name: None if getattr(self, field.name) is None else getattr(self, field.name)[start:stop]
-                for field in fields(self)
-            }
-        )
+        """Rows start to stop - 1, as views."""
+        cut: dict[str, Any] = {
+            field.name: None if getattr(self, field.name) is None else getattr(self, field.name)[start:stop]
+            for field in fields(self)
+        }
+        return DeltaBatch(**cut)
 
     @staticmethod
     def concat(batches: list[DeltaBatch]) -> DeltaBatch:
-        """One batch of several, in order."""
-        if len(batches) == 1:
-            return batches[0]
-        return DeltaBatch(
-            **{
-                field.name: None
-                if getattr(batches[0], field.name) is None
-                else np.concatenate([getattr(batch, field.name) for batch in batches])
-                for field in fields(DeltaBatch)
-            }
+        """One batch of several, in order; empty ones say nothing about which columns there are.
+
+        Raises:
+            BatchError: there is none, or one has a column that another lacks.
+        """
+        if not batches:
+            raise BatchError(
+                expected="at least one batch",
+                found="none",
+                where="DeltaBatch.concat",
+                remedy="Check for an empty list first.",
+            )
+        filled = [batch for batch in batches if len(batch)] or batches[:1]
+        if len(filled) == 1:
+            return filled[0]
+        joined: dict[str, Any] = {}
+        for field in fields(DeltaBatch):
+            arrays = [getattr(batch, field.name) for batch in filled]
+            absent = sum(array is None for array in arrays)
+            if 0 < absent < len(arrays):
+                raise BatchError(
+                    expected="a column that all batches have, or none",
+                    found=f"{absent} of {len(arrays)} batches without it",
+                    where=f"DeltaBatch.{field.name}",
+                    remedy="Join batches of one source only.",
+                )
+            joined[field.name] = None if absent else np.concatenate(arrays)
+        return DeltaBatch(**joined)
+
+
+def _levels(table: pa.Table, name: str) -> pa.ListArray:
+    return table.column(name).combine_chunks()
+
+
+def _same_lengths(prices: pa.ListArray, sizes: pa.ListArray, side: str) -> Int64Array:
+    """Levels of each snapshot on one side, int64[n]."""
+    lengths = np.diff(prices.offsets.to_numpy().astype(np.int64))
+    other = np.diff(sizes.offsets.to_numpy().astype(np.int64))
+    unequal = np.flatnonzero(lengths != other)
+    if unequal.size:
+        row = int(unequal[0])
+        raise BatchError(
+            expected=f"as many {side} sizes as prices ({lengths[row]})",
+            found=f"{other[row]}",
+            where=f"SnapshotBatch.{side}_size_pips, row {row}",
+            remedy="Each level needs its price and its size.",
         )
+    return lengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,23 +227,29 @@ class SnapshotBatch:
             np.cumsum(present.sum(axis=1), out=offsets[1:])
             kind = schemas.SNAPSHOTS.field("bid_price_pips").type
             for values in (self.price_pips, self.size_pips):
-                columns.append(pa.ListArray.from_arrays(pa.array(offsets), values[:, side, :][present], type=kind))
+                levels = pa.array(values[:, side, :][present])
+                columns.append(pa.ListArray.from_arrays(pa.array(offsets), levels, type=kind))
         return pa.table(columns, schema=schemas.SNAPSHOTS)
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> SnapshotBatch:
-        """Inverse of `to_arrow`; K is the longest list, at least 1."""
-        sides = {name: table.column(name).combine_chunks() for name in table.column_names if name.endswith("_pips")}
-        lengths = {
-            side: np.diff(sides[f"{side}_price_pips"].offsets.to_numpy().astype(np.int64)) for side in ("bid", "ask")
-        }
-        depth = max(1, *(int(counts.max(initial=0)) for counts in lengths.values()))
+        """Inverse of `to_arrow`; K is the longest list, at least 1.
+
+        Raises:
+            BatchError: a snapshot has more prices than sizes on a side, or fewer.
+        """
+        lists = [
+            (_levels(table, f"{side}_price_pips"), _levels(table, f"{side}_size_pips"))
+            for side in ("bid", "ask")
+        ]
+        lengths = [_same_lengths(*pair, side) for pair, side in zip(lists, ("bid", "ask"), strict=True)]
+        depth = max(1, *(int(counts.max(initial=0)) for counts in lengths))
         prices = np.full((table.num_rows, 2, depth), schemas.MISSING_PIPS, dtype=np.int64)
         sizes = np.zeros((table.num_rows, 2, depth), dtype=np.int64)
-        for index, side in enumerate(("bid", "ask")):
-            present = np.arange(depth) < lengths[side][:, None]
-            prices[:, index, :][present] = sides[f"{side}_price_pips"].flatten().to_numpy()
-            sizes[:, index, :][present] = sides[f"{side}_size_pips"].flatten().to_numpy()
+        for index, (side_prices, side_sizes) in enumerate(lists):
+            present = np.arange(depth) < lengths[index][:, None]
+            prices[:, index, :][present] = side_prices.flatten().to_numpy()
+            sizes[:, index, :][present] = side_sizes.flatten().to_numpy()
         return cls(
             _column(table, "origin_time"),
             _column(table, "received_time"),

@@ -1,8 +1,9 @@
 """Fixed point: floats to int64 pips and back, exactly or not at all.
 
-A pip is `10**-decimals` of a price or a size. A float64 stands for a decimal when it is the nearest float to it,
-that is, within half a unit in its last place. Up to `EXACT_PIPS` (2**51) the product `value * 10**decimals` is off by
-less than half a pip, so rounding it finds that decimal if there is one, and dividing back proves it.
+A pip is `10**-decimals` of a price or a size. A float64 stands for a decimal when it is the nearest float to
+it, that is, within half a unit in its last place. Up to `EXACT_PIPS` (2**51) the product
+`value * 10**decimals` is off by less than half a pip, so rounding it finds that decimal if there is one, and
+dividing back proves it.
 """
 
 from __future__ import annotations

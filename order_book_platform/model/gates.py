@@ -1,4 +1,4 @@
-"""Gates: a figure, its bar, and whether it holds. The same shape in assessments, fidelity reports and asset checks."""
+"""Gates: a figure, its bar, whether it holds. One shape for assessments, fidelity reports and asset checks."""
 
 from __future__ import annotations
 

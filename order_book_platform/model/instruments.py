@@ -9,7 +9,7 @@ from datetime import date
 from order_book_platform.clock import parse_day
 from order_book_platform.errors import SettingsError
 
-_SYMBOL_KEY = re.compile(r"^([A-Z0-9_]+):([^|,\[\]/\\:\s]+)$")
+_SYMBOL_KEY = re.compile(r"([A-Z0-9_]+):([^|,\[\]/\\:*?\s\x00-\x1f\x7f]{1,200})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,10 +31,10 @@ class Instrument:
         Raises:
             SettingsError: the key has another form, or a character Dagster or the file layout reserves.
         """
-        match = _SYMBOL_KEY.match(key)
+        match = _SYMBOL_KEY.fullmatch(key)
         if match is None:
             raise SettingsError(
-                expected="EXCHANGE:SYMBOL without any of | , [ ] / or blanks",
+                expected="EXCHANGE:SYMBOL without any of | , [ ] / \\ : * ? or blanks",
                 found=repr(key),
                 where="symbol",
                 remedy="Write it as in BINANCE_FUTURES:BTC-USDT-PERP.",
@@ -74,7 +74,9 @@ class PartitionKey:
     @property
     def path(self) -> str:
         """`exchange=E/symbol=S/dt=D`, relative to a dataset's or a table's folder."""
-        return f"exchange={self.instrument.exchange}/symbol={self.instrument.symbol}/dt={self.day.isoformat()}"
+        return (
+            f"exchange={self.instrument.exchange}/symbol={self.instrument.symbol}/dt={self.day.isoformat()}"
+        )
 
     def __str__(self) -> str:
         return f"{self.instrument.key} {self.day.isoformat()}"

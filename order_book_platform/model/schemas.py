@@ -1,7 +1,7 @@
 """Arrow schemas and numpy dtypes of every dataset, in one place.
 
-Units are in the names: `_pips` is int64 fixed point (see `fixed_point`), times are int64 ns since the epoch, UTC.
-The documents in docs/formats say what each column means and are checked against this module by a test.
+Units are in the names: `_pips` is int64 fixed point (see `fixed_point`), times are int64 ns since the epoch,
+UTC. The documents in docs/formats say what each column means and are checked against this module by a test.
 """
 
 from __future__ import annotations
