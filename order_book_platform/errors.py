@@ -102,6 +102,10 @@ class DiskFullError(StorageError):
     """The disk has no room for what is being written."""
 
 
+class StorageAccessError(StorageError):
+    """The data root cannot be created, read or written by this user."""
+
+
 class ReconstructionError(OrderBookPlatformError):
     """A book cannot be rebuilt from what there is."""
 

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from order_book_platform.errors import DiskFullError, PartitionBusyError
+from order_book_platform.errors import DiskFullError, PartitionBusyError, StorageAccessError
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 def sync_tree(folder: Path) -> None:
@@ -37,8 +39,8 @@ def sync_path(path: Path) -> None:
 def put_in_place(built: Path, target: Path, aside: Path) -> None:
     """Replace folder `target` by folder `built`; a reader sees the old one or the new one.
 
-    Linux exchanges both names in one step. Where the file system cannot, the old folder is moved to `aside` first; a
-    crash between the two renames leaves it there, and `recover_aside` puts it back.
+    Linux exchanges both names in one step. Where the file system cannot, the old folder is moved to `aside`
+    first; a crash between the two renames leaves it there, and `recover_aside` puts it back.
 
     Args:
         built: the complete new folder, on the same file system.
@@ -67,65 +69,97 @@ def recover_aside(target: Path, aside: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two names atomically; false where the kernel or the file system cannot."""
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    """Swap two names atomically; false where that did not work, mostly a file system that cannot."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
     if renameat2 is None:
         return False
-    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-        return False
-    raise OSError(number, os.strerror(number), str(one), None, str(other))
+    code: int = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    return code == 0
 
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder that this process alone may fill; what a dead process left in it is removed.
+    """An empty folder that this writer alone may fill; what a dead one left in it is removed.
+
+    The lock is a file beside the folder, since the folder itself moves when it is published. The operating
+    system lets go of it when a process dies, however it dies.
 
     Raises:
-        PartitionBusyError: another process holds it.
+        PartitionBusyError: another writer holds it.
     """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.with_name(f"{folder.name}.lock")):
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir()
+        yield folder
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the file `path`, and remove it at the end."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(descriptor)
             raise PartitionBusyError(
                 expected="one writer per partition",
-                found="another process writing it",
-                where=str(folder),
+                found="another one at work",
+                where=str(path),
                 remedy="Wait for the other run to end, then run again.",
             ) from error
-        if folder.exists() and os.stat(folder).st_ino == os.fstat(descriptor).st_ino:
+        if path.exists() and os.stat(path).st_ino == os.fstat(descriptor).st_ino:
             break
-        os.close(descriptor)  # the holder published and moved the folder between our mkdir and our lock
+        os.close(descriptor)  # the holder finished and removed the file between our open and our lock
     try:
-        for entry in folder.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        yield folder
+        yield
     finally:
+        path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
 @contextmanager
-def disk_full_named(folder: Path) -> Iterator[None]:
-    """Turn "no space left" into an error that says where and how much there is.
+def write_errors_named(folder: Path) -> Iterator[None]:
+    """Turn a full disk or a forbidden folder into an error that says where, and what to do.
+
+    Args:
+        folder: the partition being written; errors about files elsewhere pass through.
 
     Raises:
-        DiskFullError: the device or the quota is full.
+        DiskFullError: the device, the quota or the allowed file size is used up.
+        StorageAccessError: the folder, or one above it, may not be written or is a file.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
-        raise DiskFullError(
-            expected="room for the partition being written",
-            found=f"{free / 1e6:,.0f} MB free",
-            where=str(folder),
-            remedy="Free space on that disk and run again; what was published before is untouched.",
-        ) from error
+        if error.errno in _FULL:
+            free = shutil.disk_usage(_nearest(folder)).free
+            raise DiskFullError(
+                expected="room for the partition being written",
+                found=f"{free / 1e6:,.0f} MB free on the device ({os.strerror(error.errno)})",
+                where=str(folder),
+                remedy="Free space there and run again; what was published before is untouched.",
+            ) from error
+        if error.errno in _REFUSED and _concerns(error, folder):
+            raise StorageAccessError(
+                expected="a folder that can be written",
+                found=os.strerror(error.errno),
+                where=str(error.filename),
+                remedy="Give this user the right to write there, or set another data_root.",
+            ) from error
+        raise
+
+
+def _nearest(folder: Path) -> Path:
+    """The closest folder at or above `folder` that exists."""
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
+
+
+def _concerns(error: OSError, folder: Path) -> bool:
+    """Whether the file that an error names lies beside, below or above the partition's folder."""
+    if not isinstance(error.filename, str | bytes | os.PathLike):
+        return False
+    named = Path(os.fsdecode(error.filename))
+    return named.is_relative_to(folder.parent) or folder.is_relative_to(named)

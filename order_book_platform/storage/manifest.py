@@ -1,0 +1,85 @@
+"""The manifest of a published partition: what it is, what it was made from, and the hash of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, get_origin, get_type_hints
+
+from order_book_platform.model import FixedPoint
+
+MANIFEST = "manifest.json"
+"""Its file name; a folder without it is not a partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a published partition says of itself (`manifest.json`).
+
+    Attributes:
+        dataset: its name.
+        schema_version: of the columns.
+        code_version: of this package when it wrote the partition.
+        symbol: `EXCHANGE:SYMBOL`.
+        day: `YYYY-MM-DD`.
+        inputs: what it was made from: name to SHA-256.
+        rows: Parquet file to row count.
+        files: file to `{"bytes", "sha256"}`.
+        metadata: whatever the component wants to keep: fixed point, counts, settings that shaped the result.
+    """
+
+    dataset: str
+    schema_version: int
+    code_version: str
+    symbol: str
+    day: str
+    inputs: dict[str, str]
+    rows: dict[str, int]
+    files: dict[str, dict[str, Any]]
+    metadata: dict[str, Any]
+
+    @property
+    def fixed_point(self) -> FixedPoint:
+        """Decimals, tick and lot of the partition's prices and sizes."""
+        return FixedPoint.from_metadata(self.metadata)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Manifest:
+        """Inverse of `to_bytes`.
+
+        Raises:
+            ValueError: it is not JSON, or a key is missing, unknown or of another kind.
+        """
+        values = json.loads(content)
+        kinds = _kinds()
+        if not isinstance(values, dict) or set(values) != set(kinds):
+            raise ValueError("not an object with the keys " + ", ".join(kinds))
+        for name, kind in kinds.items():
+            if not isinstance(values[name], kind):
+                raise ValueError(f"{name} is not a {kind.__name__}")
+        return cls(**values)
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: sorted keys, no time of day, so that equal content gives equal bytes."""
+        return (json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the canonical JSON; it covers every file through their own hashes."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+@cache
+def _kinds() -> dict[str, type]:
+    """Key to the Python type of its JSON value."""
+    hints = get_type_hints(Manifest)
+    return {field.name: get_origin(hints[field.name]) or hints[field.name] for field in fields(Manifest)}
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,89 @@
+"""Building one partition: its files, then the manifest that seals them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from order_book_platform.model import PartitionKey
+from order_book_platform.model.schemas import SCHEMA_VERSION
+from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
+from order_book_platform.storage.parquet_sink import ParquetSink
+from order_book_platform.version import __version__
+
+_IN_FOOTER = ("price_decimals", "size_decimals", "tick_pips", "lot_pips")
+
+
+@dataclass(slots=True)
+class PartitionWriter:
+    """Collects the files of one partition; published when the `with` block ends without an error.
+
+    Attributes:
+        folder: where the files are being built.
+        inputs: fill in: what the partition is made from, name to SHA-256.
+        metadata: fill in before the block ends.
+    """
+
+    folder: Path
+    dataset: str
+    key: PartitionKey
+    inputs: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    _sinks: dict[str, ParquetSink] = field(default_factory=dict)
+
+    def parquet(self, name: str, schema: pa.Schema, row_group_rows: int = 262_144) -> ParquetSink:
+        """Open a Parquet file of this partition for streaming; closed by the writer."""
+        self._sinks[name] = ParquetSink(self.folder / name, schema, row_group_rows)
+        return self._sinks[name]
+
+    def text(self, name: str, content: str) -> None:
+        """Write a text file."""
+        (self.folder / name).write_text(content, encoding="utf-8")
+
+    def json(self, name: str, content: object) -> None:
+        """Write a JSON file with sorted keys; NaN is refused, since it is not JSON."""
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        self.text(name, text + "\n")
+
+    def seal(self) -> Manifest:
+        """Close the Parquet files and write the manifest."""
+        footer = {
+            "order_book_platform": json.dumps(
+                {
+                    "dataset": self.dataset,
+                    "schema_version": SCHEMA_VERSION,
+                    "code_version": __version__,
+                    "symbol": self.key.instrument.key,
+                    "day": self.key.day.isoformat(),
+                    **{name: self.metadata[name] for name in _IN_FOOTER if name in self.metadata},
+                },
+                sort_keys=True,
+            )
+        }
+        for sink in self._sinks.values():
+            sink.close(footer)
+        manifest = Manifest(
+            dataset=self.dataset,
+            schema_version=SCHEMA_VERSION,
+            code_version=__version__,
+            symbol=self.key.instrument.key,
+            day=self.key.day.isoformat(),
+            inputs=dict(self.inputs),
+            rows={name: sink.rows for name, sink in self._sinks.items()},
+            files={
+                path.name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+                for path in sorted(self.folder.iterdir())
+            },
+            metadata=dict(self.metadata),
+        )
+        (self.folder / MANIFEST).write_bytes(manifest.to_bytes())
+        return manifest
+
+    def abandon(self) -> None:
+        """Close open files; what was written is worth nothing now, and the store removes it."""
+        for sink in self._sinks.values():
+            sink.abandon()
