@@ -110,7 +110,7 @@ def _locked(path: Path) -> Iterator[None]:
                 where=str(path),
                 remedy="Wait for the other run to end, then run again.",
             ) from error
-        if path.exists() and os.stat(path).st_ino == os.fstat(descriptor).st_ino:
+        if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
             break
         os.close(descriptor)  # the holder finished and removed the file between our open and our lock
     try:

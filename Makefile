@@ -1,0 +1,124 @@
+# Order Book Platform. `make test` and `make demo` work as the first command after cloning: they need Python >= 3.11
+# with venv, and set up everything else in .venv from the hash-pinned requirements.lock.
+
+PYTHON ?=
+PORT ?= 3000
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO_SYMBOLS := SIMULATED:BTC-USDT-PERP SIMULATED:ETH-USDT
+DEMO_DAYS := 2024-08-08 2024-08-09
+DEMO_MESSAGES ?= 20000
+
+# Wherever the caller's shell points: this project's environment is .venv alone.
+unexport PYTHONPATH PYTHONHOME
+export PIP_USER := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup instance test test-without-jit check check-lint check-types check-rooms check-defs demo bench ui \
+	lock clean
+
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
+
+# --- the environment ------------------------------------------------------------------------------------------------
+
+setup: $(STAMP) ## create .venv with the pinned packages (every other target does it when needed)
+
+# A Python whose pip works is kept; a broken or missing .venv is made anew.
+$(STAMP): requirements.lock pyproject.toml
+	@set -e; \
+	if ! $(BIN)/python -c 'import pip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then \
+		found=; unsuitable=; \
+		for python in $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python); do \
+			command -v "$$python" >/dev/null 2>&1 || continue; \
+			"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null || continue; \
+			if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then found="$$python"; break; fi; \
+			unsuitable="$$python"; \
+		done; \
+		if [ -z "$$found" ] && [ -n "$$unsuitable" ]; then \
+			echo "make: $$unsuitable cannot create virtual environments: expected its modules venv and ensurepip." >&2; \
+			echo "      Install them (Debian and Ubuntu: apt install python3-venv) or name another: make PYTHON=/path/to/python" >&2; \
+			exit 1; \
+		elif [ -z "$$found" ]; then \
+			echo "make: expected Python >= 3.11 and < 3.15, found none that is called $(or $(PYTHON),python3.11 … python3.14 or python3)." >&2; \
+			echo "      Install one or name it: make PYTHON=/path/to/python" >&2; \
+			exit 1; \
+		fi; \
+		rm -rf $(VENV); \
+		"$$found" -m venv $(VENV); \
+	fi
+	@echo "Installing the pinned packages into $(VENV); this takes a minute, once."
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Dagster reads its instance settings from DAGSTER_HOME: the link keeps dagster.yaml the one place to change them.
+instance: $(STAMP)
+	@mkdir -p .dagster && ln -sf ../dagster.yaml .dagster/dagster.yaml
+
+# --- tests and checks -----------------------------------------------------------------------------------------------
+
+# A Dagster home of its own, gone afterwards; settings from the caller's environment stay out.
+RUN_TESTS = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && cp dagster.yaml "$$home" && \
+	env -u OBP_CONFIG DAGSTER_HOME="$$home" $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test: $(STAMP) ## all tests
+	@$(RUN_TESTS)
+
+test-without-jit: $(STAMP) ## tests of the kernels as plain Python, without numba's compiler
+	@export NUMBA_DISABLE_JIT=1; $(RUN_TESTS) order_book_platform_tests/kernels
+
+check: check-lint check-types check-rooms check-defs ## lint, format, types, layering, Dagster definitions
+
+check-lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+check-types: $(STAMP)
+	@$(BIN)/mypy
+
+check-rooms: $(STAMP)
+	@$(BIN)/lint-imports
+
+check-defs: $(STAMP) instance
+	@DAGSTER_HOME="$(CURDIR)/.dagster" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs
+
+# --- using it -------------------------------------------------------------------------------------------------------
+
+demo: $(STAMP) instance ## simulate two instruments on two days, run every asset, print where the results are
+	@set -e; export DAGSTER_HOME="$(CURDIR)/.dagster" OBP_CONFIG="$(CURDIR)/platform.toml"; seed=1; \
+	for symbol in $(DEMO_SYMBOLS); do for day in $(DEMO_DAYS); do \
+		$(BIN)/obp simulate --out data/lake --symbol $$symbol --day $$day --messages $(DEMO_MESSAGES) --seed $$seed; \
+		$(BIN)/obp materialize --symbol $$symbol --day $$day; \
+		seed=$$((seed + 1)); \
+	done; done; \
+	echo; \
+	echo "Books, features and reports are below data/store, one folder per instrument and day:"; \
+	find data/store \( -name books.parquet -o -name features.parquet -o -name report.md -o -name report.html \) | sort; \
+	echo; \
+	echo "report.html holds the plots. Next: make ui shows every partition with its plots and checks, and"; \
+	echo "  $(BIN)/obp book --symbol $(firstword $(DEMO_SYMBOLS)) --day $(firstword $(DEMO_DAYS)) --sequence 1000000000"
+
+ui: $(STAMP) instance ## Dagster's web UI and daemon on port 3000 (another: make ui PORT=4000)
+	@DAGSTER_HOME="$(CURDIR)/.dagster" $(BIN)/dagster dev --workspace workspace.yaml --port $(PORT)
+
+bench: $(STAMP) ## benchmarks
+	@$(BIN)/obp bench
+
+# --- upkeep ---------------------------------------------------------------------------------------------------------
+
+# Pins stay as they are unless pyproject.toml asks for others; UPGRADE=--upgrade takes the newest ones.
+lock: ## write requirements.lock anew for all extras, platforms and Python versions (newest: UPGRADE=--upgrade)
+	@test -x $(BIN)/uv || $(MAKE) --no-print-directory setup
+	@$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal --generate-hashes --no-annotate \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) \
+		--output-file requirements.lock
+
+clean: ## remove what was built; data/ and .dagster/ stay
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

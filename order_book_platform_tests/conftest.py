@@ -1,0 +1,38 @@
+"""Fixtures shared by all tests: where the recordings are, and the settings that point at them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from order_book_platform.model import PartitionKey
+
+# Kernels compile at their first call, so no example has a deadline; CI draws the same examples every time.
+settings.register_profile("platform", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("platform")
+
+RECORDED = (
+    ("BINANCE:BTC-USDT", "2024-08-08"),
+    ("BINANCE:BTC-USDT", "2024-08-09"),
+    ("BINANCE_DELIVERY:BTC-USD-PERP", "2024-08-08"),
+    ("BINANCE_DELIVERY:BTC-USD-PERP", "2024-08-09"),
+    ("BINANCE_FUTURES:BTC-USDT-PERP", "2024-08-08"),
+)
+"""The five symbol-days of the recordings."""
+
+RECORDED_KEYS = [PartitionKey.parse(*pair) for pair in RECORDED]
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """Folder of the real recordings; absent only for a user who has nothing but the project."""
+    folder = Path(os.environ.get("OBP_RECORDINGS", Path(__file__).parents[2] / "shared" / "data")).resolve()
+    if not (folder / "lake").is_dir():
+        message = f"no recordings: expected {folder}/lake; set OBP_RECORDINGS to the folder of lake/ and truth/"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
