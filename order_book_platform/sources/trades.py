@@ -1,0 +1,91 @@
+"""`trades` as canonical rows in the pips of the deltas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from order_book_platform.model import FixedPoint
+from order_book_platform.model.fixed_point import float_to_pips
+from order_book_platform.model.schemas import TRADES
+from order_book_platform.sources.deltas import check_nulls, check_values
+from order_book_platform.sources.lake import TRADE_COLUMNS, LakeFile
+
+
+@dataclass(slots=True)
+class TradeAudit:
+    """What was counted while reading.
+
+    Attributes:
+        rows, files: how much there was.
+        unsorted_rows: rows with an earlier origin_time than the row before, as the files came.
+        off_grid_prices, off_grid_sizes: floats that are no decimal with the deltas' number of places.
+    """
+
+    rows: int = 0
+    files: int = 0
+    unsorted_rows: int = 0
+    off_grid_prices: int = 0
+    off_grid_sizes: int = 0
+
+    def to_dict(self) -> dict[str, int]:
+        """JSON-ready form."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class TradeReader:
+    """Streams the trades of one symbol and day.
+
+    Attributes:
+        files: in order.
+        fixed_point: of the deltas.
+        batch_rows: rows decoded at a time.
+        audit: complete once `tables` is used up.
+    """
+
+    files: list[LakeFile]
+    fixed_point: FixedPoint
+    batch_rows: int
+    audit: TradeAudit = field(default_factory=TradeAudit)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Tables with schema `TRADES`, by origin time; stably sorted where the files were not.
+
+        Raises:
+            SourceError: a file cannot be read or holds an impossible value.
+        """
+        self.audit = TradeAudit(files=len(self.files))
+        parts = [
+            self._convert(file, row, batch)
+            for file in self.files
+            for row, batch in file.batches(list(TRADE_COLUMNS), self.batch_rows)
+        ]
+        times = np.concatenate([part.column("origin_time").to_numpy() for part in parts])
+        self.audit.unsorted_rows = int((times[1:] < times[:-1]).sum())
+        whole = pa.concat_tables(parts)
+        yield whole.take(np.argsort(times, kind="stable")) if self.audit.unsorted_rows else whole
+
+    def _convert(self, file: LakeFile, row: int, batch: pa.RecordBatch) -> pa.Table:
+        check_nulls(file, row, batch)
+        price = batch.column("price").to_numpy()
+        size = batch.column("amount").to_numpy()
+        check_values(file, row, "price", price, price > 0, "a finite price above 0")
+        check_values(file, row, "amount", size, size > 0, "a finite amount above 0")
+        side = batch.column("side")
+        is_buy = pc.equal(side, "buy").to_numpy(zero_copy_only=False)
+        wrong = ~(is_buy | pc.equal(side, "sell").to_numpy(zero_copy_only=False))
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise file.value_error("side", row + at, repr(side[at].as_py()), "'buy' or 'sell'")
+        price_pips, off_price = float_to_pips(price, self.fixed_point.price_decimals)
+        size_pips, off_size = float_to_pips(size, self.fixed_point.size_decimals)
+        self.audit.rows += batch.num_rows
+        self.audit.off_grid_prices += int(off_price.sum())
+        self.audit.off_grid_sizes += int(off_size.sum())
+        columns = [batch.column("timestamp"), batch.column("receipt_timestamp"), batch.column("id")]
+        return pa.table([*columns, pa.array(is_buy), pa.array(price_pips), pa.array(size_pips)], schema=TRADES)
