@@ -121,6 +121,11 @@ class FeatureSettings(_Section):
                 raise ValueError("horizons to be multiples of 1s and of clock")
         if NS_PER_SECOND % self.clock and self.clock % NS_PER_SECOND:
             raise ValueError("clock to be a divisor or a multiple of 1s")
+        if not self.imbalance_levels or min(self.imbalance_levels) < 1:
+            raise ValueError("imbalance_levels to be counts of at least 1")
+        for name in ("imbalance_levels", "horizons"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"{name} to differ from each other")
         return self
 
 

@@ -11,6 +11,8 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
+from order_book_platform.clock import NS_PER_SECOND
+
 SCHEMA_VERSION = 1
 DEPTH = 20
 
@@ -154,4 +156,40 @@ def level_columns(depth: int = DEPTH) -> tuple[str, ...]:
         for side in ("bid", "ask")
         for level in range(depth)
         for field in ("price", "size")
+    )
+
+
+@cache
+def features(imbalance_levels: tuple[int, ...], mlofi_levels: int, horizons_ns: tuple[int, ...]) -> pa.Schema:
+    """Schema of `rl_features`; docs/formats/rl_features.md says what each column means.
+
+    Args:
+        imbalance_levels: the k of each `qi_k`.
+        mlofi_levels: number of `mlofi_m`; m = 1 is the best level.
+        horizons_ns: look-backs of `ret_h` and `rv_h`, whole seconds in ns; named in seconds.
+    """
+    seconds = [f"{horizon // NS_PER_SECOND}s" for horizon in horizons_ns]
+    single, pips = pa.float32(), pa.int64()
+    return pa.schema(
+        [
+            _required("time", pa.int64()),
+            pa.field("mid2", pa.int64()),
+            pa.field("spread_ticks", pa.int32()),
+            _required("spread_bps", single),
+            _required("wmid_off", single),
+            *(_required(f"qi_{level}", single) for level in imbalance_levels),
+            pa.field("ofi_1", pips),
+            *(pa.field(f"mlofi_{level}", pips) for level in range(1, mlofi_levels + 1)),
+            _required("n_updates", single),
+            _required("n_trades", single),
+            _required("tfi", single),
+            *(_required(f"ret_{horizon}", single) for horizon in seconds),
+            *(_required(f"rv_{horizon}", single) for horizon in seconds),
+            _required("stale_ms", pa.int32()),
+            pa.field("latency_ms", pa.int32()),
+            _required("flags", pa.uint8()),
+            _required("gap_flag", pa.bool_()),
+            _required("crossed", pa.bool_()),
+            _required("valid", pa.bool_()),
+        ]
     )

@@ -1,0 +1,215 @@
+"""Order flow and returns on a fixed grid: events into steps, steps into windows.
+
+Levels are taken one at a time: each pass streams through four contiguous columns and one column of output.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, types
+
+LAST_BID_PRICE, LAST_BID_SIZE, LAST_ASK_PRICE, LAST_ASK_SIZE, LAST_USABLE = range(5)
+"""Fields of `last`: the row before, at one level; LAST_USABLE is 1 where the next may be compared with it."""
+LAST_FIELDS = 5
+
+_BPS = 1e4
+
+_I8_IN = types.Array(types.int64, 1, "C", readonly=True)
+_U1_IN = types.Array(types.uint8, 1, "C", readonly=True)
+_B1_IN = types.Array(types.boolean, 1, "C", readonly=True)
+_F8_IN = types.Array(types.float64, 1, "C", readonly=True)
+
+
+@njit(
+    types.int64(
+        _I8_IN,
+        _U1_IN,
+        _B1_IN,
+        types.int64,
+        _I8_IN,
+        _I8_IN,
+        _I8_IN,
+        _I8_IN,
+        types.int64[::1],
+        types.int64[::1],
+        types.float64[::1],
+        types.boolean[::1],
+    ),
+    cache=True,
+    nogil=True,
+)
+def add_level_flow(  # type: ignore[no-untyped-def]
+    step, usable, repaired, level, bid_price, bid_size, ask_price, ask_size, last, flow, shadow, broken
+):
+    """Add the order flow of every pair of consecutive book rows at one level to the steps they fall in.
+
+    e = 1{Pb ≥ Pb'} qb − 1{Pb ≤ Pb'} qb' − 1{Pa ≤ Pa'} qa + 1{Pa ≥ Pa'} qa', where ' is the row before.
+
+    Args:
+        step: int64[n], non-decreasing; the step of each row, an index into the outputs.
+        usable: uint8[n]: how many levels, counted from the best, may be compared; 0 in a doubtful row.
+        repaired: bool[n]: the row's change is not market flow alone.
+        level: which level the columns hold; 0 is best.
+        bid_price: int64[n], pips; like the three that follow, read only where `usable` exceeds `level`.
+        bid_size: int64[n], pips.
+        ask_price: int64[n], pips.
+        ask_size: int64[n], pips.
+        last: int64[LAST_FIELDS], in and out: the row before the first one.
+        flow: int64[steps], added to; size pips, wraps.
+        shadow: float64[steps], added to: the same sum, inexact, by which a wrap is noticed.
+        broken: bool[steps], set where a pair could not be compared.
+
+    Returns:
+        Number of pairs added.
+
+    Source:
+        Cont, Kukanov, Stoikov, "The price impact of order book events", 2014; per level: Xu, Gould, Howison,
+        2019.
+    """
+    pairs = 0
+    old_bid, old_bid_size = last[LAST_BID_PRICE], last[LAST_BID_SIZE]
+    old_ask, old_ask_size = last[LAST_ASK_PRICE], last[LAST_ASK_SIZE]
+    was_usable = last[LAST_USABLE] != 0
+    for i in range(len(step)):
+        is_usable = usable[i] > level
+        bid, ask = bid_price[i], ask_price[i]
+        if is_usable and was_usable and not repaired[i]:
+            at = step[i]
+            if bid >= old_bid:
+                flow[at] += bid_size[i]
+                shadow[at] += bid_size[i]
+            if bid <= old_bid:
+                flow[at] -= old_bid_size
+                shadow[at] -= old_bid_size
+            if ask <= old_ask:
+                flow[at] -= ask_size[i]
+                shadow[at] -= ask_size[i]
+            if ask >= old_ask:
+                flow[at] += old_ask_size
+                shadow[at] += old_ask_size
+            pairs += 1
+        else:
+            broken[step[i]] = True
+        old_bid, old_bid_size, old_ask, old_ask_size = bid, bid_size[i], ask, ask_size[i]
+        was_usable = is_usable
+    last[LAST_BID_PRICE], last[LAST_BID_SIZE] = old_bid, old_bid_size
+    last[LAST_ASK_PRICE], last[LAST_ASK_SIZE] = old_ask, old_ask_size
+    last[LAST_USABLE] = 1 if was_usable else 0
+    return pairs
+
+
+@njit(types.int64(_I8_IN, _B1_IN, _I8_IN, types.int64[:, ::1], types.float64[:, ::1]), cache=True, nogil=True)
+def add_trades(step, is_buy, size, flow, shadow):  # type: ignore[no-untyped-def]
+    """Count trades and add their volume, by aggressor, to the steps they fall in.
+
+    Args:
+        step: int64[n], an index into the outputs.
+        is_buy: bool[n]: the taker bought.
+        size: int64[n], pips.
+        flow: int64[3, steps], added to: trades, bought volume, sold volume.
+        shadow: float64[3, steps], added to: the same.
+
+    Returns:
+        Number of trades added.
+    """
+    for i in range(len(step)):
+        at = step[i]
+        side = 1 if is_buy[i] else 2
+        flow[0, at] += 1
+        shadow[0, at] += 1.0
+        flow[side, at] += size[i]
+        shadow[side, at] += size[i]
+    return len(step)
+
+
+@njit(
+    types.int64(_I8_IN, _I8_IN, types.int64, _I8_IN, types.int64, types.float32[::1]), cache=True, nogil=True
+)
+def log_returns(mid2, rows, lag, reset, offset, out):  # type: ignore[no-untyped-def]
+    """ln(mid_t / mid_{t − lag}) in bps at the chosen steps.
+
+    Args:
+        mid2: int64[steps], half pips; 0 or below where there is no valid mid.
+        rows: int64[m], the steps asked for; each at least `lag`.
+        lag: in steps.
+        reset: int64[steps − offset], the last step up to and including this one that was a reset.
+        offset: the step that `reset` begins at.
+        out: float32[m], bps; NaN where a mid is missing or a reset lies after step − lag.
+
+    Returns:
+        Number of returns that are not NaN.
+    """
+    known = 0
+    for k in range(len(rows)):
+        at = rows[k]
+        out[k] = np.nan
+        if mid2[at] > 0 and mid2[at - lag] > 0 and reset[at - offset] <= at - lag:
+            out[k] = math.log(mid2[at] / mid2[at - lag]) * _BPS
+            known += 1
+    return known
+
+
+@njit(types.int64(_I8_IN, types.int64, types.int64, types.float64[::1]), cache=True, nogil=True)
+def squared_returns(mid2, first, second, out):  # type: ignore[no-untyped-def]
+    """Squared log returns from one whole second to the next.
+
+    Args:
+        mid2: int64[steps], half pips; 0 or below where there is no valid mid.
+        first: the first step that is a whole second.
+        second: steps in a second.
+        out: float64[steps], bps², written at whole seconds after the first; NaN where a mid is missing.
+
+    Returns:
+        Number of returns that are not NaN.
+    """
+    known = 0
+    for at in range(first + second, len(mid2), second):
+        out[at] = np.nan
+        if mid2[at] > 0 and mid2[at - second] > 0:
+            r = math.log(mid2[at] / mid2[at - second]) * _BPS
+            out[at] = r * r
+            known += 1
+    return known
+
+
+@njit(
+    types.int64(
+        _F8_IN, _I8_IN, types.int64, types.int64, types.int64, _I8_IN, types.int64, types.float32[::1]
+    ),
+    cache=True,
+    nogil=True,
+)
+def realised_volatility(squares, rows, first, second, lag, reset, offset, out):  # type: ignore[no-untyped-def]
+    """√Σ r² over the whole seconds of the last `lag` steps.
+
+    Args:
+        squares: float64[steps], as `squared_returns` wrote it.
+        rows: int64[m], ascending, the steps asked for.
+        first: a step that is a whole second, at most `rows[0] − lag`.
+        second: steps in a second.
+        lag: in steps, a multiple of `second`.
+        reset: int64[steps − offset], the last step up to and including this one that was a reset.
+        offset: the step that `reset` begins at.
+        out: float32[m], bps; NaN where a return is missing or a reset lies after the first second used.
+
+    Returns:
+        Number of values that are not NaN.
+    """
+    known = 0
+    summed = -1
+    total = 0.0
+    for k in range(len(rows)):
+        at = rows[k]
+        whole = at - (at - first) % second
+        if whole != summed:
+            total = 0.0
+            for j in range(whole - lag + second, whole + 1, second):
+                total += squares[j]
+            summed = whole
+        out[k] = np.nan
+        if reset[at - offset] <= whole - lag and not math.isnan(total):
+            out[k] = math.sqrt(total)
+            known += 1
+    return known

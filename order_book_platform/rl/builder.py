@@ -1,0 +1,146 @@
+"""`FeatureBuilder`: reconstructed books and trades in, `rl_features` out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from order_book_platform.model import GateResult, PartitionKey
+from order_book_platform.observability import Progress, silent
+from order_book_platform.rl.columns import feature_table
+from order_book_platform.rl.events import BookChunk, Cursor, EventReader, TradeChunk
+from order_book_platform.rl.plan import FeaturePlan
+from order_book_platform.rl.steps import Steps
+from order_book_platform.rl.tally import FeatureTally
+from order_book_platform.settings import Settings
+from order_book_platform.storage import DataStore, Manifest
+
+BATCH_ROWS = 65_536
+"""Book rows decoded at a time: about 35 MB at 20 levels."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureResult:
+    """What a run published.
+
+    Attributes:
+        manifest: of the `rl_features` partition.
+        gates: in the order of docs/formats/rl_features.md.
+    """
+
+    manifest: Manifest
+    gates: tuple[GateResult, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of features.parquet."""
+        return self.manifest.rows["features.parquet"]
+
+
+class FeatureBuilder:
+    """Computes the features of one partition on a fixed clock, without look-ahead, in bounded memory.
+
+    Args:
+        store: where books and trades are, and where features go.
+        settings: `features` shapes the columns.
+        batch_rows: rows decoded at a time; never changes a result.
+    """
+
+    def __init__(self, store: DataStore, settings: Settings, *, batch_rows: int = BATCH_ROWS) -> None:
+        self._store = store
+        self._settings = settings
+        self._batch_rows = batch_rows
+
+    def run(self, key: PartitionKey, progress: Progress = silent) -> FeatureResult:
+        """Compute and publish `rl_features` of one partition.
+
+        Args:
+            key: the partition.
+            progress: called with book rows done.
+
+        Raises:
+            PartitionMissingError: books or trades have not been published.
+            PartitionCorruptError: one of them cannot be read.
+            SettingsError: the books' cadence or depth cannot give the features asked for.
+            BatchError: an `origin_time` far from the day, or sums beyond int64.
+        """
+        books = self._store.manifest("reconstructed_books", key)
+        trades = self._store.manifest("trades", key)
+        plan = FeaturePlan.of(
+            self._settings.features,
+            depth=int(books.metadata["depth"]),
+            cadence=str(books.metadata["cadence"]),
+            fixed_point=books.fixed_point,
+            where=str(key),
+        )
+        tally = FeatureTally(plan.imbalance_levels)
+        with (
+            self._store.parquet("reconstructed_books", key) as book_file,
+            self._store.parquet("trades", key) as trade_file,
+            self._store.write("rl_features", key) as writer,
+        ):
+            book_reader = EventReader(book_file, plan, key, self._batch_rows)
+            trade_reader = EventReader(trade_file, plan, key, self._batch_rows)
+            sink = writer.parquet("features.parquet", plan.schema)
+            for table in feature_tables(plan, book_reader.books(), trade_reader.trades()):
+                sink.write(table)
+                tally.add(table)
+                progress("features", book_reader.rows, book_file.metadata.num_rows)
+            writer.inputs.update(reconstructed_books=books.fingerprint, trades=trades.fingerprint)
+            writer.metadata.update(
+                books.fixed_point.to_metadata(),
+                **plan.to_metadata(),
+                cadence=books.metadata["cadence"],
+                first_time=tally.first_time,
+                last_time=tally.last_time,
+                counts={
+                    **tally.counts(),
+                    "book_rows": book_reader.rows,
+                    "book_time_regressions": book_reader.regressions,
+                    "trade_rows": trade_file.metadata.num_rows,
+                    "trade_time_regressions": trade_reader.regressions,
+                },
+            )
+        gates = tally.gates(book_rows=book_reader.rows, book_time_regressions=book_reader.regressions)
+        return FeatureResult(self._store.manifest("rl_features", key), gates)
+
+
+def feature_tables(
+    plan: FeaturePlan, books: Iterator[BookChunk], trades: Iterator[TradeChunk]
+) -> Iterator[pa.Table]:
+    """Features of a stream of book rows and one of trades, block by block; the same for live and replay.
+
+    A row at time t comes once a book row beyond t has been seen.
+
+    Args:
+        plan: grid, windows, levels.
+        books: book rows in order.
+        trades: trades in order.
+
+    Yields:
+        Tables with the plan's schema; one per block, none without book rows.
+
+    Raises:
+        BatchError: a sum over the flow window does not fit int64.
+    """
+    book_cursor, trade_cursor = Cursor(books), Cursor(trades)
+    start = book_cursor.peek()
+    if start is None:
+        return
+    first_row = -(-start // plan.stride) * plan.stride
+    steps = Steps(plan, first_row - plan.stride + 1)
+    while True:
+        for chunk, rows in book_cursor.take(steps.limit):
+            steps.add_books(chunk, rows)
+        for trade_chunk, rows in trade_cursor.take(steps.limit):
+            steps.add_trades(trade_chunk, rows)
+        ended = book_cursor.peek() is None
+        seen = book_cursor.last_step if ended else steps.limit
+        final = seen - (steps.limit - plan.block)
+        steps.close(final)
+        yield feature_table(steps, final // plan.stride * plan.stride)
+        if ended:
+            return
+        steps.advance()
