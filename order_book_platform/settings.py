@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     data_root: Path
     capture_root: Path = Path("captures")
     first_day: date
-    instruments: tuple[InstrumentSettings, ...] = Field(min_length=1)
+    instruments: tuple[InstrumentSettings, ...]
     sources: SourceSettings = SourceSettings()
     gaps: GapSettings = GapSettings()
     reconstruct: ReconstructSettings = ReconstructSettings()
@@ -170,6 +170,8 @@ class Settings(BaseSettings):
     @field_validator("instruments")
     @classmethod
     def _symbols_differ(cls, value: tuple[InstrumentSettings, ...]) -> tuple[InstrumentSettings, ...]:
+        if not value:
+            raise ValueError("expected at least one entry")
         seen: set[str] = set()
         for entry in value:
             if entry.symbol in seen:
@@ -250,7 +252,7 @@ def _settings_error(error: ValidationError, file: Path) -> SettingsError:
     first = problems[0]
     location = tuple(str(part) for part in first["loc"])
     found = "nothing" if first["type"] == "missing" else repr(first["input"])
-    more = f" ({len(problems) - 1} more problems after this one.)" if len(problems) > 1 else ""
+    more = f" (Problems after this one: {len(problems) - 1}.)" if len(problems) > 1 else ""
     return SettingsError(
         expected=_expectation(first),
         found=found if len(found) < 200 else found[:200] + "…",
@@ -261,7 +263,6 @@ def _settings_error(error: ValidationError, file: Path) -> SettingsError:
 
 _EXPECTATIONS = {
     "missing": "a value",
-    "too_short": "at least {min_length} entry",
     "greater_than": "more than {gt}",
     "greater_than_equal": "at least {ge}",
     "less_than_equal": "at most {le}",
