@@ -20,9 +20,6 @@ Int64Array = NDArray[np.int64]
 
 CADENCES = {"change": replay.CADENCE_CHANGE, "message": replay.CADENCE_MESSAGE, "grid": replay.CADENCE_GRID}
 USES = {replay.USE_SEEDED: "seeded", replay.USE_EXTENDED: "extended", replay.USE_REPAIRED: "repaired"}
-PROVEN_LOSS = replay.VOID
-"""Bit beside `BookFlag` in a plan's doubt: a loss is proven, so rows must not call any level known."""
-
 _START_FAR_LEVELS = 8_192
 
 
@@ -34,7 +31,7 @@ class Plan:
         snapshots: to take over, ascending by sequence number; the first one seeds.
         forced: bool[m]: repair from it without asking whether it agrees.
         edge_sequence: int64[e], ascending: from the first message ≥ it …
-        edge_doubt: int64[e]: … these `BookFlag` bits (and `PROVEN_LOSS`) hold.
+        edge_doubt: int64[e]: … these `BookFlag` bits (and `model.doubt.PROVEN_LOSS`) hold.
     """
 
     snapshots: SnapshotBatch
@@ -264,7 +261,7 @@ class Book:
 
     @property
     def doubt(self) -> int:
-        """`BookFlag` bits (and `PROVEN_LOSS`) now in force from the plan."""
+        """`BookFlag` bits (and `model.doubt.PROVEN_LOSS`) now in force from the plan."""
         return int(self._state[replay.STATE_DOUBT])
 
     @property

@@ -25,6 +25,7 @@ from order_book_platform.kernels.ladder import (
     set_level,
 )
 from order_book_platform.kernels.snapshot import compare_snapshot, take_snapshot
+from order_book_platform.model.doubt import PROVEN_LOSS
 from order_book_platform.model.flags import BookFlag
 from order_book_platform.model.schemas import MISSING_PIPS
 
@@ -61,9 +62,6 @@ NO_TIME = -(2**62)
 
 USE_NONE, USE_SEEDED, USE_EXTENDED, USE_REPAIRED = 0, 1, 2, 3
 OUTCOME_USE, OUTCOME_COMPARED, OUTCOME_WRONG, OUTCOME_CHANGED = range(4)
-
-VOID = 256
-"""Doubt bit beside the flags: a loss is proven, so no level may be called known."""
 
 COUNT_DELTAS, COUNT_NO_EFFECT, COUNT_CROSSED_MESSAGES, COUNT_CROSSED_EPISODES = range(4)
 COUNTS = 4
@@ -170,7 +168,7 @@ def write_row(  # type: ignore[no-untyped-def]
                 known += 1
             for i in range(at, at + 2 * depth):
                 row[i] = last[i]
-        row[4 + s] = 0 if state[STATE_DOUBT] & VOID else known
+        row[4 + s] = 0 if state[STATE_DOUBT] & PROVEN_LOSS else known
     flags = state[STATE_DOUBT] & 0xFF
     if state[STATE_SEEDED] != 0:
         flags |= _SEEDED
@@ -260,7 +258,7 @@ def replay(  # type: ignore[no-untyped-def]
         plan_forced: bool[m]: repair without asking whether it agrees.
         outcome: int64[m, 4], written: use, levels compared, wrong, changed.
         edge_sequence: int64[e], ascending: from the first message ≥ it, `edge_doubt` holds.
-        edge_doubt: int64[e]: flag bits (and VOID).
+        edge_doubt: int64[e]: flag bits (and PROVEN_LOSS).
         origin_time … size_pips: [n], the deltas; a message is a run of equal sequence numbers.
         start, stop: rows to apply; `start` may be in the middle of a message only after LEVELS_FULL.
         n_rows: rows in use.

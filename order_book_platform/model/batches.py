@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -257,3 +258,21 @@ class SnapshotBatch:
             prices,
             sizes,
         )
+
+
+def whole_messages(batches: Iterable[DeltaBatch]) -> Iterator[DeltaBatch]:
+    """Cut a stream of batches anew, so that no message is split between two.
+
+    The last message of a batch is held back until the next one shows that it is complete.
+    """
+    rest: DeltaBatch | None = None
+    for batch in batches:
+        if not len(batch):
+            continue
+        joined = batch if rest is None else DeltaBatch.concat([rest, batch])
+        cut = int(np.searchsorted(joined.sequence_number, joined.sequence_number[-1], "left"))
+        rest = joined.slice(cut, len(joined))
+        if cut:
+            yield joined.slice(0, cut)
+    if rest is not None:
+        yield rest

@@ -91,8 +91,10 @@ GAPS = pa.schema(
         _required("to_sequence_number", pa.int64()),
         _required("from_origin_time", pa.int64()),
         _required("to_origin_time", pa.int64()),
-        _required("messages_between", pa.int64()),
         pa.field("missing_ids", pa.int64()),
+        _required("proven", pa.bool_()),
+        _required("flagged_from_sequence_number", pa.int64()),
+        pa.field("flagged_until_sequence_number", pa.int64()),
         _required("detail", pa.string()),
     ]
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from order_book_platform.errors import OffGridError
 from order_book_platform.kernels import audit as loops
-from order_book_platform.model import DeltaBatch, FixedPoint
+from order_book_platform.model import DeltaBatch, FixedPoint, whole_messages
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS, decimals_for, float_to_pips
 from order_book_platform.settings import InstrumentSettings
 from order_book_platform.sources.lake import DELTA_COLUMNS, LakeFile
@@ -102,18 +102,10 @@ class DeltaReader:
         """
         self.audit = DeltaAudit(files=len(self.files), unsorted_rows=self._count_unsorted())
         self._tick_pips = self._lot_pips = 0
-        rest: DeltaBatch | None = None
         last_origin = None
-        for batch in self._sorted() if self.audit.unsorted_rows else self._streamed():
-            whole = batch if rest is None else DeltaBatch.concat([rest, batch])
-            cut = int(np.searchsorted(whole.sequence_number, whole.sequence_number[-1], "left"))
-            rest = whole.slice(cut, len(whole))
-            if cut:
-                last_origin = self._observe(whole.slice(0, cut), last_origin)
-                yield whole.slice(0, cut)
-        if rest is not None:
-            self._observe(rest, last_origin)
-            yield rest
+        for batch in whole_messages(self._sorted() if self.audit.unsorted_rows else self._streamed()):
+            last_origin = self._observe(batch, last_origin)
+            yield batch
         self._check_grid()
 
     def _streamed(self) -> Iterator[DeltaBatch]:

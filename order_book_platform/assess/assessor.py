@@ -1,0 +1,172 @@
+"""`data_assessment`: what there is, how good it is, how the book shall be rebuilt, and whether it is worth it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from order_book_platform.assess.estimate import RunEstimate, estimate_run
+from order_book_platform.assess.markdown import assessment_markdown
+from order_book_platform.model import FixedPoint, Gate, GateResult, PartitionKey, Severity
+from order_book_platform.observability import Progress, silent
+from order_book_platform.settings import Settings
+from order_book_platform.storage import DataStore, Manifest
+
+MEMORY_LIMIT_BYTES = 24 * 10**9
+"""What the machine in the requirement leaves for the platform."""
+
+RULES: dict[str, tuple[Gate, str]] = {
+    "deltas": (Gate(">", 0), "rows in book_delta_v2"),
+    "gap_ratio": (Gate("<", 0.001), "gaps per message"),
+    "origin_coverage": (Gate(">", 0.99), "share of the span in which messages came without a longer pause"),
+    "origin_valid": (Gate(">", 0.999), "messages whose origin time is there and does not go back"),
+    "off_grid": (Gate("==", 0), "floats that are no decimal with the chosen places"),
+    "memory": (Gate("<", MEMORY_LIMIT_BYTES), "estimated peak memory, bytes"),
+    "proven_losses": (Gate("==", 0, Severity.WARN), "gaps that show a loss, not only suggest one"),
+    "snapshots_sound": (Gate(">=", 0.99, Severity.WARN), "share of snapshots that pass the quality gate of a seed"),
+    "duplicates": (Gate("<=", 0.001, Severity.WARN), "share of rows equal to an earlier one of their message"),
+    "unsorted": (Gate("==", 0, Severity.WARN), "rows out of order in the files"),
+    "latency_p50_ms": (Gate("<=", 50, Severity.WARN), "median of arrival − origin time, ms"),
+    "latency_negative": (Gate("<=", 0.001, Severity.WARN), "share of messages that arrive before they were sent"),
+}
+"""Every rule that decides, in the order in which it is reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What was published.
+
+    Attributes:
+        manifest: of `data_assessment`.
+        report: content of report.json.
+        gates: one per rule.
+    """
+
+    manifest: Manifest
+    report: dict[str, Any]
+    gates: tuple[GateResult, ...]
+
+
+class DataAssessor:
+    """Judges one symbol and day from the audit of the files and the gap report.
+
+    Args:
+        store: has `raw_deltas`, `snapshots`, `trades` and `sequence_gap_report`; gets `data_assessment`.
+        settings: `reconstruct`, which a recommendation has to respect.
+    """
+
+    GATES = tuple(RULES)
+
+    def __init__(self, store: DataStore, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+
+    def run(self, key: PartitionKey, progress: Progress = silent) -> Assessment:
+        """Publish the assessment of one symbol and day.
+
+        Raises:
+            PartitionMissingError: an input has not been published.
+        """
+        names = ("raw_deltas", "snapshots", "trades", "sequence_gap_report")
+        inputs = {name: self._store.manifest(name, key) for name in names}
+        gap_report = self._store.report("sequence_gap_report", key)
+        point = inputs["raw_deltas"].fixed_point
+        estimate = estimate_run(
+            deltas=inputs["raw_deltas"].rows["deltas.parquet"],
+            snapshots=inputs["snapshots"].rows["snapshots.parquet"],
+            depth=self._settings.reconstruct.depth,
+            batch_rows=self._settings.sources.batch_rows,
+        )
+        gates = self._gates(inputs, gap_report, estimate)
+        report = self._report(key, inputs, gap_report, point, estimate, gates)
+        progress("assess", 1, 1)
+        with self._store.write("data_assessment", key) as writer:
+            writer.inputs.update({name: manifest.fingerprint for name, manifest in inputs.items()})
+            writer.json("report.json", report)
+            writer.text("report.md", assessment_markdown(report))
+            writer.metadata.update({name: report[name] for name in ("verdict", "recommendation")})
+        return Assessment(self._store.manifest("data_assessment", key), report, gates)
+
+    def _gates(
+        self, inputs: dict[str, Manifest], gap_report: dict[str, Any], estimate: RunEstimate
+    ) -> tuple[GateResult, ...]:
+        audit = inputs["raw_deltas"].metadata["audit"]
+        rows = inputs["raw_deltas"].rows["deltas.parquet"]
+        snapshots = inputs["snapshots"].rows["snapshots.parquet"]
+        clocks, messages = gap_report["clocks"], gap_report["messages"]
+        exact = gap_report["kind"] == "exact"
+        proven = sum(gap_report["by_cause"].get(cause, 0) for cause in ("chain", "unseen_snapshot", "disagreement"))
+        values: dict[str, tuple[float | None, int]] = {
+            "deltas": (rows, max(rows, 1)),
+            "gap_ratio": (gap_report["seq_gap_ratio" if exact else "inferred_gap_ratio"], messages),
+            "origin_coverage": (clocks["origin_coverage"], messages),
+            "origin_valid": (clocks["origin_valid"], messages),
+            "off_grid": (audit["off_grid_prices"] + audit["off_grid_sizes"], rows),
+            "memory": (estimate.peak_bytes, max(rows, 1)),
+            "proven_losses": (proven, messages),
+            "snapshots_sound": (
+                1 - sum(gap_report["snapshot_defects"].values()) / snapshots if snapshots else None,
+                snapshots,
+            ),
+            "duplicates": (audit["duplicate_rows"] / rows if rows else None, rows),
+            "unsorted": (audit["unsorted_rows"], rows),
+            "latency_p50_ms": (clocks["latency_ms"].get("p50"), messages),
+            "latency_negative": (clocks["latency_negative"], messages),
+        }
+        return tuple(
+            GateResult.of(name, value, RULES[name][0], n=n, note=RULES[name][1]) for name, (value, n) in values.items()
+        )
+
+    def _report(
+        self,
+        key: PartitionKey,
+        inputs: dict[str, Manifest],
+        gap_report: dict[str, Any],
+        point: FixedPoint,
+        estimate: RunEstimate,
+        gates: tuple[GateResult, ...],
+    ) -> dict[str, Any]:
+        failed = [gate for gate in gates if not gate.passed]
+        no_go = [gate.name for gate in failed if gate.severity is Severity.ERROR]
+        recovers = sum(count for action, count in gap_report["by_action"].items() if action != "flag")
+        sound = inputs["snapshots"].rows["snapshots.parquet"] - sum(gap_report["snapshot_defects"].values())
+        if no_go:
+            verdict, why = "no-go", "required rules do not hold: " + ", ".join(no_go)
+        elif recovers:
+            verdict, why = "go with repair", f"{recovers} gap(s) have to be recovered from snapshots"
+        else:
+            verdict, why = "go", "every required rule holds"
+        return {
+            "symbol": key.instrument.key,
+            "day": key.day.isoformat(),
+            "verdict": verdict,
+            "why": why,
+            "recommendation": {
+                "strategy": "full_event",
+                "seeding": "snapshot" if sound else "cold",
+                "price_decimals": point.price_decimals,
+                "size_decimals": point.size_decimals,
+            },
+            "availability": {
+                "book_delta_v2": {"rows": inputs["raw_deltas"].rows["deltas.parquet"], "available": True},
+                "book": _availability(inputs["snapshots"], "snapshots.parquet"),
+                "trades": _availability(inputs["trades"], "trades.parquet"),
+            },
+            "precision": {
+                "tick": f"{point.tick:f}",
+                "lot": f"{point.lot:f}",
+                "configured": inputs["raw_deltas"].metadata["configured"],
+                **point.to_metadata(),
+            },
+            "audit": inputs["raw_deltas"].metadata["audit"],
+            "snapshots": {**inputs["snapshots"].metadata["audit"], "defects": gap_report["snapshot_defects"]},
+            "trades": inputs["trades"].metadata["audit"],
+            "gaps": {name: gap_report[name] for name in ("kind", "gaps", "by_cause", "by_class", "by_action")},
+            "clocks": gap_report["clocks"],
+            "estimate": estimate.to_dict(),
+            "rules": [gate.to_dict() for gate in gates],
+        }
+
+
+def _availability(manifest: Manifest, file: str) -> dict[str, Any]:
+    return {"rows": manifest.rows[file], "available": manifest.metadata["audit"]["available"]}

@@ -1,0 +1,46 @@
+"""How much memory and time a day will take, from its row counts alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from order_book_platform.model.schemas import RAW_DELTAS
+
+BASE_BYTES = 450 * 10**6
+"""Interpreter, libraries and compiled loops, as measured on an idle process (docs/memory.md)."""
+DELTAS_PER_SECOND = 1_000_000
+"""All six assets together, one core; the measured rate behind it is in benchmarks/results."""
+DELTA_ROW_BYTES = 8 * len(RAW_DELTAS)
+COPIES = 4
+"""A decoded batch, its pips, the joined remainder and the row group being written exist at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEstimate:
+    """Expected cost of all assets of a partition.
+
+    Attributes:
+        peak_bytes: resident memory; does not grow with the length of the day, except for the snapshots.
+        seconds: CPU time on the reference machine.
+    """
+
+    peak_bytes: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, float]:
+        """JSON-ready form."""
+        return asdict(self)
+
+
+def estimate_run(*, deltas: int, snapshots: int, depth: int, batch_rows: int) -> RunEstimate:
+    """Estimate memory and time.
+
+    Args:
+        deltas: rows.
+        snapshots: rows; their levels are held in memory as pips.
+        depth: visible levels a side.
+        batch_rows: rows decoded at a time.
+    """
+    batches = COPIES * DELTA_ROW_BYTES * min(batch_rows, max(deltas, 1))
+    levels = snapshots * 4 * depth * 8
+    return RunEstimate(BASE_BYTES + batches + 2 * levels, round(deltas / DELTAS_PER_SECOND, 3))

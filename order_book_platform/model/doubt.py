@@ -1,0 +1,69 @@
+"""From a gap report to what a replay needs: where rows are doubtful and where the book must be rebuilt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from order_book_platform.model.flags import BookFlag
+
+PROVEN_LOSS = 256
+"""Bit beside `BookFlag`: a loss is proven, so no level may be called known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What the gaps of a day mean for its rows.
+
+    Attributes:
+        edge_sequence: int64[e], ascending: from the first message ≥ it …
+        edge_bits: int64[e]: … these bits hold (`BookFlag.GAP`, `BookFlag.CORRUPT`, `PROVEN_LOSS`).
+        recover_from: int64[r], ascending: the first usable snapshot ≥ it repairs without being asked.
+    """
+
+    edge_sequence: NDArray[np.int64]
+    edge_bits: NDArray[np.int64]
+    recover_from: NDArray[np.int64]
+
+    @classmethod
+    def of_gaps(cls, gaps: pa.Table) -> Doubt:
+        """Doubt of a table with schema `GAPS`; overlapping gaps are united."""
+        rows = gaps.to_pylist()
+        changes: list[tuple[int, int, int]] = []
+        for row in rows:
+            bits = int(BookFlag.CORRUPT if row["action"] == "corrupt" else BookFlag.GAP)
+            bits |= PROVEN_LOSS if row["proven"] else 0
+            changes.append((row["flagged_from_sequence_number"], +1, bits))
+            if row["flagged_until_sequence_number"] is not None:
+                changes.append((row["flagged_until_sequence_number"], -1, bits))
+        depth = dict.fromkeys((int(BookFlag.GAP), int(BookFlag.CORRUPT), PROVEN_LOSS), 0)
+        edges: dict[int, int] = {}
+        for sequence, step, bits in sorted(changes):
+            for bit in depth:
+                if bits & bit:
+                    depth[bit] += step
+            edges[sequence] = sum(bit for bit, count in depth.items() if count > 0)
+        forced = [
+            row["to_sequence_number"]
+            for row in rows
+            if row["action"] != "flag" and row["cause"] != "disagreement"
+        ]
+        return cls(
+            np.array(list(edges), np.int64),
+            np.array(list(edges.values()), np.int64),
+            np.array(sorted(forced), np.int64),
+        )
+
+    def forced(self, snapshot_sequence: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which snapshots of a plan repair without being asked.
+
+        Args:
+            snapshot_sequence: int64[m], ascending.
+        """
+        at = np.searchsorted(snapshot_sequence, self.recover_from, "left")
+        forced = np.zeros(len(snapshot_sequence), np.bool_)
+        forced[at[at < len(snapshot_sequence)]] = True
+        return forced

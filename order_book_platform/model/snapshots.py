@@ -1,0 +1,86 @@
+"""Which snapshots may shape a book, and which stay evidence. Decided from positions and quality alone, up front.
+
+The reconstruction must not look at a snapshot and then decide whether it counts as evidence: that would hide exactly
+the rows on which the book is wrong. So the split is fixed before the replay: the first good snapshot seeds, every
+n-th after it may extend or repair, all others are held out.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from order_book_platform.model.batches import SnapshotBatch
+from order_book_platform.model.schemas import MISSING_PIPS
+
+
+class SnapshotDefect(IntEnum):
+    """Why a snapshot fails its quality gate; the first that applies."""
+
+    NONE = 0
+    EMPTY_SIDE = 1
+    """A side has no level, or the row could not be read as levels at all."""
+    UNSORTED = 2
+    """Prices of a side do not get strictly worse."""
+    CROSSED = 3
+    """Best bid at or above best ask."""
+    OFF_TICK = 4
+    """A price is not a multiple of the deltas' tick."""
+    BAD_SIZE = 5
+    """A level's size is not above 0."""
+
+
+def snapshot_defects(snapshots: SnapshotBatch, tick_pips: int) -> NDArray[np.uint8]:
+    """Quality of each snapshot.
+
+    Args:
+        snapshots: n of them.
+        tick_pips: of the deltas.
+
+    Returns:
+        `SnapshotDefect` as uint8[n].
+    """
+    prices, sizes = snapshots.price_pips, snapshots.size_pips
+    present = prices != MISSING_PIPS
+    both = present[:, :, 1:]
+    step = np.diff(prices, axis=2) * np.array([-1, 1])[:, None]
+    checks = {
+        SnapshotDefect.BAD_SIZE: (present & (sizes <= 0)).any(axis=(1, 2)),
+        SnapshotDefect.OFF_TICK: (present & (prices % tick_pips != 0)).any(axis=(1, 2)),
+        SnapshotDefect.CROSSED: prices[:, 0, 0] >= prices[:, 1, 0],
+        SnapshotDefect.UNSORTED: (both & (step <= 0)).any(axis=(1, 2)),
+        SnapshotDefect.EMPTY_SIDE: ~present[:, :, 0].all(axis=1),
+    }
+    defects = np.zeros(len(snapshots), np.uint8)
+    for defect, found in checks.items():
+        defects[found] = defect
+    return defects
+
+
+def defect_counts(defects: NDArray[np.uint8]) -> dict[str, int]:
+    """How many snapshots have each defect, by name, the sound ones left out."""
+    return {
+        defect.name.lower(): int((defects == defect).sum())
+        for defect in SnapshotDefect
+        if defect is not SnapshotDefect.NONE and (defects == defect).any()
+    }
+
+
+def candidate_rows(defects: NDArray[np.uint8], extend_every: int) -> NDArray[np.intp]:
+    """Positions of the snapshots that may shape the book: the first sound one and every n-th after it.
+
+    Args:
+        defects: uint8[n], of all snapshots in order.
+        extend_every: n; 0 for the seed alone.
+
+    Returns:
+        Ascending positions, sound or not: an unsound candidate is rejected, never replaced by its neighbour.
+    """
+    sound = np.flatnonzero(defects == SnapshotDefect.NONE)
+    if not len(sound):
+        return sound
+    if extend_every == 0:
+        return sound[:1]
+    return np.arange(sound[0], len(defects), extend_every, dtype=np.intp)

@@ -1,0 +1,37 @@
+"""Reading `raw_deltas` back as the batches it was written from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from order_book_platform.model import DeltaBatch, PartitionKey, whole_messages
+from order_book_platform.observability import Progress
+from order_book_platform.storage import DataStore
+
+
+def delta_batches(
+    store: DataStore, key: PartitionKey, batch_rows: int, stage: str, progress: Progress
+) -> Iterator[DeltaBatch]:
+    """The `raw_deltas` of a partition as batches of whole messages.
+
+    Args:
+        store: has the partition.
+        key: which one.
+        batch_rows: rows decoded at a time.
+        stage: name for `progress`, which is told the rows read so far.
+
+    Raises:
+        PartitionMissingError: it has not been published.
+        PartitionCorruptError: it cannot be read.
+    """
+    with store.parquet("raw_deltas", key) as file:
+        total = file.metadata.num_rows
+
+        def decoded() -> Iterator[DeltaBatch]:
+            done = 0
+            for record in file.iter_batches(batch_size=batch_rows, use_threads=False):
+                yield DeltaBatch.from_arrow(record)
+                done += record.num_rows
+                progress(stage, done, total)
+
+        yield from whole_messages(decoded())
