@@ -19,10 +19,14 @@ BoolArray = NDArray[np.bool_]
 
 def _column(table: pa.Table | pa.RecordBatch, name: str) -> Any:
     """A column as numpy, without a copy where arrow can; its dtype is checked by the batch."""
-    column = table.column(name)
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    return column.to_numpy(zero_copy_only=False)
+    return _whole(table.column(name)).to_numpy(zero_copy_only=False)
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> Any:
+    """A column as one array; arrow's own `combine_chunks` copies even where there is one chunk."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _optional(table: pa.Table | pa.RecordBatch, name: str) -> Int64Array | None:
@@ -149,13 +153,9 @@ class DeltaBatch:
         return DeltaBatch(**joined)
 
 
-def _levels(table: pa.Table, name: str) -> pa.ListArray:
-    return table.column(name).combine_chunks()
-
-
 def _same_lengths(prices: pa.ListArray, sizes: pa.ListArray, side: str) -> Int64Array:
     """Levels of each snapshot on one side, int64[n]."""
-    lengths = np.diff(prices.offsets.to_numpy().astype(np.int64))
+    lengths: Int64Array = np.diff(prices.offsets.to_numpy().astype(np.int64))
     other = np.diff(sizes.offsets.to_numpy().astype(np.int64))
     unequal = np.flatnonzero(lengths != other)
     if unequal.size:
@@ -240,7 +240,7 @@ class SnapshotBatch:
             BatchError: a snapshot has more prices than sizes on a side, or fewer.
         """
         lists = [
-            (_levels(table, f"{side}_price_pips"), _levels(table, f"{side}_size_pips"))
+            (_whole(table.column(f"{side}_price_pips")), _whole(table.column(f"{side}_size_pips")))
             for side in ("bid", "ask")
         ]
         lengths = [_same_lengths(*pair, side) for pair, side in zip(lists, ("bid", "ask"), strict=True)]
