@@ -99,6 +99,8 @@ class ReconstructSettings(_Section):
     """Step of cadence `grid`."""
     extend_every: int = Field(default=10, ge=0)
     """Every n-th snapshot after the seed may extend or repair the book; the others stay evidence. 0: none."""
+    continue_previous_day: bool = False
+    """Start from the previous day's closing state where there is one; makes days depend on each other."""
 
 
 class FeatureSettings(_Section):

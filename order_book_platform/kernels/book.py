@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from order_book_platform.errors import BatchError
 from order_book_platform.kernels import ladder, replay
+from order_book_platform.kernels.snapshot import take_snapshot
 from order_book_platform.model import DeltaBatch, SnapshotBatch
 from order_book_platform.model.schemas import DEPTH, MISSING_PIPS
 
@@ -213,6 +214,41 @@ class Book:
     @property
     def _ladder(self) -> tuple[NDArray[np.int64] | NDArray[np.uint64], ...]:
         return self._sizes, self._words, self._summary, self._far_keys, self._far_sizes, self._side
+
+    def restore(self, bids: Levels, asks: Levels, bounds_pips: tuple[int | None, int | None]) -> None:
+        """Start from a full book instead of an empty one; before the first batch.
+
+        Args:
+            bids, asks: best first.
+            bounds_pips: worst price of each side up to which the book was known; None where nothing was.
+
+        Raises:
+            BatchError: a price is off the tick grid.
+        """
+        depth = max(len(bids.price_pips), len(asks.price_pips), 1)
+        prices = np.full((1, 2, depth), MISSING_PIPS, np.int64)
+        sizes = np.zeros((1, 2, depth), np.int64)
+        for s, side in enumerate((bids, asks)):
+            prices[0, s, : len(side.price_pips)] = side.price_pips
+            sizes[0, s, : len(side.size_pips)] = side.size_pips
+        one = np.zeros(1, np.int64)
+        ticks = self._ticks(SnapshotBatch(one, one, one, prices, sizes))
+        while self._far_keys.shape[1] < depth + 1:
+            self._grow()
+        take_snapshot(*self._ladder, ticks[0], sizes[0], True)
+        for s, bound in enumerate(bounds_pips):
+            sign = -1 if s == 0 else 1
+            self._side[s, ladder.BOUND] = ladder.NOTHING_KNOWN if bound is None else bound // self.step_pips * sign
+        self._state[replay.STATE_SEEDED] = 1
+
+    @property
+    def bounds_pips(self) -> tuple[int | None, int | None]:
+        """Worst bid and worst ask price up to which the book is known; None where nothing is."""
+        bid, ask = (int(bound) for bound in self._side[:, ladder.BOUND])
+        return (
+            None if bid == ladder.NOTHING_KNOWN else -bid * self.step_pips,
+            None if ask == ladder.NOTHING_KNOWN else ask * self.step_pips,
+        )
 
     def finish(self) -> Int64Array:
         """Rows still due at the end of the input: on a grid, the one at the last message's own time.

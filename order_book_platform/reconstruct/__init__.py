@@ -1,1 +1,11 @@
-"""."""
+"""The exact book after every event.
+
+In: `raw_deltas`, `snapshots`, the gap report and the assessment. Out: `reconstructed_books` with the closing state and
+the snapshots that were used; the book at any instant; a second replay to compare the `replay_hash` with.
+"""
+
+from order_book_platform.reconstruct.inspection import BookState, Verification
+from order_book_platform.reconstruct.reconstructor import Reconstruction, Reconstructor
+from order_book_platform.reconstruct.strategy import FullEventReplay
+
+__all__ = ["BookState", "FullEventReplay", "Reconstruction", "Reconstructor", "Verification"]

@@ -1,0 +1,131 @@
+"""Looking inside: the full book at an instant, and a second replay that must give the same rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from order_book_platform.clock import iso_from_ns
+from order_book_platform.errors import NoBookError
+from order_book_platform.kernels.book import Levels
+from order_book_platform.model import FixedPoint, PartitionKey
+from order_book_platform.observability import Progress, silent
+from order_book_platform.reconstruct.replayer import Replayer
+from order_book_platform.reconstruct.rows import ReplayHash, table_rows
+from order_book_platform.settings import Settings
+from order_book_platform.sources import delta_batches
+from order_book_platform.storage import DataStore
+
+
+@dataclass(frozen=True, slots=True)
+class BookState:
+    """The full book after a message.
+
+    Attributes:
+        sequence_number, origin_time, received_time: of the last message applied; times in ns.
+        flags: `BookFlag` bits of its row.
+        bids, asks: all live levels, best first.
+        fixed_point: of their pips.
+    """
+
+    sequence_number: int
+    origin_time: int
+    received_time: int
+    flags: int
+    bids: Levels
+    asks: Levels
+    fixed_point: FixedPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A published partition held against a second replay.
+
+    Attributes:
+        published: `replay_hash` of the manifest.
+        replayed: of the second replay.
+        stored: of the rows as they stand in books.parquet.
+        rows: rows replayed.
+    """
+
+    published: str
+    replayed: str
+    stored: str
+    rows: int
+
+    @property
+    def matches(self) -> bool:
+        """Whether all three hashes are equal."""
+        return self.published == self.replayed == self.stored
+
+
+def book_at(
+    store: DataStore,
+    settings: Settings,
+    key: PartitionKey,
+    *,
+    at_ns: int | None = None,
+    sequence_number: int | None = None,
+) -> BookState:
+    """Replay a day up to an instant.
+
+    Args:
+        store: has the inputs of `reconstructed_books`.
+        settings: as they were for it.
+        key: symbol and day.
+        at_ns: the book after the last message with origin_time ≤ it; or
+        sequence_number: the book after the last message with a sequence number ≤ it.
+
+    Raises:
+        NoBookError: the day's first message comes later.
+        PartitionMissingError: an input has not been published.
+    """
+    replay = Replayer.of(store, settings, key, cadence="message")
+    last = None
+    for batch in delta_batches(store, key, settings.sources.batch_rows, "replay", silent):
+        if sequence_number is not None:
+            stop = int(np.searchsorted(batch.sequence_number, sequence_number, "right"))
+        else:
+            later = batch.origin_time > (at_ns or 0)
+            stop = int(later.argmax()) if later.any() else len(batch)
+        for rows in replay.book.feed(batch.slice(0, stop)):
+            last = rows[-1, :4].copy()
+        if stop < len(batch):
+            break
+    if last is None:
+        first = store.manifest("raw_deltas", key).metadata["audit"]["first_origin_time"]
+        raise NoBookError(
+            expected=f"an instant from {iso_from_ns(first)} on",
+            found=f"sequence number {sequence_number}" if at_ns is None else iso_from_ns(at_ns),
+            where=str(key),
+            remedy="Choose a later time or sequence number, or the day before.",
+        )
+    book = replay.book
+    return BookState(int(last[2]), int(last[0]), int(last[1]), int(last[3]), book.levels(0), book.levels(1), replay.fixed_point)
+
+
+def verify(
+    store: DataStore,
+    settings: Settings,
+    key: PartitionKey,
+    *,
+    batch_rows: int | None = None,
+    progress: Progress = silent,
+) -> Verification:
+    """Replay a published day again, with another batch size if wished, and hash what is stored.
+
+    Raises:
+        PartitionMissingError: it, or an input, has not been published.
+        PartitionCorruptError: a published file differs from its manifest.
+    """
+    manifest = store.check("reconstructed_books", key)
+    replay, replayed, rows = Replayer.of(store, settings, key), ReplayHash(), 0
+    for piece in replay.rows(store, settings, key, progress, batch_rows):
+        replayed.update(piece)
+        rows += len(piece)
+    stored = ReplayHash()
+    with store.parquet("reconstructed_books", key) as file:
+        for group in range(file.num_row_groups):
+            stored.update(table_rows(file.read_row_group(group)))
+    return Verification(manifest.metadata["replay_hash"], replayed.hexdigest(), stored.hexdigest(), rows)

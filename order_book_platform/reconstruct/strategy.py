@@ -1,0 +1,103 @@
+"""How a book is rebuilt: which snapshots seed, extend and repair it, and when its rows are in doubt. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from order_book_platform.kernels.book import USES, Plan
+from order_book_platform.kernels.replay import OUTCOME_CHANGED, OUTCOME_COMPARED, OUTCOME_USE, OUTCOME_WRONG
+from order_book_platform.model import SnapshotBatch
+from order_book_platform.model.doubt import Doubt
+from order_book_platform.model.schemas import USED_SNAPSHOTS
+from order_book_platform.model.snapshots import SnapshotDefect, candidate_rows, snapshot_defects
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPlan:
+    """A strategy's decisions for one day.
+
+    Attributes:
+        plan: what the replay needs.
+        rejected: candidates that failed their quality gate; nothing was taken from them, and they are no evidence.
+    """
+
+    plan: Plan
+    rejected: SnapshotBatch
+
+
+class Strategy(Protocol):
+    """Decides, before the replay, what shall happen to the book besides the deltas."""
+
+    name: str
+
+    def plan(self, snapshots: SnapshotBatch, gaps: pa.Table, tick_pips: int) -> ReplayPlan:
+        """Decisions for one day."""
+
+
+class FullEventReplay:
+    """Every delta is applied; snapshots seed, extend and repair.
+
+    Args:
+        extend_every: every n-th snapshot after the seed may extend or repair; 0 for the seed alone, and then only a gap
+            that must be recovered from takes another one.
+    """
+
+    name = "full_event"
+
+    def __init__(self, extend_every: int) -> None:
+        self.extend_every = extend_every
+
+    def plan(self, snapshots: SnapshotBatch, gaps: pa.Table, tick_pips: int) -> ReplayPlan:
+        """Decide which snapshots shape the book and which rows are doubtful.
+
+        Args:
+            snapshots: all of the day, ascending by sequence number.
+            gaps: table with schema `GAPS`.
+            tick_pips: of the deltas.
+        """
+        defects = snapshot_defects(snapshots, tick_pips)
+        rows = candidate_rows(defects, self.extend_every)
+        doubt = Doubt.of_gaps(gaps)
+        used = snapshots.take(rows[defects[rows] == SnapshotDefect.NONE])
+        return ReplayPlan(
+            Plan(used, doubt.forced(used.sequence_number), doubt.edge_sequence, doubt.edge_bits),
+            snapshots.take(rows[defects[rows] != SnapshotDefect.NONE]),
+        )
+
+
+def used_snapshots(plan: ReplayPlan, outcome: NDArray[np.int64]) -> pa.Table:
+    """Table with schema `USED_SNAPSHOTS`: what became of each candidate that the replay reached.
+
+    Args:
+        plan: of the replay.
+        outcome: int64[m, 4], see `kernels.replay`.
+    """
+    taken = plan.plan.snapshots
+    rows = [
+        {
+            "sequence_number": int(taken.sequence_number[i]),
+            "origin_time": int(taken.origin_time[i]),
+            "use": USES[int(result[OUTCOME_USE])],
+            "levels_compared": int(result[OUTCOME_COMPARED]),
+            "levels_wrong": int(result[OUTCOME_WRONG]),
+            "levels_added": int(result[OUTCOME_CHANGED]),
+        }
+        for i, result in enumerate(outcome)
+    ]
+    rows += [
+        {
+            "sequence_number": int(sequence),
+            "origin_time": int(origin),
+            "use": "rejected",
+            "levels_compared": 0,
+            "levels_wrong": 0,
+            "levels_added": 0,
+        }
+        for sequence, origin in zip(plan.rejected.sequence_number, plan.rejected.origin_time, strict=True)
+    ]
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: int(row["sequence_number"])), schema=USED_SNAPSHOTS)
