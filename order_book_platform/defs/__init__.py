@@ -1,1 +1,21 @@
-"""."""
+"""Dagster: assets, partitions, checks, jobs, schedule, sensor and the resource they share.
+
+In: the settings and the components. Out: `build_definitions`, which both the web UI and `obp` run.
+No logic lives here: an asset calls its component and reports what was published.
+"""
+
+from order_book_platform.defs.build import build_definitions
+from order_book_platform.defs.jobs import FIDELITY_JOB, MATERIALIZE_JOB
+from order_book_platform.defs.partitions import from_dagster, partitions_of, to_dagster
+from order_book_platform.defs.platform import Platform, Watcher
+
+__all__ = [
+    "FIDELITY_JOB",
+    "MATERIALIZE_JOB",
+    "Platform",
+    "Watcher",
+    "build_definitions",
+    "from_dagster",
+    "partitions_of",
+    "to_dagster",
+]

@@ -1,0 +1,268 @@
+"""The checks behind `obp doctor`; each looks at one thing and says what it found."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock, iso_from_ns
+from order_book_platform.errors import SettingsError
+
+if TYPE_CHECKING:
+    from order_book_platform.cli.group import Invocation
+    from order_book_platform.settings import Settings
+
+DISTRIBUTION = "order-book-platform"
+LIBRARIES = ("dagster", "dagster-webserver", "numba", "numpy", "polars", "pyarrow")
+LOW_DISK_BYTES = 20 * 10**9
+"""Below it a month of one liquid market may not fit (574 MB of deltas a day, and the books made of them)."""
+NO_DISK_BYTES = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        check: what was looked at.
+        status: `ok`, `warn` (usable, but look) or `fail`.
+        found: one line.
+        remedy: what to do; empty where all is well.
+    """
+
+    check: str
+    status: Literal["ok", "warn", "fail"]
+    found: str
+    remedy: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """JSON-ready form."""
+        return asdict(self)
+
+
+def examine(invocation: Invocation, clock: Clock | None = None) -> list[Finding]:
+    """Every check, in an order in which a later one may depend on an earlier one.
+
+    Args:
+        invocation: names the settings file.
+        clock: the machine's, unless a test has another.
+    """
+    findings = [check_python(), *check_libraries(), check_numba_cache()]
+    try:
+        settings = invocation.settings()
+    except SettingsError as error:
+        problem = f"{error.where}: expected {error.expected}, found {error.found}"
+        return [*findings, Finding("settings", "fail", problem, error.remedy)]
+    return [
+        *findings,
+        Finding("settings", "ok", f"{invocation.settings_file}: {len(settings.instruments)} instruments"),
+        check_writable("data root", settings.data_root),
+        check_disk(settings.data_root),
+        *check_lake(settings),
+        check_instance(invocation.settings_file),
+        check_clock(settings, clock or SystemClock()),
+    ]
+
+
+def check_python() -> Finding:
+    """Which Python this is, and whether this package is made for it."""
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
+    wanted = SpecifierSet(_distribution_metadata().get("Requires-Python", ""))
+    if not wanted.contains(platform.python_version(), prereleases=True):
+        return Finding(
+            "python", "fail", f"{found}; needed {wanted}", "Use such a Python: make setup finds one."
+        )
+    return Finding("python", "ok", found)
+
+
+def check_libraries() -> Iterator[Finding]:
+    """Whether the libraries are there, in versions this package asks for."""
+    wanted = {
+        canonicalize_name(requirement.name): requirement.specifier
+        for requirement in map(Requirement, _distribution_metadata().get_all("Requires-Dist") or ())
+    }
+    for name in LIBRARIES:
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            yield Finding(name, "fail", "not installed", "Install the packages of requirements.lock.")
+            continue
+        specifier = wanted.get(canonicalize_name(name))
+        if specifier is not None and not specifier.contains(version, prereleases=True):
+            yield Finding(
+                name, "fail", f"{version}, needed {specifier}", "Install the packages of requirements.lock."
+            )
+        else:
+            yield Finding(name, "ok", version)
+
+
+def check_numba_cache() -> Finding:
+    """Whether compiled kernels can be kept; without that every process compiles them again."""
+    import order_book_platform
+
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    folder = Path(chosen) if chosen else Path(order_book_platform.__file__).parent / "kernels" / "__pycache__"
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}:
+        return Finding(
+            "numba cache",
+            "warn",
+            "NUMBA_DISABLE_JIT is set: kernels run as plain Python",
+            "Unset it for real work.",
+        )
+    if _writable(folder):
+        return Finding("numba cache", "ok", str(folder))
+    return Finding(
+        "numba cache",
+        "warn",
+        f"cannot write to {folder}: kernels may be compiled again in every process",
+        "Set NUMBA_CACHE_DIR to a folder that can be written to.",
+    )
+
+
+def check_writable(name: str, folder: Path) -> Finding:
+    """Whether files can be made in a folder that exists or may be created."""
+    if _writable(folder):
+        return Finding(name, "ok", str(folder) if folder.is_dir() else f"{folder} (will be created)")
+    return Finding(name, "fail", f"cannot write to {folder}", "Set it to a folder that can be written to.")
+
+
+def check_disk(folder: Path) -> Finding:
+    """Whether there is room for datasets."""
+    free = shutil.disk_usage(_existing(folder)).free
+    found = f"{free / 1e9:,.1f} GB free at {folder}"
+    if free < NO_DISK_BYTES:
+        return Finding("disk", "fail", found, "Free space, or set data_root to a larger disk.")
+    if free < LOW_DISK_BYTES:
+        return Finding("disk", "warn", found, "Enough for a few days of a liquid market; watch it.")
+    return Finding("disk", "ok", found)
+
+
+def check_lake(settings: Settings) -> Iterator[Finding]:
+    """Which listed symbol-days the lake holds."""
+    from order_book_platform.sources import LakeSource
+
+    root = settings.lake_root
+    if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
+        yield Finding(
+            "lake root",
+            "fail",
+            f"cannot read {root}",
+            "Set lake_root to the folder that holds book_delta_v2/, or fill it: obp simulate --help.",
+        )
+        return
+    yield Finding("lake root", "ok", str(root))
+    source = LakeSource(root)
+    for entry in settings.instruments:
+        days = source.days("book_delta_v2", entry.instrument)
+        if not days:
+            yield Finding(
+                entry.symbol,
+                "warn",
+                "no day of book_delta_v2",
+                "Check the symbol's spelling, or fetch or simulate its files.",
+            )
+            continue
+        lacking = [
+            table
+            for table in ("book", "trades")
+            if not set(days) <= set(source.days(table, entry.instrument))
+        ]
+        span = days[0] if len(days) == 1 else f"{days[0]} … {days[-1]}"
+        found = f"{len(days)} day{'s' if len(days) > 1 else ''} of book_delta_v2, {span}"
+        if lacking:
+            remedy = (
+                "Without book no book can be seeded or proven; without trades there are no trade features."
+            )
+            yield Finding(
+                entry.symbol, "warn", f"{found}; {' and '.join(lacking)} not for all of them", remedy
+            )
+        else:
+            yield Finding(entry.symbol, "ok", found)
+
+
+def check_instance(settings_file: Path) -> Finding:
+    """Whether the Dagster instance can be opened; a missing one is not created."""
+    from order_book_platform.cli.instance import INSTANCE_FILE, dagster_instance, instance_folder
+
+    try:
+        folder = instance_folder(settings_file)
+        if not (folder / INSTANCE_FILE).is_file():
+            if _writable(folder):
+                return Finding("dagster instance", "ok", f"{folder} (will be set up by the first run)")
+            return Finding(
+                "dagster instance", "fail", f"cannot write to {folder}", "Set DAGSTER_HOME elsewhere."
+            )
+        with dagster_instance(settings_file) as instance:
+            return Finding("dagster instance", "ok", f"{folder}: {instance.get_runs_count():,} runs")
+    except SettingsError as error:
+        return Finding("dagster instance", "fail", f"{error.where}: {error.found}", error.remedy)
+    except (OSError, sqlite3.Error) as error:
+        return Finding(
+            "dagster instance",
+            "fail",
+            f"{folder}: {error}",
+            "Repair or move that folder, or set DAGSTER_HOME.",
+        )
+
+
+def check_clock(settings: Settings, clock: Clock) -> Finding:
+    """Whether the wall clock can be right: not before the newest day the lake holds."""
+    from order_book_platform.sources import LakeSource
+
+    now_ns = clock.now_ns()
+    today = (
+        (datetime.fromtimestamp(0, tz=UTC) + timedelta(seconds=now_ns // NS_PER_SECOND)).date().isoformat()
+    )
+    source = LakeSource(settings.lake_root)
+    newest = max(
+        (day for entry in settings.instruments for day in source.days("book_delta_v2", entry.instrument)),
+        default="",
+    )
+    newest = max(newest, settings.first_day.isoformat())
+    found = f"{iso_from_ns(now_ns)[:19]}Z"
+    if today < newest:
+        return Finding(
+            "clock",
+            "fail",
+            f"{found}, before {newest}, a day there are data of or first_day",
+            "Set the clock (UTC).",
+        )
+    return Finding("clock", "ok", found)
+
+
+def _distribution_metadata() -> Message:
+    """What this package was installed with; empty where it runs from a source tree that was not installed."""
+    try:
+        # The mapping that is returned is an email.message.Message; its annotation leaves out `get`.
+        return cast("Message", metadata.metadata(DISTRIBUTION))
+    except metadata.PackageNotFoundError:
+        return Message()
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(each for each in (folder, *folder.parents) if each.exists())
+
+
+def _writable(folder: Path) -> bool:
+    """Whether a file can be made in the folder, or the folder be made; leaves nothing behind."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=_existing(folder), prefix=".obp-doctor-"):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,110 @@
+"""The command group: commands are imported when they are called, errors become exit codes in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from order_book_platform.errors import OrderBookPlatformError, SettingsError
+from order_book_platform.version import __version__
+
+if TYPE_CHECKING:
+    from order_book_platform.settings import Settings
+
+COMMANDS = ("materialize", "assess", "book", "verify", "simulate", "doctor")
+"""In the order in which a newcomer meets them; each is a module here with a command of its name."""
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What the group hands to its commands (`ctx.obj`).
+
+    Attributes:
+        config: the settings file given with `--config`, or None.
+    """
+
+    config: Path | None
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings file in force, absolute."""
+        from order_book_platform.settings import settings_path
+
+        return settings_path(self.config)
+
+    def settings(self) -> Settings:
+        """Read and validate the settings.
+
+        Raises:
+            SettingsError: the file or a value is wrong.
+        """
+        from order_book_platform.settings import load_settings
+
+        return load_settings(self.config)
+
+
+class CommandGroup(click.Group):
+    """A group that imports a command's module when it is needed and turns errors into exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; None where there is no such name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"order_book_platform.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what the user can put right is shown as one block, all else as a traceback."""
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            show_error(error)
+            ctx.exit(EXIT_USAGE)
+        except OrderBookPlatformError as error:
+            show_error(error)
+            ctx.exit(EXIT_FAILED)
+        except KeyboardInterrupt:
+            click.echo("Interrupted; what was published before is untouched.", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
+
+
+def show_error(error: OrderBookPlatformError) -> None:
+    """Print what is wrong, where, and what to do about it, on stderr."""
+    click.secho(f"Error ({type(error).__name__})", fg="red", bold=True, err=True)
+    for label in ("where", "expected", "found", "remedy"):
+        click.echo(f"  {label:<9} {getattr(error, label)}", err=True)
+
+
+@click.group(
+    cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Settings file.  [default: $OBP_CONFIG, else ./platform.toml]",
+)
+@click.version_option(__version__, "--version", prog_name="obp")
+@click.pass_context
+def obp(ctx: click.Context, config: Path | None) -> None:
+    """Exact level-2 order books from deltas, with proof of how exact they are.
+
+    Exit codes: 0 done, 1 the data or a gate failed, 2 wrong usage or settings, 130 interrupted.
+
+    \b
+    Example:
+      obp --config platform.toml materialize --symbol BINANCE_FUTURES:BTC-USDT-PERP --day 2024-08-08
+    """  # noqa: D301 - \b is click's mark for "do not rewrap"
+    ctx.obj = Invocation(config)

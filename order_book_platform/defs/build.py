@@ -1,0 +1,38 @@
+"""All definitions, put together from the settings."""
+
+import dagster as dg
+
+from order_book_platform.defs.assets import build_asset
+from order_book_platform.defs.catalog import STAGES
+from order_book_platform.defs.jobs import all_assets_job, daily_schedule, fidelity_job
+from order_book_platform.defs.lake import lake_specs
+from order_book_platform.defs.partitions import partitions_of
+from order_book_platform.defs.platform import Platform
+from order_book_platform.defs.sensors import fidelity_sensor
+
+
+def build_definitions(platform: Platform | None = None) -> dg.Definitions:
+    """Assets, checks, jobs, schedule, sensor and resource of one settings file.
+
+    Args:
+        platform: by default the one of `OBP_CONFIG`, else of `platform.toml` in the current folder.
+
+    Raises:
+        SettingsError: the file or a value is wrong.
+    """
+    platform = platform or Platform.from_file()
+    settings = platform.settings
+    partitions = partitions_of(settings)
+    # Books that continue the day before depend on themselves, one day earlier.
+    continued = {"reconstructed_books"} if settings.reconstruct.continue_previous_day else set()
+    assets = [build_asset(stage, partitions, follows_day_before=stage.name in continued) for stage in STAGES]
+    everything = all_assets_job()
+    fidelity = fidelity_job()
+    return dg.Definitions(
+        assets=[*lake_specs(settings, partitions), *assets],
+        jobs=[everything, fidelity],
+        schedules=[daily_schedule(everything)],
+        sensors=[fidelity_sensor(fidelity)],
+        resources={"platform": platform},
+        executor=dg.in_process_executor,
+    )

@@ -1,0 +1,126 @@
+"""The six assets in the order of the data: what makes them, from what, and by which gates they are checked."""
+
+from order_book_platform.assess import DataAssessor, GapReporter
+from order_book_platform.assess.assessor import RULES
+from order_book_platform.defs.pictures import book_pictures, gap_pictures
+from order_book_platform.defs.stages import Stage
+from order_book_platform.fidelity import FidelityReporter
+from order_book_platform.fidelity.figures import draw_pictures
+from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.rl import FeatureBuilder
+from order_book_platform.sources import LakeIngest
+
+RAW_DELTAS = Stage(
+    name="raw_deltas",
+    component=LakeIngest,
+    description=(
+        "Level changes of one symbol and day in replay order, prices and sizes as exact int64 pips "
+        "(`price · 10^price_decimals`), with an audit of what the source files held. "
+        "Published with its siblings `snapshots` (20 levels a side) and `trades`."
+    ),
+    group="ingest",
+    kinds=frozenset({"parquet", "python"}),
+    deps=("lake/book_delta_v2", "lake/book", "lake/trades"),
+    siblings=("snapshots", "trades"),
+)
+
+SEQUENCE_GAP_REPORT = Stage(
+    name="sequence_gap_report",
+    component=GapReporter,
+    description=(
+        "Every gap of the day, with kind (`exact`: proven by ids, `inferred`: concluded from silence, crossing or "
+        "disagreement with a snapshot), class, and what the reconstruction does about it."
+    ),
+    group="assess",
+    kinds=frozenset({"parquet", "json", "numba"}),
+    deps=("raw_deltas",),
+    gates={"gap_ratio": "Gaps per message, exact where the source keeps ids, else inferred."},
+    pictures=gap_pictures,
+)
+
+DATA_ASSESSMENT = Stage(
+    name="data_assessment",
+    component=DataAssessor,
+    description=(
+        "Can a faithful book be made from these data, and how? Availability, coverage, gaps, precision, estimated "
+        "memory and run time, the recommended strategy and go or no-go, with every rule that decided it."
+    ),
+    group="assess",
+    kinds=frozenset({"json", "markdown"}),
+    deps=("raw_deltas", "sequence_gap_report"),
+    gates={name: f"{meaning[0].upper()}{meaning[1:]}." for name, (_, meaning) in RULES.items()},
+    highlights=("verdict",),
+)
+
+RECONSTRUCTED_BOOKS = Stage(
+    name="reconstructed_books",
+    component=Reconstructor,
+    description=(
+        "The visible book, 20 levels a side, after each message that changed it; flags say what to know before "
+        "trusting a row, `known_*_levels` how much of it is known. `replay_hash` in the details is equal for every "
+        "way of replaying the same deltas."
+    ),
+    group="books",
+    kinds=frozenset({"parquet", "numba"}),
+    deps=("raw_deltas", "sequence_gap_report", "data_assessment"),
+    highlights=("replay_hash",),
+    pictures=book_pictures,
+)
+
+FIDELITY_REPORT = Stage(
+    name="fidelity_report",
+    component=FidelityReporter,
+    description=(
+        "How exact the books are, measured against snapshots that were not used to make them, with placebos (the "
+        "same reference 1 s and 10 s later) that have to fail. The folder holds report.html with all plots."
+    ),
+    group="books",
+    kinds=frozenset({"parquet", "json", "html"}),
+    deps=("reconstructed_books", "raw_deltas"),
+    gates={
+        "bbo_exact_seq": "Share of references whose best bid and ask, price and size, equal the book's.",
+        "bbo_rms_seq_bid": "Root mean square error of the best bid, in ticks.",
+        "bbo_rms_seq_ask": "Root mean square error of the best ask, in ticks.",
+        "topk_exact": "Share of references equal in all levels, where the book claims to know all of them.",
+        "topk_missing": "Reference levels inside the known range that the book lacks.",
+        "topk_ghost": "Known book levels inside the reference's range that the reference lacks.",
+        "topk_known_share": "Share of references at which the book claims to know all levels.",
+        "topk_exact_all": "Share of all references equal in all levels, known or not.",
+        "depth_corr_pearson": "Correlation of log sizes, the worst level.",
+        "depth_corr_spearman": "Rank correlation of sizes, the worst level.",
+        "crossed_tw": "Share of time with the best bid above the best ask.",
+        "resyncs": "Repairs that a snapshot forced.",
+        "unseen_references": "References that name a message the deltas do not hold.",
+        "out_of_order_rows": "Reference rows that come out of order.",
+        "placebo_fails": "Whether a reference from another time fails every gate it is held against.",
+    },
+    pictures=draw_pictures,
+)
+
+RL_FEATURES = Stage(
+    name="rl_features",
+    component=FeatureBuilder,
+    description=(
+        "Features on a fixed clock from past events only: spread, imbalance, order flow, returns, volatility, with a "
+        "validity flag on every row."
+    ),
+    group="features",
+    kinds=frozenset({"parquet", "numba"}),
+    deps=("reconstructed_books", "raw_deltas"),
+    gates={
+        "feature_rows": "Rows of the sampling clock.",
+        "valid_share": "Share of rows with a two-sided, seeded book free of doubt.",
+        "ofi_share": "Share of rows whose whole flow window is market flow at the best prices.",
+        "qi_share": "Share of valid rows that know all the levels the imbalances need.",
+        "time_regressions": "Share of book rows whose event time lay below an earlier one.",
+    },
+)
+
+STAGES = (
+    RAW_DELTAS,
+    SEQUENCE_GAP_REPORT,
+    DATA_ASSESSMENT,
+    RECONSTRUCTED_BOOKS,
+    FIDELITY_REPORT,
+    RL_FEATURES,
+)

@@ -1,0 +1,46 @@
+"""Gates as asset checks: declared from the components' lists, recorded for the partition."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from order_book_platform.model import GateResult, Severity
+
+
+def check_specs(
+    asset: str, gates: Mapping[str, str], partitions: dg.PartitionsDefinition
+) -> Sequence[dg.AssetCheckSpec]:
+    """One partitioned check per gate.
+
+    Args:
+        asset: the asset's name.
+        gates: name of a gate to its description.
+        partitions: of the asset.
+    """
+    with warnings.catch_warnings():
+        # Partitioned checks are a preview in Dagster 1.13; others would show one verdict for all days.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return [
+            dg.AssetCheckSpec(name, asset=asset, description=text, partitions_def=partitions)
+            for name, text in gates.items()
+        ]
+
+
+def check_result(gate: GateResult) -> dg.AssetCheckResult:
+    """A gate's outcome; a missing figure is left out of the metadata, not shown as 0."""
+    metadata: dict[str, dg.MetadataValue] = {
+        "bar": dg.MetadataValue.text(gate.gate),
+        "n": dg.MetadataValue.int(gate.n),
+    }
+    if gate.value is not None:
+        metadata["value"] = dg.MetadataValue.float(float(gate.value))
+    return dg.AssetCheckResult(
+        check_name=gate.name,
+        passed=bool(gate.passed),
+        severity=dg.AssetCheckSeverity.ERROR
+        if gate.severity is Severity.ERROR
+        else dg.AssetCheckSeverity.WARN,
+        description=gate.note or None,
+        metadata=metadata,
+    )

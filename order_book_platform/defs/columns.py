@@ -1,0 +1,52 @@
+"""What each column means, in one sentence, for the column tables of the UI."""
+
+import re
+
+_LEVEL = re.compile(r"^(bid|ask)_(\d+)_(price|size)_pips$")
+
+_DESCRIPTIONS = {
+    "origin_time": "Exchange event time (E), ns since the epoch, UTC.",
+    "transaction_time": "Exchange transaction time (T), ns since the epoch, UTC; null where not known.",
+    "received_time": "Local arrival, ns since the epoch, UTC; never rewritten.",
+    "sequence_number": "The message's final update id (u); all rows of one message share it.",
+    "first_update_id": "The message's first update id (U); null where the source lacks it.",
+    "prev_final_update_id": "Final update id of the message before (pu); null where the source lacks it.",
+    "is_bid": "True: bid side; false: ask side.",
+    "price_pips": "Price · 10^price_decimals.",
+    "size_pips": "Absolute size at that price · 10^size_decimals; 0 removes the level.",
+    "flags": "Bits: 1 seeded, 2 gap, 4 repaired, 8 crossed, 16 locked, 32 unknown depth, 64 corrupt.",
+    "known_bid_levels": "How many bid levels, counted from the best, lie inside the known price range.",
+    "known_ask_levels": "How many ask levels, counted from the best, lie inside the known price range.",
+    "kind": "`exact`: proven by ids; `inferred`: concluded from silence, crossing or disagreement.",
+    "cause": "What made it a gap.",
+    "gap_class": "How large it is, by the thresholds of the settings.",
+    "action": "What the reconstruction does about it.",
+    "from_sequence_number": "Last message before the gap.",
+    "to_sequence_number": "First message after the gap.",
+    "from_origin_time": "Event time of the last message before, ns since the epoch, UTC.",
+    "to_origin_time": "Event time of the first message after, ns since the epoch, UTC.",
+    "messages_between": "Messages inside the gap's bounds.",
+    "missing_ids": "Update ids that are proven missing; null where ids prove nothing.",
+    "detail": "One sentence for people.",
+    "name": "Name of the metric.",
+    "value": "The figure; null where nothing could be measured.",
+    "gate": "The bar it is held against; null where the figure is only reported.",
+    "pass": "Whether the bar is met.",
+    "n": "Observations behind the figure.",
+    "unmatched": "Reference rows without a counterpart.",
+    "alignment": "How book and reference were paired: by sequence number, origin time or arrival.",
+    "reference": "What the book was measured against.",
+    "placebo_1s": "The same figure with the reference shifted by 1 s.",
+    "placebo_10s": "The same figure with the reference shifted by 10 s.",
+    "placebo_fails": "Whether the shifted reference fails the gate, as it has to.",
+}
+
+
+def column_description(name: str) -> str | None:
+    """Meaning of a column; None for a name nothing is known of."""
+    level = _LEVEL.match(name)
+    if level is not None:
+        side, number, field = level.groups()
+        place = "Best" if number == "0" else f"Level {number}"
+        return f"{place} {side} {field} · 10^{field}_decimals; null where there is no such level."
+    return _DESCRIPTIONS.get(name)

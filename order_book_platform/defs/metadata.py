@@ -1,0 +1,150 @@
+"""What a materialization says of itself in the UI: rows, spans, hashes, columns, gates, pictures."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from order_book_platform.clock import iso_from_ns
+from order_book_platform.defs.columns import column_description
+from order_book_platform.model import GateResult, PartitionKey
+from order_book_platform.storage import DATASETS, DataStore, Manifest
+
+TIME_COLUMNS = ("origin_time", "received_time", "time")
+
+
+def partition_metadata(
+    store: DataStore, key: PartitionKey, manifest: Manifest
+) -> dict[str, dg.MetadataValue]:
+    """Metadata every dataset has: where it is, how much it is, what it spans, what it was made from."""
+    folder = store.folder(manifest.dataset, key)
+    metadata: dict[str, dg.MetadataValue] = {
+        "path": dg.MetadataValue.path(str(folder)),
+        "fingerprint": dg.MetadataValue.text(manifest.fingerprint),
+        "size": dg.MetadataValue.text(
+            _megabytes(sum(int(file["bytes"]) for file in manifest.files.values()))
+        ),
+        "files": dg.MetadataValue.md(_files_table(manifest)),
+        "inputs": dg.MetadataValue.json(manifest.inputs),
+        "details": dg.MetadataValue.json(manifest.metadata),
+    }
+    main = DATASETS[manifest.dataset]
+    if main in manifest.rows:
+        metadata["dagster/row_count"] = dg.MetadataValue.int(manifest.rows[main])
+        metadata["dagster/partition_row_count"] = dg.MetadataValue.int(manifest.rows[main])
+        metadata |= table_metadata(folder / main)
+    if "report.md" in manifest.files:
+        metadata["report"] = dg.MetadataValue.md((folder / "report.md").read_text(encoding="utf-8"))
+    if "report.html" in manifest.files:
+        metadata["report page"] = dg.MetadataValue.path(str(folder / "report.html"))
+    return metadata
+
+
+def highlights_metadata(manifest: Manifest, names: Sequence[str]) -> dict[str, dg.MetadataValue]:
+    """Chosen entries of the manifest's metadata, one line each."""
+    return {name.replace("_", " "): dg.MetadataValue.text(str(manifest.metadata[name])) for name in names}
+
+
+def siblings_metadata(
+    store: DataStore, key: PartitionKey, datasets: Sequence[str]
+) -> dict[str, dg.MetadataValue]:
+    """Where the datasets are that are published together with an asset, and how many rows they have."""
+    metadata: dict[str, dg.MetadataValue] = {}
+    for dataset in datasets:
+        manifest = store.manifest(dataset, key)
+        metadata[f"{dataset} path"] = dg.MetadataValue.path(str(store.folder(dataset, key)))
+        metadata[f"{dataset} rows"] = dg.MetadataValue.int(manifest.rows[DATASETS[dataset]])
+        metadata[f"{dataset} fingerprint"] = dg.MetadataValue.text(manifest.fingerprint)
+    return metadata
+
+
+def table_metadata(path: Path) -> dict[str, dg.MetadataValue]:
+    """Column schema and time spans of a Parquet file, from its footer alone."""
+    with pq.ParquetFile(path) as file:
+        metadata: dict[str, dg.MetadataValue] = {
+            "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(file.schema_arrow))
+        }
+        for name in TIME_COLUMNS:
+            span = span_ns(file, name)
+            if span is not None:
+                metadata[f"{name} span"] = dg.MetadataValue.text(" → ".join(iso_from_ns(ns) for ns in span))
+    return metadata
+
+
+def span_ns(file: pq.ParquetFile, name: str) -> tuple[int, int] | None:
+    """Smallest and largest value of an int64 column, from the row groups' statistics."""
+    if name not in file.schema_arrow.names:
+        return None
+    index = file.schema_arrow.names.index(name)
+    found = [
+        statistics
+        for group in range(file.metadata.num_row_groups)
+        if (statistics := file.metadata.row_group(group).column(index).statistics) is not None
+        and statistics.has_min_max
+    ]
+    if not found:
+        return None
+    return min(int(each.min) for each in found), max(int(each.max) for each in found)
+
+
+def column_schema(schema: pa.Schema) -> dg.TableSchema:
+    """Dagster's table schema of an arrow schema, with what each column means."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                field.name,
+                type=str(field.type),
+                description=column_description(field.name),
+                constraints=dg.TableColumnConstraints(nullable=field.nullable),
+            )
+            for field in schema
+        ]
+    )
+
+
+def gates_metadata(gates: Sequence[GateResult]) -> dict[str, dg.MetadataValue]:
+    """The gates as one table; nothing where there are none."""
+    if not gates:
+        return {}
+    lines = ["| gate | value | bar | n | result |", "|---|---:|---|---:|---|"]
+    lines += [
+        f"| {gate.name} | {'-' if gate.value is None else f'{gate.value:.6g}'} | {gate.gate} | {gate.n:,} | "
+        f"{'pass' if gate.passed else '**' + str(gate.severity) + '**'} |"
+        for gate in gates
+    ]
+    failed = sum(not gate.passed for gate in gates)
+    return {
+        "gates": dg.MetadataValue.md("\n".join(lines)),
+        "gates failed": dg.MetadataValue.int(failed),
+    }
+
+
+def picture(png: bytes, title: str) -> dg.MetadataValue:
+    """A PNG shown inside the page; it is stored in the event log, so it has to be small."""
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})")
+
+
+def pictures_metadata(pictures: Mapping[str, bytes]) -> dict[str, dg.MetadataValue]:
+    """Title to picture."""
+    return {title: picture(png, title) for title, png in pictures.items()}
+
+
+def _files_table(manifest: Manifest) -> str:
+    lines = ["| file | rows | size | sha256 |", "|---|---:|---:|---|"]
+    lines += [
+        f"| {name} | {_count(manifest.rows.get(name))} | {_megabytes(int(file['bytes']))} "
+        f"| `{file['sha256'][:16]}…` |"
+        for name, file in sorted(manifest.files.items())
+    ]
+    return "\n".join(lines)
+
+
+def _count(rows: int | None) -> str:
+    return "" if rows is None else f"{rows:,}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.3f} MB"

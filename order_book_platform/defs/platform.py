@@ -1,0 +1,89 @@
+"""The resource `platform`: settings, data store, and somebody who watches the assets being made."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import dagster as dg
+
+from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
+from order_book_platform.model import GateResult
+from order_book_platform.observability import Progress
+from order_book_platform.settings import Settings, load_settings, settings_path
+from order_book_platform.storage import DataStore, Manifest
+
+LOG_EVERY_NS = 5 * NS_PER_SECOND
+
+
+class Watcher(Protocol):
+    """Learns what happens to each asset of a run while it happens."""
+
+    def started(self, asset: str, context: dg.AssetExecutionContext) -> Progress:
+        """An asset begins; its component reports to the returned callback."""
+
+    def finished(self, asset: str, manifest: Manifest, gates: Sequence[GateResult]) -> None:
+        """An asset's partition has been published."""
+
+
+class LogWatcher:
+    """Writes progress to the run's log; results are in the materialization anyway."""
+
+    def started(self, asset: str, context: dg.AssetExecutionContext) -> Progress:
+        """Progress as log lines."""
+        return LoggedProgress(context.log.info)
+
+    def finished(self, asset: str, manifest: Manifest, gates: Sequence[GateResult]) -> None:
+        """Nothing to add to the materialization."""
+
+
+class LoggedProgress:
+    """Progress as lines in the run's log: the end of every stage, and every five seconds in between.
+
+    Args:
+        log: takes a line.
+        clock: tells when five seconds have passed.
+    """
+
+    def __init__(self, log: Callable[[str], None], clock: Clock | None = None) -> None:
+        self._log = log
+        self._clock = clock or SystemClock()
+        self._last_ns = self._clock.monotonic_ns()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Report `done` of `total`; total 0 means not known."""
+        now_ns = self._clock.monotonic_ns()
+        if done != total and now_ns - self._last_ns < LOG_EVERY_NS:
+            return
+        self._last_ns = now_ns
+        self._log(f"{stage}: {done:,} of {total:,}" if total else f"{stage}: {done:,}")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What a run needs besides its partition.
+
+    Attributes:
+        settings_file: where the settings came from.
+        settings: validated.
+        watcher: told of every asset that starts and finishes.
+    """
+
+    settings_file: Path
+    settings: Settings
+    watcher: Watcher = field(default_factory=LogWatcher)
+
+    @classmethod
+    def from_file(cls, path: Path | None = None) -> "Platform":
+        """The platform of a settings file; by default `OBP_CONFIG`, else `./platform.toml`.
+
+        Raises:
+            SettingsError: the file or a value is wrong.
+        """
+        file = settings_path(path)
+        return cls(file, load_settings(file))
+
+    @property
+    def store(self) -> DataStore:
+        """Where datasets are published."""
+        return DataStore(self.settings.data_root)

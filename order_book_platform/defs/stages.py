@@ -1,0 +1,66 @@
+"""The six stages: which component makes which asset from which, and how it is described."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from order_book_platform.model import GateResult, PartitionKey
+from order_book_platform.observability import Progress, silent
+from order_book_platform.settings import Settings
+from order_book_platform.storage import DataStore, Manifest
+
+
+class Result(Protocol):
+    """What a component's run gives back."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the published partition."""
+
+    @property
+    def gates(self) -> tuple[GateResult, ...]:
+        """Figures against their bars."""
+
+
+class Component(Protocol):
+    """A stage's logic; it publishes its partition and knows nothing of Dagster."""
+
+    def run(self, key: PartitionKey, progress: Progress = silent) -> Result:
+        """Make and publish one partition."""
+
+
+Pictures = Callable[[DataStore, PartitionKey], Mapping[str, bytes]]
+
+
+def no_pictures(store: DataStore, key: PartitionKey) -> Mapping[str, bytes]:
+    """For assets that are best read as tables."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One asset.
+
+    Attributes:
+        name: of the dataset and the asset.
+        component: makes the component that does the work.
+        description: Markdown, for the UI.
+        group: heading under which the UI shows it.
+        kinds: icons, at most three.
+        deps: names of the assets it reads; `lake/…` for source tables.
+        gates: its checks: name to description.
+        highlights: keys of the manifest's metadata that deserve a line of their own.
+        siblings: datasets that are published with it and are no assets of their own.
+        pictures: PNGs worth showing with a materialization, title to bytes.
+    """
+
+    name: str
+    component: Callable[[DataStore, Settings], Component]
+    description: str
+    group: str
+    kinds: frozenset[str]
+    deps: Sequence[str]
+    gates: Mapping[str, str] = field(default_factory=dict)
+    highlights: Sequence[str] = ()
+    siblings: Sequence[str] = ()
+    pictures: Pictures = no_pictures
