@@ -138,7 +138,7 @@ def write_errors_named(folder: Path) -> Iterator[None]:
             free = shutil.disk_usage(_nearest(folder)).free
             raise DiskFullError(
                 expected="room for the partition being written",
-                found=f"{free / 1e6:,.0f} MB free on the device ({os.strerror(error.errno)})",
+                found=f"{os.strerror(error.errno)}; {free / 1e6:,.0f} MB free without it",
                 where=str(folder),
                 remedy="Free space there and run again; what was published before is untouched.",
             ) from error

@@ -187,7 +187,8 @@ def test_a_full_disk_is_named(tmp_path: Path, number: int) -> None:
     with pytest.raises(DiskFullError) as caught, write_errors_named(folder):
         raise OSError(number, os.strerror(number))
     assert caught.value.where == str(folder)
-    assert caught.value.found.endswith(f"MB free on the device ({os.strerror(number)})")
+    assert caught.value.found.startswith(f"{os.strerror(number)}; ")
+    assert caught.value.found.endswith(" MB free without it")
     assert isinstance(caught.value.__cause__, OSError)
 
 
