@@ -25,10 +25,10 @@ def compare_levels(  # type: ignore[no-untyped-def]
 ):
     """Count per row which levels agree, which are missing from the book and which are ghosts.
 
-    Both ladders are sorted from the best price outward, bids falling and asks rising; missing levels stand at the end.
-    A reference level is looked for only up to the price of the book's last known level, a known book level only up to
-    the price of the reference's last level (without limit where the reference has fewer than K levels, since then it
-    has said that there are no more).
+    Both ladders are sorted from the best price outward, bids falling and asks rising; missing levels stand at
+    the end. A reference level is looked for only up to the price of the book's last known level, a known book
+    level only up to the price of the reference's last level (without limit where the reference has fewer than
+    K levels, since then it has said that there are no more).
 
     Args:
         book_price: int64[n, 2, K] pips; [:, 0] bids, [:, 1] asks; `MISSING_PIPS` where there is no level.
@@ -36,10 +36,11 @@ def compare_levels(  # type: ignore[no-untyped-def]
         known: uint8[n, 2], how many levels of each side, from the best, the book claims to know.
         reference_price: int64[n, 2, K] pips.
         reference_size: int64[n, 2, K] pips.
-        rows: int64[n, ROW_COUNTS], written: 1 if all 2·K levels are equal in price and size, 1 if all are claimed to be
-            known, reference levels looked for, those missing, book levels looked for, those that are ghosts.
-        levels: int64[2, K, 2], added to: per side and level, rows in which the book claims to know the level, and those
-            of them in which price and size are equal.
+        rows: int64[n, ROW_COUNTS], written: 1 if all 2·K levels are equal in price and size, 1 if all are
+            claimed to be known, reference levels looked for, those missing, book levels looked for, those
+            that are ghosts.
+        levels: int64[2, K, 2], added to: per side and level, rows in which the book claims to know the level,
+            and those of them in which price and size are equal.
     """
     depth = book_price.shape[2]
     for r in range(book_price.shape[0]):

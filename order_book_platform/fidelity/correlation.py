@@ -1,0 +1,129 @@
+"""Depth correlation: do the sizes of a level move together in the book and in the reference?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from order_book_platform.model.batches import BoolArray, Int64Array
+from order_book_platform.model.schemas import MISSING_PIPS
+
+Float64Array = NDArray[np.float64]
+
+SAMPLE_ROWS = 65_536
+"""Rows correlated at most, evenly spaced over the day: ranks need all of them in memory at once (84 MB)."""
+
+
+def average_ranks(values: NDArray[np.generic]) -> Float64Array:
+    """Ranks from 1 in ascending order; equal values share the average of their ranks. float64[n]."""
+    _, groups, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks: Float64Array = (last - (counts - 1) / 2)[groups]
+    return ranks
+
+
+def pearson(x: Float64Array, y: Float64Array) -> float | None:
+    """Pearson's correlation; None where n < 2 or either side never changes."""
+    if len(x) < 2:
+        return None
+    dx, dy = x - x.mean(), y - y.mean()
+    spread = math.sqrt(float((dx * dx).sum()) * float((dy * dy).sum()))
+    return min(1.0, max(-1.0, float((dx * dy).sum()) / spread)) if spread > 0.0 else None
+
+
+def spearman(x: Int64Array, y: Int64Array) -> float | None:
+    """Spearman's rank correlation, ties averaged; None where n < 2 or either side never changes."""
+    return pearson(average_ranks(x), average_ranks(y))
+
+
+@dataclass(frozen=True, slots=True)
+class LevelCorrelations:
+    """Correlation of the sizes per side and level; NaN where it cannot be measured.
+
+    Attributes:
+        pearson: float64[2, K], of log1p(size in pips).
+        spearman: float64[2, K].
+        pairs: int64[2, K], rows behind each.
+    """
+
+    pearson: Float64Array
+    spearman: Float64Array
+    pairs: Int64Array
+
+    def lowest(self, kind: str) -> float | None:
+        """The lowest of all levels of `pearson` or `spearman`; None if one of them cannot be measured."""
+        values: Float64Array = getattr(self, kind)
+        return None if not values.size or np.isnan(values).any() else float(values.min())
+
+
+def correlate_levels(book_size: Int64Array, size: Int64Array, both: BoolArray) -> LevelCorrelations:
+    """Correlate sizes level by level.
+
+    Args:
+        book_size: int64[n, 2, K] pips.
+        size: int64[n, 2, K] pips of the reference.
+        both: bool[n, 2, K], where the book knows the level and the reference has it.
+    """
+    depth = both.shape[2]
+    linear, ranked = np.full((2, depth), np.nan), np.full((2, depth), np.nan)
+    for side in range(2):
+        for level in range(depth):
+            rows = both[:, side, level]
+            ours, theirs = book_size[rows, side, level], size[rows, side, level]
+            value = pearson(np.log1p(ours.astype(np.float64)), np.log1p(theirs.astype(np.float64)))
+            linear[side, level] = np.nan if value is None else value
+            value = spearman(ours, theirs)
+            ranked[side, level] = np.nan if value is None else value
+    return LevelCorrelations(linear, ranked, both.sum(axis=0))
+
+
+class CorrelationSample:
+    """Evenly spaced rows of a day for the correlations, of book, reference and placebos.
+
+    Args:
+        expected_rows: at least as many as will come; sets the spacing.
+        sample_rows: rows kept at most.
+    """
+
+    def __init__(self, expected_rows: int, sample_rows: int = SAMPLE_ROWS) -> None:
+        self.step = max(1, -(-expected_rows // sample_rows))
+        self._seen = 0
+        self._parts: list[tuple[Int64Array, Int64Array, BoolArray]] = []
+
+    def add(
+        self,
+        book_price: Int64Array,
+        book_size: Int64Array,
+        known: NDArray[np.uint8],
+        prices: Int64Array,
+        sizes: Int64Array,
+        valid: BoolArray,
+    ) -> None:
+        """Take in rows; every `step`-th of all that came is kept.
+
+        Args:
+            book_price: int64[n, 2, K] pips.
+            book_size: int64[n, 2, K] pips.
+            known: uint8[n, 2].
+            prices: int64[n, R, 2, K] pips of R references: the true one and its placebos.
+            sizes: int64[n, R, 2, K] pips.
+            valid: bool[n, R], false where that reference has ended.
+        """
+        rows = slice(-self._seen % self.step, None, self.step)
+        self._seen += len(known)
+        depth = book_price.shape[2]
+        claimed = (np.arange(depth) < known[rows, :, None]) & (book_price[rows] != MISSING_PIPS)
+        both = claimed[:, None] & (prices[rows] != MISSING_PIPS) & valid[rows, :, None, None]
+        self._parts.append((book_size[rows].copy(), sizes[rows].copy(), both))
+
+    def correlate(self) -> tuple[LevelCorrelations, ...]:
+        """Correlations with each of the R references; empty where no row came."""
+        if not self._parts:
+            return ()
+        book, sizes, both = (np.concatenate([part[index] for part in self._parts]) for index in range(3))
+        return tuple(
+            correlate_levels(book, sizes[:, index], both[:, index]) for index in range(sizes.shape[1])
+        )

@@ -1,0 +1,295 @@
+"""Running a book past its references: what is added up on the way, and the metrics that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS, ShiftedReferences
+from order_book_platform.fidelity.correlation import CorrelationSample, LevelCorrelations
+from order_book_platform.fidelity.metrics import BestTally, LevelTally, compare_best, share
+from order_book_platform.fidelity.results import GATES, SNAPSHOTS, Metric
+from order_book_platform.fidelity.rows import BookRows
+from order_book_platform.fidelity.windows import Windows
+from order_book_platform.model.batches import BoolArray, Int64Array
+
+_SIDES = ("bid", "ask")
+LEVELS_SCHEMA: dict[str, type[pl.DataType]] = {
+    "side": pl.String,
+    "level": pl.Int64,
+    "known_rows": pl.Int64,
+    "exact_share": pl.Float64,
+    "pairs": pl.Int64,
+    "pearson": pl.Float64,
+    "spearman": pl.Float64,
+    "placebo_exact_share": pl.Float64,
+    "placebo_pearson": pl.Float64,
+    "placebo_spearman": pl.Float64,
+}
+_REFERENCES = 1 + len(PLACEBO_SHIFTS_NS)
+
+
+def each_reference(
+    references: ShiftedReferences,
+) -> Iterator[tuple[int, BoolArray, Int64Array, Int64Array]]:
+    """The true reference, then its placebos.
+
+    Yields:
+        Index (0 is true), bool[n] where it exists, price and size int64[n, 2, K] pips.
+    """
+    yield 0, np.ones(len(references), dtype=np.bool_), references.price_pips, references.size_pips
+    for shift in range(len(PLACEBO_SHIFTS_NS)):
+        yield (
+            shift + 1,
+            references.shifted_valid[:, shift],
+            references.shifted_price_pips[:, shift],
+            references.shifted_size_pips[:, shift],
+        )
+
+
+class BestEvidence:
+    """Best bid and ask of book rows beside those of a reference and its placebos.
+
+    Args:
+        tick_pips: pips per tick.
+        windows: where the comparison is kept over time.
+    """
+
+    def __init__(self, tick_pips: int, windows: Windows) -> None:
+        self._tick_pips = tick_pips
+        self.windows = windows
+        self.tallies = [BestTally() for _ in range(_REFERENCES)]
+
+    def add(self, time_ns: Int64Array, books: BookRows, references: ShiftedReferences) -> None:
+        """Take in aligned rows.
+
+        Args:
+            time_ns: int64[n], ns: when the row is shown in the windows.
+            books: n rows.
+            references: n rows.
+        """
+        for index, valid, price, size in each_reference(references):
+            best = compare_best(books.price_pips, books.size_pips, price, size, self._tick_pips)
+            self.tallies[index].add(best, valid)
+            if index == 0:
+                self.windows.add(time_ns, best)
+            elif index == 1:
+                self.windows.add_placebo(time_ns, best, valid)
+
+    def metrics(self, reference: str, unmatched: int, alignment: str) -> list[Metric]:
+        """`bbo_exact_seq` and `bbo_rms_seq` per side."""
+        true, *late = self.tallies
+        what = (
+            "held-out snapshots"
+            if reference == SNAPSHOTS
+            else "book rows, each against the last ticker before it,"
+        )
+        found = [
+            Metric(
+                "bbo_exact_seq",
+                true.exact_share,
+                true.rows,
+                GATES["bbo_exact_seq"],
+                unmatched,
+                alignment,
+                reference,
+                tuple(tally.exact_share for tally in late),
+                f"{true.exact:,} of {true.rows:,} {what} show the same best bid and ask, price and size.",
+            )
+        ]
+        for side, name in enumerate(_SIDES):
+            found.append(
+                Metric(
+                    f"bbo_rms_seq_{name}",
+                    true.rms_ticks(side),
+                    int(true.priced[side]),
+                    GATES[f"bbo_rms_seq_{name}"],
+                    unmatched,
+                    alignment,
+                    reference,
+                    tuple(tally.rms_ticks(side) for tally in late),
+                    f"Root mean square error of the best {name}, in ticks.",
+                )
+            )
+        return found
+
+
+class SnapshotEvidence:
+    """Book rows beside held-out snapshots of K levels.
+
+    Args:
+        levels: K.
+        tick_pips: pips per tick.
+        expected_rows: upper bound of the rows to come.
+        windows: where the comparison of the best prices is kept over time.
+    """
+
+    def __init__(self, levels: int, tick_pips: int, expected_rows: int, windows: Windows) -> None:
+        self.best = BestEvidence(tick_pips, windows)
+        self._levels = levels
+        self._tallies = [LevelTally(levels) for _ in range(_REFERENCES)]
+        self._sample = CorrelationSample(expected_rows)
+        self._correlations: tuple[LevelCorrelations, ...] = ()
+
+    def add(self, references: ShiftedReferences, books: BookRows) -> None:
+        """Take in aligned rows."""
+        self.best.add(references.time_ns, books, references)
+        triples = list(each_reference(references))
+        for index, valid, price, size in triples:
+            self._tallies[index].add(
+                books.price_pips[valid], books.size_pips[valid], books.known[valid], price[valid], size[valid]
+            )
+        _, valid_each, prices, sizes = zip(*triples, strict=True)
+        self._sample.add(
+            books.price_pips,
+            books.size_pips,
+            books.known,
+            np.stack(prices, 1),
+            np.stack(sizes, 1),
+            np.stack(valid_each, 1),
+        )
+
+    def close(self) -> None:
+        """All rows have come: work out the correlations."""
+        nothing = np.full((2, self._levels), np.nan)
+        none = LevelCorrelations(nothing, nothing, np.zeros((2, self._levels), dtype=np.int64))
+        self._correlations = self._sample.correlate() or (none,) * _REFERENCES
+
+    @property
+    def rows(self) -> int:
+        """Aligned rows."""
+        return self._tallies[0].rows
+
+    def metrics(self, unmatched: int, alignment: str) -> list[Metric]:
+        """The gated metrics of best prices and depth, after `close`."""
+        return [
+            *self.best.metrics(SNAPSHOTS, unmatched, alignment),
+            *self._depth_metrics(unmatched, alignment),
+            *self._correlation_metrics(unmatched, alignment),
+        ]
+
+    def _depth_metrics(self, unmatched: int, alignment: str) -> list[Metric]:
+        true, *late = self._tallies
+
+        def metric(name: str, part: str, whole: str, note: str, *, placebo: bool = True) -> Metric:
+            n = getattr(true, whole)
+            placebos = (
+                [share(getattr(tally, part), getattr(tally, whole)) for tally in late] if placebo else []
+            )
+            value = share(getattr(true, part), n)
+            return Metric(name, value, n, GATES[name], unmatched, alignment, SNAPSHOTS, tuple(placebos), note)
+
+        count = 2 * self._levels
+        return [
+            metric(
+                "topk_exact",
+                "known_equal",
+                "known",
+                f"{true.known_equal:,} of {true.known:,} rows that claim to know all {count} levels have them right.",
+            ),
+            metric(
+                "topk_missing",
+                "missing",
+                "reference_levels",
+                f"{true.missing:,} of {true.reference_levels:,} reference levels in the known range are not in it.",
+            ),
+            metric(
+                "topk_ghost",
+                "ghosts",
+                "book_levels",
+                f"{true.ghosts:,} of {true.book_levels:,} known book levels are not in the reference.",
+            ),
+            metric(
+                "topk_known_share",
+                "known",
+                "rows",
+                f"{true.known:,} of {true.rows:,} held-out rows claim to know all {count} levels.",
+                placebo=False,
+            ),
+            metric(
+                "topk_exact_all",
+                "equal",
+                "rows",
+                f"{true.equal:,} of {true.rows:,} held-out rows are equal in all {count} levels, known or not.",
+            ),
+        ]
+
+    def _correlation_metrics(self, unmatched: int, alignment: str) -> list[Metric]:
+        true, *late = self._correlations
+        return [
+            Metric(
+                f"depth_corr_{kind}",
+                true.lowest(kind),
+                int(true.pairs.min()),
+                GATES[f"depth_corr_{kind}"],
+                unmatched,
+                alignment,
+                SNAPSHOTS,
+                tuple(correlations.lowest(kind) for correlations in late),
+                f"The lowest {title} of all levels and sides; n is the fewest pairs of any level.",
+            )
+            for kind, title in (
+                ("pearson", "Pearson correlation of log1p(size)"),
+                ("spearman", "Spearman correlation"),
+            )
+        ]
+
+    def level_frame(self) -> pl.DataFrame:
+        """One row per side and level, after `close`.
+
+        Returns:
+            Columns side, level (from 1), known_rows, exact_share, pairs, pearson, spearman,
+            placebo_exact_share, placebo_pearson, placebo_spearman (of the reference 1 s later); null where
+            nothing was compared.
+        """
+        true, late = self._correlations[0], self._correlations[1]
+        counts, late_counts = self._tallies[0].by_level, self._tallies[1].by_level
+        rows = []
+        for side, name in enumerate(_SIDES):
+            for level in range(self._levels):
+                at = (side, level)
+                rows.append(
+                    {
+                        "side": name,
+                        "level": level + 1,
+                        "known_rows": int(counts[at][0]),
+                        "exact_share": share(int(counts[at][1]), int(counts[at][0])),
+                        "pairs": int(true.pairs[at]),
+                        "pearson": float(true.pearson[at]),
+                        "spearman": float(true.spearman[at]),
+                        "placebo_exact_share": share(int(late_counts[at][1]), int(late_counts[at][0])),
+                        "placebo_pearson": float(late.pearson[at]),
+                        "placebo_spearman": float(late.spearman[at]),
+                    }
+                )
+        return pl.DataFrame(rows, schema=LEVELS_SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def level_metrics(levels: pl.DataFrame, unmatched: int, alignment: str) -> list[Metric]:
+    """Ungated rows of metrics.parquet: exact share and correlations of every side and level.
+
+    Args:
+        levels: of `SnapshotEvidence.level_frame`.
+        unmatched: references without a book row.
+        alignment: as in `Metric`.
+    """
+    return [
+        Metric(
+            f"{name}_{row['side']}_{row['level']}",
+            row[column],
+            row[count],
+            None,
+            unmatched,
+            alignment,
+            SNAPSHOTS,
+            (row[f"placebo_{column}"],),
+        )
+        for name, column, count in (
+            ("level_exact", "exact_share", "known_rows"),
+            ("depth_corr_pearson", "pearson", "pairs"),
+            ("depth_corr_spearman", "spearman", "pairs"),
+        )
+        for row in levels.iter_rows(named=True)
+    ]

@@ -1,0 +1,177 @@
+"""One pass over one partition: streams opened, joined and added up into metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+
+from order_book_platform.fidelity.alignment import pair_with_last, with_placebos
+from order_book_platform.fidelity.book_metrics import bad_references, book_metrics
+from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics
+from order_book_platform.fidelity.metrics import BookFacts, gather_facts
+from order_book_platform.fidelity.references import HeldOut, ReferenceCounts, find_messages
+from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, Metric, judge_placebos
+from order_book_platform.fidelity.rows import (
+    ArrayRows,
+    BookRows,
+    longest_list,
+    read_books,
+    read_heads,
+    read_snapshots,
+    read_tickers,
+)
+from order_book_platform.fidelity.windows import Windows
+from order_book_platform.model import GateResult, PartitionKey
+from order_book_platform.model.batches import Int64Array
+from order_book_platform.observability import Progress
+from order_book_platform.storage import DataStore
+
+BOOKS = "reconstructed_books"
+USED_FILE = "used_snapshots.parquet"
+_NONE = np.zeros(0, dtype=np.int64)
+_ALWAYS = np.iinfo(np.int64)
+
+T = TypeVar("T", bound=ArrayRows)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was found, before it is drawn and published.
+
+    Attributes:
+        metrics: all rows of metrics.parquet.
+        references: what became of the rows of each reference dataset.
+        windows: columns of `Windows.frame`, against tickers where there are any, else against snapshots.
+        windows_reference: which of the two.
+        levels: columns of `SnapshotEvidence.level_frame`.
+        facts: of the book itself.
+    """
+
+    metrics: tuple[Metric, ...]
+    references: dict[str, ReferenceCounts]
+    windows: pl.DataFrame
+    windows_reference: str
+    levels: pl.DataFrame
+    facts: BookFacts
+
+    @property
+    def gates(self) -> tuple[GateResult, ...]:
+        """The gated metrics held against their gates, in order."""
+        return tuple(metric.result for metric in self.metrics if metric.result is not None)
+
+
+class Measurement:
+    """Measures one partition of books; writes nothing.
+
+    Args:
+        store: where the partitions are.
+        key: symbol and day.
+        progress: told of rows read.
+    """
+
+    def __init__(self, store: DataStore, key: PartitionKey, progress: Progress) -> None:
+        self._store = store
+        self._key = key
+        self._progress = progress
+        manifest = store.manifest(BOOKS, key)
+        self._tick_pips = manifest.fixed_point.tick_pips
+        self._grid = manifest.metadata.get("cadence") == "grid"
+        self._alignment = "sequence_equal" if self._grid else "sequence"
+
+    def measure(self) -> Measured:
+        """Read everything there is and work out every metric."""
+        facts = self._facts()
+        used = self._store.table(BOOKS, self._key, USED_FILE)
+        after_seed = self._snapshot_numbers(facts)
+        with self._store.parquet("raw_deltas", self._key) as deltas:
+            seen, last_message = find_messages(after_seed, deltas)
+        used_numbers = used.column("sequence_number").to_numpy()
+        held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips)
+        evidence = self._against_snapshots(held_out, facts)
+        counts = held_out.counts
+        unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
+        metrics = evidence.metrics(unmatched, self._alignment)
+        references, windows, source = {SNAPSHOTS: counts}, evidence.best.windows, SNAPSHOTS
+        if self._store.exists(TICKERS, self._key):
+            against, ticker_counts, compared = self._against_tickers(facts)
+            metrics += against.metrics(TICKERS, facts.rows - compared, "sequence")
+            references[TICKERS], windows, source = ticker_counts, against.windows, TICKERS
+        metrics += book_metrics(facts, used.column("use").to_pylist(), len(after_seed), int((~seen).sum()))
+        metrics.append(judge_placebos(metrics))
+        metrics += bad_references(references)
+        levels = evidence.level_frame()
+        metrics += level_metrics(levels, unmatched, self._alignment)
+        return Measured(tuple(metrics), references, windows.frame(), source, levels, facts)
+
+    def _facts(self) -> BookFacts:
+        with self._store.parquet(BOOKS, self._key) as file:
+            return gather_facts(self._told("book", read_heads(file), file.metadata.num_rows))
+
+    def _snapshot_numbers(self, facts: BookFacts) -> Int64Array:
+        """Sequence numbers of all snapshots from the seed on, used ones too."""
+        if facts.first_seed is None or not self._store.exists(SNAPSHOTS, self._key):
+            return _NONE
+        with self._store.parquet(SNAPSHOTS, self._key) as file:
+            numbers: Int64Array = file.read(columns=["sequence_number"]).column(0).to_numpy()
+        return numbers[numbers >= facts.first_seed]
+
+    def _windows(self, facts: BookFacts) -> Windows:
+        return Windows(facts.first_time_ns, facts.last_time_ns)
+
+    def _against_snapshots(self, held_out: HeldOut, facts: BookFacts) -> SnapshotEvidence:
+        """Stream held-out snapshots and the book rows they belong to past each other."""
+        with self._store.parquet(BOOKS, self._key) as books:
+            depth = len([name for name in books.schema_arrow.names if name.endswith("_price_pips")]) // 2
+            if not self._store.exists(SNAPSHOTS, self._key):
+                nothing = SnapshotEvidence(depth, self._tick_pips, 0, self._windows(facts))
+                nothing.close()
+                return nothing
+            with self._store.parquet(SNAPSHOTS, self._key) as file:
+                rows, listed = file.metadata.num_rows, longest_list(file) or depth
+                levels = min(depth, listed)
+                evidence = SnapshotEvidence(levels, self._tick_pips, rows, self._windows(facts))
+                chosen = held_out.select(self._told(SNAPSHOTS, read_snapshots(file, listed), rows))
+                shifted = with_placebos(part.cut(levels) for part in chosen)
+                for references, found in pair_with_last(shifted, read_books(books, levels), equal=self._grid):
+                    evidence.add(references, found)
+        evidence.close()
+        return evidence
+
+    def _against_tickers(self, facts: BookFacts) -> tuple[BestEvidence, ReferenceCounts, int]:
+        """Stream book rows and the last ticker before each past each other.
+
+        Returns:
+            The evidence, the counts of tickers, and the number of book rows compared.
+        """
+        evidence = BestEvidence(self._tick_pips, self._windows(facts))
+        tickers = HeldOut(_NONE, _ALWAYS.min, _ALWAYS.max, self._tick_pips)
+        compared = 0
+        with self._store.parquet(BOOKS, self._key) as books, self._store.parquet(TICKERS, self._key) as file:
+            references = with_placebos(tickers.select(read_tickers(file)))
+            judged = _from(facts.first_seed, self._told(TICKERS, read_books(books, 1), facts.rows))
+            for rows, latest in pair_with_last(judged, references, beyond_end=False):
+                evidence.add(rows.time_ns, rows, latest)
+                compared += len(rows)
+            for _ in references:
+                continue  # the counts are of all tickers, also of those after the last book row
+        return evidence, tickers.counts, compared
+
+    def _told(self, stage: str, parts: Iterator[T], total: int) -> Iterator[T]:
+        """The same stream; says how far it is."""
+        done = 0
+        self._progress(stage, 0, total)
+        for part in parts:
+            yield part
+            done += len(part)
+            self._progress(stage, min(done, total), total)
+
+
+def _from(first: int | None, parts: Iterator[BookRows]) -> Iterator[BookRows]:
+    """Rows from sequence number `first` on; none where it is None."""
+    for part in parts:
+        if first is not None:
+            yield part.take(part.sequence_number >= first)

@@ -1,0 +1,240 @@
+"""The fidelity metrics as plain functions: arrays of a book and of a reference in, tallies out.
+
+Tallies add up, so a day can be measured a piece at a time. Definitions: facts/features_and_metrics.md,
+"Fidelity metrics and gates"; P is a price and q a size in pips, a level is best at 0 here and counted from 1 in names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from order_book_platform.fidelity.rows import BookHeads, in_order
+from order_book_platform.kernels.compare import (
+    ALL_EQUAL,
+    ALL_KNOWN,
+    BOOK_LEVELS,
+    GHOST_LEVELS,
+    MISSING_LEVELS,
+    REFERENCE_LEVELS,
+    ROW_COUNTS,
+    compare_levels,
+)
+from order_book_platform.model import BookFlag
+from order_book_platform.model.batches import BoolArray, Int64Array
+from order_book_platform.model.schemas import MISSING_PIPS
+
+Float64Array = NDArray[np.float64]
+
+
+def share(part: float, whole: float) -> float | None:
+    """`part / whole`; None where there is nothing to divide by."""
+    return part / whole if whole else None
+
+
+@dataclass(frozen=True, slots=True)
+class BestPrices:
+    """Row by row: is the best bid and ask right, and how far off is each price.
+
+    Attributes:
+        exact: bool[n], all four fields (two prices, two sizes) equal.
+        error_ticks: float64[n, 2], book minus reference per side; NaN where either has no best level.
+    """
+
+    exact: BoolArray
+    error_ticks: Float64Array
+
+
+def compare_best(
+    book_price: Int64Array, book_size: Int64Array, price: Int64Array, size: Int64Array, tick_pips: int
+) -> BestPrices:
+    """Compare best bid and ask of a book with those of a reference.
+
+    Args:
+        book_price: int64[n, 2, K] pips; only level 0 is looked at.
+        book_size: int64[n, 2, K] pips.
+        price: int64[n, 2, K'] pips of the reference.
+        size: int64[n, 2, K'] pips of the reference.
+        tick_pips: pips per tick.
+    """
+    ours, theirs = book_price[:, :, 0], price[:, :, 0]
+    exact = ((ours == theirs) & (book_size[:, :, 0] == size[:, :, 0])).all(axis=1)
+    undefined = (ours == MISSING_PIPS) | (theirs == MISSING_PIPS)
+    return BestPrices(exact, np.where(undefined, np.nan, (ours - theirs) / tick_pips))
+
+
+@dataclass(slots=True)
+class BestTally:
+    """Sums behind `bbo_exact_seq` and `bbo_rms_seq`.
+
+    Attributes:
+        rows: rows compared.
+        exact: rows with all four fields equal.
+        priced: int64[2], rows in which the price error is defined, per side.
+        squares: float64[2], sum of squared errors, ticks², per side.
+    """
+
+    rows: int = 0
+    exact: int = 0
+    priced: Int64Array = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
+    squares: Float64Array = field(default_factory=lambda: np.zeros(2))
+
+    def add(self, best: BestPrices, rows: BoolArray | None = None) -> None:
+        """Take in the chosen rows, by default all."""
+        exact = best.exact if rows is None else best.exact[rows]
+        errors = best.error_ticks if rows is None else best.error_ticks[rows]
+        self.rows += len(exact)
+        self.exact += int(exact.sum())
+        self.priced += (~np.isnan(errors)).sum(axis=0)
+        self.squares += np.nansum(errors**2, axis=0)
+
+    @property
+    def exact_share(self) -> float | None:
+        """`bbo_exact_seq`."""
+        return share(self.exact, self.rows)
+
+    def rms_ticks(self, side: int) -> float | None:
+        """`bbo_rms_seq` of bids (0) or asks (1)."""
+        mean = share(float(self.squares[side]), int(self.priced[side]))
+        return None if mean is None else math.sqrt(mean)
+
+
+@dataclass(slots=True)
+class LevelTally:
+    """Sums behind the `topk_*` metrics over K levels a side.
+
+    Attributes:
+        rows: rows compared.
+        equal: rows in which all 2·K levels are equal in price and size.
+        known: rows in which the book claims to know all of them.
+        known_equal: rows of both kinds.
+        reference_levels: reference levels inside the book's known range.
+        missing: those of them that the book has not.
+        book_levels: known book levels inside the reference's range.
+        ghosts: those of them that the reference has not.
+        by_level: int64[2, K, 2], per side and level: rows in which the book claims to know it, and those in
+            which it is equal in price and size.
+    """
+
+    depth: int
+    rows: int = 0
+    equal: int = 0
+    known: int = 0
+    known_equal: int = 0
+    reference_levels: int = 0
+    missing: int = 0
+    book_levels: int = 0
+    ghosts: int = 0
+    by_level: Int64Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.by_level = np.zeros((2, self.depth, 2), dtype=np.int64)
+
+    def add(
+        self,
+        book_price: Int64Array,
+        book_size: Int64Array,
+        known: NDArray[np.uint8],
+        price: Int64Array,
+        size: Int64Array,
+    ) -> None:
+        """Compare rows and take the counts in; see `kernels.compare_levels` for the rules.
+
+        Args:
+            book_price: int64[n, 2, K] pips.
+            book_size: int64[n, 2, K] pips.
+            known: uint8[n, 2], levels the book claims to know.
+            price: int64[n, 2, K] pips of the reference.
+            size: int64[n, 2, K] pips of the reference.
+        """
+        counts = np.empty((len(known), ROW_COUNTS), dtype=np.int64)
+        ours, our_sizes, claimed, theirs, their_sizes = (
+            np.ascontiguousarray(array) for array in (book_price, book_size, known, price, size)
+        )
+        compare_levels(ours, our_sizes, claimed, theirs, their_sizes, counts, self.by_level)
+        equal, all_known = counts[:, ALL_EQUAL] == 1, counts[:, ALL_KNOWN] == 1
+        self.rows += len(counts)
+        self.equal += int(equal.sum())
+        self.known += int(all_known.sum())
+        self.known_equal += int((equal & all_known).sum())
+        self.reference_levels += int(counts[:, REFERENCE_LEVELS].sum())
+        self.missing += int(counts[:, MISSING_LEVELS].sum())
+        self.book_levels += int(counts[:, BOOK_LEVELS].sum())
+        self.ghosts += int(counts[:, GHOST_LEVELS].sum())
+
+
+@dataclass(slots=True)
+class BookFacts:
+    """What the book's own rows say, without any reference.
+
+    Attributes:
+        rows: of the file.
+        first_seed: sequence number of the first row with flag SEEDED; None where the book was never seeded.
+        first_time_ns: origin time of the first row, ns; 0 without rows.
+        last_time_ns: latest origin time of any row, ns; 0 without rows.
+        flagged: rows with GAP or CORRUPT.
+        out_of_order: rows whose sequence number is below an earlier one.
+        seeded_rows: rows from the first seeded one on.
+        crossed_ns: time from the first seeded row on with best bid above best ask.
+        locked_ns: the same, best bid equal to best ask.
+        span_ns: time from the first seeded row to the last row.
+    """
+
+    rows: int = 0
+    first_seed: int | None = None
+    first_time_ns: int = 0
+    last_time_ns: int = 0
+    flagged: int = 0
+    out_of_order: int = 0
+    seeded_rows: int = 0
+    crossed_ns: int = 0
+    locked_ns: int = 0
+    span_ns: int = 0
+
+
+def gather_facts(heads: Iterable[BookHeads]) -> BookFacts:
+    """Read through a book once.
+
+    A state is weighed by the time until the next row (`crossed_tw`, `locked_tw`); time that runs backwards
+    weighs nothing, nor does the last row. Rows before the first seeded one are not judged.
+    """
+    facts = BookFacts()
+    latest = np.iinfo(np.int64).min
+    held: BookHeads | None = None
+    for part in heads:
+        if not len(part):
+            continue
+        ordered = in_order(part.sequence_number, latest)
+        latest = max(latest, int(part.sequence_number.max()))
+        if not facts.rows:
+            facts.first_time_ns = int(part.time_ns[0])
+        facts.rows += len(part)
+        facts.out_of_order += int((~ordered).sum())
+        facts.flagged += int((part.flags & (BookFlag.GAP | BookFlag.CORRUPT) != 0).sum())
+        facts.last_time_ns = max(facts.last_time_ns, int(part.time_ns.max()))
+        judged = part
+        if facts.first_seed is None:
+            seeded = np.flatnonzero(part.flags & BookFlag.SEEDED)
+            if not len(seeded):
+                continue
+            facts.first_seed = int(part.sequence_number[seeded[0]])
+            judged = part.take(slice(int(seeded[0]), None))
+        facts.seeded_rows += len(judged)
+        rows = judged if held is None else BookHeads.concat([held, judged])
+        _weigh(facts, rows)
+        held = rows.take(slice(-1, None))
+    return facts
+
+
+def _weigh(facts: BookFacts, rows: BookHeads) -> None:
+    """Add the time that each row but the last held."""
+    held_ns = np.maximum(np.diff(rows.time_ns), 0)
+    bid, ask = rows.best_pips[:-1, 0], rows.best_pips[:-1, 1]
+    both = (bid != MISSING_PIPS) & (ask != MISSING_PIPS)
+    facts.crossed_ns += int(held_ns[both & (bid > ask)].sum())
+    facts.locked_ns += int(held_ns[both & (bid == ask)].sum())
+    facts.span_ns += int(held_ns.sum())

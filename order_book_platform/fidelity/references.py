@@ -1,0 +1,135 @@
+"""Which references may serve as evidence: held out, inside the span of the book, and sound in themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from order_book_platform.fidelity.rows import ReferenceRows, in_order
+from order_book_platform.model import SnapshotBatch
+from order_book_platform.model.batches import BoolArray, Int64Array
+from order_book_platform.model.snapshots import SnapshotDefect, snapshot_defects
+
+DEFECTS = tuple(defect.name.lower() for defect in SnapshotDefect if defect is not SnapshotDefect.NONE)
+"""What makes a reference unfit in itself; a row is charged with one of them."""
+
+
+@dataclass(slots=True)
+class ReferenceCounts:
+    """What became of the rows of one reference dataset; the fields add up to `rows`.
+
+    Attributes:
+        rows: all of them.
+        used: seeded, extended, repaired or were rejected: never evidence.
+        out_of_order: sequence number below an earlier one.
+        defects: row count by defect, of `DEFECTS`.
+        before_seed: before the book's first seeded row.
+        after_end: after the last message the book was built from.
+        held_out: evidence.
+    """
+
+    rows: int = 0
+    used: int = 0
+    out_of_order: int = 0
+    defects: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DEFECTS, 0))
+    before_seed: int = 0
+    after_end: int = 0
+    held_out: int = 0
+
+    @property
+    def bad(self) -> int:
+        """Rows that are unfit in themselves."""
+        return self.out_of_order + sum(self.defects.values())
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready form."""
+        names = ("rows", "used", "out_of_order", "before_seed", "after_end", "held_out")
+        return {**{name: getattr(self, name) for name in names}, "defects": dict(self.defects)}
+
+
+class HeldOut:
+    """Selects the evidence from a stream of references and counts the rest.
+
+    Args:
+        used: int64[m], sequence numbers that must never be counted.
+        first: first sequence number the book can be judged at; None: the book was never seeded.
+        last: last message the book was built from; None: there was none.
+        tick_pips: of the prices.
+    """
+
+    def __init__(self, used: Int64Array, first: int | None, last: int | None, tick_pips: int) -> None:
+        self._tick_pips = tick_pips
+        self._used = np.unique(used)
+        self._first = first
+        self._last = last
+        self._latest_number = np.iinfo(np.int64).min
+        self._latest_time = np.iinfo(np.int64).min
+        self.counts = ReferenceCounts()
+
+    def select(self, references: Iterator[ReferenceRows]) -> Iterator[ReferenceRows]:
+        """Yield the rows that are evidence, their time made never falling."""
+        for rows in references:
+            keep = self._keep(rows)
+            chosen = rows.take(keep)
+            if not len(chosen):
+                continue
+            time_ns = np.maximum(np.maximum.accumulate(chosen.time_ns), self._latest_time)
+            self._latest_time = int(time_ns[-1])
+            yield ReferenceRows(chosen.sequence_number, time_ns, chosen.price_pips, chosen.size_pips)
+
+    def _keep(self, rows: ReferenceRows) -> BoolArray:
+        """Strike out row after row, each for one reason; what is left is evidence."""
+        counts, numbers = self.counts, rows.sequence_number
+        keep = np.ones(len(rows), dtype=np.bool_)
+
+        def strike(unfit: BoolArray) -> int:
+            struck = int((keep & unfit).sum())
+            np.logical_and(keep, ~unfit, out=keep)
+            return struck
+
+        counts.rows += len(rows)
+        counts.used += strike(np.isin(numbers, self._used))
+        counts.out_of_order += strike(~in_order(numbers, self._latest_number))
+        charged = snapshot_defects(
+            SnapshotBatch(rows.time_ns, rows.time_ns, numbers, rows.price_pips, rows.size_pips),
+            self._tick_pips,
+        )
+        for defect, name in enumerate(DEFECTS, start=1):
+            counts.defects[name] += strike(charged == defect)
+        nowhere = np.ones(len(rows), dtype=np.bool_)
+        counts.before_seed += strike(nowhere if self._first is None else numbers < self._first)
+        counts.after_end += strike(nowhere if self._last is None else numbers > self._last)
+        counts.held_out += int(keep.sum())
+        self._latest_number = max(self._latest_number, int(numbers.max(initial=self._latest_number)))
+        return keep
+
+
+def find_messages(
+    numbers: Int64Array, deltas: pq.ParquetFile, batch_rows: int = 1 << 20
+) -> tuple[BoolArray, int | None]:
+    """Look up sequence numbers among the messages of `raw_deltas`, reading only that column.
+
+    Args:
+        numbers: int64[m], any order.
+        deltas: file with schema `RAW_DELTAS`.
+        batch_rows: rows at a time; never changes a result.
+
+    Returns:
+        bool[m], true where a message has that number; and the highest number of any message, None without
+        messages.
+    """
+    wanted, back = np.unique(numbers, return_inverse=True)
+    found = np.zeros(len(wanted), dtype=np.bool_)
+    highest: int | None = None
+    for batch in deltas.iter_batches(batch_rows, columns=["sequence_number"]):
+        column = batch.column(0).to_numpy()
+        if not len(column):
+            continue
+        messages = np.unique(column[np.flatnonzero(np.diff(column, prepend=column[0] - 1))])
+        low, high = np.searchsorted(wanted, (messages[0], messages[-1] + 1))
+        found[low:high] |= np.isin(wanted[low:high], messages, assume_unique=True)
+        highest = int(messages[-1]) if highest is None else max(highest, int(messages[-1]))
+    return found[back], highest

@@ -1,0 +1,122 @@
+"""A measured figure with everything that has to be printed beside it, and the gates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from order_book_platform.model import Gate, GateResult
+from order_book_platform.model.schemas import METRICS
+
+SNAPSHOTS, TICKERS = "snapshots", "tickers"
+
+GATES: dict[str, Gate] = {
+    "bbo_exact_seq": Gate(">=", 0.999),
+    "bbo_rms_seq_bid": Gate("<=", 0.1),
+    "bbo_rms_seq_ask": Gate("<=", 0.1),
+    "topk_exact": Gate(">=", 0.995),
+    "topk_missing": Gate("<=", 0.001),
+    "topk_ghost": Gate("<=", 0.001),
+    "topk_known_share": Gate(">=", 0.90),
+    "topk_exact_all": Gate(">=", 0.975),
+    "depth_corr_pearson": Gate(">=", 0.99),
+    "depth_corr_spearman": Gate(">=", 0.99),
+    "crossed_tw": Gate("<", 1e-4),
+    "resyncs": Gate("==", 0),
+    "unseen_references": Gate("==", 0),
+    "out_of_order_rows": Gate("==", 0),
+    "placebo_fails": Gate("==", 1),
+}
+"""Metric to gate. facts/features_and_metrics.md; the last four tolerate nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of metrics.parquet.
+
+    Attributes:
+        name: of the metric.
+        value: the figure; None where it cannot be measured.
+        n: observations behind it.
+        gate: the bar, None for figures that are only reported.
+        unmatched: references (or, for tickers, book rows) that have no partner to be compared with.
+        alignment: how book and reference were matched: `sequence`, `sequence_equal`, `time_weighted` or
+            `none`.
+        reference: the dataset it was measured against.
+        placebos: the same figure against the reference 1 s and 10 s later, None where it cannot be measured;
+            empty for a figure in which the reference's values play no part.
+        note: one sentence for people.
+    """
+
+    name: str
+    value: float | None
+    n: int
+    gate: Gate | None = None
+    unmatched: int = 0
+    alignment: str = "none"
+    reference: str = SNAPSHOTS
+    placebos: tuple[float | None, ...] = ()
+    note: str = ""
+
+    @property
+    def gate_name(self) -> str:
+        """Name of the gate: that of the metric, with the reference where it is not the usual one."""
+        return f"{self.name}_{TICKERS}" if self.reference == TICKERS else self.name
+
+    @property
+    def result(self) -> GateResult | None:
+        """The figure held against its gate; None without one."""
+        if self.gate is None:
+            return None
+        return GateResult.of(self.gate_name, self.value, self.gate, n=self.n, note=self.note)
+
+    @property
+    def placebo_fails(self) -> bool | None:
+        """Whether some placebo could be measured and none passes the gate; None where there is none."""
+        if self.gate is None or not self.placebos:
+            return None
+        measured = [value for value in self.placebos if value is not None]
+        return bool(measured) and not any(self.gate.holds(value) for value in measured)
+
+    def to_dict(self) -> dict[str, object]:
+        """One row of schema `METRICS`; every column."""
+        result = self.result
+        late = (*self.placebos, None, None)
+        return {
+            "name": self.name,
+            "value": self.value,
+            "gate": None if self.gate is None else str(self.gate),
+            "pass": None if result is None else result.passed,
+            "n": self.n,
+            "unmatched": self.unmatched,
+            "alignment": self.alignment,
+            "reference": self.reference,
+            "placebo_1s": late[0],
+            "placebo_10s": late[1],
+            "placebo_fails": self.placebo_fails,
+        }
+
+
+def judge_placebos(metrics: Iterable[Metric]) -> Metric:
+    """The share of gated, measured metrics whose placebos fail: 1, or the metrics show nothing.
+
+    A metric that was measured but whose placebos were not (the data are shorter than the shift) counts as one
+    that does not fail.
+    """
+    judged = [metric for metric in metrics if metric.placebo_fails is not None and metric.n]
+    passing = [metric.gate_name for metric in judged if not metric.placebo_fails]
+    if not judged:
+        note = "No metric could be measured, so no placebo either."
+    elif passing:
+        note = f"A reference from another time passes (or is lacking): {', '.join(passing)}."
+    else:
+        note = f"The reference 1 s and 10 s later fails all {len(judged)} gates that it is held against."
+    value = 1 - len(passing) / len(judged) if judged else None
+    return Metric("placebo_fails", value, len(judged), GATES["placebo_fails"], reference="placebo", note=note)
+
+
+def metrics_table(metrics: Iterable[Metric]) -> pa.Table:
+    """Arrow table with schema `METRICS`, rows in the given order."""
+    return pa.Table.from_pylist([metric.to_dict() for metric in metrics], schema=METRICS)

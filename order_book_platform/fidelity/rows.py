@@ -1,0 +1,232 @@
+"""Rows of books and references as arrays, and the streams of them out of Parquet.
+
+A stream is an iterator of such rows in ascending order of sequence number, a bounded number at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from order_book_platform.model import SnapshotBatch
+from order_book_platform.model.batches import BoolArray, Int64Array
+from order_book_platform.model.schemas import DEPTH, MISSING_PIPS, level_columns
+
+BATCH_ROWS = 16_384
+"""Rows of 20 levels a side read at a time: 10 MB."""
+
+Rows = NDArray[np.intp] | BoolArray | slice
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayRows:
+    """Base of the row classes: every field is an array whose first axis is the row.
+
+    Attributes:
+        sequence_number: int64[n], never falling.
+        time_ns: int64[n], ns since the epoch; never falling.
+    """
+
+    sequence_number: Int64Array
+    time_ns: Int64Array
+
+    def __len__(self) -> int:
+        return len(self.sequence_number)
+
+    def take(self, rows: Rows) -> Self:
+        """The chosen rows."""
+        return type(self)(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """All rows of `parts`, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        merged: dict[str, Any] = {
+            field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)
+        }
+        return cls(**merged)
+
+
+@dataclass(frozen=True, slots=True)
+class BookRows(ArrayRows):
+    """Rows of `reconstructed_books`, cut to K levels.
+
+    Attributes:
+        flags: uint8[n], `BookFlag`.
+        known: uint8[n, 2], known bid and ask levels.
+        price_pips: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
+        size_pips: int64[n, 2, K]; 0 where there is no level.
+    """
+
+    flags: NDArray[np.uint8]
+    known: NDArray[np.uint8]
+    price_pips: Int64Array
+    size_pips: Int64Array
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceRows(ArrayRows):
+    """Rows that a book is measured against: snapshots, or tickers as snapshots of one level.
+
+    Attributes:
+        price_pips: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
+        size_pips: int64[n, 2, K]; 0 where there is no level.
+    """
+
+    price_pips: Int64Array
+    size_pips: Int64Array
+
+    def cut(self, levels: int) -> ReferenceRows:
+        """The same rows with the first `levels` levels a side."""
+        return ReferenceRows(
+            self.sequence_number, self.time_ns, self.price_pips[:, :, :levels], self.size_pips[:, :, :levels]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BookHeads(ArrayRows):
+    """The narrow columns of `reconstructed_books`.
+
+    Attributes:
+        flags: uint8[n], `BookFlag`.
+        best_pips: int64[n, 2], best bid and ask price; `MISSING_PIPS` where a side is empty.
+    """
+
+    flags: NDArray[np.uint8]
+    best_pips: Int64Array
+
+
+def _numpy(batch: pa.RecordBatch, name: str, null: int | None = None) -> Any:
+    column = batch.column(name)
+    if column.null_count and null is not None:
+        column = column.fill_null(null)
+    return column.to_numpy(zero_copy_only=False)
+
+
+def read_heads(file: pq.ParquetFile, batch_rows: int = 16 * BATCH_ROWS) -> Iterator[BookHeads]:
+    """Stream the narrow columns of a books file.
+
+    Args:
+        file: with schema `books(depth)`.
+        batch_rows: rows at a time; never changes a result.
+    """
+    names = ["origin_time", "sequence_number", "flags", "bid_0_price_pips", "ask_0_price_pips"]
+    for batch in file.iter_batches(batch_rows, columns=names):
+        best = [_numpy(batch, f"{side}_0_price_pips", MISSING_PIPS) for side in ("bid", "ask")]
+        yield BookHeads(
+            _numpy(batch, "sequence_number"),
+            _numpy(batch, "origin_time"),
+            _numpy(batch, "flags"),
+            np.stack(best, 1),
+        )
+
+
+def read_books(file: pq.ParquetFile, levels: int, batch_rows: int = BATCH_ROWS) -> Iterator[BookRows]:
+    """Stream a books file, cut to its first `levels` levels a side.
+
+    Rows that go back in sequence are left out.
+
+    Args:
+        file: with schema `books(depth)`.
+        levels: K, at most the file's depth.
+        batch_rows: rows at a time; never changes a result.
+    """
+    columns = level_columns(levels)
+    head = ["origin_time", "sequence_number", "flags", "known_bid_levels", "known_ask_levels"]
+    latest = np.iinfo(np.int64).min
+    for batch in file.iter_batches(batch_rows, columns=[*head, *columns]):
+        prices = np.empty((batch.num_rows, 2, levels), dtype=np.int64)
+        sizes = np.empty_like(prices)
+        for position, name in enumerate(columns):
+            side, level = divmod(position // 2, levels)
+            if position % 2 == 0:
+                prices[:, side, level] = _numpy(batch, name, MISSING_PIPS)
+            else:
+                sizes[:, side, level] = _numpy(batch, name, 0)
+        known = np.stack([_numpy(batch, "known_bid_levels"), _numpy(batch, "known_ask_levels")], 1)
+        rows = BookRows(
+            _numpy(batch, "sequence_number"),
+            _numpy(batch, "origin_time"),
+            _numpy(batch, "flags"),
+            known,
+            prices,
+            sizes,
+        )
+        ahead = in_order(rows.sequence_number, latest)
+        latest = max(latest, int(rows.sequence_number.max(initial=latest)))
+        yield rows if ahead.all() else rows.take(ahead)
+
+
+def read_snapshots(
+    file: pq.ParquetFile, levels: int, batch_rows: int | None = None
+) -> Iterator[ReferenceRows]:
+    """Stream a snapshots file, filled up to K levels a side.
+
+    Args:
+        file: with schema `SNAPSHOTS`.
+        levels: K, at least `longest_list(file)`.
+        batch_rows: rows at a time; never changes a result. By default as much as a batch of 20 levels.
+    """
+    for batch in file.iter_batches(batch_rows or max(1, BATCH_ROWS * DEPTH // max(levels, DEPTH))):
+        snapshots = SnapshotBatch.from_arrow(pa.Table.from_batches([batch]))
+        shape = (len(snapshots), 2, levels)
+        prices = np.full(shape, MISSING_PIPS, dtype=np.int64)
+        sizes = np.zeros(shape, dtype=np.int64)
+        prices[:, :, : snapshots.depth] = snapshots.price_pips
+        sizes[:, :, : snapshots.depth] = snapshots.size_pips
+        yield ReferenceRows(snapshots.sequence_number, snapshots.origin_time, prices, sizes)
+
+
+def read_tickers(file: pq.ParquetFile, batch_rows: int = 16 * BATCH_ROWS) -> Iterator[ReferenceRows]:
+    """Stream a tickers file as references of one level.
+
+    Their time is `origin_time` if no row lacks it, else `received_time`: spot tickers carry no exchange time.
+
+    Args:
+        file: with schema `TICKERS`.
+        batch_rows: rows at a time; never changes a result.
+    """
+    clock = "received_time" if _has_nulls(file, "origin_time") else "origin_time"
+    levels = [f"{side}_{what}_pips" for what in ("price", "size") for side in ("bid", "ask")]
+    for batch in file.iter_batches(batch_rows, columns=[clock, "sequence_number", *levels]):
+        values = [_numpy(batch, name) for name in levels]
+        yield ReferenceRows(
+            _numpy(batch, "sequence_number"),
+            _numpy(batch, clock),
+            np.stack(values[:2], 1)[:, :, None],
+            np.stack(values[2:], 1)[:, :, None],
+        )
+
+
+def longest_list(file: pq.ParquetFile, batch_rows: int = 16 * BATCH_ROWS) -> int:
+    """K of a snapshots file: the largest number of levels on a side of any row; 0 where there are none."""
+    longest = 0
+    for side in ("bid", "ask"):
+        for batch in file.iter_batches(batch_rows, columns=[f"{side}_price_pips"]):
+            offsets = batch.column(0).offsets.to_numpy()
+            longest = max(longest, int(np.diff(offsets).max(initial=0)))
+    return longest
+
+
+def in_order(sequence_number: Int64Array, latest: int) -> BoolArray:
+    """Which rows do not go back behind an earlier one.
+
+    Args:
+        sequence_number: int64[n].
+        latest: the highest number of the rows before these.
+
+    Returns:
+        bool[n].
+    """
+    return sequence_number >= np.maximum(np.maximum.accumulate(sequence_number), latest)
+
+
+def _has_nulls(file: pq.ParquetFile, name: str) -> bool:
+    return any(batch.column(0).null_count for batch in file.iter_batches(16 * BATCH_ROWS, columns=[name]))

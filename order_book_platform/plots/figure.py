@@ -1,0 +1,156 @@
+"""What all figures share: grounds and colours, axes, UTC along x, and bytes that are equal for equal input."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+
+import numpy as np
+from matplotlib import dates
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from order_book_platform.clock import NS_PER_DAY, iso_from_ns
+
+DPI = 100
+WIDTH_PX, HEIGHT_PX = 1000, 450
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """Colours of a figure on one ground, as `#rrggbb`.
+
+    Attributes:
+        ground: behind everything.
+        ink: titles and marks that matter.
+        muted: axis labels, ticks.
+        grid: lines that must not be noticed.
+        bid: bids, and whatever is right.
+        ask: asks.
+        placebo: what must look wrong.
+        doubt: doubtful data, gaps.
+        bad: proven wrong.
+    """
+
+    ground: str
+    ink: str
+    muted: str
+    grid: str
+    bid: str
+    ask: str
+    placebo: str
+    doubt: str
+    bad: str
+
+
+LIGHT = Theme(
+    "#ffffff", "#1b1f24", "#57606a", "#e4e7eb", "#0072b2", "#d55e00", "#8c959f", "#e69f00", "#cc3377"
+)
+DARK = Theme(
+    "#16191d", "#e6e9ed", "#9aa4af", "#2b3138", "#56b4e9", "#f0913a", "#7d8792", "#e6b800", "#f07fb2"
+)
+
+
+def new_figure(theme: Theme, *, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX) -> Figure:
+    """An empty figure on the theme's ground, with room measured so that nothing is cut off."""
+    figure = Figure(
+        figsize=(width_px / DPI, height_px / DPI), dpi=DPI, facecolor=theme.ground, layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def dress(axes: Axes, theme: Theme, *, title: str = "", x_label: str = "", y_label: str = "") -> None:
+    """Give axes their colours, grid and words; the title stands at the left, above."""
+    axes.set_facecolor(theme.ground)
+    for name, spine in axes.spines.items():
+        spine.set_visible(name in ("left", "bottom"))
+        spine.set_color(theme.grid)
+    axes.tick_params(colors=theme.muted, labelsize=9, length=3)
+    axes.grid(True, color=theme.grid, linewidth=0.7)
+    axes.set_axisbelow(True)
+    if title:
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=theme.ink, pad=8)
+    axes.set_xlabel(x_label, fontsize=9, color=theme.muted)
+    axes.set_ylabel(y_label, fontsize=9, color=theme.muted)
+
+
+def add_legend(axes: Axes, theme: Theme, *, columns: int = 6, areas: Mapping[str, str] | None = None) -> None:
+    """A legend above the axes, at the right; none where nothing has a label.
+
+    Args:
+        axes: whose labelled artists are listed.
+        theme: light or dark.
+        columns: entries in a row.
+        areas: further entries, label to colour.
+    """
+    handles, _ = axes.get_legend_handles_labels()
+    handles += [Patch(color=colour, label=label) for label, colour in (areas or {}).items()]
+    if not handles:
+        return
+    legend = axes.legend(
+        handles=handles,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+        handlelength=1.4,
+        columnspacing=1.4,
+        borderaxespad=0.3,
+    )
+    for text in legend.get_texts():
+        text.set_color(theme.ink)
+
+
+def say_nothing_to_show(axes: Axes, theme: Theme, message: str) -> None:
+    """Write a message in the middle of axes that have no data."""
+    axes.text(
+        0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center", fontsize=12, color=theme.muted
+    )
+
+
+def to_dates(times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Times in ns since the epoch as matplotlib's day numbers, float64[n]; exact to about a microsecond."""
+    days: NDArray[np.float64] = times_ns / NS_PER_DAY
+    return days
+
+
+def set_time_axis(axes: Axes, first_ns: int, last_ns: int) -> None:
+    """UTC time of day along x, from `first_ns` to `last_ns`; the label names the day or days."""
+    if last_ns <= first_ns:
+        last_ns = first_ns + 1_000_000_000
+    axes.set_xlim(first_ns / NS_PER_DAY, last_ns / NS_PER_DAY)
+    locator = dates.AutoDateLocator(tz=UTC, minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    formatter = dates.ConciseDateFormatter(locator, tz=UTC, show_offset=False)  # type: ignore[no-untyped-call]
+    formatter.formats = ["%Y", "%m-%d", "%m-%d", "%H:%M", "%H:%M", "%H:%M:%S"]
+    formatter.zero_formats = ["", "%Y", "%m-%d", "%m-%d", "%H:%M", "%H:%M"]
+    axes.xaxis.set_major_formatter(formatter)
+    days = sorted({iso_from_ns(first_ns)[:10], iso_from_ns(last_ns - 1)[:10]})
+    axes.set_xlabel("UTC, " + " to ".join(days), fontsize=9)
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as PNG, without the date and the program's name, so that equal figures give equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer,
+        format="png",
+        dpi=DPI,
+        facecolor=figure.get_facecolor(),
+        metadata={"Software": None},
+        pil_kwargs={"optimize": True},
+    )
+    return buffer.getvalue()
+
+
+def data_uri(png: bytes) -> str:
+    """PNG bytes as `data:image/png;base64,…`, for pages and metadata that must stand alone."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

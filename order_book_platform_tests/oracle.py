@@ -1,0 +1,231 @@
+"""A slow, plain replay to hold the fast one against: two dicts of price to size, and the range that is known.
+
+No bitmaps, no incremental state: each row is read off the dicts anew. Everything is in pips.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from order_book_platform.model import BookFlag, DeltaBatch, SnapshotBatch, schemas
+from order_book_platform.model.doubt import PROVEN_LOSS
+from order_book_platform.model.snapshots import SnapshotDefect, candidate_rows, snapshot_defects
+
+Levels = list[tuple[int, int]]
+"""(price, size) from the best price outward."""
+
+
+class OracleSide:
+    """One side of a book.
+
+    A price is turned into a key that grows away from the best: -price for bids, price for asks.
+    """
+
+    def __init__(self, is_bid: bool) -> None:
+        self.sign = -1 if is_bid else 1
+        self.sizes: dict[int, int] = {}
+        self.keys: list[int] = []
+        self.bound: int | None = None
+        """Key up to which every level is known; None: nothing is."""
+
+    def set(self, price: int, size: int) -> None:
+        """Set a level's size; 0 removes it, which it may already be."""
+        key = price * self.sign
+        if size and key not in self.sizes:
+            insort(self.keys, key)
+        elif not size and key in self.sizes:
+            self.keys.remove(key)
+        if size:
+            self.sizes[key] = size
+        else:
+            self.sizes.pop(key, None)
+
+    def best(self, depth: int) -> Levels:
+        """The first `depth` levels."""
+        return [(key * self.sign, self.sizes[key]) for key in self.keys[:depth]]
+
+    def known(self, depth: int) -> int:
+        """How many of the first `depth` levels are inside the known range."""
+        return 0 if self.bound is None else sum(key <= self.bound for key in self.keys[:depth])
+
+    def differences(self, levels: Levels) -> tuple[int, int]:
+        """Levels that both this side and `levels` claim to know, and how many of them differ."""
+        if self.bound is None:
+            return 0, 0
+        bound = min(levels[-1][0] * self.sign, self.bound)
+        ours = {key: size for key, size in self.sizes.items() if key <= bound}
+        theirs = {price * self.sign: size for price, size in levels if price * self.sign <= bound}
+        both = ours.keys() | theirs.keys()
+        return len(both), sum(ours.get(key) != theirs.get(key) for key in both)
+
+    def take(self, levels: Levels, forget: bool) -> int:
+        """Become equal to `levels` as far as they reach; returns how many levels changed."""
+        last = levels[-1][0] * self.sign
+        before = dict(self.sizes)
+        for key in [key for key in self.keys if key <= last]:
+            self.set(key * self.sign, 0)
+        for price, size in levels:
+            self.set(price, size)
+        self.bound = last if forget or self.bound is None else max(self.bound, last)
+        return sum(before.get(key) != self.sizes.get(key) for key in before.keys() | self.sizes.keys())
+
+
+@dataclass
+class OracleBook:
+    """Both sides, and what happened to them."""
+
+    bids: OracleSide = field(default_factory=lambda: OracleSide(True))
+    asks: OracleSide = field(default_factory=lambda: OracleSide(False))
+    seeded: bool = False
+
+    @property
+    def sides(self) -> tuple[OracleSide, OracleSide]:
+        """Bids, asks."""
+        return self.bids, self.asks
+
+    def set(self, is_bid: bool, price: int, size: int) -> None:
+        """Apply one delta."""
+        self.sides[0 if is_bid else 1].set(price, size)
+
+    def take(self, levels: tuple[Levels, Levels], forced: bool = False) -> tuple[str, int, int, int]:
+        """Seed, extend or repair from a snapshot; returns use, levels compared, wrong, changed."""
+        pairs = list(zip(self.sides, levels, strict=True))
+        compared, wrong = (sum(counts) for counts in zip(*(s.differences(own) for s, own in pairs), strict=True))
+        use = "seeded" if not self.seeded else "repaired" if wrong or forced else "extended"
+        changed = sum(side.take(own, forget=use != "extended") for side, own in pairs)
+        self.seeded = True
+        return use, compared, wrong, changed
+
+    def row(self, depth: int, doubt: int = 0) -> tuple[int, ...]:
+        """Flags, known levels and 4·depth level fields; missing levels as (`MISSING_PIPS`, 0)."""
+        known = [0 if doubt & PROVEN_LOSS else side.known(depth) for side in self.sides]
+        sides = [side.best(depth) for side in self.sides]
+        flags = (BookFlag.SEEDED if self.seeded else BookFlag(0)) | BookFlag(doubt & 0xFF)
+        if min(known) < depth:
+            flags |= BookFlag.UNKNOWN_DEPTH
+        if all(sides) and sides[0][0][0] >= sides[1][0][0]:
+            flags |= BookFlag.LOCKED if sides[0][0][0] == sides[1][0][0] else BookFlag.CROSSED
+        filled = [own + [(schemas.MISSING_PIPS, 0)] * (depth - len(own)) for own in sides]
+        return int(flags), *known, *(value for own in filled for level in own for value in level)
+
+
+@dataclass
+class OracleReplay:
+    """What a replay gave.
+
+    Attributes:
+        rows: schema `books(depth)`; one row per message, or per message that changed something.
+        used: schema `USED_SNAPSHOTS`.
+        book: after the last message.
+    """
+
+    rows: pa.Table
+    used: pa.Table
+    book: OracleBook
+
+
+def snapshot_levels(snapshots: SnapshotBatch, row: int) -> tuple[Levels, Levels]:
+    """The levels of one snapshot."""
+    prices, sizes = snapshots.price_pips[row].tolist(), snapshots.size_pips[row].tolist()
+    bids, asks = (
+        [level for level in zip(*side, strict=True) if level[0] != schemas.MISSING_PIPS]
+        for side in zip(prices, sizes, strict=True)
+    )
+    return bids, asks
+
+
+def replay(
+    deltas: DeltaBatch,
+    snapshots: SnapshotBatch,
+    *,
+    tick_pips: int = 1,
+    extend_every: int = 10,
+    depth: int = schemas.DEPTH,
+    every_message: bool = False,
+    forced: frozenset[int] = frozenset(),
+    edges: tuple[tuple[int, int], ...] = (),
+) -> OracleReplay:
+    """Rebuild the book message by message.
+
+    Args:
+        deltas: in replay order.
+        snapshots: in order of sequence number; the first sound one seeds, every n-th after it extends or
+            repairs.
+        tick_pips: of the prices.
+        extend_every: n; 0: seed only.
+        depth: levels a side of a row.
+        every_message: a row after every message, not only after those that changed something visible.
+        forced: sequence numbers of snapshots that repair without being asked.
+        edges: (sequence number, bits), ascending: from the first message at or after it these bits hold.
+    """
+    book = OracleBook()
+    defects = snapshot_defects(snapshots, tick_pips)
+    due = [int(row) for row in candidate_rows(defects, extend_every)]
+    rows: list[tuple[int, ...]] = []
+    used: list[tuple[int, int, str, int, int, int]] = []
+    shown: tuple[int, ...] = ()
+    pending = False
+    starts = np.flatnonzero(np.diff(deltas.sequence_number, prepend=deltas.sequence_number[:1] - 1))
+    columns = [
+        array.tolist()
+        for array in (
+            deltas.origin_time,
+            deltas.received_time,
+            deltas.sequence_number,
+            deltas.is_bid,
+            deltas.price_pips,
+            deltas.size_pips,
+        )
+    ]
+    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(deltas)], strict=True):
+        sequence = columns[2][start]
+        doubt = next((bits for edge, bits in reversed(edges) if edge <= sequence), 0)
+        pending |= _take_due(book, snapshots, defects, due, sequence - 1, used, forced)
+        for at in range(start, stop):
+            book.set(columns[3][at], columns[4][at], columns[5][at])
+        pending |= _take_due(book, snapshots, defects, due, sequence, used, forced)
+        now = book.row(depth, doubt)
+        if every_message or pending or now != shown:
+            flags = now[0] | (BookFlag.REPAIRED if pending else 0)
+            pending = False
+            rows.append((columns[0][start], columns[1][start], sequence, flags, *now[1:]))
+        shown = now
+    return OracleReplay(_table(rows, schemas.books(depth)), _table(used, schemas.USED_SNAPSHOTS), book)
+
+
+def _take_due(
+    book: OracleBook,
+    snapshots: SnapshotBatch,
+    defects: np.ndarray,
+    due: list[int],
+    sequence: int,
+    used: list[tuple[int, int, str, int, int, int]],
+    forced: frozenset[int],
+) -> bool:
+    """Take over the candidates up to a sequence number; true if one of them repaired the book."""
+    repaired = False
+    while due and snapshots.sequence_number[due[0]] <= sequence:
+        row = due.pop(0)
+        head = int(snapshots.sequence_number[row]), int(snapshots.origin_time[row])
+        if defects[row] != SnapshotDefect.NONE:
+            used.append((*head, "rejected", 0, 0, 0))
+            continue
+        use, *counts = book.take(snapshot_levels(snapshots, row), head[0] in forced)
+        used.append((*head, use, *counts))
+        repaired |= use == "repaired"
+    return repaired
+
+
+def _table(rows: list[tuple[int, ...]] | list[tuple[int, int, str, int, int, int]], schema: pa.Schema) -> pa.Table:
+    """Rows as an arrow table; levels that do not exist become null."""
+    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in schema]
+    for index in range(6, len(schema) - 1, 2) if len(schema) > 6 else ():
+        missing = [price == schemas.MISSING_PIPS for price in columns[index]]
+        for at in (index, index + 1):
+            columns[at] = [None if gone else value for gone, value in zip(missing, columns[at], strict=True)]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.table(arrays, schema=schema)
