@@ -112,6 +112,7 @@ class Book:
         self._state = np.zeros(replay.STATES, np.int64)
         self._state[replay.STATE_LAST_SEQUENCE] = replay.NO_TIME
         self._state[replay.STATE_NEXT_GRID] = replay.NO_TIME
+        self._state[replay.STATE_EVALUATE] = 1  # the first message gives a row, whatever it says
         self._counts = np.zeros(replay.COUNTS, np.int64)
         self._last = np.zeros(replay.ROW_HEAD + 4 * depth, np.int64)
         self._last[replay.ROW_HEAD :: 2] = MISSING_PIPS
@@ -239,7 +240,7 @@ class Book:
         for s, bound in enumerate(bounds_pips):
             sign = -1 if s == 0 else 1
             self._side[s, ladder.BOUND] = ladder.NOTHING_KNOWN if bound is None else bound // self.step_pips * sign
-        self._state[replay.STATE_SEEDED] = 1
+        self._state[[replay.STATE_SEEDED, replay.STATE_DIRTY_BID, replay.STATE_DIRTY_ASK]] = 1
 
     @property
     def bounds_pips(self) -> tuple[int | None, int | None]:

@@ -1,0 +1,178 @@
+"""The replay loop against the plain-dict oracle, on every shape of market that hypothesis can think of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from order_book_platform.errors import BatchError
+from order_book_platform.kernels import book as book_module
+from order_book_platform.kernels.book import USES, Book, Plan
+from order_book_platform.model import DeltaBatch
+from order_book_platform.model.schemas import MISSING_PIPS, level_columns
+from order_book_platform.model.snapshots import candidate_rows, snapshot_defects
+from order_book_platform_tests import oracle
+from order_book_platform_tests.streams import CENTRE, STEP, Stream, cut, delta_batch, snapshot_batch, streams
+
+WINDOW = 4096
+"""The smallest window, so that generated prices leave it all the time."""
+
+
+def plan_of(stream: Stream, extend_every: int) -> Plan:
+    """The plan the oracle follows too."""
+    rows = candidate_rows(snapshot_defects(stream.snapshots, STEP), extend_every)
+    used = stream.snapshots.take(rows)
+    edges = np.array(stream.edges, np.int64).reshape(-1, 2)
+    forced = np.isin(used.sequence_number, sorted(stream.forced))
+    return Plan(used, forced, edges[:, 0].copy(), edges[:, 1].copy())
+
+
+def replayed(
+    stream: Stream, *, extend_every: int = 1, depth: int = 3, cadence: str = "change", every: int = 10**6, **options: int
+) -> tuple[np.ndarray, Book]:
+    """All rows of a stream, cut into batches of `every` messages, and the book afterwards."""
+    book = Book(STEP, depth=depth, cadence=cadence, plan=plan_of(stream, extend_every), window_slots=WINDOW, **options)
+    rows = [rows.copy() for batch in cut(stream.deltas, every) for rows in book.feed(batch)]
+    return np.concatenate(rows) if rows else np.empty((0, 6 + 4 * depth), np.int64), book
+
+
+def oracle_rows(result: oracle.OracleReplay, depth: int) -> np.ndarray:
+    """The oracle's table in the loop's form."""
+    names = ["origin_time", "received_time", "sequence_number", "flags", "known_bid_levels", "known_ask_levels"]
+    columns = [result.rows.column(name).to_numpy() for name in names]
+    for name in level_columns(depth):
+        fill = MISSING_PIPS if "price" in name else 0
+        columns.append(result.rows.column(name).fill_null(fill).to_numpy())
+    return np.stack(columns, axis=1).astype(np.int64)
+
+
+@given(streams(), st.integers(0, 3), st.integers(1, 6), st.sampled_from(["change", "message"]))
+def test_equals_the_oracle(stream: Stream, extend_every: int, depth: int, cadence: str) -> None:
+    """Every row, every snapshot's fate and the final book are what two dicts give."""
+    rows, book = replayed(stream, extend_every=extend_every, depth=depth, cadence=cadence)
+    wanted = oracle.replay(
+        stream.deltas,
+        stream.snapshots,
+        tick_pips=STEP,
+        extend_every=extend_every,
+        depth=depth,
+        every_message=cadence == "message",
+        forced=stream.forced,
+        edges=stream.edges,
+    )
+    np.testing.assert_array_equal(rows, oracle_rows(wanted, depth))
+    for s, side in enumerate(wanted.book.sides):
+        levels = book.levels(s)
+        assert levels.price_pips.tolist() == [key * side.sign for key in side.keys]
+        assert levels.size_pips.tolist() == [side.sizes[key] for key in side.keys]
+        known = [side.bound is not None and key <= side.bound for key in side.keys]
+        assert levels.known.tolist() == known
+    uses = [(USES[use], *counts) for use, *counts in book.outcome.tolist()]
+    assert uses == [tuple(list(row.values())[2:]) for row in wanted.used.to_pylist()]
+
+
+@given(streams(), st.integers(1, 4), st.integers(1, 5), st.integers(1, 8))
+def test_rows_do_not_depend_on_batches_or_buffers(stream: Stream, every: int, capacity: int, start: int) -> None:
+    """Any batch size, any row buffer and any initial room for far levels give the same rows."""
+    whole, _ = replayed(stream)
+    old = book_module._START_FAR_LEVELS
+    book_module._START_FAR_LEVELS = start
+    try:
+        pieces, book = replayed(stream, every=every, row_capacity=capacity)
+    finally:
+        book_module._START_FAR_LEVELS = old
+    np.testing.assert_array_equal(pieces, whole)
+    assert book.counts["deltas"] == len(stream.deltas)
+
+
+@given(streams(largest=25), st.integers(1, 700), st.integers(1, 4))
+def test_a_grid_shows_the_book_as_of_each_step(stream: Stream, grid_ns: int, every: int) -> None:
+    """A grid row holds the last message at or before its time, and no step is left out."""
+    depth = 2
+    messages, _ = replayed(stream, cadence="message", depth=depth)
+    book = Book(STEP, depth=depth, cadence="grid", grid_ns=grid_ns, plan=plan_of(stream, 1), window_slots=WINDOW, row_capacity=3)
+    rows = [piece.copy() for batch in cut(stream.deltas, every) for piece in book.feed(batch)]
+    rows = np.concatenate([*rows, book.finish().copy()])
+    times = messages[:, 0]
+    first = -(-times[0] // grid_ns) * grid_ns
+    assert rows[:, 0].tolist() == list(range(first, times[-1] + 1, grid_ns))
+    at = np.searchsorted(times, rows[:, 0], "right") - 1
+    np.testing.assert_array_equal(rows[:, 2], messages[at, 2])
+    between = {number for number in stream.snapshots.sequence_number.tolist() if number % 10}
+    if not between:  # a snapshot between two messages shows on the grid before the next message does
+        np.testing.assert_array_equal(rows[:, 6:], messages[at, 6:])
+
+
+@given(streams(), st.integers(1, 30))
+def test_a_restored_book_goes_on_as_if_it_had_never_stopped(stream: Stream, after: int) -> None:
+    """Levels and known ranges are all of a book's past that its future needs."""
+    plain = Stream(stream.deltas, stream.snapshots.take(slice(0, 1)), frozenset(), ())
+    batches = cut(plain.deltas, 1)
+    seed_before = len(plain.snapshots) and plain.snapshots.sequence_number[0] <= batches[min(after, len(batches)) - 1].sequence_number[0]
+    first = Book(STEP, depth=3, cadence="message", plan=plan_of(plain, 0), window_slots=WINDOW)
+    rows = [[piece.copy() for piece in first.feed(batch)] for batch in batches[:after]]
+    second = Book(STEP, depth=3, cadence="message", window_slots=WINDOW)
+    second.restore(first.levels(0), first.levels(1), first.bounds_pips)
+    for batch in batches[after:]:
+        rows = [piece.copy() for piece in first.feed(batch)]
+        again = [piece.copy() for piece in second.feed(batch)]
+        if seed_before:
+            np.testing.assert_array_equal(np.concatenate(again), np.concatenate(rows))
+
+
+def test_a_day_with_more_levels_than_room_grows_and_stays_exact() -> None:
+    """A hundred thousand live levels over a range of a hundred windows are all there."""
+    rng = np.random.default_rng(7)
+    ticks = rng.permutation(np.arange(1, 100_001)) * 4
+    made = [[(True, 500_000 + int(tick), int(tick) % 97 + 1) for tick in ticks[i : i + 500]] for i in range(0, 100_000, 500)]
+    book = Book(STEP, depth=5, window_slots=WINDOW)
+    batch = delta_batch(made, [10 * (i + 1) for i in range(len(made))])
+    for _ in book.feed(batch):
+        pass
+    levels = book.levels(0)
+    wanted = np.sort(ticks)[::-1] + 500_000
+    np.testing.assert_array_equal(levels.price_pips, wanted * STEP)
+    np.testing.assert_array_equal(levels.size_pips, (wanted - 500_000) % 97 + 1)
+
+
+def test_a_price_off_the_tick_is_refused_by_name() -> None:
+    """A price between two ticks is an error that names the message, not a rounded level."""
+    batch = delta_batch([[(True, CENTRE, 1)]], [10])
+    off = DeltaBatch(batch.origin_time, batch.received_time, batch.sequence_number, batch.is_bid, batch.price_pips + 1, batch.size_pips)
+    with pytest.raises(BatchError, match="multiples of 5 pips.*sequence number 10|sequence number 10.*multiples of 5"):
+        list(Book(STEP).feed(off))
+
+
+def test_sequence_numbers_that_go_back_are_refused_before_anything_changes() -> None:
+    """An unsorted batch leaves the book as it was."""
+    book = Book(STEP)
+    list(book.feed(delta_batch([[(True, CENTRE, 1)]], [20])))
+    with pytest.raises(BatchError, match="never go back"):
+        list(book.feed(delta_batch([[(True, CENTRE, 9)]], [10])))
+    assert book.levels(0).size_pips.tolist() == [1]
+
+
+def test_a_snapshot_off_the_tick_cannot_enter_a_plan() -> None:
+    """The quality gate has to sort such snapshots out; the book refuses what slips through."""
+    shots = snapshot_batch([(10, ([(CENTRE, 1)], [(CENTRE + 1, 1)]))])
+    shots.price_pips[0, 0, 0] += 1
+    with pytest.raises(BatchError, match="multiples of 5 pips"):
+        Book(STEP, plan=Plan(shots, np.zeros(1, np.bool_)))
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=30))
+def test_a_market_that_jumps_anywhere_keeps_its_best_price(jumps: list[int]) -> None:
+    """One level at a time, moved by up to a million ticks: the best bid is always that level."""
+    made, tick = [], CENTRE + 10**6
+    wanted = []
+    for jump in jumps:
+        new = max(1, CENTRE + 10**6 + jump)
+        made.append([(True, tick, 0), (True, new, 3)])
+        tick = new
+        wanted.append(new * STEP)
+    book = Book(STEP, depth=1, cadence="message", window_slots=WINDOW)
+    rows = np.concatenate([rows.copy() for rows in book.feed(delta_batch(made, [10 * (i + 1) for i in range(len(made))]))])
+    assert rows[:, 6].tolist() == wanted
