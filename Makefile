@@ -53,8 +53,8 @@ $(STAMP): requirements.lock pyproject.toml
 		"$$found" -m venv $(VENV); \
 	fi
 	@echo "Installing the pinned packages into $(VENV); this takes a minute, once."
-	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --quiet --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Dagster reads its instance settings from DAGSTER_HOME: the link keeps dagster.yaml the one place to change them.

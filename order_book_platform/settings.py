@@ -259,7 +259,7 @@ def _settings_error(error: ValidationError, file: Path) -> SettingsError:
         expected=_expectation(first),
         found=found if len(found) < 200 else found[:200] + "…",
         where=_place(location, file),
-        remedy="Correct the value; README.md lists every key." + more,
+        remedy="Correct the value; docs/settings.md lists every key." + more,
     )
 
 

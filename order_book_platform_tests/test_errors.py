@@ -26,11 +26,11 @@ MESSAGES: dict[str, tuple[dict[str, str], str]] = {
             "expected": "at least 1",
             "found": "0",
             "where": "/srv/platform.toml: reconstruct.depth",
-            "remedy": "Correct the value; README.md lists every key.",
+            "remedy": "Correct the value; docs/settings.md lists every key.",
         },
         (
             "/srv/platform.toml: reconstruct.depth: expected at least 1, found 0. "
-            "Correct the value; README.md lists every key."
+            "Correct the value; docs/settings.md lists every key."
         ),
     ),
     "SourceError": (

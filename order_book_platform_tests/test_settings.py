@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.clock import NS_PER_SECOND, duration_text
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import Instrument
-from order_book_platform.settings import Settings, load_settings, settings_path
+from order_book_platform.settings import GapSettings, Settings, load_settings, settings_path
 
 MINIMAL = """
 lake_root = "lake"
@@ -231,7 +234,7 @@ def test_a_wrong_value_is_named(write: Write, content: str, key: str, expected: 
         load_settings(path)
     error = caught.value
     assert (error.where, error.expected, error.found) == (f"{path}: {key}", expected, found)
-    assert error.remedy == "Correct the value; README.md lists every key."
+    assert error.remedy == "Correct the value; docs/settings.md lists every key."
 
 
 def test_an_unknown_key_lists_the_known_ones(write: Write) -> None:
@@ -383,3 +386,38 @@ def test_the_projects_own_file() -> None:
     ]
     assert settings.data_root == path.parent / "data" / "store"
     assert isinstance(settings, Settings)
+
+
+def flat(section: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Every key of a section and of those inside it, with its default."""
+    found: dict[str, Any] = {}
+    for name, field in section.model_fields.items():
+        kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        inner = next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
+        if inner is None or field.is_required():
+            found[prefix + name] = "required" if field.is_required() else field.default
+        if inner is not None:
+            found |= flat(inner, f"{prefix}{name}.")
+    return found
+
+
+def written(key: str, default: object) -> str:
+    """A default as docs/settings.md writes it."""
+    if default == "required":
+        return "required"
+    if default is None:
+        return "detected"
+    durations = (*(f"gaps.{name}" for name in GapSettings.model_fields), "reconstruct.grid")
+    if key in (*durations, "features.clock", "features.flow_window"):
+        return f"`{duration_text(int(str(default)))}`"
+    if key == "features.horizons":
+        assert isinstance(default, tuple)
+        default = [duration_text(each) for each in default]
+    return f"`{default}`" if isinstance(default, Path | str) else f"`{json.dumps(default)}`"
+
+
+def test_the_documentation_lists_every_key_with_its_default() -> None:
+    """A key or a default that changes without docs/settings.md is noticed here."""
+    text = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \|", text, flags=re.MULTILINE))
+    assert listed == {key: written(key, default) for key, default in flat(Settings).items()}
