@@ -6,9 +6,13 @@ output on every machine. A market lives in int64 and uint64 arrays that `simulat
 - A side is 0 (bid) or 1 (ask). Inside, a level has a *coordinate* that grows away from the market on both sides:
   `tick` for asks, `ticks - 1 - tick` for bids. The best level of a side is its lowest occupied coordinate, and the
   spread is one tick exactly when `best[0] + best[1] == ticks`.
-- `sizes` int64[2, ticks] in lots, `occupied` uint64[2, ticks/64] one bit a level, `touched_bits` likewise the levels
-  changed by the message being built, and `touched` int64[2, …] their list.
-- A table is `KNOTS` quantiles at equal probability steps; a draw interpolates between two of them.
+- `sizes` int64[2, ticks] in lots; `bits` uint64[4, ticks/64], one bit a level: rows 0 and 1 the occupied ones, rows 2
+  and 3 those changed by the message being built, which `touched` int64[2, …] lists.
+- A table is `KNOTS` quantiles at equal probability steps; a draw interpolates between two of them. `tables` holds one
+  a row; below them stand the distance buckets, sizes first, then what happens there.
+
+Arrays travel whole, without views, and few of them: counting references took a third of the time. All of it is in one
+file because numba's cache only notices changes of the file a function is in.
 """
 
 from __future__ import annotations
@@ -83,7 +87,7 @@ BOOK_EVERY_MS = 100
     LAW_FIELDS,
 ) = range(19)
 
-# tables int64[TABLES, KNOTS]
+# tables int64[TABLES + n, TABLE_COLUMNS], n buckets
 (
     T_INTERVAL_MS,
     T_ROWS,
@@ -97,11 +101,13 @@ BOOK_EVERY_MS = 100
     TABLES,
 ) = range(10)
 
-# buckets int64[n, BUCKET_FIELDS]: what happens at a distance from the best price below `upper`
-B_UPPER, B_DENSITY, B_ABSENT, B_SAME, B_DELETE, B_REACH, BUCKET_FIELDS = range(7)
+# columns of a bucket's row, after its sizes: what happens at a distance from the best price below `upper`
+B_UPPER, B_DENSITY, B_ABSENT, B_SAME, B_DELETE, B_REACH, TABLE_COLUMNS = range(KNOTS, KNOTS + 7)
 
 # columns of the outputs int64[columns, capacity]
-M_TIME_MS, M_TRANSACTION_MS, M_RECEIPT_NS, M_FIRST_ID, M_FINAL_ID, M_PREV_ID, M_ROW_STOP, MESSAGE_COLUMNS = range(8)
+M_TIME_MS, M_TRANSACTION_MS, M_RECEIPT_NS, M_FIRST_ID, M_FINAL_ID, M_PREV_ID, M_ROW_STOP, MESSAGE_COLUMNS = (
+    range(8)
+)
 R_IS_BID, R_TICK, R_LOTS, ROW_COLUMNS = range(4)
 K_TIME_MS, K_RECEIPT_NS, K_ID, K_BID_TICK, K_BID_LOTS, K_ASK_TICK, K_ASK_LOTS, TICKER_COLUMNS = range(8)
 D_TIME_MS, D_RECEIPT_NS, D_ID, D_IS_BUY, D_TICK, D_LOTS, TRADE_COLUMNS = range(7)
@@ -120,12 +126,18 @@ _LOW_4 = np.uint64(0xF)
 _LOW_2 = np.uint64(0x3)
 _U8, _U4, _U2 = np.uint64(8), np.uint64(4), np.uint64(2)
 
-_STATE, _LAW, _TABLES, _BITS, _RNG = "int64[::1]", "int64[::1]", "int64[:, ::1]", "uint64[:, ::1]", "uint64[::1]"
+_STATE, _LAW, _TABLES, _BITS, _RNG = (
+    "int64[::1]",
+    "int64[::1]",
+    "int64[:, ::1]",
+    "uint64[:, ::1]",
+    "uint64[::1]",
+)
 _GRID = "int64[:, ::1]"
 
 
 @njit(f"uint64({_RNG})", cache=True, nogil=True)
-def next_random(rng):
+def next_random(rng):  # type: ignore[no-untyped-def]
     """64 random bits (splitmix64); the multiplications wrap around on purpose.
 
     Args:
@@ -142,20 +154,21 @@ def next_random(rng):
 
 
 @njit("int64(uint64, uint64)", cache=True, nogil=True)
-def bits16(word, shift):
+def bits16(word, shift):  # type: ignore[no-untyped-def]
     """Sixteen of the 64 bits as an int64 in 0 … 65535."""
     return np.int64((word >> shift) & _U16_MASK)
 
 
-@njit("int64(int64[::1], int64)", cache=True, nogil=True)
-def draw(knots, u16):
+@njit("int64(int64[:, ::1], int64, int64)", cache=True, nogil=True)
+def draw(tables, table, u16):  # type: ignore[no-untyped-def]
     """Value of a quantile table at probability `u16` / 65536, linear between knots."""
     index = u16 >> _SHIFT
-    return knots[index] + (((knots[index + 1] - knots[index]) * (u16 & _MASK)) >> _SHIFT)
+    low = tables[table, index]
+    return low + (((tables[table, index + 1] - low) * (u16 & _MASK)) >> _SHIFT)
 
 
 @njit("int64(uint64)", cache=True, nogil=True)
-def lowest_bit(word):
+def lowest_bit(word):  # type: ignore[no-untyped-def]
     """Index of the lowest set bit of a word that is not zero."""
     index = 0
     if word & _LOW_32 == _U0:
@@ -178,43 +191,43 @@ def lowest_bit(word):
     return index
 
 
-@njit("int64(uint64[::1], int64, int64)", cache=True, nogil=True)
-def next_level(occupied, start, stop):
-    """First occupied coordinate in `start` … `stop`, both included; -1 where there is none."""
-    stop = min(stop, len(occupied) * 64 - 1)
+@njit("int64(uint64[:, ::1], int64, int64, int64)", cache=True, nogil=True)
+def next_level(bits, side, start, stop):  # type: ignore[no-untyped-def]
+    """First occupied coordinate of a side in `start` … `stop`, both included; -1 where there is none."""
+    stop = min(stop, bits.shape[1] * 64 - 1)
     if start > stop:
         return -1
     index = start >> 6
-    word = occupied[index] & (_ALL_ONES << np.uint64(start & 63))
+    word = bits[side, index] & (_ALL_ONES << np.uint64(start & 63))
     while word == _U0:
         index += 1
         if index << 6 > stop:
             return -1
-        word = occupied[index]
+        word = bits[side, index]
     found = (index << 6) + lowest_bit(word)
     return found if found <= stop else -1
 
 
-@njit(f"void({_STATE}, {_GRID}, {_BITS}, {_BITS}, {_GRID}, int64, int64, int64)", cache=True, nogil=True)
-def set_level(state, sizes, occupied, touched_bits, touched, side, coordinate, lots):
+@njit(f"void({_STATE}, {_GRID}, {_BITS}, {_GRID}, int64, int64, int64)", cache=True, nogil=True)
+def set_level(state, sizes, bits, touched, side, coordinate, lots):  # type: ignore[no-untyped-def]
     """Set one level's size (0 removes it) and remember that this message touched it."""
     bit = _U1 << np.uint64(coordinate & 63)
     sizes[side, coordinate] = lots
     if lots > 0:
-        occupied[side, coordinate >> 6] |= bit
+        bits[side, coordinate >> 6] |= bit
     else:
-        occupied[side, coordinate >> 6] &= ~bit
-    if touched_bits[side, coordinate >> 6] & bit == _U0:
-        touched_bits[side, coordinate >> 6] |= bit
+        bits[side, coordinate >> 6] &= ~bit
+    if bits[2 + side, coordinate >> 6] & bit == _U0:
+        bits[2 + side, coordinate >> 6] |= bit
         touched[side, state[S_TOUCHED_BIDS + side]] = coordinate
         state[S_TOUCHED_BIDS + side] += 1
 
 
 @njit(f"void({_STATE}, {_TABLES}, {_RNG}, {_GRID}, {_GRID})", cache=True, nogil=True)
-def record_ticker(state, tables, rng, sizes, tickers):
+def record_ticker(state, tables, rng, sizes, tickers):  # type: ignore[no-untyped-def]
     """Append the best bid and ask as they are now."""
     n = state[S_TICKERS]
-    received = state[S_EVENT_MS] * 1_000_000 + draw(tables[T_LATENCY_NS], bits16(next_random(rng), _U0))
+    received = state[S_EVENT_MS] * 1_000_000 + draw(tables, T_LATENCY_NS, bits16(next_random(rng), _U0))
     received = max(received, state[S_TICKER_RECEIPT_NS] + 100)
     state[S_TICKER_RECEIPT_NS] = received
     tickers[K_TIME_MS, n] = state[S_EVENT_MS]
@@ -228,10 +241,10 @@ def record_ticker(state, tables, rng, sizes, tickers):
 
 
 @njit(f"void({_STATE}, {_TABLES}, {_RNG}, int64, int64, int64, {_GRID})", cache=True, nogil=True)
-def record_trade(state, tables, rng, side, tick, lots, trades):
+def record_trade(state, tables, rng, side, tick, lots, trades):  # type: ignore[no-untyped-def]
     """Append a trade against `side`: an aggressor that buys takes asks."""
     n = state[S_TRADES]
-    received = state[S_EVENT_MS] * 1_000_000 + draw(tables[T_LATENCY_NS], bits16(next_random(rng), _U0))
+    received = state[S_EVENT_MS] * 1_000_000 + draw(tables, T_LATENCY_NS, bits16(next_random(rng), _U0))
     received = max(received, state[S_TRADE_RECEIPT_NS] + 100)
     state[S_TRADE_RECEIPT_NS] = received
     state[S_TRADE_ID] += 1
@@ -244,19 +257,17 @@ def record_trade(state, tables, rng, side, tick, lots, trades):
     state[S_TRADES] = n + 1
 
 
-@njit(f"void({_LAW}, {_TABLES}, {_GRID}, {_GRID}, {_STATE}, {_RNG}, {_GRID}, {_BITS})", cache=True, nogil=True)
-def fill_book(law, tables, buckets, bucket_sizes, state, rng, sizes, occupied):
+@njit(f"void({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS})", cache=True, nogil=True)
+def fill_book(law, tables, state, rng, sizes, bits):  # type: ignore[no-untyped-def]
     """Put the first book on empty ladders: a spread of one tick, every other tick occupied with its bucket's density.
 
     Args:
         law: int64[LAW_FIELDS].
-        tables: int64[TABLES, KNOTS].
-        buckets: int64[n, BUCKET_FIELDS], ascending.
-        bucket_sizes: int64[n, KNOTS], lots.
+        tables: int64[TABLES + n, TABLE_COLUMNS]; the buckets' upper ends ascend.
         state: int64[STATE_FIELDS]; best prices and target sizes are set.
         rng: uint64[1].
         sizes: int64[2, ticks], zeros.
-        occupied: uint64[2, ticks/64], zeros.
+        bits: uint64[4, ticks/64], zeros.
     """
     ticks = sizes.shape[1]
     state[S_BEST_ASK] = law[L_START_TICK]
@@ -264,61 +275,61 @@ def fill_book(law, tables, buckets, bucket_sizes, state, rng, sizes, occupied):
     for side in range(2):
         best = state[S_BEST_BID + side]
         random = next_random(rng)
-        sizes[side, best] = max(1, draw(tables[T_BEST_SIZE], bits16(random, _U0)))
-        state[S_TARGET_BID + side] = max(1, draw(tables[T_BEST_SIZE], bits16(random, _U16)))
-        occupied[side, best >> 6] |= _U1 << np.uint64(best & 63)
+        sizes[side, best] = max(1, draw(tables, T_BEST_SIZE, bits16(random, _U0)))
+        state[S_TARGET_BID + side] = max(1, draw(tables, T_BEST_SIZE, bits16(random, _U16)))
+        bits[side, best >> 6] |= _U1 << np.uint64(best & 63)
         coordinate = best
-        for k in range(buckets.shape[0]):
-            stop = min(best + buckets[k, B_UPPER], ticks - 1)
+        for k in range(tables.shape[0] - TABLES):
+            stop = min(best + tables[TABLES + k, B_UPPER], ticks - 1)
             while coordinate + 1 < stop:
                 coordinate += 1
                 random = next_random(rng)
-                if bits16(random, _U0) < buckets[k, B_DENSITY]:
-                    sizes[side, coordinate] = max(1, draw(bucket_sizes[k], bits16(random, _U16)))
-                    occupied[side, coordinate >> 6] |= _U1 << np.uint64(coordinate & 63)
+                if bits16(random, _U0) < tables[TABLES + k, B_DENSITY]:
+                    sizes[side, coordinate] = max(1, draw(tables, TABLES + k, bits16(random, _U16)))
+                    bits[side, coordinate >> 6] |= _U1 << np.uint64(coordinate & 63)
 
 
 @njit(
-    f"void({_LAW}, {_TABLES}, {_GRID}, {_GRID}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_BITS}, {_GRID}, uint64)",
+    f"void({_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, uint64)",
     cache=True,
     nogil=True,
 )
-def deep_event(law, tables, buckets, bucket_sizes, state, rng, sizes, occupied, touched_bits, touched, random):
+def deep_event(tables, state, rng, sizes, bits, touched, random):  # type: ignore[no-untyped-def]
     """One change away from the best price: a level is added, resized, removed, or reported without having changed."""
     side = np.int64(random >> _U48) & 1
-    distance = draw(tables[T_DISTANCE], bits16(random, _U0))
+    distance = draw(tables, T_DISTANCE, bits16(random, _U0))
     coordinate = state[S_BEST_BID + side] + max(1, distance)
     if coordinate >= sizes.shape[1]:
         return
     k = 0
-    while distance >= buckets[k, B_UPPER] and k < buckets.shape[0] - 1:
+    while distance >= tables[TABLES + k, B_UPPER] and TABLES + k < tables.shape[0] - 1:
         k += 1
     choice = bits16(random, _U16)
-    if choice < buckets[k, B_ABSENT]:
+    if choice < tables[TABLES + k, B_ABSENT]:
         if sizes[side, coordinate] == 0:  # came and went within one message: a removal of what nobody saw
-            set_level(state, sizes, occupied, touched_bits, touched, side, coordinate, 0)
+            set_level(state, sizes, bits, touched, side, coordinate, 0)
         return
-    found = next_level(occupied[side], coordinate, coordinate + buckets[k, B_REACH])
+    found = next_level(bits, side, coordinate, coordinate + tables[TABLES + k, B_REACH])
     if found < 0:
-        lots = max(1, draw(bucket_sizes[k], bits16(random, _U32)))
-        set_level(state, sizes, occupied, touched_bits, touched, side, coordinate, lots)
+        lots = max(1, draw(tables, TABLES + k, bits16(random, _U32)))
+        set_level(state, sizes, bits, touched, side, coordinate, lots)
         return
     lots = sizes[side, found]
-    if choice >= buckets[k, B_ABSENT] + buckets[k, B_SAME]:
-        if bits16(next_random(rng), _U0) < buckets[k, B_DELETE]:
+    if choice >= tables[TABLES + k, B_ABSENT] + tables[TABLES + k, B_SAME]:
+        if bits16(next_random(rng), _U0) < tables[TABLES + k, B_DELETE]:
             lots = 0
         else:
-            drawn = max(1, draw(bucket_sizes[k], bits16(random, _U32)))
+            drawn = max(1, draw(tables, TABLES + k, bits16(random, _U32)))
             lots = drawn if drawn != lots else lots + 1
-    set_level(state, sizes, occupied, touched_bits, touched, side, found, lots)
+    set_level(state, sizes, bits, touched, side, found, lots)
 
 
 @njit(
-    f"void({_LAW}, {_TABLES}, {_GRID}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_BITS}, {_GRID}, {_GRID}, {_GRID})",
+    f"void({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, {_GRID}, {_GRID})",
     cache=True,
     nogil=True,
 )
-def move_step(law, tables, bucket_sizes, state, rng, sizes, occupied, touched_bits, touched, tickers, trades):
+def move_step(law, tables, state, rng, sizes, bits, touched, tickers, trades):  # type: ignore[no-untyped-def]
     """One step of a price move: take the attacked side's best level, or follow with the other side."""
     ticks = sizes.shape[1]
     side = state[S_MOVE_SIDE]
@@ -330,35 +341,35 @@ def move_step(law, tables, bucket_sizes, state, rng, sizes, occupied, touched_bi
             if swept > 0 and (best >= state[S_MOVE_TO] or bits16(next_random(rng), _U0) >= law[L_SWEEP]):
                 break
             if aggressive:
-                lots = min(sizes[side, best], max(1, draw(tables[T_TRADE], bits16(random, _U16))))
+                lots = min(sizes[side, best], max(1, draw(tables, T_TRADE, bits16(random, _U16))))
                 record_trade(state, tables, rng, side, best if side else ticks - 1 - best, lots, trades)
-            set_level(state, sizes, occupied, touched_bits, touched, side, best, 0)
-            best = next_level(occupied[side], best + 1, state[S_MOVE_TO])
+            set_level(state, sizes, bits, touched, side, best, 0)
+            best = next_level(bits, side, best + 1, state[S_MOVE_TO])
             best = state[S_MOVE_TO] if best < 0 else best
-        lots = max(1, draw(tables[T_BEST_SIZE], bits16(random, _U32)))
+        lots = max(1, draw(tables, T_BEST_SIZE, bits16(random, _U32)))
         if best < state[S_MOVE_TO]:  # large orders on the way are pulled before they are reached
             lots = min(lots, sizes[side, best])
-        set_level(state, sizes, occupied, touched_bits, touched, side, best, lots)
+        set_level(state, sizes, bits, touched, side, best, lots)
         state[S_BEST_BID + side] = best
-        state[S_TARGET_BID + side] = max(1, draw(tables[T_BEST_SIZE], bits16(random, _U48)))
+        state[S_TARGET_BID + side] = max(1, draw(tables, T_BEST_SIZE, bits16(random, _U48)))
     else:
         other = 1 - side
         old = state[S_BEST_BID + other]
         goal = ticks - best
         new = goal if bits16(random, _U0) < law[L_DIRECT] else old - ((old - goal + 1) >> 1)
-        lots = max(1, draw(tables[T_BEST_SIZE], bits16(random, _U16)))
-        set_level(state, sizes, occupied, touched_bits, touched, other, new, lots)
-        left = draw(bucket_sizes[0], bits16(random, _U32)) if bits16(random, _U48) & 1 else 0
-        set_level(state, sizes, occupied, touched_bits, touched, other, old, left)  # its owners moved along
+        lots = max(1, draw(tables, T_BEST_SIZE, bits16(random, _U16)))
+        set_level(state, sizes, bits, touched, other, new, lots)
+        left = draw(tables, TABLES, bits16(random, _U32)) if bits16(random, _U48) & 1 else 0
+        set_level(state, sizes, bits, touched, other, old, left)  # its owners moved along
         state[S_BEST_BID + other] = new
-        state[S_TARGET_BID + other] = max(1, draw(tables[T_BEST_SIZE], bits16(random, _U48)))
+        state[S_TARGET_BID + other] = max(1, draw(tables, T_BEST_SIZE, bits16(random, _U48)))
         if new == goal:
             state[S_MOVE_SIDE] = -1
     record_ticker(state, tables, rng, sizes, tickers)
 
 
 @njit(f"void({_LAW}, {_TABLES}, {_STATE}, {_RNG}, int64)", cache=True, nogil=True)
-def start_move(law, tables, state, rng, ticks):
+def start_move(law, tables, state, rng, ticks):  # type: ignore[no-untyped-def]
     """Choose where the price goes next: the attacked side and the coordinate its best level shall reach."""
     random = next_random(rng)
     side = state[S_LAST_SIDE]
@@ -371,39 +382,37 @@ def start_move(law, tables, state, rng, ticks):
         side = home  # keeps the price on the ladder; the pull grows with the square of the distance
     state[S_LAST_SIDE] = side
     state[S_MOVE_SIDE] = side
-    state[S_MOVE_TO] = state[S_BEST_BID + side] + max(1, draw(tables[T_JUMP], bits16(random, _U32)))
+    state[S_MOVE_TO] = state[S_BEST_BID + side] + max(1, draw(tables, T_JUMP, bits16(random, _U32)))
 
 
 @njit(
-    f"void({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_BITS}, {_GRID}, {_GRID}, {_GRID}, uint64)",
+    f"void({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, {_GRID}, {_GRID}, uint64)",
     cache=True,
     nogil=True,
 )
-def queue_event(law, tables, state, rng, sizes, occupied, touched_bits, touched, tickers, trades, random):
+def queue_event(law, tables, state, rng, sizes, bits, touched, tickers, trades, random):  # type: ignore[no-untyped-def]
     """One change of a best level's size: a trade, or orders that come and go around its target size."""
     side = np.int64(random >> _U48) & 1
     best = state[S_BEST_BID + side]
     lots = sizes[side, best]
     if bits16(random, _U16) < law[L_TRADE]:
-        amount = min(lots - 1, max(1, draw(tables[T_TRADE], bits16(random, _U32))))
+        amount = min(lots - 1, max(1, draw(tables, T_TRADE, bits16(random, _U32))))
         if amount == 0:
             return
         record_trade(state, tables, rng, side, best if side else sizes.shape[1] - 1 - best, amount, trades)
         left = lots - amount
     else:
-        change = max(1, draw(tables[T_QUEUE_CHANGE], bits16(random, _U32)))
+        change = max(1, draw(tables, T_QUEUE_CHANGE, bits16(random, _U32)))
         target = state[S_TARGET_BID + side]
-        if np.int64(next_random(rng) >> _U32) % (target + lots) < target:
-            left = lots + change
-        else:
-            left = max(1, lots - change)
+        grows = np.int64(next_random(rng) >> _U32) % (target + lots) < target
+        left = lots + change if grows else max(1, lots - change)
     if left != lots:
-        set_level(state, sizes, occupied, touched_bits, touched, side, best, left)
+        set_level(state, sizes, bits, touched, side, best, left)
         record_ticker(state, tables, rng, sizes, tickers)
 
 
 @njit(f"int64({_LAW}, {_STATE}, {_RNG})", cache=True, nogil=True)
-def next_rank(law, state, rng):
+def next_rank(law, state, rng):  # type: ignore[no-untyped-def]
     """How busy the next message is, as a rank 0 … 65535: like the last one, like the current spell, or independent.
 
     Each choice keeps ranks uniform (steps are reflected at both ends), so the rows of messages keep their distribution
@@ -425,17 +434,16 @@ def next_rank(law, state, rng):
 
 
 @njit(
-    f"int64({_LAW}, {_TABLES}, {_GRID}, {_GRID}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_BITS}, {_GRID}, {_GRID}, {_GRID})",
+    f"int64({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, {_GRID}, {_GRID})",
     cache=True,
     nogil=True,
 )
-def build_message(
-    law, tables, buckets, bucket_sizes, state, rng, sizes, occupied, touched_bits, touched, tickers, trades
-):
+def build_message(law, tables, state, rng, sizes, bits, touched, tickers, trades):  # type: ignore[no-untyped-def]
     """Play the events of one message; returns the id of the first one."""
-    rows = min(max(1, draw(tables[T_ROWS], next_rank(law, state, rng))), MAX_ROWS)
-    interval = max(1, draw(tables[T_INTERVAL_MS], bits16(next_random(rng), _U0)))
+    rows = min(max(1, draw(tables, T_ROWS, next_rank(law, state, rng))), MAX_ROWS)
+    interval = max(1, draw(tables, T_INTERVAL_MS, bits16(next_random(rng), _U0)))
     begin = max(state[S_EVENT_MS], state[S_TIME_MS] - law[L_TRANSACTION_LAG_MS])
+    pace = (interval << 20) // rows
     state[S_TIME_MS] += interval
     first_id = np.int64(0)
     events = 0
@@ -446,69 +454,65 @@ def build_message(
         first_id = state[S_ID] if events == 0 else first_id
         again = state[S_WAS_BEST] == 1 and bits16(random, _U16) < law[L_BEST_AGAIN]
         if not again:
-            state[S_EVENT_MS] = max(state[S_EVENT_MS], begin + interval * touched_count // rows)
+            state[S_EVENT_MS] = max(state[S_EVENT_MS], begin + (pace * touched_count >> 20))
         state[S_WAS_BEST] = 0
         if state[S_MOVE_SIDE] >= 0 and bits16(random, _U32) < law[L_MOVE_STEP]:
             state[S_WAS_BEST] = 1
-            move_step(law, tables, bucket_sizes, state, rng, sizes, occupied, touched_bits, touched, tickers, trades)
+            move_step(law, tables, state, rng, sizes, bits, touched, tickers, trades)
         elif again or bits16(random, _U16) < law[L_BEST_START]:
             state[S_WAS_BEST] = 1
             random = next_random(rng)
             if state[S_MOVE_SIDE] < 0 and bits16(random, _U0) < law[L_TRIGGER]:
                 start_move(law, tables, state, rng, sizes.shape[1])
-                move_step(
-                    law, tables, bucket_sizes, state, rng, sizes, occupied, touched_bits, touched, tickers, trades
-                )
+                move_step(law, tables, state, rng, sizes, bits, touched, tickers, trades)
             else:
-                queue_event(law, tables, state, rng, sizes, occupied, touched_bits, touched, tickers, trades, random)
+                queue_event(law, tables, state, rng, sizes, bits, touched, tickers, trades, random)
         elif bits16(random, _U48) < law[L_INSIDE]:
             random = next_random(rng)
             side = np.int64(random >> _U48) & 1
-            inside = state[S_BEST_BID + side] - max(1, draw(tables[T_INSIDE], bits16(random, _U0)))
+            inside = state[S_BEST_BID + side] - max(1, draw(tables, T_INSIDE, bits16(random, _U0)))
             if inside >= 0:  # an order that came and went within one message, better than the best price
-                set_level(state, sizes, occupied, touched_bits, touched, side, inside, 0)
+                set_level(state, sizes, bits, touched, side, inside, 0)
         else:
             random = next_random(rng)
-            deep_event(
-                law, tables, buckets, bucket_sizes, state, rng, sizes, occupied, touched_bits, touched, random
-            )
+            deep_event(tables, state, rng, sizes, bits, touched, random)
         events += 1
         touched_count = state[S_TOUCHED_BIDS] + state[S_TOUCHED_ASKS]
     if touched_count == 0:
         best = state[S_BEST_BID]
-        set_level(state, sizes, occupied, touched_bits, touched, 0, best, sizes[0, best])
+        set_level(state, sizes, bits, touched, 0, best, sizes[0, best])
     return first_id
 
 
-@njit("void(int64[::1], int64)", cache=True, nogil=True)
-def sort_coordinates(values, count):
-    """Sort the first `count` values ascending, in place (shell sort: a few dozen values, nothing allocated)."""
+@njit("void(int64[:, ::1], int64, int64)", cache=True, nogil=True)
+def sort_coordinates(values, side, count):  # type: ignore[no-untyped-def]
+    """Sort the first `count` values of a side ascending, in place: a shell sort, for a few dozen values."""
     gap = 1
     while gap < count // 3:
         gap = 3 * gap + 1
     while gap > 0:
         for i in range(gap, count):
-            value = values[i]
+            value = values[side, i]
             j = i
-            while j >= gap and values[j - gap] > value:
-                values[j] = values[j - gap]
+            while j >= gap and values[side, j - gap] > value:
+                values[side, j] = values[side, j - gap]
                 j -= gap
-            values[j] = value
+            values[side, j] = value
         gap //= 3
 
 
 @njit(f"void({_LAW}, {_STATE}, {_GRID}, {_BITS}, {_GRID}, {_GRID})", cache=True, nogil=True)
-def emit_rows(law, state, sizes, touched_bits, touched, rows):
+def emit_rows(law, state, sizes, bits, touched, rows):  # type: ignore[no-untyped-def]
     """Write the touched levels with their sizes, bids before asks, and forget that they were touched."""
     ticks = sizes.shape[1]
     n = state[S_ROWS]
     for side in range(2):
         count = state[S_TOUCHED_BIDS + side]
-        sort_coordinates(touched[side], count)
+        sort_coordinates(touched, side, count)
         backwards = side == 0 and law[L_BEST_FIRST] == 0
         for i in range(count):
             coordinate = touched[side, count - 1 - i if backwards else i]
-            touched_bits[side, coordinate >> 6] = _U0
+            bits[2 + side, coordinate >> 6] = _U0
             rows[R_IS_BID, n] = 1 - side
             rows[R_TICK, n] = coordinate if side else ticks - 1 - coordinate
             rows[R_LOTS, n] = sizes[side, coordinate]
@@ -518,7 +522,7 @@ def emit_rows(law, state, sizes, touched_bits, touched, rows):
 
 
 @njit(f"void({_STATE}, {_GRID}, {_BITS}, int64, {_GRID})", cache=True, nogil=True)
-def emit_book(state, sizes, occupied, message, books):
+def emit_book(state, sizes, bits, message, books):  # type: ignore[no-untyped-def]
     """Write the best levels of both sides."""
     ticks = sizes.shape[1]
     n = state[S_BOOKS]
@@ -533,26 +537,23 @@ def emit_book(state, sizes, occupied, message, books):
                 continue
             books[n, cell] = coordinate if side else ticks - 1 - coordinate
             books[n, cell + 1] = sizes[side, coordinate]
-            coordinate = next_level(occupied[side], coordinate + 1, ticks - 1)
+            coordinate = next_level(bits, side, coordinate + 1, ticks - 1)
     state[S_BOOKS] = n + 1
 
 
 @njit(
-    f"int64({_LAW}, {_TABLES}, {_GRID}, {_GRID}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_BITS}, {_GRID}, int64,"
+    f"int64({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, int64,"
     f" {_GRID}, {_GRID}, {_GRID}, {_GRID}, {_GRID})",
     cache=True,
     nogil=True,
 )
-def run_market(
+def run_market(  # type: ignore[no-untyped-def]
     law,
     tables,
-    buckets,
-    bucket_sizes,
     state,
     rng,
     sizes,
-    occupied,
-    touched_bits,
+    bits,
     touched,
     max_messages,
     messages,
@@ -565,14 +566,11 @@ def run_market(
 
     Args:
         law: int64[LAW_FIELDS].
-        tables: int64[TABLES, KNOTS].
-        buckets: int64[n, BUCKET_FIELDS].
-        bucket_sizes: int64[n, KNOTS], lots.
+        tables: int64[TABLES + n, TABLE_COLUMNS].
         state: int64[STATE_FIELDS]; carries the market from call to call. The output counts start at 0 in each call.
         rng: uint64[1].
         sizes: int64[2, ticks], lots.
-        occupied: uint64[2, ticks/64].
-        touched_bits: uint64[2, ticks/64], zeros between messages.
+        bits: uint64[4, ticks/64]; rows 2 and 3 are zeros between messages.
         touched: int64[2, 2 * MAX_ROWS].
         max_messages: how many to play at most.
         messages: int64[MESSAGE_COLUMNS, at least 1], filled; `M_ROW_STOP` is one past the message's last row.
@@ -594,11 +592,9 @@ def run_market(
         and state[S_TRADES] + MAX_EVENTS * MAX_SWEEP <= trades.shape[1]
         and state[S_BOOKS] < books.shape[0]
     ):
-        first_id = build_message(
-            law, tables, buckets, bucket_sizes, state, rng, sizes, occupied, touched_bits, touched, tickers, trades
-        )
-        emit_rows(law, state, sizes, touched_bits, touched, rows)
-        received = state[S_TIME_MS] * 1_000_000 + draw(tables[T_LATENCY_NS], bits16(next_random(rng), _U0))
+        first_id = build_message(law, tables, state, rng, sizes, bits, touched, tickers, trades)
+        emit_rows(law, state, sizes, bits, touched, rows)
+        received = state[S_TIME_MS] * 1_000_000 + draw(tables, T_LATENCY_NS, bits16(next_random(rng), _U0))
         state[S_RECEIPT_NS] = max(received, state[S_RECEIPT_NS] + 100)
         messages[M_TIME_MS, done] = state[S_TIME_MS]
         messages[M_TRANSACTION_MS, done] = state[S_EVENT_MS]
@@ -611,6 +607,6 @@ def run_market(
         state[S_MESSAGES] += 1
         if state[S_TIME_MS] - state[S_BOOK_MS] >= BOOK_EVERY_MS:
             state[S_BOOK_MS] = state[S_TIME_MS]
-            emit_book(state, sizes, occupied, done, books)
+            emit_book(state, sizes, bits, done, books)
         done += 1
     return done

@@ -1,1 +1,25 @@
-"""."""
+"""Simulated markets and faults to order: data with known truth, for demos, tests and benchmarks.
+
+In: a profile measured on recordings, a seed, how many messages, and what shall go wrong. Out: Crypto Lake files, the
+truth beside them, and a record of every fault. Also: the same faults in a copy of existing files.
+"""
+
+from order_book_platform.simulate.calibrate import calibrate
+from order_book_platform.simulate.faults import Faults
+from order_book_platform.simulate.inject import InjectionReport, inject_faults
+from order_book_platform.simulate.lake_files import read_record
+from order_book_platform.simulate.profile import MarketProfile, profile, profile_names
+from order_book_platform.simulate.simulator import MarketSimulator, SimulationReport
+
+__all__ = [
+    "Faults",
+    "InjectionReport",
+    "MarketProfile",
+    "MarketSimulator",
+    "SimulationReport",
+    "calibrate",
+    "inject_faults",
+    "profile",
+    "profile_names",
+    "read_record",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,17 +16,19 @@ class ParquetSink:
         path: the file to write.
         schema: of every table that will come.
         row_group_rows: rows per row group; memory is bounded by one group and one incoming table.
+        options: of pyarrow's writer, instead of compression and packing: for files in somebody else's layout.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, row_group_rows: int = 262_144) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: pa.Schema,
+        row_group_rows: int = 262_144,
+        options: Mapping[str, object] | None = None,
+    ) -> None:
+        packed = {"compression": "zstd", "use_dictionary": False, "column_encoding": _encodings(schema)}
         self._writer = pq.ParquetWriter(
-            path,
-            schema,
-            compression="zstd",
-            use_dictionary=False,
-            column_encoding=_encodings(schema),
-            write_statistics=True,
-            store_schema=True,
+            path, schema, write_statistics=True, store_schema=True, **(packed if options is None else options)
         )
         self._schema = schema
         self._row_group_rows = row_group_rows

@@ -1,0 +1,187 @@
+"""`MarketSimulator`: Crypto Lake files of a market that never was, and the truth beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from order_book_platform.clock import NS_PER_DAY
+from order_book_platform.errors import SettingsError
+from order_book_platform.kernels import market as kernel
+from order_book_platform.model import PartitionKey
+from order_book_platform.observability import Progress, silent
+from order_book_platform.simulate.faults import Faults
+from order_book_platform.simulate.inject import inject
+from order_book_platform.simulate.lake_files import (
+    LAKE_TABLES,
+    SCHEMAS,
+    LakeWriter,
+    built_aside,
+    record_file,
+    table_file,
+)
+from order_book_platform.simulate.market import OPENING_MS, Market
+from order_book_platform.simulate.profile import MarketProfile
+from order_book_platform.simulate.tables import NS_PER_MS, chunk_tables, full_book_table, ticker_table
+from order_book_platform.sources import LakeSource
+
+_CLOSING_SHARE = 0.99
+"""Share of a day that a simulation may be expected to last, so that chance does not carry it over midnight."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationReport:
+    """What a simulation wrote.
+
+    Attributes:
+        key: symbol and day.
+        messages: depth messages of the market (before faults).
+        rows: rows by table, as written (after faults).
+        first_timestamp, last_timestamp: exchange times of the first and last message, ns.
+        injected: the faults, as in the record.
+        files: every file, by table; `truth/faults` is the record.
+    """
+
+    key: PartitionKey
+    messages: int
+    rows: dict[str, int]
+    first_timestamp: int
+    last_timestamp: int
+    injected: tuple[dict[str, Any], ...]
+    files: dict[str, Path]
+
+
+class MarketSimulator:
+    """Writes simulated Crypto Lake files with their truth; deterministic in every argument but `chunk_rows`.
+
+    Args:
+        profile: what the market is like.
+        seed: which of the possible markets; 0 or more.
+        full_book_every: the full book is written after the first message, every that many messages, and the last.
+        chunk_rows: delta rows held at a time, about; bounds memory, never changes a byte.
+
+    Raises:
+        SettingsError: a number is out of range.
+    """
+
+    def __init__(
+        self, profile: MarketProfile, seed: int, full_book_every: int = 5_000, chunk_rows: int = 262_144
+    ) -> None:
+        self.profile = profile
+        self.seed = _at_least("seed", seed, 0)
+        self.full_book_every = _at_least("full_book_every", full_book_every, 1)
+        self._chunk_rows = _at_least("chunk_rows", chunk_rows, 1)
+
+    @property
+    def messages_per_day(self) -> int:
+        """Most messages that fit a day."""
+        day_ms = NS_PER_DAY / NS_PER_MS - OPENING_MS
+        return int(day_ms * _CLOSING_SHARE / self.profile.mean_interval_ms)
+
+    def write(
+        self,
+        root: Path,
+        key: PartitionKey,
+        messages: int,
+        faults: Faults = Faults(),  # noqa: B008 - frozen
+        progress: Progress = silent,
+    ) -> SimulationReport:
+        """Write one symbol and day below `root`; all files appear together at the end.
+
+        Args:
+            root: holds `book_delta_v2/`, `book/`, `trades/` and `truth/` afterwards.
+            key: symbol and day; each has a market of its own, also on consecutive days.
+            messages: how many depth messages the market sends.
+            faults: what goes wrong between the market and the files; the truth knows nothing of them.
+            progress: told of messages and, with faults, of rows.
+
+        Raises:
+            SettingsError: more messages than fit a day, faults that do not fit the messages, or recorded files in
+                the way.
+            PartitionBusyError: the same symbol and day is being simulated there.
+            DiskFullError: there is no room.
+        """
+        _at_least("messages", messages, 1)
+        if messages > self.messages_per_day:
+            raise SettingsError(
+                expected=f"at most {self.messages_per_day:,} messages, which fill a day of {self.profile.name}",
+                found=f"{messages:,}",
+                where="messages",
+                remedy="Simulate fewer, or several days.",
+            )
+        with built_aside(Path(root), key) as folder:
+            clean = folder / ("clean" if faults else "done")
+            writer = LakeWriter(clean, key)
+            try:
+                span = self._play(writer, key, messages, progress)
+                rows = writer.close()
+            except BaseException:
+                writer.abandon()
+                raise
+            injected: tuple[dict[str, Any], ...] = ()
+            if faults:
+                (clean / "truth").replace(_made(folder / "done") / "truth")
+                injected, faulty = inject(
+                    LakeSource(clean), folder / "done", key, faults, self.seed, progress
+                )
+                rows.update(faulty)
+            LakeWriter(folder / "done", key, ()).record(
+                {
+                    "symbol": key.instrument.key,
+                    "day": key.day.isoformat(),
+                    "profile": self.profile.name,
+                    "seed": self.seed,
+                    "messages": messages,
+                    "faults": str(faults),
+                    "injected": list(injected),
+                }
+            )
+        files = {table: table_file(Path(root), table, key) for table in SCHEMAS}
+        files["truth/faults"] = record_file(Path(root), key)
+        return SimulationReport(key, messages, rows, *span, injected, files)
+
+    def _play(
+        self, writer: LakeWriter, key: PartitionKey, messages: int, progress: Progress
+    ) -> tuple[int, int]:
+        """Play the market into the writer; returns the first and last exchange time, ns."""
+        market = Market(self.profile, self.seed, key, self._chunk_rows)
+        writer.write("truth/book_ticker", ticker_table(market.opening_ticker(), self.profile))
+        played, first_ms, last_ms = 0, 0, 0
+        while played < messages:
+            chunk = market.play(self._next_stop(played, messages) - played)
+            for table, rows in chunk_tables(chunk, self.profile).items():
+                writer.write(table, rows)
+            first_ms = first_ms or int(chunk.messages[kernel.M_TIME_MS, 0])
+            last_ms = int(chunk.messages[kernel.M_TIME_MS, -1])
+            played += chunk.messages.shape[1]
+            if played == self._next_stop(played - 1, messages):
+                final_id = int(chunk.messages[kernel.M_FINAL_ID, -1])
+                writer.write("truth/full_book", full_book_table(final_id, market.full_book(), self.profile))
+            progress("messages", played, messages)
+        return first_ms * NS_PER_MS, last_ms * NS_PER_MS
+
+    def _next_stop(self, played: int, messages: int) -> int:
+        """The next message after `played` whose full book is written: 1, every n-th, the last."""
+        if played == 0:
+            return 1
+        return min(messages, (played // self.full_book_every + 1) * self.full_book_every)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _at_least(name: str, value: int, least: int) -> int:
+    if value < least:
+        raise SettingsError(
+            expected=f"an integer of {least} or more",
+            found=str(value),
+            where=name,
+            remedy="Correct the value.",
+        )
+    return value
+
+
+__all__ = ["LAKE_TABLES", "MarketSimulator", "SimulationReport"]
