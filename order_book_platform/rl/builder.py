@@ -89,20 +89,15 @@ class FeatureBuilder:
                 tally.add(table)
                 progress("features", book_reader.rows, book_file.metadata.num_rows)
             writer.inputs.update(reconstructed_books=books.fingerprint, trades=trades.fingerprint)
-            writer.metadata.update(
-                books.fixed_point.to_metadata(),
-                **plan.to_metadata(),
-                cadence=books.metadata["cadence"],
-                first_time=tally.first_time,
-                last_time=tally.last_time,
-                counts={
-                    **tally.counts(),
-                    "book_rows": book_reader.rows,
-                    "book_time_regressions": book_reader.regressions,
-                    "trade_rows": trade_file.metadata.num_rows,
-                    "trade_time_regressions": trade_reader.regressions,
-                },
-            )
+            read = {
+                "book_rows": book_reader.rows,
+                "book_time_regressions": book_reader.regressions,
+                "trade_rows": trade_file.metadata.num_rows,
+                "trade_time_regressions": trade_reader.regressions,
+            }
+            writer.metadata.update(books.fixed_point.to_metadata(), **plan.to_metadata())
+            writer.metadata.update(tally.to_metadata(), cadence=books.metadata["cadence"])
+            writer.metadata["counts"].update(read)
         gates = tally.gates(book_rows=book_reader.rows, book_time_regressions=book_reader.regressions)
         return FeatureResult(self._store.manifest("rl_features", key), gates)
 

@@ -95,16 +95,15 @@ def _flow_columns(steps: Steps, rows: Int64Array) -> Columns:
     plan = steps.plan
     levels, block_rows = plan.mlofi_levels, rows - plan.history
     columns: Columns = {}
-    for level in range(levels):
-        broken = steps.last_broken[level, block_rows] > rows - plan.window
-        columns[f"mlofi_{level + 1}"] = pa.array(steps.window(level, rows), mask=broken)
-    columns["ofi_1"] = columns["mlofi_1"]
+    for row, name in enumerate(["ofi_1", *(f"mlofi_{level}" for level in range(1, levels + 1))]):
+        broken = steps.last_broken[row, block_rows] > rows - plan.window
+        columns[name] = pa.array(steps.window(row, rows), mask=broken)
     whole = steps.last_reset[block_rows] <= rows - plan.window
     seconds = plan.features.flow_window / NS_PER_SECOND
-    for row, name in ((levels, "n_updates"), (levels + 1, "n_trades")):
+    for row, name in ((levels + 1, "n_updates"), (levels + 2, "n_trades")):
         columns[name] = _float32(np.where(whole, steps.window(row, rows) / seconds, np.nan))
-    bought = steps.window(levels + 2, rows).astype(np.float64)
-    sold = steps.window(levels + 3, rows).astype(np.float64)
+    bought = steps.window(levels + 3, rows).astype(np.float64)
+    sold = steps.window(levels + 4, rows).astype(np.float64)
     columns["tfi"] = _float32(_ratio(bought - sold, bought + sold, whole))
     return columns
 

@@ -34,6 +34,7 @@ class BookChunk:
         latency: int64[n], ns: `received_time` − `origin_time`.
         flags: uint8[n], `BookFlag` bits.
         known: uint8[n]: levels known and present on both sides, counted from the best.
+        two_sided: bool[n]: both sides have a best price, known or not.
         doubtful: bool[n]: not seeded, or GAP, or CORRUPT.
         repaired: bool[n].
         prices: [side][level] int64[n] pips, `MISSING_PIPS` where there is no level; 0 bids, 1 asks.
@@ -45,6 +46,7 @@ class BookChunk:
     latency: Int64Array
     flags: UInt8Array
     known: UInt8Array
+    two_sided: BoolArray
     doubtful: BoolArray
     repaired: BoolArray
     prices: tuple[tuple[Int64Array, ...], tuple[Int64Array, ...]]
@@ -104,7 +106,7 @@ class Cursor(Generic[ChunkT]):
 
 
 class EventReader:
-    """Streams one Parquet file of events in batches; memory is bounded by one batch.
+    """Streams one Parquet file of events in batches; memory is bounded by one row group, compressed, and one batch.
 
     Args:
         file: the open Parquet file.
@@ -141,15 +143,17 @@ class EventReader:
             origin = _array(batch, "origin_time")
             flags = batch.column("flags").to_numpy(zero_copy_only=False)
             time, step = self._place(origin)
+            bids, asks = _side(batch, prices[0], MISSING_PIPS), _side(batch, prices[1], MISSING_PIPS)
             yield BookChunk(
                 step=step,
                 time=time,
                 latency=_array(batch, "received_time") - origin,
                 flags=flags,
-                known=_known(batch, prices),
+                known=_known(batch, sizes),
+                two_sided=(bids[0] != MISSING_PIPS) & (asks[0] != MISSING_PIPS),
                 doubtful=((flags & BookFlag.SEEDED) == 0) | ((flags & DOUBTFUL) != 0),
                 repaired=(flags & BookFlag.REPAIRED) != 0,
-                prices=(_side(batch, prices[0], MISSING_PIPS), _side(batch, prices[1], MISSING_PIPS)),
+                prices=(bids, asks),
                 sizes=(_side(batch, sizes[0], 0), _side(batch, sizes[1], 0)),
             )
 
@@ -165,10 +169,12 @@ class EventReader:
             yield TradeChunk(step=step, is_buy=is_buy, size=_array(batch, "size_pips"))
 
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        for batch in self._file.iter_batches(batch_size=self._batch_rows, columns=columns):
-            if batch.num_rows:
-                self.rows += batch.num_rows
-                yield batch
+        # One iteration per row group: a single one over the file would keep every compressed page read so far.
+        for group in range(self._file.num_row_groups):
+            for batch in self._file.iter_batches(self._batch_rows, row_groups=[group], columns=columns):
+                if batch.num_rows:
+                    self.rows += batch.num_rows
+                    yield batch
 
     def _place(self, origin: Int64Array) -> tuple[Int64Array, Int64Array]:
         """Time that never goes back, and the step it falls in."""
@@ -203,12 +209,12 @@ def _side(batch: pa.RecordBatch, names: list[str], missing: int) -> tuple[Int64A
     return tuple(_array(batch, name, missing) for name in names)
 
 
-def _known(batch: pa.RecordBatch, prices: list[list[str]]) -> UInt8Array:
+def _known(batch: pa.RecordBatch, levels: list[list[str]]) -> UInt8Array:
     """Known levels of the poorer side, cut at the first level that does not exist."""
     known: UInt8Array = np.minimum(
         batch.column("known_bid_levels").to_numpy(), batch.column("known_ask_levels").to_numpy()
     )
-    for level, names in enumerate(zip(*prices, strict=True)):
+    for level, names in enumerate(zip(*levels, strict=True)):
         for column in map(batch.column, names):
             if column.null_count:
                 missing = column.is_null().to_numpy(zero_copy_only=False)

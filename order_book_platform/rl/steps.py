@@ -9,7 +9,7 @@ from order_book_platform.clock import iso_from_ns
 from order_book_platform.errors import BatchError
 from order_book_platform.kernels.features import LAST_FIELDS, add_level_flow, add_trades
 from order_book_platform.model.schemas import MISSING_PIPS
-from order_book_platform.rl.events import BookChunk, TradeChunk
+from order_book_platform.rl.events import BookChunk, Int64Array, TradeChunk, UInt8Array
 from order_book_platform.rl.plan import FeaturePlan
 
 BID_PRICE, BID_SIZE, ASK_PRICE, ASK_SIZE, TIME, LATENCY, FLAGS, KNOWN, DOUBTFUL = range(9)
@@ -35,31 +35,31 @@ class Steps:
         first: inner step of position 0.
         state: int64[STATE_FIELDS, positions], filled by `close`.
         depth_sums: float64[2 · len(imbalance_levels), positions]: bid and ask size over k levels, pips.
-        flow: int64[mlofi_levels + 4, positions]: order flow per level, book rows, trades, bought and sold
-            volume; running sums over the day after `close`, wrapping.
+        flow: int64[mlofi_levels + 5, positions]: running sums over the day after `close`, wrapping:
+            order flow at the best prices, at each known level, book rows, trades, bought and sold volume.
         flags: uint8[positions]: union of the flags in effect over each step, after `close`.
         last_reset: int64[block]: position of the last reset up to each step of the block; may be negative.
-        last_broken: int64[mlofi_levels, block]: the same for pairs that do not count as order flow.
+        last_broken: int64[1 + mlofi_levels, block]: the same for pairs that do not count as order flow.
     """
 
     def __init__(self, plan: FeaturePlan, start: int) -> None:
         size = plan.history + plan.block
-        levels = plan.mlofi_levels
+        flows = 1 + plan.mlofi_levels
         self.plan = plan
         self.first = start - plan.history
         self.state = np.zeros((STATE_FIELDS, size), dtype=np.int64)
         self.state[[BID_PRICE, ASK_PRICE]] = MISSING_PIPS
         self.state[DOUBTFUL] = 1
         self.depth_sums = np.zeros((2 * len(plan.imbalance_levels), size))
-        self.flow = np.zeros((levels + 4, size), dtype=np.int64)
+        self.flow = np.zeros((flows + 4, size), dtype=np.int64)
         self.flags = np.zeros(size, dtype=np.uint8)
         self.last_reset = np.full(plan.block, NEVER, dtype=np.int64)
-        self.last_broken = np.full((levels, plan.block), NEVER, dtype=np.int64)
-        self._shadow = np.zeros((levels + 4, size))
-        self._broken = np.zeros((levels, size), dtype=np.bool_)
+        self.last_broken = np.full((flows, plan.block), NEVER, dtype=np.int64)
+        self._shadow = np.zeros((flows + 4, size))
+        self._broken = np.zeros((flows, size), dtype=np.bool_)
         self._doubtful = np.zeros(size, dtype=np.bool_)
         self._has_row = np.zeros(size, dtype=np.bool_)
-        self._last_rows = np.zeros((levels, LAST_FIELDS), dtype=np.int64)
+        self._last_rows = np.zeros((flows, LAST_FIELDS), dtype=np.int64)
 
     @property
     def limit(self) -> int:
@@ -77,31 +77,21 @@ class Steps:
         self._doubtful[at] |= np.logical_or.reduceat(chunk.doubtful[rows], starts)
         self._has_row[at] = True
         self._set_state(chunk, rows.start + ends - 1, at)
-        levels = self.plan.mlofi_levels
-        self.flow[levels, at] += ends - starts
-        self._shadow[levels, at] += ends - starts
-        usable = np.where(chunk.doubtful[rows], np.uint8(0), chunk.known[rows])
-        for level in range(levels):
-            add_level_flow(
-                step,
-                usable,
-                chunk.repaired[rows],
-                level,
-                chunk.prices[0][level][rows],
-                chunk.sizes[0][level][rows],
-                chunk.prices[1][level][rows],
-                chunk.sizes[1][level][rows],
-                self._last_rows[level],
-                self.flow[level],
-                self._shadow[level],
-                self._broken[level],
-            )
+        updates = 1 + self.plan.mlofi_levels
+        self.flow[updates, at] += ends - starts
+        self._shadow[updates, at] += ends - starts
+        trusted = ~chunk.doubtful[rows]
+        best = (trusted & chunk.two_sided[rows]).astype(np.uint8)
+        known = np.where(trusted, chunk.known[rows], np.uint8(0))
+        self._add_flow(0, chunk, rows, step, best, 0)
+        for level in range(self.plan.mlofi_levels):
+            self._add_flow(1 + level, chunk, rows, step, known, level)
 
     def add_trades(self, chunk: TradeChunk, rows: slice) -> None:
         """Take trades, in order; those before the block are left out."""
         step = chunk.step[rows] - self.first
         skip = int(np.searchsorted(step, self.plan.history, side="left"))
-        base = self.plan.mlofi_levels + 1
+        base = self.plan.mlofi_levels + 2
         add_trades(
             step[skip:],
             chunk.is_buy[rows][skip:],
@@ -129,9 +119,13 @@ class Steps:
             np.cumsum(running, axis=1, out=running)
         doubtful = self._doubtful[block] | (self.state[DOUBTFUL, before] != 0)
         _carry_last(doubtful, position, self.last_reset)
-        usable = np.where(self.state[DOUBTFUL, block] != 0, 0, self.state[KNOWN, block])
-        for level, last in enumerate(self.last_broken):
-            _carry_last(self._broken[level, block] | (usable <= level), position, last)
+        trusted = self.state[DOUBTFUL, block] == 0
+        best = trusted & (self.state[BID_PRICE, block] >= 0) & (self.state[ASK_PRICE, block] >= 0)
+        _carry_last(self._broken[0, block] | ~best, position, self.last_broken[0])
+        known = np.where(trusted, self.state[KNOWN, block], 0)
+        for level in range(self.plan.mlofi_levels):
+            broken = self._broken[1 + level, block] | (known <= level)
+            _carry_last(broken, position, self.last_broken[1 + level])
         self._check_sums(steps)
 
     def advance(self) -> None:
@@ -149,12 +143,31 @@ class Steps:
         self.last_broken[:, -1] -= block
         self.first += block
 
-    def window(self, row: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    def window(self, row: int, positions: Int64Array) -> Int64Array:
         """Sum of `flow[row]` over the flow window that ends at each position; exact."""
-        sums: NDArray[np.int64] = self.flow[row, positions] - self.flow[row, positions - self.plan.window]
+        sums: Int64Array = self.flow[row, positions] - self.flow[row, positions - self.plan.window]
         return sums
 
-    def _set_state(self, chunk: BookChunk, last: NDArray[np.int64], at: NDArray[np.int64]) -> None:
+    def _add_flow(
+        self, row: int, chunk: BookChunk, rows: slice, step: Int64Array, usable: UInt8Array, level: int
+    ) -> None:
+        """Add the order flow at one level to `flow[row]`."""
+        add_level_flow(
+            step,
+            usable,
+            chunk.repaired[rows],
+            level,
+            chunk.prices[0][level][rows],
+            chunk.sizes[0][level][rows],
+            chunk.prices[1][level][rows],
+            chunk.sizes[1][level][rows],
+            self._last_rows[row],
+            self.flow[row],
+            self._shadow[row],
+            self._broken[row],
+        )
+
+    def _set_state(self, chunk: BookChunk, last: Int64Array, at: Int64Array) -> None:
         """Note what the last row of each step shows."""
         state = self.state
         state[BID_PRICE, at], state[BID_SIZE, at] = chunk.prices[0][0][last], chunk.sizes[0][0][last]
@@ -187,6 +200,6 @@ class Steps:
             )
 
 
-def _carry_last(marks: NDArray[np.bool_], position: NDArray[np.int64], last: NDArray[np.int64]) -> None:
+def _carry_last(marks: NDArray[np.bool_], position: Int64Array, last: Int64Array) -> None:
     """Position of the last mark up to each step, in place; the last element of `last` carries over."""
     np.maximum.accumulate(np.where(marks, position, last[-1]), out=last[: len(marks)])

@@ -13,7 +13,7 @@ from order_book_platform.model import Gate, GateResult, Severity
 
 ROWS = Gate(">=", 1)
 VALID_SHARE = Gate(">=", 0.99, Severity.WARN)
-OFI_SHARE = Gate(">=", 0.95, Severity.WARN)
+OFI_SHARE = Gate(">=", 0.9, Severity.WARN)
 QI_SHARE = Gate(">=", 0.9, Severity.WARN)
 TIME_REGRESSIONS = Gate("<=", 0.001, Severity.WARN)
 
@@ -67,9 +67,9 @@ class FeatureTally:
         self.last_time = table.column("time")[-1].as_py()
         self._was_valid = bool(valid[-1])
 
-    def counts(self) -> dict[str, int]:
-        """The counts of the rows, for the manifest."""
-        return {
+    def to_metadata(self) -> dict[str, Any]:
+        """First and last time and the counts of the rows, for the manifest."""
+        counts = {
             "rows": self.rows,
             "valid_rows": self.valid_rows,
             "invalid_rows": self.rows - self.valid_rows,
@@ -78,6 +78,7 @@ class FeatureTally:
             "gap_rows": self.gap_rows,
             "ofi_null_rows": self.ofi_null_rows,
         }
+        return {"first_time": self.first_time, "last_time": self.last_time, "counts": counts}
 
     def gates(self, *, book_rows: int, book_time_regressions: int) -> tuple[GateResult, ...]:
         """The counts held against their bars; a share of nothing fails.
