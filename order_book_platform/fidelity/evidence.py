@@ -110,7 +110,7 @@ class BestEvidence:
                     alignment,
                     reference,
                     tuple(tally.rms_ticks(side) for tally in late),
-                    f"Root mean square error of the best {name}, in ticks.",
+                    f"In ticks; {int(true.off[side]):,} of {int(true.priced[side]):,} rows have another best {name} price.",
                 )
             )
         return found

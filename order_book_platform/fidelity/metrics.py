@@ -75,12 +75,14 @@ class BestTally:
         rows: rows compared.
         exact: rows with all four fields equal.
         priced: int64[2], rows in which the price error is defined, per side.
+        off: int64[2], those of them in which it is not 0, per side.
         squares: float64[2], sum of squared errors, ticks², per side.
     """
 
     rows: int = 0
     exact: int = 0
     priced: Int64Array = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
+    off: Int64Array = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
     squares: Float64Array = field(default_factory=lambda: np.zeros(2))
 
     def add(self, best: BestPrices, rows: BoolArray | None = None) -> None:
@@ -90,6 +92,7 @@ class BestTally:
         self.rows += len(exact)
         self.exact += int(exact.sum())
         self.priced += (~np.isnan(errors)).sum(axis=0)
+        self.off += (np.nan_to_num(errors) != 0).sum(axis=0)
         self.squares += np.nansum(errors**2, axis=0)
 
     @property

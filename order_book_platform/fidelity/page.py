@@ -18,8 +18,8 @@ _STYLE = """
 @media (prefers-color-scheme:dark){:root{--ground:#16191d;--panel:#1f2429;--ink:#e6e9ed;--muted:#9aa4af;
 --line:#323940;--good:#5fd3a6;--good-ground:#12352a;--bad:#ff97a8;--bad-ground:#431722}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe
-UI",sans-serif} main{max-width:1060px;margin:0 auto;padding:28px 24px 64px}
+body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.55 system-ui,sans-serif}
+main{max-width:1160px;margin:0 auto;padding:28px 24px 64px}
 h1{font-size:1.55rem;line-height:1.25;margin:0}
 h2{font-size:1.1rem;margin:40px 0 10px}
 p{margin:8px 0}
@@ -32,11 +32,12 @@ p{margin:8px 0}
 figure{margin:14px 0 0}
 img{display:block;width:100%;height:auto;border:1px solid var(--line);border-radius:8px}
 .wide{overflow-x:auto}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.9rem}
-th,td{padding:5px 10px;text-align:left;border-bottom:1px solid var(--line);white-space:nowrap}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.82rem}
+th,td{padding:5px 7px;vertical-align:top;text-align:left;border-bottom:1px solid var(--line);white-space:nowrap}
 th{color:var(--muted);font-weight:600}
 td.number,th.number{text-align:right}
-td.note{white-space:normal;min-width:18em;color:var(--muted)}
+td.what{white-space:normal;min-width:15em}
+td.what small{display:block;color:var(--muted);line-height:1.35}
 td.ok{color:var(--good);font-weight:600}
 td.no{color:var(--bad);font-weight:600}
 details{margin:14px 0;border:1px solid var(--line);border-radius:8px;padding:8px 14px;background:var(--panel)}
@@ -107,11 +108,11 @@ def render_page(page: Page) -> str:
     )
 
 
-def number_text(value: float | None) -> str:
-    """A figure for people: up to six significant digits, whole numbers in full, `not measured` for None."""
+def number_text(value: float | None, digits: int = 6) -> str:
+    """A figure for people: whole numbers in full, others to `digits` significant digits, None as `not measured`."""
     if value is None:
         return "not measured"
-    return f"{value:,.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:.6g}"
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 10.0**digits else f"{value:.{digits}g}"
 
 
 def _verdict(gates: tuple[GateResult, ...]) -> str:
@@ -138,22 +139,23 @@ def _figure(figure: Figure) -> str:
 
 def _table(metrics: Iterable[Metric]) -> str:
     head = (
-        "<tr><th>metric</th><th>reference</th><th class=number>value</th><th>gate</th><th></th><th class=number>n</th>"
-        "<th class=number>unmatched</th><th>alignment</th><th class=number>placebo 1 s</th>"
-        "<th class=number>placebo 10 s</th><th>placebo fails</th><th>in words</th></tr>"
+        "<tr><th>metric</th><th>against</th><th class=number>value</th><th>gate</th><th></th><th class=number>n</th>"
+        "<th class=number>unmatched</th><th>alignment</th><th class=number>placebo, 1 s</th>"
+        "<th class=number>10 s</th><th>fails</th></tr>"
     )
     return f"<div class=wide><table>{head}{''.join(_row(metric) for metric in metrics)}</table></div>"
 
 
 def _row(metric: Metric) -> str:
-    late = [number_text(value) for value in metric.placebos] + ["", ""]
+    late = [number_text(value, 3) for value in metric.placebos] + ["", ""]
     return (
-        f"<tr><td>{escape(metric.name)}</td><td>{escape(metric.reference)}</td>"
+        f"<tr><td class=what>{escape(metric.name)}<small>{escape(metric.note)}</small></td>"
+        f"<td>{escape(metric.reference)}</td>"
         f"<td class=number>{number_text(metric.value)}</td><td>{escape(str(metric.gate or ''))}</td>"
         f"{_mark(None if metric.result is None else metric.result.passed, 'pass', 'FAIL')}"
         f"<td class=number>{metric.n:,}</td><td class=number>{metric.unmatched:,}</td>"
         f"<td>{escape(metric.alignment)}</td><td class=number>{late[0]}</td><td class=number>{late[1]}</td>"
-        f"{_mark(metric.placebo_fails, 'yes', 'NO')}<td class=note>{escape(metric.note)}</td></tr>"
+        f"{_mark(metric.placebo_fails, 'yes', 'NO')}</tr>"
     )
 
 

@@ -107,8 +107,10 @@ def depth_heatmap(
         PNG bytes.
     """
     sample = frame if isinstance(frame, DepthSample) else sample_depth(frame)
-    figure = new_figure(theme, height_px=HEIGHT_PX + 70)
-    grid = figure.add_gridspec(2, 3, width_ratios=(1, 0.014, 0.014), wspace=0.012, height_ratios=(1, 1.15))
+    figure = new_figure(theme, height_px=HEIGHT_PX + 70, right_px=62)
+    grid = figure.add_gridspec(
+        2, 3, width_ratios=(1, 0.013, 0.013), wspace=0.02, hspace=0.06, height_ratios=(1, 1.15)
+    )
     upper = figure.add_subplot(grid[0, 0])
     lower = figure.add_subplot(grid[1, 0], sharex=upper)
     dress(upper, theme, title=title, y_label="price")
@@ -134,9 +136,8 @@ def depth_heatmap(
     _draw_best(upper, sample, 10.0**fixed_point.price_decimals, theme)
     upper.ticklabel_format(axis="y", style="plain", useOffset=False)
     _draw_scale(figure, grid, norm, colours, theme)
-    add_legend(
-        upper, theme, areas={name: colour for name, marked, colour in _doubts(sample, theme) if marked.any()}
-    )
+    areas = {name: colour for name, marked, colour in _doubts(sample, theme) if marked.any()}
+    add_legend(upper, theme, right=0.975, areas=areas)
     set_time_axis(lower, sample.first_ns, sample.last_ns)
     upper.tick_params(labelbottom=False)
     lower.xaxis.label.set_color(theme.muted)

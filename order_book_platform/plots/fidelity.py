@@ -25,7 +25,7 @@ def error_chart(
     *,
     reference: str = "snapshots",
     theme: Theme = LIGHT,
-    title: str = "Best bid and ask against the reference",
+    title: str = "Best prices",
 ) -> bytes:
     """Draw price errors in ticks and the share of exact rows over time, with the placebo for contrast.
 
@@ -40,10 +40,15 @@ def error_chart(
     Returns:
         PNG bytes.
     """
-    figure = new_figure(theme)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1))
+    figure = new_figure(theme, left_px=104, right_px=42)
+    upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.08})
     rows = int(windows["n"].sum())
-    dress(upper, theme, title=f"{title} ({reference}, {rows:,} rows)", y_label="price error,\nRMS in ticks")
+    dress(
+        upper,
+        theme,
+        title=f"{title} against {reference}, {rows:,} rows",
+        y_label="price error,\nRMS in ticks",
+    )
     dress(lower, theme, y_label="rows with price and\nsize exact")
     upper.tick_params(labelbottom=False)
     if not rows:
@@ -111,10 +116,10 @@ def level_chart(
     Returns:
         PNG bytes.
     """
-    figure = new_figure(theme)
-    panels = figure.subplots(1, 3, sharey=True)
+    figure = new_figure(theme, left_px=56)
+    panels = figure.subplots(1, 3, sharey=True, gridspec_kw={"wspace": 0.06})
     names = (
-        ("exact_share", "price and size equal,\nshare of rows that know it"),
+        ("exact_share", "share of rows with price and size equal"),
         ("pearson", "Pearson of log1p(size)"),
         ("spearman", "Spearman of size"),
     )
@@ -123,7 +128,7 @@ def level_chart(
             axes,
             theme,
             title=title if index == 0 else "",
-            y_label="level from the best" if index == 0 else "",
+            y_label="level, 1 is best" if index == 0 else "",
         )
         axes.set_xlabel(label, fontsize=9, color=theme.muted)
         _draw_level_bars(axes, levels, column, theme)
@@ -139,7 +144,8 @@ def _draw_level_bars(axes: Axes, levels: pl.DataFrame, column: str, theme: Theme
     for side, offset, colour in (("bid", -0.2, theme.bid), ("ask", 0.2, theme.ask)):
         rows = levels.filter(pl.col("side") == side)
         at = rows["level"].to_numpy() + offset
-        axes.barh(at, rows[column].fill_null(0.0).to_numpy(), height=0.36, color=colour, label=side)
+        values = rows[column].fill_null(0.0).to_numpy()
+        axes.hlines(at, 0.0, values, color=colour, linewidth=min(9.0, 120.0 / depth), label=side)
         late = rows[f"placebo_{column}"].fill_null(np.nan).to_numpy()
         label = "placebo, 1 s later" if side == "ask" else ""
         axes.plot(late, at, "|", color=theme.ink, markersize=5, markeredgewidth=1.4, label=label)

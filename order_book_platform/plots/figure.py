@@ -57,12 +57,28 @@ DARK = Theme(
 )
 
 
-def new_figure(theme: Theme, *, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX) -> Figure:
-    """An empty figure on the theme's ground, with room measured so that nothing is cut off."""
-    figure = Figure(
-        figsize=(width_px / DPI, height_px / DPI), dpi=DPI, facecolor=theme.ground, layout="constrained"
-    )
+def new_figure(
+    theme: Theme, *, height_px: int = HEIGHT_PX, left_px: int = 78, right_px: int = 20, bottom_px: int = 48
+) -> Figure:
+    """An empty figure of `WIDTH_PX` on the theme's ground, with fixed room around its axes.
+
+    The room is given, not measured: a layout engine would draw every figure twice.
+
+    Args:
+        theme: light or dark.
+        height_px: of the whole figure.
+        left_px: room for the labels of the vertical axis.
+        right_px: room right of the axes.
+        bottom_px: room for the time axis and its label.
+    """
+    figure = Figure(figsize=(WIDTH_PX / DPI, height_px / DPI), dpi=DPI, facecolor=theme.ground)
     FigureCanvasAgg(figure)
+    figure.subplots_adjust(
+        left=left_px / WIDTH_PX,
+        right=1 - right_px / WIDTH_PX,
+        bottom=bottom_px / height_px,
+        top=1 - 34 / height_px,
+    )
     return figure
 
 
@@ -81,13 +97,16 @@ def dress(axes: Axes, theme: Theme, *, title: str = "", x_label: str = "", y_lab
     axes.set_ylabel(y_label, fontsize=9, color=theme.muted)
 
 
-def add_legend(axes: Axes, theme: Theme, *, columns: int = 6, areas: Mapping[str, str] | None = None) -> None:
+def add_legend(
+    axes: Axes, theme: Theme, *, columns: int = 6, right: float = 1.0, areas: Mapping[str, str] | None = None
+) -> None:
     """A legend above the axes, at the right; none where nothing has a label.
 
     Args:
         axes: whose labelled artists are listed.
         theme: light or dark.
         columns: entries in a row.
+        right: where the legend ends; 1 is the right end of the axes.
         areas: further entries, label to colour.
     """
     handles, _ = axes.get_legend_handles_labels()
@@ -97,7 +116,7 @@ def add_legend(axes: Axes, theme: Theme, *, columns: int = 6, areas: Mapping[str
     legend = axes.legend(
         handles=handles,
         loc="lower right",
-        bbox_to_anchor=(1.0, 1.0),
+        bbox_to_anchor=(right, 1.0),
         ncols=columns,
         frameon=False,
         fontsize=9,
@@ -146,7 +165,6 @@ def png_bytes(figure: Figure) -> bytes:
         dpi=DPI,
         facecolor=figure.get_facecolor(),
         metadata={"Software": None},
-        pil_kwargs={"optimize": True},
     )
     return buffer.getvalue()
 

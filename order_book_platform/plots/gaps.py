@@ -38,7 +38,7 @@ def gap_timeline(
         PNG bytes.
     """
     lanes = gaps.group_by("kind", "cause").agg(pl.len()).sort("kind", "cause").rows()
-    figure = new_figure(theme, height_px=150 + 55 * max(1, len(lanes)))
+    figure = new_figure(theme, height_px=150 + 55 * max(1, len(lanes)), left_px=140, right_px=110)
     axes = figure.add_subplot()
     dress(axes, theme, title=title)
     set_time_axis(axes, first_ns, last_ns)
