@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ASSETS = ("sequence_gap_report", "data_assessment")
 
 
-@click.command()
+@click.command(short_help="Judge a symbol's data: go or no-go, and why.")
 @symbol_option
 @click.option(
     "--day",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import click
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from order_book_platform.reconstruct import BookState
 
 
-@click.command()
+@click.command(short_help="Show the full book at an instant.")
 @symbol_option
 @day_option
 @click.option(
@@ -96,16 +97,23 @@ def _document(key: PartitionKey, state: BookState, depth: int) -> dict[str, obje
 
 
 def _levels(levels: Levels, fixed_point: FixedPoint, depth: int) -> list[dict[str, object]]:
-    """The best levels, best first; prices and sizes as exact decimal text."""
+    """The best levels, best first; prices and sizes as exact decimal text, with the digits of tick and lot."""
+    price_digits, size_digits = _digits(fixed_point.tick), _digits(fixed_point.lot)
     columns = zip(levels.price_pips[:depth], levels.size_pips[:depth], levels.known[:depth], strict=True)
     return [
         {
-            "price": f"{fixed_point.price(int(price)):f}",
-            "size": f"{fixed_point.size(int(size)):f}",
+            "price": f"{fixed_point.price(int(price)):.{price_digits}f}",
+            "size": f"{fixed_point.size(int(size)):.{size_digits}f}",
             "known": bool(known),
         }
         for price, size, known in columns
     ]
+
+
+def _digits(increment: Decimal) -> int:
+    """Decimal places that every multiple of an increment fits in."""
+    exponent = increment.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _show(key: PartitionKey, state: BookState, depth: int) -> None:

@@ -113,10 +113,8 @@ def check_libraries() -> Iterator[Finding]:
 
 def check_numba_cache() -> Finding:
     """Whether compiled kernels can be kept; without that every process compiles them again."""
-    import order_book_platform
-
     chosen = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(chosen) if chosen else Path(order_book_platform.__file__).parent / "kernels" / "__pycache__"
+    folder = Path(chosen) if chosen else Path(__file__).parents[1] / "kernels" / "__pycache__"
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}:
         return Finding(
             "numba cache",

@@ -8,7 +8,7 @@ from order_book_platform.cli.group import EXIT_FAILED, Invocation
 from order_book_platform.cli.options import json_option
 
 
-@click.command()
+@click.command(short_help="Check installation, settings and data.")
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,13 @@ from order_book_platform.cli.group import EXIT_FAILED, Invocation
 from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
 
 if TYPE_CHECKING:
-    from order_book_platform.cli.runner import RunOutcome
+    from pathlib import Path
+
+    from order_book_platform.cli.runner import AssetOutcome, RunOutcome
     from order_book_platform.storage import DataStore
 
 
-@click.command()
+@click.command(short_help="Make the assets of one symbol and day.")
 @symbol_option
 @day_option
 @click.option("--select", default="", metavar="A,B", help="Only these assets.  [default: all six]")
@@ -95,16 +98,38 @@ def _show(outcome: RunOutcome, store: DataStore) -> None:
             right=("rows", "time"),
         )
     )
-    gates = [gate for asset in outcome.assets for gate in asset.gates]
-    if gates:
-        console.print()
-        console.print(gates_table("Gates", gates))
-    failed = outcome.failed_gates
+    for asset in outcome.assets:
+        if asset.gates:
+            console.print()
+            console.print(gates_table(f"Gates of {asset.manifest.dataset}", asset.gates))
     console.print()
-    console.print(
-        f"[bold red]{len(failed)} of {len(gates)} gates fail:[/] {', '.join(gate.name for gate in failed)}"
-        if failed
-        else f"[green]All {len(gates)} gates hold[/] (warnings aside)."
-        if gates
-        else "Done."
-    )
+    for line in _verdict(outcome):
+        console.print(line)
+    pages = [
+        page
+        for asset in outcome.assets
+        for page in _pages(asset, store.folder(asset.manifest.dataset, outcome.key))
+    ]
+    for page in pages:
+        console.print(f"Report: {page}")
+
+
+def _verdict(outcome: RunOutcome) -> Iterator[str]:
+    """How many gates hold, and which do not."""
+    from order_book_platform.model import Severity
+
+    gates = [(asset.manifest.dataset, gate) for asset in outcome.assets for gate in asset.gates]
+    failed = [(dataset, gate) for dataset, gate in gates if not gate.passed]
+    colour = "bold red" if outcome.failed_gates else "green"
+    yield f"[{colour}]{len(gates) - len(failed)} of {len(gates)} gates hold.[/]"
+    for severity, word in ((Severity.ERROR, "[bold red]Failed:[/]"), (Severity.WARN, "[yellow]Warnings:[/]")):
+        names = [f"{dataset}.{gate.name}" for dataset, gate in failed if gate.severity is severity]
+        if names:
+            yield f"{word} {', '.join(names)}"
+
+
+def _pages(asset: AssetOutcome, folder: Path) -> Iterator[Path]:
+    """Reports that people read."""
+    for name in ("report.md", "report.html"):
+        if name in asset.manifest.files:
+            yield folder / name

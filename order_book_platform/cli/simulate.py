@@ -17,7 +17,7 @@ PROFILES = (("-USD-PERP", "coinm"), ("-PERP", "btc-perp"), ("", "btc-spot"))
 """Ending of a symbol to the profile it gets unless told otherwise; the first that fits."""
 
 
-@click.command()
+@click.command(short_help="Write a simulated day, with the truth.")
 @click.option(
     "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the lake."
 )

@@ -10,7 +10,7 @@ from order_book_platform.cli.group import EXIT_FAILED, Invocation
 from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
 
 
-@click.command()
+@click.command(short_help="Replay a published day and compare.")
 @symbol_option
 @day_option
 @click.option(

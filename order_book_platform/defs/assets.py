@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from order_book_platform.defs.checks import check_result, check_specs
+from order_book_platform.defs.lake import GROUP
 from order_book_platform.defs.metadata import (
     gates_metadata,
     highlights_metadata,
@@ -42,7 +43,7 @@ def build_asset(
         partitions_def=partitions,
         check_specs=check_specs(stage.name, stage.gates, partitions),
         description=stage.description,
-        group_name=stage.group,
+        group_name=GROUP,
         kinds=set(stage.kinds),
         owners=OWNERS,
         tags={"component": stage.name},
@@ -58,10 +59,10 @@ def build_asset(
             result = stage.component(store, platform.settings).run(key, progress)
             metadata = {
                 **highlights_metadata(result.manifest, stage.highlights),
+                **pictures_metadata(stage.pictures(store, key)),
+                **gates_metadata(result.gates),
                 **partition_metadata(store, key, result.manifest),
                 **siblings_metadata(store, key, stage.siblings),
-                **gates_metadata(result.gates),
-                **pictures_metadata(stage.pictures(store, key)),
             }
             platform.watcher.finished(stage.name, result.manifest, result.gates)
             return dg.MaterializeResult(

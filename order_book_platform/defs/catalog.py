@@ -18,7 +18,6 @@ RAW_DELTAS = Stage(
         "(`price · 10^price_decimals`), with an audit of what the source files held. "
         "Published with its siblings `snapshots` (20 levels a side) and `trades`."
     ),
-    group="ingest",
     kinds=frozenset({"parquet", "python"}),
     deps=("lake/book_delta_v2", "lake/book", "lake/trades"),
     siblings=("snapshots", "trades"),
@@ -31,7 +30,6 @@ SEQUENCE_GAP_REPORT = Stage(
         "Every gap of the day, with kind (`exact`: proven by ids, `inferred`: concluded from silence, crossing or "
         "disagreement with a snapshot), class, and what the reconstruction does about it."
     ),
-    group="assess",
     kinds=frozenset({"parquet", "json", "numba"}),
     deps=("raw_deltas",),
     gates={"gap_ratio": "Gaps per message, exact where the source keeps ids, else inferred."},
@@ -45,7 +43,6 @@ DATA_ASSESSMENT = Stage(
         "Can a faithful book be made from these data, and how? Availability, coverage, gaps, precision, estimated "
         "memory and run time, the recommended strategy and go or no-go, with every rule that decided it."
     ),
-    group="assess",
     kinds=frozenset({"json", "markdown"}),
     deps=("raw_deltas", "sequence_gap_report"),
     gates={name: f"{meaning[0].upper()}{meaning[1:]}." for name, (_, meaning) in RULES.items()},
@@ -60,7 +57,6 @@ RECONSTRUCTED_BOOKS = Stage(
         "trusting a row, `known_*_levels` how much of it is known. `replay_hash` in the details is equal for every "
         "way of replaying the same deltas."
     ),
-    group="books",
     kinds=frozenset({"parquet", "numba"}),
     deps=("raw_deltas", "sequence_gap_report", "data_assessment"),
     highlights=("replay_hash",),
@@ -74,7 +70,6 @@ FIDELITY_REPORT = Stage(
         "How exact the books are, measured against snapshots that were not used to make them, with placebos (the "
         "same reference 1 s and 10 s later) that have to fail. The folder holds report.html with all plots."
     ),
-    group="books",
     kinds=frozenset({"parquet", "json", "html"}),
     deps=("reconstructed_books", "raw_deltas"),
     gates={
@@ -104,7 +99,6 @@ RL_FEATURES = Stage(
         "Features on a fixed clock from past events only: spread, imbalance, order flow, returns, volatility, with a "
         "validity flag on every row."
     ),
-    group="features",
     kinds=frozenset({"parquet", "numba"}),
     deps=("reconstructed_books", "raw_deltas"),
     gates={

@@ -6,6 +6,9 @@ import dagster as dg
 
 from order_book_platform.settings import Settings
 
+GROUP = "order_books"
+"""One group for all assets: the UI draws several as closed boxes, and lineage is what people come for."""
+
 TABLES = {
     "book_delta_v2": "One row per changed level, absolute sizes, 0 removes. Starts mid-stream, without resets.",
     "book": "The vendor's own book, 20 levels a side, every 100 ms or so: seed and evidence of ours.",
@@ -24,7 +27,7 @@ def lake_specs(settings: Settings, partitions: dg.PartitionsDefinition) -> Seque
         dg.AssetSpec(
             lake_key(table),
             description=f"Crypto Lake `{table}`. {text}",
-            group_name="lake",
+            group_name=GROUP,
             kinds={"parquet", "source"},
             partitions_def=partitions,
             metadata={

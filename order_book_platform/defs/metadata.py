@@ -21,26 +21,25 @@ def partition_metadata(
 ) -> dict[str, dg.MetadataValue]:
     """Metadata every dataset has: where it is, how much it is, what it spans, what it was made from."""
     folder = store.folder(manifest.dataset, key)
-    metadata: dict[str, dg.MetadataValue] = {
-        "path": dg.MetadataValue.path(str(folder)),
-        "fingerprint": dg.MetadataValue.text(manifest.fingerprint),
-        "size": dg.MetadataValue.text(
-            _megabytes(sum(int(file["bytes"]) for file in manifest.files.values()))
-        ),
-        "files": dg.MetadataValue.md(_files_table(manifest)),
-        "inputs": dg.MetadataValue.json(manifest.inputs),
-        "details": dg.MetadataValue.json(manifest.metadata),
-    }
     main = DATASETS[manifest.dataset]
+    metadata: dict[str, dg.MetadataValue] = {"path": dg.MetadataValue.path(str(folder))}
+    if "report.html" in manifest.files:
+        metadata["report page"] = dg.MetadataValue.path(str(folder / "report.html"))
+    if "report.md" in manifest.files:
+        metadata["report"] = dg.MetadataValue.md((folder / "report.md").read_text(encoding="utf-8"))
     if main in manifest.rows:
         metadata["dagster/row_count"] = dg.MetadataValue.int(manifest.rows[main])
         metadata["dagster/partition_row_count"] = dg.MetadataValue.int(manifest.rows[main])
         metadata |= table_metadata(folder / main)
-    if "report.md" in manifest.files:
-        metadata["report"] = dg.MetadataValue.md((folder / "report.md").read_text(encoding="utf-8"))
-    if "report.html" in manifest.files:
-        metadata["report page"] = dg.MetadataValue.path(str(folder / "report.html"))
-    return metadata
+    return metadata | {
+        "size": dg.MetadataValue.text(
+            _megabytes(sum(int(file["bytes"]) for file in manifest.files.values()))
+        ),
+        "files": dg.MetadataValue.md(_files_table(manifest)),
+        "fingerprint": dg.MetadataValue.text(manifest.fingerprint),
+        "inputs": dg.MetadataValue.json(manifest.inputs),
+        "details": dg.MetadataValue.json(manifest.metadata),
+    }
 
 
 def highlights_metadata(manifest: Manifest, names: Sequence[str]) -> dict[str, dg.MetadataValue]:
@@ -64,14 +63,13 @@ def siblings_metadata(
 def table_metadata(path: Path) -> dict[str, dg.MetadataValue]:
     """Column schema and time spans of a Parquet file, from its footer alone."""
     with pq.ParquetFile(path) as file:
-        metadata: dict[str, dg.MetadataValue] = {
-            "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(file.schema_arrow))
-        }
+        metadata: dict[str, dg.MetadataValue] = {}
         for name in TIME_COLUMNS:
             span = span_ns(file, name)
             if span is not None:
                 metadata[f"{name} span"] = dg.MetadataValue.text(" → ".join(iso_from_ns(ns) for ns in span))
-    return metadata
+        schema = column_schema(file.schema_arrow)
+    return metadata | {"dagster/column_schema": dg.MetadataValue.table_schema(schema)}
 
 
 def span_ns(file: pq.ParquetFile, name: str) -> tuple[int, int] | None:

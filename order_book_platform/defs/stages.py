@@ -45,7 +45,6 @@ class Stage:
         name: of the dataset and the asset.
         component: makes the component that does the work.
         description: Markdown, for the UI.
-        group: heading under which the UI shows it.
         kinds: icons, at most three.
         deps: names of the assets it reads; `lake/…` for source tables.
         gates: its checks: name to description.
@@ -57,7 +56,6 @@ class Stage:
     name: str
     component: Callable[[DataStore, Settings], Component]
     description: str
-    group: str
     kinds: frozenset[str]
     deps: Sequence[str]
     gates: Mapping[str, str] = field(default_factory=dict)
