@@ -57,6 +57,9 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+HOME_OF_DAGSTER := $(CURDIR)/.dagster
+WITH_DAGSTER = DAGSTER_HOME="$(HOME_OF_DAGSTER)" VIRTUAL_ENV="$(CURDIR)/$(VENV)" PATH="$(CURDIR)/$(BIN):$$PATH"
+
 # Dagster reads its instance settings from DAGSTER_HOME: the link keeps dagster.yaml the one place to change them.
 instance: $(STAMP)
 	@mkdir -p .dagster && ln -sf ../dagster.yaml .dagster/dagster.yaml
@@ -86,26 +89,27 @@ check-rooms: $(STAMP)
 	@$(BIN)/lint-imports
 
 check-defs: $(STAMP) instance
-	@DAGSTER_HOME="$(CURDIR)/.dagster" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs
+	@$(WITH_DAGSTER) $(BIN)/dg check defs
 
 # --- using it -------------------------------------------------------------------------------------------------------
 
 demo: $(STAMP) instance ## simulate two instruments on two days, run every asset, print where the results are
-	@set -e; export DAGSTER_HOME="$(CURDIR)/.dagster" OBP_CONFIG="$(CURDIR)/platform.toml"; seed=1; \
+	@set -e; export DAGSTER_HOME="$(HOME_OF_DAGSTER)" OBP_CONFIG="$(CURDIR)/platform.toml"; seed=1; \
 	for symbol in $(DEMO_SYMBOLS); do for day in $(DEMO_DAYS); do \
 		$(BIN)/obp simulate --out data/lake --symbol $$symbol --day $$day --messages $(DEMO_MESSAGES) --seed $$seed; \
 		$(BIN)/obp materialize --symbol $$symbol --day $$day; \
 		seed=$$((seed + 1)); \
 	done; done; \
-	echo; \
-	echo "Books, features and reports are below data/store, one folder per instrument and day:"; \
-	find data/store \( -name books.parquet -o -name features.parquet -o -name report.md -o -name report.html \) | sort; \
-	echo; \
-	echo "report.html holds the plots. Next: make ui shows every partition with its plots and checks, and"; \
-	echo "  $(BIN)/obp book --symbol $(firstword $(DEMO_SYMBOLS)) --day $(firstword $(DEMO_DAYS)) --sequence 1000000000"
+	for kind in "Books:reconstructed_books/*books.parquet" "Features:rl_features/*features.parquet" \
+		"Assessments:data_assessment/*report.md" "Fidelity, with plots:fidelity_report/*report.html"; do \
+		echo; echo "$${kind%%:*}"; \
+		find data/store -path "data/store/$${kind#*:}" | sort | sed 's/^/  /'; \
+	done; \
+	echo; echo "What really happened (to compare with): data/lake/truth"; \
+	echo "Next: make ui, or $(BIN)/obp book --symbol $(firstword $(DEMO_SYMBOLS)) --day $(firstword $(DEMO_DAYS)) --at $(firstword $(DEMO_DAYS))T00:10:00"
 
 ui: $(STAMP) instance ## Dagster's web UI and daemon on port 3000 (another: make ui PORT=4000)
-	@DAGSTER_HOME="$(CURDIR)/.dagster" $(BIN)/dagster dev --workspace workspace.yaml --port $(PORT)
+	@$(WITH_DAGSTER) $(BIN)/dg dev --port $(PORT)
 
 bench: $(STAMP) ## benchmarks
 	@$(BIN)/obp bench
