@@ -12,7 +12,9 @@ from order_book_platform.model import PartitionKey
 
 # Kernels compile at their first call, so no example has a deadline; CI draws the same examples every time.
 settings.register_profile("platform", deadline=None, derandomize=bool(os.environ.get("CI")))
-settings.load_profile("platform")
+# Without the compiler a loop takes some hundred times as long: the same tests, on fewer examples.
+settings.register_profile("uncompiled", settings.get_profile("platform"), max_examples=10)
+settings.load_profile("uncompiled" if os.environ.get("NUMBA_DISABLE_JIT") == "1" else "platform")
 
 RECORDED = (
     ("BINANCE:BTC-USDT", "2024-08-08"),
@@ -31,7 +33,9 @@ def recordings() -> Path:
     """Folder of the real recordings; absent only for a user who has nothing but the project."""
     folder = Path(os.environ.get("OBP_RECORDINGS", Path(__file__).parents[2] / "shared" / "data")).resolve()
     if not (folder / "lake").is_dir():
-        message = f"no recordings: expected {folder}/lake; set OBP_RECORDINGS to the folder of lake/ and truth/"
+        message = (
+            f"no recordings: expected {folder}/lake; set OBP_RECORDINGS to the folder of lake/ and truth/"
+        )
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)

@@ -94,7 +94,9 @@ class OracleBook:
     def take(self, levels: tuple[Levels, Levels], forced: bool = False) -> tuple[str, int, int, int]:
         """Seed, extend or repair from a snapshot; returns use, levels compared, wrong, changed."""
         pairs = list(zip(self.sides, levels, strict=True))
-        compared, wrong = (sum(counts) for counts in zip(*(s.differences(own) for s, own in pairs), strict=True))
+        compared, wrong = (
+            sum(counts) for counts in zip(*(s.differences(own) for s, own in pairs), strict=True)
+        )
         use = "seeded" if not self.seeded else "repaired" if wrong or forced else "extended"
         changed = sum(side.take(own, forget=use != "extended") for side, own in pairs)
         self.seeded = True
@@ -214,13 +216,16 @@ def _take_due(
         if defects[row] != SnapshotDefect.NONE:
             used.append((*head, "rejected", 0, 0, 0))
             continue
+        best = [side.best(1) for side in book.sides]
         use, *counts = book.take(snapshot_levels(snapshots, row), head[0] in forced)
         used.append((*head, use, *counts))
-        repaired |= use == "repaired"
+        repaired |= use == "repaired" or (use == "extended" and best != [side.best(1) for side in book.sides])
     return repaired
 
 
-def _table(rows: list[tuple[int, ...]] | list[tuple[int, int, str, int, int, int]], schema: pa.Schema) -> pa.Table:
+def _table(
+    rows: list[tuple[int, ...]] | list[tuple[int, int, str, int, int, int]], schema: pa.Schema
+) -> pa.Table:
     """Rows as an arrow table; levels that do not exist become null."""
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in schema]
     for index in range(6, len(schema) - 1, 2) if len(schema) > 6 else ():

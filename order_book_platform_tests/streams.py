@@ -50,7 +50,9 @@ def messages(draw: st.DrawFn, largest: int = 40) -> list[Message]:
         centre = max(centre, 450_000)
         rows = draw(
             st.lists(
-                st.tuples(st.booleans(), st.one_of(near, near, near, far), st.sampled_from([0, 0, 1, 2, 3, 10**12])),
+                st.tuples(
+                    st.booleans(), st.one_of(near, near, near, far), st.sampled_from([0, 0, 1, 2, 3, 10**12])
+                ),
                 min_size=1,
                 max_size=10,
             )
@@ -106,7 +108,9 @@ def delta_batch(made: list[Message], sequence: list[int]) -> DeltaBatch:
     )
 
 
-def snapshot_batch(shots: list[tuple[int, tuple[list[tuple[int, int]], list[tuple[int, int]]]]]) -> SnapshotBatch:
+def snapshot_batch(
+    shots: list[tuple[int, tuple[list[tuple[int, int]], list[tuple[int, int]]]]],
+) -> SnapshotBatch:
     """A batch of (sequence number, (bids, asks)) with levels as (tick, size), best first."""
     depth = max([1, *(len(side) for _, sides in shots for side in sides)])
     prices = np.full((len(shots), 2, depth), MISSING_PIPS, np.int64)

@@ -23,11 +23,20 @@ RULES: dict[str, tuple[Gate, str]] = {
     "off_grid": (Gate("==", 0), "floats that are no decimal with the chosen places"),
     "memory": (Gate("<", MEMORY_LIMIT_BYTES), "estimated peak memory, bytes"),
     "proven_losses": (Gate("==", 0, Severity.WARN), "gaps that show a loss, not only suggest one"),
-    "snapshots_sound": (Gate(">=", 0.99, Severity.WARN), "share of snapshots that pass the quality gate of a seed"),
-    "duplicates": (Gate("<=", 0.001, Severity.WARN), "share of rows equal to an earlier one of their message"),
+    "snapshots_sound": (
+        Gate(">=", 0.99, Severity.WARN),
+        "share of snapshots that pass the quality gate of a seed",
+    ),
+    "duplicates": (
+        Gate("<=", 0.001, Severity.WARN),
+        "share of rows equal to an earlier one of their message",
+    ),
     "unsorted": (Gate("==", 0, Severity.WARN), "rows out of order in the files"),
     "latency_p50_ms": (Gate("<=", 50, Severity.WARN), "median of arrival − origin time, ms"),
-    "latency_negative": (Gate("<=", 0.001, Severity.WARN), "share of messages that arrive before they were sent"),
+    "latency_negative": (
+        Gate("<=", 0.001, Severity.WARN),
+        "share of messages that arrive before they were sent",
+    ),
 }
 """Every rule that decides, in the order in which it is reported."""
 
@@ -95,7 +104,9 @@ class DataAssessor:
         snapshots = inputs["snapshots"].rows["snapshots.parquet"]
         clocks, messages = gap_report["clocks"], gap_report["messages"]
         exact = gap_report["kind"] == "exact"
-        proven = sum(gap_report["by_cause"].get(cause, 0) for cause in ("chain", "unseen_snapshot", "disagreement"))
+        proven = sum(
+            gap_report["by_cause"].get(cause, 0) for cause in ("chain", "unseen_snapshot", "disagreement")
+        )
         values: dict[str, tuple[float | None, int]] = {
             "deltas": (rows, max(rows, 1)),
             "gap_ratio": (gap_report["seq_gap_ratio" if exact else "inferred_gap_ratio"], messages),
@@ -114,7 +125,8 @@ class DataAssessor:
             "latency_negative": (clocks["latency_negative"], messages),
         }
         return tuple(
-            GateResult.of(name, value, RULES[name][0], n=n, note=RULES[name][1]) for name, (value, n) in values.items()
+            GateResult.of(name, value, RULES[name][0], n=n, note=RULES[name][1])
+            for name, (value, n) in values.items()
         )
 
     def _report(
@@ -161,7 +173,9 @@ class DataAssessor:
             "audit": inputs["raw_deltas"].metadata["audit"],
             "snapshots": {**inputs["snapshots"].metadata["audit"], "defects": gap_report["snapshot_defects"]},
             "trades": inputs["trades"].metadata["audit"],
-            "gaps": {name: gap_report[name] for name in ("kind", "gaps", "by_cause", "by_class", "by_action")},
+            "gaps": {
+                name: gap_report[name] for name in ("kind", "gaps", "by_cause", "by_class", "by_action")
+            },
             "clocks": gap_report["clocks"],
             "estimate": estimate.to_dict(),
             "rules": [gate.to_dict() for gate in gates],

@@ -86,9 +86,13 @@ class GapReporter:
         report = self._report(scan, gaps, len(candidates), defect_counts(defects))
         kind = "exact" if scan.has_ids else "inferred"
         ratio = report["seq_gap_ratio"] if scan.has_ids else report["inferred_gap_ratio"]
-        gate = GateResult.of("gap_ratio", ratio, GAP_RATIO, n=scan.messages, note=f"{kind}: {len(gaps)} gap(s)")
+        gate = GateResult.of(
+            "gap_ratio", ratio, GAP_RATIO, n=scan.messages, note=f"{kind}: {len(gaps)} gap(s)"
+        )
         with self._store.write("sequence_gap_report", key) as writer:
-            writer.inputs.update({name: self._store.manifest(name, key).fingerprint for name in ("raw_deltas", "snapshots")})
+            writer.inputs.update(
+                {name: self._store.manifest(name, key).fingerprint for name in ("raw_deltas", "snapshots")}
+            )
             writer.parquet("gaps.parquet", GAPS).write(gaps_table(gaps))
             writer.json("report.json", {**report, "gates": [gate.to_dict()]})
             writer.metadata.update({name: report[name] for name in ("kind", "messages", "gaps", "by_cause")})
@@ -98,7 +102,13 @@ class GapReporter:
         return delta_batches(self._store, key, self._settings.sources.batch_rows, stage, progress)
 
     def _replayed(
-        self, key: PartitionKey, candidates: SnapshotBatch, doubt: Doubt, reach: Reach, tick: int, progress: Progress
+        self,
+        key: PartitionKey,
+        candidates: SnapshotBatch,
+        doubt: Doubt,
+        reach: Reach,
+        tick: int,
+        progress: Progress,
     ) -> list[Gap]:
         """Gaps that only show once a book is built: contradicting snapshots and long crossed spells."""
         plan = Plan(candidates, doubt.forced(candidates.sequence_number))
@@ -110,10 +120,18 @@ class GapReporter:
         agreed = 0
         for i, outcome in enumerate(book.outcome):
             if outcome[OUTCOME_USE] == USE_REPAIRED and outcome[OUTCOME_WRONG] > 0:
-                ends = [(int(candidates.sequence_number[j]), int(candidates.origin_time[j])) for j in (agreed, i)]
-                gaps.append(disagreement(ends[0], ends[1], int(outcome[OUTCOME_WRONG]), int(outcome[OUTCOME_COMPARED])))
+                ends = [
+                    (int(candidates.sequence_number[j]), int(candidates.origin_time[j])) for j in (agreed, i)
+                ]
+                gaps.append(
+                    disagreement(
+                        ends[0], ends[1], int(outcome[OUTCOME_WRONG]), int(outcome[OUTCOME_COMPARED])
+                    )
+                )
             agreed = i
-        return gaps + self._crossed(np.concatenate(crossed) if crossed else np.empty((0, 4), np.int64), book, reach)
+        return gaps + self._crossed(
+            np.concatenate(crossed) if crossed else np.empty((0, 4), np.int64), book, reach
+        )
 
     def _crossed(self, rows: np.ndarray[Any, np.dtype[np.int64]], book: Book, reach: Reach) -> list[Gap]:
         """Spells during which the best bid stood above the best ask for longer than the threshold."""
@@ -141,7 +159,9 @@ class GapReporter:
             gaps.append(replace(gap, flagged_from_sequence_number=item.before))
         return gaps
 
-    def _report(self, scan: MessageScan, gaps: list[Gap], candidates: int, defects: dict[str, int]) -> dict[str, Any]:
+    def _report(
+        self, scan: MessageScan, gaps: list[Gap], candidates: int, defects: dict[str, int]
+    ) -> dict[str, Any]:
         causes = Counter(gap.cause for gap in gaps)
         steps = max(scan.messages - 1, 1)
         return {
@@ -163,4 +183,3 @@ class GapReporter:
             "clocks": scan.clocks(),
             "thresholds": self._settings.gaps.model_dump(),
         }
-

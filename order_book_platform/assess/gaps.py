@@ -103,7 +103,8 @@ def disagreement(agreed: tuple[int, int], snapshot: tuple[int, int], wrong: int,
     Args:
         agreed: sequence number and origin time, ns, of the last proof.
         snapshot: the same of the snapshot that contradicts.
-        wrong, compared: levels.
+        wrong: levels that differ.
+        compared: levels that both claim to know.
     """
     return Gap(
         kind="inferred",

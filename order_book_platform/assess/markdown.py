@@ -10,11 +10,14 @@ from order_book_platform.clock import iso_from_ns
 def assessment_markdown(report: dict[str, Any]) -> str:
     """`report.md` of a `report.json`."""
     audit, clocks, precision = report["audit"], report["clocks"], report["precision"]
+    recommended = report["recommendation"]
+    removals = audit["deletions"] / max(audit["rows"], 1)
+    decimals = f"{precision['price_decimals']} and {precision['size_decimals']} decimals"
     lines = [
         f"# {report['symbol']} {report['day']}: {report['verdict']}",
         "",
-        f"{report['why'][0].upper()}{report['why'][1:]}. Recommended: strategy "
-        f"`{report['recommendation']['strategy']}`, seeding `{report['recommendation']['seeding']}`.",
+        f"{report['why'][0].upper()}{report['why'][1:]}.",
+        f"Recommended: strategy `{recommended['strategy']}`, seeding `{recommended['seeding']}`.",
         "",
         "| rule | value | gate | holds | meaning |",
         "|---|---:|---|---|---|",
@@ -33,10 +36,9 @@ def assessment_markdown(report: dict[str, Any]) -> str:
         ),
         "",
         f"- Span: {iso_from_ns(audit['first_origin_time'])} to {iso_from_ns(audit['last_origin_time'])} (origin time)",
-        f"- Messages: {audit['messages']:,}, the longest of {audit['longest_message']:,} rows; "
-        f"{audit['deletions'] / max(audit['rows'], 1):.1%} of the rows are removals",
-        f"- Tick {precision['tick']}, lot {precision['lot']} (detected), "
-        f"{precision['price_decimals']} and {precision['size_decimals']} decimals",
+        f"- Messages: {audit['messages']:,}, the longest of {audit['longest_message']:,} rows",
+        f"- {removals:.1%} of the rows are removals",
+        f"- Tick {precision['tick']}, lot {precision['lot']} (detected), {decimals}",
         f"- Gaps ({report['gaps']['kind']}): {report['gaps']['gaps']:,}"
         + "".join(f", {count:,} {cause}" for cause, count in report["gaps"]["by_cause"].items()),
         f"- Longest pause between messages: {clocks['longest_pause_ms']:,.1f} ms",

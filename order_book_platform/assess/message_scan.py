@@ -204,6 +204,8 @@ def _quantiles(bins: dict[int, int]) -> dict[str, float]:
     values = np.array(sorted(bins))
     below = np.cumsum([bins[value] for value in values.tolist()])
     return {
-        f"p{percent}": float((values[np.searchsorted(below, percent / 100 * below[-1])] + 0.5) * LATENCY_BIN_NS / 1e6)
+        f"p{percent}": float(
+            (values[np.searchsorted(below, percent / 100 * below[-1])] + 0.5) * LATENCY_BIN_NS / 1e6
+        )
         for percent in (1, 50, 95, 99)
     }

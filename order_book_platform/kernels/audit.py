@@ -28,11 +28,15 @@ def common_divisor(values, start):  # type: ignore[no-untyped-def]
 
 
 @njit(
-    types.void(_I8_IN, _I8_IN, _I8_IN, _B1_IN, _I8_IN, _I8_IN, types.int64[::1], types.int64[::1], types.int64[::1]),
+    types.void(
+        _I8_IN, _I8_IN, _I8_IN, _B1_IN, _I8_IN, _I8_IN, types.int64[::1], types.int64[::1], types.int64[::1]
+    ),
     cache=True,
     nogil=True,
 )
-def audit_messages(origin_time, received_time, sequence, is_bid, price_pips, size_pips, slots, owners, counts):  # type: ignore[no-untyped-def]
+def audit_messages(  # type: ignore[no-untyped-def]
+    origin_time, received_time, sequence, is_bid, price_pips, size_pips, slots, owners, counts
+):
     """Count deletions, exact duplicate rows, and levels set more than once in a message.
 
     A small hash table over one message's (side, price) finds both kinds of repetition without sorting; a slot belongs

@@ -16,7 +16,7 @@ if config.DISABLE_JIT:
 
 else:
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def lowest_bit(typing_context: Any, word: Any) -> Any:
         """Index of the lowest set bit (int64); `word` is uint64 and not 0 (checked by no one)."""
         signature = types.int64(types.uint64)

@@ -174,7 +174,7 @@ class Book:
                     where=f"sequence number {batch.sequence_number[position]}",
                     remedy="Build raw_deltas again; its tick comes from all prices of the day.",
                 )
-            if rows and status == replay.ROWS_FULL or rows and status == replay.DONE:
+            if (rows and status == replay.ROWS_FULL) or (rows and status == replay.DONE):
                 yield self._rows[:rows]
                 rows = 0
             if status == replay.DONE:
@@ -239,7 +239,9 @@ class Book:
         take_snapshot(*self._ladder, ticks[0], sizes[0], True)
         for s, bound in enumerate(bounds_pips):
             sign = -1 if s == 0 else 1
-            self._side[s, ladder.BOUND] = ladder.NOTHING_KNOWN if bound is None else bound // self.step_pips * sign
+            self._side[s, ladder.BOUND] = (
+                ladder.NOTHING_KNOWN if bound is None else bound // self.step_pips * sign
+            )
         self._state[[replay.STATE_SEEDED, replay.STATE_DIRTY_BID, replay.STATE_DIRTY_ASK]] = 1
 
     @property

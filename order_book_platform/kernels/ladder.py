@@ -10,7 +10,7 @@ has the lowest key on either side. Side 0 is the bids, side 1 the asks. The arra
 - `side` int64[2, SIDE_FIELDS]: the numbers named below.
 
 Invariants, which the property tests hold the code to: every far key is ≥ base + W; an empty window means an empty
-side; `BEST` is the lowest key or `NO_KEY`; C exceeds the number of live levels, so nothing ever overflows inside a move.
+side; `BEST` is the lowest key or `NO_KEY`; C exceeds the number of live levels, so that no move overflows.
 """
 
 from __future__ import annotations
@@ -122,7 +122,11 @@ def set_far(far_keys, far_sizes, side, s, key, size):  # type: ignore[no-untyped
     return CHANGED
 
 
-@njit("void(i8[:, ::1], u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8)", cache=True, nogil=True)
+@njit(
+    "void(i8[:, ::1], u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8)",
+    cache=True,
+    nogil=True,
+)
 def move_window_down(sizes, words, summary, far_keys, far_sizes, side, s, new_base):  # type: ignore[no-untyped-def]
     """Lower the base: levels leaving at the top become the nearest far levels, the others move up in the window."""
     slots = sizes.shape[1]
@@ -160,7 +164,11 @@ def move_window_down(sizes, words, summary, far_keys, far_sizes, side, s, new_ba
     side[s, BASE] = new_base
 
 
-@njit("void(i8[:, ::1], u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8)", cache=True, nogil=True)
+@njit(
+    "void(i8[:, ::1], u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8)",
+    cache=True,
+    nogil=True,
+)
 def move_window_up(sizes, words, summary, far_keys, far_sizes, side, s, new_base):  # type: ignore[no-untyped-def]
     """Raise the base to at most the best key: levels move down in the window, the nearest far levels come in."""
     slots = sizes.shape[1]
@@ -187,7 +195,11 @@ def move_window_up(sizes, words, summary, far_keys, far_sizes, side, s, new_base
     side[s, BASE] = new_base
 
 
-@njit("i8(i8[:, ::1], u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8, i8)", cache=True, nogil=True)
+@njit(
+    "i8(i8[:, ::1], u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8, i8)",
+    cache=True,
+    nogil=True,
+)
 def set_level(sizes, words, summary, far_keys, far_sizes, side, s, key, size):  # type: ignore[no-untyped-def]
     """Set the absolute size of one level; 0 removes it.
 
@@ -204,6 +216,8 @@ def set_level(sizes, words, summary, far_keys, far_sizes, side, s, key, size):  
                 return UNCHANGED
             side[s, BASE] = key - (slots >> 2)
         elif slot < 0:
+            if side[s, COUNT] + side[s, FAR] >= far_keys.shape[1]:
+                return NO_ROOM
             move_window_down(sizes, words, summary, far_keys, far_sizes, side, s, key - (slots >> 2))
         else:
             return set_far(far_keys, far_sizes, side, s, key, size)
@@ -216,8 +230,7 @@ def set_level(sizes, words, summary, far_keys, far_sizes, side, s, key, size):  
             return NO_ROOM
         set_bit(words, summary, s, slot)
         side[s, COUNT] += 1
-        if key < side[s, BEST]:
-            side[s, BEST] = key
+        side[s, BEST] = min(side[s, BEST], key)
         sizes[s, slot] = size
         return CHANGED
     sizes[s, slot] = size

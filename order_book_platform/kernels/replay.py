@@ -20,9 +20,9 @@ from order_book_platform.kernels.ladder import (
     FAR,
     NO_KEY,
     NO_ROOM,
-    far_position,
     next_slot,
     set_level,
+    size_at,
 )
 from order_book_platform.kernels.snapshot import compare_snapshot, take_snapshot
 from order_book_platform.model.doubt import PROVEN_LOSS
@@ -218,6 +218,9 @@ def take_candidate(  # type: ignore[no-untyped-def]
         use = USE_SEEDED
     elif scratch[1] > 0 or plan_forced[at]:
         use = USE_REPAIRED
+    best_bid, best_ask = side[0, BEST], side[1, BEST]
+    bid_size = size_at(sizes, far_keys, far_sizes, side, 0, best_bid)
+    ask_size = size_at(sizes, far_keys, far_sizes, side, 1, best_ask)
     outcome[at, OUTCOME_USE] = use
     outcome[at, OUTCOME_COMPARED] = scratch[0]
     outcome[at, OUTCOME_WRONG] = scratch[1]
@@ -225,7 +228,11 @@ def take_candidate(  # type: ignore[no-untyped-def]
         sizes, words, summary, far_keys, far_sizes, side, plan_ticks[at], plan_sizes[at], use != USE_EXTENDED
     )
     state[STATE_SEEDED] = 1
-    if use == USE_REPAIRED:
+    # An extension may move a best price that was not known; that is no market activity either.
+    moved = best_bid != side[0, BEST] or best_ask != side[1, BEST]
+    moved |= bid_size != size_at(sizes, far_keys, far_sizes, side, 0, best_bid)
+    moved |= ask_size != size_at(sizes, far_keys, far_sizes, side, 1, best_ask)
+    if use == USE_REPAIRED or (use == USE_EXTENDED and moved):
         state[STATE_REPAIR_PENDING] = 1
     state[STATE_DIRTY_BID] = 1
     state[STATE_DIRTY_ASK] = 1
@@ -275,7 +282,10 @@ def replay(  # type: ignore[no-untyped-def]
         sequence = sequence_number[i]
         if sequence != state[STATE_LAST_SEQUENCE]:
             # A message begins. Snapshots of sequence numbers that no message bears are due before it.
-            while state[STATE_CANDIDATE] < plan_sequence.shape[0] and plan_sequence[state[STATE_CANDIDATE]] < sequence:
+            while (
+                state[STATE_CANDIDATE] < plan_sequence.shape[0]
+                and plan_sequence[state[STATE_CANDIDATE]] < sequence
+            ):
                 if not take_candidate(
                     sizes, words, summary, far_keys, far_sizes, side, state, scratch,
                     plan_ticks, plan_sizes, plan_forced, outcome,
@@ -316,9 +326,7 @@ def replay(  # type: ignore[no-untyped-def]
                     return OFF_TICK, i, n_rows
             s = 0 if is_bid[i] else 1
             key = -tick if s == 0 else tick
-            status = set_level(
-                sizes, words, summary, far_keys, far_sizes, side, s, key, size_pips[i]
-            )
+            status = set_level(sizes, words, summary, far_keys, far_sizes, side, s, key, size_pips[i])
             if status == CHANGED:
                 if key <= visible[s]:
                     state[STATE_DIRTY_BID + s] = 1
@@ -329,15 +337,16 @@ def replay(  # type: ignore[no-untyped-def]
             counts[COUNT_DELTAS] += 1
             i += 1
 
-        if state[STATE_CANDIDATE] < plan_sequence.shape[0] and plan_sequence[state[STATE_CANDIDATE]] == sequence:
-            if not take_candidate(
-                sizes, words, summary, far_keys, far_sizes, side, state, scratch,
-                plan_ticks, plan_sizes, plan_forced, outcome,
-            ):  # fmt: skip
-                # All levels of the message are in; go through its last one again (no effect) after growing.
-                counts[COUNT_DELTAS] -= 1
-                counts[COUNT_NO_EFFECT] -= 1
-                return LEVELS_FULL, i - 1, n_rows
+        at = state[STATE_CANDIDATE]
+        due_now = at < plan_sequence.shape[0] and plan_sequence[at] == sequence
+        if due_now and not take_candidate(
+            sizes, words, summary, far_keys, far_sizes, side, state, scratch,
+            plan_ticks, plan_sizes, plan_forced, outcome,
+        ):  # fmt: skip
+            # All levels of the message are in; go through its last one again (no effect) after growing.
+            counts[COUNT_DELTAS] -= 1
+            counts[COUNT_NO_EFFECT] -= 1
+            return LEVELS_FULL, i - 1, n_rows
         crossed = 0
         if side[0, BEST] != NO_KEY and side[1, BEST] != NO_KEY and -side[0, BEST] > side[1, BEST]:
             crossed = 1
@@ -347,10 +356,9 @@ def replay(  # type: ignore[no-untyped-def]
 
         if cadence != CADENCE_GRID:
             due = state[STATE_DIRTY_BID] | state[STATE_DIRTY_ASK] | state[STATE_EVALUATE]
-            if due != 0 or cadence == CADENCE_MESSAGE:
-                if write_row(
-                    sizes, words, summary, far_keys, far_sizes, side, params, state, last, rows, n_rows,
-                    visible, cadence == CADENCE_MESSAGE,
-                ):  # fmt: skip
-                    n_rows += 1
+            if (due != 0 or cadence == CADENCE_MESSAGE) and write_row(
+                sizes, words, summary, far_keys, far_sizes, side, params, state, last, rows, n_rows,
+                visible, cadence == CADENCE_MESSAGE,
+            ):  # fmt: skip
+                n_rows += 1
     return DONE, i, n_rows

@@ -10,9 +10,9 @@ from numba import njit, types
 
 from order_book_platform.kernels.ladder import (
     BOUND,
+    CHANGED,
     NO_KEY,
     NO_ROOM,
-    CHANGED,
     next_key,
     set_level,
     size_at,

@@ -16,7 +16,7 @@ class BookFlag(IntFlag):
     GAP = 2
     """A message may be missing between the last proof that the book was right and this row."""
     REPAIRED = 4
-    """Levels were replaced from a snapshot at this row: its change is not market activity alone."""
+    """A snapshot repaired the book here, or moved a best price that was not known: no market activity alone."""
     CROSSED = 8
     """Best bid above best ask."""
     LOCKED = 16

@@ -102,7 +102,15 @@ def book_at(
             remedy="Choose a later time or sequence number, or the day before.",
         )
     book = replay.book
-    return BookState(int(last[2]), int(last[0]), int(last[1]), int(last[3]), book.levels(0), book.levels(1), replay.fixed_point)
+    return BookState(
+        int(last[2]),
+        int(last[0]),
+        int(last[1]),
+        int(last[3]),
+        book.levels(0),
+        book.levels(1),
+        replay.fixed_point,
+    )
 
 
 def verify(

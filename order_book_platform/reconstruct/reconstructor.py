@@ -90,7 +90,9 @@ class Reconstructor:
         wanted, book = self._settings.reconstruct, replay.book
         uses = Counter(used.column("use").to_pylist())
         seeds = [row["sequence_number"] for row in used.to_pylist() if row["use"] == "seeded"]
-        first_seed = replay.continued_from if replay.continued_from is not None else (seeds[0] if seeds else None)
+        first_seed = (
+            replay.continued_from if replay.continued_from is not None else (seeds[0] if seeds else None)
+        )
         bid, ask = book.bounds_pips
         return {
             "strategy": replay.strategy,

@@ -44,7 +44,9 @@ class Replayer:
     continued_from: int | None
 
     @classmethod
-    def of(cls, store: DataStore, settings: Settings, key: PartitionKey, *, cadence: str | None = None) -> Replayer:
+    def of(
+        cls, store: DataStore, settings: Settings, key: PartitionKey, *, cadence: str | None = None
+    ) -> Replayer:
         """Read the inputs other than the deltas and decide.
 
         Raises:
@@ -74,7 +76,12 @@ class Replayer:
         return cls(book, plan, strategy.name, point, fingerprints, continued_from)
 
     def rows(
-        self, store: DataStore, settings: Settings, key: PartitionKey, progress: Progress, batch_rows: int | None = None
+        self,
+        store: DataStore,
+        settings: Settings,
+        key: PartitionKey,
+        progress: Progress,
+        batch_rows: int | None = None,
     ) -> Iterator[NDArray[np.int64]]:
         """Feed the day and hand out the rows, int64[n, 6 + 4·depth], each piece valid until the next."""
         for batch in delta_batches(store, key, batch_rows or settings.sources.batch_rows, "replay", progress):
@@ -109,7 +116,5 @@ def _continue(
 
 
 def _levels(table: pa.Table) -> Levels:
-    price, size, known = (
-        table.column(name).to_numpy() for name in ("price_pips", "size_pips", "known")
-    )
+    price, size, known = (table.column(name).to_numpy() for name in ("price_pips", "size_pips", "known"))
     return Levels(price, size, known)

@@ -41,7 +41,9 @@ def rows_table(rows: NDArray[np.int64], depth: int) -> pa.Table:
     schema = books(depth)
     columns = np.empty((rows.shape[1], len(rows)), np.int64)
     rows_to_columns(rows, columns, len(rows))
-    arrays = [pa.array(columns[i].astype(schema.field(i).type.to_pandas_dtype(), copy=False)) for i in range(HEAD)]
+    arrays = [
+        pa.array(columns[i].astype(schema.field(i).type.to_pandas_dtype(), copy=False)) for i in range(HEAD)
+    ]
     for level in range(2 * depth):
         prices, sizes = columns[HEAD + 2 * level], columns[HEAD + 2 * level + 1]
         missing = prices == MISSING_PIPS
@@ -62,6 +64,6 @@ def table_rows(table: pa.Table) -> NDArray[np.int64]:
 
 
 def count_flags(rows: NDArray[np.int64], counts: Counter[str]) -> None:
-    """Add how many rows carry each flag, as `crossed_rows`, `gap_rows`, …"""
+    """Add how many rows carry each flag, such as `crossed_rows`."""
     for flag in BookFlag:
         counts[f"{str(flag.name).lower()}_rows"] += int((rows[:, 3] & flag != 0).sum())

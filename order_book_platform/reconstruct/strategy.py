@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -78,7 +78,7 @@ def used_snapshots(plan: ReplayPlan, outcome: NDArray[np.int64]) -> pa.Table:
         outcome: int64[m, 4], see `kernels.replay`.
     """
     taken = plan.plan.snapshots
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "sequence_number": int(taken.sequence_number[i]),
             "origin_time": int(taken.origin_time[i]),
@@ -100,4 +100,4 @@ def used_snapshots(plan: ReplayPlan, outcome: NDArray[np.int64]) -> pa.Table:
         }
         for sequence, origin in zip(plan.rejected.sequence_number, plan.rejected.origin_time, strict=True)
     ]
-    return pa.Table.from_pylist(sorted(rows, key=lambda row: int(row["sequence_number"])), schema=USED_SNAPSHOTS)
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["sequence_number"]), schema=USED_SNAPSHOTS)

@@ -121,7 +121,7 @@ class DeltaReader:
         """
         whole = DeltaBatch.concat(list(self._streamed()))
         frame = pl.from_arrow(whole.to_arrow())
-        assert isinstance(frame, pl.DataFrame)  # noqa: S101 - from_arrow of a table
+        assert isinstance(frame, pl.DataFrame)
         frame = frame.sort("sequence_number", "origin_time", maintain_order=True)
         for part in frame.iter_slices(self.batch_rows):
             yield DeltaBatch.from_arrow(part.to_arrow())
@@ -133,7 +133,9 @@ class DeltaReader:
             for _, batch in file.batches(["sequence_number"], 4 * self.batch_rows):
                 sequence = batch.column(0).drop_null().to_numpy()
                 if len(sequence):
-                    count += int((sequence[1:] < sequence[:-1]).sum()) + int(last is not None and sequence[0] < last)
+                    count += int((sequence[1:] < sequence[:-1]).sum()) + int(
+                        last is not None and sequence[0] < last
+                    )
                     last = sequence[-1]
         return count
 
@@ -176,7 +178,9 @@ class DeltaReader:
             self.audit.off_grid_sizes += count
         if not self.audit.first_off_grid:
             at = int(off.argmax())
-            self.audit.first_off_grid = f"{file.path.name}: column {column}, row {row + at}: {float(values[at])!r}"
+            self.audit.first_off_grid = (
+                f"{file.path.name}: column {column}, row {row + at}: {float(values[at])!r}"
+            )
 
     def _observe(self, batch: DeltaBatch, last_origin: int | None) -> int:
         """Add a batch of whole messages to the audit; returns the last message's origin time."""
@@ -225,7 +229,7 @@ class DeltaReader:
         off = self.audit.off_grid_prices + self.audit.off_grid_sizes
         if off > self.max_off_grid_rows:
             raise OffGridError(
-                expected=f"prices with at most {self.price_decimals} and sizes with at most {self.size_decimals} decimals",
+                expected=f"at most {self.price_decimals} decimals in prices, {self.size_decimals} in sizes",
                 found=f"{off} values off that grid, the first {self.audit.first_off_grid}",
                 where=str(self.files[0].path.parent),
                 remedy="Set price_decimals or size_decimals of the instrument, or accept them with "

@@ -64,7 +64,9 @@ class LakeIngest:
             fixed_point = self._deltas(key, deltas, progress)
             self._snapshots(key, snapshots, fixed_point, progress)
             self._trades(key, trades, fixed_point, progress)
-        return IngestResult(*(self._store.manifest(name, key) for name in ("raw_deltas", "snapshots", "trades")))
+        manifest = self._store.manifest
+        return IngestResult(manifest("raw_deltas", key), manifest("snapshots", key), manifest("trades", key))
+        )
 
     def _deltas(self, key: PartitionKey, writer: PartitionWriter, progress: Progress) -> FixedPoint:
         instrument = self._settings.instrument(key.instrument)
@@ -84,7 +86,9 @@ class LakeIngest:
         }
         return point
 
-    def _snapshots(self, key: PartitionKey, writer: PartitionWriter, point: FixedPoint, progress: Progress) -> None:
+    def _snapshots(
+        self, key: PartitionKey, writer: PartitionWriter, point: FixedPoint, progress: Progress
+    ) -> None:
         sink = writer.parquet("snapshots.parquet", SNAPSHOTS, SNAPSHOT_GROUP_ROWS)
         available = self._source.has("book", key)
         files = self._source.files("book", key) if available else []
@@ -95,7 +99,9 @@ class LakeIngest:
             progress("snapshots", sink.rows, total)
         self._describe(writer, key, "book", point, {"available": available, **reader.audit.to_dict()})
 
-    def _trades(self, key: PartitionKey, writer: PartitionWriter, point: FixedPoint, progress: Progress) -> None:
+    def _trades(
+        self, key: PartitionKey, writer: PartitionWriter, point: FixedPoint, progress: Progress
+    ) -> None:
         sink = writer.parquet("trades.parquet", TRADES)
         available = self._source.has("trades", key)
         files = self._source.files("trades", key) if available else []

@@ -6,7 +6,6 @@ with any number of files of any name.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,8 @@ from order_book_platform.errors import (
 )
 from order_book_platform.model import Instrument, PartitionKey
 from order_book_platform.model.schemas import DEPTH
-from order_book_platform.storage.store import file_sha256
+from order_book_platform.sources.raw_deltas import record_batches
+from order_book_platform.storage.manifest import file_sha256
 
 DELTA_COLUMNS: dict[str, pa.DataType] = {
     "timestamp": pa.int64(),
@@ -87,7 +87,7 @@ class LakeFile:
         """
         row = 0
         try:
-            for batch in self.parquet.iter_batches(batch_size=batch_rows, columns=columns, use_threads=False):
+            for batch in record_batches(self.parquet, batch_rows, columns):
                 yield row, batch
                 row += batch.num_rows
         except (OSError, pa.ArrowException) as error:
@@ -98,7 +98,10 @@ class LakeFile:
     def extreme(self, column: str, batch_rows: int) -> tuple[float, float]:
         """Smallest and largest value of a column, from the statistics where there are any."""
         index = self.parquet.schema_arrow.get_field_index(column)
-        groups = [self.parquet.metadata.row_group(g).column(index).statistics for g in range(self.parquet.num_row_groups)]
+        groups = [
+            self.parquet.metadata.row_group(g).column(index).statistics
+            for g in range(self.parquet.num_row_groups)
+        ]
         if groups and all(stats is not None and stats.has_min_max for stats in groups):
             return min(stats.min for stats in groups), max(stats.max for stats in groups)
         low, high = np.inf, -np.inf
@@ -168,7 +171,9 @@ class LakeSource:
 
     def fingerprints(self, table: str, key: PartitionKey) -> dict[str, str]:
         """SHA-256 of each file of one symbol and day, by name."""
-        return {path.name: file_sha256(path) for path in sorted((self.root / table / key.path).glob("*.parquet"))}
+        return {
+            path.name: file_sha256(path) for path in sorted((self.root / table / key.path).glob("*.parquet"))
+        }
 
     def _open(self, path: Path, table: str) -> LakeFile:
         try:
@@ -226,9 +231,3 @@ class LakeSource:
         return SourceMissingError(
             expected=f"Parquet files of {table} for {key}", found=found, where=str(folder), remedy=remedy
         )
-
-
-def combined_fingerprint(fingerprints: dict[str, str]) -> str:
-    """One SHA-256 over several files' names and hashes."""
-    text = "".join(f"{name}:{digest}\n" for name, digest in sorted(fingerprints.items()))
-    return hashlib.sha256(text.encode()).hexdigest()

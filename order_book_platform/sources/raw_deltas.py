@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from order_book_platform.model import DeltaBatch, PartitionKey, whole_messages
 from order_book_platform.observability import Progress
 from order_book_platform.storage import DataStore
@@ -18,7 +21,8 @@ def delta_batches(
         store: has the partition.
         key: which one.
         batch_rows: rows decoded at a time.
-        stage: name for `progress`, which is told the rows read so far.
+        stage: what `progress` calls it.
+        progress: told the rows read so far.
 
     Raises:
         PartitionMissingError: it has not been published.
@@ -29,9 +33,23 @@ def delta_batches(
 
         def decoded() -> Iterator[DeltaBatch]:
             done = 0
-            for record in file.iter_batches(batch_size=batch_rows, use_threads=False):
+            for record in record_batches(file, batch_rows):
                 yield DeltaBatch.from_arrow(record)
                 done += record.num_rows
                 progress(stage, done, total)
 
         yield from whole_messages(decoded())
+
+
+def record_batches(
+    file: pq.ParquetFile, batch_rows: int, columns: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Decode a Parquet file row group by row group.
+
+    One iterator over a whole file would keep every compressed page read so far; one per row group lets go of them, so
+    that memory does not grow with the file.
+    """
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(
+            batch_size=batch_rows, row_groups=[group], columns=columns, use_threads=False
+        )

@@ -86,7 +86,9 @@ class SnapshotReader:
                 check_nulls(file, row, batch)
                 sequence = batch.column(0).to_numpy()
                 if len(sequence):
-                    count += int((sequence[1:] < sequence[:-1]).sum()) + int(last is not None and sequence[0] < last)
+                    count += int((sequence[1:] < sequence[:-1]).sum()) + int(
+                        last is not None and sequence[0] < last
+                    )
                     last = sequence[-1]
         return count
 
@@ -126,4 +128,4 @@ class SnapshotReader:
         usable = np.where(missing | bad, 0.0, floats)
         pips, off_grid = float_to_pips(usable, decimals)
         pips[missing | bad] = MISSING_PIPS
-        return pips, (bad | off_grid).any(axis=(1, 2))
+        return pips, np.asarray((bad | off_grid).any(axis=(1, 2)))

@@ -88,4 +88,6 @@ class TradeReader:
         self.audit.off_grid_prices += int(off_price.sum())
         self.audit.off_grid_sizes += int(off_size.sum())
         columns = [batch.column("timestamp"), batch.column("receipt_timestamp"), batch.column("id")]
-        return pa.table([*columns, pa.array(is_buy), pa.array(price_pips), pa.array(size_pips)], schema=TRADES)
+        return pa.table(
+            [*columns, pa.array(is_buy), pa.array(price_pips), pa.array(size_pips)], schema=TRADES
+        )

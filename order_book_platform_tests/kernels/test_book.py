@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from numba import config
 
 from order_book_platform.errors import BatchError
 from order_book_platform.kernels import book as book_module
 from order_book_platform.kernels.book import USES, Book, Plan
-from order_book_platform.model import DeltaBatch
 from order_book_platform.model.schemas import MISSING_PIPS, level_columns
 from order_book_platform.model.snapshots import candidate_rows, snapshot_defects
 from order_book_platform_tests import oracle
@@ -30,17 +32,32 @@ def plan_of(stream: Stream, extend_every: int) -> Plan:
 
 
 def replayed(
-    stream: Stream, *, extend_every: int = 1, depth: int = 3, cadence: str = "change", every: int = 10**6, **options: int
+    stream: Stream,
+    *,
+    extend_every: int = 1,
+    depth: int = 3,
+    cadence: str = "change",
+    every: int = 10**6,
+    **options: int,
 ) -> tuple[np.ndarray, Book]:
     """All rows of a stream, cut into batches of `every` messages, and the book afterwards."""
-    book = Book(STEP, depth=depth, cadence=cadence, plan=plan_of(stream, extend_every), window_slots=WINDOW, **options)
+    book = Book(
+        STEP, depth=depth, cadence=cadence, plan=plan_of(stream, extend_every), window_slots=WINDOW, **options
+    )
     rows = [rows.copy() for batch in cut(stream.deltas, every) for rows in book.feed(batch)]
     return np.concatenate(rows) if rows else np.empty((0, 6 + 4 * depth), np.int64), book
 
 
 def oracle_rows(result: oracle.OracleReplay, depth: int) -> np.ndarray:
     """The oracle's table in the loop's form."""
-    names = ["origin_time", "received_time", "sequence_number", "flags", "known_bid_levels", "known_ask_levels"]
+    names = [
+        "origin_time",
+        "received_time",
+        "sequence_number",
+        "flags",
+        "known_bid_levels",
+        "known_ask_levels",
+    ]
     columns = [result.rows.column(name).to_numpy() for name in names]
     for name in level_columns(depth):
         fill = MISSING_PIPS if "price" in name else 0
@@ -74,7 +91,9 @@ def test_equals_the_oracle(stream: Stream, extend_every: int, depth: int, cadenc
 
 
 @given(streams(), st.integers(1, 4), st.integers(1, 5), st.integers(1, 8))
-def test_rows_do_not_depend_on_batches_or_buffers(stream: Stream, every: int, capacity: int, start: int) -> None:
+def test_rows_do_not_depend_on_batches_or_buffers(
+    stream: Stream, every: int, capacity: int, start: int
+) -> None:
     """Any batch size, any row buffer and any initial room for far levels give the same rows."""
     whole, _ = replayed(stream)
     old = book_module._START_FAR_LEVELS
@@ -92,7 +111,15 @@ def test_a_grid_shows_the_book_as_of_each_step(stream: Stream, grid_ns: int, eve
     """A grid row holds the last message at or before its time, and no step is left out."""
     depth = 2
     messages, _ = replayed(stream, cadence="message", depth=depth)
-    book = Book(STEP, depth=depth, cadence="grid", grid_ns=grid_ns, plan=plan_of(stream, 1), window_slots=WINDOW, row_capacity=3)
+    book = Book(
+        STEP,
+        depth=depth,
+        cadence="grid",
+        grid_ns=grid_ns,
+        plan=plan_of(stream, 1),
+        window_slots=WINDOW,
+        row_capacity=3,
+    )
     rows = [piece.copy() for batch in cut(stream.deltas, every) for piece in book.feed(batch)]
     rows = np.concatenate([*rows, book.finish().copy()])
     times = messages[:, 0]
@@ -110,7 +137,10 @@ def test_a_restored_book_goes_on_as_if_it_had_never_stopped(stream: Stream, afte
     """Levels and known ranges are all of a book's past that its future needs."""
     plain = Stream(stream.deltas, stream.snapshots.take(slice(0, 1)), frozenset(), ())
     batches = cut(plain.deltas, 1)
-    seed_before = len(plain.snapshots) and plain.snapshots.sequence_number[0] <= batches[min(after, len(batches)) - 1].sequence_number[0]
+    seed_before = (
+        len(plain.snapshots)
+        and plain.snapshots.sequence_number[0] <= batches[min(after, len(batches)) - 1].sequence_number[0]
+    )
     first = Book(STEP, depth=3, cadence="message", plan=plan_of(plain, 0), window_slots=WINDOW)
     rows = [[piece.copy() for piece in first.feed(batch)] for batch in batches[:after]]
     second = Book(STEP, depth=3, cadence="message", window_slots=WINDOW)
@@ -123,10 +153,14 @@ def test_a_restored_book_goes_on_as_if_it_had_never_stopped(stream: Stream, afte
 
 
 def test_a_day_with_more_levels_than_room_grows_and_stays_exact() -> None:
-    """A hundred thousand live levels over a range of a hundred windows are all there."""
+    """A hundred thousand live levels over a range of a hundred windows are all there (two thousand without the JIT)."""
     rng = np.random.default_rng(7)
-    ticks = rng.permutation(np.arange(1, 100_001)) * 4
-    made = [[(True, 500_000 + int(tick), int(tick) % 97 + 1) for tick in ticks[i : i + 500]] for i in range(0, 100_000, 500)]
+    levels_made = 2_000 if config.DISABLE_JIT else 100_000
+    ticks = rng.permutation(np.arange(1, levels_made + 1)) * 4
+    made = [
+        [(True, 500_000 + int(tick), int(tick) % 97 + 1) for tick in ticks[i : i + 500]]
+        for i in range(0, levels_made, 500)
+    ]
     book = Book(STEP, depth=5, window_slots=WINDOW)
     batch = delta_batch(made, [10 * (i + 1) for i in range(len(made))])
     for _ in book.feed(batch):
@@ -140,8 +174,8 @@ def test_a_day_with_more_levels_than_room_grows_and_stays_exact() -> None:
 def test_a_price_off_the_tick_is_refused_by_name() -> None:
     """A price between two ticks is an error that names the message, not a rounded level."""
     batch = delta_batch([[(True, CENTRE, 1)]], [10])
-    off = DeltaBatch(batch.origin_time, batch.received_time, batch.sequence_number, batch.is_bid, batch.price_pips + 1, batch.size_pips)
-    with pytest.raises(BatchError, match="multiples of 5 pips.*sequence number 10|sequence number 10.*multiples of 5"):
+    off = replace(batch, price_pips=batch.price_pips + 1)
+    with pytest.raises(BatchError, match=r"sequence number 10.*multiples of 5 pips"):
         list(Book(STEP).feed(off))
 
 
@@ -162,7 +196,6 @@ def test_a_snapshot_off_the_tick_cannot_enter_a_plan() -> None:
         Book(STEP, plan=Plan(shots, np.zeros(1, np.bool_)))
 
 
-@settings(max_examples=20)
 @given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=30))
 def test_a_market_that_jumps_anywhere_keeps_its_best_price(jumps: list[int]) -> None:
     """One level at a time, moved by up to a million ticks: the best bid is always that level."""
@@ -174,5 +207,7 @@ def test_a_market_that_jumps_anywhere_keeps_its_best_price(jumps: list[int]) -> 
         tick = new
         wanted.append(new * STEP)
     book = Book(STEP, depth=1, cadence="message", window_slots=WINDOW)
-    rows = np.concatenate([rows.copy() for rows in book.feed(delta_batch(made, [10 * (i + 1) for i in range(len(made))]))])
+    rows = np.concatenate(
+        [rows.copy() for rows in book.feed(delta_batch(made, [10 * (i + 1) for i in range(len(made))]))]
+    )
     assert rows[:, 6].tolist() == wanted

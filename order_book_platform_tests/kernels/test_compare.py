@@ -1,0 +1,85 @@
+"""The level comparison against sets, with the compiler and without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from order_book_platform.kernels.compare import (
+    ALL_EQUAL,
+    ALL_KNOWN,
+    BOOK_LEVELS,
+    GHOST_LEVELS,
+    MISSING_LEVELS,
+    REFERENCE_LEVELS,
+    ROW_COUNTS,
+    compare_levels,
+)
+from order_book_platform.model.schemas import MISSING_PIPS
+
+DEPTH = 4
+Side = list[tuple[int, int]]
+
+sides = st.dictionaries(st.integers(1, 8), st.integers(1, 2), max_size=DEPTH).map(
+    lambda levels: sorted(levels.items())
+)
+rows = st.lists(st.tuples(sides, sides, sides, sides, st.integers(0, 5), st.integers(0, 5)), max_size=5)
+
+
+def fill(pairs: list[tuple[Side, Side]]) -> tuple[np.ndarray, np.ndarray]:
+    """Sides given by distance from the best as price and size arrays; bids fall, asks rise."""
+    price = np.full((len(pairs), 2, DEPTH), MISSING_PIPS, dtype=np.int64)
+    size = np.zeros_like(price)
+    for row, both in enumerate(pairs):
+        for side, levels in enumerate(both):
+            for level, (away, amount) in enumerate(levels):
+                price[row, side, level] = 100 - away if side == 0 else 100 + away
+                size[row, side, level] = amount
+    return price, size
+
+
+def count_with_sets(book: Side, known: int, reference: Side) -> tuple[int, int, int, int]:
+    """Reference levels looked for, missing; book levels looked for, ghosts; prices as distance from the best."""
+    claimed = dict(book[: min(known, DEPTH)])
+    wanted = dict(reference)
+    far = max(claimed, default=0)
+    reach = max(wanted, default=0) if len(reference) == DEPTH else 99
+    looked = {away for away in wanted if away <= far}
+    checked = {away for away in claimed if away <= reach}
+    return len(looked), len(looked - claimed.keys()), len(checked), len(checked - wanted.keys())
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [compare_levels, getattr(compare_levels, "py_func", compare_levels)],
+    ids=["compiled", "interpreted"],
+)
+@given(drawn=rows)
+def test_counts_equal_those_of_sets(
+    compare: Callable[..., None], drawn: list[tuple[Side, Side, Side, Side, int, int]]
+) -> None:
+    """Whatever the two ladders, each count is what set arithmetic gives."""
+    book_price, book_size = fill([(bids, asks) for bids, asks, *_ in drawn])
+    price, size = fill([(bids, asks) for _, _, bids, asks, _, _ in drawn])
+    known = np.array([row[4:] for row in drawn], dtype=np.uint8).reshape(-1, 2)
+    counts = np.full((len(drawn), ROW_COUNTS), -9, dtype=np.int64)
+    levels = np.zeros((2, DEPTH, 2), dtype=np.int64)
+    compare(book_price, book_size, known, price, size, counts, levels)
+    by_level = np.zeros_like(levels)
+    for row, (bids, asks, their_bids, their_asks, *claims) in enumerate(drawn):
+        sums = np.zeros(4, dtype=np.int64)
+        for side, (ours, theirs) in enumerate(((bids, their_bids), (asks, their_asks))):
+            sums += count_with_sets(ours, claims[side], theirs)
+            for level in range(min(claims[side], DEPTH)):
+                by_level[side, level] += 1, ours[level : level + 1] == theirs[level : level + 1]
+        assert (
+            counts[row, [REFERENCE_LEVELS, MISSING_LEVELS, BOOK_LEVELS, GHOST_LEVELS]].tolist()
+            == sums.tolist()
+        )
+        assert counts[row, ALL_EQUAL] == ((bids, asks) == (their_bids, their_asks))
+        assert counts[row, ALL_KNOWN] == (min(claims) >= DEPTH)
+    assert levels.tolist() == by_level.tolist()

@@ -1,0 +1,340 @@
+"""Crypto Lake files in, canonical partitions out; whatever is wrong with a file is named, and nothing is published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from order_book_platform.errors import (
+    FixedPointRangeError,
+    OffGridError,
+    OrderBookPlatformError,
+    SourceCorruptError,
+    SourceEmptyError,
+    SourceMissingError,
+    SourceSchemaError,
+    SourceValueError,
+)
+from order_book_platform.model import DeltaBatch, PartitionKey, SnapshotBatch
+from order_book_platform.model.schemas import RAW_DELTAS
+from order_book_platform.observability import silent
+from order_book_platform.settings import Settings, load_settings
+from order_book_platform.sources import LakeIngest, delta_batches
+from order_book_platform.storage import DataStore
+from order_book_platform_tests.conftest import RECORDED_KEYS
+from order_book_platform_tests.lake import (
+    KEY,
+    book_frame,
+    delta_frame,
+    trade_frame,
+    write_lake,
+    write_settings,
+)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """A small, sound lake."""
+    write_lake(tmp_path / "lake", KEY, delta_frame(), book_frame(), trade_frame())
+    return tmp_path
+
+
+def ingest(folder: Path, **options: object) -> tuple[DataStore, Settings]:
+    """Run the ingest with settings written beside the lake."""
+    settings = load_settings(write_settings(folder, **options))
+    store = DataStore(settings.data_root)
+    LakeIngest(store, settings).run(KEY)
+    return store, settings
+
+
+def deltas_of(store: DataStore, key: PartitionKey = KEY) -> pl.DataFrame:
+    """The published deltas."""
+    return store.frame("raw_deltas", key).collect()
+
+
+def rewrite(
+    folder: Path, table: str, change: Callable[[pl.DataFrame], pl.DataFrame], name: str = "1.parquet"
+) -> Path:
+    """Change a table's file in place."""
+    path = folder / "lake" / table / KEY.path / name
+    change(pl.read_parquet(path, hive_partitioning=False)).write_parquet(path)
+    return path
+
+
+def at(row: int, column: str, value: object) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """A change of one cell."""
+    index = pl.int_range(pl.len())
+    return lambda frame: frame.with_columns(
+        pl.when(index == row).then(pl.lit(value)).otherwise(column).alias(column)
+    )
+
+
+def test_a_sound_day_arrives_exactly(lake: Path) -> None:
+    """Pips, sides, times and numbers are those of the file; tick and lot are found."""
+    store, _ = ingest(lake)
+    source, found = delta_frame(), deltas_of(store)
+    assert store.parquet("raw_deltas", KEY).schema_arrow.equals(RAW_DELTAS)
+    assert found["price_pips"].to_list() == [round(price * 10**8) for price in source["price"]]
+    assert found["size_pips"].to_list() == [round(size * 10**8) for size in source["size"]]
+    for ours, theirs in (
+        ("origin_time", "timestamp"),
+        ("received_time", "receipt_timestamp"),
+        ("is_bid", "side_is_bid"),
+    ):
+        assert found[ours].to_list() == source[theirs].to_list()
+    assert found["first_update_id"].null_count() == len(found)
+    manifest = store.manifest("raw_deltas", KEY)
+    assert (manifest.fixed_point.tick, manifest.fixed_point.lot) == (pytest.approx(0.5), pytest.approx(0.25))
+    assert manifest.metadata["audit"]["messages"] == source["sequence_number"].n_unique()
+
+
+def test_running_twice_gives_the_same_bytes(lake: Path) -> None:
+    """Every file of every partition, manifest included."""
+    store, _ = ingest(lake)
+    before = {
+        path: path.read_bytes() for path in store.root.rglob("*") if path.is_file() and path.suffix != ".lock"
+    }
+    ingest(lake)
+    assert before
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("batch_rows", [1, 3, 7, 10_000])
+def test_batch_size_changes_nothing(lake: Path, batch_rows: int) -> None:
+    """The same partition whatever number of rows is decoded at a time."""
+    wanted = ingest(lake)[0].manifest("raw_deltas", KEY).fingerprint
+    assert (
+        ingest(lake, sources={"batch_rows": batch_rows})[0].manifest("raw_deltas", KEY).fingerprint == wanted
+    )
+
+
+def test_several_files_of_any_name_are_read_in_order(lake: Path) -> None:
+    """Two files whose names sort against their content give the same deltas as one."""
+    wanted = deltas_of(ingest(lake)[0])
+    frame, half = delta_frame(), 17
+    write_lake(lake / "lake", KEY, frame[half:], book_frame(), trade_frame(), name="a.parquet")
+    frame[:half].write_parquet(lake / "lake/book_delta_v2" / KEY.path / "z.parquet")
+    (lake / "lake/book_delta_v2" / KEY.path / "1.parquet").unlink()
+    for table in ("book", "trades"):
+        (lake / "lake" / table / KEY.path / "1.parquet").unlink()
+    store, _ = ingest(lake)
+    assert deltas_of(store).equals(wanted)
+    assert store.manifest("raw_deltas", KEY).metadata["audit"]["unsorted_rows"] == 0
+
+
+def test_unsorted_rows_are_sorted_stably_and_counted(lake: Path) -> None:
+    """Messages in any order come out by sequence number, their rows in the order they had."""
+    wanted = deltas_of(ingest(lake)[0])
+    numbers = delta_frame()["sequence_number"].unique(maintain_order=True).to_list()
+    shuffled = [numbers[i] for i in np.random.default_rng(3).permutation(len(numbers))]
+    rewrite(
+        lake, "book_delta_v2",
+        lambda frame: pl.concat([frame.filter(pl.col("sequence_number") == number) for number in shuffled]),
+    )  # fmt: skip
+    store, _ = ingest(lake)
+    assert deltas_of(store).equals(wanted)
+    backward = sum(a > b for a, b in pairwise(shuffled))
+    assert store.manifest("raw_deltas", KEY).metadata["audit"]["unsorted_rows"] == backward > 0
+
+
+def test_exact_duplicates_are_kept_and_counted(lake: Path) -> None:
+    """A file delivered twice doubles every row; all are counted, none is dropped."""
+    path = lake / "lake/book_delta_v2" / KEY.path
+    (path / "2.parquet").write_bytes((path / "1.parquet").read_bytes())
+    store, _ = ingest(lake)
+    audit = store.manifest("raw_deltas", KEY).metadata["audit"]
+    assert audit["duplicate_rows"] == len(delta_frame())
+    assert audit["rows"] == 2 * len(delta_frame())
+
+
+def test_absent_book_and_trades_are_published_as_absent(lake: Path) -> None:
+    """Only the deltas are required; an earlier run's snapshots do not live on."""
+    ingest(lake)
+    for table in ("book", "trades"):
+        (lake / "lake" / table / KEY.path / "1.parquet").unlink()
+    store, _ = ingest(lake)
+    for dataset in ("snapshots", "trades"):
+        manifest = store.manifest(dataset, KEY)
+        assert manifest.metadata["audit"]["available"] is False
+        assert sum(manifest.rows.values()) == 0
+
+
+def test_unreadable_snapshots_are_kept_without_levels_and_counted(lake: Path) -> None:
+    """A hole, a negative price and an infinite size each empty their row; missing levels at the end do not."""
+    for row, column, value in (
+        (1, "bid_1_price", None),
+        (2, "ask_0_price", -1.0),
+        (3, "bid_2_size", float("inf")),
+    ):
+        rewrite(lake, "book", at(row, column, value))
+    for field in ("price", "size"):
+        rewrite(lake, "book", at(4, f"ask_19_{field}", float("nan")))
+    store, _ = ingest(lake)
+    snapshots = SnapshotBatch.from_arrow(store.table("snapshots", KEY))
+    levels = (snapshots.price_pips >= 0).sum(axis=2)
+    assert levels.tolist() == [[20, 20], [0, 0], [0, 0], [0, 0], [20, 19]]
+    audit = store.manifest("snapshots", KEY).metadata["audit"]
+    assert audit["unreadable_rows"] == 3
+    assert audit["first_unreadable"] == "1.parquet: row 1"
+
+
+def cell(table: str, row: int, column: str, value: object) -> Callable[[Path], object]:
+    """A damage: one cell of one table."""
+    return lambda folder: rewrite(folder, table, at(row, column, value))
+
+
+def folder_of(folder: Path) -> Path:
+    """Where the deltas are."""
+    return folder / "lake/book_delta_v2" / KEY.path
+
+
+def truncate(folder: Path) -> None:
+    """Cut the end off, footer and all."""
+    path = folder / "lake/book_delta_v2" / KEY.path / "1.parquet"
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def corrupt_page(folder: Path) -> None:
+    """Leave the footer, but zero the first page."""
+    path = folder / "lake/book_delta_v2" / KEY.path / "1.parquet"
+    content = bytearray(path.read_bytes())
+    content[4:200] = bytes(196)
+    path.write_bytes(content)
+
+
+BAD: dict[str, tuple[Callable[[Path], object], type[OrderBookPlatformError], list[str]]] = {
+    "no lake": (
+        lambda f: (f / "lake").rename(f / "gone"),
+        SourceMissingError,
+        ["no such folder", "lake_root"],
+    ),
+    "no table": (
+        lambda f: (f / "lake/book_delta_v2").rename(f / "gone"),
+        SourceMissingError,
+        ["tables book, trades", "book_delta_v2"],
+    ),
+    "no symbol": (
+        lambda f: folder_of(f).parent.rename(f / "lake/book_delta_v2/exchange=TEST/symbol=OTHER"),
+        SourceMissingError,
+        ["TEST:OTHER", "spelling"],
+    ),
+    "no day": (
+        lambda f: folder_of(f).rename(folder_of(f).with_name("dt=2024-01-09")),
+        SourceMissingError,
+        ["1 days from 2024-01-09"],
+    ),
+    "truncated": (truncate, SourceCorruptError, ["1.parquet", "Download"]),
+    "empty file": (
+        lambda f: (folder_of(f) / "1.parquet").write_bytes(b""),
+        SourceCorruptError,
+        ["1.parquet"],
+    ),
+    "damaged page": (corrupt_page, SourceCorruptError, ["1.parquet", "complete Parquet file"]),
+    "no column": (
+        lambda f: rewrite(f, "book_delta_v2", lambda d: d.drop("size")),
+        SourceSchemaError,
+        ["size", "double"],
+    ),
+    "wrong dtype": (
+        lambda f: rewrite(f, "book_delta_v2", lambda d: d.cast({"price": pl.String})),
+        SourceSchemaError,
+        ["column price", "string"],
+    ),
+    "no rows": (
+        lambda f: rewrite(f, "book_delta_v2", lambda d: d.clear()),
+        SourceEmptyError,
+        ["at least one row"],
+    ),
+    "NaN price": (cell("book_delta_v2", 5, "price", float("nan")), SourceValueError, ["price, row 5", "nan"]),
+    "infinite size": (
+        cell("book_delta_v2", 7, "size", float("inf")),
+        SourceValueError,
+        ["size, row 7", "inf"],
+    ),
+    "negative price": (cell("book_delta_v2", 2, "price", -1.0), SourceValueError, ["price, row 2", "-1.0"]),
+    "zero price": (cell("book_delta_v2", 2, "price", 0.0), SourceValueError, ["price, row 2", "above 0"]),
+    "negative size": (cell("book_delta_v2", 3, "size", -0.5), SourceValueError, ["size, row 3", "-0.5"]),
+    "null": (cell("book_delta_v2", 9, "timestamp", None), SourceValueError, ["timestamp, row 9", "null"]),
+    "null number": (
+        cell("book_delta_v2", 4, "sequence_number", None),
+        SourceValueError,
+        ["sequence_number, row 4"],
+    ),
+    "huge size": (cell("book_delta_v2", 3, "size", 1e19), FixedPointRangeError, ["column size", "1e+19"]),
+    "off grid": (
+        cell("book_delta_v2", 6, "price", 100.123456789),
+        OffGridError,
+        ["price, row 6", "price_decimals"],
+    ),
+    "trade side": (cell("trades", 1, "side", "BUY"), SourceValueError, ["side, row 1", "'BUY'"]),
+    "trade NaN": (cell("trades", 1, "amount", float("nan")), SourceValueError, ["amount, row 1"]),
+    "book dtype": (
+        lambda f: rewrite(f, "book", lambda d: d.cast({"bid_3_size": pl.Int64})),
+        SourceSchemaError,
+        ["bid_3_size"],
+    ),
+    "book column": (
+        lambda f: rewrite(f, "book", lambda d: d.drop("ask_19_price")),
+        SourceSchemaError,
+        ["ask_19_price"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_named_and_leaves_earlier_results_alone(lake: Path, case: str) -> None:
+    """The error says what, where and what to do; every byte published before is still there."""
+    damage, kind, words = BAD[case]
+    store, _ = ingest(lake)
+    before = {path: path.read_bytes() for path in store.root.rglob("*.*") if path.is_file()}
+    damage(lake)
+    with pytest.raises(kind) as caught:
+        ingest(lake)
+    for word in words:
+        assert word in str(caught.value)
+    assert caught.value.remedy
+    assert {path: path.read_bytes() for path in before} == before
+    assert {path.name for path in store.root.iterdir()} == {"raw_deltas", "snapshots", "trades"}
+
+
+def test_off_grid_rows_can_be_accepted_and_are_then_counted(lake: Path) -> None:
+    """With the setting the nearest pip is taken, and the audit says how often and where first."""
+    rewrite(lake, "book_delta_v2", at(6, "price", 100.123456789))
+    store, _ = ingest(lake, sources={"max_off_grid_rows": 1})
+    audit = store.manifest("raw_deltas", KEY).metadata["audit"]
+    assert audit["off_grid_prices"] == 1
+    assert audit["first_off_grid"] == "1.parquet: column price, row 6: 100.123456789"
+    assert deltas_of(store)["price_pips"][6] == 10012345679
+
+
+def test_large_sizes_choose_fewer_decimals(lake: Path) -> None:
+    """Sizes beyond what eight decimals can hold exactly are held with fewer, without loss."""
+    rewrite(lake, "book_delta_v2", at(3, "size", 1e11))
+    store, _ = ingest(lake)
+    point = store.manifest("raw_deltas", KEY).fixed_point
+    assert point.size_decimals == 4
+    assert point.size(deltas_of(store)["size_pips"][3]) == 10**11
+    assert store.manifest("snapshots", KEY).fixed_point.size_decimals == 4
+
+
+def test_recordings_arrive_whole(recordings: Path, tmp_path: Path) -> None:
+    """All rows of the five recorded days, every value the nearest float of its decimal."""
+    settings = load_settings(write_settings(tmp_path, lake_root=str(recordings / "lake"), keys=RECORDED_KEYS))
+    store = DataStore(settings.data_root)
+    ticks = {"BINANCE": "0.01", "BINANCE_DELIVERY": "0.1", "BINANCE_FUTURES": "0.1"}
+    for key in RECORDED_KEYS:
+        manifest = LakeIngest(store, settings).run(key).manifest
+        source = pl.read_parquet(
+            recordings / "lake/book_delta_v2" / key.path / "*.parquet", hive_partitioning=False
+        )
+        found = DeltaBatch.concat(list(delta_batches(store, key, 50_000, "read", silent)))
+        np.testing.assert_array_equal(found.price_pips / 10**8, source["price"].to_numpy())
+        np.testing.assert_array_equal(found.size_pips / 10**8, source["size"].to_numpy())
+        np.testing.assert_array_equal(found.sequence_number, source["sequence_number"].to_numpy())
+        assert f"{manifest.fixed_point.tick:f}" == ticks[key.instrument.exchange]
+        assert manifest.metadata["audit"]["off_grid_prices"] == 0
