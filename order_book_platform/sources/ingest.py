@@ -66,7 +66,6 @@ class LakeIngest:
             self._trades(key, trades, fixed_point, progress)
         manifest = self._store.manifest
         return IngestResult(manifest("raw_deltas", key), manifest("snapshots", key), manifest("trades", key))
-        )
 
     def _deltas(self, key: PartitionKey, writer: PartitionWriter, progress: Progress) -> FixedPoint:
         instrument = self._settings.instrument(key.instrument)
