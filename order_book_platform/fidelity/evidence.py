@@ -100,17 +100,18 @@ class BestEvidence:
             )
         ]
         for side, name in enumerate(_SIDES):
+            off, priced = int(true.off[side]), int(true.priced[side])
             found.append(
                 Metric(
                     f"bbo_rms_seq_{name}",
                     true.rms_ticks(side),
-                    int(true.priced[side]),
+                    priced,
                     GATES[f"bbo_rms_seq_{name}"],
                     unmatched,
                     alignment,
                     reference,
                     tuple(tally.rms_ticks(side) for tally in late),
-                    f"In ticks; {int(true.off[side]):,} of {int(true.priced[side]):,} rows have another best {name} price.",
+                    f"In ticks; {off:,} of {priced:,} rows have another best {name} price.",
                 )
             )
         return found

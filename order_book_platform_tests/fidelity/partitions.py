@@ -54,68 +54,75 @@ def publish_books(
 
 
 class Market:
-    """A small market that moves at every message, and snapshots of it; the truth is known by construction.
+    """A small market and snapshots of it; the truth is known by construction.
+
+    There is a level on every tick within 40 of the mid price. The mid price wanders; some sizes change with every
+    message. Every 4th message is followed by a snapshot of 20 levels a side.
 
     Args:
         messages: how many.
-        seed: of the random walk.
+        seed: of everything random.
         step_ns: time between messages.
     """
 
     def __init__(self, messages: int = 1500, seed: int = 7, step_ns: int = NS_PER_SECOND // 50) -> None:
         random = np.random.default_rng(seed)
         deltas: list[tuple[int, int, bool, int, int]] = []
-        book = oracle.OracleBook()
-        mid = 100_000
         snapshots: list[tuple[int, int, list[int], list[int]]] = []
+        book = oracle.OracleBook()
+        mid = 10_000
         for message in range(messages):
             sequence, time = 1_000 + 3 * message, DAY_NS + message * step_ns
-            mid += int(random.integers(-2, 3)) * 10
-            wanted = self._ladder(mid, random)
-            for is_bid, side, target in zip((True, False), book.sides, wanted, strict=True):
-                last = max(key for key in (price * side.sign for price in target))
-                gone = {key * side.sign for key in side.keys if key <= last} - target.keys()
-                changes = [(price, 0) for price in sorted(gone)] + sorted(target.items())
-                for price, size in changes:
-                    if side.sizes.get(price * side.sign, 0) != size:
-                        side.set(price, size)
-                        deltas.append((sequence, time, is_bid, price, size))
+            mid = min(10_005, max(9_995, mid + int(random.choice((-1, 0, 0, 0, 0, 0, 1)))))
+            for is_bid, side in zip((True, False), book.sides, strict=True):
+                for tick, size in self._changes(is_bid, side, mid, random):
+                    side.set(tick * POINT.tick_pips, size)
+                    deltas.append((sequence, time, is_bid, tick * POINT.tick_pips, size))
             if message % 4 == 0:
                 row = book.row(schemas.DEPTH)[3:]
                 snapshots.append((sequence, time, list(row[0::2]), list(row[1::2])))
         self.deltas = _deltas(deltas)
-        numbers, times, prices, sizes = zip(*snapshots, strict=True)
-        shape = (len(snapshots), 2, schemas.DEPTH)
-        times_ns = np.array(times, dtype=np.int64)
-        self.snapshots = SnapshotBatch(
-            times_ns,
-            times_ns,
-            np.array(numbers, dtype=np.int64),
-            np.array(prices, dtype=np.int64).reshape(shape),
-            np.array(sizes, dtype=np.int64).reshape(shape),
-        )
+        self.snapshots = _snapshots(snapshots)
 
     @staticmethod
-    def _ladder(mid: int, random: np.random.Generator) -> tuple[dict[int, int], dict[int, int]]:
-        """25 levels a side around a mid price; sizes persist only where the level does."""
-        steps = np.cumsum(random.integers(1, 3, (2, 25)), axis=1) * 10
-        sizes = random.integers(1, 5_000, (2, 25))
-        bids = dict(zip((mid - steps[0]).tolist(), sizes[0].tolist(), strict=True))
-        asks = dict(zip((mid + steps[1]).tolist(), sizes[1].tolist(), strict=True))
-        return bids, asks
+    def _changes(
+        is_bid: bool, side: oracle.OracleSide, mid: int, random: np.random.Generator
+    ) -> list[tuple[int, int]]:
+        """(tick, size) of levels to remove, to add, and of a few to change."""
+        wanted = range(mid - 40, mid) if is_bid else range(mid + 1, mid + 41)
+        has = {key * side.sign // POINT.tick_pips for key in side.keys}
+        gone = [(tick, 0) for tick in sorted(has - set(wanted))]
+        new = {tick for tick in wanted if tick not in has} | {mid - 1 if is_bid else mid + 1}
+        changed = new | set(random.choice(wanted, 6).tolist())
+        return gone + [(tick, int(random.integers(1, 5_000))) for tick in sorted(changed)]
 
-    def publish(self, store: DataStore, *, deltas: DeltaBatch | None = None, extend_every: int = 10) -> None:
-        """Publish raw_deltas, snapshots and the oracle's book; `deltas` may lack what the market had."""
-        deltas = self.deltas if deltas is None else deltas
-        replayed = oracle.replay(deltas, self.snapshots, tick_pips=POINT.tick_pips, extend_every=extend_every)
-        publish(store, "raw_deltas", {"deltas.parquet": deltas.to_arrow()})
-        publish(store, "snapshots", {"snapshots.parquet": self.snapshots.to_arrow()})
-        publish_books(store, replayed.rows, replayed.used)
+    def replay(self, deltas: DeltaBatch | None = None, extend_every: int = 5) -> oracle.OracleReplay:
+        """The oracle's book; `deltas` may lack what the market had."""
+        return oracle.replay(
+            self.deltas if deltas is None else deltas,
+            self.snapshots,
+            tick_pips=POINT.tick_pips,
+            extend_every=extend_every,
+        )
+
+
+def publish_inputs(store: DataStore, deltas: DeltaBatch, snapshots: SnapshotBatch) -> None:
+    """Publish raw_deltas and snapshots."""
+    publish(store, "raw_deltas", {"deltas.parquet": deltas.to_arrow()})
+    publish(store, "snapshots", {"snapshots.parquet": snapshots.to_arrow()})
 
 
 def _deltas(rows: list[tuple[int, int, bool, int, int]]) -> DeltaBatch:
     sequence, time, is_bid, price, size = (np.array(column) for column in zip(*rows, strict=True))
     return DeltaBatch(time, time + 1_000_000, sequence, is_bid, price, size)
+
+
+def _snapshots(rows: list[tuple[int, int, list[int], list[int]]]) -> SnapshotBatch:
+    numbers, times, prices, sizes = zip(*rows, strict=True)
+    shape = (len(rows), 2, schemas.DEPTH)
+    times_ns = np.array(times)
+    levels = (np.array(values).reshape(shape) for values in (prices, sizes))
+    return SnapshotBatch(times_ns, times_ns + 1_000_000, np.array(numbers), *levels)
 
 
 def take_deltas(deltas: DeltaBatch, keep: np.ndarray) -> DeltaBatch:

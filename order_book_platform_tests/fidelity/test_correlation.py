@@ -1,0 +1,125 @@
+"""Correlations against their definitions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from order_book_platform.fidelity.correlation import (
+    CorrelationSample,
+    average_ranks,
+    correlate_levels,
+    pearson,
+    spearman,
+)
+from order_book_platform.model.schemas import MISSING_PIPS
+
+values = st.lists(st.integers(0, 6), max_size=25)
+
+
+def plain_ranks(numbers: list[int]) -> list[float]:
+    """Position among the sorted, averaged over equals."""
+    ordered = sorted(numbers)
+    places = {number: [at + 1 for at, other in enumerate(ordered) if other == number] for number in numbers}
+    return [sum(places[number]) / len(places[number]) for number in numbers]
+
+
+def plain_pearson(x: list[float], y: list[float]) -> float | None:
+    """Covariance over the product of the deviations."""
+    if len(x) < 2 or len(set(x)) == 1 or len(set(y)) == 1:
+        return None
+    mx, my = sum(x) / len(x), sum(y) / len(y)
+    top = sum((a - mx) * (b - my) for a, b in zip(x, y, strict=True))
+    return top / math.sqrt(sum((a - mx) ** 2 for a in x) * sum((b - my) ** 2 for b in y))
+
+
+@given(values)
+def test_equal_values_share_the_average_of_their_ranks(numbers: list[int]) -> None:
+    """Ranks equal the definition, ties included."""
+    assert average_ranks(np.array(numbers, dtype=np.int64)).tolist() == plain_ranks(numbers)
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=25))
+def test_correlations_equal_their_definitions(pairs: list[tuple[int, int]]) -> None:
+    """Pearson and Spearman equal the textbook; a side that never changes has none."""
+    x, y = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    found = pearson(np.array(x, dtype=np.float64), np.array(y, dtype=np.float64))
+    ranked = spearman(np.array(x, dtype=np.int64), np.array(y, dtype=np.int64))
+    assert found == pytest.approx(plain_pearson(x, y))
+    assert ranked == pytest.approx(plain_pearson(plain_ranks(x), plain_ranks(y)))
+
+
+def test_levels_are_correlated_where_both_have_them() -> None:
+    """Each side and level stands alone; Pearson is taken of log1p(size)."""
+    random = np.random.default_rng(5)
+    ours, theirs = random.integers(1, 1_000, (2, 50, 2, 3))
+    both = random.random((50, 2, 3)) < 0.7
+    both[:, 1, 2] = False
+    found = correlate_levels(ours, theirs, both)
+    for side in range(2):
+        for level in range(3):
+            rows = both[:, side, level]
+            x, y = ours[rows, side, level].tolist(), theirs[rows, side, level].tolist()
+            assert found.pairs[side, level] == len(x)
+            if not x:
+                assert math.isnan(found.pearson[side, level])
+                continue
+            logs = [math.log1p(v) for v in x], [math.log1p(v) for v in y]
+            assert found.pearson[side, level] == pytest.approx(plain_pearson(*logs))
+            assert found.spearman[side, level] == pytest.approx(plain_pearson(plain_ranks(x), plain_ranks(y)))
+
+
+def test_the_lowest_level_counts_and_one_without_pairs_voids_it() -> None:
+    """A level that cannot be measured must not hide behind the others."""
+    sizes = np.arange(1, 41).reshape(10, 2, 2)
+    both = np.ones((10, 2, 2), dtype=np.bool_)
+    assert correlate_levels(sizes, sizes, both).lowest("pearson") == pytest.approx(1.0)
+    both[:, 1, 1] = False
+    assert correlate_levels(sizes, sizes, both).lowest("pearson") is None
+    assert correlate_levels(sizes, sizes, both).lowest("spearman") is None
+
+
+@pytest.mark.parametrize("batch", [1, 3, 50, 1000])
+def test_a_long_day_is_sampled_evenly(batch: int) -> None:
+    """Every m-th row is kept, wherever the batches are cut, and never more than asked for."""
+    rows = 1_000
+    price = np.full((rows, 2, 1), 100)
+    size = np.tile(np.arange(rows)[:, None, None], (1, 2, 1)) + 1
+    known = np.ones((rows, 2), dtype=np.uint8)
+    whole = CorrelationSample(rows, sample_rows=300)
+    assert whole.step == 4
+    for start in range(0, rows, batch):
+        cut = slice(start, start + batch)
+        references = size[cut, None]
+        whole.add(
+            price[cut],
+            size[cut],
+            known[cut],
+            price[cut, None],
+            references,
+            np.ones((len(known[cut]), 1), bool),
+        )
+    (found,) = whole.correlate()
+    assert found.pairs.tolist() == [[250], [250]]
+    assert found.lowest("pearson") == pytest.approx(1.0)
+
+
+def test_unknown_missing_and_ended_rows_are_no_pairs() -> None:
+    """A level counts where the book claims it and has it, and the reference has it and has not ended."""
+    price = np.array([[[10], [20]], [[MISSING_PIPS], [20]], [[10], [20]], [[10], [20]]])
+    known = np.array([[0, 1], [1, 1], [1, 1], [1, 1]], dtype=np.uint8)
+    reference = np.where(np.arange(4)[:, None, None] == 2, MISSING_PIPS, 10)[:, None]
+    reference = np.broadcast_to(reference, (4, 1, 2, 1))
+    valid = np.array([[True], [True], [True], [False]])
+    sample = CorrelationSample(4)
+    sample.add(price, np.ones_like(price), known, reference, np.ones_like(reference), valid)
+    assert sample.correlate()[0].pairs.tolist() == [[0], [2]]
+
+
+def test_without_rows_there_are_no_correlations() -> None:
+    """Nothing sampled gives nothing, not zeros."""
+    assert CorrelationSample(10).correlate() == ()

@@ -1,0 +1,352 @@
+"""A faithful book passes every gate; each kind of damage fails the gate that is there for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from order_book_platform.fidelity.measurement import Measured, Measurement
+from order_book_platform.model import BookFlag, SnapshotBatch, schemas
+from order_book_platform.observability import silent
+from order_book_platform.storage import DataStore
+from order_book_platform_tests.fidelity.partitions import (
+    DAY_NS,
+    KEY,
+    POINT,
+    Market,
+    drop_messages,
+    publish,
+    publish_books,
+    publish_inputs,
+)
+from order_book_platform_tests.oracle import OracleReplay
+
+Damage = Callable[[pl.DataFrame], pl.DataFrame]
+TICK = POINT.tick_pips
+
+
+def measure(store: DataStore) -> Measured:
+    """Measure the one partition."""
+    return Measurement(store, KEY, silent).measure()
+
+
+def failed(measured: Measured) -> set[str]:
+    """Names of the gates that fail."""
+    return {gate.name for gate in measured.gates if not gate.passed}
+
+
+def value(measured: Measured, name: str) -> float | None:
+    """A metric's figure by its gate's name."""
+    return next(metric.value for metric in measured.metrics if metric.gate_name == name)
+
+
+def damage(store: DataStore, replayed: OracleReplay, change: Damage) -> Measured:
+    """Publish the book with a change and measure it."""
+    rows = change(pl.from_arrow(replayed.rows)).to_arrow().cast(schemas.books())
+    publish_books(store, rows, replayed.used)
+    return measure(store)
+
+
+def some(every: int) -> pl.Expr:
+    """Every n-th row."""
+    return pl.int_range(pl.len()) % every == 0
+
+
+def shift_levels(frame: pl.DataFrame, side: str, first: int, new: tuple[int, int] | None) -> pl.DataFrame:
+    """Insert a level before level `first` (price: ticks from its price, size) or, with None, take it out."""
+    columns = {}
+    step = -1 if new else 1
+    for level in range(first, schemas.DEPTH):
+        for what in ("price", "size"):
+            name, other = f"{side}_{level}_{what}_pips", f"{side}_{level + step}_{what}_pips"
+            last = pl.lit(None, pl.Int64)
+            columns[name] = pl.col(other) if 0 <= level + step < schemas.DEPTH else last
+    if new:
+        columns[f"{side}_{first}_price_pips"] = pl.col(f"{side}_{first}_price_pips") + new[0] * TICK
+        columns[f"{side}_{first}_size_pips"] = pl.lit(new[1], pl.Int64)
+    return frame.with_columns(**columns)
+
+
+def only_some(frame: pl.DataFrame, changed: pl.DataFrame, every: int) -> pl.DataFrame:
+    """Every n-th row changed, the others as they were."""
+    return (
+        pl.concat([frame.with_row_index().filter(~some(every)), changed.with_row_index().filter(some(every))])
+        .sort("index")
+        .drop("index")
+    )
+
+
+def swap_sides(frame: pl.DataFrame) -> pl.DataFrame:
+    """Best bid and best ask exchanged in one row of 111: crossed, and wrong on both sides."""
+    names = [f"{side}_0_{what}_pips" for side in ("bid", "ask") for what in ("price", "size")]
+    swapped = frame.with_columns(
+        **{name: pl.col(("ask" if name.startswith("bid") else "bid") + name[3:]) for name in names}
+    )
+    return only_some(frame, swapped, 111)
+
+
+def stale(frame: pl.DataFrame) -> pl.DataFrame:
+    """The levels of the row before, in every row."""
+    return frame.with_columns(
+        pl.col(schemas.level_columns(schemas.DEPTH)).shift(1).fill_null(strategy="backward")
+    )
+
+
+def noisy(frame: pl.DataFrame) -> pl.DataFrame:
+    """One level's size multiplied at random."""
+    factor = pl.Series(np.random.default_rng(1).integers(1, 9, len(frame)))
+    return frame.with_columns(pl.col("ask_7_size_pips") * factor)
+
+
+DAMAGES: dict[str, tuple[Damage, set[str]]] = {
+    "ghost level": (
+        lambda frame: shift_levels(
+            frame.with_columns(pl.col("bid_3_price_pips") - 1, pl.col("bid_4_price_pips") - 1),
+            "bid",
+            3,
+            (0, 7),
+        ),
+        {
+            "topk_ghost",
+            "topk_missing",
+            "topk_exact",
+            "topk_exact_all",
+            "depth_corr_pearson",
+            "depth_corr_spearman",
+        },
+    ),
+    "swapped side": (
+        swap_sides,
+        {"bbo_exact_seq", "bbo_rms_seq_bid", "bbo_rms_seq_ask", "crossed_tw"},
+    ),
+    "stale book": (
+        stale,
+        {"bbo_exact_seq", "topk_exact", "topk_exact_all", "bbo_rms_seq_bid", "depth_corr_pearson"},
+    ),
+    "size noise": (noisy, {"topk_exact", "topk_exact_all", "depth_corr_pearson", "depth_corr_spearman"}),
+    "one level missing": (
+        lambda frame: shift_levels(frame, "ask", 5, None),
+        {"topk_missing", "topk_exact", "topk_exact_all", "depth_corr_pearson"},
+    ),
+    "price off by a tick": (
+        lambda frame: frame.with_columns(pl.col("bid_0_price_pips") + TICK),
+        {"bbo_exact_seq", "bbo_rms_seq_bid", "topk_exact"},
+    ),
+    "known depth not claimed": (
+        lambda frame: frame.with_columns(known_ask_levels=pl.lit(0, pl.UInt8)),
+        {"topk_known_share", "topk_exact", "depth_corr_pearson", "depth_corr_spearman"},
+    ),
+    "rows out of order": (
+        lambda frame: pl.concat([frame[:100], frame[102:104], frame[100:102], frame[104:]]),
+        {"out_of_order_rows"},
+    ),
+    "never seeded": (
+        lambda frame: frame.with_columns(pl.col("flags") & (255 - int(BookFlag.SEEDED))),
+        {"bbo_exact_seq", "topk_exact", "crossed_tw", "unseen_references", "placebo_fails"},
+    ),
+}
+
+
+def test_a_faithful_book_passes_every_gate(store: DataStore, market: Market, replayed: OracleReplay) -> None:
+    """Exact in every figure, all held-out snapshots compared, every placebo failing."""
+    measured = measure(store)
+    assert failed(measured) == set()
+    assert (
+        value(measured, "bbo_exact_seq")
+        == value(measured, "topk_exact")
+        == value(measured, "placebo_fails")
+        == 1.0
+    )
+    counts = measured.references["snapshots"]
+    assert counts.used == replayed.used.num_rows
+    assert counts.held_out == len(market.snapshots) - replayed.used.num_rows
+    assert next(metric.n for metric in measured.metrics if metric.name == "bbo_exact_seq") == counts.held_out
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damage_fails_the_gates_that_are_there_for_it(
+    store: DataStore, replayed: OracleReplay, kind: str
+) -> None:
+    """No kind of damage passes."""
+    change, gates = DAMAGES[kind]
+    assert gates <= failed(damage(store, replayed, change))
+
+
+def test_lost_messages_are_caught(store: DataStore, market: Market) -> None:
+    """Sixteen messages missing: the book was repaired, and snapshots stand on messages nobody has."""
+    numbers = np.unique(market.deltas.sequence_number)[700:716]
+    lacking = drop_messages(market.deltas, numbers)
+    broken = market.replay(lacking)
+    publish_inputs(store, lacking, market.snapshots)
+    publish_books(store, broken.rows, broken.used)
+    measured = measure(store)
+    assert {"resyncs", "unseen_references", "bbo_exact_seq", "topk_exact"} <= failed(measured)
+    assert value(measured, "unseen_references") == np.isin(market.snapshots.sequence_number, numbers).sum()
+    assert value(measured, "placebo_fails") == 1.0
+
+
+def test_a_placebo_that_passes_fails_the_partition(tmp_path: Path, market: Market) -> None:
+    """In a market that stands still any time's reference fits, so the figures show nothing."""
+    still = market.snapshots.take(np.zeros(400, dtype=np.intp))
+    times = DAY_NS + np.arange(400) * 100_000_000
+    numbers = 1_000 + np.arange(400)
+    still = SnapshotBatch(times, times, numbers, still.price_pips, still.size_pips)
+    first = market.deltas.slice(0, int((market.deltas.sequence_number == 1_000).sum()))
+    replayed = Market.replay(market, first)
+    rows = pa.concat_tables([replayed.rows] * 400).set_column(0, "origin_time", pa.array(times))
+    rows = rows.set_column(2, "sequence_number", pa.array(numbers)).cast(schemas.books())
+    store = DataStore(tmp_path / "still")
+    publish_inputs(store, first, still)
+    publish(store, "raw_deltas", {"deltas.parquet": pa.table({"sequence_number": numbers})})
+    publish_books(store, rows, replayed.used)
+    measured = measure(store)
+    assert "placebo_fails" in failed(measured)
+    assert not {"bbo_exact_seq", "topk_exact"} & failed(measured)
+
+
+def test_bad_references_are_left_out_and_counted(store: DataStore, market: Market) -> None:
+    """Crossed and unsorted snapshots do not spoil the figures of a good book."""
+    prices = market.snapshots.price_pips.copy()
+    prices[9, 0, 0] = prices[9, 1, 0]
+    prices[13, 1, [2, 3]] = prices[13, 1, [3, 2]]
+    good = market.snapshots
+    spoiled = SnapshotBatch(
+        good.origin_time, good.received_time, good.sequence_number, prices, good.size_pips
+    )
+    publish(store, "snapshots", {"snapshots.parquet": spoiled.to_arrow()})
+    measured = measure(store)
+    assert failed(measured) == set()
+    assert value(measured, "bad_references") == 2.0
+    counts = measured.references["snapshots"].defects
+    assert (counts["crossed"], counts["unsorted"]) == (1, 1)
+
+
+def test_used_snapshots_do_not_improve_the_figures(store: DataStore, replayed: OracleReplay) -> None:
+    """A book that is right at the snapshots it used and wrong everywhere else scores nothing."""
+    used = pl.Series(replayed.used["sequence_number"].to_numpy())
+    wrong = pl.when(~pl.col("sequence_number").is_in(used.implode())).then(1).otherwise(0)
+    measured = damage(store, replayed, lambda frame: frame.with_columns(pl.col("bid_0_size_pips") + wrong))
+    assert value(measured, "bbo_exact_seq") == 0.0
+    assert value(measured, "topk_exact_all") == 0.0
+
+
+def test_without_references_nothing_passes(store: DataStore, market: Market) -> None:
+    """No held-out snapshot: every figure that needs one is null and fails."""
+    publish(store, "snapshots", {"snapshots.parquet": market.snapshots.take(slice(0, 0)).to_arrow()})
+    measured = measure(store)
+    needing = {
+        metric.gate_name for metric in measured.metrics if metric.gate and metric.alignment == "sequence"
+    }
+    assert needing | {"unseen_references", "placebo_fails"} == failed(measured)
+    assert all(value(measured, name) is None for name in needing)
+    assert all(metric.n == 0 for metric in measured.metrics if metric.alignment == "sequence")
+
+
+def test_without_the_snapshots_partition_nothing_passes(
+    tmp_path: Path, market: Market, replayed: OracleReplay
+) -> None:
+    """The dataset may not exist at all; that is no pass either."""
+    store = DataStore(tmp_path / "bare")
+    publish(store, "raw_deltas", {"deltas.parquet": market.deltas.to_arrow()})
+    publish_books(store, replayed.rows, replayed.used)
+    measured = measure(store)
+    assert value(measured, "bbo_exact_seq") is None
+    assert "bbo_exact_seq" in failed(measured)
+
+
+def test_a_book_of_another_depth_is_compared_as_far_as_both_reach(
+    store: DataStore, replayed: OracleReplay
+) -> None:
+    """Five levels in the book, twenty in the snapshots: five are judged."""
+    five = replayed.rows.select([*replayed.rows.column_names[:6], *schemas.level_columns(5)])
+    publish_books(store, five, replayed.used)
+    measured = measure(store)
+    assert measured.levels["level"].max() == 5
+    assert failed(measured) == set()
+
+
+def test_rows_on_a_grid_are_compared_at_equal_numbers_only(store: DataStore, replayed: OracleReplay) -> None:
+    """Between the points of a grid the book has moved on; such references are unmatched, not wrong."""
+    publish_books(
+        store, replayed.rows.take(list(range(0, len(replayed.rows), 3))), replayed.used, cadence="grid"
+    )
+    measured = measure(store)
+    exact = next(metric for metric in measured.metrics if metric.name == "bbo_exact_seq")
+    assert exact.value == 1.0
+    assert exact.alignment == "sequence_equal"
+    assert exact.unmatched > exact.n > 0
+
+
+def tickers(market: Market, replayed: OracleReplay) -> pa.Table:
+    """The oracle's best prices as a ticker stream, a row between every two messages besides."""
+    rows = pl.from_arrow(replayed.rows)
+    best = {f"{s}_{w}_pips": pl.col(f"{s}_0_{w}_pips") for s in ("bid", "ask") for w in ("price", "size")}
+    exact = rows.select("origin_time", "received_time", "sequence_number", **best)
+    noise = exact.with_columns(pl.col("sequence_number") - 1, pl.col("bid_size_pips") + 1)
+    both = pl.concat([noise, exact]).sort("sequence_number")
+    both = both.with_columns(transaction_time=pl.lit(None, pl.Int64)).select(schemas.TICKERS.names)
+    return both.to_arrow().cast(schemas.TICKERS)
+
+
+def test_tickers_are_compared_where_the_dataset_exists(
+    store: DataStore, market: Market, replayed: OracleReplay
+) -> None:
+    """Every book row stands against the last ticker not above its own number; gates carry the reference's name."""
+    publish(store, "tickers", {"tickers.parquet": tickers(market, replayed).slice(10, 2_900)})
+    measured = measure(store)
+    assert failed(measured) == set()
+    exact = next(metric for metric in measured.metrics if metric.gate_name == "bbo_exact_seq_tickers")
+    assert exact.value == 1.0
+    assert exact.n + exact.unmatched == replayed.rows.num_rows
+    assert exact.n == 1_450
+    assert measured.windows_reference == "tickers"
+    assert {"bbo_rms_seq_bid_tickers", "bbo_rms_seq_ask_tickers"} <= {gate.name for gate in measured.gates}
+
+
+def test_wrong_best_prices_are_caught_by_tickers(
+    store: DataStore, market: Market, replayed: OracleReplay
+) -> None:
+    """The ticker gates fail on their own where the book's best size is wrong in one row of 400."""
+    publish(store, "tickers", {"tickers.parquet": tickers(market, replayed)})
+    off = pl.when(some(400)).then(1).otherwise(0)
+    measured = damage(store, replayed, lambda frame: frame.with_columns(pl.col("bid_0_size_pips") + off))
+    assert "bbo_exact_seq_tickers" in failed(measured)
+
+
+def test_flagged_rows_are_reported(store: DataStore, replayed: OracleReplay) -> None:
+    """GAP and CORRUPT rows count, other flags do not, and no gate hangs on it."""
+    bits = pl.when(some(4)).then(int(BookFlag.GAP)).when(some(3)).then(int(BookFlag.LOCKED)).otherwise(0)
+    measured = damage(
+        store,
+        replayed,
+        lambda frame: frame.with_columns((pl.col("flags") | bits.cast(pl.UInt8)).alias("flags")),
+    )
+    assert value(measured, "flagged_share") == pytest.approx(0.25, abs=0.001)
+    assert failed(measured) == set()
+
+
+def test_every_level_and_side_is_reported(store: DataStore) -> None:
+    """Match and correlations per level, from 1, beside the gated minimum."""
+    measured = measure(store)
+    names = {metric.name for metric in measured.metrics}
+    for side in ("bid", "ask"):
+        for level in range(1, schemas.DEPTH + 1):
+            for kind in ("level_exact", "depth_corr_pearson", "depth_corr_spearman"):
+                assert f"{kind}_{side}_{level}" in names
+    assert len(measured.levels) == 2 * schemas.DEPTH
+
+
+def test_progress_is_told(store: DataStore) -> None:
+    """Whoever waits sees each stage begin and end."""
+    told: list[tuple[str, int, int]] = []
+    Measurement(store, KEY, lambda stage, done, total: told.append((stage, done, total))).measure()
+    assert {stage for stage, *_ in told} == {"book", "snapshots"}
+    for stage in ("book", "snapshots"):
+        counts = [(done, total) for name, done, total in told if name == stage]
+        assert counts[0][0] == 0
+        assert counts[-1][0] == counts[-1][1] > 0

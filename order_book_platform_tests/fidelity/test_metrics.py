@@ -1,0 +1,130 @@
+"""Each metric against a slow version that can be read at a glance."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from order_book_platform.fidelity.metrics import (
+    BestTally,
+    LevelTally,
+    compare_best,
+    gather_facts,
+    share,
+)
+from order_book_platform.fidelity.rows import BookHeads
+from order_book_platform.model import BookFlag
+from order_book_platform.model.schemas import MISSING_PIPS
+
+TICK = 5
+
+level = st.one_of(
+    st.just((MISSING_PIPS, 0)), st.tuples(st.integers(1, 6).map(lambda tick: tick * TICK), st.integers(1, 3))
+)
+top = st.tuples(level, level)
+
+
+def arrays(rows: list[tuple[tuple[int, int], tuple[int, int]]]) -> tuple[np.ndarray, np.ndarray]:
+    """Best levels as price and size arrays [n, 2, 1]."""
+    cube = np.array(rows, dtype=np.int64).reshape(len(rows), 2, 1, 2)
+    return cube[..., 0], cube[..., 1]
+
+
+@given(st.lists(st.tuples(top, top), max_size=30), st.integers(0, 30))
+def test_best_prices_add_up_to_what_a_loop_finds(rows: list[tuple[object, object]], split: int) -> None:
+    """Exact share and RMS in ticks equal a loop over rows, however the rows are cut into pieces."""
+    ours, theirs = [row[0] for row in rows], [row[1] for row in rows]
+    best = compare_best(*arrays(ours), *arrays(theirs), TICK)
+    tally = BestTally()
+    first = np.arange(len(rows)) < split
+    tally.add(best, first)
+    tally.add(best, ~first)
+    assert tally.exact_share == (sum(a == b for a, b in rows) / len(rows) if rows else None)
+    for side in range(2):
+        errors = [
+            (a[side][0] - b[side][0]) / TICK for a, b in rows if MISSING_PIPS not in (a[side][0], b[side][0])
+        ]
+        rms = tally.rms_ticks(side)
+        assert tally.priced[side] == len(errors)
+        assert tally.off[side] == sum(error != 0 for error in errors)
+        if errors:
+            assert rms == pytest.approx(math.sqrt(sum(error**2 for error in errors) / len(errors)))
+        else:
+            assert rms is None
+
+
+def test_an_empty_side_is_not_exact_and_has_no_price_error() -> None:
+    """A book without a best ask differs from a reference that has one, but by no number of ticks."""
+    book, reference = [((50, 1), (MISSING_PIPS, 0))], [((50, 1), (55, 1))]
+    best = compare_best(*arrays(book), *arrays(reference), TICK)
+    assert not best.exact[0]
+    assert best.error_ticks[0, 0] == 0.0
+    assert math.isnan(best.error_ticks[0, 1])
+
+
+def test_level_tallies_of_pieces_add_up_to_that_of_the_whole() -> None:
+    """A day measured in pieces gives the same counts as in one."""
+    random = np.random.default_rng(3)
+    price = np.sort(random.integers(1, 9, (40, 2, 3)), axis=2)
+    price[:, 0] *= -1
+    price += 100
+    size, other = random.integers(1, 3, (2, 40, 2, 3))
+    known = random.integers(0, 4, (40, 2)).astype(np.uint8)
+    reference = np.roll(price, 1, axis=0)
+    whole, pieces = LevelTally(3), LevelTally(3)
+    whole.add(price, size, known, reference, other)
+    for rows in (slice(0, 7), slice(7, 7), slice(7, 40)):
+        pieces.add(price[rows], size[rows], known[rows], reference[rows], other[rows])
+    for name in LevelTally.__dataclass_fields__:
+        assert np.array_equal(getattr(whole, name), getattr(pieces, name)), name
+    assert whole.rows == 40
+    assert 0 < whole.ghosts < whole.book_levels
+    assert 0 < whole.missing < whole.reference_levels
+
+
+heads = st.lists(
+    st.tuples(
+        st.integers(0, 9),
+        st.integers(0, 50),
+        st.sampled_from([0, 1, 3, 64, 65]),
+        st.integers(1, 3),
+        st.one_of(st.integers(1, 3), st.just(MISSING_PIPS)),
+    ),
+    max_size=25,
+)
+
+
+@given(heads, st.lists(st.integers(0, 25), max_size=3))
+def test_facts_equal_those_of_a_loop(rows: list[tuple[int, int, int, int, int]], cuts: list[int]) -> None:
+    """Crossed and locked time, flags, order and seed equal a loop over rows, however the file is cut."""
+    columns = np.array(rows, dtype=np.int64).reshape(len(rows), 5)
+    edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
+    parts = (columns[start:stop] for start, stop in itertools.pairwise(edges))
+    facts = gather_facts(BookHeads(p[:, 0], p[:, 1], p[:, 2].astype(np.uint8), p[:, 3:]) for p in parts)
+    assert facts.rows == len(rows)
+    assert facts.flagged == sum(bool(row[2] & (BookFlag.GAP | BookFlag.CORRUPT)) for row in rows)
+    assert facts.out_of_order == sum(
+        row[0] < max([r[0] for r in rows[:at]], default=0) for at, row in enumerate(rows)
+    )
+    judged = next((rows[at:] for at, row in enumerate(rows) if row[2] & BookFlag.SEEDED), [])
+    assert facts.first_seed == (judged[0][0] if judged else None)
+    assert facts.seeded_rows == len(judged)
+    crossed = locked = span = 0
+    for row, after in itertools.pairwise(judged):
+        held = max(0, after[1] - row[1])
+        span += held
+        crossed += held * (row[4] != MISSING_PIPS and row[3] > row[4])
+        locked += held * (row[3] == row[4])
+    assert (facts.crossed_ns, facts.locked_ns, facts.span_ns) == (crossed, locked, span)
+
+
+def test_a_share_of_nothing_is_no_figure() -> None:
+    """Without observations there is None, not 0 and not an error."""
+    assert share(0, 0) is None
+    assert BestTally().exact_share is None
+    assert BestTally().rms_ticks(0) is None

@@ -1,0 +1,138 @@
+"""Real recordings: a book seeded and extended from `book` rows, against the exchange's own best prices."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from order_book_platform.fidelity import FidelityReporter
+from order_book_platform.fidelity.measurement import Measured, Measurement
+from order_book_platform.model import DeltaBatch, FixedPoint, PartitionKey, SnapshotBatch
+from order_book_platform.observability import silent
+from order_book_platform.sources import LakeIngest
+from order_book_platform.storage import DataStore
+from order_book_platform_tests import oracle
+from order_book_platform_tests.conftest import RECORDED, RECORDED_KEYS
+from order_book_platform_tests.fidelity.partitions import (
+    drop_messages,
+    make_settings,
+    publish,
+    publish_books,
+    ticker_table,
+)
+
+SYMBOLS = tuple(sorted({symbol for symbol, _ in RECORDED}))
+SPOT = "BINANCE:BTC-USDT"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> DataStore:
+    """All five symbol-days: deltas, snapshots, tickers, and the oracle's book."""
+    root = tmp_path_factory.mktemp("recordings")
+    store = DataStore(root / "store")
+    for key in RECORDED_KEYS:
+        LakeIngest(store, make_settings(root, recordings / "lake", SYMBOLS)).run(key)
+        point = store.manifest("raw_deltas", key).fixed_point
+        file = next((recordings / "truth" / "book_ticker" / key.path).glob("*.parquet"))
+        publish(store, "tickers", {"tickers.parquet": ticker_table(file, point)}, key, **point.to_metadata())
+        publish_oracle(store, key, deltas(store, key), point)
+    return store
+
+
+def deltas(store: DataStore, key: PartitionKey) -> DeltaBatch:
+    """The partition's deltas."""
+    return DeltaBatch.from_arrow(store.table("raw_deltas", key))
+
+
+def publish_oracle(store: DataStore, key: PartitionKey, batch: DeltaBatch, point: FixedPoint) -> None:
+    """Replay with the dicts and publish; a row after every message."""
+    snapshots = SnapshotBatch.from_arrow(store.table("snapshots", key))
+    replayed = oracle.replay(batch, snapshots, tick_pips=point.tick_pips, every_message=True)
+    publish_books(store, replayed.rows, replayed.used, key, **point.to_metadata())
+
+
+@cache
+def measured(store: DataStore, key: PartitionKey) -> Measured:
+    """The measurement, made once."""
+    return Measurement(store, key, silent).measure()
+
+
+def metric(found: Measured, name: str) -> float:
+    """A figure by its gate's name."""
+    value = next(metric.value for metric in found.metrics if metric.gate_name == name)
+    assert value is not None
+    return value
+
+
+@pytest.mark.parametrize("key", RECORDED_KEYS, ids=str)
+def test_best_prices_equal_the_exchange_s_own(store: DataStore, key: PartitionKey) -> None:
+    """After every message, price and size: exact on futures, but for rows that spot's 20 levels cannot know."""
+    exact = metric(measured(store, key), "bbo_exact_seq_tickers")
+    assert exact == 1.0 if key.instrument.key != SPOT else exact >= 0.999
+
+
+def test_best_prices_on_spot_over_both_days(store: DataStore) -> None:
+    """Of all spot messages with a ticker at least 99.95 % are exact."""
+    rows = [
+        row
+        for key in RECORDED_KEYS
+        if key.instrument.key == SPOT
+        for row in measured(store, key).metrics
+        if row.gate_name == "bbo_exact_seq_tickers"
+    ]
+    assert sum((row.value or 0.0) * row.n for row in rows) / sum(row.n for row in rows) >= 0.9995
+
+
+@pytest.mark.parametrize("key", RECORDED_KEYS, ids=str)
+def test_what_a_book_claims_to_know_is_exact(store: DataStore, key: PartitionKey) -> None:
+    """On held-out rows: all 40 levels equal wherever all are known, no ghost, none missing, at least 90 % known."""
+    found = measured(store, key)
+    assert metric(found, "topk_exact") == 1.0
+    assert metric(found, "topk_missing") == metric(found, "topk_ghost") == 0.0
+    assert metric(found, "topk_known_share") >= 0.9
+    assert metric(found, "depth_corr_pearson") == metric(found, "depth_corr_spearman") == 1.0
+    for name in ("crossed_tw", "resyncs", "unseen_references", "out_of_order_rows", "bad_references"):
+        assert metric(found, name) == 0.0
+
+
+@pytest.mark.parametrize("key", RECORDED_KEYS, ids=str)
+def test_placebos_fail_every_gate(store: DataStore, key: PartitionKey) -> None:
+    """The exchange's state of 1 s or 10 s later passes nothing."""
+    found = measured(store, key)
+    assert metric(found, "placebo_fails") == 1.0
+    assert all(row.placebo_fails is not False for row in found.metrics)
+
+
+@pytest.mark.parametrize("key", RECORDED_KEYS, ids=str)
+@pytest.mark.parametrize("spread", [False, True], ids=["in one go", "spread over the day"])
+def test_sixteen_lost_messages_are_caught(
+    store: DataStore, tmp_path: Path, key: PartitionKey, spread: bool
+) -> None:
+    """Whether they are lost together or apart, gates fail and the placebos still do."""
+    whole = deltas(store, key)
+    point = store.manifest("raw_deltas", key).fixed_point
+    numbers = np.unique(whole.sequence_number)
+    places = (
+        np.linspace(100, len(numbers) - 100, 16).astype(int) if spread else np.arange(16) + len(numbers) // 2
+    )
+    lacking = drop_messages(whole, numbers[places])
+    broken = DataStore(tmp_path / "broken")
+    publish(broken, "raw_deltas", {"deltas.parquet": lacking.to_arrow()}, key, **point.to_metadata())
+    for name in ("snapshots", "tickers"):
+        publish(broken, name, {f"{name}.parquet": store.table(name, key)}, key, **point.to_metadata())
+    publish_oracle(broken, key, lacking, point)
+    failed = {gate.name for gate in Measurement(broken, key, silent).measure().gates if not gate.passed}
+    assert {"resyncs"} <= failed
+    assert {"unseen_references", "topk_exact", "bbo_exact_seq"} & failed
+    assert "placebo_fails" not in failed
+
+
+def test_the_report_of_a_recording_is_published(store: DataStore, tmp_path: Path, recordings: Path) -> None:
+    """The whole component on real data: page and figures of sensible size."""
+    key = RECORDED_KEYS[-1]
+    report = FidelityReporter(store, make_settings(tmp_path, recordings / "lake", SYMBOLS)).run(key)
+    assert report.passed
+    assert int(report.manifest.files["report.html"]["bytes"]) < 2_000_000

@@ -1,0 +1,131 @@
+"""What counts as evidence and what never does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from order_book_platform.fidelity.references import HeldOut, find_messages
+from order_book_platform.fidelity.rows import ReferenceRows
+from order_book_platform.model.schemas import MISSING_PIPS
+
+GOOD = [[50, 40, 30], [60, 70, 80]]
+BAD = {
+    "crossed": [[60, 40, 30], [60, 70, 80]],
+    "unsorted": [[50, 30, 40], [60, 70, 80]],
+    "empty_side": [[50, 40, 30], [MISSING_PIPS] * 3],
+    "off_tick": [[50, 45, 30], [60, 70, 80]],
+}
+
+
+def references(
+    rows: list[tuple[int, list[list[int]]]], *, zero_size_at: int | None = None
+) -> Iterator[ReferenceRows]:
+    """References in one batch; their time is ten times their number."""
+    numbers = np.array([number for number, _ in rows], dtype=np.int64)
+    price = np.array([levels for _, levels in rows], dtype=np.int64).reshape(len(rows), 2, 3)
+    size = np.where(price == MISSING_PIPS, 0, 7)
+    if zero_size_at is not None:
+        size[zero_size_at, 1, 2] = 0
+    yield ReferenceRows(numbers, numbers * 10, price, size)
+
+
+def select(held_out: HeldOut, rows: Iterator[ReferenceRows]) -> list[int]:
+    """Sequence numbers of the evidence."""
+    return [number for part in held_out.select(rows) for number in part.sequence_number.tolist()]
+
+
+@pytest.mark.parametrize("defect", BAD)
+def test_a_reference_that_is_unfit_in_itself_is_left_out_and_counted(defect: str) -> None:
+    """A bad row is charged with its defect and never compared."""
+    held_out = HeldOut(np.zeros(0, np.int64), 0, 9, 10)
+    assert select(held_out, references([(1, GOOD), (2, BAD[defect]), (3, GOOD)])) == [1, 3]
+    assert held_out.counts.defects == {**dict.fromkeys(held_out.counts.defects, 0), defect: 1}
+    assert (held_out.counts.bad, held_out.counts.held_out, held_out.counts.rows) == (1, 2, 3)
+
+
+def test_a_level_without_size_makes_a_reference_unfit() -> None:
+    """A size of 0 inside a snapshot is no level."""
+    held_out = HeldOut(np.zeros(0, np.int64), 0, 9, 10)
+    assert select(held_out, references([(1, GOOD), (2, GOOD)], zero_size_at=0)) == [2]
+    assert held_out.counts.defects["bad_size"] == 1
+
+
+def test_used_snapshots_are_never_evidence() -> None:
+    """Whatever it was used for, a snapshot whose number was used is struck out before anything else."""
+    held_out = HeldOut(np.array([5, 2, 2]), 0, 9, 10)
+    assert select(
+        held_out, references([(1, GOOD), (2, GOOD), (2, GOOD), (5, BAD["crossed"]), (6, GOOD)])
+    ) == [1, 6]
+    assert held_out.counts.used == 3
+    assert held_out.counts.bad == 0
+
+
+def test_references_outside_the_book_are_counted_apart() -> None:
+    """Before the first seeded row and after the last message there is nothing to compare with."""
+    held_out = HeldOut(np.zeros(0, np.int64), 3, 5, 10)
+    assert select(held_out, references([(number, GOOD) for number in range(1, 8)])) == [3, 4, 5]
+    assert (held_out.counts.before_seed, held_out.counts.after_end) == (2, 2)
+
+
+@pytest.mark.parametrize(("first", "last"), [(None, 5), (3, None), (None, None)])
+def test_a_book_that_was_never_seeded_has_no_evidence(first: int | None, last: int | None) -> None:
+    """No seed or no messages: every reference is unmatched."""
+    held_out = HeldOut(np.zeros(0, np.int64), first, last, 10)
+    assert select(held_out, references([(4, GOOD)])) == []
+    assert held_out.counts.held_out == 0
+    assert held_out.counts.before_seed + held_out.counts.after_end == 1
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=15), st.sets(st.integers(0, 12)), st.integers(1, 15))
+def test_every_row_has_one_fate(numbers: list[int], used: set[int], cut: int) -> None:
+    """The counts add up to the rows, wherever the stream is cut, and what is left is in order."""
+
+    def parts() -> Iterator[ReferenceRows]:
+        for start in range(0, len(numbers), cut):
+            yield from references([(number, GOOD) for number in numbers[start : start + cut]])
+
+    held_out = HeldOut(np.array(sorted(used), dtype=np.int64), 2, 10, 10)
+    chosen = list(held_out.select(parts()))
+    counts = held_out.counts
+    fates = (counts.used, counts.bad, counts.before_seed, counts.after_end, counts.held_out)
+    assert sum(fates) == counts.rows == len(numbers)
+    kept = [number for part in chosen for number in part.sequence_number.tolist()]
+    times = [time for part in chosen for time in part.time_ns.tolist()]
+    assert kept == sorted(kept)
+    assert times == sorted(times)
+    assert not used & set(kept)
+
+
+def test_time_that_runs_back_is_held(tmp_path: Path) -> None:
+    """A clock that steps back must not bring the placebos out of order; the evidence itself is kept."""
+    (rows,) = references([(1, GOOD), (2, GOOD), (3, GOOD)])
+    stepped = ReferenceRows(rows.sequence_number, np.array([10, 5, 30]), rows.price_pips, rows.size_pips)
+    chosen = list(HeldOut(np.zeros(0, np.int64), 0, 9, 10).select(iter([stepped])))
+    assert chosen[0].time_ns.tolist() == [10, 10, 30]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 3, 100])
+def test_messages_are_found_by_number(tmp_path: Path, batch_rows: int) -> None:
+    """Numbers are looked up in the deltas' one column, wherever its row groups end and in any order."""
+    numbers = [10, 10, 12, 12, 12, 15, 14, 20]
+    pq.write_table(pa.table({"sequence_number": pa.array(numbers)}), tmp_path / "d.parquet", row_group_size=3)
+    wanted = np.array([14, 11, 10, 20, 21, 14, 9])
+    with pq.ParquetFile(tmp_path / "d.parquet") as file:
+        found, highest = find_messages(wanted, file, batch_rows)
+    assert found.tolist() == [number in numbers for number in wanted.tolist()]
+    assert highest == 20
+
+
+def test_without_messages_none_is_the_last(tmp_path: Path) -> None:
+    """An empty file has no highest number."""
+    pq.write_table(pa.table({"sequence_number": pa.array([], pa.int64())}), tmp_path / "d.parquet")
+    with pq.ParquetFile(tmp_path / "d.parquet") as file:
+        assert find_messages(np.array([1]), file)[1] is None

@@ -1,0 +1,120 @@
+"""The published partition: what is in it, that it repeats, and that it stands alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from order_book_platform.errors import PartitionMissingError
+from order_book_platform.fidelity import FidelityReporter, draw_pictures
+from order_book_platform.model.schemas import METRICS
+from order_book_platform.storage import DataStore
+from order_book_platform_tests.fidelity.partitions import (
+    KEY,
+    Market,
+    make_settings,
+    publish_books,
+    publish_inputs,
+)
+from order_book_platform_tests.oracle import OracleReplay
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory, market: Market, replayed: OracleReplay) -> DataStore:
+    """A store with the report of the faithful book."""
+    root = tmp_path_factory.mktemp("published")
+    store = DataStore(root / "store")
+    publish_inputs(store, market.deltas, market.snapshots)
+    publish_books(store, replayed.rows, replayed.used)
+    report = FidelityReporter(store, make_settings(root)).run(KEY)
+    assert report.passed
+    assert report.manifest == store.manifest("fidelity_report", KEY)
+    assert {gate.name for gate in report.gates} == {m.gate_name for m in report.metrics if m.gate is not None}
+    return store
+
+
+def files(store: DataStore) -> dict[str, bytes]:
+    """The partition's files."""
+    return {path.name: path.read_bytes() for path in store.folder("fidelity_report", KEY).iterdir()}
+
+
+def test_the_partition_holds_metrics_report_and_page(published: DataStore) -> None:
+    """All files of the design are there, with the inputs' fingerprints, and match their manifest."""
+    manifest = published.check("fidelity_report", KEY)
+    assert set(manifest.files) == {"metrics.parquet", "report.json", "report.html"}
+    assert manifest.metadata["passed"] is True
+    assert manifest.metadata["gates_failed"] == []
+    assert manifest.inputs == {
+        name: published.manifest(name, KEY).fingerprint
+        for name in ("reconstructed_books", "raw_deltas", "snapshots")
+    }
+    table = published.table("fidelity_report", KEY)
+    assert table.schema.remove_metadata() == METRICS
+    assert "bbo_exact_seq" in table["name"].to_pylist()
+
+
+def test_the_json_report_says_the_same_as_the_metrics(published: DataStore) -> None:
+    """Gates, metrics, counts of references, windows and levels, in JSON without NaN."""
+    report = published.report("fidelity_report", KEY)
+    rows = published.table("fidelity_report", KEY).to_pylist()
+    assert [{key: row[key] for key in rows[0]} for row in report["metrics"]] == rows
+    assert report["passed"] is True
+    assert report["references"]["snapshots"]["held_out"] > 0
+    assert sum(report["windows"]["n"]) == report["references"]["snapshots"]["held_out"]
+    assert len(report["levels"]["side"]) == 40
+    json.dumps(report, allow_nan=False)
+
+
+def test_a_second_run_gives_the_same_bytes(published: DataStore, tmp_path: Path) -> None:
+    """Figures, tables and text carry nothing of the time or the process that made them."""
+    before = files(published)
+    FidelityReporter(published, make_settings(tmp_path)).run(KEY)
+    assert files(published) == before
+
+
+def test_the_page_stands_alone(published: DataStore) -> None:
+    """It is below 2 MB, refers to nothing outside, follows the reader's theme, and says the verdict first."""
+    page = files(published)["report.html"].decode()
+    assert len(page) < 2_000_000
+    links = re.findall(r"""(?:src|href|srcset)=["']?([^"'> ]+)""", page)
+    assert len(links) == 6
+    assert all(link.startswith("data:image/png;base64,") for link in links)
+    assert "http" not in page
+    assert "@import" not in page
+    assert "prefers-color-scheme:dark" in page
+    body = page[page.index("<body>") :]
+    assert body.index("Faithful: all") < body.index("<img") < body.index("<table>")
+
+
+def test_a_failing_page_names_each_failed_gate(tmp_path: Path, market: Market) -> None:
+    """Without references the verdict lists every gate that could not be shown to hold."""
+    store = DataStore(tmp_path / "store")
+    lacking = market.replay(extend_every=0)
+    publish_inputs(store, market.deltas, market.snapshots.take(slice(0, 1)))
+    publish_books(store, lacking.rows, lacking.used)
+    report = FidelityReporter(store, make_settings(tmp_path)).run(KEY)
+    assert not report.passed
+    page = files(store)["report.html"].decode()
+    failed = [gate.name for gate in report.gates if not gate.passed]
+    verdict = page[page.index('class="verdict fail"') : page.index("<figure>")]
+    assert all(f"<b>{name}</b>" in verdict for name in failed)
+    assert "not measured" in verdict
+    assert store.manifest("fidelity_report", KEY).metadata["gates_failed"] == failed
+
+
+def test_the_charts_can_be_drawn_from_the_published_report(published: DataStore) -> None:
+    """Assets show the same charts as the page."""
+    pictures = draw_pictures(published, KEY)
+    assert list(pictures) == ["Fidelity over time", "Fidelity by level"]
+    assert all(png.startswith(b"\x89PNG") for png in pictures.values())
+
+
+def test_missing_inputs_leave_the_old_report(published: DataStore, tmp_path: Path) -> None:
+    """No books: the error names what is missing, and nothing is published."""
+    empty = DataStore(tmp_path / "none")
+    with pytest.raises(PartitionMissingError, match="reconstructed_books"):
+        FidelityReporter(empty, make_settings(tmp_path)).run(KEY)
+    assert not empty.exists("fidelity_report", KEY)

@@ -1,0 +1,121 @@
+"""Metrics, their gates and the judgement of placebos."""
+
+from __future__ import annotations
+
+import pytest
+
+from order_book_platform.fidelity.results import GATES, Metric, judge_placebos, metrics_table
+from order_book_platform.model import Gate
+from order_book_platform.model.schemas import METRICS
+
+BAR = Gate(">=", 0.9)
+
+
+def test_a_figure_without_observations_fails_its_gate() -> None:
+    """Neither a missing value nor a perfect one with n = 0 passes."""
+    for value, n in ((None, 0), (None, 5), (1.0, 0)):
+        result = Metric("m", value, n, BAR).result
+        assert result is not None
+        assert not result.passed
+
+
+def test_a_metric_without_gate_is_only_reported() -> None:
+    """It has no verdict and no placebo to fail."""
+    metric = Metric("m", 0.0, 5, placebos=(1.0,))
+    assert metric.result is None
+    assert metric.placebo_fails is None
+
+
+@pytest.mark.parametrize(
+    ("placebos", "fails"),
+    [
+        ((0.1, 0.2), True),
+        ((0.1, None), True),
+        ((0.1, 0.95), False),
+        ((0.95, None), False),
+        ((None, None), False),
+        ((), None),
+    ],
+)
+def test_a_placebo_fails_where_some_was_measured_and_none_passes(
+    placebos: tuple[float | None, ...], fails: bool | None
+) -> None:
+    """A placebo that could not be measured shows nothing, so it does not count as failing."""
+    assert Metric("m", 1.0, 5, BAR, placebos=placebos).placebo_fails is fails
+
+
+def test_one_passing_placebo_fails_the_partition() -> None:
+    """The gate wants all of them to fail and names the metric that showed nothing."""
+    good = Metric("good", 1.0, 5, BAR, placebos=(0.1, 0.2))
+    empty = Metric("empty", 1.0, 5, BAR, reference="tickers", placebos=(0.95, 0.2))
+    assert judge_placebos([good]).value == 1.0
+    judged = judge_placebos([good, empty, Metric("none", 1.0, 5, BAR)])
+    assert (judged.value, judged.n) == (0.5, 2)
+    assert judged.result is not None
+    assert not judged.result.passed
+    assert "empty_tickers" in judged.note
+
+
+def test_without_placebos_their_gate_fails() -> None:
+    """Metrics that were not measured have no placebos, and no evidence is no pass."""
+    judged = judge_placebos([Metric("m", None, 0, BAR, placebos=(None, None))])
+    assert judged.value is None
+    assert judged.result is not None
+    assert not judged.result.passed
+
+
+def test_rows_carry_all_columns() -> None:
+    """metrics.parquet has a row per metric in order, nulls where there is nothing."""
+    table = metrics_table(
+        [Metric("a", 0.5, 3, BAR, 2, "sequence", "tickers", (0.1, None)), Metric("b", None, 0)]
+    )
+    assert table.schema == METRICS
+    assert table.to_pylist() == [
+        {
+            "name": "a",
+            "value": 0.5,
+            "gate": ">= 0.9",
+            "pass": False,
+            "n": 3,
+            "unmatched": 2,
+            "alignment": "sequence",
+            "reference": "tickers",
+            "placebo_1s": 0.1,
+            "placebo_10s": None,
+            "placebo_fails": True,
+        },
+        {
+            "name": "b",
+            "value": None,
+            "gate": None,
+            "pass": None,
+            "n": 0,
+            "unmatched": 0,
+            "alignment": "none",
+            "reference": "snapshots",
+            "placebo_1s": None,
+            "placebo_10s": None,
+            "placebo_fails": None,
+        },
+    ]
+
+
+def test_the_bars_are_those_of_the_definitions() -> None:
+    """A gate must not be loosened in passing."""
+    assert {name: str(gate) for name, gate in GATES.items()} == {
+        "bbo_exact_seq": ">= 0.999",
+        "bbo_rms_seq_bid": "<= 0.1",
+        "bbo_rms_seq_ask": "<= 0.1",
+        "topk_exact": ">= 0.995",
+        "topk_missing": "<= 0.001",
+        "topk_ghost": "<= 0.001",
+        "topk_known_share": ">= 0.9",
+        "topk_exact_all": ">= 0.975",
+        "depth_corr_pearson": ">= 0.99",
+        "depth_corr_spearman": ">= 0.99",
+        "crossed_tw": "< 0.0001",
+        "resyncs": "== 0",
+        "unseen_references": "== 0",
+        "out_of_order_rows": "== 0",
+        "placebo_fails": "== 1",
+    }
