@@ -85,7 +85,7 @@ def sample_depth(frame: pl.DataFrame | pl.LazyFrame, columns: int = COLUMNS) -> 
     )
     cube = levels.sort("row").drop("row").cast(pl.Int64).fill_null(MISSING_PIPS).to_numpy()
     cube = cube.reshape(len(chosen), 2, depth, 2)[position]
-    return DepthSample(first, last, cube[..., 0], np.maximum(cube[..., 1], 0), flags)
+    return DepthSample(first, max(last, first + columns), cube[..., 0], np.maximum(cube[..., 1], 0), flags)
 
 
 def depth_heatmap(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, iso_from_ns
@@ -18,8 +19,6 @@ from order_book_platform.plots.figure import (
 
 _MIN_WIDTH = 0.003
 """A gap is drawn at least this share of the time axis wide, else most would be thinner than a pixel."""
-_MAX_BARS = 2_000
-"""Bars drawn in a lane; of more gaps than that the longest are drawn, and the title of the lane says so."""
 
 
 def gap_timeline(
@@ -52,21 +51,14 @@ def gap_timeline(
         say_nothing_to_show(axes, theme, f"No gaps from {first} to {last} UTC")
         return png_bytes(figure)
     colours = _class_colours(gaps, theme)
-    least = max(1.0, (last_ns - first_ns) * _MIN_WIDTH)
     for lane, (kind, cause, _) in enumerate(lanes):
         here = gaps.filter((pl.col("kind") == kind) & (pl.col("cause") == cause))
-        longest = here.with_columns(length=pl.col("to_origin_time") - pl.col("from_origin_time"))
-        for row in longest.top_k(_MAX_BARS, by="length").sort("from_origin_time").iter_rows(named=True):
-            width = max(float(row["length"]), least)
-            start = row["from_origin_time"] - (width - row["length"]) / 2
-            axes.broken_barh(
-                [(start / NS_PER_DAY, width / NS_PER_DAY)],
-                (lane - 0.32, 0.64),
-                color=colours[row["gap_class"]],
-            )
-        total = longest["length"].sum() / NS_PER_SECOND
+        for name, colour in colours.items():
+            bars = _bars(here.filter(pl.col("gap_class") == name), last_ns - first_ns)
+            axes.broken_barh(bars, (lane - 0.32, 0.64), color=colour, linewidth=0)
+        total_s = int((here["to_origin_time"] - here["from_origin_time"]).sum()) / NS_PER_SECOND
         axes.annotate(
-            f"{total:,.1f} s in all",
+            f"{total_s:,.1f} s in all",
             (1.0, lane),
             xycoords=("axes fraction", "data"),
             xytext=(6, 0),
@@ -77,6 +69,22 @@ def gap_timeline(
         )
     add_legend(axes, theme, areas=colours)
     return png_bytes(figure)
+
+
+def _bars(gaps: pl.DataFrame, span_ns: int) -> list[tuple[float, float]]:
+    """Start and width in days of the gaps, each at least `_MIN_WIDTH` of the span; what overlaps is one bar."""
+    starts, ends = gaps["from_origin_time"].to_numpy(), gaps["to_origin_time"].to_numpy()
+    if not len(starts):
+        return []
+    lacking = np.maximum(0, int(span_ns * _MIN_WIDTH) - (ends - starts)) // 2
+    order = np.argsort(starts - lacking, kind="stable")
+    starts, ends = (starts - lacking)[order], np.maximum.accumulate((ends + lacking)[order])
+    first = np.flatnonzero(np.concatenate([[True], starts[1:] > ends[:-1]]))
+    last = np.append(first[1:], len(starts)) - 1
+    return [
+        (start / NS_PER_DAY, (end - start) / NS_PER_DAY)
+        for start, end in zip(starts[first].tolist(), ends[last].tolist(), strict=True)
+    ]
 
 
 def _class_colours(gaps: pl.DataFrame, theme: Theme) -> dict[str, str]:

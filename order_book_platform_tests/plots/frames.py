@@ -1,0 +1,53 @@
+"""Small frames to draw."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from order_book_platform.model import BookFlag, FixedPoint, schemas
+
+START_NS = 1_723_161_255_000_000_000
+SECOND = 1_000_000_000
+POINT = FixedPoint(2, 3, 10, 1)
+
+
+def pixels(png: bytes) -> np.ndarray:
+    """Decoded image, uint8[height, width, 3]."""
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def has_colour(png: bytes, colour: str) -> bool:
+    """Whether some pixel has exactly this `#rrggbb`."""
+    wanted = np.frombuffer(bytes.fromhex(colour[1:]), dtype=np.uint8)
+    return bool((pixels(png) == wanted).all(axis=2).any())
+
+
+def book_frame(rows: int = 300, depth: int = 5, seed: int = 1) -> pl.DataFrame:
+    """Books of a wandering price, one row a second."""
+    random = np.random.default_rng(seed)
+    mid = 60_000 + np.cumsum(random.integers(-2, 3, rows)) * 10
+    columns = {
+        "origin_time": START_NS + np.arange(rows) * SECOND,
+        "received_time": START_NS + np.arange(rows) * SECOND,
+        "sequence_number": np.arange(rows),
+        "flags": np.full(rows, int(BookFlag.SEEDED), dtype=np.uint8),
+        "known_bid_levels": np.full(rows, depth, dtype=np.uint8),
+        "known_ask_levels": np.full(rows, depth, dtype=np.uint8),
+    }
+    for side, sign in (("bid", -1), ("ask", 1)):
+        for level in range(depth):
+            columns[f"{side}_{level}_price_pips"] = mid + sign * 10 * (level + 1)
+            columns[f"{side}_{level}_size_pips"] = random.integers(1, 5_000, rows)
+    return pl.DataFrame(columns).select(schemas.books(depth).names)
+
+
+def with_flags(frame: pl.DataFrame, start: int, stop: int, flag: int) -> pl.DataFrame:
+    """Flags set on rows `start` to `stop` - 1."""
+    row = pl.int_range(pl.len())
+    flags = pl.when((row >= start) & (row < stop)).then(flag).otherwise(pl.col("flags"))
+    return frame.with_columns(flags.cast(pl.UInt8).alias("flags"))

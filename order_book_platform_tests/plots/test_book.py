@@ -1,0 +1,109 @@
+"""The depth heat-map and the thinning before it."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from order_book_platform.model import BookFlag
+from order_book_platform.model.schemas import MISSING_PIPS
+from order_book_platform.plots.book import depth_heatmap, sample_depth
+from order_book_platform.plots.figure import DARK, LIGHT
+from order_book_platform_tests.plots.frames import POINT, START_NS, book_frame, has_colour, pixels, with_flags
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=30).map(sorted), st.integers(1, 12), st.data())
+def test_each_step_shows_the_last_row_up_to_its_end(
+    times: list[int], columns: int, data: st.DataObject
+) -> None:
+    """Steps without rows hold the book before; flags of all rows of a step are kept."""
+    flags = data.draw(st.lists(st.sampled_from([1, 3, 65]), min_size=len(times), max_size=len(times)))
+    frame = book_frame(len(times), depth=2).with_columns(
+        origin_time=pl.Series(times, dtype=pl.Int64), flags=pl.Series(flags, dtype=pl.UInt8)
+    )
+    sample = sample_depth(frame, columns)
+    first, last = times[0], times[-1]
+    for step in range(columns):
+        here = [
+            row for row, time in enumerate(times) if (time - first) * columns // (last - first + 1) == step
+        ]
+        upto = [
+            row for row, time in enumerate(times) if (time - first) * columns // (last - first + 1) <= step
+        ]
+        row = upto[-1]
+        assert sample.price_pips[step, 1, 0] == frame["ask_0_price_pips"][row]
+        assert sample.size_pips[step, 0, 1] == frame["bid_1_size_pips"][row]
+        assert sample.flags[step] == np.bitwise_or.reduce([flags[at] for at in here or [row]])
+
+
+def test_a_lazy_frame_gives_the_same_sample() -> None:
+    """A file that is scanned is thinned out like a frame in memory."""
+    frame = book_frame()
+    ours, theirs = sample_depth(frame), sample_depth(frame.lazy())
+    assert np.array_equal(ours.price_pips, theirs.price_pips)
+    assert np.array_equal(ours.flags, theirs.flags)
+
+
+def test_missing_levels_stay_missing() -> None:
+    """Null becomes `MISSING_PIPS` without size."""
+    sample = sample_depth(book_frame(20).with_columns(ask_4_price_pips=None, ask_4_size_pips=None), 10)
+    assert (sample.price_pips[:, 1, 4] == MISSING_PIPS).all()
+    assert (sample.size_pips[:, 1, 4] == 0).all()
+
+
+def test_the_heatmap_repeats_and_is_small() -> None:
+    """The same frame gives the same bytes, of a sensible size, with both sides in it."""
+    frame = book_frame(2_000)
+    png = depth_heatmap(frame, POINT)
+    assert png == depth_heatmap(frame.lazy(), POINT)
+    assert len(png) < 150_000
+    assert has_colour(png, LIGHT.bid)
+    assert has_colour(png, LIGHT.ask)
+    assert pixels(png).shape[1] == 1_000
+
+
+@pytest.mark.parametrize(
+    ("flag", "colour"),
+    [
+        (0, DARK.placebo),
+        (BookFlag.SEEDED | BookFlag.GAP, DARK.doubt),
+        (BookFlag.SEEDED | BookFlag.CORRUPT, DARK.bad),
+    ],
+    ids=["not seeded", "gap", "corrupt"],
+)
+def test_doubtful_spans_are_marked(flag: int, colour: str) -> None:
+    """A span that must not be trusted is seen, also a very short one; without one there is no mark."""
+    frame = book_frame(1_000)
+    assert has_colour(depth_heatmap(with_flags(frame, 500, 502, int(flag)), POINT, theme=DARK), colour)
+    assert not has_colour(depth_heatmap(frame, POINT, theme=DARK), colour)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_hardly_any_rows_are_drawn_without_complaint(rows: int) -> None:
+    """A file that has just begun has a figure too."""
+    assert depth_heatmap(book_frame(5)[:rows], POINT).startswith(b"\x89PNG")
+
+
+def test_a_one_sided_book_says_so() -> None:
+    """Where no row has both sides there is no mid price, so the figure says there is nothing."""
+    frame = book_frame(30).with_columns(pl.col("^ask_.*$").cast(pl.Int64) * None)
+    assert depth_heatmap(frame, POINT).startswith(b"\x89PNG")
+
+
+def test_rows_without_one_side_are_left_out_of_the_distance() -> None:
+    """A moment without asks does not bend the picture around it."""
+    frame = book_frame(30)
+    gone = pl.int_range(pl.len()) == 10
+    lacking = frame.with_columns(pl.when(gone).then(None).otherwise(pl.col("^ask_.*$")).name.keep())
+    assert depth_heatmap(lacking, POINT).startswith(b"\x89PNG")
+
+
+def test_time_that_runs_back_is_held() -> None:
+    """A row with an earlier time is drawn at the time of the row before it."""
+    frame = book_frame(3).with_columns(origin_time=pl.Series([START_NS, START_NS + 50, START_NS + 20]))
+    sample = sample_depth(frame, 10)
+    assert sample.last_ns == START_NS + 50
+    assert sample.price_pips[-1, 0, 0] == frame["bid_0_price_pips"][2]

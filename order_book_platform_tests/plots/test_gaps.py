@@ -1,0 +1,77 @@
+"""The gap timeline."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from order_book_platform.model.schemas import GAPS
+from order_book_platform.plots.figure import LIGHT
+from order_book_platform.plots.gaps import gap_timeline
+from order_book_platform_tests.plots.frames import SECOND, START_NS, has_colour, pixels
+
+END_NS = START_NS + 3_600 * SECOND
+
+
+def gaps(rows: list[tuple[str, str, str, float, float]]) -> pl.DataFrame:
+    """Gaps of (kind, cause, class, start and end in seconds)."""
+    filler: dict[str, object] = {"string": "", "bool": False}
+    return pl.from_arrow(
+        GAPS.empty_table().from_pylist(
+            [
+                {
+                    **{field.name: filler.get(str(field.type), 0) for field in GAPS},
+                    "kind": kind,
+                    "cause": cause,
+                    "gap_class": name,
+                    "from_origin_time": START_NS + int(start * SECOND),
+                    "to_origin_time": START_NS + int(end * SECOND),
+                }
+                for kind, cause, name, start, end in rows
+            ],
+            schema=GAPS,
+        )
+    )
+
+
+def test_each_kind_and_cause_has_a_lane() -> None:
+    """The figure grows with the lanes; small gaps and others have their own colours."""
+    few = gap_timeline(gaps([("inferred", "silence", "small", 10, 11)]), START_NS, END_NS)
+    many = gap_timeline(
+        gaps(
+            [
+                ("inferred", "silence", "small", 10, 11),
+                ("inferred", "crossed", "large", 100, 400),
+                ("exact", "sequence", "large", 2_000, 2_000),
+            ]
+        ),
+        START_NS,
+        END_NS,
+    )
+    assert pixels(many).shape[0] > pixels(few).shape[0]
+    assert has_colour(few, LIGHT.doubt)
+    assert not has_colour(few, LIGHT.bad)
+    assert has_colour(many, LIGHT.bad)
+
+
+def test_a_gap_of_no_length_is_still_seen() -> None:
+    """A missing message between two of the same millisecond is as wide as the eye needs."""
+    png = gap_timeline(gaps([("exact", "sequence", "small", 1_800, 1_800)]), START_NS, END_NS)
+    assert has_colour(png, LIGHT.doubt)
+
+
+def test_a_day_without_gaps_says_so() -> None:
+    """An empty report is a readable figure, not an error; the data may even have no length."""
+    assert gap_timeline(gaps([]), START_NS, END_NS) != gap_timeline(gaps([]), START_NS, END_NS + SECOND)
+    assert gap_timeline(gaps([]), START_NS, START_NS).startswith(b"\x89PNG")
+
+
+def test_thousands_of_gaps_are_drawn_and_repeat() -> None:
+    """A broken day stays quick and small, and the bytes do not depend on the run or the order of rows."""
+    rows = [
+        ("inferred", "silence", "small" if i % 3 else "large", i * 0.5, i * 0.5 + i % 7 / 10)
+        for i in range(5_000)
+    ]
+    frame = gaps(rows)
+    png = gap_timeline(frame, START_NS, END_NS)
+    assert len(png) < 120_000
+    assert png == gap_timeline(frame.reverse(), START_NS, END_NS)
