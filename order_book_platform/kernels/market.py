@@ -393,9 +393,14 @@ def start_move(law, tables, state, rng, ticks):  # type: ignore[no-untyped-def]
 def queue_event(law, tables, state, rng, sizes, bits, touched, tickers, trades, random):  # type: ignore[no-untyped-def]
     """One change of a best level's size: a trade, or orders that come and go around its target size."""
     side = np.int64(random >> _U48) & 1
+    trades_now = bits16(random, _U16) < law[L_TRADE]
+    if trades_now:  # aggressors push where the price went last, and often goes next
+        side = (
+            state[S_LAST_SIDE] if bits16(next_random(rng), _U0) < law[L_MOMENTUM] else 1 - state[S_LAST_SIDE]
+        )
     best = state[S_BEST_BID + side]
     lots = sizes[side, best]
-    if bits16(random, _U16) < law[L_TRADE]:
+    if trades_now:
         amount = min(lots - 1, max(1, draw(tables, T_TRADE, bits16(random, _U32))))
         if amount == 0:
             return

@@ -121,6 +121,8 @@ class _Planner:
 
     def ghost(self) -> None:
         """Removals of visible levels that never arrive."""
+        if self._faults.ghost > self._high - self._low:
+            raise self._no_room("ghost", f"at least {2 * self._faults.ghost} messages")
         for n in range(self._faults.ghost):
             place = _GhostPlace()
             rng = self._rng("ghost", n)

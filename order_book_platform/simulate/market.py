@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.clock import day_start_ns
+from order_book_platform.clock import NS_PER_DAY, day_start_ns
 from order_book_platform.kernels import market as kernel
 from order_book_platform.model import PartitionKey
 from order_book_platform.simulate.profile import MarketProfile
@@ -29,6 +29,7 @@ _AGGRESSIVE = 0.6
 _SWEEP = 0.7
 _DIRECT = 0.8
 _BURST = 0.8
+_LEVELS_PER_MOVE = 2.5
 _SPELL_END = 1 / 64
 _ROAM = 0.5
 
@@ -92,7 +93,7 @@ class Market:
     def _open(self, key: PartitionKey) -> None:
         state = self._state
         opening_ms = day_start_ns(key.day) // 1_000_000 + OPENING_MS
-        first_id = key.day.toordinal() * IDS_PER_DAY
+        first_id = day_start_ns(key.day) // NS_PER_DAY * IDS_PER_DAY
         state[kernel.S_TIME_MS] = state[kernel.S_EVENT_MS] = opening_ms
         state[kernel.S_BOOK_MS] = opening_ms - kernel.BOOK_EVERY_MS
         state[kernel.S_ID] = state[kernel.S_PREV_ID] = state[kernel.S_TRADE_ID] = first_id
@@ -185,7 +186,8 @@ def _law(profile: MarketProfile, start_tick: int) -> Ints:
     law[kernel.L_INSIDE] = profile.inside_absent
     law[kernel.L_MOVE_STEP] = round(65536 * _MOVE_STEP)
     law[kernel.L_TRIGGER] = round(profile.moves_per_message / tickers)
-    law[kernel.L_TRADE] = profile.trades_per_ticker
+    taken = profile.moves_per_message / profile.tickers_per_message * _AGGRESSIVE * _LEVELS_PER_MOVE
+    law[kernel.L_TRADE] = max(0, profile.trades_per_ticker - round(65536 * taken))
     law[kernel.L_MOMENTUM] = round(65536 * _MOMENTUM)
     law[kernel.L_AGGRESSIVE] = round(65536 * _AGGRESSIVE)
     law[kernel.L_SWEEP] = round(65536 * _SWEEP)

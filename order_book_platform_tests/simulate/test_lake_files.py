@@ -1,0 +1,72 @@
+"""Files built aside: all appear together, the record first, and nothing is left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from order_book_platform.errors import StorageAccessError
+from order_book_platform.simulate.lake_files import (
+    LAKE_TABLES,
+    SCHEMAS,
+    LakeWriter,
+    built_aside,
+    read_record,
+    record_file,
+    table_file,
+)
+from order_book_platform_tests.simulate.small import KEY
+
+
+def build(folder: Path, tables: tuple[str, ...] = LAKE_TABLES) -> None:
+    """Empty tables and a record."""
+    writer = LakeWriter(folder / "done", KEY, tables)
+    writer.record({"what": "a test"})
+    assert writer.close() == dict.fromkeys(tables, 0)
+
+
+def test_files_appear_at_the_end(tmp_path: Path) -> None:
+    """Before the block ends there is nothing; afterwards every table and the record, and no leftovers."""
+    with built_aside(tmp_path, KEY) as folder:
+        build(folder, tuple(SCHEMAS))
+        assert not any(table_file(tmp_path, table, KEY).exists() for table in SCHEMAS)
+    assert all(table_file(tmp_path, table, KEY).is_file() for table in SCHEMAS)
+    assert read_record(tmp_path, KEY) == {"what": "a test"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["book", "book_delta_v2", "trades", "truth"]
+
+
+def test_an_error_leaves_nothing(tmp_path: Path) -> None:
+    """When building fails, no file appears and the building folder is gone."""
+    with pytest.raises(ZeroDivisionError), built_aside(tmp_path, KEY) as folder:
+        build(folder)
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_record_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash between two files leaves a record, so that the next simulation may clean up after it."""
+    moved: list[str] = []
+    replace = Path.replace
+
+    def crash(self: Path, target: Path) -> Path:
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        moved.append(target.name)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", crash)
+    with pytest.raises(KeyboardInterrupt), built_aside(tmp_path, KEY) as folder:
+        build(folder)
+    monkeypatch.undo()
+    assert moved[0] == record_file(tmp_path, KEY).name
+    with built_aside(tmp_path, KEY) as folder:
+        build(folder)
+    assert all(table_file(tmp_path, table, KEY).is_file() for table in LAKE_TABLES)
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    """A root that is a file is an error with a remedy, not a traceback."""
+    (tmp_path / "root").write_text("")
+    with pytest.raises(StorageAccessError, match="root"), built_aside(tmp_path / "root", KEY):
+        pass
