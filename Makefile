@@ -111,8 +111,9 @@ demo: $(STAMP) instance ## simulate two instruments on two days, run every asset
 ui: $(STAMP) instance ## Dagster's web UI and daemon on port 3000 (another: make ui PORT=4000)
 	@$(WITH_DAGSTER) $(BIN)/dg dev --port $(PORT)
 
-bench: $(STAMP) ## benchmarks
-	@$(BIN)/obp bench
+bench: $(STAMP) ## benchmarks: the replay loop, and all assets of a partition
+	@$(BIN)/python -m benchmarks.replay
+	@$(BIN)/python -m benchmarks.assets
 
 # --- upkeep ---------------------------------------------------------------------------------------------------------
 

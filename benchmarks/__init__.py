@@ -1,0 +1,1 @@
+"""Benchmarks: speed belongs here, not in the tests. `make bench`, or `python -m benchmarks.replay --json`."""

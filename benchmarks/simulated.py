@@ -1,0 +1,33 @@
+"""Simulated input for benchmarks: the same bytes at every run."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+from order_book_platform.model import Instrument, PartitionKey
+from order_book_platform.settings import InstrumentSettings, Settings
+from order_book_platform.simulate import Faults, MarketSimulator, profile
+from order_book_platform.sources import LakeIngest
+from order_book_platform.storage import DataStore
+
+KEY = PartitionKey(Instrument("SIMULATED", "BTC-USDT-PERP"), date(2024, 8, 8))
+
+
+def simulated_lake(folder: Path, messages: int) -> tuple[DataStore, Settings]:
+    """A lake with one simulated day of a BTC perpetual, and an empty store."""
+    MarketSimulator(profile("btc-perp"), 1).write(folder / "lake", KEY, messages, Faults.parse(""))
+    settings = Settings(
+        lake_root=folder / "lake",
+        data_root=folder / "store",
+        first_day=KEY.day,
+        instruments=(InstrumentSettings(symbol=KEY.instrument.key),),
+    )
+    return DataStore(settings.data_root), settings
+
+
+def simulated_store(folder: Path, messages: int) -> tuple[DataStore, Settings]:
+    """The same, with `raw_deltas`, `snapshots` and `trades` published."""
+    store, settings = simulated_lake(folder, messages)
+    LakeIngest(store, settings).run(KEY)
+    return store, settings
