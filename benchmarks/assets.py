@@ -10,19 +10,33 @@ from __future__ import annotations
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from benchmarks.report import NS_PER_SECOND, Report
 from benchmarks.simulated import KEY, simulated_lake
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.fidelity import FidelityReporter
+from order_book_platform.model import PartitionKey
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.rl import FeatureBuilder
+from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeIngest
+from order_book_platform.storage import DataStore
 
 MESSAGES = 50_000
 RUNS = 3
-COMPONENTS = {
+
+
+class Component(Protocol):
+    """What every component has in common."""
+
+    def run(self, key: PartitionKey) -> object:
+        """Publish one partition."""
+
+
+COMPONENTS: dict[str, Callable[[DataStore, Settings], Component]] = {
     "raw_deltas": LakeIngest,
     "sequence_gap_report": GapReporter,
     "data_assessment": DataAssessor,

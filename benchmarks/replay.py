@@ -6,6 +6,7 @@ Run: `python -m benchmarks.replay [--json]`.
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks.report import Report
@@ -35,13 +36,8 @@ def main() -> None:
         (20, "message", "per message"),
         (20, "change", "when the visible book changed"),
     ):
-        result = report.rate(
-            "order_book_platform",
-            work.format(when, depth),
-            len(batch),
-            "deltas",
-            lambda depth=depth, cadence=cadence: replayed(batch, point, depth, cadence),
-        )
+        run = partial(replayed, batch, point, depth, cadence)
+        result = report.rate("order_book_platform", work.format(when, depth), len(batch), "deltas", run)
         if depth == 1:
             report.bar("best bid/ask per message, one core, deltas/s", 60_000_000, result.value)
     report.show()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -50,7 +51,7 @@ class Report:
     benchmark: str
     results: list[Result] = field(default_factory=list)
     ratios: list[dict[str, object]] = field(default_factory=list)
-    bars: list[dict[str, object]] = field(default_factory=list)
+    bars: list[dict[str, Any]] = field(default_factory=list)
 
     def rate(
         self, system: str, work: str, amount: int, unit: str, run: Callable[[], object], runs: int = 5
@@ -99,11 +100,9 @@ class Report:
         for each in self.results:
             spread = f"{each.min:,.4g} to {each.max:,.4g}, {each.runs} runs"
             print(f"  {each.system:<28} {each.work:<44} {each.value:>12,.4g} {each.unit:<10} ({spread})")
-        for each in self.bars:
-            verdict = "holds" if each["holds"] else "MISSED"
-            print(
-                f"  {verdict:<6} {each['what']}: required {each['required']:,}, reached {each['reached']:,.4g}"
-            )
+        for bar in self.bars:
+            verdict = "holds" if bar["holds"] else "MISSED"
+            print(f"  {verdict:<6} {bar['what']}: required {bar['required']:,}, rbared {bar['rbared']:,.4g}")
 
 
 def machine() -> dict[str, object]:
