@@ -101,6 +101,7 @@ def write_settings(
         lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
     for symbol in sorted({key.instrument.key for key in keys}):
         lines += ["[[instruments]]", f'symbol = "{symbol}"']
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "settings.toml"
     path.write_text("\n".join(lines) + "\n")
     return path

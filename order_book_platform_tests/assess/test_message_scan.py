@@ -1,0 +1,134 @@
+"""Breaks, silences, unseen snapshots and clocks, on made-up messages and on the recordings' own ids."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from order_book_platform.assess.message_scan import MessageScan
+from order_book_platform.model import DeltaBatch
+from order_book_platform_tests.conftest import RECORDED_KEYS
+
+NO_SNAPSHOTS = np.empty(0, np.int64)
+
+
+def messages(
+    origin: list[int], sequence: list[int], received: list[int] | None = None, **ids: list[int]
+) -> DeltaBatch:
+    """One row per message."""
+    n = len(origin)
+    ones = np.ones(n, np.int64)
+    return DeltaBatch(
+        np.array(origin, np.int64),
+        np.array(received if received is not None else origin, np.int64),
+        np.array(sequence, np.int64),
+        np.ones(n, np.bool_),
+        ones,
+        ones,
+        **{name: np.array(values, np.int64) for name, values in ids.items()},
+    )
+
+
+def test_a_pause_longer_than_the_threshold_is_a_silence() -> None:
+    """At the threshold it is not yet one; beyond it the messages around are named."""
+    scan = MessageScan(100, NO_SNAPSHOTS)
+    scan.feed(messages([0, 100, 201, 250], [1, 2, 3, 4]))
+    (found,) = scan.breaks
+    assert (found.cause, found.before, found.after, found.before_ns, found.after_ns) == (
+        "silence",
+        2,
+        3,
+        100,
+        201,
+    )
+
+
+def test_silence_proves_nothing_where_ids_do() -> None:
+    """With an unbroken chain a long pause is a quiet market."""
+    scan = MessageScan(100, NO_SNAPSHOTS)
+    scan.feed(messages([0, 1_000], [5, 9], prev_final_update_id=[3, 5]))
+    assert scan.breaks == []
+    assert scan.has_ids
+
+
+def test_futures_chain_is_pu_alone() -> None:
+    """`U` may be anything; a `pu` that is not the previous `u` is a loss."""
+    scan = MessageScan(10**9, NO_SNAPSHOTS)
+    scan.feed(
+        messages([0, 1, 2], [10, 20, 30], first_update_id=[1, 17, 28], prev_final_update_id=[0, 10, 21])
+    )
+    (found,) = scan.breaks
+    assert (found.cause, found.before, found.after, found.missing_ids) == ("chain", 20, 30, None)
+    assert "pu is 21 where 20 was due" in found.detail
+
+
+def test_spot_chain_counts_the_missing_ids() -> None:
+    """`U` must be the previous `u` + 1; the difference is how many ids are lost."""
+    scan = MessageScan(10**9, NO_SNAPSHOTS)
+    scan.feed(messages([0, 1, 2], [10, 20, 30], first_update_id=[1, 11, 25]))
+    (found,) = scan.breaks
+    assert (found.before, found.after, found.missing_ids) == (20, 30, 4)
+
+
+def test_a_snapshot_of_no_message_shows_a_loss() -> None:
+    """Two snapshots between the same two messages are one break; before the first message they prove nothing."""
+    scan = MessageScan(10**9, np.array([3, 10, 12, 14, 20, 99], np.int64))
+    scan.feed(messages([0, 1, 2], [10, 20, 30]))
+    (found,) = scan.breaks
+    assert (found.cause, found.before, found.after) == ("unseen_snapshot", 10, 20)
+    assert scan.unseen_snapshots == 2
+
+
+@given(
+    st.lists(st.tuples(st.integers(-3, 30), st.integers(1, 5)), min_size=2, max_size=40),
+    st.lists(st.integers(0, 60), max_size=8),
+    st.integers(1, 39),
+)
+def test_batches_do_not_matter(steps: list[tuple[int, int]], snapshots: list[int], at: int) -> None:
+    """The same findings and clocks however the messages are cut."""
+    origin, sequence = np.cumsum(np.array(steps) + np.array([100, 0]), axis=0).T.tolist()
+    shots = np.array(sorted(set(snapshots)), np.int64)
+    whole, cut = MessageScan(115, shots), MessageScan(115, shots)
+    batch = messages(origin, sequence)
+    whole.feed(batch)
+    for part in (batch.slice(0, min(at, len(batch))), batch.slice(min(at, len(batch)), len(batch))):
+        if len(part):
+            cut.feed(part)
+    assert cut.breaks == whole.breaks
+    assert cut.clocks() == whole.clocks()
+    assert (cut.messages, cut.last_sequence) == (len(steps), sequence[-1])
+
+
+def test_clocks() -> None:
+    """Coverage, validity and latency, by hand."""
+    scan = MessageScan(100, NO_SNAPSHOTS)
+    scan.feed(messages([1_000, 1_050, 1_040, 1_340], [1, 2, 3, 4], [400_000, 400_050, 900_040, 900_340]))
+    clocks = scan.clocks()
+    assert clocks["origin_coverage"] == pytest.approx(1 - 200 / 340)
+    assert clocks["origin_valid"] == pytest.approx(1 - 1 / 3)
+    assert clocks["latency_ms"]["p50"] == pytest.approx(0.35)
+    assert clocks["latency_ms"]["p99"] == pytest.approx(0.85)
+    assert clocks["latency_negative"] == 0
+
+
+@pytest.mark.parametrize("key", RECORDED_KEYS, ids=str)
+@pytest.mark.parametrize("lost", [0, 1, 16])
+def test_recorded_chains_are_whole_and_every_loss_is_found(recordings: Path, key: object, lost: int) -> None:
+    """No break in what was recorded; each of k lost messages makes exactly one, at its place."""
+    path = recordings / "truth/update_chain" / key.path / "*.parquet"  # type: ignore[attr-defined]
+    chain = pl.read_parquet(path, hive_partitioning=False)
+    gone = np.linspace(5, len(chain) - 5, lost).astype(int)
+    kept = chain.with_row_index().filter(~pl.col("index").is_in(gone.tolist()))
+    batch = messages(*(kept[name].to_list() for name in ("timestamp", "final_update_id")))
+    name = "first_update_id" if (chain["prev_final_update_id"] < 0).any() else "prev_final_update_id"
+    scan = MessageScan(10**9, NO_SNAPSHOTS)
+    scan.feed(replace(batch, **{name: kept[name].to_numpy()}))
+    assert [found.cause for found in scan.breaks] == ["chain"] * lost
+    ids = chain["final_update_id"].to_list()
+    assert [found.before for found in scan.breaks] == [ids[at - 1] for at in gone]
