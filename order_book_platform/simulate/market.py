@@ -21,17 +21,26 @@ IDS_PER_DAY = 10_000_000_000
 """Room for the update ids of a day; a later day's ids are larger."""
 
 # Choices the recordings do not give directly. They were set so that simulated markets agree with the recordings in
-# the explanatory power of order flow, the 1 s volatility and the share of ticker rows with a wide spread
-# (docs/simulator.md); the tests measure them again.
+# the explanatory power of order flow, the 1 s and 10 s volatility, the share of ticker rows with another mid or a wide
+# spread, and trades per second (the table in docs/simulator.md); the tests measure these again.
 _MOVE_STEP = 0.9
+"""While the price is moving, an event belongs to the move."""
 _MOMENTUM = 0.72
+"""A move goes where the last one went; an aggressor trades in its direction."""
 _AGGRESSIVE = 0.6
+"""Levels on a move's way are taken by trades (otherwise their orders are cancelled)."""
 _SWEEP = 0.7
+"""The event that takes a level takes the next one too."""
 _DIRECT = 0.8
+"""The other side follows a move at once (otherwise half the way)."""
 _BURST = 0.8
+"""Share of the tickers within a millisecond that come in bursts; the others meet by chance."""
 _LEVELS_PER_MOVE = 2.5
+"""Trades that an aggressive move brings; the profile's trades per ticker include them."""
 _SPELL_END = 1 / 64
+"""A spell of activity ends with a message."""
 _ROAM = 0.5
+"""How far the price goes from its start at most, as a share of the farthest change's distance."""
 
 
 @dataclass(frozen=True, slots=True)

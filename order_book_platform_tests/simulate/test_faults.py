@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,3 +118,8 @@ def test_wrong_specs_are_refused(spec: str, expected: str) -> None:
     with pytest.raises(SettingsError, match=f"faults: expected .*{expected}") as refused:
         Faults.parse(spec)
     assert GRAMMAR in str(refused.value)
+
+
+def test_the_document_shows_the_grammar() -> None:
+    """docs/simulator.md quotes the grammar that errors show, word for word."""
+    assert GRAMMAR in (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
