@@ -102,7 +102,9 @@ class Report:
             print(f"  {each.system:<28} {each.work:<44} {each.value:>12,.4g} {each.unit:<10} ({spread})")
         for bar in self.bars:
             verdict = "holds" if bar["holds"] else "MISSED"
-            print(f"  {verdict:<6} {bar['what']}: required {bar['required']:,}, rbared {bar['rbared']:,.4g}")
+            print(
+                f"  {verdict:<6} {bar['what']}: required {bar['required']:,}, reached {bar['reached']:,.4g}"
+            )
 
 
 def machine() -> dict[str, object]:
