@@ -47,17 +47,19 @@ class Verification:
         replayed: of the second replay.
         stored: of the rows as they stand in books.parquet.
         rows: rows replayed.
+        changed_inputs: datasets that have been published anew since; the partition is out of date.
     """
 
     published: str
     replayed: str
     stored: str
     rows: int
+    changed_inputs: tuple[str, ...]
 
     @property
     def matches(self) -> bool:
-        """Whether all three hashes are equal."""
-        return self.published == self.replayed == self.stored
+        """Whether all three hashes are equal and the inputs are those it was made from."""
+        return self.published == self.replayed == self.stored and not self.changed_inputs
 
 
 def book_at(
@@ -136,4 +138,10 @@ def verify(
     with store.parquet("reconstructed_books", key) as file:
         for group in range(file.num_row_groups):
             stored.update(table_rows(file.read_row_group(group)))
-    return Verification(manifest.metadata["replay_hash"], replayed.hexdigest(), stored.hexdigest(), rows)
+    return Verification(
+        manifest.metadata["replay_hash"],
+        replayed.hexdigest(),
+        stored.hexdigest(),
+        rows,
+        tuple(sorted(name for name in manifest.inputs if manifest.inputs[name] != replay.inputs.get(name))),
+    )

@@ -85,18 +85,23 @@ def test_verify_agrees_for_any_batch_size(lake: Path, tmp_path: Path) -> None:
 
 
 def test_verify_notices_changed_inputs_and_damaged_files(lake: Path, tmp_path: Path) -> None:
-    """Another setting, or one size changed in the deltas, gives another hash; a damaged file is refused."""
+    """Another setting, or other sizes in the deltas, gives another hash; a damaged file is refused."""
     chain = chain_over(tmp_path, lake)
     seed_only = Chain.over(tmp_path, lake, [KEY], reconstruct={"extend_every": 0})
     assert not Reconstructor(seed_only.store, seed_only.settings).verify(KEY).matches
     manifest, table = chain.store.manifest("raw_deltas", KEY), chain.store.frame("raw_deltas", KEY).collect()
-    bump = pl.when(pl.int_range(pl.len()) == table.height // 2).then(10**8).otherwise(0)
+    bump = (
+        pl.when((pl.int_range(pl.len()) > table.height // 2) & (pl.col("size_pips") > 0))
+        .then(10**8)
+        .otherwise(0)
+    )
     with chain.store.write("raw_deltas", KEY) as writer:
         changed = table.with_columns(pl.col("size_pips") + bump).to_arrow().cast(RAW_DELTAS)
         writer.parquet("deltas.parquet", RAW_DELTAS).write(changed)
         writer.metadata.update(manifest.metadata)
     result = Reconstructor(chain.store, chain.settings).verify(KEY)
     assert result.stored == result.published != result.replayed
+    assert result.changed_inputs == ("raw_deltas",)
     books = chain.store.folder("reconstructed_books", KEY) / "books.parquet"
     books.write_bytes(books.read_bytes()[:-1] + b"?")
     with pytest.raises(PartitionCorruptError, match=r"books\.parquet"):
