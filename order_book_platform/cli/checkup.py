@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -209,13 +208,6 @@ def check_instance(settings_file: Path) -> Finding:
             return Finding("dagster instance", "ok", f"{folder}: {instance.get_runs_count():,} runs")
     except SettingsError as error:
         return Finding("dagster instance", "fail", f"{error.where}: {error.found}", error.remedy)
-    except (OSError, sqlite3.Error) as error:
-        return Finding(
-            "dagster instance",
-            "fail",
-            f"{folder}: {error}",
-            "Repair or move that folder, or set DAGSTER_HOME.",
-        )
 
 
 def check_clock(settings: Settings, clock: Clock) -> Finding:

@@ -69,10 +69,11 @@ def dagster_instance(settings_file: Path) -> Iterator[dg.DagsterInstance]:
     """The instance, open for the length of the block.
 
     Raises:
-        SettingsError: its folder cannot be used, or its `dagster.yaml` is not valid.
+        SettingsError: its folder cannot be used, its `dagster.yaml` is not valid, or its database is damaged.
     """
     import dagster as dg
     import yaml  # type: ignore[import-untyped]
+    from sqlalchemy.exc import SQLAlchemyError
 
     folder = prepare_instance_folder(settings_file)
     try:
@@ -80,9 +81,16 @@ def dagster_instance(settings_file: Path) -> Iterator[dg.DagsterInstance]:
     except (dg.DagsterError, yaml.YAMLError) as error:
         raise SettingsError(
             expected="a valid Dagster instance configuration",
-            found=str(error),
+            found=" ".join(str(error).split()),
             where=str(folder / INSTANCE_FILE),
             remedy="Correct the file, or remove it to get a new one.",
+        ) from error
+    except SQLAlchemyError as error:
+        raise SettingsError(
+            expected="a Dagster instance that can be read",
+            found=str(error).splitlines()[0],
+            where=str(folder),
+            remedy="Repair it, move it away to start with an empty one, or set DAGSTER_HOME.",
         ) from error
     with instance:
         yield instance

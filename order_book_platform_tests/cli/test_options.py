@@ -1,0 +1,47 @@
+"""Values of options: days, instants, partition keys."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import click
+import pytest
+
+from order_book_platform.cli.options import DayType, TimeType, partition_key
+from order_book_platform.errors import SettingsError
+from order_book_platform.model import PartitionKey
+from order_book_platform.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """One instrument from 2024-08-08 on."""
+    return Settings(
+        lake_root=tmp_path / "lake",
+        data_root=tmp_path / "store",
+        first_day=date(2024, 8, 8),
+        instruments=({"symbol": "A:B"},),
+    )
+
+
+def test_days_and_times() -> None:
+    """Text becomes a day or an instant in ns; values that are already so pass."""
+    assert DayType()("2024-08-08") == DayType()(date(2024, 8, 8)) == date(2024, 8, 8)
+    assert TimeType()("1970-01-01T00:00:01.5Z") == TimeType()(1_500_000_000) == 1_500_000_000
+
+
+@pytest.mark.parametrize(("kind", "text"), [(DayType(), "2024-02-30"), (TimeType(), "tomorrow")])
+def test_malformed_values_are_usage_errors(kind: DayType | TimeType, text: str) -> None:
+    """Click shows what is expected and exits 2."""
+    with pytest.raises(click.BadParameter):
+        kind(text)
+
+
+def test_partition_key_has_to_be_in_the_settings(settings: Settings) -> None:
+    """Listed symbols from first_day on are partitions; others are refused."""
+    assert partition_key(settings, "A:B", date(2024, 8, 8)) == PartitionKey.parse("A:B", "2024-08-08")
+    with pytest.raises(SettingsError, match="expected one of A:B, found A:C"):
+        partition_key(settings, "A:C", date(2024, 8, 8))
+    with pytest.raises(SettingsError, match=r"--day: expected a day from 2024-08-08 \(first_day\) on"):
+        partition_key(settings, "A:B", date(2024, 8, 7))
