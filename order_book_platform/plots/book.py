@@ -120,6 +120,23 @@ def depth_heatmap(
         for axes in (upper, lower):
             say_nothing_to_show(axes, theme, "no row with both sides")
         return png_bytes(figure)
+    _draw_panels(figure, grid, (upper, lower), sample, sided, fixed_point, theme)
+    set_time_axis(lower, sample.first_ns, sample.last_ns)
+    upper.tick_params(labelbottom=False)
+    lower.xaxis.label.set_color(theme.muted)
+    return png_bytes(figure)
+
+
+def _draw_panels(
+    figure: Figure,
+    grid: GridSpec,
+    panels: tuple[Axes, Axes],
+    sample: DepthSample,
+    sided: NDArray[np.bool_],
+    fixed_point: FixedPoint,
+    theme: Theme,
+) -> None:
+    """Sizes by price above and by distance from the mid below, in the same colours; `sided` is bool[C]."""
     tick = fixed_point.tick_pips
     reach = _reach(sample, tick)
     mid = sample.price_pips[:, :, 0].sum(axis=1) // 2
@@ -129,19 +146,17 @@ def depth_heatmap(
     relative = _spread_sizes(sample, mid, (-reach, reach), tick, DISTANCE_BANDS, sided)
     norm = LogNorm(*_size_span(relative.sizes / 10.0**fixed_point.size_decimals))
     colours = _side_colours(theme)
-    for axes, image, unit in ((upper, absolute, 10**fixed_point.price_decimals), (lower, relative, tick)):
+    for axes, image, unit in zip(
+        panels, (absolute, relative), (10**fixed_point.price_decimals, tick), strict=True
+    ):
         _draw_sizes(axes, image, sample, unit, 10**fixed_point.size_decimals, norm, colours)
         _mark_doubt(axes, sample, theme)
         axes.grid(False)
-    _draw_best(upper, sample, 10.0**fixed_point.price_decimals, theme)
-    upper.ticklabel_format(axis="y", style="plain", useOffset=False)
+    _draw_best(panels[0], sample, 10.0**fixed_point.price_decimals, theme)
+    panels[0].ticklabel_format(axis="y", style="plain", useOffset=False)
     _draw_scale(figure, grid, norm, colours, theme)
     areas = {name: colour for name, marked, colour in _doubts(sample, theme) if marked.any()}
-    add_legend(upper, theme, right=0.975, areas=areas)
-    set_time_axis(lower, sample.first_ns, sample.last_ns)
-    upper.tick_params(labelbottom=False)
-    lower.xaxis.label.set_color(theme.muted)
-    return png_bytes(figure)
+    add_legend(panels[0], theme, right=0.975, areas=areas)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from order_book_platform.fidelity.results import GATES, Metric, judge_placebos, metrics_table
@@ -119,3 +121,17 @@ def test_the_bars_are_those_of_the_definitions() -> None:
         "out_of_order_rows": "== 0",
         "placebo_fails": "== 1",
     }
+
+
+def test_the_format_document_has_every_gate() -> None:
+    """docs/formats names each gated metric with the bar that is in force."""
+    text = (Path(__file__).parents[2] / "docs" / "formats" / "fidelity_report.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    for name, gate in GATES.items():
+        tables = [line for line in lines if line.count("|") == 5]
+        documented = [line for line in tables if name in line.split("|")[1].replace(",", " ").split()]
+        assert len(documented) == 1, name
+        comparison, threshold = documented[0].split("|")[3].split()
+        assert (comparison, float(threshold)) == (gate.comparison, gate.threshold), name
+    for column in METRICS.names:
+        assert any(column in line.split("|")[1].replace(",", " ").split() for line in lines), column
