@@ -1,0 +1,46 @@
+"""The format documents name every column of every schema, with its dtype."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from order_book_platform.model import schemas
+
+TEXT = (Path(__file__).parents[2] / "docs/formats/datasets.md").read_text(encoding="utf-8")
+SCHEMAS = {
+    "raw_deltas": schemas.RAW_DELTAS,
+    "snapshots": schemas.SNAPSHOTS,
+    "tickers": schemas.TICKERS,
+    "sequence_gap_report": schemas.GAPS,
+    "reconstructed_books": schemas.books(),
+    "fidelity_report": schemas.METRICS,
+}
+
+
+def section(dataset: str) -> str:
+    """What the document says of one dataset."""
+    found = re.search(rf"^## [^\n]*\b{dataset}\b.*?(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)
+    assert found, dataset
+    return found[0]
+
+
+@pytest.mark.parametrize("dataset", SCHEMAS)
+def test_every_column_is_documented(dataset: str) -> None:
+    """No column without a word about it; levels by their pattern."""
+    text = section(dataset)
+    for field in SCHEMAS[dataset]:
+        if re.fullmatch(r"(bid|ask)_\d+_(price|size)_pips", field.name):
+            continue
+        assert re.search(rf"\b{field.name}\b", text), field.name
+
+
+def test_nullable_columns_say_so() -> None:
+    """A reader has to know where nulls may come."""
+    text = section("sequence_gap_report") + section("raw_deltas")
+    for field in (*schemas.GAPS, *schemas.RAW_DELTAS):
+        if field.nullable and field.type == pa.int64():
+            assert re.search(rf"\| {field.name} \| int64, null \|", text), field.name
