@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from order_book_platform.errors import SourceMissingError
 from order_book_platform.model import PartitionKey
 from order_book_platform.simulate.profile import KNOTS, Bucket, MarketProfile, Table
+from order_book_platform.simulate.recording import Recording, read_recording
 
 BUCKET_TICKS = (2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 """Upper ends of the distance buckets; the last bucket ends at `MAX_DISTANCE`."""
@@ -32,93 +31,6 @@ NETWORK_NS = 2_000_000
 """The shortest latency of a simulated message; recordings with a skewed clock show only what lies above it."""
 
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """One symbol-day in integer units.
-
-    Attributes:
-        messages: sequence_number, timestamp, receipt_timestamp, rows, bid, ask (best ticks after it, null before the
-            first ticker), changes (ticker rows since the message before).
-        rows: sequence_number, is_bid, tick, lots, distance from its side's best after the message, previous lots
-            (null where the level was never touched before).
-        tickers: timestamp, receipt_timestamp, sequence_number, bid, bid_lots, ask, ask_lots.
-        chain: timestamp, transaction_timestamp, first_update_id, final_update_id.
-        trade_lots: int64[n].
-    """
-
-    messages: pl.DataFrame
-    rows: pl.DataFrame
-    tickers: pl.DataFrame
-    chain: pl.DataFrame
-    trade_lots: Ints
-
-
-def read_recording(
-    lake_root: Path, truth_root: Path, key: PartitionKey, price_decimals: int, size_decimals: int
-) -> Recording:
-    """Read one symbol-day.
-
-    Args:
-        lake_root: holds book_delta_v2/ and trades/.
-        truth_root: holds book_ticker/ and update_chain/.
-        key: which.
-        price_decimals: a tick is `10**-price_decimals`.
-        size_decimals: a lot is `10**-size_decimals`.
-
-    Raises:
-        SourceMissingError: a table is not there.
-    """
-    price, size = 10.0**price_decimals, 10.0**size_decimals
-
-    def units(name: str, scale: float) -> pl.Expr:
-        return (pl.col(name) * scale).round().cast(pl.Int64)
-
-    tickers = _read(truth_root, "book_ticker", key).select(
-        "timestamp",
-        "receipt_timestamp",
-        sequence_number="update_id",
-        bid=units("bid_price", price),
-        bid_lots=units("bid_size", size),
-        ask=units("ask_price", price),
-        ask_lots=units("ask_size", size),
-    )
-    deltas = _read(lake_root, "book_delta_v2", key).with_columns(
-        tick=units("price", price), lots=units("size", size)
-    )
-    numbered = tickers.with_row_index("ticker").with_columns(pl.col("ticker").cast(pl.Int64))
-    messages = (
-        deltas.group_by("sequence_number", maintain_order=True)
-        .agg(pl.col("timestamp", "receipt_timestamp").first(), rows=pl.len().cast(pl.Int64))
-        .set_sorted("sequence_number")
-        .join_asof(
-            numbered.select("sequence_number", "bid", "ask", "ticker").set_sorted("sequence_number"),
-            on="sequence_number",
-        )
-        .with_columns(changes=pl.col("ticker").diff())
-    )
-    rows = deltas.join(
-        messages.select("sequence_number", "bid", "ask"), on="sequence_number", maintain_order="left"
-    )
-    rows = rows.select(
-        "sequence_number",
-        "tick",
-        "lots",
-        is_bid="side_is_bid",
-        distance=pl.when("side_is_bid")
-        .then(pl.col("bid") - pl.col("tick"))
-        .otherwise(pl.col("tick") - pl.col("ask")),
-        previous=pl.col("lots").shift().over("side_is_bid", "tick"),
-    )
-    trades = _read(lake_root, "trades", key).select(lots=units("amount", size))
-    return Recording(
-        messages,
-        rows,
-        tickers,
-        _read(truth_root, "update_chain", key),
-        trades["lots"].to_numpy().astype(np.int64),
-    )
 
 
 def calibrate(
@@ -150,9 +62,6 @@ def calibrate(
     changes = sum(day.tickers.height for day in days)
     trades = np.concatenate([day.trade_lots for day in days])
     futures = int(days[0].chain["transaction_timestamp"][0]) > 0
-    lag = _pooled(
-        days, lambda day: _column(day.chain, "timestamp") - _column(day.chain, "transaction_timestamp")
-    )
     beyond = rows.filter((pl.col("distance") < 0) & (pl.col("lots") == 0) & (pl.col("previous") == 0))
     inside = -_column(beyond, "distance")
     moves = _pooled(days, lambda day: np.abs(_steps(day.messages, pl.col("bid") + pl.col("ask"))))
@@ -164,7 +73,7 @@ def calibrate(
         start_ticks=start,
         best_first=_best_first(days[0].rows),
         transaction_times=futures,
-        transaction_lag_ms=int(np.median(lag)) // 1_000_000 if futures else 0,
+        transaction_lag_ms=int(np.median(_pooled(days, _lag))) // 1_000_000 if futures else 0,
         id_step=_id_step(days, changes / messages) if futures else 1,
         same_ms=_share(_pooled(days, _same_ms)),
         tickers_per_message=round(changes / messages * 65536),
@@ -279,6 +188,10 @@ def _same_ms(day: Recording) -> NDArray[np.bool_]:
     return same
 
 
+def _lag(day: Recording) -> Ints:
+    return _column(day.chain, "timestamp") - _column(day.chain, "transaction_timestamp")
+
+
 def _queue_changes(day: Recording) -> Ints:
     found = []
     for side in ("bid", "ask"):
@@ -328,15 +241,3 @@ def _trimmed(values: Ints, tail: float = _TAIL) -> Ints:
 def _table(values: Ints) -> Table:
     """Quantiles at equal probability steps; each is one of the values."""
     return tuple(int(value) for value in np.quantile(values, np.linspace(0, 1, KNOTS), method="nearest"))
-
-
-def _read(root: Path, table: str, key: PartitionKey) -> pl.DataFrame:
-    folder = root / table / key.path
-    if not any(folder.glob("*.parquet")):
-        raise SourceMissingError(
-            expected=f"Parquet files of {table}",
-            found="none",
-            where=str(folder),
-            remedy="Give the folders that hold the recorded tables and their best bid/ask streams.",
-        )
-    return pl.read_parquet(sorted(folder.glob("*.parquet")), hive_partitioning=False)
