@@ -24,7 +24,8 @@ def verify(ctx: click.Context, symbol: str, day: date, batch_rows: int | None, a
     """Replay a published day again and compare the replay_hash. Exits 1 if it differs.
 
     Three hashes have to be equal: the one in the manifest, that of the second replay, and that of the rows as
-    they stand in books.parquet.
+    they stand in books.parquet. Inputs that were published anew since the books were made are named, and exit 1
+    too: the books are out of date.
 
     \b
     Example:
@@ -52,12 +53,16 @@ def verify(ctx: click.Context, symbol: str, day: date, batch_rows: int | None, a
                 "published": found.published,
                 "replayed": found.replayed,
                 "stored": found.stored,
+                "changed_inputs": found.changed_inputs,
             }
         )
     else:
-        verdict = Styled("equal", "green") if found.matches else Styled("DIFFERENT", "bold red")
+        equal = found.published == found.replayed == found.stored
+        verdict = Styled("equal", "green") if equal else Styled("DIFFERENT", "bold red")
         rows = [(name, getattr(found, name)) for name in ("published", "replayed", "stored")]
         stdout().print(table(f"{key}: {found.rows:,} rows", ("replay_hash", "SHA-256"), rows))
         stdout().print(verdict.markup)
+        if found.changed_inputs:
+            stdout().print(f"Published anew since the books were made: {', '.join(found.changed_inputs)}")
     if not found.matches:
         ctx.exit(EXIT_FAILED)

@@ -58,6 +58,18 @@ def test_changed_input_is_seen(materialized: tuple[Platform, Any], key: Partitio
     assert found["published"] == found["stored"] != found["replayed"]
 
 
+def test_new_inputs_are_named(materialized: tuple[Platform, Any], key: PartitionKey, tmp_path: Path) -> None:
+    """Books whose inputs were published anew are out of date, even if the replay gives the same rows."""
+    platform = copied(materialized[0], tmp_path)
+    manifest = DataStore(platform.store).folder("snapshots", key) / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["code_version"] = "0.0.0"
+    manifest.write_text(json.dumps(content))
+    result = platform.obp(*ARGUMENTS)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[-2:] == ["equal", "Published anew since the books were made: snapshots"]
+
+
 def test_damaged_file_exits_1(materialized: tuple[Platform, Any], key: PartitionKey, tmp_path: Path) -> None:
     """A file that differs from its manifest is named."""
     platform = copied(materialized[0], tmp_path)

@@ -1,0 +1,195 @@
+"""A snapshot of the definitions: what changes here changes what users see, and backfills."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from order_book_platform.assess import DataAssessor, GapReporter
+from order_book_platform.defs import FIDELITY_JOB, MATERIALIZE_JOB, Platform, build_definitions
+from order_book_platform.defs.catalog import STAGES
+from order_book_platform.errors import SettingsError
+from order_book_platform.fidelity import GATES as FIDELITY_GATES
+from order_book_platform.version import __version__
+
+DEPENDENCIES = {
+    "lake/book_delta_v2": [],
+    "lake/book": [],
+    "lake/trades": [],
+    "raw_deltas": ["lake/book", "lake/book_delta_v2", "lake/trades"],
+    "sequence_gap_report": ["raw_deltas"],
+    "data_assessment": ["raw_deltas", "sequence_gap_report"],
+    "reconstructed_books": ["data_assessment", "raw_deltas", "sequence_gap_report"],
+    "fidelity_report": ["raw_deltas", "reconstructed_books"],
+    "rl_features": ["raw_deltas", "reconstructed_books"],
+}
+
+CHECKS = {
+    "sequence_gap_report": ["gap_ratio"],
+    "data_assessment": [
+        "deltas",
+        "duplicates",
+        "gap_ratio",
+        "latency_negative",
+        "latency_p50_ms",
+        "memory",
+        "off_grid",
+        "origin_coverage",
+        "origin_valid",
+        "proven_losses",
+        "snapshots_sound",
+        "unsorted",
+    ],
+    "fidelity_report": [
+        "bbo_exact_seq",
+        "bbo_rms_seq_ask",
+        "bbo_rms_seq_bid",
+        "crossed_tw",
+        "depth_corr_pearson",
+        "depth_corr_spearman",
+        "out_of_order_rows",
+        "placebo_fails",
+        "resyncs",
+        "topk_exact",
+        "topk_exact_all",
+        "topk_ghost",
+        "topk_known_share",
+        "topk_missing",
+        "unseen_references",
+    ],
+    "rl_features": ["feature_rows", "ofi_share", "qi_share", "time_regressions", "valid_share"],
+}
+
+
+@pytest.fixture(scope="module")
+def graph(definitions: dg.Definitions) -> dg.AssetGraph:
+    """Every asset with its edges."""
+    return definitions.resolve_asset_graph()
+
+
+def test_keys_and_dependencies(graph: dg.AssetGraph) -> None:
+    """Lineage starts at the source files; each asset depends on what its component reads."""
+    found = {
+        node.key.to_user_string(): sorted(parent.to_user_string() for parent in node.parent_keys)
+        for node in graph.asset_nodes
+    }
+    assert found == DEPENDENCIES
+
+
+def test_source_files_are_external(graph: dg.AssetGraph) -> None:
+    """The lake's tables cannot be materialized here; the six assets can."""
+    assert sorted(key.to_user_string() for key in graph.external_asset_keys) == [
+        "lake/book",
+        "lake/book_delta_v2",
+        "lake/trades",
+    ]
+    assert {key.to_user_string() for key in graph.executable_asset_keys} == {stage.name for stage in STAGES}
+
+
+def test_partitions(graph: dg.AssetGraph) -> None:
+    """All assets share (day, symbol): UTC days from first_day to the last finished one, times the listed symbols."""
+    (partitions,) = {node.partitions_def for node in graph.asset_nodes}
+    assert isinstance(partitions, dg.MultiPartitionsDefinition)
+    keys = partitions.get_partition_keys(current_time=datetime(2024, 8, 10, 0, 0, 1, tzinfo=UTC))
+    assert keys == [
+        "2024-08-08|BINANCE:BTC-USDT",
+        "2024-08-08|BINANCE_FUTURES:BTC-USDT-PERP",
+        "2024-08-09|BINANCE:BTC-USDT",
+        "2024-08-09|BINANCE_FUTURES:BTC-USDT-PERP",
+    ]
+
+
+def test_checks(graph: dg.AssetGraph) -> None:
+    """One check per gate, recorded per partition, described, and never in the way of other assets."""
+    found: dict[str, list[str]] = {}
+    for key in sorted(graph.asset_check_keys):
+        found.setdefault(key.asset_key.to_user_string(), []).append(key.name)
+        check = graph.get_check_spec(key)
+        assert check.partitions_def == graph.get(key.asset_key).partitions_def
+        assert check.description
+        assert not check.blocking
+    assert found == CHECKS
+
+
+def test_gates_are_the_components() -> None:
+    """What the components call their gates is what the catalogue declares."""
+    declared = {stage.name: set(stage.gates) for stage in STAGES}
+    assert declared["sequence_gap_report"] == set(GapReporter.GATES)
+    assert declared["data_assessment"] == set(DataAssessor.GATES)
+    assert declared["fidelity_report"] == set(FIDELITY_GATES)
+
+
+def test_every_asset_is_described(graph: dg.AssetGraph) -> None:
+    """Description, group, kinds, owner and code version are there for people to read."""
+    for node in graph.asset_nodes:
+        assert node.description
+        assert node.group_name == "order_books"
+        assert node.kinds
+        if node.is_materializable:
+            assert node.owners == ["team:market-data"]
+            assert node.code_version == __version__
+            assert node.tags["component"] == node.key.to_user_string()
+
+
+def test_jobs_schedules_sensors(definitions: dg.Definitions) -> None:
+    """Two jobs in process, the schedule off and the sensor on until somebody says otherwise."""
+    repository = definitions.get_repository_def()
+    jobs = {job.name: job for job in repository.get_all_jobs() if not job.name.startswith("__")}
+    assert set(jobs) == {MATERIALIZE_JOB, FIDELITY_JOB}
+    assert {job.executor_def.name for job in jobs.values()} == {"in_process"}
+    assert [str(key) for key in jobs[FIDELITY_JOB].asset_layer.executable_asset_keys] == [
+        "AssetKey(['fidelity_report'])"
+    ]
+    schedule = definitions.resolve_schedule_def("daily_partitions")
+    assert schedule.cron_schedule == "0 6 * * *"
+    assert schedule.execution_timezone == "UTC"
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    sensor = definitions.resolve_sensor_def("fidelity_of_new_books")
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_definitions_load_without_warnings(platform: Platform) -> None:
+    """Everything resolves; warnings are errors in these tests."""
+    dg.Definitions.validate_loadable(build_definitions(platform))
+
+
+def test_books_that_continue_the_day_before_depend_on_it(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If configured, books depend on the same symbol's books of the day before, so that backfills go day by day."""
+    monkeypatch.setenv("OBP_RECONSTRUCT__CONTINUE_PREVIOUS_DAY", "true")
+    graph = build_definitions(Platform.from_file(platform.settings_file)).resolve_asset_graph()
+    books = graph.get(dg.AssetKey("reconstructed_books"))
+    assert books.key in books.parent_keys
+    assert books.partitions_def is not None
+
+    def before(day: str) -> list[str]:
+        subset = books.partitions_def.subset_with_partition_keys([f"{day}|BINANCE:BTC-USDT"])
+        mapped = books.partition_mappings[books.key].get_upstream_mapped_partitions_result_for_partitions(
+            subset, books.partitions_def, books.partitions_def
+        )
+        assert mapped.required_but_nonexistent_subset.is_empty
+        return list(mapped.partitions_subset.get_partition_keys())
+
+    assert before("2024-08-09") == ["2024-08-08|BINANCE:BTC-USDT"]
+    assert before("2024-08-08") == []
+
+
+def test_module_loads_the_settings_in_force(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`order_book_platform.definitions` reads OBP_CONFIG; a wrong one is the settings' own error."""
+    monkeypatch.setenv("OBP_CONFIG", str(platform.settings_file))
+    script = "from order_book_platform.definitions import defs; print(len(list(defs.assets)))"
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert found.stdout == "9\n"
+    monkeypatch.setenv("OBP_CONFIG", str(tmp_path / "none.toml"))
+    with pytest.raises(SettingsError, match=r"none\.toml: expected a settings file"):
+        build_definitions()
