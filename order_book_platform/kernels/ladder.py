@@ -32,7 +32,7 @@ NOTHING_KNOWN = -(2**62)
 WINDOW_SLOTS = 65_536
 """Default W. 512 KB of sizes a side, of which the touched part around the best price stays in the L2 cache."""
 
-UNCHANGED, CHANGED, NO_ROOM = 0, 1, -1
+UNCHANGED, CHANGED, BEST_LEFT, NO_ROOM = 0, 1, 2, -1
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
@@ -195,6 +195,62 @@ def move_window_up(sizes, words, summary, far_keys, far_sizes, side, s, new_base
     side[s, BASE] = new_base
 
 
+@njit(inline="always")
+def set_near(sizes, words, summary, far_keys, side, s, slot, size):  # type: ignore[no-untyped-def]
+    """Set the absolute size of a level inside the window; 0 removes it.
+
+    Written into its callers, since it is where nearly every delta ends: a call would hand over six arrays, some fifty
+    words, to do a dozen instructions' work (14 M deltas/s with the call, measured on a simulated BTC perpetual).
+
+    Returns:
+        CHANGED, UNCHANGED, NO_ROOM, or BEST_LEFT: changed, and `find_next_best` is due.
+    """
+    old = sizes[s, slot]
+    status = CHANGED
+    if old == size:
+        status = UNCHANGED
+    elif old == 0:
+        if side[s, COUNT] + side[s, FAR] >= far_keys.shape[1]:
+            status = NO_ROOM
+        else:
+            word = slot >> 6
+            words[s, word] |= _ONE << np.uint64(slot & 63)
+            summary[s, word >> 6] |= _ONE << np.uint64(word & 63)
+            sizes[s, slot] = size
+            side[s, COUNT] += 1
+            side[s, BEST] = min(side[s, BEST], side[s, BASE] + slot)
+    else:
+        sizes[s, slot] = size
+        if size == 0:
+            word = slot >> 6
+            rest = words[s, word] & ~(_ONE << np.uint64(slot & 63))
+            words[s, word] = rest
+            if rest == _ZERO:
+                summary[s, word >> 6] &= ~(_ONE << np.uint64(word & 63))
+            side[s, COUNT] -= 1
+            if side[s, BASE] + slot == side[s, BEST]:
+                status = BEST_LEFT
+    return status
+
+
+@njit(
+    "void(i8[:, ::1], u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8[:, ::1], i8)", cache=True, nogil=True
+)
+def find_next_best(sizes, words, summary, far_keys, far_sizes, side, s):  # type: ignore[no-untyped-def]
+    """After the best level went: name the next one, and let the window follow when it has drifted far."""
+    slots = sizes.shape[1]
+    slot = next_slot(words, summary, s, side[s, BEST] - side[s, BASE] + 1)
+    if slot >= 0:
+        side[s, BEST] = side[s, BASE] + slot
+    elif side[s, FAR] > 0:
+        side[s, BEST] = far_keys[s, 0]
+    else:
+        side[s, BEST] = NO_KEY
+        return
+    if side[s, BEST] - side[s, BASE] > (slots >> 1):
+        move_window_up(sizes, words, summary, far_keys, far_sizes, side, s, side[s, BEST] - (slots >> 2))
+
+
 @njit(
     "i8(i8[:, ::1], u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8, i8)",
     cache=True,
@@ -222,35 +278,11 @@ def set_level(sizes, words, summary, far_keys, far_sizes, side, s, key, size):  
         else:
             return set_far(far_keys, far_sizes, side, s, key, size)
         slot = slots >> 2
-    old = sizes[s, slot]
-    if old == size:
-        return UNCHANGED
-    if old == 0:
-        if side[s, COUNT] + side[s, FAR] >= far_keys.shape[1]:
-            return NO_ROOM
-        set_bit(words, summary, s, slot)
-        side[s, COUNT] += 1
-        side[s, BEST] = min(side[s, BEST], key)
-        sizes[s, slot] = size
+    status = set_near(sizes, words, summary, far_keys, side, s, slot, size)
+    if status == BEST_LEFT:
+        find_next_best(sizes, words, summary, far_keys, far_sizes, side, s)
         return CHANGED
-    sizes[s, slot] = size
-    if size == 0:
-        clear_bit(words, summary, s, slot)
-        side[s, COUNT] -= 1
-        if key == side[s, BEST]:
-            slot = next_slot(words, summary, s, slot + 1)
-            if slot >= 0:
-                side[s, BEST] = side[s, BASE] + slot
-            elif side[s, FAR] > 0:
-                side[s, BEST] = far_keys[s, 0]
-            else:
-                side[s, BEST] = NO_KEY
-                return CHANGED
-            if side[s, BEST] - side[s, BASE] > (slots >> 1):
-                move_window_up(
-                    sizes, words, summary, far_keys, far_sizes, side, s, side[s, BEST] - (slots >> 2)
-                )
-    return CHANGED
+    return status
 
 
 @njit("i8(u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8)", cache=True, nogil=True)

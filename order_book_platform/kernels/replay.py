@@ -14,14 +14,17 @@ from numba import njit, types
 from order_book_platform.kernels.ladder import (
     BASE,
     BEST,
+    BEST_LEFT,
     BOUND,
     CHANGED,
     COUNT,
     FAR,
     NO_KEY,
     NO_ROOM,
+    find_next_best,
     next_slot,
     set_level,
+    set_near,
     size_at,
 )
 from order_book_platform.kernels.snapshot import compare_snapshot, take_snapshot
@@ -277,6 +280,7 @@ def replay(  # type: ignore[no-untyped-def]
     inverse = 1.0 / step
     cadence = params[PARAM_CADENCE]
     capacity = rows.shape[0]
+    slots = sizes.shape[1]
     i = start
     while i < stop:
         sequence = sequence_number[i]
@@ -326,7 +330,14 @@ def replay(  # type: ignore[no-untyped-def]
                     return OFF_TICK, i, n_rows
             s = 0 if is_bid[i] else 1
             key = -tick if s == 0 else tick
-            status = set_level(sizes, words, summary, far_keys, far_sizes, side, s, key, size_pips[i])
+            slot = key - side[s, BASE]
+            if 0 <= slot < slots:
+                status = set_near(sizes, words, summary, far_keys, side, s, slot, size_pips[i])
+                if status == BEST_LEFT:
+                    find_next_best(sizes, words, summary, far_keys, far_sizes, side, s)
+                    status = CHANGED
+            else:
+                status = set_level(sizes, words, summary, far_keys, far_sizes, side, s, key, size_pips[i])
             if status == CHANGED:
                 if key <= visible[s]:
                     state[STATE_DIRTY_BID + s] = 1
