@@ -30,33 +30,41 @@ def answer():
 """
 
 
-def write(folder: Path, value: int) -> None:
-    """A package whose one kernel calls a kernel of another file."""
-    folder.mkdir(exist_ok=True)
-    (folder / "__init__.py").write_text(
-        "from pathlib import Path\nfrom numba import config\n"
-        "from order_book_platform.kernels.compiled import cache_folder\n"
-        "config.CACHE_DIR = str(cache_folder(here=Path(__file__).parent))\n",
-        encoding="utf-8",
+APART = """
+from pathlib import Path
+from numba import config
+from order_book_platform.kernels.compiled import cache_folder
+config.CACHE_DIR = str(cache_folder(here=Path(__file__).parent))
+"""
+
+
+def asked(folder: Path) -> str:
+    """What the calling kernel says, in a process of its own."""
+    paths = os.pathsep.join([str(folder), str(compiled.HERE.parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", "from loops.caller import asked; print(asked())"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths, "NUMBA_DISABLE_JIT": "0"},
+        timeout=120,
     )
-    (folder / "caller.py").write_text(CALLER.format(package=folder.name), encoding="utf-8")
-    (folder / "callee.py").write_text(CALLEE.format(value=value), encoding="utf-8")
+    return done.stdout.strip()
 
 
-def test_a_change_in_a_called_file_is_noticed(tmp_path: Path) -> None:
-    """The loop that calls it is compiled anew; numba alone would have gone on with the old one."""
+@pytest.mark.parametrize(
+    ("first_lines", "second_answer"), [(APART, "42"), ("", "41")], ids=["apart", "numba"]
+)
+def test_a_change_in_a_called_file_is_noticed(tmp_path: Path, first_lines: str, second_answer: str) -> None:
+    """The loop that calls it is compiled anew; left to itself, numba goes on with the old one."""
     package = tmp_path / "loops"
-    for value in (41, 42):
-        write(package, value)
-        done = subprocess.run(
-            [sys.executable, "-c", "from loops.caller import asked; print(asked())"],
-            check=True,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(compiled.HERE.parents[1])])},
-            timeout=120,
-        )
-        assert done.stdout.strip() == str(value)
+    package.mkdir()
+    (package / "__init__.py").write_text(first_lines, encoding="utf-8")
+    (package / "caller.py").write_text(CALLER.format(package="loops"), encoding="utf-8")
+    (package / "callee.py").write_text(CALLEE.format(value=41), encoding="utf-8")
+    assert asked(tmp_path) == "41"
+    (package / "callee.py").write_text(CALLEE.format(value=42), encoding="utf-8")
+    assert asked(tmp_path) == second_answer
 
 
 def test_the_stamp_follows_every_file(tmp_path: Path) -> None:
