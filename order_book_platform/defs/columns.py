@@ -4,6 +4,16 @@ import re
 
 _LEVEL = re.compile(r"^(bid|ask)_(\d+)_(price|size)_pips$")
 
+_FAMILIES = {
+    re.compile(r"qi_(\d+)"): "Imbalance of the {0} best levels, bids − asks over their sum, in [−1, 1].",
+    re.compile(
+        r"mlofi_(\d+)"
+    ): "Order flow imbalance at the best level no. {0} over the flow window, in size pips.",
+    re.compile(r"ret_(\d+s)"): "Log return of the mid over the last {0}, in bps.",
+    re.compile(r"rv_(\d+s)"): "Realised volatility over the last {0}, from one-second returns, in bps.",
+}
+"""Columns that come in several, by number."""
+
 _DESCRIPTIONS = {
     "origin_time": "Exchange event time (E), ns since the epoch, UTC.",
     "transaction_time": "Exchange transaction time (T), ns since the epoch, UTC; null where not known.",
@@ -25,7 +35,9 @@ _DESCRIPTIONS = {
     "to_sequence_number": "First message after the gap.",
     "from_origin_time": "Event time of the last message before, ns since the epoch, UTC.",
     "to_origin_time": "Event time of the first message after, ns since the epoch, UTC.",
-    "messages_between": "Messages inside the gap's bounds.",
+    "proven": "Whether a loss is shown, not only suggested.",
+    "flagged_from_sequence_number": "First message whose row is doubtful because of the gap.",
+    "flagged_until_sequence_number": "First message that is no longer doubtful; null: doubt lasts to the end.",
     "missing_ids": "Update ids that are proven missing; null where ids prove nothing.",
     "detail": "One sentence for people.",
     "name": "Name of the metric.",
@@ -38,6 +50,20 @@ _DESCRIPTIONS = {
     "reference": "What the book was measured against.",
     "placebo_1s": "The same figure with the reference shifted by 1 s.",
     "placebo_10s": "The same figure with the reference shifted by 10 s.",
+    "time": "Time of the row on the sampling clock, ns since the epoch, UTC; made from events up to it only.",
+    "mid2": "Best bid + best ask, in half pips, exact.",
+    "spread_ticks": "Best ask − best bid, in ticks; negative where crossed.",
+    "spread_bps": "Best ask − best bid over the mid, in bps.",
+    "wmid_off": "Size-weighted mid − mid, in ticks.",
+    "ofi_1": "Order flow imbalance at the best prices over the flow window, in size pips.",
+    "n_updates": "Book rows per second over the flow window.",
+    "n_trades": "Trades per second over the flow window.",
+    "tfi": "Trade flow imbalance over the flow window, (bought − sold) / (bought + sold), in [−1, 1].",
+    "stale_ms": "Age of the book row in effect, in ms.",
+    "latency_ms": "Arrival − event time of the book row in effect, in ms.",
+    "gap_flag": "Whether a doubtful row (gap, corrupt) was in effect in this step.",
+    "crossed": "Whether the book was crossed in this step.",
+    "valid": "Whether the book is two-sided, seeded and free of doubt: use no other rows.",
     "placebo_fails": "Whether the shifted reference fails the gate, as it has to.",
 }
 
@@ -49,4 +75,8 @@ def column_description(name: str) -> str | None:
         side, number, field = level.groups()
         place = "Best" if number == "0" else f"Level {number}"
         return f"{place} {side} {field} · 10^{field}_decimals; null where there is no such level."
+    for pattern, text in _FAMILIES.items():
+        match = pattern.fullmatch(name)
+        if match is not None:
+            return text.format(*match.groups())
     return _DESCRIPTIONS.get(name)

@@ -47,6 +47,7 @@ CHECKS = {
     ],
     "fidelity_report": [
         "bbo_exact_seq",
+        "bbo_known_share",
         "bbo_rms_seq_ask",
         "bbo_rms_seq_bid",
         "crossed_tw",

@@ -1,0 +1,211 @@
+"""The assets, run in process on a small simulated day: metadata, checks, failures."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
+from order_book_platform.defs.assets import failures_named
+from order_book_platform.defs.catalog import STAGES
+from order_book_platform.errors import SourceMissingError
+from order_book_platform.model import PartitionKey
+from order_book_platform.simulate import MarketSimulator
+from order_book_platform.simulate.profile import profile
+from order_book_platform.storage import DATASETS, DataStore
+from order_book_platform_tests.defs.conftest import SETTINGS
+
+KEY = PartitionKey.parse("BINANCE:BTC-USDT", "2024-08-08")
+LARGEST_PICTURE = 120_000
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of all assets.
+
+    Attributes:
+        platform: the resource it used.
+        instance: where it was recorded.
+        result: of the job.
+    """
+
+    platform: Platform
+    instance: dg.DagsterInstance
+    result: dg.ExecuteInProcessResult
+
+    def metadata(self, asset: str) -> dict[str, dg.MetadataValue]:
+        """Of the asset's materialization."""
+        (event,) = self.result.asset_materializations_for_node(asset)
+        return dict(event.metadata)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """All six assets of a simulated partition."""
+    folder = tmp_path_factory.mktemp("assets")
+    (folder / "platform.toml").write_text(SETTINGS)
+    MarketSimulator(profile("btc-spot"), seed=1).write(folder / "lake", KEY, 1_200)
+    platform = Platform.from_file(folder / "platform.toml")
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = build_definitions(platform).resolve_job_def(MATERIALIZE_JOB)
+        yield Run(
+            platform, instance, job.execute_in_process(instance=instance, partition_key=to_dagster(KEY))
+        )
+
+
+@pytest.mark.parametrize("name", [stage.name for stage in STAGES])
+def test_metadata_says_what_was_published(run: Run, name: str) -> None:
+    """Path, fingerprint, rows and spans are those of the published partition."""
+    store: DataStore = run.platform.store
+    manifest = store.manifest(name, KEY)
+    metadata = run.metadata(name)
+    assert metadata["path"].value == str(store.folder(name, KEY))
+    assert metadata["fingerprint"].value == manifest.fingerprint
+    assert metadata["inputs"].value == manifest.inputs
+    if DATASETS[name].endswith(".parquet"):
+        assert metadata["dagster/row_count"].value == manifest.rows[DATASETS[name]]
+        assert metadata["dagster/partition_row_count"].value == manifest.rows[DATASETS[name]]
+
+
+def test_spans_are_those_of_the_rows(run: Run) -> None:
+    """Times in the metadata are the first and the last of the file, in UTC."""
+    times = run.platform.store.frame("raw_deltas", KEY).select("received_time").collect()["received_time"]
+    span = run.metadata("raw_deltas")["received_time span"].value
+    assert span.startswith("2024-08-08T00:0")
+    first, last = span.split(" → ")
+    assert (first, last) == (_iso(times.min()), _iso(times.max()))
+
+
+def _iso(ns: Any) -> str:
+    from order_book_platform.clock import iso_from_ns
+
+    return iso_from_ns(ns)
+
+
+def test_every_column_is_explained(run: Run) -> None:
+    """The column table of each asset has dtype, nullability and a sentence for every column."""
+    for stage in STAGES:
+        if not DATASETS[stage.name].endswith(".parquet"):
+            continue
+        schema = run.metadata(stage.name)["dagster/column_schema"].value
+        file = run.platform.store.parquet(stage.name, KEY).schema_arrow
+        assert [column.name for column in schema.columns] == file.names
+        for column in schema.columns:
+            assert column.description, f"{stage.name}.{column.name}"
+            assert column.type == str(file.field(column.name).type)
+            assert column.constraints.nullable == file.field(column.name).nullable
+
+
+@pytest.mark.parametrize(
+    ("asset", "titles"),
+    [
+        ("sequence_gap_report", ["Gaps over time"]),
+        ("reconstructed_books", ["Depth over time"]),
+        ("fidelity_report", ["Fidelity over time", "Fidelity by level"]),
+    ],
+)
+def test_pictures_are_small_pngs(run: Run, asset: str, titles: list[str]) -> None:
+    """Plots stand in the metadata as PNGs that the event log can bear."""
+    metadata = run.metadata(asset)
+    for title in titles:
+        text = str(metadata[title].value)
+        start = f"![{title}](data:image/png;base64,"
+        assert text.startswith(start)
+        assert text.endswith(")")
+        png = base64.b64decode(text[len(start) : -1], validate=True)
+        assert png.startswith(b"\x89PNG")
+        assert len(png) < LARGEST_PICTURE
+
+
+def test_siblings_and_highlights(run: Run) -> None:
+    """Snapshots and trades show with raw_deltas; verdict and replay hash have lines of their own."""
+    store = run.platform.store
+    deltas = run.metadata("raw_deltas")
+    for name in ("snapshots", "trades"):
+        assert deltas[f"{name} rows"].value == store.manifest(name, KEY).rows[DATASETS[name]]
+    books = store.manifest("reconstructed_books", KEY)
+    assert run.metadata("reconstructed_books")["replay hash"].value == books.metadata["replay_hash"]
+    assert run.metadata("data_assessment")["verdict"].value == "go"
+    assert str(run.metadata("data_assessment")["report"].value).startswith(
+        "# BINANCE:BTC-USDT 2024-08-08: go"
+    )
+    assert str(run.metadata("fidelity_report")["report page"].value).endswith("report.html")
+
+
+def test_checks_are_recorded_for_the_partition(run: Run) -> None:
+    """Every declared check has one result with figure, bar and count, kept under this partition."""
+    evaluations = run.result.get_asset_check_evaluations()
+    found = {(each.asset_key.to_user_string(), each.check_name): each for each in evaluations}
+    assert set(found) == {(stage.name, gate) for stage in STAGES for gate in stage.gates}
+    report = run.platform.store.report("fidelity_report", KEY)
+    for gate in report["gates"]:
+        check = found["fidelity_report", gate["name"]]
+        assert check.partition == to_dagster(KEY)
+        assert check.passed == gate["passed"]
+        assert check.severity.value.lower() == gate["severity"]
+        assert check.metadata["bar"].value == gate["gate"]
+        assert check.metadata["n"].value == gate["n"]
+        if gate["value"] is not None:
+            assert check.metadata["value"].value == gate["value"]
+
+
+def test_gates_stand_in_a_table(run: Run) -> None:
+    """The gates show at a glance, failed ones in bold."""
+    metadata = run.metadata("rl_features")
+    rows = str(metadata["gates"].value).splitlines()
+    assert rows[2].startswith("| feature_rows | ")
+    assert metadata["gates failed"].value == sum("**" in row for row in rows)
+
+
+def test_data_versions_follow_the_content(run: Run) -> None:
+    """Dagster's data version is the partition's fingerprint: equal data do not make downstream assets stale."""
+    (event,) = run.result.asset_materializations_for_node("raw_deltas")
+    assert event.tags is not None
+    fingerprint = run.platform.store.manifest("raw_deltas", KEY).fingerprint
+    assert event.tags["dagster/data_version"] == fingerprint
+
+
+def test_progress_is_logged(run: Run) -> None:
+    """The run's log has lines of progress from the components."""
+    lines = [
+        record.event_log_entry.user_message
+        for record in run.instance.get_records_for_run(run.result.run_id).records
+        if record.event_log_entry.dagster_event is None
+    ]
+    assert any(line.startswith("deltas: ") for line in lines)
+
+
+def test_users_errors_become_failures_without_retries() -> None:
+    """What a user can put right is a failure with its parts as metadata; a bug stays what it is."""
+    with pytest.raises(dg.Failure) as caught, failures_named():
+        raise SourceMissingError(expected="files", found="none", where="lake", remedy="Download them.")
+    assert caught.value.allow_retries is False
+    assert caught.value.description == "lake: expected files, found none. Download them."
+    assert {name: value.value for name, value in caught.value.metadata.items()} == {
+        "where": "lake",
+        "expected": "files",
+        "found": "none",
+        "remedy": "Download them.",
+    }
+    with pytest.raises(ZeroDivisionError), failures_named():
+        raise ZeroDivisionError
+
+
+def test_missing_source_fails_the_run_and_skips_the_rest(platform: Platform) -> None:
+    """Without files the first asset fails with the component's words, and nothing after it runs."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = build_definitions(platform).resolve_job_def(MATERIALIZE_JOB)
+        result = job.execute_in_process(
+            instance=instance, partition_key=to_dagster(KEY), raise_on_error=False
+        )
+    assert not result.success
+    failure = result.failure_data_for_node("raw_deltas")
+    assert failure is not None
+    assert failure.user_failure_data is not None
+    assert "Set lake_root" in failure.user_failure_data.metadata["remedy"].value
+    assert not result.get_asset_materialization_events()
