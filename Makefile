@@ -11,6 +11,10 @@ STAMP := $(VENV)/.installed
 DEMO_SYMBOLS := SIMULATED:BTC-USDT-PERP SIMULATED:ETH-USDT
 DEMO_DAYS := 2024-08-08 2024-08-09
 DEMO_MESSAGES ?= 20000
+# The values that platform.toml comes with, should it have been changed since.
+DEMO_SETTINGS = OBP_CONFIG="$(CURDIR)/platform.toml" OBP_LAKE_ROOT=data/lake OBP_DATA_ROOT=data/store \
+	OBP_FIRST_DAY=2024-08-08 \
+	OBP_INSTRUMENTS='[{"symbol": "SIMULATED:BTC-USDT-PERP"}, {"symbol": "SIMULATED:ETH-USDT"}]'
 
 # Wherever the caller's shell points: this project's environment is .venv alone.
 unexport PYTHONPATH PYTHONHOME
@@ -94,7 +98,7 @@ check-defs: $(STAMP) instance
 # --- using it -------------------------------------------------------------------------------------------------------
 
 demo: $(STAMP) instance ## simulate two instruments on two days, run every asset, print where the results are
-	@set -e; export DAGSTER_HOME="$(HOME_OF_DAGSTER)" OBP_CONFIG="$(CURDIR)/platform.toml"; seed=1; \
+	@set -e; export $(DEMO_SETTINGS) DAGSTER_HOME="$(HOME_OF_DAGSTER)"; seed=1; \
 	for symbol in $(DEMO_SYMBOLS); do for day in $(DEMO_DAYS); do \
 		$(BIN)/obp simulate --out data/lake --symbol $$symbol --day $$day --messages $(DEMO_MESSAGES) --seed $$seed; \
 		$(BIN)/obp materialize --symbol $$symbol --day $$day; \
