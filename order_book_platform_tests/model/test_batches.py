@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.errors import BatchError
-from order_book_platform.model import DeltaBatch, SnapshotBatch, schemas
+from order_book_platform.model import DeltaBatch, SnapshotBatch, schemas, whole_messages
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 OPTIONAL = ("transaction_time", "first_update_id", "prev_final_update_id")
@@ -87,6 +88,20 @@ def test_cut_and_joined_deltas_are_the_same(batch: DeltaBatch, data: st.DataObje
     parts = [batch.slice(start, stop) for start, stop in zip([0, *cuts], [*cuts, len(batch)], strict=True)]
     assert sum(len(part) for part in parts) == len(batch)
     assert same(DeltaBatch.concat(parts), batch)
+
+
+@given(st.lists(st.integers(0, 8), max_size=40), st.lists(st.integers(0, 40), max_size=12))
+def test_messages_are_never_split(sequence: list[int], cuts: list[int]) -> None:
+    """However a stream was cut, its rows come out in order, and each message in one batch."""
+    numbers = np.array(sorted(sequence), dtype=np.int64)
+    rows = np.arange(len(numbers), dtype=np.int64)
+    batch = DeltaBatch(rows, rows, numbers, rows % 2 == 0, rows, rows)
+    bounds = [0, *sorted(min(cut, len(batch)) for cut in cuts), len(batch)]
+    parts = list(whole_messages(batch.slice(start, stop) for start, stop in pairwise(bounds)))
+    assert all(len(part) for part in parts)
+    assert [row for part in parts for row in part.price_pips] == rows.tolist()
+    messages = [set(part.sequence_number.tolist()) for part in parts]
+    assert sum(len(each) for each in messages) == len(set(sequence))
 
 
 def test_slices_are_views() -> None:
