@@ -70,50 +70,72 @@ class BestEvidence:
             books: n rows.
             references: n rows.
         """
+        known = books.known > 0
         for index, valid, price, size in each_reference(references):
             best = compare_best(books.price_pips, books.size_pips, price, size, self._tick_pips)
-            self.tallies[index].add(best, valid)
+            self.tallies[index].add(best, known, valid)
             if index == 0:
                 self.windows.add(time_ns, best)
             elif index == 1:
                 self.windows.add_placebo(time_ns, best, valid)
 
     def metrics(self, reference: str, unmatched: int, alignment: str) -> list[Metric]:
-        """`bbo_exact_seq` and `bbo_rms_seq` per side."""
+        """All `bbo_*`: how often the best prices are right, how far off, and how often they are known."""
         true, *late = self.tallies
         what = (
             "held-out snapshots"
             if reference == SNAPSHOTS
             else "book rows, each against the last ticker before it,"
         )
-        found = [
-            Metric(
-                "bbo_exact_seq",
-                true.exact_share,
-                true.rows,
-                GATES["bbo_exact_seq"],
-                unmatched,
-                alignment,
-                reference,
-                tuple(tally.exact_share for tally in late),
-                f"{true.exact:,} of {true.rows:,} {what} show the same best bid and ask, price and size.",
-            )
-        ]
-        for side, name in enumerate(_SIDES):
-            off, priced = int(true.off[side]), int(true.priced[side])
-            found.append(
-                Metric(
-                    f"bbo_rms_seq_{name}",
-                    true.rms_ticks(side),
-                    priced,
-                    GATES[f"bbo_rms_seq_{name}"],
-                    unmatched,
-                    alignment,
-                    reference,
-                    tuple(tally.rms_ticks(side) for tally in late),
-                    f"In ticks; {off:,} of {priced:,} rows have another best {name} price.",
+        exact = Metric(
+            "bbo_exact_seq",
+            true.exact_share,
+            true.rows,
+            GATES["bbo_exact_seq"],
+            unmatched,
+            alignment,
+            reference,
+            tuple(tally.exact_share for tally in late),
+            f"{true.exact:,} of {true.rows:,} {what} show the same best bid and ask, price and size, known or not.",
+        )
+        known = Metric(
+            "bbo_known_share",
+            share(true.both_known, true.rows),
+            true.rows,
+            GATES["bbo_known_share"],
+            unmatched,
+            alignment,
+            reference,
+            note=f"The book claims to know best bid and best ask in {true.both_known:,} of {true.rows:,} rows.",
+        )
+        return [exact, *self._price_metrics(reference, unmatched, alignment), known]
+
+    def _price_metrics(self, reference: str, unmatched: int, alignment: str) -> list[Metric]:
+        """`bbo_rms_seq` over the rows that claim to know the side's best level, `bbo_rms_all` over all rows."""
+        found = []
+        for metric, part in (("bbo_rms_seq", "claimed"), ("bbo_rms_all", "every")):
+            true, *late = (getattr(tally, part) for tally in self.tallies)
+            for side, name in enumerate(_SIDES):
+                off, priced, unknown = true.off[side], true.priced[side], self.tallies[0].unknown[side]
+                note = (
+                    f"In ticks; {off:,} of {priced:,} rows that claim to know the best {name} have another price; "
+                    f"{unknown:,} rows that do not claim it are left out."
+                    if part == "claimed"
+                    else f"In ticks; {off:,} of all {priced:,} rows, known or not, have another best {name} price."
                 )
-            )
+                found.append(
+                    Metric(
+                        f"{metric}_{name}",
+                        true.rms_ticks(side),
+                        int(priced),
+                        GATES.get(f"{metric}_{name}"),
+                        unmatched,
+                        alignment,
+                        reference,
+                        tuple(tally.rms_ticks(side) for tally in late),
+                        note,
+                    )
+                )
         return found
 
 
@@ -213,7 +235,9 @@ class SnapshotEvidence:
                 "topk_exact_all",
                 "equal",
                 "rows",
-                f"{true.equal:,} of {true.rows:,} held-out rows are equal in all {count} levels, known or not.",
+                f"{true.equal:,} of {true.rows:,} held-out rows are equal in all {count} levels, known or not. "
+                "Levels that the book does not claim to know count against it, so this is a measure of how much is "
+                "known; topk_exact, topk_missing and topk_ghost count errors.",
             ),
         ]
 

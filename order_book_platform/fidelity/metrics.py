@@ -68,42 +68,76 @@ def compare_best(
 
 
 @dataclass(slots=True)
-class BestTally:
-    """Sums behind `bbo_exact_seq` and `bbo_rms_seq`.
+class PriceErrors:
+    """Sums behind a root mean square of price errors, per side.
 
     Attributes:
-        rows: rows compared.
-        exact: rows with all four fields equal.
-        priced: int64[2], rows in which the price error is defined, per side.
-        off: int64[2], those of them in which it is not 0, per side.
-        squares: float64[2], sum of squared errors, ticks², per side.
+        priced: int64[2], rows in which the error is defined.
+        off: int64[2], those of them in which it is not 0.
+        squares: float64[2], sum of squared errors, ticks².
     """
 
-    rows: int = 0
-    exact: int = 0
     priced: Int64Array = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
     off: Int64Array = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
     squares: Float64Array = field(default_factory=lambda: np.zeros(2))
 
-    def add(self, best: BestPrices, rows: BoolArray | None = None) -> None:
-        """Take in the chosen rows, by default all."""
-        exact = best.exact if rows is None else best.exact[rows]
-        errors = best.error_ticks if rows is None else best.error_ticks[rows]
+    def add(self, error_ticks: Float64Array) -> None:
+        """Take in rows.
+
+        Args:
+            error_ticks: float64[n, 2]; NaN is left out.
+        """
+        self.priced += (~np.isnan(error_ticks)).sum(axis=0)
+        self.off += (np.nan_to_num(error_ticks) != 0).sum(axis=0)
+        self.squares += np.nansum(error_ticks**2, axis=0)
+
+    def rms_ticks(self, side: int) -> float | None:
+        """Root mean square of bids (0) or asks (1), ticks; None without rows."""
+        mean = share(float(self.squares[side]), int(self.priced[side]))
+        return None if mean is None else math.sqrt(mean)
+
+
+@dataclass(slots=True)
+class BestTally:
+    """Sums behind the `bbo_*` metrics.
+
+    Attributes:
+        rows: rows compared.
+        exact: rows with all four fields equal.
+        both_known: rows in which the book claims to know the best bid and the best ask.
+        unknown: int64[2], rows in which it does not claim to know that side's best level.
+        every: price errors of all rows.
+        claimed: price errors of the rows in which the book claims to know that side's best level.
+    """
+
+    rows: int = 0
+    exact: int = 0
+    both_known: int = 0
+    unknown: Int64Array = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
+    every: PriceErrors = field(default_factory=PriceErrors)
+    claimed: PriceErrors = field(default_factory=PriceErrors)
+
+    def add(self, best: BestPrices, known: BoolArray, rows: BoolArray | None = None) -> None:
+        """Take in the chosen rows, by default all.
+
+        Args:
+            best: the comparison of n rows.
+            known: bool[n, 2], whether the book claims to know the best level of the side.
+            rows: bool[n].
+        """
+        chosen = slice(None) if rows is None else rows
+        exact, errors, claimed = best.exact[chosen], best.error_ticks[chosen], known[chosen]
         self.rows += len(exact)
         self.exact += int(exact.sum())
-        self.priced += (~np.isnan(errors)).sum(axis=0)
-        self.off += (np.nan_to_num(errors) != 0).sum(axis=0)
-        self.squares += np.nansum(errors**2, axis=0)
+        self.both_known += int(claimed.all(axis=1).sum())
+        self.unknown += (~claimed).sum(axis=0)
+        self.every.add(errors)
+        self.claimed.add(np.where(claimed, errors, np.nan))
 
     @property
     def exact_share(self) -> float | None:
         """`bbo_exact_seq`."""
         return share(self.exact, self.rows)
-
-    def rms_ticks(self, side: int) -> float | None:
-        """`bbo_rms_seq` of bids (0) or asks (1)."""
-        mean = share(float(self.squares[side]), int(self.priced[side]))
-        return None if mean is None else math.sqrt(mean)
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from html import escape
 
 from order_book_platform.fidelity.figures import Figure
 from order_book_platform.fidelity.references import ReferenceCounts
-from order_book_platform.fidelity.results import Metric
-from order_book_platform.model import GateResult, PartitionKey
+from order_book_platform.fidelity.results import Metric, failed_gates
+from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.plots import data_uri
 
 _STYLE = """
@@ -56,8 +56,13 @@ _METHOD = {
         book row is compared with the last ticker whose number is not above its own. Without a partner: unmatched.""",
     "Placebo": """Every figure is measured a second and a third time against the reference as it was 1 s and 10 s
         later. These must fail the gate: a metric that cannot fail shows nothing.""",
-    "Known range": """A book seeded from a few levels does not know what lies beyond them. Levels count as missing or
-        ghost only inside the prices that both the book and the reference cover.""",
+    "Known range": """A book seeded from a few levels does not know what lies beyond them, and says so row by row.
+        Levels count as missing or ghost only inside the prices that both the book and the reference cover.""",
+    "Right and known": """How right a book is and how much it knows are scored apart. bbo_rms_seq and topk_exact look
+        at what it claims to know; bbo_known_share, topk_known_share and topk_exact_all at how much that is.
+        bbo_exact_seq, bbo_rms_all and the chart of best prices count every row, claimed or not.""",
+    "Severity": """An error means that the book is not faithful. A warning means that it knows less than it should,
+        so that somebody should look.""",
     "Not measured": "A metric without observations has no value and fails its gate.",
 }
 
@@ -116,18 +121,22 @@ def number_text(value: float | None, digits: int = 6) -> str:
 
 
 def _verdict(gates: tuple[GateResult, ...]) -> str:
-    failed = [gate for gate in gates if not gate.passed]
-    if not failed:
-        return f'<div class="verdict pass"><strong>Faithful: all {len(gates)} gates hold.</strong></div>'
+    errors, warnings = (failed_gates(gates, severity) for severity in (Severity.ERROR, Severity.WARN))
+    if errors:
+        kind, words = "fail", f"Not faithful: {len(errors)} of {len(gates)} gates fail"
+    elif warnings:
+        kind, words = "pass", f"Faithful: {len(gates) - len(warnings)} of {len(gates)} gates hold"
+    else:
+        kind, words = "pass", f"Faithful: all {len(gates)} gates hold"
+    if warnings:
+        words += f", {len(warnings)} {'warns' if len(warnings) == 1 else 'warn'}"
     items = "".join(
-        f"<li><b>{escape(gate.name)}</b>: {number_text(gate.value)}, required {escape(gate.gate)}. "
-        f"{escape(gate.note)}</li>"
-        for gate in failed
+        f"<li><b>{escape(gate.name)}</b>{' (warning)' if gate in warnings else ''}: {number_text(gate.value)}, "
+        f"required {escape(gate.gate)}. {escape(gate.note)}</li>"
+        for gate in (*errors, *warnings)
     )
-    return (
-        f'<div class="verdict fail"><strong>Not faithful: {len(failed)} of {len(gates)} gates fail.</strong>'
-        f"<ul>{items}</ul></div>"
-    )
+    listed = f"<ul>{items}</ul>" if items else ""
+    return f'<div class="verdict {kind}"><strong>{words}.</strong>{listed}</div>'
 
 
 def _figure(figure: Figure) -> str:
@@ -148,11 +157,12 @@ def _table(metrics: Iterable[Metric]) -> str:
 
 def _row(metric: Metric) -> str:
     late = [number_text(value, 3) for value in metric.placebos] + ["", ""]
+    fails = "warn" if metric.gate is not None and metric.gate.severity is Severity.WARN else "FAIL"
     return (
         f"<tr><td class=what>{escape(metric.name)}<small>{escape(metric.note)}</small></td>"
         f"<td>{escape(metric.reference)}</td>"
         f"<td class=number>{number_text(metric.value)}</td><td>{escape(str(metric.gate or ''))}</td>"
-        f"{_mark(None if metric.result is None else metric.result.passed, 'pass', 'FAIL')}"
+        f"{_mark(None if metric.result is None else metric.result.passed, 'pass', fails)}"
         f"<td class=number>{metric.n:,}</td><td class=number>{metric.unmatched:,}</td>"
         f"<td>{escape(metric.alignment)}</td><td class=number>{late[0]}</td><td class=number>{late[1]}</td>"
         f"{_mark(metric.placebo_fails, 'yes', 'NO')}</tr>"

@@ -12,8 +12,8 @@ from order_book_platform.fidelity.figures import Figure, draw_figures
 from order_book_platform.fidelity.measurement import BOOKS, Measured, Measurement
 from order_book_platform.fidelity.page import Page, render_page
 from order_book_platform.fidelity.references import ReferenceCounts
-from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, Metric, metrics_table
-from order_book_platform.model import GateResult, PartitionKey
+from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, Metric, failed_gates, metrics_table
+from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.model.schemas import METRICS
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
@@ -28,7 +28,7 @@ class FidelityReport:
 
     Attributes:
         manifest: of the published partition.
-        gates: every gated metric held against its gate; the partition is faithful if all of them hold.
+        gates: every gated metric held against its gate.
         metrics: all rows of metrics.parquet.
         references: what became of the rows of each reference dataset.
         windows: best prices compared over time, see `Windows.frame`.
@@ -44,8 +44,8 @@ class FidelityReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every gate holds."""
-        return all(gate.passed for gate in self.gates)
+        """Whether the book is faithful: every gate of severity error holds."""
+        return not failed_gates(self.gates, Severity.ERROR)
 
 
 class FidelityReporter:
@@ -110,11 +110,16 @@ class FidelityReporter:
     ) -> None:
         provenance = {**inputs, "replay_hash": str(books.metadata.get("replay_hash", ""))}
         page = Page(key, measured.gates, measured.metrics, measured.references, figures, provenance)
+        errors, warnings = (
+            [gate.name for gate in failed_gates(measured.gates, severity)]
+            for severity in (Severity.ERROR, Severity.WARN)
+        )
         with self._store.write(DATASET, key) as writer:
             writer.inputs.update(inputs)
             writer.metadata.update(
-                passed=all(gate.passed for gate in measured.gates),
-                gates_failed=[gate.name for gate in measured.gates if not gate.passed],
+                passed=not errors,
+                gates_failed=errors,
+                gates_warned=warnings,
                 gates=len(measured.gates),
                 **books.fixed_point.to_metadata(),
             )
@@ -128,7 +133,7 @@ def _document(key: PartitionKey, measured: Measured, provenance: dict[str, str])
     return {
         "symbol": key.instrument.key,
         "day": key.day.isoformat(),
-        "passed": all(gate.passed for gate in measured.gates),
+        "passed": not failed_gates(measured.gates, Severity.ERROR),
         "gates": [gate.to_dict() for gate in measured.gates],
         "metrics": [{**metric.to_dict(), "note": metric.note} for metric in measured.metrics],
         "references": {name: counts.to_dict() for name, counts in measured.references.items()},

@@ -135,6 +135,17 @@ def drop_messages(deltas: DeltaBatch, numbers: list[int] | np.ndarray) -> DeltaB
     return take_deltas(deltas, ~np.isin(deltas.sequence_number, numbers))
 
 
+def exact_tickers(replayed: oracle.OracleReplay) -> pa.Table:
+    """The oracle's best prices as a ticker stream, a row between every two messages besides."""
+    rows = pl.from_arrow(replayed.rows)
+    best = {f"{s}_{w}_pips": pl.col(f"{s}_0_{w}_pips") for s in ("bid", "ask") for w in ("price", "size")}
+    exact = rows.select("origin_time", "received_time", "sequence_number", **best)
+    noise = exact.with_columns(pl.col("sequence_number") - 1, pl.col("bid_size_pips") + 1)
+    both = pl.concat([noise, exact]).sort("sequence_number")
+    both = both.with_columns(transaction_time=pl.lit(None, pl.Int64)).select(schemas.TICKERS.names)
+    return both.to_arrow().cast(schemas.TICKERS)
+
+
 def ticker_table(file: Path, point: FixedPoint) -> pa.Table:
     """truth/book_ticker as a table with schema `TICKERS`; a time of 0 means that the exchange gave none."""
     truth = pl.read_parquet(file, hive_partitioning=False)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from order_book_platform.fidelity.measurement import Measured, Measurement
-from order_book_platform.model import BookFlag, SnapshotBatch, schemas
+from order_book_platform.model import BookFlag, Severity, SnapshotBatch, schemas
 from order_book_platform.observability import silent
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
@@ -20,6 +20,7 @@ from order_book_platform_tests.fidelity.partitions import (
     POINT,
     Market,
     drop_messages,
+    exact_tickers,
     publish,
     publish_books,
     publish_inputs,
@@ -139,7 +140,14 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
     ),
     "known depth not claimed": (
         lambda frame: frame.with_columns(known_ask_levels=pl.lit(0, pl.UInt8)),
-        {"topk_known_share", "topk_exact", "depth_corr_pearson", "depth_corr_spearman"},
+        {
+            "bbo_known_share",
+            "bbo_rms_seq_ask",
+            "topk_known_share",
+            "topk_exact",
+            "depth_corr_pearson",
+            "depth_corr_spearman",
+        },
     ),
     "rows out of order": (
         lambda frame: pl.concat([frame[:100], frame[102:104], frame[100:102], frame[104:]]),
@@ -175,6 +183,105 @@ def test_damage_fails_the_gates_that_are_there_for_it(
     """No kind of damage passes."""
     change, gates = DAMAGES[kind]
     assert gates <= failed(damage(store, replayed, change))
+
+
+def held_out_row(replayed: OracleReplay, market: Market) -> pl.Expr:
+    """The one book row that the 100th held-out snapshot is compared with."""
+    numbers = market.snapshots.sequence_number
+    unused = numbers[~np.isin(numbers, replayed.used["sequence_number"].to_numpy())]
+    return pl.col("sequence_number") == int(unused[100])
+
+
+def far_off(frame: pl.DataFrame, here: pl.Expr, known: int) -> pl.DataFrame:
+    """The best ask 500 ticks too high in the chosen rows, and how many levels these claim to know."""
+    price, claim = pl.col("ask_0_price_pips"), pl.col("known_ask_levels")
+    return frame.with_columns(
+        pl.when(here).then(price + 500 * TICK).otherwise(price).alias("ask_0_price_pips"),
+        pl.when(here).then(pl.lit(known, pl.UInt8)).otherwise(claim).alias("known_ask_levels"),
+    )
+
+
+def test_a_best_price_that_is_not_claimed_counts_as_unknown(
+    store: DataStore, market: Market, replayed: OracleReplay
+) -> None:
+    """Far off, but said to be unknown: the claimed error stays 0; all rows' error, share and exactness show it."""
+    here = held_out_row(replayed, market)
+    measured = damage(store, replayed, lambda frame: far_off(frame, here, known=0))
+    metrics = {metric.gate_name: metric for metric in measured.metrics}
+    rows = metrics["bbo_exact_seq"].n
+    assert (metrics["bbo_rms_seq_ask"].value, metrics["bbo_rms_seq_ask"].n) == (0.0, rows - 1)
+    assert "1 rows that do not claim it are left out" in metrics["bbo_rms_seq_ask"].note
+    assert (metrics["bbo_rms_seq_bid"].value, metrics["bbo_rms_seq_bid"].n) == (0.0, rows)
+    assert metrics["bbo_rms_all_ask"].value == pytest.approx(500 / np.sqrt(rows))
+    assert (metrics["bbo_rms_all_ask"].n, metrics["bbo_rms_all_ask"].gate) == (rows, None)
+    assert metrics["bbo_rms_all_bid"].value == 0.0
+    assert metrics["bbo_known_share"].value == (rows - 1) / rows
+    assert metrics["bbo_exact_seq"].value == (rows - 1) / rows
+    assert failed(measured) == {"bbo_exact_seq"}
+
+
+def test_a_best_price_that_is_claimed_and_wrong_is_an_error(
+    store: DataStore, market: Market, replayed: OracleReplay
+) -> None:
+    """The same price with the claim to know it fails the gate."""
+    here = held_out_row(replayed, market)
+    measured = damage(store, replayed, lambda frame: far_off(frame, here, known=1))
+    assert {"bbo_rms_seq_ask", "bbo_exact_seq"} <= failed(measured)
+    assert value(measured, "bbo_rms_seq_ask") == value(measured, "bbo_rms_all_ask")
+    assert value(measured, "bbo_known_share") == 1.0
+
+
+def test_placebos_are_taken_over_the_rows_that_are_scored(store: DataStore, replayed: OracleReplay) -> None:
+    """Rows that are not claimed play no part in the placebo of the claimed error either, and it still fails."""
+    whole = {metric.name: metric for metric in measure(store).metrics}
+    early = pl.int_range(pl.len()) < pl.len() // 2
+    measured = damage(store, replayed, lambda frame: far_off(frame, early, known=0))
+    half = {metric.name: metric for metric in measured.metrics}
+    claimed, every = half["bbo_rms_seq_ask"], half["bbo_rms_all_ask"]
+    assert claimed.value == 0.0
+    assert claimed.placebo_fails
+    for scored, over_all, before in zip(
+        claimed.placebos, every.placebos, whole["bbo_rms_seq_ask"].placebos, strict=True
+    ):
+        assert 0.1 < scored < 100 < over_all
+        assert scored != before
+    assert half["bbo_known_share"].placebos == ()
+    assert value(measured, "placebo_fails") == 1.0
+
+
+def test_a_book_that_never_knows_its_best_prices_passes_nothing(
+    store: DataStore, replayed: OracleReplay
+) -> None:
+    """A cold book may be right by luck; without a claim there is nothing to score, which fails."""
+    cold = [pl.lit(0, pl.UInt8).alias(f"known_{side}_levels") for side in ("bid", "ask")]
+    measured = damage(store, replayed, lambda frame: frame.with_columns(cold))
+    metrics = {metric.name: metric for metric in measured.metrics}
+    for name in ("bbo_rms_seq_bid", "bbo_rms_seq_ask"):
+        assert (metrics[name].value, metrics[name].n) == (None, 0)
+    assert metrics["bbo_known_share"].value == 0.0
+    assert metrics["bbo_rms_all_ask"].value == 0.0
+    assert {"bbo_rms_seq_bid", "bbo_rms_seq_ask", "bbo_known_share", "topk_exact"} <= failed(measured)
+
+
+def test_what_is_lacking_warns_and_what_is_wrong_is_an_error(
+    store: DataStore, replayed: OracleReplay
+) -> None:
+    """The last level gone wherever it is not claimed: nothing that the book says is wrong, so a warning is all."""
+
+    def shorter(frame: pl.DataFrame) -> pl.DataFrame:
+        claimed = {side: pl.col(f"known_{side}_levels") == schemas.DEPTH for side in ("bid", "ask")}
+        return frame.with_columns(
+            pl.when(claimed[side])
+            .then(pl.col(f"{side}_{schemas.DEPTH - 1}_{what}_pips"))
+            .alias(f"{side}_{schemas.DEPTH - 1}_{what}_pips")
+            for side in claimed
+            for what in ("price", "size")
+        )
+
+    measured = damage(store, replayed, shorter)
+    assert [(gate.name, gate.severity) for gate in measured.gates if not gate.passed] == [
+        ("topk_exact_all", Severity.WARN)
+    ]
 
 
 def test_lost_messages_are_caught(store: DataStore, market: Market) -> None:
@@ -282,22 +389,11 @@ def test_rows_on_a_grid_are_compared_at_equal_numbers_only(store: DataStore, rep
     assert exact.unmatched > exact.n > 0
 
 
-def tickers(market: Market, replayed: OracleReplay) -> pa.Table:
-    """The oracle's best prices as a ticker stream, a row between every two messages besides."""
-    rows = pl.from_arrow(replayed.rows)
-    best = {f"{s}_{w}_pips": pl.col(f"{s}_0_{w}_pips") for s in ("bid", "ask") for w in ("price", "size")}
-    exact = rows.select("origin_time", "received_time", "sequence_number", **best)
-    noise = exact.with_columns(pl.col("sequence_number") - 1, pl.col("bid_size_pips") + 1)
-    both = pl.concat([noise, exact]).sort("sequence_number")
-    both = both.with_columns(transaction_time=pl.lit(None, pl.Int64)).select(schemas.TICKERS.names)
-    return both.to_arrow().cast(schemas.TICKERS)
-
-
 def test_tickers_are_compared_where_the_dataset_exists(
     store: DataStore, market: Market, replayed: OracleReplay
 ) -> None:
     """Every book row stands against the last ticker not above its own number; gates carry the reference's name."""
-    publish(store, "tickers", {"tickers.parquet": tickers(market, replayed).slice(10, 2_900)})
+    publish(store, "tickers", {"tickers.parquet": exact_tickers(replayed).slice(10, 2_900)})
     measured = measure(store)
     assert failed(measured) == set()
     exact = next(metric for metric in measured.metrics if metric.gate_name == "bbo_exact_seq_tickers")
@@ -305,14 +401,31 @@ def test_tickers_are_compared_where_the_dataset_exists(
     assert exact.n + exact.unmatched == replayed.rows.num_rows
     assert exact.n == 1_450
     assert measured.windows_reference == "tickers"
-    assert {"bbo_rms_seq_bid_tickers", "bbo_rms_seq_ask_tickers"} <= {gate.name for gate in measured.gates}
+    of_tickers = {gate.name for gate in measured.gates if gate.name.endswith("_tickers")}
+    assert of_tickers == {
+        f"{name}_tickers"
+        for name in ("bbo_exact_seq", "bbo_rms_seq_bid", "bbo_rms_seq_ask", "bbo_known_share")
+    }
+
+
+def test_tickers_too_score_what_is_claimed(store: DataStore, market: Market, replayed: OracleReplay) -> None:
+    """Against tickers a far-off price is an error where it is claimed, and only counted where it is not."""
+    publish(store, "tickers", {"tickers.parquet": exact_tickers(replayed)})
+    here = held_out_row(replayed, market)
+    for known, errors in ((0, set()), (1, {"bbo_rms_seq_ask_tickers"})):
+        measured = damage(store, replayed, lambda frame, known=known: far_off(frame, here, known))
+        assert {name for name in failed(measured) if name.endswith("_tickers")} == errors
+        assert value(measured, "bbo_rms_all_ask_tickers") == pytest.approx(500 / np.sqrt(len(replayed.rows)))
+        assert value(measured, "bbo_known_share_tickers") == pytest.approx(
+            1 - (1 - known) / len(replayed.rows)
+        )
 
 
 def test_wrong_best_prices_are_caught_by_tickers(
     store: DataStore, market: Market, replayed: OracleReplay
 ) -> None:
     """The ticker gates fail on their own where the book's best size is wrong in one row of 400."""
-    publish(store, "tickers", {"tickers.parquet": tickers(market, replayed)})
+    publish(store, "tickers", {"tickers.parquet": exact_tickers(replayed)})
     off = pl.when(some(400)).then(1).otherwise(0)
     measured = damage(store, replayed, lambda frame: frame.with_columns(pl.col("bid_0_size_pips") + off))
     assert "bbo_exact_seq_tickers" in failed(measured)

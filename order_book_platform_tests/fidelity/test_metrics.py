@@ -35,27 +35,38 @@ def arrays(rows: list[tuple[tuple[int, int], tuple[int, int]]]) -> tuple[np.ndar
     return cube[..., 0], cube[..., 1]
 
 
-@given(st.lists(st.tuples(top, top), max_size=30), st.integers(0, 30))
-def test_best_prices_add_up_to_what_a_loop_finds(rows: list[tuple[object, object]], split: int) -> None:
-    """Exact share and RMS in ticks equal a loop over rows, however the rows are cut into pieces."""
+claims = st.tuples(st.booleans(), st.booleans())
+
+
+@given(st.lists(st.tuples(top, top, claims), max_size=30), st.integers(0, 30))
+def test_best_prices_add_up_to_what_a_loop_finds(
+    rows: list[tuple[object, object, tuple[bool, bool]]], split: int
+) -> None:
+    """Shares and RMS in ticks, of all rows and of known ones, equal a loop, however the rows are cut into pieces."""
     ours, theirs = [row[0] for row in rows], [row[1] for row in rows]
+    known = np.array([row[2] for row in rows], dtype=np.bool_).reshape(-1, 2)
     best = compare_best(*arrays(ours), *arrays(theirs), TICK)
     tally = BestTally()
     first = np.arange(len(rows)) < split
-    tally.add(best, first)
-    tally.add(best, ~first)
-    assert tally.exact_share == (sum(a == b for a, b in rows) / len(rows) if rows else None)
+    tally.add(best, known, first)
+    tally.add(best, known, ~first)
+    assert tally.exact_share == (sum(a == b for a, b, _ in rows) / len(rows) if rows else None)
+    assert tally.both_known == sum(all(claimed) for *_, claimed in rows)
     for side in range(2):
-        errors = [
-            (a[side][0] - b[side][0]) / TICK for a, b in rows if MISSING_PIPS not in (a[side][0], b[side][0])
-        ]
-        rms = tally.rms_ticks(side)
-        assert tally.priced[side] == len(errors)
-        assert tally.off[side] == sum(error != 0 for error in errors)
-        if errors:
-            assert rms == pytest.approx(math.sqrt(sum(error**2 for error in errors) / len(errors)))
-        else:
-            assert rms is None
+        assert tally.unknown[side] == sum(not claimed[side] for *_, claimed in rows)
+        for sums, counted in ((tally.every, (True, False)), (tally.claimed, (True,))):
+            errors = [
+                (a[side][0] - b[side][0]) / TICK
+                for a, b, claimed in rows
+                if MISSING_PIPS not in (a[side][0], b[side][0]) and claimed[side] in counted
+            ]
+            rms = sums.rms_ticks(side)
+            assert sums.priced[side] == len(errors)
+            assert sums.off[side] == sum(error != 0 for error in errors)
+            if errors:
+                assert rms == pytest.approx(math.sqrt(sum(error**2 for error in errors) / len(errors)))
+            else:
+                assert rms is None
 
 
 def test_an_empty_side_is_not_exact_and_has_no_price_error() -> None:
@@ -127,4 +138,5 @@ def test_a_share_of_nothing_is_no_figure() -> None:
     """Without observations there is None, not 0 and not an error."""
     assert share(0, 0) is None
     assert BestTally().exact_share is None
-    assert BestTally().rms_ticks(0) is None
+    assert BestTally().every.rms_ticks(0) is None
+    assert BestTally().claimed.rms_ticks(0) is None

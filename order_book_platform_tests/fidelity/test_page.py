@@ -8,7 +8,7 @@ from order_book_platform.fidelity.figures import Figure
 from order_book_platform.fidelity.page import Page, number_text, render_page
 from order_book_platform.fidelity.references import ReferenceCounts
 from order_book_platform.fidelity.results import Metric
-from order_book_platform.model import Gate
+from order_book_platform.model import Gate, Severity
 from order_book_platform_tests.fidelity.partitions import KEY
 
 
@@ -49,3 +49,33 @@ def test_text_is_escaped() -> None:
     assert "&lt;00&gt;" in text
     assert "2 crossed" in text
     assert "&gt;= 0.9" in text
+
+
+def verdict(*metrics: Metric) -> str:
+    """The page's verdict on metrics."""
+    gates = tuple(metric.result for metric in metrics if metric.result is not None)
+    text = render_page(Page(KEY, gates, metrics, {}, (), {}))
+    return text[text.index('<div class="verdict') : text.index("<h2>")]
+
+
+def test_a_warning_is_told_and_is_no_error() -> None:
+    """The verdict names what warns but stays good; an error makes it bad, and both are listed."""
+    good = Metric("good", 1.0, 5, Gate(">=", 0.9), note="g")
+    warns = Metric("knows", 0.5, 5, Gate(">=", 0.9, Severity.WARN), note="w")
+    wrong = Metric("wrong", 0.5, 5, Gate(">=", 0.9), note="e")
+    assert "Faithful: all 1 gates hold." in verdict(good)
+    told = verdict(good, warns)
+    assert 'class="verdict pass"' in told
+    assert "Faithful: 1 of 2 gates hold, 1 warns." in told
+    assert "<b>knows</b> (warning): 0.5, required &gt;= 0.9. w" in told
+    told = verdict(good, warns, wrong)
+    assert 'class="verdict fail"' in told
+    assert "Not faithful: 1 of 3 gates fail, 1 warns." in told
+    assert told.index("<b>wrong</b>") < told.index("<b>knows</b>")
+
+
+def test_the_table_shows_whether_a_failure_is_a_warning() -> None:
+    """FAIL is for errors only."""
+    for severity, word in ((Severity.WARN, "warn"), (Severity.ERROR, "FAIL")):
+        metric = Metric("m", 0.5, 5, Gate(">=", 0.9, severity), note="n")
+        assert f"<td class=no>{word}</td>" in render_page(Page(KEY, (), (metric,), {}, (), {}))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from order_book_platform.fidelity.results import GATES, Metric, judge_placebos, metrics_table
-from order_book_platform.model import Gate
+from order_book_platform.fidelity.results import GATES, Metric, failed_gates, judge_placebos, metrics_table
+from order_book_platform.model import Gate, Severity
 from order_book_platform.model.schemas import METRICS
 
 BAR = Gate(">=", 0.9)
@@ -108,6 +108,7 @@ def test_the_bars_are_those_of_the_definitions() -> None:
         "bbo_exact_seq": ">= 0.999",
         "bbo_rms_seq_bid": "<= 0.1",
         "bbo_rms_seq_ask": "<= 0.1",
+        "bbo_known_share": ">= 0.95",
         "topk_exact": ">= 0.995",
         "topk_missing": "<= 0.001",
         "topk_ghost": "<= 0.001",
@@ -121,17 +122,29 @@ def test_the_bars_are_those_of_the_definitions() -> None:
         "out_of_order_rows": "== 0",
         "placebo_fails": "== 1",
     }
+    warnings = {name for name, gate in GATES.items() if gate.severity is Severity.WARN}
+    assert warnings == {"bbo_known_share", "topk_exact_all"}
+
+
+def test_failed_gates_are_told_apart_by_severity() -> None:
+    """A warning is no error and the other way round; what holds is neither."""
+    bars = (Gate(">=", 0.9), Gate(">=", 0.9, Severity.WARN))
+    metrics = [Metric(f"{value}", value, 5, bar) for bar in bars for value in (0.5, 0.95)]
+    gates = [metric.result for metric in metrics if metric.result is not None]
+    assert failed_gates(gates, Severity.ERROR) == (gates[0],)
+    assert failed_gates(gates, Severity.WARN) == (gates[2],)
 
 
 def test_the_format_document_has_every_gate() -> None:
-    """docs/formats names each gated metric with the bar that is in force."""
+    """docs/formats names each gated metric with the bar and the severity that are in force."""
     text = (Path(__file__).parents[2] / "docs" / "formats" / "fidelity_report.md").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     for name, gate in GATES.items():
         tables = [line for line in lines if line.count("|") == 5]
         documented = [line for line in tables if name in line.split("|")[1].replace(",", " ").split()]
         assert len(documented) == 1, name
-        comparison, threshold = documented[0].split("|")[3].split()
+        comparison, threshold, *severity = documented[0].split("|")[3].replace(",", "").split()
+        assert severity == (["warn"] if gate.severity is Severity.WARN else []), name
         assert (comparison, float(threshold)) == (gate.comparison, gate.threshold), name
     for column in METRICS.names:
         assert any(column in line.split("|")[1].replace(",", " ").split() for line in lines), column
