@@ -4,8 +4,8 @@ from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.assess.assessor import RULES
 from order_book_platform.defs.pictures import book_pictures, gap_pictures
 from order_book_platform.defs.stages import Stage
-from order_book_platform.fidelity import FidelityReporter
-from order_book_platform.fidelity.figures import draw_pictures
+from order_book_platform.fidelity import GATES as FIDELITY_GATES
+from order_book_platform.fidelity import FidelityReporter, draw_pictures
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.rl import FeatureBuilder
 from order_book_platform.sources import LakeIngest
@@ -63,6 +63,26 @@ RECONSTRUCTED_BOOKS = Stage(
     pictures=book_pictures,
 )
 
+_FIDELITY = {
+    "bbo_exact_seq": "Share of references whose best bid and ask, price and size, equal the book's.",
+    "bbo_rms_seq_bid": "Root mean square error of the best bid, in ticks, where the book claims to know it.",
+    "bbo_rms_seq_ask": "Root mean square error of the best ask, in ticks, where the book claims to know it.",
+    "bbo_known_share": "Share of references at which the book claims to know both best levels.",
+    "topk_exact": "Share of references equal in all levels, where the book claims to know all of them.",
+    "topk_missing": "Reference levels inside the known range that the book lacks.",
+    "topk_ghost": "Known book levels inside the reference's range that the reference lacks.",
+    "topk_known_share": "Share of references at which the book claims to know all levels.",
+    "topk_exact_all": "Share of all references equal in all levels, known or not: how much is known.",
+    "depth_corr_pearson": "Correlation of log sizes, the worst level.",
+    "depth_corr_spearman": "Rank correlation of sizes, the worst level.",
+    "crossed_tw": "Share of time with the best bid above the best ask.",
+    "resyncs": "Repairs that a snapshot forced.",
+    "unseen_references": "References that name a message the deltas do not hold.",
+    "out_of_order_rows": "Book rows with a sequence number below an earlier one.",
+    "placebo_fails": "Whether a reference from another time fails every gate it is held against.",
+}
+"""What each gate says, for the check's page."""
+
 FIDELITY_REPORT = Stage(
     name="fidelity_report",
     component=FidelityReporter,
@@ -72,24 +92,7 @@ FIDELITY_REPORT = Stage(
     ),
     kinds=frozenset({"parquet", "json", "html"}),
     deps=("reconstructed_books", "raw_deltas"),
-    gates={
-        "bbo_exact_seq": "Share of references whose best bid and ask, price and size, equal the book's.",
-        "bbo_rms_seq_bid": "Root mean square error of the best bid, in ticks, where the book claims to know it.",
-        "bbo_rms_seq_ask": "Root mean square error of the best ask, in ticks, where the book claims to know it.",
-        "bbo_known_share": "Share of references at which the book claims to know both best levels.",
-        "topk_exact": "Share of references equal in all levels, where the book claims to know all of them.",
-        "topk_missing": "Reference levels inside the known range that the book lacks.",
-        "topk_ghost": "Known book levels inside the reference's range that the reference lacks.",
-        "topk_known_share": "Share of references at which the book claims to know all levels.",
-        "topk_exact_all": "Share of all references equal in all levels, known or not: how much is known.",
-        "depth_corr_pearson": "Correlation of log sizes, the worst level.",
-        "depth_corr_spearman": "Rank correlation of sizes, the worst level.",
-        "crossed_tw": "Share of time with the best bid above the best ask.",
-        "resyncs": "Repairs that a snapshot forced.",
-        "unseen_references": "References that name a message the deltas do not hold.",
-        "out_of_order_rows": "Book rows with a sequence number below an earlier one.",
-        "placebo_fails": "Whether a reference from another time fails every gate it is held against.",
-    },
+    gates={name: _FIDELITY.get(name, "See docs/formats/fidelity_report.md.") for name in FIDELITY_GATES},
     pictures=draw_pictures,
 )
 

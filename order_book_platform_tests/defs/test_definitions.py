@@ -113,6 +113,8 @@ def test_checks(graph: dg.AssetGraph) -> None:
         check = graph.get_check_spec(key)
         assert check.partitions_def == graph.get(key.asset_key).partitions_def
         assert check.description
+        assert not check.description.startswith("See "), key
+        assert not check.description.startswith("See ")
         assert not check.blocking
     assert found == CHECKS
 
