@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 from rich.console import Console
@@ -23,19 +25,35 @@ PIPE_WIDTH = 140
 
 def stdout() -> Console:
     """Console for results."""
-    return _console(stderr=False)
+    return _console(sys.stdout)
 
 
 def stderr() -> Console:
     """Console for progress."""
-    return _console(stderr=True)
+    return _console(sys.stderr)
 
 
-def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False)
+def _console(stream: TextIO) -> Console:
+    console = Console(file=stream, highlight=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console
+
+
+@contextmanager
+def kept_stderr() -> Iterator[TextIO]:
+    """Stderr as it is now, for the length of the block.
+
+    While an asset runs, Dagster sends file descriptor 2 into the run's compute log; what is drawn there reaches the
+    terminal late, and fills the log with bars.
+    """
+    try:
+        descriptor = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError):  # a stream without a descriptor is not redirected either
+        yield sys.stderr
+        return
+    with open(descriptor, "w", encoding="utf-8", buffering=1) as stream:  # noqa: PTH123 - no path
+        yield stream
 
 
 def print_json(content: object) -> None:
@@ -122,9 +140,13 @@ class StageBars:
         self._progress.update(self._tasks[stage], completed=done, total=total or None, rows=f"{done:,}")
 
 
-def live_progress() -> Progress:
-    """A live display on stderr; draws nothing where that is not a terminal."""
-    console = stderr()
+def live_progress(stream: TextIO | None = None) -> Progress:
+    """A live display; draws nothing where that is no terminal.
+
+    Args:
+        stream: where to; stderr if not given.
+    """
+    console = _console(stream or sys.stderr)
     return Progress(
         SpinnerColumn(finished_text=" "),
         TextColumn("{task.description}"),

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import click
-
 from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
 from order_book_platform.errors import OrderBookPlatformError, SettingsError
 from order_book_platform.model import GateResult, PartitionKey, Severity
@@ -175,9 +173,9 @@ class AssetBoard:
     @contextmanager
     def shown(self, key: PartitionKey, assets: Sequence[str]) -> Iterator[None]:
         """Draw the board for the length of the block."""
-        from order_book_platform.cli.output import live_progress
+        from order_book_platform.cli.output import kept_stderr, live_progress
 
-        with live_progress() as self._live:
+        with kept_stderr() as stream, live_progress(stream) as self._live:
             self._live.console.print(f"[bold]{key}[/bold]")
             for name in assets:
                 self._tasks[name] = self._live.add_task(name, start=False, total=None, rows="")
@@ -197,8 +195,10 @@ class AssetBoard:
         outcome = AssetOutcome(manifest, tuple(gates), seconds)
         self.outcomes.append(outcome)
         rows = "" if outcome.rows is None else f"{outcome.rows:,} rows"
-        if self._live is None or not self._live.console.is_terminal:
-            click.echo(f"{asset:<20} {rows:>18} {seconds:8.1f} s", err=True)
+        if self._live is None:
+            return
+        if not self._live.console.is_terminal:
+            self._live.console.print(f"{asset:<20} {rows:>18} {seconds:8.1f} s", markup=False)
             return
         self._live.update(self._tasks[asset], description=asset, total=1, completed=1, rows=rows)
         self._live.stop_task(self._tasks[asset])

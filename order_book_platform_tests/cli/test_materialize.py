@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
+import pty
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -82,6 +87,50 @@ def test_tables_on_stdout_progress_on_stderr(materialized: tuple[Platform, Any])
     assert "report.html" in result.stdout
     assert [line.split()[0] for line in result.stderr.splitlines()[1:]] == ["fidelity_report", "rl_features"]
     assert "DEBUG" not in result.stderr
+
+
+def test_progress_on_a_terminal_is_live(materialized: tuple[Platform, Any]) -> None:
+    """A terminal sees each asset's line while it runs, and the bars do not end up in Dagster's compute logs."""
+    platform, _ = materialized
+    arguments = [
+        "materialize",
+        "--symbol",
+        SYMBOL,
+        "--day",
+        DAY,
+        "--select",
+        "reconstructed_books,rl_features",
+    ]
+    command = [sys.executable, "-c", "from order_book_platform.cli import main; main()"]
+    environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*command, "--config", str(platform.config), *arguments, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**environment, "TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as terminal:
+        shown = b"".join(iter(lambda: _read(terminal), b"")).decode()
+    assert process.stdout is not None
+    document = json.loads(process.stdout.read())
+    process.stdout.close()
+    assert process.wait(timeout=120) == 0
+    for asset in document["assets"]:
+        assert f"{asset['rows']:,} rows" in shown
+    assert "reconstructed_books: replay" in shown
+    logs = list((platform.config.parent / ".dagster" / "storage" / document["run_id"]).rglob("*.err"))
+    assert logs
+    assert not [log for log in logs if "━" in log.read_text()]
+
+
+def _read(terminal: io.BufferedReader) -> bytes:
+    """What is there; nothing once the other end is closed, which Linux reports as an error."""
+    try:
+        return terminal.read1()
+    except OSError:
+        return b""
 
 
 def test_second_run_gives_the_same_bytes(materialized: tuple[Platform, Any]) -> None:
