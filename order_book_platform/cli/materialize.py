@@ -119,6 +119,9 @@ def _verdict(outcome: RunOutcome) -> Iterator[str]:
     from order_book_platform.model import Severity
 
     gates = [(asset.manifest.dataset, gate) for asset in outcome.assets for gate in asset.gates]
+    if not gates:
+        yield "Done; these assets have no gates."
+        return
     failed = [(dataset, gate) for dataset, gate in gates if not gate.passed]
     colour = "bold red" if outcome.failed_gates else "green"
     yield f"[{colour}]{len(gates) - len(failed)} of {len(gates)} gates hold.[/]"
