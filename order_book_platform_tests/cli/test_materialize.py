@@ -141,6 +141,14 @@ def test_second_run_gives_the_same_bytes(materialized: tuple[Platform, Any]) -> 
     assert tree_hash(platform.store) == before
 
 
+def test_assets_without_gates(materialized: tuple[Platform, Any]) -> None:
+    """Where nothing is gated, nothing is claimed to hold."""
+    platform, _ = materialized
+    result = platform.obp("materialize", "--symbol", SYMBOL, "--day", DAY, "--select", "reconstructed_books")
+    assert result.exit_code == 0
+    assert result.stdout.rstrip().endswith("Done; these assets have no gates.")
+
+
 def test_failed_gates_exit_1_and_stay_published(simulated: Platform) -> None:
     """Lost messages fail gates: exit 1, the gates named with their asset, the books there and flagged."""
     result = simulated.obp("materialize", "--symbol", SYMBOL, "--day", BROKEN_DAY)
