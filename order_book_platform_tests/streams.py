@@ -84,7 +84,7 @@ def streams(draw: st.DrawFn, largest: int = 40) -> Stream:
         nearest = made[min(max(mark // 2 - 1, 0), len(made) - 1)]
         shots.append((5 * mark, draw(snapshot_at(nearest[0][1]))))
     forced = frozenset(number for number, _ in shots if draw(st.integers(0, 4)) == 0)
-    doubt = st.sampled_from([0, 0, 2, 2 + 256, 64, 64 + 256])
+    doubt = st.sampled_from([0, 0, 2, 2 + 256, 128, 2 + 64 + 256])
     places = sorted(draw(st.sets(st.integers(1, 10 * len(made) + 5), max_size=3)))
     return Stream(
         delta_batch(made, sequence),

@@ -90,8 +90,9 @@ class MessageScan:
         _count(self._pause_bins, np.maximum(pauses, 0) // LATENCY_BIN_NS)
         found = self._chain_breaks(batch, rows, before, before_ns, after, after_ns)
         if not self.has_ids:
+            # Where there are ids they prove every loss, and a REST snapshot's id may lie inside a message.
             found += self._silences(pauses, before, before_ns, after, after_ns)
-        found += self._unseen(before, before_ns, after, after_ns)
+            found += self._unseen(before, before_ns, after, after_ns)
         self.breaks += sorted(found, key=lambda item: item.after)
         self.messages += len(messages)
         self.last_sequence, self.last_ns = int(messages[-1]), int(origin[-1])

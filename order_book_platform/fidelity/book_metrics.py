@@ -28,7 +28,7 @@ def book_metrics(facts: BookFacts, uses: Sequence[str], references: int, unseen:
             share(facts.flagged, facts.rows),
             facts.rows,
             reference="book",
-            note=f"{facts.flagged:,} of {facts.rows:,} book rows are flagged GAP or CORRUPT.",
+            note=f"{facts.flagged:,} of {facts.rows:,} book rows are flagged GAP or HINDSIGHT.",
         ),
         _counted("resyncs", repaired, len(uses), "used_snapshots", "used snapshots found the book wrong"),
         _counted(

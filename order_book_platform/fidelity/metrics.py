@@ -213,7 +213,7 @@ class BookFacts:
         first_seed: sequence number of the first row with flag SEEDED; None where the book was never seeded.
         first_time_ns: origin time of the first row, ns; 0 without rows.
         last_time_ns: latest origin time of any row, ns; 0 without rows.
-        flagged: rows with GAP or CORRUPT.
+        flagged: rows with GAP or HINDSIGHT.
         out_of_order: rows whose sequence number is below an earlier one.
         seeded_rows: rows from the first seeded one on.
         crossed_ns: time from the first seeded row on with best bid above best ask.
@@ -251,7 +251,7 @@ def gather_facts(heads: Iterable[BookHeads]) -> BookFacts:
             facts.first_time_ns = int(part.time_ns[0])
         facts.rows += len(part)
         facts.out_of_order += int((~ordered).sum())
-        facts.flagged += int((part.flags & (BookFlag.GAP | BookFlag.CORRUPT) != 0).sum())
+        facts.flagged += int((part.flags & (BookFlag.GAP | BookFlag.HINDSIGHT) != 0).sum())
         facts.last_time_ns = max(facts.last_time_ns, int(part.time_ns.max()))
         judged = part
         if facts.first_seed is None:

@@ -15,6 +15,7 @@ from order_book_platform.errors import BatchError
 from order_book_platform.kernels import ladder, replay
 from order_book_platform.kernels.snapshot import take_snapshot
 from order_book_platform.model import DeltaBatch, SnapshotBatch
+from order_book_platform.model.doubt import PROVEN_LOSS
 from order_book_platform.model.schemas import DEPTH, MISSING_PIPS
 
 Int64Array = NDArray[np.int64]
@@ -276,7 +277,10 @@ class Book:
         keys = np.concatenate([slots + self._side[side, ladder.BASE], self._far_keys[side, :far]])
         sizes = np.concatenate([self._sizes[side, slots], self._far_sizes[side, :far]])
         sign = -1 if side == 0 else 1
-        return Levels(keys * sign * self.step_pips, sizes, keys <= self._side[side, ladder.BOUND])
+        known = keys <= self._side[side, ladder.BOUND]
+        if self.doubt & PROVEN_LOSS:
+            known[:] = False
+        return Levels(keys * sign * self.step_pips, sizes, known)
 
     @property
     def messages(self) -> int:

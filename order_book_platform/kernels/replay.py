@@ -285,21 +285,12 @@ def replay(  # type: ignore[no-untyped-def]
     while i < stop:
         sequence = sequence_number[i]
         if sequence != state[STATE_LAST_SEQUENCE]:
-            # A message begins. Snapshots of sequence numbers that no message bears are due before it.
-            while (
-                state[STATE_CANDIDATE] < plan_sequence.shape[0]
-                and plan_sequence[state[STATE_CANDIDATE]] < sequence
-            ):
-                if not take_candidate(
-                    sizes, words, summary, far_keys, far_sizes, side, state, scratch,
-                    plan_ticks, plan_sizes, plan_forced, outcome,
-                ):  # fmt: skip
-                    return LEVELS_FULL, i, n_rows
+            # A message begins; what the grid still has to show of the book before it comes first.
             if cadence == CADENCE_GRID:
-                if state[STATE_NEXT_GRID] == NO_TIME:
+                if state[STATE_NEXT_GRID] == NO_TIME and origin_time[i] > 0:
                     grid = params[PARAM_GRID_NS]
                     state[STATE_NEXT_GRID] = (origin_time[i] + grid - 1) // grid * grid
-                while state[STATE_NEXT_GRID] < origin_time[i]:
+                while NO_TIME < state[STATE_NEXT_GRID] < origin_time[i]:
                     if n_rows == capacity:
                         return ROWS_FULL, i, n_rows
                     if write_row(
@@ -311,6 +302,16 @@ def replay(  # type: ignore[no-untyped-def]
                     state[STATE_NEXT_GRID] += params[PARAM_GRID_NS]
             elif n_rows == capacity:
                 return ROWS_FULL, i, n_rows
+            # Snapshots of sequence numbers that no message bears are due before it.
+            while (
+                state[STATE_CANDIDATE] < plan_sequence.shape[0]
+                and plan_sequence[state[STATE_CANDIDATE]] < sequence
+            ):
+                if not take_candidate(
+                    sizes, words, summary, far_keys, far_sizes, side, state, scratch,
+                    plan_ticks, plan_sizes, plan_forced, outcome,
+                ):  # fmt: skip
+                    return LEVELS_FULL, i, n_rows
             while state[STATE_EDGE] < edge_sequence.shape[0] and edge_sequence[state[STATE_EDGE]] <= sequence:
                 state[STATE_DOUBT] = edge_doubt[state[STATE_EDGE]]
                 state[STATE_EDGE] += 1

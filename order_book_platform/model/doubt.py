@@ -20,7 +20,7 @@ class Doubt:
 
     Attributes:
         edge_sequence: int64[e], ascending: from the first message ≥ it …
-        edge_bits: int64[e]: … these bits hold (`BookFlag.GAP`, `BookFlag.CORRUPT`, `PROVEN_LOSS`).
+        edge_bits: int64[e]: … these bits hold (`GAP`, `CORRUPT`, `HINDSIGHT` of `BookFlag`, `PROVEN_LOSS`).
         recover_from: int64[r], ascending: the first usable snapshot ≥ it repairs without being asked.
     """
 
@@ -34,12 +34,12 @@ class Doubt:
         rows = gaps.to_pylist()
         changes: list[tuple[int, int, int]] = []
         for row in rows:
-            bits = int(BookFlag.CORRUPT if row["action"] == "corrupt" else BookFlag.GAP)
-            bits |= PROVEN_LOSS if row["proven"] else 0
+            bits = _bits(row["cause"], row["action"], row["proven"])
             changes.append((row["flagged_from_sequence_number"], +1, bits))
             if row["flagged_until_sequence_number"] is not None:
                 changes.append((row["flagged_until_sequence_number"], -1, bits))
-        depth = dict.fromkeys((int(BookFlag.GAP), int(BookFlag.CORRUPT), PROVEN_LOSS), 0)
+        kinds = (int(BookFlag.GAP), int(BookFlag.CORRUPT), int(BookFlag.HINDSIGHT), PROVEN_LOSS)
+        depth = dict.fromkeys(kinds, 0)
         edges: dict[int, int] = {}
         for sequence, step, bits in sorted(changes):
             for bit in depth:
@@ -67,3 +67,17 @@ class Doubt:
         forced = np.zeros(len(snapshot_sequence), np.bool_)
         forced[at[at < len(snapshot_sequence)]] = True
         return forced
+
+
+def _bits(cause: str, action: str, proven: bool) -> int:
+    """What a gap says of its rows.
+
+    A disagreement and a long crossed spell are only known after the rows they cast doubt on. Those rows get a bit of
+    their own and keep what they claimed at the time, so that nothing an agent sees depends on what came later.
+    """
+    if cause in ("disagreement", "crossed"):
+        return int(BookFlag.HINDSIGHT)
+    bits = int(BookFlag.GAP)
+    if action == "corrupt":
+        bits |= int(BookFlag.CORRUPT)
+    return bits | (PROVEN_LOSS if proven else 0)

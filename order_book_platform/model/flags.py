@@ -8,7 +8,7 @@ from enum import IntFlag
 class BookFlag(IntFlag):
     """Bit set in `reconstructed_books.flags` (uint8).
 
-    Rows with `GAP` or `CORRUPT` must not be trained or traded on; the others are facts about the book.
+    Rows with `GAP` must not be trained or traded on; the others are facts about the book.
     """
 
     SEEDED = 1
@@ -24,7 +24,12 @@ class BookFlag(IntFlag):
     UNKNOWN_DEPTH = 32
     """Fewer than all visible levels are known: what is shown beyond may have holes."""
     CORRUPT = 64
-    """A gap was found and no snapshot was in reach to recover from."""
+    """A gap was found and no snapshot was in reach to recover from; comes with GAP."""
+    HINDSIGHT = 128
+    """A later snapshot contradicted the book, or the book stayed crossed: somewhere around here it went wrong.
+
+    Known only afterwards: fit to judge a day by, never to be shown to an agent. No other flag looks ahead.
+    """
 
     @classmethod
     def describe(cls, bits: int) -> str:

@@ -306,7 +306,7 @@ def _doubts(sample: DepthSample, theme: Theme) -> tuple[tuple[str, NDArray[np.bo
     flags = sample.flags
     return (
         ("not seeded", flags & BookFlag.SEEDED == 0, theme.placebo),
-        ("gap", flags & BookFlag.GAP != 0, theme.doubt),
+        ("gap", flags & (BookFlag.GAP | BookFlag.HINDSIGHT) != 0, theme.doubt),
         ("corrupt", flags & BookFlag.CORRUPT != 0, theme.bad),
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.kernels.book import Book
-from order_book_platform.model import GateResult, PartitionKey
+from order_book_platform.model import BookFlag, GateResult, PartitionKey
 from order_book_platform.model.schemas import CLOSING_STATE, USED_SNAPSHOTS, books
 from order_book_platform.observability import Progress, silent
 from order_book_platform.reconstruct.inspection import BookState, Verification, book_at, verify
@@ -103,9 +103,12 @@ class Reconstructor:
             "replay_hash": digest.hexdigest(),
             "first_seed_sequence_number": first_seed,
             "continued_from": replay.continued_from,
+            "not_continued": replay.not_continued,
             "closing": {
                 "sequence_number": book.last_sequence_number,
                 "origin_time": book.last_origin_time,
+                "doubt": BookFlag.describe(book.doubt & 0xFF),
+                "step_pips": book.step_pips,
                 "known_bid_pips": bid,
                 "known_ask_pips": ask,
             },

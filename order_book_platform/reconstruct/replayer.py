@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from math import gcd
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import ReconstructionError
 from order_book_platform.kernels.book import Book, Levels
 from order_book_platform.model import FixedPoint, PartitionKey, SnapshotBatch
-from order_book_platform.observability import Progress
+from order_book_platform.observability import Progress, silent
 from order_book_platform.reconstruct.strategy import FullEventReplay, ReplayPlan, Strategy
 from order_book_platform.settings import Settings
 from order_book_platform.sources import delta_batches
-from order_book_platform.storage import DataStore
+from order_book_platform.storage import DataStore, Manifest
 
 STRATEGIES = {"full_event": FullEventReplay}
 
@@ -34,6 +36,7 @@ class Replayer:
         fixed_point: of the deltas.
         inputs: dataset to fingerprint.
         continued_from: last sequence number of the previous day's closing state, if the book was restored from it.
+        not_continued: why it was not, although it was wished.
     """
 
     book: Book
@@ -42,6 +45,7 @@ class Replayer:
     fixed_point: FixedPoint
     inputs: dict[str, str]
     continued_from: int | None
+    not_continued: str | None
 
     @classmethod
     def of(
@@ -62,18 +66,22 @@ class Replayer:
         point = inputs["raw_deltas"].fixed_point
         snapshots = SnapshotBatch.from_arrow(store.table("snapshots", key))
         plan = strategy.plan(snapshots, store.table("sequence_gap_report", key), point.tick_pips)
+        before, why_not = (
+            _day_before(store, settings, key, point) if wanted.continue_previous_day else (None, None)
+        )
         book = Book(
-            point.tick_pips,
+            gcd(point.tick_pips, before.metadata["closing"]["step_pips"] if before else 0),
             depth=wanted.depth,
             cadence=cadence or wanted.cadence,
             grid_ns=wanted.grid,
             plan=plan.plan,
         )
         fingerprints = {name: manifest.fingerprint for name, manifest in inputs.items()}
-        continued_from = None
-        if wanted.continue_previous_day:
-            continued_from = _continue(book, store, key, point, fingerprints)
-        return cls(book, plan, strategy.name, point, fingerprints, continued_from)
+        if before:
+            _restore(book, store, key, before)
+            fingerprints["previous reconstructed_books"] = before.fingerprint
+        continued_from = before.metadata["closing"]["sequence_number"] if before else None
+        return cls(book, plan, strategy.name, point, fingerprints, continued_from, why_not)
 
     def rows(
         self,
@@ -91,13 +99,19 @@ class Replayer:
             yield last
 
 
-def _continue(
-    book: Book, store: DataStore, key: PartitionKey, point: FixedPoint, fingerprints: dict[str, str]
-) -> int | None:
-    """Restore the previous day's closing state, if there is one with the same decimals."""
-    before = PartitionKey(key.instrument, key.day - timedelta(days=1))
+def _day_before(
+    store: DataStore, settings: Settings, key: PartitionKey, point: FixedPoint
+) -> tuple[Manifest | None, str | None]:
+    """The previous day's books, if this day goes on from where they end; else why it does not.
+
+    A closing state in doubt, or a hole between the two days, is no seed.
+
+    Raises:
+        ReconstructionError: the two days have different decimals.
+    """
+    before = _previous(key)
     if not store.exists("reconstructed_books", before):
-        return None
+        return None, "the day before has no books"
     manifest = store.manifest("reconstructed_books", before)
     decimals = (manifest.fixed_point.price_decimals, manifest.fixed_point.size_decimals)
     if decimals != (point.price_decimals, point.size_decimals):
@@ -108,11 +122,27 @@ def _continue(
             remedy="Set price_decimals and size_decimals of the instrument so that both days agree.",
         )
     closing = manifest.metadata["closing"]
-    table = store.table("reconstructed_books", before, "closing_state.parquet")
+    first = next(delta_batches(store, key, 1, "first message", silent))
+    pause = int(first.origin_time[0]) - closing["origin_time"]
+    if closing["doubt"] != "-":
+        return None, f"the day before ends in doubt: {closing['doubt']}"
+    if first.prev_final_update_id is not None:
+        if first.prev_final_update_id[0] != closing["sequence_number"]:
+            return None, "messages are missing between the days: pu is not the last id of the day before"
+    elif pause > settings.gaps.silence:
+        return None, f"no message for {pause / NS_PER_SECOND:.3f} s between the days"
+    return manifest, None
+
+
+def _previous(key: PartitionKey) -> PartitionKey:
+    return PartitionKey(key.instrument, key.day - timedelta(days=1))
+
+
+def _restore(book: Book, store: DataStore, key: PartitionKey, before: Manifest) -> None:
+    closing = before.metadata["closing"]
+    table = store.table("reconstructed_books", _previous(key), "closing_state.parquet")
     bids, asks = (_levels(table.filter(pc.equal(table.column("is_bid"), is_bid))) for is_bid in (True, False))
     book.restore(bids, asks, (closing["known_bid_pips"], closing["known_ask_pips"]))
-    fingerprints["previous reconstructed_books"] = manifest.fingerprint
-    return int(closing["sequence_number"])
 
 
 def _levels(table: pa.Table) -> Levels:

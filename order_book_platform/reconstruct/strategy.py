@@ -43,8 +43,8 @@ class FullEventReplay:
     """Every delta is applied; snapshots seed, extend and repair.
 
     Args:
-        extend_every: every n-th snapshot after the seed may extend or repair; 0 for the seed alone, and then only a gap
-            that must be recovered from takes another one.
+        extend_every: every n-th snapshot after the seed may extend or repair; 0 for the seed alone, and then nothing
+            recovers from a gap.
     """
 
     name = "full_event"

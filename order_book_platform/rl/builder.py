@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from order_book_platform.model import GateResult, PartitionKey
@@ -85,6 +86,8 @@ class FeatureBuilder:
             trade_reader = EventReader(trade_file, plan, key, self._batch_rows)
             sink = writer.parquet("features.parquet", plan.schema)
             for table in feature_tables(plan, book_reader.books(), trade_reader.trades()):
+                if not trades.metadata["audit"]["available"]:
+                    table = without_trade_counts(table)  # noqa: PLW2901 - the same rows
                 sink.write(table)
                 tally.add(table)
                 progress("features", book_reader.rows, book_file.metadata.num_rows)
@@ -100,6 +103,13 @@ class FeatureBuilder:
             writer.metadata["counts"].update(read)
         gates = tally.gates(book_rows=book_reader.rows, book_time_regressions=book_reader.regressions)
         return FeatureResult(self._store.manifest("rl_features", key), gates)
+
+
+def without_trade_counts(table: pa.Table) -> pa.Table:
+    """The same rows where the source had no trades at all: their count is not zero but unknown."""
+    at = table.schema.get_field_index("n_trades")
+    unknown = pa.array(np.full(table.num_rows, np.nan, np.float32))
+    return table.set_column(at, table.schema.field(at), unknown)
 
 
 def feature_tables(

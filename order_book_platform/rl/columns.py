@@ -11,7 +11,6 @@ from order_book_platform.kernels.features import log_returns, realised_volatilit
 from order_book_platform.model import BookFlag
 from order_book_platform.model.schemas import MISSING_PIPS
 from order_book_platform.rl import steps as fields
-from order_book_platform.rl.events import DOUBTFUL
 from order_book_platform.rl.steps import Steps
 
 NS_PER_MS = 1_000_000
@@ -47,7 +46,7 @@ def feature_table(steps: Steps, count: int) -> pa.Table:
         "stale_ms": pa.array(((time - steps.state[fields.TIME, rows]) // NS_PER_MS).astype(np.int32)),
         "latency_ms": _int32(steps.state[fields.LATENCY, rows] // NS_PER_MS),
         "flags": pa.array(flags),
-        "gap_flag": pa.array((flags & DOUBTFUL) != 0),
+        "gap_flag": pa.array((flags & BookFlag.GAP) != 0),
         "crossed": pa.array((flags & BookFlag.CROSSED) != 0),
         "valid": pa.array(_valid(steps)[rows]),
     }

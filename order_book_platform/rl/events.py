@@ -21,7 +21,8 @@ Int64Array = NDArray[np.int64]
 UInt8Array = NDArray[np.uint8]
 BoolArray = NDArray[np.bool_]
 
-DOUBTFUL = int(BookFlag.GAP | BookFlag.CORRUPT)
+LOOKS_AHEAD = int(BookFlag.CORRUPT | BookFlag.HINDSIGHT)
+"""Flags that say what was only known later: whether a snapshot came in time, whether one contradicted the book."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,10 @@ class BookChunk:
         step: int64[n], the inner step each row falls in: the first whose time is at or after the row's.
         time: int64[n], ns: `origin_time`, or the highest before it where that went back.
         latency: int64[n], ns: `received_time` − `origin_time`.
-        flags: uint8[n], `BookFlag` bits.
+        flags: uint8[n], `BookFlag` bits, without those that look ahead.
         known: uint8[n]: levels known and present on both sides, counted from the best.
         two_sided: bool[n]: both sides have a best price, known or not.
-        doubtful: bool[n]: not seeded, or GAP, or CORRUPT.
+        doubtful: bool[n]: not seeded, or GAP.
         repaired: bool[n].
         prices: [side][level] int64[n] pips, `MISSING_PIPS` where there is no level; 0 bids, 1 asks.
         sizes: [side][level] int64[n] pips, 0 where there is no level; may be deeper than `prices`.
@@ -141,7 +142,7 @@ class EventReader:
         head = ["origin_time", "received_time", "flags", "known_bid_levels", "known_ask_levels"]
         for batch in self._batches([*head, *prices[0], *prices[1], *sizes[0], *sizes[1]]):
             origin = _array(batch, "origin_time")
-            flags = batch.column("flags").to_numpy(zero_copy_only=False)
+            flags = batch.column("flags").to_numpy(zero_copy_only=False) & np.uint8(0xFF & ~LOOKS_AHEAD)
             time, step = self._place(origin)
             bids, asks = _side(batch, prices[0], MISSING_PIPS), _side(batch, prices[1], MISSING_PIPS)
             yield BookChunk(
@@ -151,7 +152,7 @@ class EventReader:
                 flags=flags,
                 known=_known(batch, sizes),
                 two_sided=(bids[0] != MISSING_PIPS) & (asks[0] != MISSING_PIPS),
-                doubtful=((flags & BookFlag.SEEDED) == 0) | ((flags & DOUBTFUL) != 0),
+                doubtful=((flags & BookFlag.SEEDED) == 0) | ((flags & BookFlag.GAP) != 0),
                 repaired=(flags & BookFlag.REPAIRED) != 0,
                 prices=(bids, asks),
                 sizes=(_side(batch, sizes[0], 0), _side(batch, sizes[1], 0)),

@@ -14,7 +14,7 @@ from order_book_platform.settings import GapSettings
 S = 10**9
 SETTINGS = GapSettings(silence=S, recover_after=5 * S, snapshot_reach=60 * S)
 REACH = Reach(np.array([100, 200, 900], np.int64), np.array([1 * S, 20 * S, 500 * S], np.int64))
-GAP, CORRUPT = int(BookFlag.GAP), int(BookFlag.CORRUPT)
+GAP, CORRUPT, HINDSIGHT = int(BookFlag.GAP), int(BookFlag.CORRUPT), int(BookFlag.HINDSIGHT)
 
 
 def broken(cause: str, after: int, after_ns: int, pause_ns: int = 2 * S) -> Break:
@@ -46,15 +46,15 @@ def test_doubt_unites_overlapping_gaps() -> None:
     """Each bit holds while any gap says so; the last gap without an end holds for ever."""
     gaps = [
         classify(broken("silence", 120, 2 * S), REACH, SETTINGS),  # 120 … 200: GAP
-        disagreement((150, 3 * S), (200, 20 * S), 3, 40),  # 151 … 200: GAP, proven
-        classify(broken("chain", 950, 600 * S), REACH, SETTINGS),  # 950 …: CORRUPT, proven
+        disagreement((150, 3 * S), (200, 20 * S), 3, 40),  # 151 … 200: HINDSIGHT
+        classify(broken("chain", 950, 600 * S), REACH, SETTINGS),  # 950 …: GAP, CORRUPT, proven
     ]
     doubt = Doubt.of_gaps(gaps_table(gaps))
     assert dict(zip(doubt.edge_sequence.tolist(), doubt.edge_bits.tolist(), strict=True)) == {
         120: GAP,
-        151: GAP | PROVEN_LOSS,
+        151: GAP | HINDSIGHT,
         200: 0,
-        950: CORRUPT | PROVEN_LOSS,
+        950: GAP | CORRUPT | PROVEN_LOSS,
     }
     assert doubt.recover_from.tolist() == [950]
 

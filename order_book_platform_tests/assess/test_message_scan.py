@@ -76,6 +76,13 @@ def test_spot_chain_counts_the_missing_ids() -> None:
     assert (found.before, found.after, found.missing_ids) == (20, 30, 4)
 
 
+def test_snapshots_inside_a_message_prove_nothing_where_ids_do() -> None:
+    """A REST snapshot's id mostly lies inside a message; an unbroken chain says that nothing is lost."""
+    scan = MessageScan(10**9, np.array([15], np.int64))
+    scan.feed(messages([0, 1], [10, 20], prev_final_update_id=[0, 10]))
+    assert scan.breaks == []
+
+
 def test_a_snapshot_of_no_message_shows_a_loss() -> None:
     """Two snapshots between the same two messages are one break; before the first message they prove nothing."""
     scan = MessageScan(10**9, np.array([3, 10, 12, 14, 20, 99], np.int64))

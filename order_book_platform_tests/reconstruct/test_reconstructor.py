@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -150,25 +151,68 @@ def test_change_rows_are_the_message_rows_that_differ(lake: Path, tmp_path: Path
     assert len(changes) < len(messages)
 
 
-def test_a_day_may_go_on_from_the_day_before(tmp_path: Path) -> None:
-    """With the setting, the second day starts seeded with the first day's closing levels; without it, cold."""
-    simulator = MarketSimulator(profile("btc-perp"), 11)
-    for key in (KEY, NEXT):
-        simulator.write(tmp_path / "lake", key, 400)
-    starts = {}
-    for continued in (False, True):
-        chain = Chain.over(
-            tmp_path / str(continued),
-            tmp_path / "lake",
-            [KEY, NEXT],
-            reconstruct={"continue_previous_day": continued},
+def two_days(
+    folder: Path, change: Callable[[pl.DataFrame], pl.DataFrame] | None = None, **wanted: object
+) -> Chain:
+    """One simulated stream, cut into two days in the middle; the second day's deltas may be changed."""
+    MarketSimulator(profile("btc-perp"), 11).write(folder / "one", KEY, 800)
+    day_ns = 86_400 * 10**9
+    for table in ("book_delta_v2", "book", "trades"):
+        frame = pl.read_parquet(folder / "one" / table / KEY.path / "*.parquet", hive_partitioning=False)
+        start = pl.read_parquet(
+            folder / "one/book_delta_v2" / KEY.path / "*.parquet", hive_partitioning=False
         )
-        chain.books(KEY)
-        manifest = chain.books(NEXT)[-1].manifest
-        starts[continued] = manifest.metadata["continued_from"]
-        assert ("previous reconstructed_books" in manifest.inputs) == continued
-    before = chain.store.manifest("reconstructed_books", KEY).metadata["closing"]["sequence_number"]
-    assert starts == {False: None, True: before}
+        first, last = start["timestamp"].min(), start["timestamp"].max()
+        # The stream's middle is moved to midnight, so that each half lies within its own day.
+        shift = -(-first // day_ns) * day_ns - (first + last) // 2 // 10**6 * 10**6
+        moved = frame.with_columns(pl.col("timestamp") + shift, pl.col("receipt_timestamp") + shift)
+        for key, part in ((KEY, moved.filter(pl.col("timestamp") < -(-first // day_ns) * day_ns)),
+                          (NEXT, moved.filter(pl.col("timestamp") >= -(-first // day_ns) * day_ns))):  # fmt: skip
+            if change is not None and key == NEXT:
+                part = change(part)  # noqa: PLW2901
+            path = folder / "lake" / table / key.path
+            path.mkdir(parents=True, exist_ok=True)
+            part.write_parquet(path / "1.parquet")
+    return Chain.over(folder, folder / "lake", [KEY, NEXT], reconstruct=wanted)
+
+
+def test_a_day_may_go_on_from_the_day_before(tmp_path: Path) -> None:
+    """A stream cut at midnight and continued knows as much as if it had not been cut; without the setting, less."""
+    chain = two_days(tmp_path / "a", continue_previous_day=True)
+    before = chain.books(KEY)[-1].manifest.metadata["closing"]["sequence_number"]
+    manifest = chain.books(NEXT)[-1].manifest
+    assert manifest.metadata["continued_from"] == before
+    assert "previous reconstructed_books" in manifest.inputs
+    assert manifest.metadata["counts"]["repaired"] == 0
+    alone = two_days(tmp_path / "b")
+    alone.books(KEY)
+    cold = alone.books(NEXT)[-1].manifest
+    assert cold.metadata["continued_from"] is None
+    assert "previous reconstructed_books" not in cold.inputs
+    assert manifest.metadata["counts"]["unknown_depth_rows"] <= cold.metadata["counts"]["unknown_depth_rows"]
+
+
+def test_a_day_does_not_go_on_over_a_hole_or_from_doubt(tmp_path: Path) -> None:
+    """A pause at midnight, a day before without books, or one that ends in doubt: seeded anew, and it says why."""
+    late = two_days(
+        tmp_path / "a", lambda frame: frame.filter(pl.col("timestamp") > frame["timestamp"].min() + 2 * 10**9),
+        continue_previous_day=True,
+    )  # fmt: skip
+    assert "no books" in late.books(NEXT)[-1].manifest.metadata["not_continued"]
+    late.books(KEY)
+    assert "between the days" in late.books(NEXT)[-1].manifest.metadata["not_continued"]
+    chain = two_days(tmp_path / "b", continue_previous_day=True)
+    path = tmp_path / "b/lake/book_delta_v2" / KEY.path / "1.parquet"
+    frame = pl.read_parquet(path, hive_partitioning=False)
+    numbers = frame["sequence_number"].unique().sort()
+    frame.filter(~pl.col("sequence_number").is_in(numbers[-6:-1].to_list())).write_parquet(path)
+    for table in (tmp_path / "b/lake/book" / KEY.path).iterdir():
+        rows = pl.read_parquet(table, hive_partitioning=False)
+        rows.filter(pl.col("sequence_number") != numbers[-1]).write_parquet(table)
+    chain.books(KEY)
+    found = chain.books(NEXT)[-1].manifest.metadata
+    assert found["continued_from"] is None
+    assert "doubt: GAP" in found["not_continued"]
 
 
 def test_without_snapshots_the_book_is_cold_and_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""From the files to the features: nothing that comes later changes an earlier row by one bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from order_book_platform.model import PartitionKey
+from order_book_platform.simulate import Faults, MarketSimulator, profile
+from order_book_platform_tests.chain import Chain
+
+KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
+
+
+def features(folder: Path, lake: Path) -> pl.DataFrame:
+    """The published features of a lake."""
+    chain = Chain.over(folder, lake, [KEY])
+    chain.all(KEY)
+    return chain.store.frame("rl_features", KEY).collect()
+
+
+def cut(lake: Path, out: Path, last_ns: int) -> None:
+    """Copy the rows up to a time: what a recorder that stopped then would have left."""
+    for table in ("book_delta_v2", "book", "trades"):
+        frame = pl.read_parquet(lake / table / KEY.path / "*.parquet", hive_partitioning=False)
+        path = out / table / KEY.path
+        path.mkdir(parents=True)
+        frame.filter(pl.col("timestamp") <= last_ns).write_parquet(path / "1.parquet")
+
+
+@pytest.mark.parametrize("faults", ["", "drop=16", "ghost=6", "silence=1,crossed=1"])
+def test_features_of_a_day_cut_short_are_the_same(tmp_path: Path, faults: str) -> None:
+    """Wherever the day is cut, also inside a gap that only a later snapshot shows, the rows before are equal."""
+    lake = tmp_path / "lake"
+    MarketSimulator(profile("btc-perp"), 3).write(
+        lake, KEY, 1_200, Faults.parse(faults) if faults else Faults()
+    )
+    whole = features(tmp_path / "whole", lake)
+    gaps = Chain.over(tmp_path / "whole", lake, [KEY]).store.frame("sequence_gap_report", KEY).collect()
+    first, last = whole["time"][0], whole["time"][-1]
+    cuts = [first + (last - first) * share // 100 for share in (35, 80)]
+    cuts += [(row["from_origin_time"] + row["to_origin_time"]) // 2 for row in gaps.head(2).to_dicts()]
+    compared = 0
+    for number, at_ns in enumerate(cuts):
+        cut(lake, tmp_path / f"cut{number}", at_ns)
+        part = features(tmp_path / f"part{number}", tmp_path / f"cut{number}")
+        assert part.equals(whole.head(len(part)), null_equal=True)
+        compared += len(part)
+    assert compared > 100
