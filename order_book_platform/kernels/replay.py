@@ -244,6 +244,68 @@ def take_candidate(  # type: ignore[no-untyped-def]
 
 
 @njit(
+    types.UniTuple(types.int64, 2)(
+        *_LADDER, _I8, _I8, _I8, _I8_2, _I8, _I8,
+        _I8_IN, *_CANDIDATES, _I8_IN, _I8_IN,
+        types.int64, types.int64, types.int64, types.int64,
+    ),
+    cache=True,
+    nogil=True,
+)  # fmt: skip
+def begin_message(  # type: ignore[no-untyped-def]
+    sizes, words, summary, far_keys, far_sizes, side, params, state, last, rows, visible, scratch,
+    plan_sequence, plan_ticks, plan_sizes, plan_forced, outcome, edge_sequence, edge_doubt,
+    sequence, origin_time, received_time, n_rows,
+):  # fmt: skip
+    """What is due before a message: grid rows of the book before it, snapshots of messages never seen, doubt.
+
+    Args:
+        sizes … edge_doubt: see `replay`.
+        sequence, origin_time, received_time: of the message.
+        n_rows: rows in use.
+
+    Returns:
+        status, rows in use. With ROWS_FULL and LEVELS_FULL call again; what was done is not done twice.
+    """
+    capacity = rows.shape[0]
+    # What the grid still has to show of the book before this message comes first.
+    if params[PARAM_CADENCE] == CADENCE_GRID:
+        if state[STATE_NEXT_GRID] == NO_TIME and origin_time > 0:
+            grid = params[PARAM_GRID_NS]
+            state[STATE_NEXT_GRID] = (origin_time + grid - 1) // grid * grid
+        while NO_TIME < state[STATE_NEXT_GRID] < origin_time:
+            if n_rows == capacity:
+                return ROWS_FULL, n_rows
+            if write_row(
+                sizes, words, summary, far_keys, far_sizes, side, params, state, last, rows, n_rows,
+                visible, True,
+            ):  # fmt: skip
+                rows[n_rows, 0] = state[STATE_NEXT_GRID]
+                n_rows += 1
+            state[STATE_NEXT_GRID] += params[PARAM_GRID_NS]
+    elif n_rows == capacity:
+        return ROWS_FULL, n_rows
+    # Snapshots of sequence numbers that no message bears are due before it.
+    while (
+        state[STATE_CANDIDATE] < plan_sequence.shape[0] and plan_sequence[state[STATE_CANDIDATE]] < sequence
+    ):
+        if not take_candidate(
+            sizes, words, summary, far_keys, far_sizes, side, state, scratch,
+            plan_ticks, plan_sizes, plan_forced, outcome,
+        ):  # fmt: skip
+            return LEVELS_FULL, n_rows
+    while state[STATE_EDGE] < edge_sequence.shape[0] and edge_sequence[state[STATE_EDGE]] <= sequence:
+        state[STATE_DOUBT] = edge_doubt[state[STATE_EDGE]]
+        state[STATE_EDGE] += 1
+        state[STATE_EVALUATE] = 1
+    state[STATE_LAST_SEQUENCE] = sequence
+    state[STATE_LAST_ORIGIN] = origin_time
+    state[STATE_LAST_RECEIVED] = received_time
+    state[STATE_MESSAGES] += 1
+    return DONE, n_rows
+
+
+@njit(
     types.UniTuple(types.int64, 3)(
         *_LADDER, _I8, _I8, _I8, _I8, _I8_2, _I8, _I8,
         _I8_IN, *_CANDIDATES, _I8_IN, _I8_IN,
@@ -279,47 +341,18 @@ def replay(  # type: ignore[no-untyped-def]
     step = params[PARAM_STEP]
     inverse = 1.0 / step
     cadence = params[PARAM_CADENCE]
-    capacity = rows.shape[0]
     slots = sizes.shape[1]
     i = start
     while i < stop:
         sequence = sequence_number[i]
         if sequence != state[STATE_LAST_SEQUENCE]:
-            # A message begins; what the grid still has to show of the book before it comes first.
-            if cadence == CADENCE_GRID:
-                if state[STATE_NEXT_GRID] == NO_TIME and origin_time[i] > 0:
-                    grid = params[PARAM_GRID_NS]
-                    state[STATE_NEXT_GRID] = (origin_time[i] + grid - 1) // grid * grid
-                while NO_TIME < state[STATE_NEXT_GRID] < origin_time[i]:
-                    if n_rows == capacity:
-                        return ROWS_FULL, i, n_rows
-                    if write_row(
-                        sizes, words, summary, far_keys, far_sizes, side, params, state, last, rows, n_rows,
-                        visible, True,
-                    ):  # fmt: skip
-                        rows[n_rows, 0] = state[STATE_NEXT_GRID]
-                        n_rows += 1
-                    state[STATE_NEXT_GRID] += params[PARAM_GRID_NS]
-            elif n_rows == capacity:
-                return ROWS_FULL, i, n_rows
-            # Snapshots of sequence numbers that no message bears are due before it.
-            while (
-                state[STATE_CANDIDATE] < plan_sequence.shape[0]
-                and plan_sequence[state[STATE_CANDIDATE]] < sequence
-            ):
-                if not take_candidate(
-                    sizes, words, summary, far_keys, far_sizes, side, state, scratch,
-                    plan_ticks, plan_sizes, plan_forced, outcome,
-                ):  # fmt: skip
-                    return LEVELS_FULL, i, n_rows
-            while state[STATE_EDGE] < edge_sequence.shape[0] and edge_sequence[state[STATE_EDGE]] <= sequence:
-                state[STATE_DOUBT] = edge_doubt[state[STATE_EDGE]]
-                state[STATE_EDGE] += 1
-                state[STATE_EVALUATE] = 1
-            state[STATE_LAST_SEQUENCE] = sequence
-            state[STATE_LAST_ORIGIN] = origin_time[i]
-            state[STATE_LAST_RECEIVED] = received_time[i]
-            state[STATE_MESSAGES] += 1
+            status, n_rows = begin_message(
+                sizes, words, summary, far_keys, far_sizes, side, params, state, last, rows, visible, scratch,
+                plan_sequence, plan_ticks, plan_sizes, plan_forced, outcome, edge_sequence, edge_doubt,
+                sequence, origin_time[i], received_time[i], n_rows,
+            )  # fmt: skip
+            if status != DONE:
+                return status, i, n_rows
 
         while i < stop and sequence_number[i] == sequence:
             price = price_pips[i]
