@@ -44,18 +44,32 @@ def decimals_for(largest: float, *, default: int = DEFAULT_DECIMALS, where: str 
     )
 
 
-def float_to_pips(values: NDArray[np.float64], decimals: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def float_to_pips(
+    values: NDArray[np.float64], decimals: int, *, where: str = "value"
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Nearest pips, and which inputs are off the grid.
 
     Args:
-        values: float64[n], finite, |value| * 10**decimals <= 2**51.
+        values: float64[n].
         decimals: decimal places of a pip.
+        where: named in the error.
 
     Returns:
         pips int64[n], and off_grid bool[n]: true where the float is not the nearest one to its pips.
+
+    Raises:
+        FixedPointRangeError: a value is not finite or beyond `EXACT_PIPS` pips.
     """
     scale = 10.0**decimals
     rounded = np.rint(values * scale)
+    fits = np.abs(rounded) <= EXACT_PIPS  # false for NaN
+    if not fits.all():
+        raise FixedPointRangeError(
+            expected=f"values of at most {EXACT_PIPS:,} (2**51) pips at {decimals} decimals",
+            found=repr(float(values[~fits][0])),
+            where=where,
+            remedy="Use fewer decimals, or check where the value comes from.",
+        )
     off_grid = rounded / scale != values
     return rounded.astype(np.int64), off_grid
 

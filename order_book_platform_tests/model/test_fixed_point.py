@@ -99,6 +99,15 @@ def test_what_fits_nowhere_is_refused(largest: float) -> None:
     assert caught.value.found == repr(largest)
 
 
+@pytest.mark.parametrize("value", [1e15, -1e15, math.inf, math.nan, float(EXACT_PIPS + 1) / 10**8])
+def test_what_does_not_fit_is_never_converted(value: float) -> None:
+    """No silent wrap into another int64: the first such value is refused by name."""
+    with pytest.raises(FixedPointRangeError) as caught:
+        float_to_pips(np.array([1.0, value, 1e300]), 8, where="1.parquet: column amount")
+    assert caught.value.where == "1.parquet: column amount"
+    assert caught.value.found == repr(value)
+
+
 @given(st.integers(-(2**63), 2**63 - 1), DECIMALS)
 def test_decimal_values_are_exact(pips: int, decimals: int) -> None:
     """A price as a decimal is the pips with the point moved, for all of int64."""
