@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import date
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from order_book_platform.errors import OffGridError
 from order_book_platform.kernels import audit as loops
 from order_book_platform.model import DeltaBatch, FixedPoint, whole_messages
-from order_book_platform.model.fixed_point import DEFAULT_DECIMALS, decimals_for, float_to_pips
-from order_book_platform.settings import InstrumentSettings
+from order_book_platform.sources.checks import check_nulls, check_times, check_values
+from order_book_platform.sources.grid import check_grid, on_grid
 from order_book_platform.sources.lake import DELTA_COLUMNS, LakeFile
 
 
@@ -32,7 +31,8 @@ class DeltaAudit:
         off_grid_prices, off_grid_sizes: floats that are no decimal with that many places.
         first_off_grid: where the first of them was.
         longest_message: rows.
-        first_origin_time … last_received_time: ns.
+        first_origin_time, last_origin_time: ns, of those that are known, that is, above 0; 0 if none is.
+        first_received_time, last_received_time: ns.
         smallest_price_pips … largest_size_pips: extremes.
     """
 
@@ -67,31 +67,22 @@ class DeltaReader:
 
     Attributes:
         files: in replay order.
-        instrument: settings: decimals, tick, lot, where given.
+        day: the partition's; times far from it are refused.
+        scale: decimals to convert to.
         max_off_grid_rows: how many off-grid rows are accepted (counted, nearest pip).
         batch_rows: rows decoded at a time.
         audit: complete once `batches` is used up.
-        price_decimals, size_decimals: chosen before the first batch.
+        tick_pips, lot_pips: the largest steps that divide every price and every size so far; 0 before the first.
     """
 
     files: list[LakeFile]
-    instrument: InstrumentSettings
+    day: date
+    scale: FixedPoint
     max_off_grid_rows: int
     batch_rows: int
     audit: DeltaAudit = field(default_factory=DeltaAudit)
-    price_decimals: int = DEFAULT_DECIMALS
-    size_decimals: int = DEFAULT_DECIMALS
-    _tick_pips: int = 0
-    _lot_pips: int = 0
-
-    def __post_init__(self) -> None:
-        self.price_decimals = self._decimals("price", self.instrument.price_decimals)
-        self.size_decimals = self._decimals("size", self.instrument.size_decimals)
-
-    @property
-    def fixed_point(self) -> FixedPoint:
-        """Decimals, and the tick and lot detected so far: the largest steps that divide every price and every size."""
-        return FixedPoint(self.price_decimals, self.size_decimals, self._tick_pips or 1, self._lot_pips or 1)
+    tick_pips: int = 0
+    lot_pips: int = 0
 
     def batches(self) -> Iterator[DeltaBatch]:
         """Batches of whole messages in replay order.
@@ -99,14 +90,15 @@ class DeltaReader:
         Raises:
             SourceError: a file cannot be read or holds an impossible value.
             OffGridError: more off-grid rows than accepted.
+            FixedPointRangeError: a value is too large for the decimals.
         """
         self.audit = DeltaAudit(files=len(self.files), unsorted_rows=self._count_unsorted())
-        self._tick_pips = self._lot_pips = 0
+        self.tick_pips = self.lot_pips = 0
         last_origin = None
         for batch in whole_messages(self._sorted() if self.audit.unsorted_rows else self._streamed()):
             last_origin = self._observe(batch, last_origin)
             yield batch
-        self._check_grid()
+        check_grid(self.audit, self.scale, self.files, self.max_off_grid_rows)
 
     def _streamed(self) -> Iterator[DeltaBatch]:
         for file in self.files:
@@ -139,48 +131,21 @@ class DeltaReader:
                     last = sequence[-1]
         return count
 
-    def _decimals(self, column: str, wanted: int | None) -> int:
-        largest = max(abs(limit) for file in self.files for limit in file.extreme(column, self.batch_rows))
-        if not np.isfinite(largest):
-            return wanted if wanted is not None else DEFAULT_DECIMALS  # refused with its row when it is read
-        where = f"column {column} of {self.files[0].path.parent}"
-        fitting = decimals_for(largest, default=DEFAULT_DECIMALS if wanted is None else wanted, where=where)
-        return fitting
-
     def _convert(self, file: LakeFile, row: int, batch: pa.RecordBatch) -> DeltaBatch:
         check_nulls(file, row, batch)
+        check_times(file, row, batch, self.day)
         price = batch.column("price").to_numpy()
         size = batch.column("size").to_numpy()
         check_values(file, row, "price", price, price > 0, "a finite price above 0")
         check_values(file, row, "size", size, size >= 0, "a finite size of 0 or more")
-        price_pips, off_price = float_to_pips(price, self.price_decimals)
-        size_pips, off_size = float_to_pips(size, self.size_decimals)
-        self._count_off_grid(file, row, price, off_price, "price")
-        self._count_off_grid(file, row, size, off_size, "size")
         return DeltaBatch(
             origin_time=batch.column("timestamp").to_numpy(),
             received_time=batch.column("receipt_timestamp").to_numpy(),
             sequence_number=batch.column("sequence_number").to_numpy(),
             is_bid=batch.column("side_is_bid").to_numpy(zero_copy_only=False),
-            price_pips=price_pips,
-            size_pips=size_pips,
+            price_pips=on_grid(self.audit, file, row, "price", price, self.scale.price_decimals),
+            size_pips=on_grid(self.audit, file, row, "size", size, self.scale.size_decimals),
         )
-
-    def _count_off_grid(
-        self, file: LakeFile, row: int, values: NDArray[np.float64], off: NDArray[np.bool_], column: str
-    ) -> None:
-        count = int(off.sum())
-        if not count:
-            return
-        if column == "price":
-            self.audit.off_grid_prices += count
-        else:
-            self.audit.off_grid_sizes += count
-        if not self.audit.first_off_grid:
-            at = int(off.argmax())
-            self.audit.first_off_grid = (
-                f"{file.path.name}: column {column}, row {row + at}: {float(values[at])!r}"
-            )
 
     def _observe(self, batch: DeltaBatch, last_origin: int | None) -> int:
         """Add a batch of whole messages to the audit; returns the last message's origin time."""
@@ -207,9 +172,11 @@ class DeltaReader:
         audit.origin_time_back += int((origins[1:] < origins[:-1]).sum())
         if last_origin is not None:
             audit.origin_time_back += int(origins[0] < last_origin)
+        known = batch.origin_time[batch.origin_time > 0]
+        if len(known):
+            audit.first_origin_time = min(audit.first_origin_time or int(known.min()), int(known.min()))
+            audit.last_origin_time = max(audit.last_origin_time, int(known.max()))
         limits = {
-            "first_origin_time": (int(batch.origin_time.min()), min),
-            "last_origin_time": (int(batch.origin_time.max()), max),
             "first_received_time": (int(batch.received_time.min()), min),
             "last_received_time": (int(batch.received_time.max()), max),
             "smallest_price_pips": (int(batch.price_pips.min()), min),
@@ -218,51 +185,9 @@ class DeltaReader:
         }
         for name, (value, better) in limits.items():
             setattr(audit, name, better(getattr(audit, name), value) if audit.rows else value)
-        self._tick_pips = int(loops.common_divisor(batch.price_pips, self._tick_pips))
-        self._lot_pips = int(loops.common_divisor(batch.size_pips, self._lot_pips))
+        self.tick_pips = int(loops.common_divisor(batch.price_pips, self.tick_pips))
+        self.lot_pips = int(loops.common_divisor(batch.size_pips, self.lot_pips))
         audit.rows += len(batch)
         audit.messages += len(starts)
         audit.longest_message = max(audit.longest_message, longest)
         return int(origins[-1])
-
-    def _check_grid(self) -> None:
-        off = self.audit.off_grid_prices + self.audit.off_grid_sizes
-        if off > self.max_off_grid_rows:
-            raise OffGridError(
-                expected=f"at most {self.price_decimals} decimals in prices, {self.size_decimals} in sizes",
-                found=f"{off} values off that grid, the first {self.audit.first_off_grid}",
-                where=str(self.files[0].path.parent),
-                remedy="Set price_decimals or size_decimals of the instrument, or accept them with "
-                "sources.max_off_grid_rows; they are then counted and taken as the nearest pip.",
-            )
-
-
-def check_nulls(file: LakeFile, row: int, batch: pa.RecordBatch) -> None:
-    """Refuse nulls.
-
-    Raises:
-        SourceValueError: with the first one's column and row.
-    """
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if column.null_count:
-            at = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-            raise file.value_error(name, row + at, "null", "a value")
-
-
-def check_values(
-    file: LakeFile,
-    row: int,
-    column: str,
-    values: NDArray[np.float64],
-    in_range: NDArray[np.bool_],
-    expected: str,
-) -> None:
-    """Refuse NaN, infinities and values out of range.
-
-    Raises:
-        SourceValueError: with the first one's row and value.
-    """
-    good = in_range & np.isfinite(values)
-    if not good.all():
-        at = int(np.argmin(good))
-        raise file.value_error(column, row + at, repr(float(values[at])), expected)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from order_book_platform.kernels.audit import common_divisor
 from order_book_platform.model import FixedPoint, SnapshotBatch
 from order_book_platform.model.fixed_point import EXACT_PIPS, float_to_pips
 from order_book_platform.model.schemas import DEPTH, MISSING_PIPS
-from order_book_platform.sources.deltas import check_nulls
+from order_book_platform.sources.checks import check_nulls, check_times
 from order_book_platform.sources.lake import BOOK_COLUMNS, LakeFile
 
 
@@ -26,6 +28,7 @@ class SnapshotAudit:
         unreadable_rows: rows with a hole between levels, or a price or size that is negative, infinite or off the
             grid; kept without levels, so that nothing uses them and everybody can count them.
         first_unreadable: where the first of them was.
+        off_delta_tick_rows: readable rows with a price that is no multiple of what divides the deltas' prices.
     """
 
     rows: int = 0
@@ -33,6 +36,7 @@ class SnapshotAudit:
     unsorted_rows: int = 0
     unreadable_rows: int = 0
     first_unreadable: str = ""
+    off_delta_tick_rows: int = 0
 
     def to_dict(self) -> dict[str, int | str]:
         """JSON-ready form."""
@@ -45,15 +49,21 @@ class SnapshotReader:
 
     Attributes:
         files: in order.
-        fixed_point: of the deltas.
+        day: the partition's; times far from it are refused.
+        fixed_point: of the deltas; its tick is held against the prices here.
         batch_rows: rows decoded at a time; a row has 80 numbers.
         audit: complete once `batches` is used up.
+        readable_rows: rows with any level.
+        tick_pips: the largest step that divides every readable price so far; 0 before the first.
     """
 
     files: list[LakeFile]
+    day: date
     fixed_point: FixedPoint
     batch_rows: int
     audit: SnapshotAudit = field(default_factory=SnapshotAudit)
+    readable_rows: int = 0
+    tick_pips: int = 0
 
     def batches(self) -> Iterator[SnapshotBatch]:
         """Snapshots ascending by sequence number.
@@ -62,6 +72,7 @@ class SnapshotReader:
             SourceError: a file cannot be read or lacks a time or a sequence number.
         """
         self.audit = SnapshotAudit(files=len(self.files), unsorted_rows=self._count_unsorted())
+        self.readable_rows = self.tick_pips = 0
         if not self.audit.unsorted_rows:
             yield from self._streamed()
             return
@@ -94,6 +105,7 @@ class SnapshotReader:
 
     def _convert(self, file: LakeFile, row: int, batch: pa.RecordBatch) -> SnapshotBatch:
         check_nulls(file, row, batch.select(["timestamp", "receipt_timestamp", "sequence_number"]))
+        check_times(file, row, batch, self.day)
         prices, price_bad = self._levels(batch, "price", self.fixed_point.price_decimals)
         sizes, size_bad = self._levels(batch, "size", self.fixed_point.size_decimals)
         missing = (prices == MISSING_PIPS) | (sizes == MISSING_PIPS)
@@ -106,6 +118,7 @@ class SnapshotReader:
         self.audit.unreadable_rows += int(unreadable.sum())
         prices[unreadable] = MISSING_PIPS
         sizes[prices == MISSING_PIPS] = 0
+        self._observe(prices)
         return SnapshotBatch(
             batch.column("timestamp").to_numpy(),
             batch.column("receipt_timestamp").to_numpy(),
@@ -113,6 +126,14 @@ class SnapshotReader:
             prices,
             sizes,
         )
+
+    def _observe(self, prices: NDArray[np.int64]) -> None:
+        """Add int64[n, 2, DEPTH] prices in pips to what shows the tick."""
+        present = prices != MISSING_PIPS
+        off = present & (prices % self.fixed_point.tick_pips != 0)
+        self.readable_rows += int(present.any(axis=(1, 2)).sum())
+        self.audit.off_delta_tick_rows += int(off.any(axis=(1, 2)).sum())
+        self.tick_pips = int(common_divisor(prices[present], self.tick_pips))
 
     def _levels(
         self, batch: pa.RecordBatch, name: str, decimals: int

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from order_book_platform.model import FixedPoint
-from order_book_platform.model.fixed_point import float_to_pips
 from order_book_platform.model.schemas import TRADES
-from order_book_platform.sources.deltas import check_nulls, check_values
+from order_book_platform.sources.checks import check_nulls, check_times, check_values
+from order_book_platform.sources.grid import check_grid, on_grid
 from order_book_platform.sources.lake import TRADE_COLUMNS, LakeFile
 
 
@@ -24,6 +25,7 @@ class TradeAudit:
         rows, files: how much there was.
         unsorted_rows: rows with an earlier origin_time than the row before, as the files came.
         off_grid_prices, off_grid_sizes: floats that are no decimal with the deltas' number of places.
+        first_off_grid: where the first of them was.
     """
 
     rows: int = 0
@@ -31,8 +33,9 @@ class TradeAudit:
     unsorted_rows: int = 0
     off_grid_prices: int = 0
     off_grid_sizes: int = 0
+    first_off_grid: str = ""
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, int | str]:
         """JSON-ready form."""
         return asdict(self)
 
@@ -43,13 +46,17 @@ class TradeReader:
 
     Attributes:
         files: in order.
-        fixed_point: of the deltas.
+        day: the partition's; times far from it are refused.
+        scale: decimals to convert to, those of the deltas.
+        max_off_grid_rows: how many off-grid values are accepted (counted, nearest pip).
         batch_rows: rows decoded at a time.
         audit: complete once `tables` is used up.
     """
 
     files: list[LakeFile]
-    fixed_point: FixedPoint
+    day: date
+    scale: FixedPoint
+    max_off_grid_rows: int
     batch_rows: int
     audit: TradeAudit = field(default_factory=TradeAudit)
 
@@ -58,6 +65,8 @@ class TradeReader:
 
         Raises:
             SourceError: a file cannot be read or holds an impossible value.
+            OffGridError: more off-grid values than accepted.
+            FixedPointRangeError: a value is too large for the decimals.
         """
         self.audit = TradeAudit(files=len(self.files))
         parts = [
@@ -65,6 +74,7 @@ class TradeReader:
             for file in self.files
             for row, batch in file.batches(list(TRADE_COLUMNS), self.batch_rows)
         ]
+        check_grid(self.audit, self.scale, self.files, self.max_off_grid_rows)
         times = np.concatenate([part.column("origin_time").to_numpy() for part in parts])
         self.audit.unsorted_rows = int((times[1:] < times[:-1]).sum())
         whole = pa.concat_tables(parts)
@@ -72,6 +82,7 @@ class TradeReader:
 
     def _convert(self, file: LakeFile, row: int, batch: pa.RecordBatch) -> pa.Table:
         check_nulls(file, row, batch)
+        check_times(file, row, batch, self.day)
         price = batch.column("price").to_numpy()
         size = batch.column("amount").to_numpy()
         check_values(file, row, "price", price, price > 0, "a finite price above 0")
@@ -82,11 +93,9 @@ class TradeReader:
         if wrong.any():
             at = int(wrong.argmax())
             raise file.value_error("side", row + at, repr(side[at].as_py()), "'buy' or 'sell'")
-        price_pips, off_price = float_to_pips(price, self.fixed_point.price_decimals)
-        size_pips, off_size = float_to_pips(size, self.fixed_point.size_decimals)
+        price_pips = on_grid(self.audit, file, row, "price", price, self.scale.price_decimals)
+        size_pips = on_grid(self.audit, file, row, "amount", size, self.scale.size_decimals)
         self.audit.rows += batch.num_rows
-        self.audit.off_grid_prices += int(off_price.sum())
-        self.audit.off_grid_sizes += int(off_size.sum())
         columns = [batch.column("timestamp"), batch.column("receipt_timestamp"), batch.column("id")]
         return pa.table(
             [*columns, pa.array(is_buy), pa.array(price_pips), pa.array(size_pips)], schema=TRADES

@@ -14,6 +14,7 @@ from order_book_platform.errors import (
     FixedPointRangeError,
     OffGridError,
     OrderBookPlatformError,
+    SettingsError,
     SourceCorruptError,
     SourceEmptyError,
     SourceMissingError,
@@ -29,6 +30,7 @@ from order_book_platform.storage import DataStore
 from order_book_platform_tests.conftest import RECORDED_KEYS
 from order_book_platform_tests.lake import (
     KEY,
+    START_NS,
     book_frame,
     delta_frame,
     trade_frame,
@@ -50,6 +52,20 @@ def ingest(folder: Path, **options: object) -> tuple[DataStore, Settings]:
     store = DataStore(settings.data_root)
     LakeIngest(store, settings).run(KEY)
     return store, settings
+
+
+def ingest_configured(folder: Path, **values: object) -> DataStore:
+    """Run the ingest with settings of the instrument."""
+    path = write_settings(folder)
+    lines = [
+        f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}"
+        for name, value in values.items()
+    ]
+    path.write_text(path.read_text() + "\n".join(lines) + "\n")
+    settings = load_settings(path)
+    store = DataStore(settings.data_root)
+    LakeIngest(store, settings).run(KEY)
+    return store
 
 
 def deltas_of(store: DataStore, key: PartitionKey = KEY) -> pl.DataFrame:
@@ -271,6 +287,38 @@ BAD: dict[str, tuple[Callable[[Path], object], type[OrderBookPlatformError], lis
         OffGridError,
         ["price, row 6", "price_decimals"],
     ),
+    "trade price off grid": (
+        cell("trades", 4, "price", 100.123456789),
+        OffGridError,
+        ["trades", "price, row 4: 100.123456789", "max_off_grid_rows"],
+    ),
+    "trade amount off grid": (cell("trades", 2, "amount", 1e-9), OffGridError, ["amount, row 2: 1e-09"]),
+    "huge trade": (cell("trades", 2, "amount", 1e19), FixedPointRangeError, ["column amount", "1e+19"]),
+    "arrival in ms": (
+        lambda f: rewrite(f, "book_delta_v2", lambda d: d.with_columns(pl.col("receipt_timestamp") // 10**6)),
+        SourceValueError,
+        ["receipt_timestamp, row 0", "1704153600004 (1970-01-01T00:28:24", "within one day of 2024-01-02"],
+    ),
+    "origin of another day": (
+        cell("book_delta_v2", 5, "timestamp", START_NS + 2 * 86_400 * 10**9),
+        SourceValueError,
+        ["column timestamp, row 5", "2024-01-04T00:00:00"],
+    ),
+    "origin too early": (
+        cell("book_delta_v2", 5, "timestamp", START_NS - 86_400 * 10**9 - 1),
+        SourceValueError,
+        ["column timestamp, row 5", "2023-12-31T23:59:59.999999999Z"],
+    ),
+    "book of another day": (
+        cell("book", 2, "timestamp", START_NS - 10**15),
+        SourceValueError,
+        ["column timestamp, row 2"],
+    ),
+    "trade arrival unknown": (
+        cell("trades", 3, "receipt_timestamp", 0),
+        SourceValueError,
+        ["receipt_timestamp, row 3", "found 0 "],
+    ),
     "trade side": (cell("trades", 1, "side", "BUY"), SourceValueError, ["side, row 1", "'BUY'"]),
     "trade NaN": (cell("trades", 1, "amount", float("nan")), SourceValueError, ["amount, row 1"]),
     "book dtype": (
@@ -320,6 +368,98 @@ def test_large_sizes_choose_fewer_decimals(lake: Path) -> None:
     assert point.size_decimals == 4
     assert point.size(deltas_of(store)["size_pips"][3]) == 10**11
     assert store.manifest("snapshots", KEY).fixed_point.size_decimals == 4
+
+
+def test_large_trades_choose_fewer_decimals(lake: Path) -> None:
+    """An amount that eight decimals cannot hold lowers the decimals of deltas and trades alike; nothing wraps."""
+    rewrite(lake, "trades", at(3, "amount", 1e15))
+    store, _ = ingest(lake, sources={"max_off_grid_rows": 1_000})
+    point = store.manifest("raw_deltas", KEY).fixed_point
+    assert point.size_decimals == store.manifest("trades", KEY).fixed_point.size_decimals == 0
+    assert store.frame("trades", KEY).collect()["size_pips"][3] == 10**15
+
+
+def test_off_grid_trades_can_be_accepted_and_are_then_counted(lake: Path) -> None:
+    """As with the deltas: nearest pip, how often, and where first."""
+    rewrite(lake, "trades", at(6, "price", 100.123456789))
+    store, _ = ingest(lake, sources={"max_off_grid_rows": 1})
+    audit = store.manifest("trades", KEY).metadata["audit"]
+    assert audit["off_grid_prices"] == 1
+    assert audit["first_off_grid"] == "1.parquet: column price, row 6: 100.123456789"
+
+
+def test_unknown_origin_times_are_accepted(lake: Path) -> None:
+    """Zero stands for unknown; the span is that of the known ones."""
+    rewrite(lake, "book_delta_v2", at(0, "timestamp", 0))
+    rewrite(lake, "book_delta_v2", at(1, "timestamp", -1))
+    store, _ = ingest(lake)
+    audit = store.manifest("raw_deltas", KEY).metadata["audit"]
+    assert audit["first_origin_time"] == START_NS
+    assert audit["last_origin_time"] == delta_frame()["timestamp"].max()
+
+
+def test_coarse_deltas_take_the_tick_of_the_snapshots(lake: Path) -> None:
+    """Deltas on whole numbers while the book is on halves: the book shows the tick, in all three manifests."""
+    rewrite(lake, "book_delta_v2", lambda frame: frame.with_columns(pl.col("price").floor()))
+    store, _ = ingest(lake)
+    for dataset in ("raw_deltas", "snapshots", "trades"):
+        assert store.manifest(dataset, KEY).fixed_point.tick_pips == 5 * 10**7
+        footer = store.parquet(dataset, KEY).metadata.metadata
+        assert any(b'"tick_pips":50000000' in value.replace(b" ", b"") for value in footer.values())
+    assert store.manifest("snapshots", KEY).metadata["audit"]["off_delta_tick_rows"] == 5
+
+
+@pytest.mark.parametrize(("bad", "tick"), [(2, 5 * 10**7), (3, 10**6)])
+def test_a_few_bad_snapshots_do_not_change_the_tick(lake: Path, bad: int, tick: int) -> None:
+    """Only when more than half of the readable snapshots are off the deltas' tick was it the deltas that lied."""
+    index = pl.int_range(pl.len())
+    rewrite(
+        lake, "book",
+        lambda frame: frame.with_columns(pl.col("bid_0_price") + pl.when(index < bad).then(0.01).otherwise(0.0)),
+    )  # fmt: skip
+    store, _ = ingest(lake)
+    assert store.manifest("raw_deltas", KEY).fixed_point.tick_pips == tick
+
+
+def test_configured_increments_are_used(lake: Path) -> None:
+    """Increments that divide what was detected replace it."""
+    manifest = ingest_configured(lake, tick="0.1", lot="0.05").manifest("raw_deltas", KEY)
+    assert (f"{manifest.fixed_point.tick:f}", f"{manifest.fixed_point.lot:f}") == ("0.1", "0.05")
+    assert manifest.metadata["configured"] == {"tick": "0.1", "lot": "0.05"}
+    assert manifest.metadata["contradicted"] == []
+
+
+def test_contradicted_increments_are_recorded_and_not_used(lake: Path) -> None:
+    """What the data show wins."""
+    manifest = ingest_configured(lake, tick="1", lot="0.25").manifest("raw_deltas", KEY)
+    assert f"{manifest.fixed_point.tick:f}" == "0.5"
+    assert manifest.metadata["contradicted"] == ["tick"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("tick", "0.000000001"), ("lot", "1e12")])
+def test_increments_that_are_no_pips_are_refused(lake: Path, name: str, value: str) -> None:
+    """Finer than the decimals, or larger than a pip count may be."""
+    with pytest.raises(SettingsError, match=f"setting {name} of {KEY.instrument.key}"):
+        ingest_configured(lake, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "setting"),
+    [
+        ("book_delta_v2", "price", "price_decimals"),
+        ("book_delta_v2", "size", "size_decimals"),
+        ("trades", "price", "price_decimals"),
+        ("trades", "amount", "size_decimals"),
+    ],
+)
+def test_configured_decimals_are_never_lowered(lake: Path, table: str, column: str, setting: str) -> None:
+    """Decimals at which a value does not fit are refused with setting and column; one fewer is accepted."""
+    rewrite(lake, table, at(3, column, 2.0**40))
+    with pytest.raises(FixedPointRangeError) as caught:
+        ingest_configured(lake, **{setting: 4})
+    assert f"column {column}, setting {setting} of" in str(caught.value)
+    assert f"Set {setting} to 3 or less" in caught.value.remedy
+    assert getattr(ingest_configured(lake, **{setting: 3}).manifest("trades", KEY).fixed_point, setting) == 3
 
 
 def test_recordings_arrive_whole(recordings: Path, tmp_path: Path) -> None:

@@ -1,0 +1,166 @@
+"""The grid of prices and sizes: how many decimals, which tick and lot, and what does not lie on it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from math import gcd
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from order_book_platform.errors import FixedPointRangeError, OffGridError, SettingsError
+from order_book_platform.model import FixedPoint
+from order_book_platform.model.fixed_point import DEFAULT_DECIMALS, EXACT_PIPS, decimals_for, float_to_pips
+from order_book_platform.settings import InstrumentSettings
+from order_book_platform.sources.lake import LakeFile
+
+
+class GridAudit(Protocol):
+    """Where off-grid values are counted.
+
+    Attributes:
+        off_grid_prices, off_grid_sizes: floats that are no decimal with that many places.
+        first_off_grid: where the first of them was.
+    """
+
+    off_grid_prices: int
+    off_grid_sizes: int
+    first_off_grid: str
+
+
+def choose_decimals(
+    instrument: InstrumentSettings, deltas: list[LakeFile], trades: list[LakeFile], batch_rows: int
+) -> FixedPoint:
+    """Decimals at which every price and size of deltas and trades converts exactly; tick and lot are still 1 pip.
+
+    Args:
+        instrument: its decimals are taken as they are; what it leaves out is 8, or fewer if values are too large.
+        deltas: files of one symbol and day.
+        trades: files of the same symbol and day, if any.
+        batch_rows: rows decoded at a time where a file has no statistics.
+
+    Raises:
+        FixedPointRangeError: a value does not fit with the configured decimals, or with none at all.
+    """
+    prices = [(file, "price") for file in (*deltas, *trades)]
+    sizes = [*((file, "size") for file in deltas), *((file, "amount") for file in trades)]
+    return FixedPoint(
+        _decimals(instrument, "price_decimals", instrument.price_decimals, prices, batch_rows),
+        _decimals(instrument, "size_decimals", instrument.size_decimals, sizes, batch_rows),
+    )
+
+
+def _decimals(
+    instrument: InstrumentSettings,
+    setting: str,
+    wanted: int | None,
+    columns: list[tuple[LakeFile, str]],
+    batch_rows: int,
+) -> int:
+    largest, where = 0.0, ""
+    for file, column in columns:
+        value = max(abs(limit) for limit in file.extreme(column, batch_rows))
+        if (
+            np.isfinite(value) and value >= largest
+        ):  # what is not finite is refused with its row when it is read
+            largest, where = value, f"{file.path}: column {column}"
+    fitting = decimals_for(largest, default=DEFAULT_DECIMALS if wanted is None else wanted, where=where)
+    if wanted is not None and fitting < wanted:
+        raise FixedPointRangeError(
+            expected=f"values of at most {EXACT_PIPS:,} (2**51) pips with {setting} = {wanted}",
+            found=repr(largest),
+            where=f"{where}, setting {setting} of {instrument.symbol}",
+            remedy=f"Set {setting} to {fitting} or less, or leave it out to have it chosen.",
+        )
+    return fitting
+
+
+def on_grid(
+    audit: GridAudit, file: LakeFile, row: int, column: str, values: NDArray[np.float64], decimals: int
+) -> NDArray[np.int64]:
+    """Nearest pips int64[n] of the floats of a column; those off the grid are counted, the first one is named.
+
+    Raises:
+        FixedPointRangeError: a value is too large for that many decimals.
+    """
+    where = f"{file.path}: column {column}, rows from {row}"
+    pips, off = float_to_pips(values, decimals, where=where)
+    count = int(off.sum())
+    if count:
+        if column == "price":
+            audit.off_grid_prices += count
+        else:
+            audit.off_grid_sizes += count
+        if not audit.first_off_grid:
+            at = int(off.argmax())
+            audit.first_off_grid = f"{file.path.name}: column {column}, row {row + at}: {float(values[at])!r}"
+    return pips
+
+
+def check_grid(audit: GridAudit, scale: FixedPoint, files: list[LakeFile], accepted: int) -> None:
+    """Refuse more off-grid values than accepted.
+
+    Raises:
+        OffGridError: there are more; it names the first.
+    """
+    off = audit.off_grid_prices + audit.off_grid_sizes
+    if off > accepted:
+        raise OffGridError(
+            expected=f"at most {scale.price_decimals} decimals in prices, {scale.size_decimals} in sizes",
+            found=f"{off} values off that grid, the first {audit.first_off_grid}",
+            where=str(files[0].path.parent),
+            remedy="Set price_decimals or size_decimals of the instrument, or accept them with "
+            "sources.max_off_grid_rows; they are then counted and taken as the nearest pip.",
+        )
+
+
+def configured_pips(
+    instrument: InstrumentSettings, setting: str, value: Decimal | None, decimals: int
+) -> int | None:
+    """A configured tick or lot in pips; None if it is not configured.
+
+    Raises:
+        SettingsError: it is no whole number of pips, or too large to be one.
+    """
+    if value is None:
+        return None
+    pips = value.scaleb(decimals)
+    if pips != pips.to_integral_value() or pips > EXACT_PIPS:
+        raise SettingsError(
+            expected=f"a multiple of {Decimal(1).scaleb(-decimals):f}, at most {EXACT_PIPS:,} times that, "
+            f"as the data are held with {decimals} decimals",
+            found=str(value),
+            where=f"setting {setting} of {instrument.symbol}",
+            remedy=f"Correct {setting}, set more decimals, or leave it out to have it detected.",
+        )
+    return int(pips)
+
+
+def tick_of(deltas: int, snapshots: int, off_tick_rows: int, rows: int) -> int:
+    """The detected tick: what divides the deltas' prices, unless they were too few or too coarse to show it.
+
+    Args:
+        deltas: greatest common divisor of the deltas' prices, pips.
+        snapshots: the same of the readable snapshots' prices; 0 if there are none.
+        off_tick_rows: readable snapshots with a price that `deltas` does not divide.
+        rows: readable snapshots.
+
+    Returns:
+        The divisor of both if most snapshots say so; a few bad snapshots do not drag it down.
+    """
+    return gcd(deltas, snapshots) if 2 * off_tick_rows > rows else deltas
+
+
+def settled(detected: int, configured: int | None) -> tuple[int, bool]:
+    """Increment in use, in pips, and whether the data contradict the configured one.
+
+    Args:
+        detected: greatest common divisor of what was seen; 0 if nothing was.
+        configured: None if nothing is.
+    """
+    if configured is None:
+        return detected or 1, False
+    if detected % configured:
+        return detected, True
+    return configured, False
