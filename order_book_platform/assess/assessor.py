@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from order_book_platform.assess.estimate import RunEstimate, estimate_run
 from order_book_platform.assess.markdown import assessment_markdown
+from order_book_platform.clock import NS_PER_DAY, day_start_ns
 from order_book_platform.model import FixedPoint, Gate, GateResult, PartitionKey, Severity
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
@@ -17,11 +18,21 @@ MEMORY_LIMIT_BYTES = 24 * 10**9
 
 RULES: dict[str, tuple[Gate, str]] = {
     "deltas": (Gate(">", 0), "rows in book_delta_v2"),
+    "messages": (Gate(">", 1), "messages, that is, distinct sequence numbers in a row"),
+    "seed": (
+        Gate(">", 0),
+        "snapshots that a book can start from (only a warning where the source has none)",
+    ),
     "gap_ratio": (Gate("<", 0.001), "gaps per message"),
     "origin_coverage": (Gate(">", 0.99), "share of the span in which messages came without a longer pause"),
     "origin_valid": (Gate(">", 0.999), "messages whose origin time is there and does not go back"),
-    "off_grid": (Gate("==", 0), "floats that are no decimal with the chosen places"),
+    "off_grid": (Gate("==", 0), "floats of deltas and trades that are no decimal with the chosen places"),
+    "increments": (Gate("==", 0), "configured increments (tick, lot) that the data contradict"),
     "memory": (Gate("<", MEMORY_LIMIT_BYTES), "estimated peak memory, bytes"),
+    "day_coverage": (
+        Gate(">=", 0.99, Severity.WARN),
+        "share of the UTC day between the first and the last origin time",
+    ),
     "proven_losses": (Gate("==", 0, Severity.WARN), "gaps that show a loss, not only suggest one"),
     "snapshots_sound": (
         Gate(">=", 0.99, Severity.WARN),
@@ -86,7 +97,7 @@ class DataAssessor:
             depth=self._settings.reconstruct.depth,
             batch_rows=self._settings.sources.batch_rows,
         )
-        gates = self._gates(inputs, gap_report, estimate)
+        gates = self._gates(key, inputs, gap_report, estimate)
         report = self._report(key, inputs, gap_report, point, estimate, gates)
         progress("assess", 1, 1)
         with self._store.write("data_assessment", key) as writer:
@@ -97,9 +108,14 @@ class DataAssessor:
         return Assessment(self._store.manifest("data_assessment", key), report, gates)
 
     def _gates(
-        self, inputs: dict[str, Manifest], gap_report: dict[str, Any], estimate: RunEstimate
+        self,
+        key: PartitionKey,
+        inputs: dict[str, Manifest],
+        gap_report: dict[str, Any],
+        estimate: RunEstimate,
     ) -> tuple[GateResult, ...]:
-        audit = inputs["raw_deltas"].metadata["audit"]
+        metadata = inputs["raw_deltas"].metadata
+        audit, traded = metadata["audit"], inputs["trades"].metadata["audit"]
         rows = inputs["raw_deltas"].rows["deltas.parquet"]
         snapshots = inputs["snapshots"].rows["snapshots.parquet"]
         clocks, messages = gap_report["clocks"], gap_report["messages"]
@@ -107,26 +123,35 @@ class DataAssessor:
         proven = sum(
             gap_report["by_cause"].get(cause, 0) for cause in ("chain", "unseen_snapshot", "disagreement")
         )
+        sound = _sound(inputs["snapshots"], gap_report)
+        off_grid = sum(
+            each[name] for each in (audit, traded) for name in ("off_grid_prices", "off_grid_sizes")
+        )
+        configured = sum(value is not None for value in metadata["configured"].values())
         values: dict[str, tuple[float | None, int]] = {
             "deltas": (rows, max(rows, 1)),
+            "messages": (messages, max(messages, 1)),
+            "seed": (sound, max(snapshots, 1)),
             "gap_ratio": (gap_report["seq_gap_ratio" if exact else "inferred_gap_ratio"], messages),
             "origin_coverage": (clocks["origin_coverage"], messages),
             "origin_valid": (clocks["origin_valid"], messages),
-            "off_grid": (audit["off_grid_prices"] + audit["off_grid_sizes"], rows),
+            "off_grid": (off_grid, rows + traded["rows"]),
+            "increments": (len(metadata["contradicted"]), max(configured, 1)),
             "memory": (estimate.peak_bytes, max(rows, 1)),
+            "day_coverage": (_day_coverage(key, audit), messages),
             "proven_losses": (proven, messages),
-            "snapshots_sound": (
-                1 - sum(gap_report["snapshot_defects"].values()) / snapshots if snapshots else None,
-                snapshots,
-            ),
+            "snapshots_sound": (sound / snapshots if snapshots else None, snapshots),
             "duplicates": (audit["duplicate_rows"] / rows if rows else None, rows),
             "unsorted": (audit["unsorted_rows"], rows),
             "latency_p50_ms": (clocks["latency_ms"].get("p50"), messages),
             "latency_negative": (clocks["latency_negative"], messages),
         }
+        gates = {name: gate for name, (gate, _) in RULES.items()}
+        if not inputs["snapshots"].metadata["audit"]["available"]:
+            gates["seed"] = replace(gates["seed"], severity=Severity.WARN)
         return tuple(
-            GateResult.of(name, value, RULES[name][0], n=n, note=RULES[name][1])
-            for name, (value, n) in values.items()
+            GateResult.of(name, values[name][0], gate, n=values[name][1], note=RULES[name][1])
+            for name, gate in gates.items()
         )
 
     def _report(
@@ -141,7 +166,7 @@ class DataAssessor:
         failed = [gate for gate in gates if not gate.passed]
         no_go = [gate.name for gate in failed if gate.severity is Severity.ERROR]
         recovers = sum(count for action, count in gap_report["by_action"].items() if action != "flag")
-        sound = inputs["snapshots"].rows["snapshots.parquet"] - sum(gap_report["snapshot_defects"].values())
+        sound = _sound(inputs["snapshots"], gap_report)
         if no_go:
             verdict, why = "no-go", "required rules do not hold: " + ", ".join(no_go)
         elif recovers:
@@ -168,6 +193,7 @@ class DataAssessor:
                 "tick": f"{point.tick:f}",
                 "lot": f"{point.lot:f}",
                 "configured": inputs["raw_deltas"].metadata["configured"],
+                "contradicted": inputs["raw_deltas"].metadata["contradicted"],
                 **point.to_metadata(),
             },
             "audit": inputs["raw_deltas"].metadata["audit"],
@@ -184,3 +210,16 @@ class DataAssessor:
 
 def _availability(manifest: Manifest, file: str) -> dict[str, Any]:
     return {"rows": manifest.rows[file], "available": manifest.metadata["audit"]["available"]}
+
+
+def _sound(snapshots: Manifest, gap_report: dict[str, Any]) -> int:
+    """Snapshots that pass the quality gate of a seed."""
+    return snapshots.rows["snapshots.parquet"] - sum(gap_report["snapshot_defects"].values())
+
+
+def _day_coverage(key: PartitionKey, audit: dict[str, Any]) -> float:
+    """Share of the partition's UTC day between the first and the last origin time; what lies outside does not count."""
+    start = day_start_ns(key.day)
+    first = max(audit["first_origin_time"], start)
+    last = min(audit["last_origin_time"], start + NS_PER_DAY)
+    return max(last - first, 0) / NS_PER_DAY

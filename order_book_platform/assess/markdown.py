@@ -38,7 +38,7 @@ def assessment_markdown(report: dict[str, Any]) -> str:
         f"- Span: {iso_from_ns(audit['first_origin_time'])} to {iso_from_ns(audit['last_origin_time'])} (origin time)",
         f"- Messages: {audit['messages']:,}, the longest of {audit['longest_message']:,} rows",
         f"- {removals:.1%} of the rows are removals",
-        f"- Tick {precision['tick']}, lot {precision['lot']} (detected), {decimals}",
+        f"- Tick {_increment(precision, 'tick')}, lot {_increment(precision, 'lot')}, {decimals}",
         f"- Gaps ({report['gaps']['kind']}): {report['gaps']['gaps']:,}"
         + "".join(f", {count:,} {cause}" for cause, count in report["gaps"]["by_cause"].items()),
         f"- Longest pause between messages: {clocks['longest_pause_ms']:,.1f} ms",
@@ -48,3 +48,13 @@ def assessment_markdown(report: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _increment(precision: dict[str, Any], name: str) -> str:
+    """A tick or lot and where it is from."""
+    configured = precision["configured"][name]
+    if configured is None:
+        return f"{precision[name]} (detected)"
+    if name in precision["contradicted"]:
+        return f"{precision[name]} (detected; contradicts the configured {configured})"
+    return f"{precision[name]} (configured)"

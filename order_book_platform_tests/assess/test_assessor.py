@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from order_book_platform.assess import Assessment, DataAssessor, GapReporter
+from order_book_platform.model import Severity
+from order_book_platform.settings import load_settings
 from order_book_platform.sources import LakeIngest
-from order_book_platform_tests.chain import Chain, failed
-from order_book_platform_tests.lake import KEY, START_NS, book_frame, delta_frame, trade_frame, write_lake
+from order_book_platform.storage import DataStore
+from order_book_platform_tests.chain import failed
+from order_book_platform_tests.lake import (
+    KEY,
+    START_NS,
+    book_frame,
+    delta_frame,
+    trade_frame,
+    write_lake,
+    write_settings,
+)
 
 
 def assessed(
-    folder: Path, deltas: pl.DataFrame, book: pl.DataFrame | None = None, **sections: object
+    folder: Path,
+    deltas: pl.DataFrame,
+    book: pl.DataFrame | None = None,
+    trades: pl.DataFrame | None = None,
+    *,
+    without: Sequence[str] = (),
+    tick: str | None = None,
+    **sections: object,
 ) -> Assessment:
     """The assessment of a small lake."""
-    write_lake(folder / "lake", KEY, deltas, book_frame() if book is None else book, trade_frame())
-    chain = Chain.over(folder, folder / "lake", [KEY], **sections)
-    LakeIngest(chain.store, chain.settings).run(KEY)
-    GapReporter(chain.store, chain.settings).run(KEY)
-    return DataAssessor(chain.store, chain.settings).run(KEY)
+    write_lake(
+        folder / "lake",
+        KEY,
+        deltas,
+        book_frame() if book is None else book,
+        trade_frame() if trades is None else trades,
+    )
+    for table in without:
+        (folder / "lake" / table / KEY.path / "1.parquet").unlink()
+    path = write_settings(folder, keys=[KEY], **sections)
+    if tick:
+        path.write_text(f'{path.read_text()}tick = "{tick}"\n')
+    settings = load_settings(path)
+    store = DataStore(settings.data_root)
+    LakeIngest(store, settings).run(KEY)
+    GapReporter(store, settings).run(KEY)
+    return DataAssessor(store, settings).run(KEY)
 
 
 def late(frame: pl.DataFrame, after: int, ns: int) -> pl.DataFrame:
@@ -39,6 +70,7 @@ def backward(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 CASES = {
+    "messages": (lambda d: d.with_columns(pl.lit(0, pl.Int64).alias("sequence_number")), "no-go"),
     "gap_ratio": (lambda d: late(d, 10, 3 * 10**9), "no-go"),
     "origin_coverage": (lambda d: late(d, 10, 3 * 10**9), "no-go"),
     "origin_valid": (backward, "no-go"),
@@ -64,12 +96,61 @@ def test_each_rule_fails_on_what_it_is_for(tmp_path: Path, rule: str) -> None:
 
 
 def test_bad_snapshots_fail_their_rule_and_none_at_all_means_cold(tmp_path: Path) -> None:
-    """Crossed snapshots are no seeds; without a sound one the book starts cold."""
+    """Crossed snapshots are no seeds; a source with snapshots but no sound one is a no-go."""
     crossed = book_frame().with_columns(pl.col("bid_0_price") + 10)
     result = assessed(tmp_path, delta_frame(), crossed)
     assert "snapshots_sound" in failed(result.gates)
     assert result.report["recommendation"]["seeding"] == "cold"
     assert result.report["snapshots"]["defects"] == {"crossed": 5}
+    assert result.report["verdict"] == "no-go"
+    assert "seed" in result.report["why"]
+
+
+def test_a_source_without_snapshots_is_a_warning(tmp_path: Path) -> None:
+    """Without the table `book` the book has to start cold; that alone is no reason not to go."""
+    result = assessed(tmp_path, delta_frame(), without=("book",))
+    (seed,) = (gate for gate in result.gates if gate.name == "seed")
+    assert (seed.value, seed.passed, seed.severity) == (0, False, Severity.WARN)
+    assert result.report["verdict"] == "go"
+    assert result.report["recommendation"]["seeding"] == "cold"
+
+
+@pytest.mark.parametrize(("step", "covered"), [(86_400 * 10**9 // 30, 29 / 30), (86_400 * 10**9 // 29, 1.0)])
+def test_day_coverage_is_the_share_of_the_day_between_first_and_last(
+    tmp_path: Path, step: int, covered: float
+) -> None:
+    """Less than 99 % of the day is a warning; times outside the day do not make up for it."""
+    moved = (pl.col("sequence_number") - 1_000) // 7 * step + START_NS
+    frame = delta_frame().with_columns(
+        moved.alias("timestamp"), (moved + 4_000_000).alias("receipt_timestamp")
+    )
+    early = (
+        pl.when(pl.int_range(pl.len()) == 0).then(pl.col("timestamp") - 10**12).otherwise(pl.col("timestamp"))
+    )
+    result = assessed(tmp_path, frame.with_columns(early.alias("timestamp")))
+    (coverage,) = (gate for gate in result.gates if gate.name == "day_coverage")
+    assert coverage.value == pytest.approx(covered)
+    assert (coverage.passed, coverage.severity) == (covered == 1.0, Severity.WARN)
+
+
+def test_off_grid_trades_count(tmp_path: Path) -> None:
+    """Accepted by the settings, but a no-go all the same."""
+    trades = trade_frame().with_columns(pl.col("price") + 1e-10)
+    result = assessed(tmp_path, delta_frame(), trades=trades, sources={"max_off_grid_rows": 1_000})
+    (off_grid,) = (gate for gate in result.gates if gate.name == "off_grid")
+    assert (off_grid.value, off_grid.passed) == (len(trades), False)
+
+
+@pytest.mark.parametrize(("tick", "wrong"), [("0.25", 0), ("1", 1)])
+def test_configured_increments_are_held_against_the_data(tmp_path: Path, tick: str, wrong: int) -> None:
+    """A configured tick that prices are no multiples of is a no-go; the report shows both."""
+    result = assessed(tmp_path, delta_frame(), tick=tick)
+    (increments,) = (gate for gate in result.gates if gate.name == "increments")
+    assert (increments.value, increments.passed, increments.severity) == (wrong, not wrong, Severity.ERROR)
+    text = (tmp_path / "store/data_assessment" / KEY.path / "report.md").read_text()
+    assert (
+        "Tick 0.5 (detected; contradicts the configured 1)" if wrong else "Tick 0.25 (configured)"
+    ) in text
 
 
 def test_the_report_reads_well(tmp_path: Path) -> None:
