@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 
 from order_book_platform.model.schemas import RAW_DELTAS
 
-BASE_BYTES = 450 * 10**6
-"""Interpreter, libraries and compiled loops, as measured on an idle process (docs/memory.md)."""
-DELTAS_PER_SECOND = 1_000_000
-"""All six assets together, one core; the measured rate behind it is in benchmarks/results."""
+BASE_BYTES = 385 * 10**6
+"""Resident memory of an idle process that has imported all components and the Dagster definitions and compiled the
+loops: measured 381 MB; 305 MB when the loops come from the cache."""
+DELTAS_PER_SECOND = 750_000
+"""All six assets together: `python -m benchmarks.assets` measured 790,000 on a machine with two cores."""
 DELTA_ROW_BYTES = 8 * len(RAW_DELTAS)
 COPIES = 4
 """A decoded batch, its pips, the joined remainder and the row group being written exist at once."""
