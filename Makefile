@@ -3,7 +3,7 @@
 
 PYTHON ?=
 PORT ?= 3000
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n auto --dist loadfile
 
 VENV := .venv
 BIN := $(VENV)/bin
