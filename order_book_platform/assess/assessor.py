@@ -163,16 +163,8 @@ class DataAssessor:
         estimate: RunEstimate,
         gates: tuple[GateResult, ...],
     ) -> dict[str, Any]:
-        failed = [gate for gate in gates if not gate.passed]
-        no_go = [gate.name for gate in failed if gate.severity is Severity.ERROR]
-        recovers = sum(count for action, count in gap_report["by_action"].items() if action != "flag")
         sound = _sound(inputs["snapshots"], gap_report)
-        if no_go:
-            verdict, why = "no-go", "required rules do not hold: " + ", ".join(no_go)
-        elif recovers:
-            verdict, why = "go with repair", f"{recovers} gap(s) have to be recovered from snapshots"
-        else:
-            verdict, why = "go", "every required rule holds"
+        verdict, why = _verdict(gates, gap_report)
         return {
             "symbol": key.instrument.key,
             "day": key.day.isoformat(),
@@ -208,18 +200,30 @@ class DataAssessor:
         }
 
 
+def _verdict(gates: tuple[GateResult, ...], gap_report: dict[str, Any]) -> tuple[str, str]:
+    """What to do with the day, and why."""
+    no_go = [gate.name for gate in gates if not gate.passed and gate.severity is Severity.ERROR]
+    if no_go:
+        return "no-go", "required rules do not hold: " + ", ".join(no_go)
+    recovers = sum(count for action, count in gap_report["by_action"].items() if action != "flag")
+    if recovers:
+        return "go with repair", f"{recovers} gap(s) have to be recovered from snapshots"
+    return "go", "every required rule holds"
+
+
 def _availability(manifest: Manifest, file: str) -> dict[str, Any]:
     return {"rows": manifest.rows[file], "available": manifest.metadata["audit"]["available"]}
 
 
 def _sound(snapshots: Manifest, gap_report: dict[str, Any]) -> int:
     """Snapshots that pass the quality gate of a seed."""
-    return snapshots.rows["snapshots.parquet"] - sum(gap_report["snapshot_defects"].values())
+    defective: int = sum(gap_report["snapshot_defects"].values())
+    return snapshots.rows["snapshots.parquet"] - defective
 
 
 def _day_coverage(key: PartitionKey, audit: dict[str, Any]) -> float:
     """Share of the partition's UTC day between the first and the last origin time; what lies outside does not count."""
     start = day_start_ns(key.day)
-    first = max(audit["first_origin_time"], start)
-    last = min(audit["last_origin_time"], start + NS_PER_DAY)
+    first = max(int(audit["first_origin_time"]), start)
+    last = min(int(audit["last_origin_time"]), start + NS_PER_DAY)
     return max(last - first, 0) / NS_PER_DAY
