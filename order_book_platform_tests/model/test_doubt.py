@@ -50,7 +50,11 @@ def bits_at(gaps: list[dict[str, Any]], sequence: int) -> int:
     for each in gaps:
         until = each["flagged_until_sequence_number"]
         if each["flagged_from_sequence_number"] <= sequence and (until is None or sequence < until):
-            bits |= int(BookFlag.CORRUPT if each["action"] == "corrupt" else BookFlag.GAP)
+            if each["cause"] in ("disagreement", "crossed"):  # only known afterwards
+                bits |= BookFlag.HINDSIGHT
+                continue
+            bits |= BookFlag.GAP
+            bits |= BookFlag.CORRUPT if each["action"] == "corrupt" else 0
             bits |= PROVEN_LOSS if each["proven"] else 0
     return bits
 

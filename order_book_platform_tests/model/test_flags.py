@@ -17,12 +17,13 @@ def test_bits_are_what_files_hold() -> None:
         "LOCKED": 16,
         "UNKNOWN_DEPTH": 32,
         "CORRUPT": 64,
+        "HINDSIGHT": 128,
     }
 
 
 @pytest.mark.parametrize(
     ("bits", "text"),
-    [(0, "-"), (1, "SEEDED"), (3, "SEEDED|GAP"), (127, "|".join(map(str, BookFlag.__members__)))],
+    [(0, "-"), (1, "SEEDED"), (3, "SEEDED|GAP"), (255, "|".join(map(str, BookFlag.__members__)))],
 )
 def test_describe(bits: int, text: str) -> None:
     """Names in the order of the bits."""
