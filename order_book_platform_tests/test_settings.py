@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from order_book_platform.clock import NS_PER_SECOND, duration_text
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import Instrument
+from order_book_platform.model.fixed_point import DEFAULT_DECIMALS
 from order_book_platform.settings import GapSettings, Settings, load_settings, settings_path
 
 MINIMAL = """
@@ -406,7 +407,7 @@ def written(key: str, default: object) -> str:
     if default == "required":
         return "required"
     if default is None:
-        return "detected"
+        return f"`{DEFAULT_DECIMALS}`, fewer if needed" if key.endswith("_decimals") else "detected"
     durations = (*(f"gaps.{name}" for name in GapSettings.model_fields), "reconstruct.grid")
     if key in (*durations, "features.clock", "features.flow_window"):
         return f"`{duration_text(int(str(default)))}`"

@@ -86,7 +86,7 @@ class FeatureBuilder:
             trade_reader = EventReader(trade_file, plan, key, self._batch_rows)
             sink = writer.parquet("features.parquet", plan.schema)
             for table in feature_tables(plan, book_reader.books(), trade_reader.trades()):
-                if not trades.metadata["audit"]["available"]:
+                if not trades.metadata.get("audit", {}).get("available", True):
                     table = without_trade_counts(table)  # noqa: PLW2901 - the same rows
                 sink.write(table)
                 tally.add(table)

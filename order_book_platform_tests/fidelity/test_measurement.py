@@ -432,7 +432,7 @@ def test_wrong_best_prices_are_caught_by_tickers(
 
 
 def test_flagged_rows_are_reported(store: DataStore, replayed: OracleReplay) -> None:
-    """GAP and CORRUPT rows count, other flags do not, and no gate hangs on it."""
+    """GAP and HINDSIGHT rows count, other flags do not, and no gate hangs on it."""
     bits = pl.when(some(4)).then(int(BookFlag.GAP)).when(some(3)).then(int(BookFlag.LOCKED)).otherwise(0)
     measured = damage(
         store,

@@ -118,7 +118,7 @@ def test_facts_equal_those_of_a_loop(rows: list[tuple[int, int, int, int, int]],
     parts = (columns[start:stop] for start, stop in itertools.pairwise(edges))
     facts = gather_facts(BookHeads(p[:, 0], p[:, 1], p[:, 2].astype(np.uint8), p[:, 3:]) for p in parts)
     assert facts.rows == len(rows)
-    assert facts.flagged == sum(bool(row[2] & (BookFlag.GAP | BookFlag.CORRUPT)) for row in rows)
+    assert facts.flagged == sum(bool(row[2] & (BookFlag.GAP | BookFlag.HINDSIGHT)) for row in rows)
     assert facts.out_of_order == sum(
         row[0] < max([r[0] for r in rows[:at]], default=0) for at, row in enumerate(rows)
     )

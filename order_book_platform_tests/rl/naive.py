@@ -34,8 +34,8 @@ class BookRow:
 
     @property
     def doubtful(self) -> bool:
-        """Not seeded, or GAP, or CORRUPT."""
-        return not self.flags & BookFlag.SEEDED or bool(self.flags & (BookFlag.GAP | BookFlag.CORRUPT))
+        """Not seeded, or GAP."""
+        return not self.flags & BookFlag.SEEDED or bool(self.flags & BookFlag.GAP)
 
     @property
     def two_sided(self) -> bool:
@@ -108,8 +108,8 @@ class NaiveFeatures:
             **self._returns(time, row),
             "stale_ms": (time - self.row_times[last]) // 1_000_000,
             "latency_ms": math.floor(Fraction(row.received_time - row.origin_time, 1_000_000)),
-            "flags": flags,
-            "gap_flag": bool(flags & (BookFlag.GAP | BookFlag.CORRUPT)),
+            "flags": flags & ~int(BookFlag.CORRUPT | BookFlag.HINDSIGHT),
+            "gap_flag": bool(flags & BookFlag.GAP),
             "crossed": bool(flags & BookFlag.CROSSED),
             "valid": row.two_sided and not row.doubtful,
         }

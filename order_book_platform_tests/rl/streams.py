@@ -42,7 +42,8 @@ _FLAGS = st.sampled_from(
         _CLEAN | BookFlag.CROSSED,
         _CLEAN | BookFlag.GAP,
         _CLEAN | BookFlag.UNKNOWN_DEPTH,
-        _CLEAN | BookFlag.CORRUPT,
+        _CLEAN | BookFlag.GAP | BookFlag.CORRUPT,
+        _CLEAN | BookFlag.HINDSIGHT,
         0,
     ]
 )
