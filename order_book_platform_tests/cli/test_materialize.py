@@ -9,7 +9,6 @@ import os
 import pty
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
