@@ -140,5 +140,5 @@ lock: ## write requirements.lock anew for all extras, platforms and Python versi
 		--output-file requirements.lock
 
 clean: ## remove what was built; data/ and .dagster/ stay
-	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
