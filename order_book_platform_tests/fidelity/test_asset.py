@@ -28,7 +28,6 @@ def test_gates_of_tickers_stand_in_the_metadata(store: DataStore, replayed: Orac
     assert {name for name, severity in checks.items() if severity == "WARN"} == {
         "bbo_known_share",
         "topk_exact_all",
-        "topk_known_share",
     }
     table = str(event.metadata["gates"].value)
     for name in ("bbo_exact_seq", "bbo_rms_seq_bid", "bbo_rms_seq_ask", "bbo_known_share"):

@@ -104,7 +104,7 @@ def test_a_failing_page_names_each_failed_gate(tmp_path: Path, market: Market) -
     assert all(f"<b>{name}</b>" in verdict for name in failed)
     assert "not measured" in verdict
     metadata = store.manifest("fidelity_report", KEY).metadata
-    assert metadata["gates_warned"] == ["bbo_known_share", "topk_known_share", "topk_exact_all"]
+    assert metadata["gates_warned"] == ["bbo_known_share", "topk_exact_all"]
     assert [name for name in failed if name not in metadata["gates_warned"]] == metadata["gates_failed"]
 
 
