@@ -1,11 +1,11 @@
-"""Finding the lowest set bit of a 64-bit word, one machine instruction when compiled."""
+"""Two machine instructions that Python has no name for: the lowest set bit, and division that is known to be exact."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import config, types
+from numba import config, njit, types
 from numba.extending import intrinsic
 
 if config.DISABLE_JIT:
@@ -13,6 +13,12 @@ if config.DISABLE_JIT:
     def lowest_bit(word: np.uint64) -> int:
         """Index of the lowest set bit; `word` is not 0."""
         return (int(word) & -int(word)).bit_length() - 1
+
+    def exact_quotient(value: np.int64, inverse: np.uint64, twos: np.int64) -> int:
+        """See below; with Python's integers, which do not wrap."""
+        product = int(value) * int(inverse) & (2**64 - 1)
+        quotient = (product >> int(twos) | product << (64 - int(twos))) & (2**64 - 1)
+        return quotient - 2**64 if quotient >= 2**63 else quotient
 
 else:
 
@@ -26,3 +32,22 @@ else:
             return builder.cttz(arguments[0], zero_is_undefined)
 
         return signature, codegen
+
+    @njit(inline="always")
+    def exact_quotient(value, inverse, twos):  # type: ignore[no-untyped-def]
+        """Value / divisor where the division leaves no rest: a multiplication and a rotation, some 4 cycles.
+
+        With divisor = 2**twos · odd and inverse = odd⁻¹ modulo 2**64, the result is the quotient; of a value that the
+        divisor does not divide, seen as unsigned, it is larger than (2**64 − 1) // divisor.
+
+        Source:
+            Granlund and Montgomery, "Division by invariant integers using multiplication" (1994), section 9.
+        """
+        product = np.uint64(value) * inverse
+        return np.int64(product >> np.uint64(twos) | product << np.uint64((64 - twos) & 63))
+
+
+def divisor_inverse(divisor: int) -> tuple[int, int]:
+    """What `exact_quotient` wants to know of a divisor ≥ 1: (odd⁻¹ modulo 2**64, twos)."""
+    twos = (divisor & -divisor).bit_length() - 1
+    return pow(divisor >> twos, -1, 2**64), twos

@@ -12,7 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.errors import BatchError
-from order_book_platform.kernels import ladder, replay
+from order_book_platform.kernels import replay, rows
+from order_book_platform.kernels.arrays import (
+    BASE,
+    BLOCK_LEVELS,
+    BLOCKS,
+    BOUND,
+    NO_KEY,
+    NO_TICK,
+    NOTHING_KNOWN,
+    WINDOW_SLOTS,
+    Ladder,
+    Memory,
+    Steps,
+)
+from order_book_platform.kernels.bits import divisor_inverse
+from order_book_platform.kernels.ladder import has_room
+from order_book_platform.kernels.messages import find_bad_level, find_messages
+from order_book_platform.kernels.rows import ROW_HEAD, STATES
 from order_book_platform.kernels.snapshot import take_snapshot
 from order_book_platform.model import DeltaBatch, SnapshotBatch
 from order_book_platform.model.doubt import PROVEN_LOSS
@@ -22,7 +39,10 @@ Int64Array = NDArray[np.int64]
 
 CADENCES = {"change": replay.CADENCE_CHANGE, "message": replay.CADENCE_MESSAGE, "grid": replay.CADENCE_GRID}
 USES = {replay.USE_SEEDED: "seeded", replay.USE_EXTENDED: "extended", replay.USE_REPAIRED: "repaired"}
-_START_FAR_LEVELS = 8_192
+NEVER_NS = 2**62
+"""Longer than any spell."""
+_FREE_BLOCKS = 64
+"""Far blocks to start with, besides those that a window left behind would take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +100,17 @@ class Book:
         cadence: `change`, `message` or `grid`.
         grid_ns: step of cadence `grid`.
         plan: snapshots and doubts.
+        crossed_after_ns: a book crossed for longer is repaired from the next snapshot of the plan …
+        snapshot_reach_ns: … if that comes within this; else the levels named longest ago are evicted.
         window_slots: dense slots a side, a power of two ≥ 4096.
         row_capacity: rows handed out at a time.
 
-    Memory: 16 bytes a slot and side plus 32 bytes a live level plus 8·(6 + 4·depth) bytes a row of capacity; it does
-    not grow with the length of the input.
+    Raises:
+        BatchError: `step_pips` is not positive, or a snapshot of the plan is off it.
+
+    Memory: at most 32 bytes a slot and side, 512 bytes a live far level, 24 bytes a slot and side kept free for a window
+    that is left behind, 8·(6 + 4·depth) bytes a row of capacity and 8 bytes a row of the largest batch; it does not grow
+    with the length of the input.
     """
 
     def __init__(
@@ -95,34 +121,41 @@ class Book:
         cadence: str = "change",
         grid_ns: int = 0,
         plan: Plan | None = None,
-        window_slots: int = ladder.WINDOW_SLOTS,
+        crossed_after_ns: int = NEVER_NS,
+        snapshot_reach_ns: int = 0,
+        window_slots: int = WINDOW_SLOTS,
         row_capacity: int = 16_384,
     ) -> None:
+        if step_pips < 1:
+            raise BatchError(
+                expected="a step of at least 1 pip",
+                found=str(step_pips),
+                where="Book(step_pips)",
+                remedy="Pass the instrument's tick in pips.",
+            )
         self.step_pips = step_pips
         self.depth = depth
         self.plan = plan or Plan.nothing()
-        self._sizes = np.zeros((2, window_slots), np.int64)
-        self._words = np.zeros((2, window_slots // 64), np.uint64)
-        self._summary = np.zeros((2, window_slots // 4096), np.uint64)
-        self._far_keys = np.empty((2, _START_FAR_LEVELS), np.int64)
-        self._far_sizes = np.empty((2, _START_FAR_LEVELS), np.int64)
-        self._side = np.zeros((2, ladder.SIDE_FIELDS), np.int64)
-        self._side[:, ladder.BEST] = ladder.NO_KEY
-        self._side[:, ladder.BOUND] = ladder.NOTHING_KNOWN
-        self._params = np.array([step_pips, depth, CADENCES[cadence], grid_ns], np.int64)
-        self._state = np.zeros(replay.STATES, np.int64)
-        self._state[replay.STATE_LAST_SEQUENCE] = replay.NO_TIME
-        self._state[replay.STATE_NEXT_GRID] = replay.NO_TIME
-        self._state[replay.STATE_EVALUATE] = 1  # the first message gives a row, whatever it says
-        self._counts = np.zeros(replay.COUNTS, np.int64)
-        self._last = np.zeros(replay.ROW_HEAD + 4 * depth, np.int64)
-        self._last[replay.ROW_HEAD :: 2] = MISSING_PIPS
-        self._last[3] = -1  # no flags: the first row always differs
-        self._rows = np.empty((row_capacity, replay.ROW_HEAD + 4 * depth), np.int64)
-        self._visible = np.full(2, ladder.NO_KEY, np.int64)
-        self._scratch = np.zeros(2, np.int64)
-        self._plan_ticks = self._ticks(self.plan.snapshots)
-        self._outcome = np.zeros((len(self.plan.snapshots), 4), np.int64)
+        self._inverse, self._twos = divisor_inverse(step_pips)
+        self._ladder = Ladder.empty(window_slots, 2 * window_slots // BLOCK_LEVELS + _FREE_BLOCKS)
+        self._memory = Memory(
+            np.array(
+                [step_pips, CADENCES[cadence], grid_ns, crossed_after_ns, snapshot_reach_ns], np.int64
+            ),
+            np.zeros(STATES, np.int64),
+            np.zeros(replay.COUNTS, np.int64),
+            np.zeros(ROW_HEAD + 4 * depth, np.int64),
+            np.full((2, depth), NO_KEY, np.int64),
+            np.zeros(2, np.int64),
+        )
+        state = self._memory.state
+        state[[rows.STATE_LAST_SEQUENCE, rows.STATE_NEXT_GRID, rows.STATE_CROSSED_SINCE]] = replay.NO_TIME
+        state[rows.STATE_EVALUATE] = 1  # the first message gives a row, whatever it says
+        self._memory.last[ROW_HEAD::2] = MISSING_PIPS
+        self._memory.last[3] = -1  # no flags: the first row always differs
+        self._rows = np.empty((row_capacity, ROW_HEAD + 4 * depth), np.int64)
+        self._starts = np.empty(1, np.int64)
+        self._steps = self._steps_of(self.plan)
 
     def feed(self, batch: DeltaBatch) -> Iterator[Int64Array]:
         """Apply a batch and hand out the rows it gave.
@@ -130,75 +163,100 @@ class Book:
         Args:
             batch: whole messages in replay order.
 
-        Yields:
-            int64[n, 6 + 4·depth] views, valid until the next one is asked for; see `kernels.replay` for the columns.
+        Returns:
+            Iterator of int64[n, 6 + 4·depth] views, each valid until the next one is asked for; see `kernels.rows` for
+            the columns. The batch is applied as it is iterated.
 
         Raises:
-            BatchError: sequence numbers go back, or a price is off the tick grid.
+            BatchError: at once and before anything has changed: sequence numbers go back, a message has begun in an
+                earlier batch, a price is not a positive multiple of the step, or a size is negative.
         """
-        self._check(batch)
-        position, rows = 0, 0
-        while True:
-            status, position, rows = replay.replay(
-                *self._ladder,
-                self._params,
-                self._state,
-                self._counts,
-                self._last,
+        return self._apply(batch, self._messages_of(batch))
+
+    def _apply(self, batch: DeltaBatch, messages: int) -> Iterator[Int64Array]:
+        message, n_rows = 0, 0
+        while messages:
+            status, message, n_rows = replay.replay(
+                self._ladder,
+                self._memory,
+                self._steps,
                 self._rows,
-                self._visible,
-                self._scratch,
-                self.plan.snapshots.sequence_number,
-                self._plan_ticks,
-                self.plan.snapshots.size_pips,
-                self.plan.forced,
-                self._outcome,
-                self.plan.edge_sequence,
-                self.plan.edge_doubt,
+                n_rows,
+                self._inverse,
+                self._twos,
+                self._starts,
                 batch.origin_time,
                 batch.received_time,
                 batch.sequence_number,
                 batch.is_bid,
                 batch.price_pips,
                 batch.size_pips,
-                position,
-                len(batch),
-                rows,
+                message,
+                messages,
             )
             if status == replay.LEVELS_FULL:
-                self._grow()
+                longest = int(np.diff(self._starts[: messages + 1]).max())
+                self._make_room(longest + self._steps.ticks.shape[2])
                 continue
-            if status == replay.OFF_TICK:
-                raise BatchError(
-                    expected=f"positive prices in multiples of {self.step_pips} pips",
-                    found=f"{batch.price_pips[position]} pips",
-                    where=f"sequence number {batch.sequence_number[position]}",
-                    remedy="Build raw_deltas again; its tick comes from all prices of the day.",
-                )
-            if (rows and status == replay.ROWS_FULL) or (rows and status == replay.DONE):
-                yield self._rows[:rows]
-                rows = 0
+            if n_rows:
+                yield self._rows[:n_rows]
+                n_rows = 0
             if status == replay.DONE:
                 return
 
-    def _check(self, batch: DeltaBatch) -> None:
-        sequence = batch.sequence_number
-        if len(sequence) == 0:
-            return
-        if sequence[0] < self._state[replay.STATE_LAST_SEQUENCE] or (sequence[1:] < sequence[:-1]).any():
+    def _messages_of(self, batch: DeltaBatch) -> int:
+        """Look the batch over; gives its number of messages, whose starts are then known."""
+        n = len(batch)
+        if n == 0:
+            return 0
+        if len(self._starts) < n + 1:
+            self._starts = np.empty(n + 1, np.int64)
+        columns = {
+            name: np.ascontiguousarray(getattr(batch, name))
+            for name in ("sequence_number", "price_pips", "size_pips")
+        }
+        messages = int(find_messages(columns["sequence_number"], self._starts))
+        if messages < 0 or batch.sequence_number[0] <= self.last_sequence_number:
+            row = -1 - messages if messages < 0 else 0
+            before = batch.sequence_number[row - 1] if row else self.last_sequence_number
             raise BatchError(
-                expected="sequence numbers that never go back",
-                found="a smaller one after a larger one",
-                where=f"batch from sequence number {sequence[0]}",
-                remedy="Sort the deltas by sequence number; raw_deltas is.",
+                expected="whole messages, their sequence numbers ascending",
+                found=f"{batch.sequence_number[row]} after {before}",
+                where=f"row {row} of a batch of {n}",
+                remedy="Sort the deltas by sequence number and cut them between messages; raw_deltas is sorted, and "
+                "whole_messages cuts.",
             )
+        largest = (NO_KEY - 1) // self.step_pips
+        bad = int(
+            find_bad_level(columns["price_pips"], columns["size_pips"], self._inverse, self._twos, largest)
+        )
+        if bad >= 0:
+            raise BatchError(
+                expected=f"positive prices in multiples of {self.step_pips} pips, and sizes of at least 0",
+                found=f"price {batch.price_pips[bad]} pips, size {batch.size_pips[bad]} pips",
+                where=f"row {bad}, sequence number {batch.sequence_number[bad]}",
+                remedy="Build raw_deltas again; its tick comes from all prices of the day.",
+            )
+        return messages
 
-    def _grow(self) -> None:
-        for name in ("_far_keys", "_far_sizes"):
-            old = getattr(self, name)
-            new = np.empty((2, 2 * old.shape[1] + 2 * self._plan_ticks.shape[2]), np.int64)
-            new[:, : old.shape[1]] = old
-            setattr(self, name, new)
+    def _make_room(self, levels: int) -> None:
+        blocks = self._ladder.far_fill.shape[1]
+        while not has_room(self._ladder, levels):
+            blocks *= 2
+            self._ladder = self._ladder.with_blocks(blocks)
+
+    def _steps_of(self, plan: Plan) -> Steps:
+        shots = plan.snapshots
+        return Steps(
+            shots.sequence_number.copy(),
+            shots.origin_time.copy(),
+            self._ticks(shots),
+            shots.size_pips.copy(),
+            plan.forced.copy(),
+            np.zeros((len(shots), 4), np.int64),
+            plan.edge_sequence.copy(),
+            plan.edge_doubt.copy(),
+        )
 
     def _ticks(self, snapshots: SnapshotBatch) -> Int64Array:
         ticks = snapshots.price_pips // self.step_pips
@@ -210,12 +268,8 @@ class Book:
                 where="replay plan",
                 remedy="Leave out snapshots that fail their quality gate.",
             )
-        ticks[missing] = -1
+        ticks[missing] = NO_TICK
         return np.ascontiguousarray(ticks)
-
-    @property
-    def _ladder(self) -> tuple[NDArray[np.int64] | NDArray[np.uint64], ...]:
-        return self._sizes, self._words, self._summary, self._far_keys, self._far_sizes, self._side
 
     def restore(self, bids: Levels, asks: Levels, bounds_pips: tuple[int | None, int | None]) -> None:
         """Start from a full book instead of an empty one; before the first batch.
@@ -235,23 +289,20 @@ class Book:
             sizes[0, s, : len(side.size_pips)] = side.size_pips
         one = np.zeros(1, np.int64)
         ticks = self._ticks(SnapshotBatch(one, one, one, prices, sizes))
-        while self._far_keys.shape[1] < depth + 1:
-            self._grow()
-        take_snapshot(*self._ladder, ticks[0], sizes[0], True)
+        self._make_room(depth)
+        take_snapshot(self._ladder, ticks[0], sizes[0], True, 0)
         for s, bound in enumerate(bounds_pips):
             sign = -1 if s == 0 else 1
-            self._side[s, ladder.BOUND] = (
-                ladder.NOTHING_KNOWN if bound is None else bound // self.step_pips * sign
-            )
-        self._state[[replay.STATE_SEEDED, replay.STATE_DIRTY_BID, replay.STATE_DIRTY_ASK]] = 1
+            self._ladder.side[s, BOUND] = NOTHING_KNOWN if bound is None else bound // self.step_pips * sign
+        self._memory.state[[rows.STATE_SEEDED, rows.STATE_EVALUATE]] = 1
 
     @property
     def bounds_pips(self) -> tuple[int | None, int | None]:
         """Worst bid and worst ask price up to which the book is known; None where nothing is."""
-        bid, ask = (int(bound) for bound in self._side[:, ladder.BOUND])
+        bid, ask = (int(bound) for bound in self._ladder.side[:, BOUND])
         return (
-            None if bid == ladder.NOTHING_KNOWN else -bid * self.step_pips,
-            None if ask == ladder.NOTHING_KNOWN else ask * self.step_pips,
+            None if bid == NOTHING_KNOWN else -bid * self.step_pips,
+            None if ask == NOTHING_KNOWN else ask * self.step_pips,
         )
 
     def finish(self) -> Int64Array:
@@ -260,24 +311,30 @@ class Book:
         Returns:
             int64[n, 6 + 4·depth], n is 0 or 1.
         """
-        due = self._state[replay.STATE_NEXT_GRID]
-        if due == replay.NO_TIME or due > self._state[replay.STATE_LAST_ORIGIN]:
+        state = self._memory.state
+        due = int(state[rows.STATE_NEXT_GRID])
+        if due == replay.NO_TIME or due > state[rows.STATE_LAST_ORIGIN]:
             return self._rows[:0]
-        replay.write_row(
-            *self._ladder, self._params, self._state, self._last, self._rows, 0, self._visible, True
-        )
+        rows.write_row(self._ladder, self._memory, self._rows, 0, False, True)
         self._rows[0, 0] = due
-        self._state[replay.STATE_NEXT_GRID] += self._params[replay.PARAM_GRID_NS]
+        state[rows.STATE_NEXT_GRID] += self._memory.params[rows.PARAM_GRID_NS]
         return self._rows[:1]
 
     def levels(self, side: int) -> Levels:
         """All live levels of side 0 (bids) or 1 (asks), best first."""
-        slots = np.flatnonzero(self._sizes[side])
-        far = int(self._side[side, ladder.FAR])
-        keys = np.concatenate([slots + self._side[side, ladder.BASE], self._far_keys[side, :far]])
-        sizes = np.concatenate([self._sizes[side, slots], self._far_sizes[side, :far]])
+        base, blocks = int(self._ladder.side[side, BASE]), int(self._ladder.side[side, BLOCKS])
+        slots = len(self._ladder.sizes) // 2
+        at = np.flatnonzero(self._ladder.sizes[side * slots : (side + 1) * slots])
+        near = base + (at - base) % slots
+        order = np.argsort(near)
+        used = self._ladder.far_order[side, :blocks]
+        far = np.arange(BLOCK_LEVELS) < self._ladder.far_fill[side, used][:, None]
+        keys = np.concatenate([near[order], self._ladder.far_keys[side, used][far]])
+        sizes = np.concatenate(
+            [self._ladder.sizes[side * slots + at[order]], self._ladder.far_sizes[side, used][far]]
+        )
         sign = -1 if side == 0 else 1
-        known = keys <= self._side[side, ladder.BOUND]
+        known = keys <= self._ladder.side[side, BOUND]
         if self.doubt & PROVEN_LOSS:
             known[:] = False
         return Levels(keys * sign * self.step_pips, sizes, known)
@@ -285,35 +342,35 @@ class Book:
     @property
     def messages(self) -> int:
         """Messages applied so far."""
-        return int(self._state[replay.STATE_MESSAGES])
+        return int(self._memory.state[rows.STATE_MESSAGES])
 
     @property
     def seeded(self) -> bool:
         """Whether a snapshot has been taken over."""
-        return bool(self._state[replay.STATE_SEEDED])
+        return bool(self._memory.state[rows.STATE_SEEDED])
 
     @property
     def last_sequence_number(self) -> int:
         """Of the last message applied; far below zero before the first."""
-        return int(self._state[replay.STATE_LAST_SEQUENCE])
+        return int(self._memory.state[rows.STATE_LAST_SEQUENCE])
 
     @property
     def last_origin_time(self) -> int:
         """Of the last message applied, ns."""
-        return int(self._state[replay.STATE_LAST_ORIGIN])
+        return int(self._memory.state[rows.STATE_LAST_ORIGIN])
 
     @property
     def doubt(self) -> int:
         """`BookFlag` bits (and `model.doubt.PROVEN_LOSS`) now in force from the plan."""
-        return int(self._state[replay.STATE_DOUBT])
+        return int(self._memory.state[rows.STATE_DOUBT])
 
     @property
     def counts(self) -> dict[str, int]:
-        """Deltas applied, those without effect, messages and episodes with a crossed book."""
-        names = ("deltas", "deltas_without_effect", "crossed_messages", "crossed_episodes")
-        return dict(zip(names, (int(count) for count in self._counts), strict=True))
+        """Deltas applied, those without effect, messages and episodes with a crossed book, levels evicted from it."""
+        names = ("deltas", "deltas_without_effect", "crossed_messages", "crossed_episodes", "evicted_levels")
+        return dict(zip(names, (int(count) for count in self._memory.counts), strict=True))
 
     @property
     def outcome(self) -> Int64Array:
         """int64[m, 4] of the plan's snapshots taken over so far: use, levels compared, wrong, changed."""
-        return self._outcome[: int(self._state[replay.STATE_CANDIDATE])]
+        return self._steps.outcome[: int(self._memory.state[rows.STATE_CANDIDATE])]

@@ -1,309 +1,212 @@
-"""One side of a book as a dense, tick-indexed window with an occupancy bitmap, and sorted far levels beyond it.
+"""One side of a book: a dense, tick-indexed window with an occupancy bitmap, and blocks of far levels beyond it.
 
 Both sides run through the same code: a *key* is the tick of an ask and minus the tick of a bid, so that the best level
-has the lowest key on either side. Side 0 is the bids, side 1 the asks. The arrays of a ladder are
+has the lowest key on either side. Side 0 is the bids, side 1 the asks.
 
-- `sizes` int64[2, W]: size in pips of the level in each slot, 0 where there is none; slot = key − base,
-- `words` uint64[2, W/64]: bit set where a slot is occupied,
-- `summary` uint64[2, W/4096]: bit set where a word is not 0,
-- `far_keys`, `far_sizes` int64[2, C]: levels beyond the window, ascending by key,
-- `side` int64[2, SIDE_FIELDS]: the numbers named below.
+The window of a side holds the keys base … base + W − 1, base a multiple of 64. The slot of a key is key modulo W, so the
+window moves with the price and no level in it has to: only those that leave it, or come in, are touched.
 
-Invariants, which the property tests hold the code to: every far key is ≥ base + W; an empty window means an empty
-side; `BEST` is the lowest key or `NO_KEY`; C exceeds the number of live levels, so that no move overflows.
+Invariants, which the property tests hold the code to:
+
+- every live key is ≥ base; every far key is ≥ base + W (`far` says how those are kept);
+- a slot's bit is set exactly where its size is not 0, a summary bit wherever its word is not 0;
+- after `settle`, BEST is the lowest live key or NO_KEY; LOW is ≤ every key changed since it was last reset.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
+from order_book_platform.kernels.arrays import (
+    BASE,
+    BEST,
+    BLOCK_LEVELS,
+    BLOCKS,
+    LADDER,
+    LOW,
+    NO_KEY,
+)
 from order_book_platform.kernels.bits import lowest_bit
-
-BASE, COUNT, FAR, BEST, BOUND = range(5)
-"""Columns of `side`: key of slot 0; levels in the window; far levels; lowest key; known up to this key."""
-SIDE_FIELDS = 5
-
-NO_KEY = 2**62
-"""Best key of an empty side."""
-NOTHING_KNOWN = -(2**62)
-"""Bound of a side of which no price range is known."""
-
-WINDOW_SLOTS = 65_536
-"""Default W. 512 KB of sizes a side, of which the touched part around the best price stays in the L2 cache."""
-
-UNCHANGED, CHANGED, BEST_LEFT, NO_ROOM = 0, 1, 2, -1
+from order_book_platform.kernels.far import far_level, far_next_key, set_far
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
 
 
-@njit("void(u8[:, ::1], u8[:, ::1], i8, i8)", cache=True, nogil=True)
-def set_bit(words, summary, s, slot):  # type: ignore[no-untyped-def]
-    """Mark a slot as occupied."""
-    word = slot >> 6
-    words[s, word] |= _ONE << np.uint64(slot & 63)
-    summary[s, word >> 6] |= _ONE << np.uint64(word & 63)
+@njit(inline="always")
+def set_slot(ladder, at, size, seen):  # type: ignore[no-untyped-def]
+    """Set the absolute size of a slot of the window, without a branch; gives the size before.
+
+    Written into its callers: this is where nearly every delta ends, and whether a level comes, goes or changes is for
+    a processor to guess wrong half of the time. A summary bit that has become untrue is left to `next_slot`.
+    """
+    before = ladder.sizes[at]
+    ladder.sizes[at] = size
+    ladder.seen[at] = seen
+    word = at >> 6
+    bit = _ONE << np.uint64(at & 63)
+    filled = ladder.words[word] | bit
+    ladder.words[word] = filled if size != 0 else filled ^ bit
+    ladder.summary[word >> 6] |= _ONE << np.uint64(word & 63)
+    return before
 
 
-@njit("void(u8[:, ::1], u8[:, ::1], i8, i8)", cache=True, nogil=True)
-def clear_bit(words, summary, s, slot):  # type: ignore[no-untyped-def]
-    """Mark a slot as free."""
-    word = slot >> 6
-    words[s, word] &= ~(_ONE << np.uint64(slot & 63))
-    if words[s, word] == _ZERO:
-        summary[s, word >> 6] &= ~(_ONE << np.uint64(word & 63))
+@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True)
+def next_slot(ladder, start, stop):  # type: ignore[no-untyped-def]
+    """Lowest occupied index in start … stop − 1, or −1: one word, then the summary, never slot by slot.
 
-
-@njit("i8(u8[:, ::1], u8[:, ::1], i8, i8)", cache=True, nogil=True)
-def next_slot(words, summary, s, start):  # type: ignore[no-untyped-def]
-    """Lowest occupied slot ≥ start, or −1: one word, then the summary, never slot by slot."""
-    word = start >> 6
-    if word >= words.shape[1]:
+    Args:
+        ladder: both sides.
+        start: index into `sizes`.
+        stop: end of the side's slots, a multiple of 4096.
+    """
+    if start >= stop:
         return -1
-    rest = words[s, word] & (_ALL << np.uint64(start & 63))
+    word = start >> 6
+    rest = ladder.words[word] & (_ALL << np.uint64(start & 63))
     if rest != _ZERO:
         return (word << 6) + lowest_bit(rest)
     word += 1
+    last_group = stop >> 12
     group = word >> 6
-    if group >= summary.shape[1]:
+    if group >= last_group:
         return -1
-    rest = summary[s, group] & (_ALL << np.uint64(word & 63))
-    while rest == _ZERO:
+    rest = ladder.summary[group] & (_ALL << np.uint64(word & 63))
+    while True:
+        while rest != _ZERO:
+            word = (group << 6) + lowest_bit(rest)
+            if ladder.words[word] != _ZERO:
+                return (word << 6) + lowest_bit(ladder.words[word])
+            ladder.summary[group] &= ~(_ONE << np.uint64(word & 63))
+            rest &= rest - _ONE
         group += 1
-        if group >= summary.shape[1]:
+        if group >= last_group:
             return -1
-        rest = summary[s, group]
-    word = (group << 6) + lowest_bit(rest)
-    return (word << 6) + lowest_bit(words[s, word])
+        rest = ladder.summary[group]
 
 
-@njit("i8(i8[:, ::1], i8, i8, i8)", cache=True, nogil=True)
-def far_position(far_keys, s, count, key):  # type: ignore[no-untyped-def]
-    """Index of the first far key ≥ key."""
-    low = 0
-    high = count
-    while low < high:
-        middle = (low + high) >> 1
-        if far_keys[s, middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@njit("i8(i8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8, i8)", cache=True, nogil=True)
-def set_far(far_keys, far_sizes, side, s, key, size):  # type: ignore[no-untyped-def]
-    """Set the absolute size of a level beyond the window."""
-    count = side[s, FAR]
-    at = far_position(far_keys, s, count, key)
-    if at < count and far_keys[s, at] == key:
-        if far_sizes[s, at] == size:
-            return UNCHANGED
-        if size != 0:
-            far_sizes[s, at] = size
-            return CHANGED
-        for i in range(at, count - 1):
-            far_keys[s, i] = far_keys[s, i + 1]
-            far_sizes[s, i] = far_sizes[s, i + 1]
-        side[s, FAR] = count - 1
-        return CHANGED
-    if size == 0:
-        return UNCHANGED
-    if side[s, COUNT] + count >= far_keys.shape[1]:
-        return NO_ROOM
-    for i in range(count, at, -1):
-        far_keys[s, i] = far_keys[s, i - 1]
-        far_sizes[s, i] = far_sizes[s, i - 1]
-    far_keys[s, at] = key
-    far_sizes[s, at] = size
-    side[s, FAR] = count + 1
-    return CHANGED
-
-
-@njit(
-    "void(i8[:, ::1], u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8)",
-    cache=True,
-    nogil=True,
-)
-def move_window_down(sizes, words, summary, far_keys, far_sizes, side, s, new_base):  # type: ignore[no-untyped-def]
-    """Lower the base: levels leaving at the top become the nearest far levels, the others move up in the window."""
-    slots = sizes.shape[1]
-    shift = side[s, BASE] - new_base
-    leaving = 0
-    slot = next_slot(words, summary, s, max(0, slots - shift))
-    while slot >= 0:
-        leaving += 1
-        slot = next_slot(words, summary, s, slot + 1)
-    if leaving > 0:
-        for i in range(side[s, FAR] - 1, -1, -1):
-            far_keys[s, i + leaving] = far_keys[s, i]
-            far_sizes[s, i + leaving] = far_sizes[s, i]
-    at = 0
-    # From the highest word down, so that a level never lands on one that has not moved yet.
-    for word in range(words.shape[1] - 1, -1, -1):
-        if words[s, word] == _ZERO:
-            continue
-        for bit in range(63, -1, -1):
-            slot = (word << 6) + bit
-            size = sizes[s, slot]
-            if size == 0:
-                continue
-            sizes[s, slot] = 0
-            clear_bit(words, summary, s, slot)
-            if slot + shift < slots:
-                sizes[s, slot + shift] = size
-                set_bit(words, summary, s, slot + shift)
-            else:
-                at += 1
-                far_keys[s, leaving - at] = side[s, BASE] + slot
-                far_sizes[s, leaving - at] = size
-    side[s, FAR] += leaving
-    side[s, COUNT] -= leaving
-    side[s, BASE] = new_base
-
-
-@njit(
-    "void(i8[:, ::1], u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8)",
-    cache=True,
-    nogil=True,
-)
-def move_window_up(sizes, words, summary, far_keys, far_sizes, side, s, new_base):  # type: ignore[no-untyped-def]
-    """Raise the base to at most the best key: levels move down in the window, the nearest far levels come in."""
-    slots = sizes.shape[1]
-    shift = new_base - side[s, BASE]
-    slot = next_slot(words, summary, s, 0)
-    while slot >= 0:
-        size = sizes[s, slot]
-        sizes[s, slot] = 0
-        clear_bit(words, summary, s, slot)
-        sizes[s, slot - shift] = size
-        set_bit(words, summary, s, slot - shift)
-        slot = next_slot(words, summary, s, slot + 1)
-    entering = far_position(far_keys, s, side[s, FAR], new_base + slots)
-    for i in range(entering):
-        slot = far_keys[s, i] - new_base
-        sizes[s, slot] = far_sizes[s, i]
-        set_bit(words, summary, s, slot)
-    if entering > 0:
-        for i in range(entering, side[s, FAR]):
-            far_keys[s, i - entering] = far_keys[s, i]
-            far_sizes[s, i - entering] = far_sizes[s, i]
-    side[s, FAR] -= entering
-    side[s, COUNT] += entering
-    side[s, BASE] = new_base
-
-
-@njit(inline="always")
-def set_near(sizes, words, summary, far_keys, side, s, slot, size):  # type: ignore[no-untyped-def]
-    """Set the absolute size of a level inside the window; 0 removes it.
-
-    Written into its callers, since it is where nearly every delta ends: a call would hand over six arrays, some fifty
-    words, to do a dozen instructions' work (14 M deltas/s with the call, measured on a simulated BTC perpetual).
-
-    Returns:
-        CHANGED, UNCHANGED, NO_ROOM, or BEST_LEFT: changed, and `find_next_best` is due.
-    """
-    old = sizes[s, slot]
-    status = CHANGED
-    if old == size:
-        status = UNCHANGED
-    elif old == 0:
-        if side[s, COUNT] + side[s, FAR] >= far_keys.shape[1]:
-            status = NO_ROOM
-        else:
-            word = slot >> 6
-            words[s, word] |= _ONE << np.uint64(slot & 63)
-            summary[s, word >> 6] |= _ONE << np.uint64(word & 63)
-            sizes[s, slot] = size
-            side[s, COUNT] += 1
-            side[s, BEST] = min(side[s, BEST], side[s, BASE] + slot)
-    else:
-        sizes[s, slot] = size
-        if size == 0:
-            word = slot >> 6
-            rest = words[s, word] & ~(_ONE << np.uint64(slot & 63))
-            words[s, word] = rest
-            if rest == _ZERO:
-                summary[s, word >> 6] &= ~(_ONE << np.uint64(word & 63))
-            side[s, COUNT] -= 1
-            if side[s, BASE] + slot == side[s, BEST]:
-                status = BEST_LEFT
-    return status
-
-
-@njit(
-    "void(i8[:, ::1], u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8[:, ::1], i8)", cache=True, nogil=True
-)
-def find_next_best(sizes, words, summary, far_keys, far_sizes, side, s):  # type: ignore[no-untyped-def]
-    """After the best level went: name the next one, and let the window follow when it has drifted far."""
-    slots = sizes.shape[1]
-    slot = next_slot(words, summary, s, side[s, BEST] - side[s, BASE] + 1)
-    if slot >= 0:
-        side[s, BEST] = side[s, BASE] + slot
-    elif side[s, FAR] > 0:
-        side[s, BEST] = far_keys[s, 0]
-    else:
-        side[s, BEST] = NO_KEY
-        return
-    if side[s, BEST] - side[s, BASE] > (slots >> 1):
-        move_window_up(sizes, words, summary, far_keys, far_sizes, side, s, side[s, BEST] - (slots >> 2))
-
-
-@njit(
-    "i8(i8[:, ::1], u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8, i8)",
-    cache=True,
-    nogil=True,
-)
-def set_level(sizes, words, summary, far_keys, far_sizes, side, s, key, size):  # type: ignore[no-untyped-def]
-    """Set the absolute size of one level; 0 removes it.
-
-    Returns:
-        CHANGED, UNCHANGED (the level already was so), or NO_ROOM (nothing was changed; grow the far arrays).
-    """
-    slots = sizes.shape[1]
-    slot = key - side[s, BASE]
-    if slot < 0 or slot >= slots:
-        if size == 0 and slot < 0:
-            return UNCHANGED
-        if side[s, COUNT] == 0:
-            if size == 0:
-                return UNCHANGED
-            side[s, BASE] = key - (slots >> 2)
-        elif slot < 0:
-            if side[s, COUNT] + side[s, FAR] >= far_keys.shape[1]:
-                return NO_ROOM
-            move_window_down(sizes, words, summary, far_keys, far_sizes, side, s, key - (slots >> 2))
-        else:
-            return set_far(far_keys, far_sizes, side, s, key, size)
-        slot = slots >> 2
-    status = set_near(sizes, words, summary, far_keys, side, s, slot, size)
-    if status == BEST_LEFT:
-        find_next_best(sizes, words, summary, far_keys, far_sizes, side, s)
-        return CHANGED
-    return status
-
-
-@njit("i8(u8[:, ::1], u8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8)", cache=True, nogil=True)
-def next_key(words, summary, far_keys, side, s, key):  # type: ignore[no-untyped-def]
-    """Lowest live key > key on side s, or NO_KEY."""
-    if side[s, COUNT] == 0:
+@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True)
+def next_near_key(ladder, s, key):  # type: ignore[no-untyped-def]
+    """Lowest key ≥ `key` in the window, or NO_KEY; `key` is ≥ base."""
+    slots = ladder.sizes.shape[0] >> 1
+    beyond = ladder.side[s, BASE] + slots
+    if key >= beyond:
         return NO_KEY
-    slot = next_slot(words, summary, s, max(0, key + 1 - side[s, BASE]))
-    if slot >= 0:
-        return side[s, BASE] + slot
-    at = far_position(far_keys, s, side[s, FAR], key + 1)
-    return far_keys[s, at] if at < side[s, FAR] else NO_KEY
+    first = s * slots
+    slot = key & (slots - 1)
+    found = next_slot(ladder, first + slot, first + slots)
+    if found < 0:
+        # Around the end of the array, to the slots of the highest keys.
+        found = next_slot(ladder, first, first + slots)
+        if found < 0:
+            return NO_KEY
+    key += (found - first - slot) & (slots - 1)
+    return key if key < beyond else NO_KEY
 
 
-@njit("i8(i8[:, ::1], i8[:, ::1], i8[:, ::1], i8[:, ::1], i8, i8)", cache=True, nogil=True)
-def size_at(sizes, far_keys, far_sizes, side, s, key):  # type: ignore[no-untyped-def]
-    """Size of the level at `key`, 0 where there is none."""
-    slot = key - side[s, BASE]
-    if 0 <= slot < sizes.shape[1]:
-        return sizes[s, slot]
-    at = far_position(far_keys, s, side[s, FAR], key)
-    if at < side[s, FAR] and far_keys[s, at] == key:
-        return far_sizes[s, at]
-    return 0
+@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True)
+def next_key(ladder, s, key):  # type: ignore[no-untyped-def]
+    """Lowest live key ≥ `key` on side s, or NO_KEY."""
+    found = next_near_key(ladder, s, max(key, ladder.side[s, BASE]))
+    return far_next_key(ladder, s, key) if found == NO_KEY else found
+
+
+@njit(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64), cache=True, nogil=True)
+def level_at(ladder, s, key):  # type: ignore[no-untyped-def]
+    """Size of the level at `key`, 0 where there is none, and the message that last named it."""
+    slots = ladder.sizes.shape[0] >> 1
+    offset = key - ladder.side[s, BASE]
+    if 0 <= offset < slots:
+        at = s * slots + (key & (slots - 1))
+        return ladder.sizes[at], ladder.seen[at]
+    return far_level(ladder, s, key)
+
+
+@njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True)
+def lower_window(ladder, s, base):  # type: ignore[no-untyped-def]
+    """Lower the base: the levels at the far end of the window become the nearest far levels."""
+    slots = ladder.sizes.shape[0] >> 1
+    key = next_near_key(ladder, s, max(base + slots, ladder.side[s, BASE]))
+    while key != NO_KEY:
+        at = s * slots + (key & (slots - 1))
+        set_far(ladder, s, key, ladder.sizes[at], ladder.seen[at])
+        set_slot(ladder, at, 0, 0)
+        key = next_near_key(ladder, s, key + 1)
+    ladder.side[s, BASE] = base
+
+
+@njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True)
+def raise_window(ladder, s, base):  # type: ignore[no-untyped-def]
+    """Raise the base, to at most the lowest live key: the nearest far levels come into the window."""
+    slots = ladder.sizes.shape[0] >> 1
+    ladder.side[s, BASE] = base
+    key = far_next_key(ladder, s, base)
+    while key < base + slots:
+        size, seen = far_level(ladder, s, key)
+        set_far(ladder, s, key, 0, 0)
+        set_slot(ladder, s * slots + (key & (slots - 1)), size, seen)
+        key = far_next_key(ladder, s, key)
+
+
+@njit(types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64), cache=True, nogil=True)
+def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
+    """Set the absolute size of one level; 0 removes it. `settle` is due before BEST is asked for.
+
+    Args:
+        ladder: with room, see `has_room`.
+        s: side.
+        key: of the level.
+        size: int64, pips.
+        seen: number of the message that names the level.
+
+    Returns:
+        Whether the level changed.
+    """
+    slots = ladder.sizes.shape[0] >> 1
+    offset = key - ladder.side[s, BASE]
+    if offset < 0:
+        if size == 0:
+            return False
+        lower_window(ladder, s, (key - (slots >> 2)) & -64)
+    elif offset >= slots:
+        changed = set_far(ladder, s, key, size, seen)
+        if changed:
+            ladder.side[s, LOW] = min(ladder.side[s, LOW], key)
+        return changed
+    changed = set_slot(ladder, s * slots + (key & (slots - 1)), size, seen) != size
+    if changed:
+        ladder.side[s, LOW] = min(ladder.side[s, LOW], key)
+    return changed
+
+
+@njit(types.void(LADDER, types.int64), cache=True, nogil=True)
+def settle(ladder, s):  # type: ignore[no-untyped-def]
+    """After changes: name the best level anew, and let the window follow when the price has drifted far.
+
+    Nothing below LOW has changed, and nothing was below the best level; so if LOW is beyond it, the best stands.
+    """
+    if ladder.side[s, LOW] > ladder.side[s, BEST]:
+        return
+    slots = ladder.sizes.shape[0] >> 1
+    best = next_key(ladder, s, ladder.side[s, LOW])
+    ladder.side[s, BEST] = best
+    if best != NO_KEY and best - ladder.side[s, BASE] > slots >> 1:
+        raise_window(ladder, s, (best - (slots >> 2)) & -64)
+
+
+@njit(types.boolean(LADDER, types.int64), cache=True, nogil=True)
+def has_room(ladder, levels):  # type: ignore[no-untyped-def]
+    """Whether `levels` more levels, named in any order, surely find room on either side.
+
+    Far blocks are what can run out. Each level may split a block that is full now, and each half block filled makes
+    one more; a window that is left behind by the price turns into blocks at least half full.
+    """
+    slots = ladder.sizes.shape[0] >> 1
+    fresh = 2 * (slots + levels) // BLOCK_LEVELS + 4
+    for s in range(2):
+        blocks = ladder.side[s, BLOCKS]
+        if blocks + min(levels, blocks) + fresh > ladder.far_fill.shape[1]:
+            return False
+    return True

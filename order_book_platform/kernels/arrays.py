@@ -1,0 +1,144 @@
+"""The arrays of a ladder, as one thing to hand from loop to loop, and the numbers that name their columns."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+BASE, BEST, BOUND, LOW, BLOCKS = range(5)
+"""Columns of `side`: lowest key of the window; lowest live key; known up to this key; lowest key changed since the last
+row; far blocks in use."""
+SIDE_FIELDS = 5
+
+NO_KEY = 2**62
+"""Best key of an empty side, and any other key that there is none of."""
+NOTHING_KNOWN = -(2**62)
+"""Bound of a side of which no price range is known."""
+
+WINDOW_SLOTS = 131_072
+"""Default W. Only what is touched takes memory and cache: the levels around the best price, not the window."""
+
+BLOCK_LEVELS = 256
+"""B: far levels in a block. A block's keys and sizes are 4 KB; moving half of one costs some 50 ns."""
+
+
+class Ladder(NamedTuple):
+    """Both sides of a book; side 0 is the bids, side 1 the asks. See `ladder` and `far` for what holds between them.
+
+    Attributes:
+        sizes: int64[2·W], pips; 0 where there is no level.
+        seen: int64[2·W]: the message that last named the level.
+        words: uint64[2·W/64]: bit set where a slot is occupied.
+        summary: uint64[2·W/4096]: bit set where a word is not 0 (and sometimes where it is).
+        far_keys, far_sizes, far_seen: int64[2, P, B].
+        far_fill: int64[2, P].
+        far_order: int64[2, P].
+        side: int64[2, SIDE_FIELDS].
+    """
+
+    sizes: NDArray[np.int64]
+    seen: NDArray[np.int64]
+    words: NDArray[np.uint64]
+    summary: NDArray[np.uint64]
+    far_keys: NDArray[np.int64]
+    far_sizes: NDArray[np.int64]
+    far_seen: NDArray[np.int64]
+    far_fill: NDArray[np.int64]
+    far_order: NDArray[np.int64]
+    side: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, slots: int, blocks: int) -> Ladder:
+        """A ladder without levels.
+
+        Args:
+            slots: W, a power of two ≥ 4096.
+            blocks: P.
+        """
+        side = np.zeros((2, SIDE_FIELDS), np.int64)
+        side[:, BEST] = side[:, LOW] = NO_KEY
+        side[:, BOUND] = NOTHING_KNOWN
+        # Zeroed pages come from the operating system when they are first touched, and not before.
+        return cls(
+            np.zeros(2 * slots, np.int64),
+            np.zeros(2 * slots, np.int64),
+            np.zeros(2 * slots // 64, np.uint64),
+            np.zeros(2 * slots // 4096, np.uint64),
+            np.empty((2, blocks, BLOCK_LEVELS), np.int64),
+            np.empty((2, blocks, BLOCK_LEVELS), np.int64),
+            np.empty((2, blocks, BLOCK_LEVELS), np.int64),
+            np.zeros((2, blocks), np.int64),
+            np.tile(np.arange(blocks), (2, 1)),
+            side,
+        )
+
+    def with_blocks(self, blocks: int) -> Ladder:
+        """The same levels with room for more far ones; the dense arrays are shared."""
+        grown = Ladder.empty(4096, blocks)
+        old = self.far_fill.shape[1]
+        for name in ("far_keys", "far_sizes", "far_seen", "far_fill", "far_order"):
+            getattr(grown, name)[:, :old] = getattr(self, name)
+        return grown._replace(
+            sizes=self.sizes, seen=self.seen, words=self.words, summary=self.summary, side=self.side
+        )
+
+
+class Memory(NamedTuple):
+    """What a replay remembers between batches, besides the book itself; `replay` names the columns.
+
+    Attributes:
+        params: int64[PARAMS], fixed.
+        state: int64[STATES].
+        counts: int64[COUNTS].
+        last: int64[ROW_HEAD + 4·depth]: the visible book as last looked at.
+        top: int64[2, depth]: keys of its levels, NO_KEY where there are fewer.
+        scratch: int64[2].
+    """
+
+    params: NDArray[np.int64]
+    state: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    last: NDArray[np.int64]
+    top: NDArray[np.int64]
+    scratch: NDArray[np.int64]
+
+
+class Steps(NamedTuple):
+    """What shall happen to the book besides the deltas, and what came of it.
+
+    Attributes:
+        sequence: int64[m], ascending: snapshots to take over, each right after the last message ≤ it.
+        time: int64[m]: their origin times, ns.
+        ticks: int64[m, 2, K], best first; NO_TICK where there is no level.
+        sizes: int64[m, 2, K], pips.
+        forced: bool[m]: repair without asking whether it agrees.
+        outcome: int64[m, 4], written: use, levels compared, wrong, changed.
+        edge_sequence: int64[e], ascending: from the first message ≥ it, `edge_doubt` holds.
+        edge_doubt: int64[e]: flag bits (and `model.doubt.PROVEN_LOSS`).
+    """
+
+    sequence: NDArray[np.int64]
+    time: NDArray[np.int64]
+    ticks: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    forced: NDArray[np.bool_]
+    outcome: NDArray[np.int64]
+    edge_sequence: NDArray[np.int64]
+    edge_doubt: NDArray[np.int64]
+
+
+NO_TICK = -1
+
+_I8 = types.int64[::1]
+_U8 = types.uint64[::1]
+_I8_2 = types.int64[:, ::1]
+_I8_3 = types.int64[:, :, ::1]
+LADDER = types.NamedTuple((_I8, _I8, _U8, _U8, _I8_3, _I8_3, _I8_3, _I8_2, _I8_2, _I8_2), Ladder)
+"""numba's type of a `Ladder`."""
+MEMORY = types.NamedTuple((_I8, _I8, _I8, _I8, _I8_2, _I8), Memory)
+"""numba's type of a `Memory`."""
+STEPS = types.NamedTuple((_I8, _I8, _I8_3, _I8_3, types.boolean[::1], _I8_2, _I8, _I8), Steps)
+"""numba's type of `Steps`."""
