@@ -21,7 +21,7 @@ _FEW = BLOCK_LEVELS // 4
 _WELL_FILLED = BLOCK_LEVELS * 3 // 4
 
 
-@njit(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def far_position(ladder, s, key):  # type: ignore[no-untyped-def]
     """Place in `far_order` and index in the block of the first far key ≥ key; the index may be the block's end."""
     low = 0
@@ -45,7 +45,7 @@ def far_position(ladder, s, key):  # type: ignore[no-untyped-def]
     return place, low
 
 
-@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def far_next_key(ladder, s, key):  # type: ignore[no-untyped-def]
     """Lowest far key ≥ key, or NO_KEY."""
     blocks = ladder.side[s, BLOCKS]
@@ -60,7 +60,7 @@ def far_next_key(ladder, s, key):  # type: ignore[no-untyped-def]
     return ladder.far_keys[s, ladder.far_order[s, place], at]
 
 
-@njit(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def far_level(ladder, s, key):  # type: ignore[no-untyped-def]
     """Size of a far level, 0 where there is none, and the message that last named it."""
     if ladder.side[s, BLOCKS] > 0:
@@ -71,7 +71,7 @@ def far_level(ladder, s, key):  # type: ignore[no-untyped-def]
     return 0, 0
 
 
-@njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def _free_block(ladder, s, place):  # type: ignore[no-untyped-def]
     """Take an empty block out of the order."""
     blocks = ladder.side[s, BLOCKS]
@@ -82,7 +82,7 @@ def _free_block(ladder, s, place):  # type: ignore[no-untyped-def]
     ladder.side[s, BLOCKS] = blocks - 1
 
 
-@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def _new_block(ladder, s, place):  # type: ignore[no-untyped-def]
     """Put a free block into the order and name it."""
     blocks = ladder.side[s, BLOCKS]
@@ -95,7 +95,7 @@ def _new_block(ladder, s, place):  # type: ignore[no-untyped-def]
     return block
 
 
-@njit(types.void(LADDER, types.int64, types.int64, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.void(LADDER, types.int64, types.int64, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def _move_levels(ladder, s, source, first, target):  # type: ignore[no-untyped-def]
     """Append the levels of a block from index `first` on to another block."""
     fill = ladder.far_fill[s, target]
@@ -108,7 +108,7 @@ def _move_levels(ladder, s, source, first, target):  # type: ignore[no-untyped-d
     ladder.far_fill[s, source] = first
 
 
-@njit(types.void(LADDER, types.int64, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.void(LADDER, types.int64, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def _remove(ladder, s, place, at):  # type: ignore[no-untyped-def]
     """Take a level out, and keep the blocks few."""
     block = ladder.far_order[s, place]
@@ -134,7 +134,7 @@ def _remove(ladder, s, place, at):  # type: ignore[no-untyped-def]
 
 
 @njit(
-    types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64), cache=True, nogil=True
+    types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64), cache=True, nogil=True, _nrt=False
 )
 def set_far(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
     """Set the absolute size of a level beyond the window; 0 removes it.

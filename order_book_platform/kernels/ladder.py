@@ -36,24 +36,24 @@ _ZERO = np.uint64(0)
 
 
 @njit(inline="always")
-def set_slot(ladder, at, size, seen):  # type: ignore[no-untyped-def]
+def set_slot(sizes, seen, words, summary, at, size, number):  # type: ignore[no-untyped-def]
     """Set the absolute size of a slot of the window, without a branch; gives the size before.
 
     Written into its callers: this is where nearly every delta ends, and whether a level comes, goes or changes is for
     a processor to guess wrong half of the time. A summary bit that has become untrue is left to `next_slot`.
     """
-    before = ladder.sizes[at]
-    ladder.sizes[at] = size
-    ladder.seen[at] = seen
+    before = sizes[at]
+    sizes[at] = size
+    seen[at] = number
     word = at >> 6
     bit = _ONE << np.uint64(at & 63)
-    filled = ladder.words[word] | bit
-    ladder.words[word] = filled if size != 0 else filled ^ bit
-    ladder.summary[word >> 6] |= _ONE << np.uint64(word & 63)
+    filled = words[word] | bit
+    words[word] = filled if size != 0 else filled ^ bit
+    summary[word >> 6] |= _ONE << np.uint64(word & 63)
     return before
 
 
-@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def next_slot(ladder, start, stop):  # type: ignore[no-untyped-def]
     """Lowest occupied index in start … stop − 1, or −1: one word, then the summary, never slot by slot.
 
@@ -87,7 +87,7 @@ def next_slot(ladder, start, stop):  # type: ignore[no-untyped-def]
         rest = ladder.summary[group]
 
 
-@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False, forceinline=True)
 def next_near_key(ladder, s, key):  # type: ignore[no-untyped-def]
     """Lowest key ≥ `key` in the window, or NO_KEY; `key` is ≥ base."""
     slots = ladder.sizes.shape[0] >> 1
@@ -106,14 +106,14 @@ def next_near_key(ladder, s, key):  # type: ignore[no-untyped-def]
     return key if key < beyond else NO_KEY
 
 
-@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False, forceinline=True)
 def next_key(ladder, s, key):  # type: ignore[no-untyped-def]
     """Lowest live key ≥ `key` on side s, or NO_KEY."""
     found = next_near_key(ladder, s, max(key, ladder.side[s, BASE]))
     return far_next_key(ladder, s, key) if found == NO_KEY else found
 
 
-@njit(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def level_at(ladder, s, key):  # type: ignore[no-untyped-def]
     """Size of the level at `key`, 0 where there is none, and the message that last named it."""
     slots = ladder.sizes.shape[0] >> 1
@@ -124,7 +124,7 @@ def level_at(ladder, s, key):  # type: ignore[no-untyped-def]
     return far_level(ladder, s, key)
 
 
-@njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def lower_window(ladder, s, base):  # type: ignore[no-untyped-def]
     """Lower the base: the levels at the far end of the window become the nearest far levels."""
     slots = ladder.sizes.shape[0] >> 1
@@ -132,12 +132,12 @@ def lower_window(ladder, s, base):  # type: ignore[no-untyped-def]
     while key != NO_KEY:
         at = s * slots + (key & (slots - 1))
         set_far(ladder, s, key, ladder.sizes[at], ladder.seen[at])
-        set_slot(ladder, at, 0, 0)
+        set_slot(ladder.sizes, ladder.seen, ladder.words, ladder.summary, at, 0, 0)
         key = next_near_key(ladder, s, key + 1)
     ladder.side[s, BASE] = base
 
 
-@njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def raise_window(ladder, s, base):  # type: ignore[no-untyped-def]
     """Raise the base, to at most the lowest live key: the nearest far levels come into the window."""
     slots = ladder.sizes.shape[0] >> 1
@@ -146,11 +146,11 @@ def raise_window(ladder, s, base):  # type: ignore[no-untyped-def]
     while key < base + slots:
         size, seen = far_level(ladder, s, key)
         set_far(ladder, s, key, 0, 0)
-        set_slot(ladder, s * slots + (key & (slots - 1)), size, seen)
+        set_slot(ladder.sizes, ladder.seen, ladder.words, ladder.summary, s * slots + (key & (slots - 1)), size, seen)
         key = far_next_key(ladder, s, key)
 
 
-@njit(types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
     """Set the absolute size of one level; 0 removes it. `settle` is due before BEST is asked for.
 
@@ -175,13 +175,13 @@ def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
         if changed:
             ladder.side[s, LOW] = min(ladder.side[s, LOW], key)
         return changed
-    changed = set_slot(ladder, s * slots + (key & (slots - 1)), size, seen) != size
+    changed = set_slot(ladder.sizes, ladder.seen, ladder.words, ladder.summary, s * slots + (key & (slots - 1)), size, seen) != size
     if changed:
         ladder.side[s, LOW] = min(ladder.side[s, LOW], key)
     return changed
 
 
-@njit(types.void(LADDER, types.int64), cache=True, nogil=True)
+@njit(types.void(LADDER, types.int64), cache=True, nogil=True, _nrt=False, forceinline=True)
 def settle(ladder, s):  # type: ignore[no-untyped-def]
     """After changes: name the best level anew, and let the window follow when the price has drifted far.
 
@@ -196,7 +196,7 @@ def settle(ladder, s):  # type: ignore[no-untyped-def]
         raise_window(ladder, s, (best - (slots >> 2)) & -64)
 
 
-@njit(types.boolean(LADDER, types.int64), cache=True, nogil=True)
+@njit(types.boolean(LADDER, types.int64), cache=True, nogil=True, _nrt=False)
 def has_room(ladder, levels):  # type: ignore[no-untyped-def]
     """Whether `levels` more levels, named in any order, surely find room on either side.
 

@@ -63,7 +63,7 @@ _I8 = types.int64[::1]
 _I8_2 = types.int64[:, ::1]
 
 
-@njit(types.void(LADDER, MEMORY, STEPS), cache=True, nogil=True)
+@njit(types.void(LADDER, MEMORY, STEPS), cache=True, nogil=True, _nrt=False)
 def take_candidate(ladder, memory, steps):  # type: ignore[no-untyped-def]
     """Seed, extend or repair the book from the next snapshot of the plan; the ladder has room for it."""
     state, scratch = memory.state, memory.scratch
@@ -94,7 +94,7 @@ def take_candidate(ladder, memory, steps):  # type: ignore[no-untyped-def]
     state[STATE_CANDIDATE] = at + 1
 
 
-@njit(types.void(LADDER, MEMORY), cache=True, nogil=True)
+@njit(types.void(LADDER, MEMORY), cache=True, nogil=True, _nrt=False)
 def evict_crossed(ladder, memory):  # type: ignore[no-untyped-def]
     """Remove the levels that hold a book crossed: of the two best ones the one named longest ago, until it is not.
 
@@ -114,7 +114,7 @@ def evict_crossed(ladder, memory):  # type: ignore[no-untyped-def]
     memory.state[STATE_EVALUATE] = 1
 
 
-@njit(types.boolean(LADDER, MEMORY, STEPS), cache=True, nogil=True)
+@njit(types.boolean(LADDER, MEMORY, STEPS), cache=True, nogil=True, _nrt=False, forceinline=True)
 def watch_crossed(ladder, memory, steps):  # type: ignore[no-untyped-def]
     """Count crossed messages, and act on a book that stays crossed: the next snapshot in reach repairs, else eviction.
 
@@ -147,7 +147,7 @@ def watch_crossed(ladder, memory, steps):  # type: ignore[no-untyped-def]
         LADDER, MEMORY, STEPS, _I8_2, types.int64, types.int64, types.int64, types.int64
     ),
     cache=True,
-    nogil=True,
+    nogil=True, _nrt=False, forceinline=True,
 )
 def before_message(ladder, memory, steps, rows, n_rows, sequence, origin_time, levels):  # type: ignore[no-untyped-def]
     """What is due before a message: grid rows of the book before it, snapshots of messages never seen, doubt.
@@ -195,7 +195,7 @@ def before_message(ladder, memory, steps, rows, n_rows, sequence, origin_time, l
         _I8, _I8_IN, _I8_IN, _I8_IN, _B1_IN, _I8_IN, _I8_IN, types.int64, types.int64,
     ),
     cache=True,
-    nogil=True,
+    nogil=True, _nrt=False,
 )  # fmt: skip
 def replay(  # type: ignore[no-untyped-def]
     ladder, memory, steps, rows, n_rows, inverse, twos,
@@ -216,6 +216,7 @@ def replay(  # type: ignore[no-untyped-def]
     Returns:
         status, next message to apply, rows in use. With ROWS_FULL and LEVELS_FULL call again from there.
     """
+    sizes, seen, words, summary = ladder.sizes, ladder.seen, ladder.words, ladder.summary
     state, top, side = memory.state, memory.top, ladder.side
     cadence = memory.params[PARAM_CADENCE]
     last_level = top.shape[1] - 1
@@ -249,7 +250,7 @@ def replay(  # type: ignore[no-untyped-def]
             offset = key - (bid_base if bid else ask_base)
             if 0 <= offset < slots:
                 at = (key & mask) + (0 if bid else slots)
-                changed = set_slot(ladder, at, size, number) != size
+                changed = set_slot(sizes, seen, words, summary, at, size, number) != size
             else:
                 changed = set_level(ladder, 0 if bid else 1, key, size, number)
                 bid_base, ask_base = side[0, BASE], side[1, BASE]
