@@ -29,8 +29,8 @@ class Ladder(NamedTuple):
     """Both sides of a book; side 0 is the bids, side 1 the asks. See `ladder` and `far` for what holds between them.
 
     Attributes:
-        sizes: int64[2·W], pips; 0 where there is no level.
-        seen: int64[2·W]: the message that last named the level.
+        cells: int64[2·W, 2]: size in pips, 0 where there is no level, and the message that last named it. Side by side,
+            so that a level is one line of the cache.
         words: uint64[2·W/64]: bit set where a slot is occupied.
         summary: uint64[2·W/4096]: bit set where a word is not 0 (and sometimes where it is).
         far_keys, far_sizes, far_seen: int64[2, P, B].
@@ -39,8 +39,7 @@ class Ladder(NamedTuple):
         side: int64[2, SIDE_FIELDS].
     """
 
-    sizes: NDArray[np.int64]
-    seen: NDArray[np.int64]
+    cells: NDArray[np.int64]
     words: NDArray[np.uint64]
     summary: NDArray[np.uint64]
     far_keys: NDArray[np.int64]
@@ -63,8 +62,7 @@ class Ladder(NamedTuple):
         side[:, BOUND] = NOTHING_KNOWN
         # Zeroed pages come from the operating system when they are first touched, and not before.
         return cls(
-            np.zeros(2 * slots, np.int64),
-            np.zeros(2 * slots, np.int64),
+            np.zeros((2 * slots, 2), np.int64),
             np.zeros(2 * slots // 64, np.uint64),
             np.zeros(2 * slots // 4096, np.uint64),
             np.empty((2, blocks, BLOCK_LEVELS), np.int64),
@@ -82,7 +80,7 @@ class Ladder(NamedTuple):
         for name in ("far_keys", "far_sizes", "far_seen", "far_fill", "far_order"):
             getattr(grown, name)[:, :old] = getattr(self, name)
         return grown._replace(
-            sizes=self.sizes, seen=self.seen, words=self.words, summary=self.summary, side=self.side
+            cells=self.cells, words=self.words, summary=self.summary, side=self.side
         )
 
 
@@ -136,7 +134,7 @@ _I8 = types.int64[::1]
 _U8 = types.uint64[::1]
 _I8_2 = types.int64[:, ::1]
 _I8_3 = types.int64[:, :, ::1]
-LADDER = types.NamedTuple((_I8, _I8, _U8, _U8, _I8_3, _I8_3, _I8_3, _I8_2, _I8_2, _I8_2), Ladder)
+LADDER = types.NamedTuple((_I8_2, _U8, _U8, _I8_3, _I8_3, _I8_3, _I8_2, _I8_2, _I8_2), Ladder)
 """numba's type of a `Ladder`."""
 MEMORY = types.NamedTuple((_I8, _I8, _I8, _I8, _I8_2, _I8), Memory)
 """numba's type of a `Memory`."""

@@ -323,15 +323,16 @@ class Book:
     def levels(self, side: int) -> Levels:
         """All live levels of side 0 (bids) or 1 (asks), best first."""
         base, blocks = int(self._ladder.side[side, BASE]), int(self._ladder.side[side, BLOCKS])
-        slots = len(self._ladder.sizes) // 2
-        at = np.flatnonzero(self._ladder.sizes[side * slots : (side + 1) * slots])
+        slots = len(self._ladder.cells) // 2
+        cells = self._ladder.cells[side * slots : (side + 1) * slots, 0]
+        at = np.flatnonzero(cells)
         near = base + (at - base) % slots
         order = np.argsort(near)
         used = self._ladder.far_order[side, :blocks]
         far = np.arange(BLOCK_LEVELS) < self._ladder.far_fill[side, used][:, None]
         keys = np.concatenate([near[order], self._ladder.far_keys[side, used][far]])
         sizes = np.concatenate(
-            [self._ladder.sizes[side * slots + at[order]], self._ladder.far_sizes[side, used][far]]
+            [cells[at[order]], self._ladder.far_sizes[side, used][far]]
         )
         sign = -1 if side == 0 else 1
         known = keys <= self._ladder.side[side, BOUND]

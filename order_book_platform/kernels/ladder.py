@@ -33,24 +33,38 @@ from order_book_platform.kernels.far import far_level, far_next_key, set_far
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
+_SIX = np.uint64(6)
+_LOW_SIX = np.uint64(63)
 
 
 @njit(inline="always")
-def set_slot(sizes, seen, words, summary, at, size, number):  # type: ignore[no-untyped-def]
+def set_slot(cells, words, summary, at, size, number):  # type: ignore[no-untyped-def]
     """Set the absolute size of a slot of the window, without a branch; gives the size before.
 
     Written into its callers: this is where nearly every delta ends, and whether a level comes, goes or changes is for
     a processor to guess wrong half of the time. A summary bit that has become untrue is left to `next_slot`.
+
+    Args:
+        cells, words, summary: of the ladder.
+        at: uint64, since a signed index is asked each time whether it counts from the end (1 ns of 7).
+        size: int64, pips.
+        number: int64, of the message.
     """
-    before = sizes[at]
-    sizes[at] = size
-    seen[at] = number
-    word = at >> 6
-    bit = _ONE << np.uint64(at & 63)
+    before = cells[at, 0]
+    cells[at, 0] = size
+    cells[at, 1] = number
+    word = at >> _SIX
+    bit = _ONE << (at & _LOW_SIX)
     filled = words[word] | bit
     words[word] = filled if size != 0 else filled ^ bit
-    summary[word >> 6] |= _ONE << np.uint64(word & 63)
+    summary[word >> _SIX] |= _ONE << (word & _LOW_SIX)
     return before
+
+
+@njit(inline="always")
+def slot_of(s, key, slots):  # type: ignore[no-untyped-def]
+    """Index (uint64) of a key of the window."""
+    return np.uint64((key & (slots - 1)) + s * slots)
 
 
 @njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
@@ -59,7 +73,7 @@ def next_slot(ladder, start, stop):  # type: ignore[no-untyped-def]
 
     Args:
         ladder: both sides.
-        start: index into `sizes`.
+        start: index into `cells`.
         stop: end of the side's slots, a multiple of 4096.
     """
     if start >= stop:
@@ -90,7 +104,7 @@ def next_slot(ladder, start, stop):  # type: ignore[no-untyped-def]
 @njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False, forceinline=True)
 def next_near_key(ladder, s, key):  # type: ignore[no-untyped-def]
     """Lowest key ≥ `key` in the window, or NO_KEY; `key` is ≥ base."""
-    slots = ladder.sizes.shape[0] >> 1
+    slots = ladder.cells.shape[0] >> 1
     beyond = ladder.side[s, BASE] + slots
     if key >= beyond:
         return NO_KEY
@@ -116,23 +130,23 @@ def next_key(ladder, s, key):  # type: ignore[no-untyped-def]
 @njit(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def level_at(ladder, s, key):  # type: ignore[no-untyped-def]
     """Size of the level at `key`, 0 where there is none, and the message that last named it."""
-    slots = ladder.sizes.shape[0] >> 1
+    slots = ladder.cells.shape[0] >> 1
     offset = key - ladder.side[s, BASE]
     if 0 <= offset < slots:
-        at = s * slots + (key & (slots - 1))
-        return ladder.sizes[at], ladder.seen[at]
+        at = slot_of(s, key, slots)
+        return ladder.cells[at, 0], ladder.cells[at, 1]
     return far_level(ladder, s, key)
 
 
 @njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def lower_window(ladder, s, base):  # type: ignore[no-untyped-def]
     """Lower the base: the levels at the far end of the window become the nearest far levels."""
-    slots = ladder.sizes.shape[0] >> 1
+    slots = ladder.cells.shape[0] >> 1
     key = next_near_key(ladder, s, max(base + slots, ladder.side[s, BASE]))
     while key != NO_KEY:
-        at = s * slots + (key & (slots - 1))
-        set_far(ladder, s, key, ladder.sizes[at], ladder.seen[at])
-        set_slot(ladder.sizes, ladder.seen, ladder.words, ladder.summary, at, 0, 0)
+        at = slot_of(s, key, slots)
+        set_far(ladder, s, key, ladder.cells[at, 0], ladder.cells[at, 1])
+        set_slot(ladder.cells, ladder.words, ladder.summary, at, 0, 0)
         key = next_near_key(ladder, s, key + 1)
     ladder.side[s, BASE] = base
 
@@ -140,13 +154,13 @@ def lower_window(ladder, s, base):  # type: ignore[no-untyped-def]
 @njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def raise_window(ladder, s, base):  # type: ignore[no-untyped-def]
     """Raise the base, to at most the lowest live key: the nearest far levels come into the window."""
-    slots = ladder.sizes.shape[0] >> 1
+    slots = ladder.cells.shape[0] >> 1
     ladder.side[s, BASE] = base
     key = far_next_key(ladder, s, base)
     while key < base + slots:
         size, seen = far_level(ladder, s, key)
         set_far(ladder, s, key, 0, 0)
-        set_slot(ladder.sizes, ladder.seen, ladder.words, ladder.summary, s * slots + (key & (slots - 1)), size, seen)
+        set_slot(ladder.cells, ladder.words, ladder.summary, slot_of(s, key, slots), size, seen)
         key = far_next_key(ladder, s, key)
 
 
@@ -164,7 +178,7 @@ def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
     Returns:
         Whether the level changed.
     """
-    slots = ladder.sizes.shape[0] >> 1
+    slots = ladder.cells.shape[0] >> 1
     offset = key - ladder.side[s, BASE]
     if offset < 0:
         if size == 0:
@@ -175,7 +189,8 @@ def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
         if changed:
             ladder.side[s, LOW] = min(ladder.side[s, LOW], key)
         return changed
-    changed = set_slot(ladder.sizes, ladder.seen, ladder.words, ladder.summary, s * slots + (key & (slots - 1)), size, seen) != size
+    at = slot_of(s, key, slots)
+    changed = set_slot(ladder.cells, ladder.words, ladder.summary, at, size, seen) != size
     if changed:
         ladder.side[s, LOW] = min(ladder.side[s, LOW], key)
     return changed
@@ -189,7 +204,7 @@ def settle(ladder, s):  # type: ignore[no-untyped-def]
     """
     if ladder.side[s, LOW] > ladder.side[s, BEST]:
         return
-    slots = ladder.sizes.shape[0] >> 1
+    slots = ladder.cells.shape[0] >> 1
     best = next_key(ladder, s, ladder.side[s, LOW])
     ladder.side[s, BEST] = best
     if best != NO_KEY and best - ladder.side[s, BASE] > slots >> 1:
@@ -203,7 +218,7 @@ def has_room(ladder, levels):  # type: ignore[no-untyped-def]
     Far blocks are what can run out. Each level may split a block that is full now, and each half block filled makes
     one more; a window that is left behind by the price turns into blocks at least half full.
     """
-    slots = ladder.sizes.shape[0] >> 1
+    slots = ladder.cells.shape[0] >> 1
     fresh = 2 * (slots + levels) // BLOCK_LEVELS + 4
     for s in range(2):
         blocks = ladder.side[s, BLOCKS]

@@ -7,6 +7,7 @@ visible costs no more than its deltas.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit, types
 
 from order_book_platform.kernels.arrays import (
@@ -216,11 +217,11 @@ def replay(  # type: ignore[no-untyped-def]
     Returns:
         status, next message to apply, rows in use. With ROWS_FULL and LEVELS_FULL call again from there.
     """
-    sizes, seen, words, summary = ladder.sizes, ladder.seen, ladder.words, ladder.summary
+    cells, words, summary = ladder.cells, ladder.words, ladder.summary
     state, top, side = memory.state, memory.top, ladder.side
     cadence = memory.params[PARAM_CADENCE]
     last_level = top.shape[1] - 1
-    slots = ladder.sizes.shape[0] >> 1
+    slots = ladder.cells.shape[0] >> 1
     mask = slots - 1
     no_effect = 0
     status = DONE
@@ -242,22 +243,33 @@ def replay(  # type: ignore[no-untyped-def]
         bid_base, ask_base = side[0, BASE], side[1, BASE]
         bid_low, ask_low = side[0, LOW], side[1, LOW]
         one = end - start == 1 and bid_low == NO_KEY and ask_low == NO_KEY
-        for i in range(start, end):
-            size = size_pips[i]
-            bid = is_bid[i]
-            tick = exact_quotient(price_pips[i], inverse, twos)
-            key = -tick if bid else tick
-            offset = key - (bid_base if bid else ask_base)
-            if 0 <= offset < slots:
-                at = (key & mask) + (0 if bid else slots)
-                changed = set_slot(sizes, seen, words, summary, at, size, number) != size
-            else:
-                changed = set_level(ladder, 0 if bid else 1, key, size, number)
+        i = start
+        while i < end:
+            # Two loops, so that the inner one calls nothing and keeps what it needs in registers.
+            while i < end:
+                size = size_pips[i]
+                bid = is_bid[i]
+                tick = exact_quotient(price_pips[i], inverse, twos)
+                key = -tick if bid else tick
+                offset = key - (bid_base if bid else ask_base)
+                if not 0 <= offset < slots:
+                    break
+                at = np.uint64((key & mask) + (0 if bid else slots))
+                changed = set_slot(cells, words, summary, at, size, number) != size
+                no_effect += not changed
+                mark = key if changed else NO_KEY
+                bid_low = min(bid_low, mark if bid else NO_KEY)
+                ask_low = min(ask_low, NO_KEY if bid else mark)
+                i += 1
+            if i < end:
+                s = 0 if is_bid[i] else 1
+                tick = exact_quotient(price_pips[i], inverse, twos)
+                key = -tick if s == 0 else tick
+                changed = set_level(ladder, s, key, size_pips[i], number)
+                no_effect += not changed
+                bid_low, ask_low = min(bid_low, side[0, LOW]), min(ask_low, side[1, LOW])
                 bid_base, ask_base = side[0, BASE], side[1, BASE]
-            no_effect += not changed
-            mark = key if changed else NO_KEY
-            bid_low = min(bid_low, mark if bid else NO_KEY)
-            ask_low = min(ask_low, NO_KEY if bid else mark)
+                i += 1
         side[0, LOW] = bid_low
         side[1, LOW] = ask_low
         settle(ladder, 0)

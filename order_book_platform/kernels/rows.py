@@ -60,7 +60,7 @@ def write_levels(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
     """
     last, top = memory.last, memory.top
     depth = top.shape[1]
-    slots = ladder.sizes.shape[0] >> 1
+    slots = ladder.cells.shape[0] >> 1
     beyond = ladder.side[s, BASE] + slots
     sign = memory.params[PARAM_STEP] * (2 * s - 1)
     at = ROW_HEAD + 2 * depth * s + 2 * n
@@ -88,7 +88,7 @@ def write_levels(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
             bit = lowest_bit(rest)
             rest &= rest - _ONE
             price = (key + bit) * sign
-            size = ladder.sizes[slot + bit]
+            size = ladder.cells[slot + bit, 0]
             changed |= (last[at] != price) | (last[at + 1] != size)
             last[at] = price
             last[at + 1] = size
