@@ -14,7 +14,11 @@ from order_book_platform.model import PartitionKey
 settings.register_profile("platform", deadline=None, derandomize=bool(os.environ.get("CI")))
 # Without the compiler a loop takes some hundred times as long: the same tests, on fewer examples.
 settings.register_profile("uncompiled", settings.get_profile("platform"), max_examples=10)
-settings.load_profile("uncompiled" if os.environ.get("NUMBA_DISABLE_JIT") == "1" else "platform")
+UNCOMPILED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
+settings.load_profile("uncompiled" if UNCOMPILED else "platform")
+
+MANY = int(os.environ.get("OBP_EXAMPLES", "30" if UNCOMPILED else "10000"))
+"""Examples on which the replay is held against the oracle; a nightly run may set more."""
 
 RECORDED = (
     ("BINANCE:BTC-USDT", "2024-08-08"),

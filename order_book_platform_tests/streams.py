@@ -28,12 +28,14 @@ class Stream:
         snapshots: ascending; some at a message's number, some between two.
         forced: sequence numbers of snapshots that repair without being asked.
         edges: (sequence number, doubt bits).
+        step: pips that divide every price.
     """
 
     deltas: DeltaBatch
     snapshots: SnapshotBatch
     forced: frozenset[int]
     edges: tuple[tuple[int, int], ...]
+    step: int = STEP
 
 
 near = st.integers(-12, 12)
@@ -94,7 +96,91 @@ def streams(draw: st.DrawFn, largest: int = 40) -> Stream:
     )
 
 
-def delta_batch(made: list[Message], sequence: list[int]) -> DeltaBatch:
+SHAPES = ("walk", "crash", "double", "empty", "one_sided", "finer_tick", "scattered", "burst", "crossed")
+"""What can happen to a market from one message to the next; see `shaped_streams`."""
+
+
+@st.composite
+def shaped_streams(draw: st.DrawFn) -> Stream:
+    """A day drawn by a seeded generator, so that ten thousand of them take a minute: shapes are hypothesis's to choose.
+
+    A tick of 10^-8 to 10^3 (at 8 decimals), and a market that walks, loses 90 % or doubles at once, is emptied, loses a
+    side, goes over to a tenth of its tick, spreads levels over everything between a tenth and twice its price, sends
+    hundreds of rows at once, or stays crossed. Snapshots and doubt as in `streams`.
+    """
+    shapes = draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=8))
+    step = draw(st.sampled_from([1, 5, 10**6, 10**8, 10**11]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    market = _Market(rng, int(rng.integers(50, 2**62 // step // 40 if step > 10**9 else 2_000_000)) * 10)
+    made = [message for shape in shapes for message in market.messages(shape)]
+    sequence = [10 * (i + 1) for i in range(len(made))]
+    shots = []
+    for i in np.flatnonzero(rng.random(len(made)) < 0.2).tolist():
+        sides = [market.side(made[i][0][1], sign) for sign in (-1, 1)]
+        shots.append((sequence[i] - 5 * int(rng.integers(0, 2)), (sides[0], sides[1])))
+    forced = frozenset(number for number, _ in shots if rng.random() < 0.2)
+    bits = [0, 2, 2 + 256, 128, 2 + 64 + 256]
+    places = sorted(set(rng.integers(1, sequence[-1] + 5, 2).tolist()))
+    edges = tuple((place, bits[int(rng.integers(0, len(bits)))]) for place in places)
+    return Stream(
+        delta_batch(made, sequence, step),
+        snapshot_batch(shots, step),
+        forced,
+        edges if rng.random() < 0.5 else (),
+        step,
+    )
+
+
+class _Market:
+    """Draws messages around a tick that moves; prices stay within 1 … 2^62 pips."""
+
+    def __init__(self, rng: np.random.Generator, centre: int) -> None:
+        self.rng = rng
+        self.centre = self.highest = centre
+        self.coarse = 10
+
+    def messages(self, shape: str) -> list[Message]:
+        """The messages of one shape."""
+        if shape == "crash":
+            self.centre = max(self.centre // 10, 50)
+        elif shape == "double":
+            self.centre = min(self.centre * 2, self.highest * 2)
+        elif shape == "finer_tick":
+            self.coarse = 1
+        wide, rows, sides = 30, 8, (True, False)
+        if shape == "scattered":
+            wide = 0
+        elif shape == "burst":
+            rows = 300
+        elif shape == "one_sided":
+            sides = (bool(self.rng.integers(0, 2)),)
+        out = []
+        for _ in range(int(self.rng.integers(1, 6))):
+            count = int(self.rng.integers(1, rows + 1))
+            near = self.centre + self.rng.integers(-wide, wide + 1, count) * self.coarse
+            ticks = near if wide else self.rng.integers(self.centre // 10, self.centre * 2, count)
+            named = self.rng.choice(sides, count)
+            sizes = self.rng.choice([0, 0, 1, 2, 3, 10**12], count)
+            if shape == "empty":
+                sizes[:] = 0
+            elif shape == "crossed":
+                named[:] = ticks > self.centre
+                sizes = np.maximum(sizes, 1)
+            drawn = zip(named.tolist(), np.maximum(ticks, 1).tolist(), sizes.tolist(), strict=True)
+            out.append([(bool(is_bid), int(tick), int(size)) for is_bid, tick, size in drawn])
+            self.centre = max(self.centre + int(self.rng.integers(-3, 4)) * self.coarse, 50)
+        return out
+
+    def side(self, tick: int, sign: int) -> list[tuple[int, int]]:
+        """One side of a sound snapshot around a tick."""
+        steps = np.cumsum(self.rng.choice([1, 1, 2, 10, 50], int(self.rng.integers(1, 6))))
+        ticks = [max(tick, 400) + sign * int(each) for each in steps]
+        return [
+            (each, int(size)) for each, size in zip(ticks, self.rng.integers(1, 4, len(ticks)), strict=True)
+        ]
+
+
+def delta_batch(made: list[Message], sequence: list[int], step: int = STEP) -> DeltaBatch:
     """A batch of messages; origin time is 1,000 ns a message, arrival 7 ns later."""
     rows = [(number, *row) for number, message in zip(sequence, made, strict=True) for row in message]
     number = np.array([row[0] for row in rows], np.int64)
@@ -103,13 +189,13 @@ def delta_batch(made: list[Message], sequence: list[int]) -> DeltaBatch:
         received_time=number * 100 + 7,
         sequence_number=number,
         is_bid=np.array([row[1] for row in rows], np.bool_),
-        price_pips=np.array([row[2] for row in rows], np.int64) * STEP,
+        price_pips=np.array([row[2] for row in rows], np.int64) * step,
         size_pips=np.array([row[3] for row in rows], np.int64),
     )
 
 
 def snapshot_batch(
-    shots: list[tuple[int, tuple[list[tuple[int, int]], list[tuple[int, int]]]]],
+    shots: list[tuple[int, tuple[list[tuple[int, int]], list[tuple[int, int]]]]], step: int = STEP
 ) -> SnapshotBatch:
     """A batch of (sequence number, (bids, asks)) with levels as (tick, size), best first."""
     depth = max([1, *(len(side) for _, sides in shots for side in sides)])
@@ -118,7 +204,7 @@ def snapshot_batch(
     for i, (_, sides) in enumerate(shots):
         for s, side in enumerate(sides):
             for k, (tick, size) in enumerate(side):
-                prices[i, s, k] = tick * STEP
+                prices[i, s, k] = tick * step
                 sizes[i, s, k] = size
     number = np.array([number for number, _ in shots], np.int64)
     return SnapshotBatch(number * 100, number * 100 + 7, number, prices, sizes)

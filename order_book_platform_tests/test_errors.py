@@ -168,6 +168,18 @@ MESSAGES: dict[str, tuple[dict[str, str], str]] = {
         },
         "--at: expected a time after 00:00:00.5, found 00:00:00. Ask for a later time.",
     ),
+    "BenchmarkError": (
+        {
+            "expected": "best bid and ask of [100, 101] pips",
+            "found": "[100, 102]",
+            "where": "lakeapi, after message 7",
+            "remedy": "Find out which of the two books is right.",
+        },
+        (
+            "lakeapi, after message 7: expected best bid and ask of [100, 101] pips, found [100, 102]. "
+            "Find out which of the two books is right."
+        ),
+    ),
 }
 
 

@@ -1,95 +1,180 @@
-"""The ladder's own invariants, after every operation on a single side."""
+"""The ladder's own invariants, after every operation on a single side, near and far."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numba import config
 
-from order_book_platform.kernels import ladder
+from order_book_platform.kernels import far, ladder
+from order_book_platform.kernels.arrays import BASE, BEST, BLOCK_LEVELS, BLOCKS, LOW, NO_KEY, Ladder
 
 SLOTS = 4096
+"""The smallest window, so that keys leave it all the time."""
+SIDE = 1
 
 
-class Side:
-    """The arrays of a ladder with room for `room` levels."""
+def near_levels(book: Ladder) -> dict[int, int]:
+    """Key to size of the window's levels."""
+    base = int(book.side[SIDE, BASE])
+    slots = np.flatnonzero(book.cells[SIDE * SLOTS :, 0])
+    return {base + (int(slot) - base) % SLOTS: int(book.cells[SIDE * SLOTS + slot, 0]) for slot in slots}
 
-    def __init__(self, room: int) -> None:
-        self.sizes = np.zeros((2, SLOTS), np.int64)
-        self.words = np.zeros((2, SLOTS // 64), np.uint64)
-        self.summary = np.zeros((2, 1), np.uint64)
-        self.far_keys = np.zeros((2, room), np.int64)
-        self.far_sizes = np.zeros((2, room), np.int64)
-        self.side = np.zeros((2, ladder.SIDE_FIELDS), np.int64)
-        self.side[:, ladder.BEST] = ladder.NO_KEY
 
-    @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        return self.sizes, self.words, self.summary, self.far_keys, self.far_sizes, self.side
+def far_levels(book: Ladder) -> dict[int, int]:
+    """Key to size of the far levels, in the order in which they are kept."""
+    levels = {}
+    for block in book.far_order[SIDE, : book.side[SIDE, BLOCKS]]:
+        fill = book.far_fill[SIDE, block]
+        assert 0 < fill <= BLOCK_LEVELS
+        keys, sizes = book.far_keys[SIDE, block, :fill], book.far_sizes[SIDE, block, :fill]
+        levels.update(zip(keys.tolist(), sizes.tolist(), strict=True))
+    return levels
 
-    def set(self, key: int, size: int) -> int:
-        return int(ladder.set_level(*self.arrays, 1, key, size))
 
-    def check(self, model: dict[int, int]) -> None:
-        """Every invariant of the module's docstring, and equality with a dict."""
-        base, count, far, best = (int(self.side[1, i]) for i in range(4))
-        slots = np.flatnonzero(self.sizes[1])
-        bits = np.unpackbits(self.words[1].view(np.uint8), bitorder="little")
-        np.testing.assert_array_equal(np.flatnonzero(bits), slots)
-        groups = np.unpackbits(self.summary[1].view(np.uint8), bitorder="little")
-        np.testing.assert_array_equal(np.flatnonzero(groups), np.flatnonzero(self.words[1]))
-        assert count == len(slots)
-        far_keys = self.far_keys[1, :far].tolist()
-        assert far_keys == sorted(set(far_keys))
-        assert all(key >= base + SLOTS for key in far_keys)
-        assert count > 0 or far == 0
-        assert best == min(model, default=ladder.NO_KEY)
-        held = {base + int(slot): int(self.sizes[1, slot]) for slot in slots}
-        held.update(zip(far_keys, self.far_sizes[1, :far].tolist(), strict=True))
-        assert held == model
-        walked, key = [], -ladder.NO_KEY
-        while (
-            key := int(ladder.next_key(self.words, self.summary, self.far_keys, self.side, 1, key))
-        ) != ladder.NO_KEY:
-            walked.append(key)
-        assert walked == sorted(model)
+def check(book: Ladder, model: dict[int, int]) -> None:
+    """Every invariant of the two modules' docstrings, and equality with a dict."""
+    base = int(book.side[SIDE, BASE])
+    assert base % 64 == 0
+    occupied = np.unpackbits(book.words.view(np.uint8), bitorder="little")
+    np.testing.assert_array_equal(occupied.nonzero()[0], book.cells[:, 0].nonzero()[0])
+    groups = np.unpackbits(book.summary.view(np.uint8), bitorder="little")
+    assert groups[book.words.nonzero()[0]].all()
+    near, away = near_levels(book), far_levels(book)
+    assert list(away) == sorted(away)
+    assert min(away, default=base + SLOTS) >= base + SLOTS
+    assert {**near, **away} == model
+    order = book.far_order[SIDE]
+    assert sorted(order.tolist()) == list(range(len(order)))
+    assert book.side[SIDE, BLOCKS] <= 8 * len(away) // BLOCK_LEVELS + 2
+    walked, key = [], -NO_KEY
+    while (key := int(ladder.next_key(book, SIDE, key))) != NO_KEY:
+        walked.append(key)
+        key += 1
+    assert walked == sorted(model)
 
 
 keys = st.one_of(st.integers(-70, 70), st.integers(-5_000, 5_000), st.integers(-50_000, 50_000))
 
 
-@given(st.lists(st.tuples(keys, st.sampled_from([0, 0, 1, 2])), max_size=80))
-def test_levels_and_invariants_hold_after_every_operation(operations: list[tuple[int, int]]) -> None:
-    """Any order of settings and removals leaves a ladder equal to a dict, with bitmap and window intact."""
-    side, model = Side(200), dict[int, int]()
-    for key, size in operations:
+@given(st.lists(st.tuples(keys, st.sampled_from([0, 0, 1, 2]), st.booleans()), max_size=80))
+def test_levels_and_invariants_hold_after_every_operation(operations: list[tuple[int, int, bool]]) -> None:
+    """Any order of settings and removals, settled or not, leaves a ladder equal to a dict."""
+    book, model = Ladder.empty(SLOTS, 128), dict[int, int]()
+    for number, (key, size, settled) in enumerate(operations):
+        assert ladder.has_room(book, 1)
         changed = model.get(key, 0) != size
-        assert side.set(key, size) == (ladder.CHANGED if changed else ladder.UNCHANGED)
+        assert bool(ladder.set_level(book, SIDE, key, size, number)) == changed
         model[key] = size
         if not size:
             del model[key]
-        side.check(model)
-        assert int(ladder.size_at(side.sizes, side.far_keys, side.far_sizes, side.side, 1, key)) == size
+        assert not changed or book.side[SIDE, LOW] <= key
+        if settled:
+            ladder.settle(book, SIDE)
+            assert book.side[SIDE, BEST] == min(model, default=NO_KEY)
+            book.side[SIDE, LOW] = NO_KEY
+        check(book, model)
+        held, seen = ladder.level_at(book, SIDE, key)
+        assert held == size
+        assert seen == number or not size
 
 
-def test_no_room_changes_nothing() -> None:
-    """A ladder without room says so and keeps every level it had, near and far."""
-    side, model = Side(3), {0: 1, 10_000: 2, 20_000: 3}
+def test_thousands_of_far_levels_split_and_join_blocks() -> None:
+    """Far levels come in any order and go in any other: always equal to a dict, and in few blocks."""
+    rng = np.random.default_rng(3)
+    count = 600 if config.DISABLE_JIT else 6_000
+    book, model = Ladder.empty(SLOTS, 256), dict[int, int]()
+    book.side[SIDE, BASE] = -SLOTS * 4
+    keys = rng.choice(10**9, count, replace=False).tolist()
+    for number, key in enumerate(keys):
+        far.set_far(book, SIDE, key, number + 1, number)
+        model[key] = number + 1
+    check(book, model)
+    assert book.side[SIDE, BLOCKS] > count // BLOCK_LEVELS
+    for key in rng.permutation(keys)[: count * 9 // 10].tolist():
+        assert far.set_far(book, SIDE, key, 0, 0)
+        del model[key]
+    check(book, model)
+    for key in list(model):
+        assert tuple(int(value) for value in far.far_level(book, SIDE, key)) == (model[key], model[key] - 1)
+        assert far.set_far(book, SIDE, key, 0, 0)
+    assert book.side[SIDE, BLOCKS] == 0
+    assert not far.set_far(book, SIDE, 5, 0, 0)
+
+
+@given(st.lists(st.integers(0, 3_000), min_size=1, max_size=40), st.integers(2, 50))
+def test_far_levels_in_runs(starts: list[int], length: int) -> None:
+    """Ascending and descending runs, which fill and empty blocks at their ends, keep every invariant."""
+    book, model = Ladder.empty(SLOTS, 256), dict[int, int]()
+    book.side[SIDE, BASE] = -SLOTS * 4
+    for turn, start in enumerate(starts):
+        for key in range(start, start + length)[:: 1 if turn % 2 else -1]:
+            size = 0 if turn % 3 == 2 else turn + 1
+            assert bool(far.set_far(book, SIDE, key, size, 0)) == (model.get(key, 0) != size)
+            model[key] = size
+            if not size:
+                del model[key]
+    check(book, model)
+
+
+def test_a_window_left_behind_finds_the_room_that_was_kept_for_it() -> None:
+    """A full window that the price leaves turns into far blocks, and comes back when the price does."""
+    blocks = 2 * (SLOTS + 1) // BLOCK_LEVELS + 5
+    book = Ladder.empty(SLOTS, blocks)
+    model = {key: 7 for key in range(64, 64 + SLOTS - SLOTS // 4)}
     for key, size in model.items():
-        side.set(key, size)
-    for key in (5, 15_000, -100_000):
-        assert side.set(key, 1) == ladder.NO_ROOM
-        side.check(model)
-    assert side.set(10_000, 0) == ladder.CHANGED
-    assert side.set(-100_000, 1) == ladder.CHANGED
-    side.check({-100_000: 1, 0: 1, 20_000: 3})
+        ladder.set_level(book, SIDE, key, size, 1)
+    ladder.settle(book, SIDE)
+    assert ladder.has_room(book, 1)
+    ladder.set_level(book, SIDE, -(10**6), 3, 2)
+    model[-(10**6)] = 3
+    check(book, model)
+    assert len(far_levels(book)) == len(model) - 1
+    assert not ladder.has_room(book, 1)
+    ladder.set_level(book, SIDE, -(10**6), 0, 3)
+    del model[-(10**6)]
+    ladder.settle(book, SIDE)
+    check(book, model)
+    assert not far_levels(book)
+    assert ladder.has_room(book, 1)
 
 
-@given(st.sets(st.integers(0, SLOTS - 1), max_size=20), st.integers(0, SLOTS + 70))
-def test_next_slot(slots: set[int], start: int) -> None:
-    """The lowest occupied slot at or after any start, up to bit 63 of the last word."""
-    side = Side(1)
+def test_more_blocks_hold_the_same_levels() -> None:
+    """Growing keeps every level, near and far."""
+    book, model = Ladder.empty(SLOTS, 64), {3: 1, 10_000: 2, 20_000: 3}
+    for key, size in model.items():
+        ladder.set_level(book, SIDE, key, size, 0)
+    grown = book.with_blocks(128)
+    assert grown.far_fill.shape == (2, 128)
+    check(grown, model)
+
+
+@given(
+    st.sets(st.integers(0, SLOTS - 1), max_size=20), st.integers(0, SLOTS + 70), st.sets(st.integers(0, 63))
+)
+def test_next_slot(slots: set[int], start: int, stale: set[int]) -> None:
+    """The lowest occupied slot at or after any start; summary bits of words that are empty mislead no one."""
+    book = Ladder.empty(SLOTS, 1)
     for slot in slots:
-        ladder.set_bit(side.words, side.summary, 1, slot)
+        ladder.set_slot(book.cells, book.words, book.summary, np.uint64(slot), 1, 0)
+    for group in stale:
+        book.summary[0] |= np.uint64(1) << np.uint64(group)
     wanted = min((slot for slot in slots if slot >= start), default=-1)
-    assert int(ladder.next_slot(side.words, side.summary, 1, start)) == wanted
+    assert int(ladder.next_slot(book, start, SLOTS)) == wanted
+
+
+@pytest.mark.parametrize("slots", [4096, 8192])
+def test_the_other_side_is_left_alone(slots: int) -> None:
+    """The two sides share arrays and nothing else."""
+    book = Ladder.empty(slots, 128)
+    for key in range(-300, 300):
+        ladder.set_level(book, 0, key * 97, 5, 0)
+    before = [array.copy() for array in book]
+    for key in range(-300, 300):
+        ladder.set_level(book, 1, key * 89, 5, 0)
+        ladder.settle(book, 1)
+    assert (book.cells[:slots] == before[0][:slots]).all()
+    assert (book.side[0] == before[-1][0]).all()
+    assert (book.far_keys[0, : book.side[0, BLOCKS]] == before[3][0, : book.side[0, BLOCKS]]).all()
