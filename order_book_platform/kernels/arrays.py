@@ -109,7 +109,7 @@ class Steps(NamedTuple):
 
     Attributes:
         sequence: int64[m], ascending: snapshots to take over, each right after the last message ≤ it.
-        time: int64[m]: their origin times, ns.
+        origin, received: int64[m]: their origin and arrival times, ns.
         ticks: int64[m, 2, K], best first; NO_TICK where there is no level.
         sizes: int64[m, 2, K], pips.
         forced: bool[m]: repair without asking whether it agrees.
@@ -119,7 +119,8 @@ class Steps(NamedTuple):
     """
 
     sequence: NDArray[np.int64]
-    time: NDArray[np.int64]
+    origin: NDArray[np.int64]
+    received: NDArray[np.int64]
     ticks: NDArray[np.int64]
     sizes: NDArray[np.int64]
     forced: NDArray[np.bool_]
@@ -138,5 +139,5 @@ LADDER = types.NamedTuple((_I8_2, _U8, _U8, _I8_3, _I8_3, _I8_3, _I8_2, _I8_2, _
 """numba's type of a `Ladder`."""
 MEMORY = types.NamedTuple((_I8, _I8, _I8, _I8, _I8_2, _I8), Memory)
 """numba's type of a `Memory`."""
-STEPS = types.NamedTuple((_I8, _I8, _I8_3, _I8_3, types.boolean[::1], _I8_2, _I8, _I8), Steps)
+STEPS = types.NamedTuple((_I8, _I8, _I8, _I8_3, _I8_3, types.boolean[::1], _I8_2, _I8, _I8), Steps)
 """numba's type of `Steps`."""

@@ -35,10 +35,10 @@ else:
 
     @njit(inline="always")
     def exact_quotient(value, inverse, twos):  # type: ignore[no-untyped-def]
-        """Value / divisor where the division leaves no rest: a multiplication and a rotation, some 4 cycles.
+        """Value / divisor, of a value ≥ 0 that is divisible: a multiplication and a rotation, some 4 cycles.
 
-        With divisor = 2**twos · odd and inverse = odd⁻¹ modulo 2**64, the result is the quotient; of a value that the
-        divisor does not divide, seen as unsigned, it is larger than (2**64 − 1) // divisor.
+        With divisor = 2**twos · odd and inverse = odd⁻¹ modulo 2**64. Of any other value the result, seen as unsigned,
+        is larger than (2**63 − 1) // divisor.
 
         Source:
             Granlund and Montgomery, "Division by invariant integers using multiplication" (1994), section 9.

@@ -102,6 +102,8 @@ class Book:
         plan: snapshots and doubts.
         crossed_after_ns: a book crossed for longer is repaired from the next snapshot of the plan …
         snapshot_reach_ns: … if that comes within this; else the levels named longest ago are evicted.
+        warm_up_ns: a book without a snapshot counts as seeded after this; what it shows are levels that were named, and
+            none of them is known.
         window_slots: dense slots a side, a power of two ≥ 4096.
         row_capacity: rows handed out at a time.
 
@@ -123,6 +125,7 @@ class Book:
         plan: Plan | None = None,
         crossed_after_ns: int = NEVER_NS,
         snapshot_reach_ns: int = 0,
+        warm_up_ns: int = NEVER_NS,
         window_slots: int = WINDOW_SLOTS,
         row_capacity: int = 16_384,
     ) -> None:
@@ -140,7 +143,8 @@ class Book:
         self._ladder = Ladder.empty(window_slots, 2 * window_slots // BLOCK_LEVELS + _FREE_BLOCKS)
         self._memory = Memory(
             np.array(
-                [step_pips, CADENCES[cadence], grid_ns, crossed_after_ns, snapshot_reach_ns], np.int64
+                [step_pips, CADENCES[cadence], grid_ns, crossed_after_ns, snapshot_reach_ns, warm_up_ns],
+                np.int64,
             ),
             np.zeros(STATES, np.int64),
             np.zeros(replay.COUNTS, np.int64),
@@ -149,7 +153,8 @@ class Book:
             np.zeros(2, np.int64),
         )
         state = self._memory.state
-        state[[rows.STATE_LAST_SEQUENCE, rows.STATE_NEXT_GRID, rows.STATE_CROSSED_SINCE]] = replay.NO_TIME
+        state[[rows.STATE_LAST_SEQUENCE, rows.STATE_NEXT_GRID]] = replay.NO_TIME
+        state[[rows.STATE_CROSSED_SINCE, rows.STATE_FIRST_ORIGIN]] = replay.NO_TIME
         state[rows.STATE_EVALUATE] = 1  # the first message gives a row, whatever it says
         self._memory.last[ROW_HEAD::2] = MISSING_PIPS
         self._memory.last[3] = -1  # no flags: the first row always differs
@@ -204,6 +209,26 @@ class Book:
             if status == replay.DONE:
                 return
 
+    def show_snapshots(self) -> Iterator[Int64Array]:
+        """Rows of the plan's snapshots alone, without any delta: each is the whole book until the next.
+
+        Returns:
+            As `feed`.
+        """
+        n_rows = 0
+        while True:
+            status, n_rows = replay.replay_snapshots(
+                self._ladder, self._memory, self._steps, self._rows, n_rows
+            )
+            if status == replay.LEVELS_FULL:
+                self._make_room(self._steps.ticks.shape[2])
+                continue
+            if n_rows:
+                yield self._rows[:n_rows]
+                n_rows = 0
+            if status == replay.DONE:
+                return
+
     def _messages_of(self, batch: DeltaBatch) -> int:
         """Look the batch over; gives its number of messages, whose starts are then known."""
         n = len(batch)
@@ -250,6 +275,7 @@ class Book:
         return Steps(
             shots.sequence_number.copy(),
             shots.origin_time.copy(),
+            shots.received_time.copy(),
             self._ticks(shots),
             shots.size_pips.copy(),
             plan.forced.copy(),

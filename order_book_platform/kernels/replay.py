@@ -28,11 +28,13 @@ from order_book_platform.kernels.rows import (
     PARAM_CROSSED_NS,
     PARAM_GRID_NS,
     PARAM_REACH_NS,
+    PARAM_WARM_UP_NS,
     STATE_CANDIDATE,
     STATE_CROSSED_SINCE,
     STATE_DOUBT,
     STATE_EDGE,
     STATE_EVALUATE,
+    STATE_FIRST_ORIGIN,
     STATE_FORCE,
     STATE_LAST_ORIGIN,
     STATE_LAST_RECEIVED,
@@ -135,7 +137,7 @@ def watch_crossed(ladder, memory, steps):  # type: ignore[no-untyped-def]
     if now - state[STATE_CROSSED_SINCE] <= memory.params[PARAM_CROSSED_NS]:
         return False
     at = state[STATE_CANDIDATE]
-    if at < steps.time.shape[0] and steps.time[at] - now <= memory.params[PARAM_REACH_NS]:
+    if at < steps.origin.shape[0] and steps.origin[at] - now <= memory.params[PARAM_REACH_NS]:
         state[STATE_FORCE] = 1
         return False
     evict_crossed(ladder, memory)
@@ -151,7 +153,7 @@ def watch_crossed(ladder, memory, steps):  # type: ignore[no-untyped-def]
     nogil=True, _nrt=False, forceinline=True,
 )
 def before_message(ladder, memory, steps, rows, n_rows, sequence, origin_time, levels):  # type: ignore[no-untyped-def]
-    """What is due before a message: grid rows of the book before it, snapshots of messages never seen, doubt.
+    """What is due before a message: grid rows of the book before it, snapshots of messages never seen, doubt, warm-up.
 
     Args:
         ladder, memory, steps, rows, n_rows: see `replay`.
@@ -187,6 +189,13 @@ def before_message(ladder, memory, steps, rows, n_rows, sequence, origin_time, l
         state[STATE_DOUBT] = steps.edge_doubt[state[STATE_EDGE]]
         state[STATE_EDGE] += 1
         state[STATE_EVALUATE] = 1
+    if state[STATE_SEEDED] == 0:
+        if state[STATE_FIRST_ORIGIN] == NO_TIME:
+            state[STATE_FIRST_ORIGIN] = origin_time
+        # Every level near the price has been named by now, so the book may be used; still none of it is known.
+        if origin_time - state[STATE_FIRST_ORIGIN] >= memory.params[PARAM_WARM_UP_NS]:
+            state[STATE_SEEDED] = 1
+            state[STATE_EVALUATE] = 1
     return DONE, n_rows
 
 
@@ -295,3 +304,42 @@ def replay(  # type: ignore[no-untyped-def]
         memory.counts[COUNT_DELTAS] += starts[message] - starts[applied_from]
         memory.counts[COUNT_NO_EFFECT] += no_effect
     return status, message, n_rows
+
+
+@njit(
+    types.UniTuple(types.int64, 2)(LADDER, MEMORY, STEPS, _I8_2, types.int64),
+    cache=True,
+    nogil=True,
+    _nrt=False,
+)
+def replay_snapshots(ladder, memory, steps, rows, n_rows):  # type: ignore[no-untyped-def]
+    """Rows of snapshots alone: each one is the whole book until the next.
+
+    Args:
+        ladder, memory, steps, rows, n_rows: see `replay`.
+
+    Returns:
+        status, rows in use. With ROWS_FULL and LEVELS_FULL call again.
+    """
+    state = memory.state
+    cadence = memory.params[PARAM_CADENCE]
+    while state[STATE_CANDIDATE] < steps.sequence.shape[0]:
+        at = state[STATE_CANDIDATE]
+        status, n_rows = before_message(
+            ladder, memory, steps, rows, n_rows, steps.sequence[at], steps.origin[at], 0
+        )
+        if status != DONE:
+            return status, n_rows
+        state[STATE_MESSAGES] += 1
+        state[STATE_LAST_SEQUENCE] = steps.sequence[at]
+        state[STATE_LAST_ORIGIN] = steps.origin[at]
+        state[STATE_LAST_RECEIVED] = steps.received[at]
+        for s in range(2):
+            while ladder.side[s, BEST] != NO_KEY:
+                set_level(ladder, s, ladder.side[s, BEST], 0, 0)
+                settle(ladder, s)
+        state[STATE_SEEDED] = 0
+        take_candidate(ladder, memory, steps)
+        if cadence != CADENCE_GRID:
+            n_rows += write_row(ladder, memory, rows, n_rows, False, cadence == CADENCE_MESSAGE)
+    return DONE, n_rows

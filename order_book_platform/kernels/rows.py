@@ -20,8 +20,8 @@ from order_book_platform.model.schemas import MISSING_PIPS
 
 ROW_HEAD = 6
 
-PARAM_STEP, PARAM_CADENCE, PARAM_GRID_NS, PARAM_CROSSED_NS, PARAM_REACH_NS = range(5)
-PARAMS = 5
+PARAM_STEP, PARAM_CADENCE, PARAM_GRID_NS, PARAM_CROSSED_NS, PARAM_REACH_NS, PARAM_WARM_UP_NS = range(6)
+PARAMS = 6
 
 (
     STATE_LAST_ORIGIN,
@@ -37,8 +37,9 @@ PARAMS = 5
     STATE_MESSAGES,
     STATE_CROSSED_SINCE,
     STATE_FORCE,
-) = range(13)
-STATES = 13
+    STATE_FIRST_ORIGIN,
+) = range(14)
+STATES = 14
 """What a replay remembers; int64 each. STATE_CANDIDATE and STATE_EDGE are positions in the steps."""
 
 _SEEDED = int(BookFlag.SEEDED)
