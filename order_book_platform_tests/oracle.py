@@ -29,12 +29,15 @@ class OracleSide:
         self.sign = -1 if is_bid else 1
         self.sizes: dict[int, int] = {}
         self.keys: list[int] = []
+        self.seen: dict[int, int] = {}
+        """Key to the message that last named the level."""
         self.bound: int | None = None
         """Key up to which every level is known; None: nothing is."""
 
-    def set(self, price: int, size: int) -> None:
+    def set(self, price: int, size: int, message: int = 0) -> None:
         """Set a level's size; 0 removes it, which it may already be."""
         key = price * self.sign
+        self.seen[key] = message
         if size and key not in self.sizes:
             insort(self.keys, key)
         elif not size and key in self.sizes:
@@ -62,14 +65,14 @@ class OracleSide:
         both = ours.keys() | theirs.keys()
         return len(both), sum(ours.get(key) != theirs.get(key) for key in both)
 
-    def take(self, levels: Levels, forget: bool) -> int:
+    def take(self, levels: Levels, forget: bool, message: int) -> int:
         """Become equal to `levels` as far as they reach; returns how many levels changed."""
         last = levels[-1][0] * self.sign
         before = dict(self.sizes)
         for key in [key for key in self.keys if key <= last]:
             self.set(key * self.sign, 0)
         for price, size in levels:
-            self.set(price, size)
+            self.set(price, size, message)
         self.bound = last if forget or self.bound is None else max(self.bound, last)
         return sum(before.get(key) != self.sizes.get(key) for key in before.keys() | self.sizes.keys())
 
@@ -81,6 +84,11 @@ class OracleBook:
     bids: OracleSide = field(default_factory=lambda: OracleSide(True))
     asks: OracleSide = field(default_factory=lambda: OracleSide(False))
     seeded: bool = False
+    message: int = 0
+    """Number of the message being applied."""
+    force: bool = False
+    """The next snapshot repairs without being asked."""
+    evicted: int = 0
 
     @property
     def sides(self) -> tuple[OracleSide, OracleSide]:
@@ -89,7 +97,20 @@ class OracleBook:
 
     def set(self, is_bid: bool, price: int, size: int) -> None:
         """Apply one delta."""
-        self.sides[0 if is_bid else 1].set(price, size)
+        self.sides[0 if is_bid else 1].set(price, size, self.message)
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the best bid stands above the best ask."""
+        return bool(self.bids.keys and self.asks.keys) and -self.bids.keys[0] > self.asks.keys[0]
+
+    def evict(self) -> None:
+        """Remove, of the two best levels, the one named longest ago, until the book is not crossed; know nothing."""
+        while self.crossed:
+            older = min(self.sides, key=lambda side: side.seen[side.keys[0]])
+            older.set(older.keys[0] * older.sign, 0)
+            self.evicted += 1
+        self.bids.bound = self.asks.bound = None
 
     def take(self, levels: tuple[Levels, Levels], forced: bool = False) -> tuple[str, int, int, int]:
         """Seed, extend or repair from a snapshot; returns use, levels compared, wrong, changed."""
@@ -97,9 +118,10 @@ class OracleBook:
         compared, wrong = (
             sum(counts) for counts in zip(*(s.differences(own) for s, own in pairs), strict=True)
         )
-        use = "seeded" if not self.seeded else "repaired" if wrong or forced else "extended"
-        changed = sum(side.take(own, forget=use != "extended") for side, own in pairs)
+        use = "seeded" if not self.seeded else "repaired" if wrong or forced or self.force else "extended"
+        changed = sum(side.take(own, use != "extended", self.message) for side, own in pairs)
         self.seeded = True
+        self.force = False
         return use, compared, wrong, changed
 
     def row(self, depth: int, doubt: int = 0) -> tuple[int, ...]:
@@ -150,6 +172,9 @@ def replay(
     every_message: bool = False,
     forced: frozenset[int] = frozenset(),
     edges: tuple[tuple[int, int], ...] = (),
+    crossed_after_ns: int | None = None,
+    snapshot_reach_ns: int = 0,
+    warm_up_ns: int | None = None,
 ) -> OracleReplay:
     """Rebuild the book message by message.
 
@@ -163,8 +188,12 @@ def replay(
         every_message: a row after every message, not only after those that changed something visible.
         forced: sequence numbers of snapshots that repair without being asked.
         edges: (sequence number, bits), ascending: from the first message at or after it these bits hold.
+        crossed_after_ns: a book crossed for longer is repaired or loses levels; None: never.
+        snapshot_reach_ns: it is repaired if the next candidate comes within this.
+        warm_up_ns: an unseeded book counts as seeded after this; None: never.
     """
     book = OracleBook()
+    crossed_since: int | None = None
     defects = snapshot_defects(snapshots, tick_pips)
     due = [int(row) for row in candidate_rows(defects, extend_every)]
     rows: list[tuple[int, ...]] = []
@@ -184,12 +213,26 @@ def replay(
         )
     ]
     for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(deltas)], strict=True):
-        sequence = columns[2][start]
+        sequence, now_ns = columns[2][start], columns[0][start]
         doubt = next((bits for edge, bits in reversed(edges) if edge <= sequence), 0)
         pending |= _take_due(book, snapshots, defects, due, sequence - 1, used, forced)
+        if warm_up_ns is not None and now_ns - columns[0][0] >= warm_up_ns:
+            book.seeded = True
+        book.message += 1
         for at in range(start, stop):
             book.set(columns[3][at], columns[4][at], columns[5][at])
         pending |= _take_due(book, snapshots, defects, due, sequence, used, forced)
+        crossed_since = (now_ns if crossed_since is None else crossed_since) if book.crossed else None
+        if (
+            crossed_since is not None
+            and crossed_after_ns is not None
+            and now_ns - crossed_since > crossed_after_ns
+        ):
+            if due and snapshots.origin_time[due[0]] - now_ns <= snapshot_reach_ns:
+                book.force = True
+            else:
+                book.evict()
+                pending, crossed_since = True, None
         now = book.row(depth, doubt)
         if every_message or pending or now != shown:
             flags = now[0] | (BookFlag.REPAIRED if pending else 0)

@@ -1,43 +1,493 @@
-"""Benchmarks run, and say what they measured; how fast is their business."""
+"""Benchmarks run, compare like with like, and say what they measured; how fast is their business."""
 
 from __future__ import annotations
 
 import json
-from types import ModuleType
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
-from benchmarks import assets, replay
-from benchmarks.report import Report
+from benchmarks import (
+    BENCHMARKS,
+    assets,
+    chart,
+    contest,
+    flatness,
+    memory,
+    peers,
+    peers_hftbacktest,
+    peers_lakeapi,
+    replay,
+    report,
+    streams,
+)
+from benchmarks.contest import Other
+from benchmarks.peers import Peer, Truth, compare, write_stream
+from benchmarks.report import OURS, Report, in_turn
+from benchmarks.streams import Stream
+from order_book_platform.errors import BenchmarkError
+from order_book_platform.kernels.book import Book
+from order_book_platform.model import BookFlag
+
+RIGHT = Other("a dict", "order_book_platform_tests.bench_peer", "right", replay.BEST, "driven by a test", 2.0)
+ABSENT = replace(RIGHT, label="nobody's", module="order_book_platform_tests.absent_peer")
 
 
-@pytest.mark.parametrize("benchmark", [replay, assets], ids=lambda module: str(module.__name__))
-def test_a_small_run(
-    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """On a few messages: one JSON object with the machine, the versions, figures and bars; or lines for people."""
-    monkeypatch.setattr(benchmark, "MESSAGES", 300)
-    monkeypatch.setattr("sys.argv", ["benchmark", "--json"])
-    benchmark.main()
-    document = json.loads(capsys.readouterr().out)
-    keys = {"benchmark", "machine", "versions", "commit", "results", "ratios", "bars"}
-    assert set(document) == keys
+@pytest.fixture(autouse=True)
+def own_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Workers run with this Python, where the peers are not installed, also after `make bench`."""
+    monkeypatch.setattr(peers, "PYTHON", tmp_path / "none")
+
+
+@pytest.fixture
+def in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Benchmarks that leave this process on its cores, take little memory, and find no recordings."""
+    monkeypatch.setattr(replay, "stay_on_one_core", lambda: None)
+    monkeypatch.setattr(replay, "recordings_folder", lambda: None)
+    monkeypatch.setattr(memory, "BYTES", 1_000_000)
+
+
+@pytest.fixture(scope="module")
+def small() -> Stream:
+    """A short simulated stream."""
+    return streams.simulated(20_000)
+
+
+def check_shape(document: dict[str, Any]) -> None:
+    """One object as docs and design have it."""
+    assert set(document) == {"benchmark", "machine", "versions", "commit", "results", "ratios", "bars"}
     assert document["machine"]["cores"] >= 1
     for result in document["results"]:
         assert set(result) == {"system", "work", "metric", "value", "unit", "min", "max", "runs"}
-        assert 0 < result["min"] <= result["value"] <= result["max"]
-    assert {"what", "required", "reached", "holds"} == set().union(*document["bars"])
+        if result["runs"]:
+            assert 0 <= result["min"] <= result["value"] <= result["max"]
+        else:
+            assert result["value"] is result["min"] is result["max"] is None
+            assert "not measured: " in result["work"]
+    for ratio in document["ratios"]:
+        assert set(ratio) == {"numerator", "denominator", "work", "value"}
+    for bar in document["bars"]:
+        assert set(bar) == {"what", "required", "reached", "holds"}
+    assert document["results"]
+    assert document["bars"]
 
 
-def test_bars_and_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """A bar holds from above or from below, and a missed one is shown as missed."""
-    report = Report("trial")
-    report.add("us", "nothing", "time", "s", [3.0, 1.0, 2.0])
-    report.bar("speed", 10, 10.0)
-    report.bar("time", 10, 11.0, at_most=True)
-    report.show([])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("trial on ")
-    assert lines[1].split() == ["us", "nothing", "2", "s", "(1", "to", "3,", "3", "runs)"]
-    assert lines[2].split() == ["holds", "speed:", "required", "10,", "reached", "10"]
-    assert lines[3].split() == ["MISSED", "time:", "required", "10,", "reached", "11"]
+def test_a_small_run_of_assets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a few messages: one JSON object."""
+    monkeypatch.setattr(assets, "MESSAGES", 300)
+    monkeypatch.setattr("sys.argv", ["benchmark", "--json"])
+    assets.main()
+    check_shape(json.loads(capsys.readouterr().out))
+
+
+@pytest.mark.usefixtures("in_place")
+def test_a_small_run_of_the_replay(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """All streams and works on few deltas; without the peers' packages each peer is there, as not measured."""
+    monkeypatch.setattr("sys.argv", ["replay", "--json", "--deltas", "30000", "--runs", "1"])
+    replay.main()
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    check_shape(document)
+    assert "No recordings" in printed.err
+    absent = [result for result in document["results"] if result["runs"] == 0]
+    assert len(absent) == len(replay.OTHERS) + 2
+    assert all("make bench" in result["work"] for result in absent)
+    bars = {bar["what"]: bar for bar in document["bars"]}
+    for other in (replay.ROI, replay.LAKEAPI):
+        bar = bars[f"{replay.BEST.work}, times as fast as {other.label}"]
+        assert bar["reached"] is None
+        assert not bar["holds"]
+    ours = {result["work"] for result in document["results"] if result["system"] == OURS}
+    for work in (replay.BEST, replay.TOP, replay.CHANGED, replay.BEST_EVERY, replay.TOP_EVERY):
+        assert any(each.startswith(f"{work.work}, ") for each in ours)
+    for pattern in chart.FLATNESS:
+        assert len(chart.costs(document, pattern)) >= 3
+    (tmp_path / "replay.json").write_text(printed.out)
+    assert chart.markdown(chart.read(tmp_path / "replay.json")).count("–") == 2 * len(replay.OTHERS) - 4 + 6
+
+
+@pytest.mark.usefixtures("in_place")
+@pytest.mark.parametrize("arguments", [["--deltas", "0"], ["--runs", "0"], ["--what"]])
+def test_wrong_usage(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers below 1 and unknown options end with 2 and say what is expected."""
+    monkeypatch.setattr("sys.argv", ["replay", *arguments])
+    with pytest.raises(SystemExit) as end:
+        replay.main()
+    assert end.value.code == 2
+    assert "obp bench replay" in capsys.readouterr().err
+
+
+def test_every_benchmark_is_there() -> None:
+    """Each name that `obp bench` offers is a module with a main."""
+    for name in BENCHMARKS:
+        assert callable({"replay": replay, "assets": assets}[name].main)
+
+
+# --- report ---------------------------------------------------------------------------------------------------------
+
+
+def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    """For people: a figure with its runs, a ratio, bars from above and below, and a missed one shown as missed."""
+    trial = Report("trial")
+    trial.add("us", "nothing", "time", "s", [3.0, 1.0, 2.0])
+    trial.missing("them", "nothing", "time", "s", "install them")
+    trial.ratio("us", "them", "nothing", [3.0], [2.0])
+    trial.bar("speed", 10, 10.0)
+    trial.bar("time", 10, 11.0, at_most=True)
+    trial.bar("size", 10, None)
+    trial.show(as_json=False)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0][:2] == ["trial", "on"]
+    assert ["us", "nothing", "time", "2", "s", "1", "to", "3,", "3", "runs"] in lines
+    assert ["them", "nothing;", "not", "measured:", "install", "them", "time", "-", "s", "0"] in lines
+    assert ["nothing", "us", "them", "1.50"] in lines
+    assert ["holds", "speed", "10", "10"] in lines
+    assert ["MISSED", "time", "10", "11"] in lines
+    assert ["MISSED", "size", "10", "-"] in lines
+
+
+def test_ratios_are_pairwise() -> None:
+    """A ratio is the median over turns, not the ratio of two medians."""
+    trial = Report("trial")
+    assert trial.ratio("us", "them", "work", [10.0, 20.0, 90.0], [1.0, 10.0, 10.0]) == 9.0
+    assert trial.ratios == [{"numerator": "us", "denominator": "them", "work": "work", "value": 9.0}]
+    with pytest.raises(ValueError, match="zip"):
+        trial.ratio("us", "them", "work", [1.0], [1.0, 2.0])
+
+
+def test_systems_take_turns() -> None:
+    """One after the other, again and again; the first turn warms up and does not count."""
+    order: list[str] = []
+    clock: Iterator[int] = iter(range(100))
+
+    def runner(name: str) -> int:
+        order.append(name)
+        return next(clock)
+
+    times = in_turn({name: lambda name=name: runner(name) for name in "ab"}, 2)  # type: ignore[misc]
+    assert order == list("ababab")
+    assert times == {"a": [2, 4], "b": [3, 5]}
+
+
+def test_errors_are_a_block(capsys: pytest.CaptureFixture[str]) -> None:
+    """A benchmark that cannot run ends with 1 and says why, without a traceback."""
+
+    def refuse() -> None:
+        compare("somebody", Truth(np.zeros((1, 2), np.int64), np.zeros((2, 1, 2), np.int64)), np.ones((1, 2), np.int64),
+                np.zeros((2, 1, 2), np.int64))  # fmt: skip
+
+    assert report.run(refuse) == 1
+    assert report.run(lambda: None) == 0
+    assert "somebody, after message 0" in capsys.readouterr().err
+
+
+# --- peers ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_peer_with_the_same_book_is_timed(small: Stream) -> None:
+    """Results, the pairwise ratio and its bar; versions of what it runs with are named as its own."""
+    trial = Report("trial")
+    reached = contest.measure(trial, small, (replay.BEST,), (RIGHT, ABSENT), 2)
+    ours, theirs, absent = trial.results
+    assert reached == {replay.BEST: ours.value}
+    assert theirs.value == pytest.approx(len(small.batch) * 1e9 / 1_000)
+    assert (theirs.runs, absent.runs) == (2, 0)
+    assert ours.min is not None
+    assert ours.max is not None
+    assert theirs.value is not None
+    assert ours.min / theirs.value <= trial.ratios[0]["value"] <= ours.max / theirs.value
+    assert "a-package-that-nobody-installed is not installed; run `make bench`" in absent.work
+    assert set(trial.versions) == {"numpy", "click of numpy"}
+    assert [bar["reached"] is None for bar in trial.bars] == [False, False, True]
+
+
+def test_a_peer_may_get_a_part(small: Stream) -> None:
+    """A slow system runs over the beginning, and is compared with the book at that place."""
+    stream = replace(small, batch=small.batch.slice(0, 15_000))
+    trial = Report("trial")
+    part = replace(RIGHT, share=2)
+    assert part.rows(stream) == len(stream.batch)  # too short to be divided
+    longer = streams.simulated(110_000)
+    assert part.rows(longer) == 55_000
+    contest.measure(trial, longer, (replay.BEST,), (part,), 1)
+    assert "55,000 deltas" in trial.results[1].work
+
+
+@pytest.mark.parametrize(
+    ("system", "where"),
+    [("wrong best", "wrong best, after message "), ("wrong top", "wrong top, ask level 3 at the end")],
+)
+def test_a_peer_with_another_book_is_refused(system: str, where: str, small: Stream) -> None:
+    """Neither a wrong best price in the middle nor a wrong size deep in the final book gets a time."""
+    with pytest.raises(BenchmarkError) as refusal:
+        contest.measure(Report("trial"), small, (replay.BEST,), (replace(RIGHT, system=system),), 1)
+    assert refusal.value.where.startswith(where)
+
+
+def test_a_peer_that_fails(small: Stream) -> None:
+    """Its last words are in the error."""
+    with pytest.raises(BenchmarkError, match="ZeroDivisionError: a peer's own bug"):
+        contest.measure(Report("trial"), small, (replay.BEST,), (replace(RIGHT, system="failing"),), 1)
+
+
+def test_a_peer_that_is_no_module(small: Stream, tmp_path: Path) -> None:
+    """A worker that does not start is an error, not a missing peer."""
+    write_stream(small, tmp_path)
+    with pytest.raises(BenchmarkError, match="No module named"):
+        Peer("order_book_platform_tests.nothing", tmp_path, 10)
+
+
+def test_loops_of_the_hftbacktest_worker() -> None:
+    """Uncompiled, on a stand-in: best prices after each message, and levels walked off the arrays."""
+    sizes = np.zeros(10)
+    sizes[[1, 3, 4]] = 1.0, 2.0, 3.0
+    asks = np.zeros(10)
+    asks[[6, 9]] = 4.0, 5.0
+    depth = SimpleNamespace(
+        best_bid_tick=104,
+        best_ask_tick=106,
+        roi_lb_tick=100,
+        bid_depth=sizes,
+        ask_depth=asks,
+        bid_qty_at_tick=lambda tick: sizes[tick - 100],
+        ask_qty_at_tick=lambda tick: asks[tick - 100],
+    )
+    backtest = SimpleNamespace(depth=lambda asset: depth, elapse=lambda step_ns: 0)
+    best = np.zeros((3, 2), np.int64)
+    peers_hftbacktest.best_each_message(backtest, 1_000, best)
+    assert best.tolist() == [[0, 0], [104, 106], [104, 106]]
+    rows = np.zeros((peers_hftbacktest.MASK + 1, 2, 20, 2))
+    peers_hftbacktest.top_each_message(backtest, 1_000, best, rows)
+    assert rows[2, 0, :4].tolist() == [[104, 3], [103, 2], [101, 1], [0, 0]]
+    assert rows[2, 1, :3].tolist() == [[106, 4], [109, 5], [0, 0]]
+    top = peers_hftbacktest.final_levels(depth, best, 0.5, range(100, 110))
+    assert top[0, :3].tolist() == [[52 * 10**8, 3 * 10**8], [515 * 10**7, 2 * 10**8], [505 * 10**7, 10**8]]
+    assert top[1, 2].tolist() == [-1, 0]
+
+
+def test_loops_of_the_lakeapi_worker() -> None:
+    """Uncompiled, on stand-ins: one pair of best prices a message, and the best levels of a dict."""
+    seen = iter([(1.0, 2.0), (1.5, 2.5)])
+    more = iter([70, 140, 0])
+    updater = SimpleNamespace(process_next_update=lambda: next(more), get_bests=lambda: next(seen))
+    best = np.zeros((2, 2))
+    peers_lakeapi.bests_as_published(updater, best)
+    assert best.tolist() == [[1, 2], [1.5, 2.5]]
+    row = np.zeros((20, 2))
+    peers_lakeapi.best_of({1.0: 7.0, 3.0: 8.0, 2.0: 9.0}, -1.0, np.zeros(10), row)
+    assert row[:4].tolist() == [[3, 8], [2, 9], [1, 7], [0, 0]]
+
+
+# --- streams --------------------------------------------------------------------------------------------------------
+
+
+def book_after(stream: Stream) -> list[list[tuple[int, int]]]:
+    """Levels of both sides at the end."""
+    book = Book(stream.tick_pips, depth=1, cadence="message")
+    flatness.drain(book, stream.batch)
+    sides = (book.levels(side) for side in (0, 1))
+    return [list(zip(s.price_pips.tolist(), s.size_pips.tolist(), strict=True)) for s in sides]
+
+
+def test_simulated_stream(small: Stream) -> None:
+    """As long as asked, the same again, whole messages in order, and the whole book in the first of them."""
+    again = streams.simulated(20_000)
+    assert len(small.batch) == 20_000
+    for column in ("origin_time", "sequence_number", "price_pips", "size_pips", "is_bid"):
+        assert np.array_equal(getattr(small.batch, column), getattr(again.batch, column))
+    assert (np.diff(small.batch.sequence_number) >= 0).all()
+    assert (np.diff(small.batch.origin_time) >= 0).all()
+    assert small.opening > 10_000
+    assert (small.batch.size_pips[: small.opening] > 0).all()
+    assert len(streams.simulated(100).batch) == 100
+
+
+def test_one_row_a_message(small: Stream) -> None:
+    """The same deltas and the same final book, a message for each, and never crossed."""
+    single = streams.one_row_a_message(small)
+    assert len(single.starts) == len(small.batch) - small.opening + 1
+    assert sorted(single.batch.price_pips) == sorted(small.batch.price_pips)
+    assert book_after(single) == book_after(small)
+    book = Book(single.tick_pips, depth=1, cadence="message")
+    flags = np.concatenate([rows[:, 3] for rows in book.feed(single.batch)])
+    assert not (flags & int(BookFlag.CROSSED | BookFlag.LOCKED)).any()
+
+
+def test_crowded_streams() -> None:
+    """As many levels as asked; updates of the best ones are the same in every crowd, those of all reach the last."""
+    streams_of = {n: streams.crowded(n, 5_000, everywhere=False) for n in (100, 1_000)}
+    for levels, stream in streams_of.items():
+        assert sum(len(side) for side in book_after(stream.head(stream.opening))) == levels
+    one, other = (stream.batch.slice(stream.opening, len(stream.batch)) for stream in streams_of.values())
+    assert np.array_equal(one.price_pips, other.price_pips)
+    assert np.array_equal(one.size_pips, other.size_pips)
+    wide = streams.crowded(1_000, 5_000, everywhere=True)
+    after = wide.batch.slice(wide.opening, len(wide.batch))
+    assert after.price_pips.min() == wide.batch.price_pips.min() < one.price_pips.min()
+
+
+def test_recorded_stream(recordings: Path) -> None:
+    """Repeated, in order, never crossed at the end of a message, and from the same book each time."""
+    stream = streams.recorded(recordings, 1_000_000)
+    assert len(stream.batch) == 1_000_000
+    assert (np.diff(stream.batch.sequence_number) >= 0).all()
+    opening = book_after(stream.head(stream.opening))
+    price = stream.batch.price_pips[stream.opening]
+    size = stream.batch.size_pips[stream.opening]
+    again = [
+        start
+        for start in stream.starts[2:]
+        if stream.batch.price_pips[start] == price and stream.batch.size_pips[start] == size
+    ]
+    assert any(book_after(stream.head(int(start))) == opening for start in again)
+    book = Book(stream.tick_pips, depth=1, cadence="message")
+    assert not any((rows[:, 3] & int(BookFlag.CROSSED)).any() for rows in book.feed(stream.batch))
+
+
+def test_recordings_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The variable names it; without a lake in it there is none."""
+    monkeypatch.setenv("OBP_RECORDINGS", str(tmp_path))
+    assert streams.recordings_folder() is None
+    (tmp_path / "lake").mkdir()
+    assert streams.recordings_folder() == tmp_path
+
+
+def test_changes_and_live_levels(small: Stream) -> None:
+    """Live levels are the book's own, and the changes from one book to another give it."""
+    half, whole = small.head(15_000), small
+    old, new = (streams.live_levels(stream.batch) for stream in (half, whole))
+    assert sorted(zip(new.price_pips.tolist(), new.size_pips.tolist(), strict=True)) == sorted(
+        pair for side in book_after(whole) for pair in side
+    )
+    book = Book(small.tick_pips, depth=1, cadence="message")
+    flatness.drain(book, half.batch)
+    flatness.drain(book, streams.message_after(half.batch, streams.changes(old, new)))
+    assert book.levels(0).price_pips.tolist() == [price for price, _ in book_after(whole)[0]]
+
+
+# --- flatness, memory -----------------------------------------------------------------------------------------------
+
+
+def test_long_run_repeats_the_stream(small: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run longer than the stream starts over from the opening book, later in time, and leaves the stream alone."""
+    fed: list[tuple[int, int]] = []
+    drain = flatness.drain
+
+    def watched(book: Book, batch: Any) -> int:
+        fed.append((int(batch.sequence_number[0]), len(batch)))
+        return drain(book, batch)
+
+    monkeypatch.setattr(flatness, "drain", watched)
+    before = small.batch.sequence_number.copy()
+    rest = len(small.batch) - small.opening
+    assert flatness.long_run(small, 2 * rest + 10) > 0
+    assert [length for _, length in fed if length in (rest, 10)] == [rest, rest, 10]
+    assert len(fed) == 1 + 3 + 2
+    assert [start for start, _ in fed] == sorted(start for start, _ in fed)
+    assert np.array_equal(small.batch.sequence_number, before)
+
+
+def test_turning_back(small: Stream) -> None:
+    """After the message that turns back, the book is the opening one again."""
+    opening, rest = flatness.split(small)
+    book = Book(small.tick_pips, depth=1, cadence="message")
+    flatness.drain(book, opening)
+    flatness.drain(book, rest)
+    assert len(book.levels(0).price_pips) != int(opening.is_bid.sum())
+    flatness.drain(book, flatness.turned_back(book, opening, rest))
+    assert sorted(book.levels(0).price_pips) == sorted(opening.price_pips[opening.is_bid])
+    assert sorted(book.levels(1).size_pips) == sorted(opening.size_pips[~opening.is_bid])
+
+
+def test_spread() -> None:
+    """How far the farthest is from the median, up or down."""
+    assert flatness.spread([10.0, 10.0, 12.0]) == pytest.approx(0.2)
+    assert flatness.spread([4.0, 10.0, 12.0]) == pytest.approx(0.6)
+
+
+def test_memory_traffic(small: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """41 bytes of columns a delta, a row of 80 bytes a message; the share is that of what one core can read."""
+    monkeypatch.setattr(memory, "BYTES", 1_000_000)
+    trial = Report("trial")
+    assert memory.measure_bandwidth(trial, 3) > 0
+    memory.report_traffic(trial, small.batch, 2_000, 1, 1e6, 1e9)
+    traffic, share = trial.results[2:]
+    assert traffic.value == pytest.approx((41 + 80 * 2_000 / 20_000) * 1e6)
+    assert share.value == pytest.approx(0.049)
+
+
+# --- chart and table ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    """A report as the benchmark prints it, with made-up figures."""
+    made = Report("replay", versions={"hftbacktest": "2.4.4"})
+    stream = "simulated BTC perpetual, 69 rows a message, 20,000,000 deltas"
+    for work, value in (("best bid/ask per message", 100e6), ("top 20 per message", 80e6)):
+        made.add(OURS, f"{work}, {stream}", "throughput", "deltas/s", [value])
+        made.add("roi", f"{work}, {stream}; driven so", "throughput", "deltas/s", [value / 4])
+    made.missing(
+        "lakeapi", f"best bid/ask per message, {stream}", "throughput", "deltas/s", "run `make bench`"
+    )
+    made.add(OURS, "a full top-20 row for every delta, one row a message", "throughput", "deltas/s", [9.6e6])
+    made.ratio(OURS, "roi", "best bid/ask per message, simulated BTC perpetual", [100e6], [25e6])
+    for number in (1_000, 1_000_000):
+        made.add(OURS, f"best bid/ask per message, {number:,} deltas on end", "cost", "ns/delta", [9.0, 11.0])
+    document: dict[str, Any] = json.loads(json.dumps(made.document()))
+    return document
+
+
+def test_markdown(results: dict[str, Any]) -> None:
+    """A row a system with rate and ratio, a dash where nothing was measured, then what it was measured on."""
+    lines = chart.markdown(results).splitlines()
+    assert "| **order_book_platform** | 100 |  | 80 |" in lines
+    assert "| roi | 25 | 4.0 | 20 |" in lines
+    assert "| lakeapi | – | – | – |" in lines
+    assert "| a full top-20 row for every delta | 9.6 |" in lines
+    assert "hftbacktest 2.4.4" in lines[-1]
+    assert results["commit"] in lines[-1]
+
+
+def test_chart_is_the_same_again(results: dict[str, Any]) -> None:
+    """Equal results give equal bytes, other results others."""
+    first = chart.svg_bytes(chart.draw(results))
+    assert first == chart.svg_bytes(chart.draw(results))
+    assert first.startswith(b"<?xml")
+    results["results"][0]["value"] *= 2
+    assert first != chart.svg_bytes(chart.draw(results))
+
+
+def test_chart_program(
+    results: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It writes the image and prints the table."""
+    (tmp_path / "replay.json").write_text(json.dumps(results))
+    monkeypatch.setattr(
+        "sys.argv", ["chart", str(tmp_path / "replay.json"), "--image", str(tmp_path / "a.svg")]
+    )
+    chart.main()
+    assert (tmp_path / "a.svg").read_bytes() == chart.svg_bytes(chart.draw(results))
+    assert capsys.readouterr().out == chart.markdown(results) + "\n"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"benchmark": "assets"}', None])
+def test_chart_of_something_else(content: str | None, tmp_path: Path) -> None:
+    """A file that holds no results of the replay is refused, and the error says how to make one."""
+    file = tmp_path / "replay.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(BenchmarkError, match="obp bench replay --json >"):
+        chart.read(file)

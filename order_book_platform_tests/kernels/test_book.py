@@ -81,9 +81,11 @@ def oracle_rows(result: oracle.OracleReplay, depth: int) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.int64)
 
 
-def assert_equals_the_oracle(stream: Stream, extend_every: int, depth: int, cadence: str) -> None:
+def assert_equals_the_oracle(
+    stream: Stream, extend_every: int, depth: int, cadence: str, **policy: int
+) -> None:
     """Every row, every snapshot's fate and the final book are what two dicts give."""
-    rows, book = replayed(stream, extend_every=extend_every, depth=depth, cadence=cadence)
+    rows, book = replayed(stream, extend_every=extend_every, depth=depth, cadence=cadence, **policy)
     wanted = oracle.replay(
         stream.deltas,
         stream.snapshots,
@@ -93,8 +95,10 @@ def assert_equals_the_oracle(stream: Stream, extend_every: int, depth: int, cade
         every_message=cadence == "message",
         forced=stream.forced,
         edges=stream.edges,
+        **policy,
     )
     np.testing.assert_array_equal(rows, oracle_rows(wanted, depth))
+    assert book.counts["evicted_levels"] == wanted.book.evicted
     for s, side in enumerate(wanted.book.sides):
         levels = book.levels(s)
         assert levels.price_pips.tolist() == [key * side.sign for key in side.keys]
@@ -107,21 +111,31 @@ def assert_equals_the_oracle(stream: Stream, extend_every: int, depth: int, cade
 
 
 choices = st.integers(0, 3), st.integers(1, 6), st.sampled_from(["change", "message"])
+policies = st.fixed_dictionaries(
+    {},
+    optional={
+        "crossed_after_ns": st.sampled_from([0, 1_000, 5_000]),
+        "snapshot_reach_ns": st.sampled_from([0, 2_000, 10_000]),
+        "warm_up_ns": st.sampled_from([0, 3_000]),
+    },
+)
 
 
-@given(streams(), *choices)
-def test_equals_the_oracle(stream: Stream, extend_every: int, depth: int, cadence: str) -> None:
+@given(streams(), *choices, policies)
+def test_equals_the_oracle(
+    stream: Stream, extend_every: int, depth: int, cadence: str, policy: dict[str, int]
+) -> None:
     """On markets that hypothesis draws row by row, and shrinks to the smallest that fails."""
-    assert_equals_the_oracle(stream, extend_every, depth, cadence)
+    assert_equals_the_oracle(stream, extend_every, depth, cadence, **policy)
 
 
 @settings(max_examples=MANY)
-@given(shaped_streams(), *choices)
+@given(shaped_streams(), *choices, policies)
 def test_equals_the_oracle_on_every_shape_of_market(
-    stream: Stream, extend_every: int, depth: int, cadence: str
+    stream: Stream, extend_every: int, depth: int, cadence: str, policy: dict[str, int]
 ) -> None:
     """On ten thousand markets that crash, double, empty, cross, scatter and change their tick."""
-    assert_equals_the_oracle(stream, extend_every, depth, cadence)
+    assert_equals_the_oracle(stream, extend_every, depth, cadence, **policy)
 
 
 @given(streams(), st.integers(1, 4), st.integers(1, 5), st.integers(1, 8))
