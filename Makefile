@@ -8,6 +8,8 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := .venv-bench
+PEERS_STAMP := $(PEERS)/.installed
 DEMO_SYMBOLS := SIMULATED:BTC-USDT-PERP SIMULATED:ETH-USDT
 DEMO_DAYS := 2024-08-08 2024-08-09
 DEMO_MESSAGES ?= 20000
@@ -24,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup instance test test-without-jit check check-lint check-types check-rooms check-defs demo bench ui \
-	lock clean
+	lock lock-bench clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -126,9 +128,17 @@ demo: $(STAMP) instance ## simulate two instruments on two days, run every asset
 ui: $(STAMP) instance ## Dagster's web UI and daemon on port 3000 (another: make ui PORT=4000)
 	@$(WITH_DAGSTER) $(BIN)/dg dev --port $(PORT)
 
-bench: $(STAMP) ## benchmarks: the replay loop, and all assets of a partition
-	@$(BIN)/python -m benchmarks.replay
-	@$(BIN)/python -m benchmarks.assets
+bench: $(STAMP) $(PEERS_STAMP) ## benchmarks: the replay loop beside other systems, and all assets of a partition
+	@$(BIN)/obp bench replay
+	@$(BIN)/obp bench assets
+
+# What the replay loop is measured beside has an environment of its own: it wants an older numpy.
+$(PEERS_STAMP): benchmarks/requirements.lock | $(STAMP)
+	@rm -rf $(PEERS)
+	@$(BIN)/python -m venv $(PEERS)
+	@echo "Installing hftbacktest and lakeapi into $(PEERS); this takes a minute, once."
+	@$(PEERS)/bin/python -m pip install --quiet --quiet --require-hashes --no-deps -r benchmarks/requirements.lock
+	@touch $@
 
 # --- upkeep ---------------------------------------------------------------------------------------------------------
 
@@ -139,6 +149,11 @@ lock: ## write requirements.lock anew for all extras, platforms and Python versi
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) \
 		--output-file requirements.lock
 
+lock-bench: $(STAMP) ## write benchmarks/requirements.lock anew (newest: UPGRADE=--upgrade)
+	@$(BIN)/uv pip compile benchmarks/requirements.in --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock-bench" $(UPGRADE) \
+		--output-file benchmarks/requirements.lock
+
 clean: ## remove what was built; data/ and .dagster/ stay
-	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,1 +1,9 @@
-"""Benchmarks: speed belongs here, not in the tests. `make bench`, or `python -m benchmarks.replay --json`."""
+"""Benchmarks: speed belongs here, not in the tests. `make bench`, or `obp bench replay --json`.
+
+`BENCHMARKS` names what `obp bench NAME` runs: a module here with a `main()`, and what it measures.
+"""
+
+BENCHMARKS = {
+    "replay": "the replay loop beside hftbacktest and lakeapi: best bid/ask, top 20, flatness",
+    "assets": "each asset of one partition: time, and memory of all of them",
+}

@@ -1,15 +1,14 @@
-"""What a benchmark prints: one JSON object, or the same for people."""
+"""What a benchmark prints: one JSON object, or tables for people."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +16,15 @@ from typing import Any
 
 import psutil
 
-NS_PER_SECOND = 1_000_000_000
+from order_book_platform.cli.group import EXIT_FAILED, show_error
+from order_book_platform.cli.output import Styled, print_json, stdout, table
+from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.errors import OrderBookPlatformError
+
+ROOT = Path(__file__).parents[1]
+"""The source checkout."""
+
+OURS = "order_book_platform"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,54 +35,70 @@ class Result:
         system: what was measured.
         work: what it had to do.
         metric: such as `throughput`.
-        value: median, in `unit`.
+        value: median, in `unit`; None where nothing was measured, and `work` says why.
         min: of all runs.
         max: of all runs.
-        runs: how many.
+        runs: how many; 0 where nothing was measured.
     """
 
     system: str
     work: str
     metric: str
-    value: float
+    value: float | None
     unit: str
-    min: float
-    max: float
+    min: float | None
+    max: float | None
     runs: int
 
 
 @dataclass(slots=True)
 class Report:
-    """All figures of one benchmark, with the machine and the versions they were taken on."""
+    """All figures of one benchmark, with the machine and the versions they were taken on.
+
+    Attributes:
+        benchmark: its name.
+        results: figures.
+        ratios: of two systems at the same work.
+        bars: figures against what they have to reach.
+        versions: of packages that only this benchmark knows, added to everybody's.
+    """
 
     benchmark: str
     results: list[Result] = field(default_factory=list)
-    ratios: list[dict[str, object]] = field(default_factory=list)
+    ratios: list[dict[str, Any]] = field(default_factory=list)
     bars: list[dict[str, Any]] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
 
-    def rate(
-        self, system: str, work: str, amount: int, unit: str, run: Callable[[], object], runs: int = 5
-    ) -> Result:
-        """Time `run` several times after one that warms up; the figure is amount per second."""
-        run()
-        rates = []
-        for _ in range(runs):
-            start_ns = time.perf_counter_ns()
-            run()
-            rates.append(amount * NS_PER_SECOND / (time.perf_counter_ns() - start_ns))
-        return self.add(system, work, "throughput", f"{unit}/s", rates)
+    def add(self, system: str, work: str, metric: str, unit: str, values: list[float]) -> float:
+        """Take a figure from its runs; gives their median, which is what counts."""
+        value = statistics.median(values)
+        self.results.append(Result(system, work, metric, value, unit, min(values), max(values), len(values)))
+        return value
 
-    def add(self, system: str, work: str, metric: str, unit: str, values: list[float]) -> Result:
-        """Take figures measured elsewhere."""
-        result = Result(
-            system, work, metric, statistics.median(values), unit, min(values), max(values), len(values)
-        )
-        self.results.append(result)
-        return result
+    def missing(self, system: str, work: str, metric: str, unit: str, remedy: str) -> None:
+        """Say in place of a figure that it could not be taken, and what to do about it."""
+        text = f"{work}; not measured: {remedy}"
+        self.results.append(Result(system, text, metric, None, unit, None, None, 0))
 
-    def bar(self, what: str, required: float, reached: float, *, at_most: bool = False) -> None:
-        """Hold a figure against what it has to reach."""
-        holds = reached <= required if at_most else reached >= required
+    def ratio(
+        self, numerator: str, denominator: str, work: str, over: list[float], under: list[float]
+    ) -> float:
+        """How many times one system's figure is another's: the median over runs taken in turn.
+
+        Args:
+            numerator: the one system.
+            denominator: the other.
+            work: what both had to do.
+            over: figures of the one.
+            under: figures of the other; those at the same place come from the same turn.
+        """
+        value = statistics.median(above / below for above, below in zip(over, under, strict=True))
+        self.ratios.append({"numerator": numerator, "denominator": denominator, "work": work, "value": value})
+        return value
+
+    def bar(self, what: str, required: float, reached: float | None, *, at_most: bool = False) -> None:
+        """Hold a figure against what it has to reach; one that was not measured does not."""
+        holds = reached is not None and (reached <= required if at_most else reached >= required)
         self.bars.append({"what": what, "required": required, "reached": reached, "holds": holds})
 
     def document(self) -> dict[str, object]:
@@ -83,28 +106,113 @@ class Report:
         return {
             "benchmark": self.benchmark,
             "machine": machine(),
-            "versions": versions(),
+            "versions": versions() | self.versions,
             "commit": commit(),
             "results": [asdict(result) for result in self.results],
             "ratios": self.ratios,
             "bars": self.bars,
         }
 
-    def show(self, arguments: list[str] | None = None) -> None:
-        """Print as JSON if `--json` was given, else as lines."""
-        if "--json" in (sys.argv[1:] if arguments is None else arguments):
-            print(json.dumps(self.document(), indent=1))
+    def show(self, *, as_json: bool | None = None) -> None:
+        """Print the JSON object, or tables; where it is not said which, `--json` on the command line decides."""
+        if "--json" in sys.argv[1:] if as_json is None else as_json:
+            print_json(self.document())
             return
         where = machine()
-        print(f"{self.benchmark} on {where['cpu']}, {where['cores']} cores")
-        for each in self.results:
-            spread = f"{each.min:,.4g} to {each.max:,.4g}, {each.runs} runs"
-            print(f"  {each.system:<28} {each.work:<44} {each.value:>12,.4g} {each.unit:<10} ({spread})")
-        for bar in self.bars:
-            verdict = "holds" if bar["holds"] else "MISSED"
-            print(
-                f"  {verdict:<6} {bar['what']}: required {bar['required']:,}, reached {bar['reached']:,.4g}"
-            )
+        console = stdout()
+        console.print(f"{self.benchmark} on {where['cpu']}, {where['cores']} cores, commit {commit()}")
+        console.print(_results_table(self.results))
+        if self.ratios:
+            console.print(_ratios_table(self.ratios))
+        if self.bars:
+            console.print(_bars_table(self.bars))
+
+
+def _results_table(results: list[Result]) -> Any:
+    rows = [
+        (each.system, each.work, each.metric, _figure(each.value), each.unit, _span(each)) for each in results
+    ]
+    return table("Results", ("system", "work", "metric", "median", "unit", "runs"), rows, right=("median",))
+
+
+def _span(result: Result) -> str:
+    if result.runs < 2:
+        return str(result.runs)
+    return f"{_figure(result.min)} to {_figure(result.max)}, {result.runs} runs"
+
+
+def _ratios_table(ratios: list[dict[str, Any]]) -> Any:
+    rows = [(each["work"], each["numerator"], each["denominator"], f"{each['value']:.2f}") for each in ratios]
+    return table("Ratios", ("work", "of", "to", "times"), rows, right=("times",))
+
+
+def _bars_table(bars: list[dict[str, Any]]) -> Any:
+    rows = [
+        (
+            Styled("holds", "green") if bar["holds"] else Styled("MISSED", "bold red"),
+            bar["what"],
+            _figure(bar["required"]),
+            _figure(bar["reached"]),
+        )
+        for bar in bars
+    ]
+    return table("Bars", ("", "what", "required", "reached"), rows, right=("required", "reached"))
+
+
+def _figure(value: float | None) -> str:
+    """Four significant digits, never with an exponent; `-` where there is none."""
+    if value is None:
+        return "-"
+    return f"{float(f'{value:.4g}'):,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+
+
+def in_turn(contestants: Mapping[str, Callable[[], int]], runs: int) -> dict[str, list[int]]:
+    """Run several systems one after the other, again and again, so that what disturbs one disturbs all.
+
+    Args:
+        contestants: what to run; gives its own time in ns.
+        runs: turns that count, after one that warms up.
+
+    Returns:
+        Times in ns of each, in order of the turns.
+    """
+    times: dict[str, list[int]] = {name: [] for name in contestants}
+    for turn in range(runs + 1):
+        for name, run in contestants.items():
+            elapsed_ns = run()
+            if turn > 0:
+                times[name].append(elapsed_ns)
+    return times
+
+
+def rates(amount: int, times_ns: list[int]) -> list[float]:
+    """Amount per second of each time."""
+    return [amount * NS_PER_SECOND / each for each in times_ns]
+
+
+def timed(run: Callable[[], object]) -> int:
+    """How long a call takes on its core, ns: another program that gets the core meanwhile does not count."""
+    start_ns = time.thread_time_ns()
+    run()
+    return time.thread_time_ns() - start_ns
+
+
+def stay_on_one_core() -> None:
+    """Keep this process, and those it starts, on one core and to one thread each; a Linux matter."""
+    for threads in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ[threads] = "1"
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # interrupts favour the first core
+
+
+def run(main: Callable[[], None]) -> int:
+    """Run a benchmark as a program; what the user can put right is a block on stderr and exit code 1."""
+    try:
+        main()
+    except OrderBookPlatformError as error:
+        show_error(error)
+        return EXIT_FAILED
+    return 0
 
 
 def machine() -> dict[str, object]:
@@ -127,12 +235,11 @@ def versions() -> dict[str, str]:
 
 def commit() -> str:
     """The commit that was measured, with a plus where files differ from it."""
-    root = Path(__file__).parents[1]
     done = subprocess.run(
         ["git", "describe", "--always", "--abbrev=12", "--dirty=+"],
         check=False,
         capture_output=True,
         text=True,
-        cwd=root,
+        cwd=ROOT,
     )
     return done.stdout.strip() or "unknown"

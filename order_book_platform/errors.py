@@ -116,3 +116,7 @@ class ReplayMismatchError(OrderBookPlatformError):
 
 class NoBookError(OrderBookPlatformError):
     """No book exists at the instant asked for."""
+
+
+class BenchmarkError(OrderBookPlatformError):
+    """A benchmark is not here to be run, or a system measured beside ours fails or keeps another book."""

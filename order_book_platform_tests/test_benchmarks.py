@@ -340,15 +340,15 @@ def test_recorded_stream(recordings: Path) -> None:
     stream = streams.recorded(recordings, 1_000_000)
     assert len(stream.batch) == 1_000_000
     assert (np.diff(stream.batch.sequence_number) >= 0).all()
-    opening = book_after(stream.head(stream.opening))
-    price = stream.batch.price_pips[stream.opening]
-    size = stream.batch.size_pips[stream.opening]
+    first, second = stream.starts[1:3]
+    message = np.stack([stream.batch.price_pips, stream.batch.size_pips])
     again = [
         start
         for start in stream.starts[2:]
-        if stream.batch.price_pips[start] == price and stream.batch.size_pips[start] == size
+        if np.array_equal(message[:, start : start + second - first], message[:, first:second])
     ]
-    assert any(book_after(stream.head(int(start))) == opening for start in again)
+    assert again
+    assert book_after(stream.head(int(again[0]))) == book_after(stream.head(stream.opening))
     book = Book(stream.tick_pips, depth=1, cadence="message")
     assert not any((rows[:, 3] & int(BookFlag.CROSSED)).any() for rows in book.feed(stream.batch))
 

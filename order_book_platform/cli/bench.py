@@ -1,0 +1,80 @@
+"""`obp bench`: how fast is it here?"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import click
+
+import order_book_platform
+from order_book_platform.errors import BenchmarkError
+
+
+def checkout() -> Path:
+    """The source checkout that this package is run from; benchmarks are not installed with it."""
+    return Path(order_book_platform.__file__).parents[1]
+
+
+def known_benchmarks() -> dict[str, str]:
+    """What each benchmark measures, by name.
+
+    Raises:
+        BenchmarkError: the package is not run from a source checkout.
+    """
+    file = checkout() / "benchmarks" / "__init__.py"
+    spec = spec_from_file_location("benchmarks_of_checkout", file) if file.is_file() else None
+    if spec is None or spec.loader is None:
+        raise BenchmarkError(
+            expected="the benchmarks of a source checkout",
+            found="an installed package, which comes without them",
+            where=str(file.parent),
+            remedy="Clone the repository and run `make bench` there, or its .venv/bin/obp bench.",
+        )
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    benchmarks: dict[str, str] = module.BENCHMARKS
+    return benchmarks
+
+
+class BenchCommand(click.Command):
+    """A command whose help ends with the benchmarks there are."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write their names, or why there are none."""
+        with formatter.section("Benchmarks"):
+            try:
+                formatter.write_dl(list(known_benchmarks().items()))
+            except BenchmarkError as error:
+                formatter.write_text(f"{error.expected}: not here. {error.remedy}")
+
+
+@click.command(
+    cls=BenchCommand,
+    short_help="Measure how fast it is here.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("name")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def bench(ctx: click.Context, name: str, arguments: tuple[str, ...]) -> None:
+    """Run a benchmark of the source checkout, as `python -m benchmarks.NAME ARGUMENTS` does.
+
+    With --json it prints one object: machine, versions, commit, results, ratios of systems measured in turn, and
+    bars; without, tables of the same. A missed bar is shown as MISSED and is no failure; exits 1 where a system
+    measured beside ours fails or keeps another book. `obp bench NAME --help` shows what else it takes.
+
+    \b
+    Example:
+      obp bench replay --json > replay.json
+      obp bench replay --deltas 1000000
+    """  # noqa: D301 - \b is click's mark for "do not rewrap"
+    benchmarks = known_benchmarks()
+    if name not in benchmarks:
+        raise click.BadParameter(f"{name!r} is none of {', '.join(benchmarks)}.", param_hint="'NAME'")
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *arguments], check=False, cwd=checkout()
+    )
+    ctx.exit(done.returncode)
