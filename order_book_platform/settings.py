@@ -82,25 +82,32 @@ class GapSettings(_Section):
     recover_after: Duration = 5 * NS_PER_SECOND
     """A silence up to this is small (rows are flagged); a longer one is recovered from the next snapshot."""
     crossed_after: Duration = 2 * NS_PER_SECOND
-    """A book crossed for longer than this is an inferred gap."""
+    """A book crossed for longer than this is an inferred gap; the next snapshot repairs it, or levels are evicted."""
     snapshot_reach: Duration = 60 * NS_PER_SECOND
-    """No usable snapshot within this after a gap: the book is corrupt until one comes."""
+    """No usable snapshot within this: after a gap the book is corrupt until one comes, a crossed one loses levels."""
+    unusable_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of compared snapshots that contradict the book from which on a day's deltas are unusable."""
 
 
 class ReconstructSettings(_Section):
     """How books are rebuilt and what is written."""
 
-    strategy: Literal["auto", "full_event"] = "auto"
-    """`auto` takes what the assessment recommends."""
+    strategy: Literal["auto", "full_event", "snapshot"] = "auto"
+    """`auto` takes what the assessment recommends; `full_event` replays deltas, `snapshot` shows snapshots alone."""
     depth: int = Field(default=DEPTH, ge=1, le=100)
     cadence: Literal["change", "message", "grid"] = "change"
     """A row after each message that changed the visible book, after every message, or on a fixed grid."""
     grid: Duration = NS_PER_SECOND // 10
     """Step of cadence `grid`."""
     extend_every: int = Field(default=10, ge=0)
-    """Every n-th snapshot after the seed may extend or repair the book; the others stay evidence. 0: none."""
+    """Every n-th snapshot after the seed may extend or repair the book; the others stay evidence. 0: none.
+
+    With strategy `snapshot` it is the other way round: every n-th stays evidence.
+    """
     continue_previous_day: bool = False
     """Start from the previous day's closing state where there is one; makes days depend on each other."""
+    warm_up: Duration = 600 * NS_PER_SECOND
+    """A day without any snapshot counts as seeded after this; none of its levels is ever known."""
 
 
 class FeatureSettings(_Section):

@@ -191,7 +191,7 @@ def test_settings_do_not_change_while_they_are_used(write: Write) -> None:
         (
             MINIMAL + "[reconstruct]\nstrategy = 'fast'",
             "reconstruct.strategy",
-            "'auto' or 'full_event'",
+            "'auto', 'full_event' or 'snapshot'",
             "'fast'",
         ),
         (
@@ -314,7 +314,7 @@ def test_a_long_value_is_cut(write: Write) -> None:
             "OBP_GAPS__SILENT",
             "1s",
             "environment variable OBP_GAPS__SILENT (gaps.silent)",
-            "one of silence, recover_after, crossed_after, snapshot_reach",
+            "one of silence, recover_after, crossed_after, snapshot_reach, unusable_share",
         ),
         ("OBP_GAPS", "[1]", "environment variable OBP_GAPS (gaps)", "a section of keys"),
     ],
@@ -408,7 +408,8 @@ def written(key: str, default: object) -> str:
         return "required"
     if default is None:
         return f"`{DEFAULT_DECIMALS}`, fewer if needed" if key.endswith("_decimals") else "detected"
-    durations = (*(f"gaps.{name}" for name in GapSettings.model_fields), "reconstruct.grid")
+    gaps = (name for name, field in GapSettings.model_fields.items() if isinstance(field.default, int))
+    durations = (*(f"gaps.{name}" for name in gaps), "reconstruct.grid", "reconstruct.warm_up")
     if key in (*durations, "features.clock", "features.flow_window"):
         return f"`{duration_text(int(str(default)))}`"
     if key == "features.horizons":

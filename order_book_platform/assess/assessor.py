@@ -154,6 +154,17 @@ class DataAssessor:
             for name, gate in gates.items()
         )
 
+    def _strategy(self, sound: int, gap_report: dict[str, Any]) -> dict[str, str]:
+        """The strategy, what seeds it, and the rule that decided."""
+        seeding = "snapshot" if sound else "cold"
+        compared = gap_report["snapshots_compared"]
+        contradicted = gap_report["by_cause"].get("disagreement", 0)
+        limit = self._settings.gaps.unusable_share
+        said = f"{contradicted} of {compared} compared snapshots contradict the deltas, limit {limit:g}"
+        if compared and contradicted / compared >= limit:
+            return {"strategy": "snapshot", "seeding": seeding, "rule": said}
+        return {"strategy": "full_event", "seeding": seeding, "rule": said}
+
     def _report(
         self,
         key: PartitionKey,
@@ -171,8 +182,7 @@ class DataAssessor:
             "verdict": verdict,
             "why": why,
             "recommendation": {
-                "strategy": "full_event",
-                "seeding": "snapshot" if sound else "cold",
+                **self._strategy(sound, gap_report),
                 "price_decimals": point.price_decimals,
                 "size_decimals": point.size_decimals,
             },

@@ -112,7 +112,14 @@ class GapReporter:
     ) -> list[Gap]:
         """Gaps that only show once a book is built: contradicting snapshots and long crossed spells."""
         plan = Plan(candidates, doubt.forced(candidates.sequence_number))
-        book = Book(tick, depth=1, plan=plan)
+        thresholds = self._settings.gaps
+        book = Book(
+            tick,
+            depth=1,
+            plan=plan,
+            crossed_after_ns=thresholds.crossed_after,
+            snapshot_reach_ns=thresholds.snapshot_reach,
+        )
         crossed: list[np.ndarray[Any, np.dtype[np.int64]]] = []
         for batch in self._batches(key, "replay", progress):
             crossed += [rows[:, :4].copy() for rows in book.feed(batch)]

@@ -156,6 +156,9 @@ def _facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ),
     )
     recommended = report["recommendation"]
-    yield "recommended", f"strategy {recommended['strategy']}, seeding {recommended['seeding']}"
+    yield (
+        "recommended",
+        f"strategy {recommended['strategy']}, seeding {recommended['seeding']} ({recommended['rule']})",
+    )
     estimate = report["estimate"]
     yield "estimate", f"{estimate['peak_bytes'] / 1e9:.2f} GB, {estimate['seconds']:,.1f} s"

@@ -79,9 +79,7 @@ class Ladder(NamedTuple):
         old = self.far_fill.shape[1]
         for name in ("far_keys", "far_sizes", "far_seen", "far_fill", "far_order"):
             getattr(grown, name)[:, :old] = getattr(self, name)
-        return grown._replace(
-            cells=self.cells, words=self.words, summary=self.summary, side=self.side
-        )
+        return grown._replace(cells=self.cells, words=self.words, summary=self.summary, side=self.side)
 
 
 class Memory(NamedTuple):

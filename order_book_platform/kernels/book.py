@@ -110,9 +110,9 @@ class Book:
     Raises:
         BatchError: `step_pips` is not positive, or a snapshot of the plan is off it.
 
-    Memory: at most 32 bytes a slot and side, 512 bytes a live far level, 24 bytes a slot and side kept free for a window
-    that is left behind, 8·(6 + 4·depth) bytes a row of capacity and 8 bytes a row of the largest batch; it does not grow
-    with the length of the input.
+    Memory: 16 bytes a slot and side, 48 more kept free for a window that is left behind, at most 400 bytes a live far
+    level, 8·(6 + 4·depth) bytes a row of capacity and 8 bytes a row of the largest batch. It does not grow with the
+    length of the input.
     """
 
     def __init__(
@@ -209,16 +209,20 @@ class Book:
             if status == replay.DONE:
                 return
 
-    def show_snapshots(self) -> Iterator[Int64Array]:
+    def show_snapshots(self, stop: int | None = None) -> Iterator[Int64Array]:
         """Rows of the plan's snapshots alone, without any delta: each is the whole book until the next.
+
+        Args:
+            stop: how many of them; by default all.
 
         Returns:
             As `feed`.
         """
+        stop = len(self.plan.snapshots) if stop is None else stop
         n_rows = 0
         while True:
             status, n_rows = replay.replay_snapshots(
-                self._ladder, self._memory, self._steps, self._rows, n_rows
+                self._ladder, self._memory, self._steps, self._rows, n_rows, stop
             )
             if status == replay.LEVELS_FULL:
                 self._make_room(self._steps.ticks.shape[2])
@@ -357,9 +361,7 @@ class Book:
         used = self._ladder.far_order[side, :blocks]
         far = np.arange(BLOCK_LEVELS) < self._ladder.far_fill[side, used][:, None]
         keys = np.concatenate([near[order], self._ladder.far_keys[side, used][far]])
-        sizes = np.concatenate(
-            [cells[at[order]], self._ladder.far_sizes[side, used][far]]
-        )
+        sizes = np.concatenate([cells[at[order]], self._ladder.far_sizes[side, used][far]])
         sign = -1 if side == 0 else 1
         known = keys <= self._ladder.side[side, BOUND]
         if self.doubt & PROVEN_LOSS:

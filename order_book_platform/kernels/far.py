@@ -95,7 +95,9 @@ def _new_block(ladder, s, place):  # type: ignore[no-untyped-def]
     return block
 
 
-@njit(types.void(LADDER, types.int64, types.int64, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
+@njit(
+    types.void(LADDER, types.int64, types.int64, types.int64, types.int64), cache=True, nogil=True, _nrt=False
+)
 def _move_levels(ladder, s, source, first, target):  # type: ignore[no-untyped-def]
     """Append the levels of a block from index `first` on to another block."""
     fill = ladder.far_fill[s, target]
@@ -134,7 +136,10 @@ def _remove(ladder, s, place, at):  # type: ignore[no-untyped-def]
 
 
 @njit(
-    types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64), cache=True, nogil=True, _nrt=False
+    types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64),
+    cache=True,
+    nogil=True,
+    _nrt=False,
 )
 def set_far(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
     """Set the absolute size of a level beyond the window; 0 removes it.

@@ -3,8 +3,8 @@
 Both sides run through the same code: a *key* is the tick of an ask and minus the tick of a bid, so that the best level
 has the lowest key on either side. Side 0 is the bids, side 1 the asks.
 
-The window of a side holds the keys base … base + W − 1, base a multiple of 64. The slot of a key is key modulo W, so the
-window moves with the price and no level in it has to: only those that leave it, or come in, are touched.
+The window of a side holds the keys base … base + W − 1, base a multiple of 64. The slot of a key is key modulo W, so
+the window moves with the price and no level in it has to: only those that leave it, or come in, are touched.
 
 Invariants, which the property tests hold the code to:
 
@@ -164,7 +164,12 @@ def raise_window(ladder, s, base):  # type: ignore[no-untyped-def]
         key = far_next_key(ladder, s, key)
 
 
-@njit(types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
+@njit(
+    types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64),
+    cache=True,
+    nogil=True,
+    _nrt=False,
+)
 def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
     """Set the absolute size of one level; 0 removes it. `settle` is due before BEST is asked for.
 

@@ -1,4 +1,4 @@
-"""Looking over a batch before anything is done with it: where its messages start, and whether its numbers can be right."""
+"""Looking over a batch before anything is done with it: where messages start, and whether its numbers can be right."""
 
 from __future__ import annotations
 

@@ -150,7 +150,9 @@ def watch_crossed(ladder, memory, steps):  # type: ignore[no-untyped-def]
         LADDER, MEMORY, STEPS, _I8_2, types.int64, types.int64, types.int64, types.int64
     ),
     cache=True,
-    nogil=True, _nrt=False, forceinline=True,
+    nogil=True,
+    _nrt=False,
+    forceinline=True,
 )
 def before_message(ladder, memory, steps, rows, n_rows, sequence, origin_time, levels):  # type: ignore[no-untyped-def]
     """What is due before a message: grid rows of the book before it, snapshots of messages never seen, doubt, warm-up.
@@ -179,13 +181,18 @@ def before_message(ladder, memory, steps, rows, n_rows, sequence, origin_time, l
     elif n_rows == rows.shape[0]:
         return ROWS_FULL, n_rows
     # Snapshots of sequence numbers that no message bears are due before it.
-    while state[STATE_CANDIDATE] < steps.sequence.shape[0] and steps.sequence[state[STATE_CANDIDATE]] < sequence:
+    while (
+        state[STATE_CANDIDATE] < steps.sequence.shape[0] and steps.sequence[state[STATE_CANDIDATE]] < sequence
+    ):
         if not has_room(ladder, steps.ticks.shape[2]):
             return LEVELS_FULL, n_rows
         take_candidate(ladder, memory, steps)
     if not has_room(ladder, levels + steps.ticks.shape[2]):
         return LEVELS_FULL, n_rows
-    while state[STATE_EDGE] < steps.edge_sequence.shape[0] and steps.edge_sequence[state[STATE_EDGE]] <= sequence:
+    while (
+        state[STATE_EDGE] < steps.edge_sequence.shape[0]
+        and steps.edge_sequence[state[STATE_EDGE]] <= sequence
+    ):
         state[STATE_DOUBT] = steps.edge_doubt[state[STATE_EDGE]]
         state[STATE_EDGE] += 1
         state[STATE_EVALUATE] = 1
@@ -307,23 +314,24 @@ def replay(  # type: ignore[no-untyped-def]
 
 
 @njit(
-    types.UniTuple(types.int64, 2)(LADDER, MEMORY, STEPS, _I8_2, types.int64),
+    types.UniTuple(types.int64, 2)(LADDER, MEMORY, STEPS, _I8_2, types.int64, types.int64),
     cache=True,
     nogil=True,
     _nrt=False,
 )
-def replay_snapshots(ladder, memory, steps, rows, n_rows):  # type: ignore[no-untyped-def]
+def replay_snapshots(ladder, memory, steps, rows, n_rows, stop):  # type: ignore[no-untyped-def]
     """Rows of snapshots alone: each one is the whole book until the next.
 
     Args:
         ladder, memory, steps, rows, n_rows: see `replay`.
+        stop: number of snapshots of the plan to show in all.
 
     Returns:
         status, rows in use. With ROWS_FULL and LEVELS_FULL call again.
     """
     state = memory.state
     cadence = memory.params[PARAM_CADENCE]
-    while state[STATE_CANDIDATE] < steps.sequence.shape[0]:
+    while state[STATE_CANDIDATE] < stop:
         at = state[STATE_CANDIDATE]
         status, n_rows = before_message(
             ladder, memory, steps, rows, n_rows, steps.sequence[at], steps.origin[at], 0

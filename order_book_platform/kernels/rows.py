@@ -52,7 +52,13 @@ _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
 
 
-@njit(types.boolean(LADDER, MEMORY, types.int64, types.int64, types.int64), cache=True, nogil=True, _nrt=False, forceinline=True)
+@njit(
+    types.boolean(LADDER, MEMORY, types.int64, types.int64, types.int64),
+    cache=True,
+    nogil=True,
+    _nrt=False,
+    forceinline=True,
+)
 def write_levels(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
     """Write the levels of side s from the lowest live key ≥ `key` on as levels n … depth − 1.
 
@@ -107,7 +113,13 @@ def write_levels(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
     return changed
 
 
-@njit(types.boolean(LADDER, MEMORY, types.int64, types.int64, types.int64), cache=True, nogil=True, _nrt=False, forceinline=True)
+@njit(
+    types.boolean(LADDER, MEMORY, types.int64, types.int64, types.int64),
+    cache=True,
+    nogil=True,
+    _nrt=False,
+    forceinline=True,
+)
 def write_one(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
     """The same where only the level at `key` has changed: what lies behind moves, and is not looked up again.
 
@@ -150,7 +162,13 @@ def write_one(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(types.boolean(LADDER, MEMORY, types.int64, types.boolean), cache=True, nogil=True, _nrt=False, forceinline=True)
+@njit(
+    types.boolean(LADDER, MEMORY, types.int64, types.boolean),
+    cache=True,
+    nogil=True,
+    _nrt=False,
+    forceinline=True,
+)
 def refresh_side(ladder, memory, s, one):  # type: ignore[no-untyped-def]
     """Bring the visible levels of side s up to date.
 
@@ -196,7 +214,9 @@ def known_levels(ladder, memory, s):  # type: ignore[no-untyped-def]
 @njit(
     types.boolean(LADDER, MEMORY, types.int64[:, ::1], types.int64, types.boolean, types.boolean),
     cache=True,
-    nogil=True, _nrt=False, forceinline=True,
+    nogil=True,
+    _nrt=False,
+    forceinline=True,
 )
 def write_row(ladder, memory, rows, n_rows, one, always):  # type: ignore[no-untyped-def]
     """Bring the visible book up to date and append it if it changed (or `always`).

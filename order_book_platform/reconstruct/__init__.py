@@ -6,6 +6,13 @@ the snapshots that were used; the book at any instant; a second replay to compar
 
 from order_book_platform.reconstruct.inspection import BookState, Verification
 from order_book_platform.reconstruct.reconstructor import Reconstruction, Reconstructor
-from order_book_platform.reconstruct.strategy import FullEventReplay
+from order_book_platform.reconstruct.strategy import FullEventReplay, SnapshotReplay
 
-__all__ = ["BookState", "FullEventReplay", "Reconstruction", "Reconstructor", "Verification"]
+__all__ = [
+    "BookState",
+    "FullEventReplay",
+    "Reconstruction",
+    "Reconstructor",
+    "SnapshotReplay",
+    "Verification",
+]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from order_book_platform.clock import iso_from_ns
 from order_book_platform.errors import NoBookError
 from order_book_platform.kernels.book import Levels
@@ -13,8 +11,8 @@ from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.observability import Progress, silent
 from order_book_platform.reconstruct.replayer import Replayer
 from order_book_platform.reconstruct.rows import ReplayHash, table_rows
+from order_book_platform.reconstruct.strategy import Instant
 from order_book_platform.settings import Settings
-from order_book_platform.sources import delta_batches
 from order_book_platform.storage import DataStore
 
 
@@ -83,18 +81,9 @@ def book_at(
         NoBookError: the day's first message comes later.
         PartitionMissingError: an input has not been published.
     """
-    replay = Replayer.of(store, settings, key, cadence="message")
-    last = None
-    for batch in delta_batches(store, key, settings.sources.batch_rows, "replay", silent):
-        if sequence_number is not None:
-            stop = int(np.searchsorted(batch.sequence_number, sequence_number, "right"))
-        else:
-            later = batch.origin_time > (at_ns or 0)
-            stop = int(later.argmax()) if later.any() else len(batch)
-        for rows in replay.book.feed(batch.slice(0, stop)):
-            last = rows[-1, :4].copy()
-        if stop < len(batch):
-            break
+    replay, last = Replayer.of(store, settings, key, cadence="message"), None
+    for rows in replay.rows(store, settings, key, silent, until=Instant(at_ns, sequence_number)):
+        last = rows[-1, :4].copy()
     if last is None:
         first = store.manifest("raw_deltas", key).metadata["audit"]["first_origin_time"]
         raise NoBookError(

@@ -95,7 +95,8 @@ class Reconstructor:
         )
         bid, ask = book.bounds_pips
         return {
-            "strategy": replay.strategy,
+            "strategy": replay.strategy.name,
+            "seed": _seed(replay, seeds),
             "depth": wanted.depth,
             "cadence": wanted.cadence,
             "grid_ns": wanted.grid if wanted.cadence == "grid" else None,
@@ -120,6 +121,15 @@ class Reconstructor:
                 **dict(sorted(counts.items())),
             },
         }
+
+
+def _seed(replay: Replayer, seeds: list[int]) -> str:
+    """What the book stands on from its start: in this order of preference, but a day that goes on needs no seed."""
+    if replay.continued_from is not None:
+        return "previous day"
+    if seeds:
+        return "snapshot"
+    return "warm-up" if replay.book.seeded else "none"
 
 
 def closing_state(book: Book) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from math import gcd
@@ -14,15 +14,24 @@ from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import ReconstructionError
-from order_book_platform.kernels.book import Book, Levels
+from order_book_platform.kernels.book import NEVER_NS, Book, Levels
 from order_book_platform.model import FixedPoint, PartitionKey, SnapshotBatch
 from order_book_platform.observability import Progress, silent
-from order_book_platform.reconstruct.strategy import FullEventReplay, ReplayPlan, Strategy
+from order_book_platform.reconstruct.strategy import (
+    FullEventReplay,
+    Instant,
+    ReplayPlan,
+    SnapshotReplay,
+    Strategy,
+)
 from order_book_platform.settings import Settings
 from order_book_platform.sources import delta_batches
 from order_book_platform.storage import DataStore, Manifest
 
-STRATEGIES = {"full_event": FullEventReplay}
+STRATEGIES: dict[str, Callable[[int], Strategy]] = {
+    strategy.name: strategy for strategy in (FullEventReplay, SnapshotReplay)
+}
+"""By name; each takes `reconstruct.extend_every`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +41,7 @@ class Replayer:
     Attributes:
         book: empty, or restored from the previous day.
         plan: the strategy's decisions.
-        strategy: its name.
+        strategy: that decided, and drives the book.
         fixed_point: of the deltas.
         inputs: dataset to fingerprint.
         continued_from: last sequence number of the previous day's closing state, if the book was restored from it.
@@ -41,7 +50,7 @@ class Replayer:
 
     book: Book
     plan: ReplayPlan
-    strategy: str
+    strategy: Strategy
     fixed_point: FixedPoint
     inputs: dict[str, str]
     continued_from: int | None
@@ -75,13 +84,16 @@ class Replayer:
             cadence=cadence or wanted.cadence,
             grid_ns=wanted.grid,
             plan=plan.plan,
+            crossed_after_ns=settings.gaps.crossed_after,
+            snapshot_reach_ns=settings.gaps.snapshot_reach,
+            warm_up_ns=NEVER_NS if len(plan.plan.snapshots) else wanted.warm_up,
         )
         fingerprints = {name: manifest.fingerprint for name, manifest in inputs.items()}
         if before:
             _restore(book, store, key, before)
             fingerprints["previous reconstructed_books"] = before.fingerprint
         continued_from = before.metadata["closing"]["sequence_number"] if before else None
-        return cls(book, plan, strategy.name, point, fingerprints, continued_from, why_not)
+        return cls(book, plan, strategy, point, fingerprints, continued_from, why_not)
 
     def rows(
         self,
@@ -90,10 +102,15 @@ class Replayer:
         key: PartitionKey,
         progress: Progress,
         batch_rows: int | None = None,
+        until: Instant | None = None,
     ) -> Iterator[NDArray[np.int64]]:
-        """Feed the day and hand out the rows, int64[n, 6 + 4·depth], each piece valid until the next."""
-        for batch in delta_batches(store, key, batch_rows or settings.sources.batch_rows, "replay", progress):
-            yield from self.book.feed(batch)
+        """Replay the day, or up to an instant, and hand out the rows, each piece valid until the next.
+
+        Yields:
+            int64[n, 6 + 4·depth].
+        """
+        rows = batch_rows or settings.sources.batch_rows
+        yield from self.strategy.rows(self.book, delta_batches(store, key, rows, "replay", progress), until)
         last = self.book.finish()
         if len(last):
             yield last

@@ -123,7 +123,7 @@ def test_a_window_left_behind_finds_the_room_that_was_kept_for_it() -> None:
     """A full window that the price leaves turns into far blocks, and comes back when the price does."""
     blocks = 2 * (SLOTS + 1) // BLOCK_LEVELS + 5
     book = Ladder.empty(SLOTS, blocks)
-    model = {key: 7 for key in range(64, 64 + SLOTS - SLOTS // 4)}
+    model = dict.fromkeys(range(64, 64 + SLOTS - SLOTS // 4), 7)
     for key, size in model.items():
         ladder.set_level(book, SIDE, key, size, 1)
     ladder.settle(book, SIDE)
