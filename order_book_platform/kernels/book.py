@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,9 +177,20 @@ class Book:
             BatchError: at once and before anything has changed: sequence numbers go back, a message has begun in an
                 earlier batch, a price is not a positive multiple of the step, or a size is negative.
         """
-        return self._apply(batch, self._messages_of(batch))
+        columns = tuple(
+            np.ascontiguousarray(getattr(batch, name))
+            for name in (
+                "origin_time",
+                "received_time",
+                "sequence_number",
+                "is_bid",
+                "price_pips",
+                "size_pips",
+            )
+        )
+        return self._apply(columns, self._messages_of(columns[2], columns[4], columns[5]))
 
-    def _apply(self, batch: DeltaBatch, messages: int) -> Iterator[Int64Array]:
+    def _apply(self, columns: tuple[NDArray[Any], ...], messages: int) -> Iterator[Int64Array]:
         message, n_rows = 0, 0
         while messages:
             status, message, n_rows = replay.replay(
@@ -190,12 +202,7 @@ class Book:
                 self._inverse,
                 self._twos,
                 self._starts,
-                batch.origin_time,
-                batch.received_time,
-                batch.sequence_number,
-                batch.is_bid,
-                batch.price_pips,
-                batch.size_pips,
+                *columns,
                 message,
                 messages,
             )
@@ -233,37 +240,30 @@ class Book:
             if status == replay.DONE:
                 return
 
-    def _messages_of(self, batch: DeltaBatch) -> int:
-        """Look the batch over; gives its number of messages, whose starts are then known."""
-        n = len(batch)
+    def _messages_of(self, sequence: Int64Array, price_pips: Int64Array, size_pips: Int64Array) -> int:
+        """Look a batch over; gives its number of messages, whose starts are then known."""
+        n = len(sequence)
         if n == 0:
             return 0
         if len(self._starts) < n + 1:
             self._starts = np.empty(n + 1, np.int64)
-        columns = {
-            name: np.ascontiguousarray(getattr(batch, name))
-            for name in ("sequence_number", "price_pips", "size_pips")
-        }
-        messages = int(find_messages(columns["sequence_number"], self._starts))
-        if messages < 0 or batch.sequence_number[0] <= self.last_sequence_number:
+        messages = int(find_messages(sequence, self._starts))
+        if messages < 0 or sequence[0] <= self.last_sequence_number:
             row = -1 - messages if messages < 0 else 0
-            before = batch.sequence_number[row - 1] if row else self.last_sequence_number
             raise BatchError(
                 expected="whole messages, their sequence numbers ascending",
-                found=f"{batch.sequence_number[row]} after {before}",
+                found=f"{sequence[row]} after {sequence[row - 1] if row else self.last_sequence_number}",
                 where=f"row {row} of a batch of {n}",
-                remedy="Sort the deltas by sequence number and cut them between messages; raw_deltas is sorted, and "
-                "whole_messages cuts.",
+                remedy="Sort the deltas by sequence number and cut them between messages: raw_deltas is sorted, "
+                "and whole_messages cuts.",
             )
         largest = (NO_KEY - 1) // self.step_pips
-        bad = int(
-            find_bad_level(columns["price_pips"], columns["size_pips"], self._inverse, self._twos, largest)
-        )
+        bad = int(find_bad_level(price_pips, size_pips, self._inverse, self._twos, largest))
         if bad >= 0:
             raise BatchError(
                 expected=f"positive prices in multiples of {self.step_pips} pips, and sizes of at least 0",
-                found=f"price {batch.price_pips[bad]} pips, size {batch.size_pips[bad]} pips",
-                where=f"row {bad}, sequence number {batch.sequence_number[bad]}",
+                found=f"price {price_pips[bad]} pips, size {size_pips[bad]} pips",
+                where=f"row {bad}, sequence number {sequence[bad]}",
                 remedy="Build raw_deltas again; its tick comes from all prices of the day.",
             )
         return messages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -62,6 +63,23 @@ def replayed(
     )
     rows = [rows.copy() for batch in cut(stream.deltas, every) for rows in book.feed(batch)]
     return np.concatenate(rows) if rows else np.empty((0, 6 + 4 * depth), np.int64), book
+
+
+@pytest.fixture(scope="module")
+def recorded_stream() -> Stream:
+    """A market of three hundred messages, the same at every run."""
+    rng = np.random.default_rng(5)
+    count = 30 if config.DISABLE_JIT else 300
+    made = [
+        [
+            (bool(bid), CENTRE + int(tick), int(size))
+            for bid, tick, size in rng.integers([0, -40, 0], [2, 40, 4], (9, 3))
+        ]
+        for _ in range(count)
+    ]
+    return Stream(
+        delta_batch(made, [10 * (i + 1) for i in range(count)]), snapshot_batch([]), frozenset(), ()
+    )
 
 
 def oracle_rows(result: oracle.OracleReplay, depth: int) -> np.ndarray:
@@ -227,21 +245,98 @@ def test_no_level_is_called_known_while_a_loss_is_proven() -> None:
         assert bool(book.levels(0).known[0]) is known
 
 
-def test_a_price_off_the_tick_is_refused_by_name() -> None:
-    """A price between two ticks is an error that names the message, not a rounded level."""
-    batch = delta_batch([[(True, CENTRE, 1)]], [10])
-    off = replace(batch, price_pips=batch.price_pips + 1)
-    with pytest.raises(BatchError, match=r"sequence number 10.*multiples of 5 pips"):
-        Book(STEP).feed(off)
+@pytest.mark.parametrize(
+    ("column", "row", "value", "said"),
+    [
+        (
+            "price_pips",
+            1,
+            CENTRE * STEP + 1,
+            r"row 1, sequence number 20: .*multiples of 5 pips.*found price 5000001",
+        ),
+        ("price_pips", 2, 0, r"row 2, sequence number 30: .*found price 0 pips"),
+        ("price_pips", 0, -STEP, r"row 0, sequence number 10: .*found price -5 pips"),
+        ("price_pips", 0, 2**62 // STEP * STEP + STEP, r"found price 4611686018427387905 pips"),
+        ("size_pips", 2, -1, r"row 2, sequence number 30: .*sizes of at least 0.*size -1 pips"),
+        ("sequence_number", 2, 15, r"row 2 of a batch of 3: expected whole messages.*found 15 after 20"),
+        ("sequence_number", 0, 5, r"row 0 of a batch of 3: .*found 5 after 5"),
+    ],
+)
+def test_bad_arrays_are_refused_before_anything_changes(column: str, row: int, value: int, said: str) -> None:
+    """The first wrong row is named, nothing of the batch is applied, and the book goes on as if it had never come."""
+    book, twin = Book(STEP, depth=2, cadence="message"), Book(STEP, depth=2, cadence="message")
+    for each in (book, twin):
+        list(each.feed(delta_batch([[(True, CENTRE - 9, 4)]], [5])))
+    good = delta_batch([[(True, CENTRE, 1)], [(False, CENTRE + 3, 2)], [(True, CENTRE, 0)]], [10, 20, 30])
+    wrong = getattr(good, column).copy()
+    wrong[row] = value
+    with pytest.raises(BatchError, match=said):
+        book.feed(replace(good, **{column: wrong}))
+    assert book.levels(0).price_pips.tolist() == [(CENTRE - 9) * STEP]
+    assert book.counts == twin.counts
+    rows = [np.concatenate([piece.copy() for piece in each.feed(good)]) for each in (book, twin)]
+    np.testing.assert_array_equal(*rows)
 
 
-def test_sequence_numbers_that_go_back_are_refused_before_anything_changes() -> None:
-    """An unsorted batch leaves the book as it was."""
-    book = Book(STEP)
-    list(book.feed(delta_batch([[(True, CENTRE, 1)]], [20])))
-    with pytest.raises(BatchError, match="ascending"):
-        list(book.feed(delta_batch([[(True, CENTRE, 9)]], [10])))
-    assert book.levels(0).size_pips.tolist() == [1]
+@pytest.mark.parametrize(
+    ("column", "array", "said"),
+    [
+        ("price_pips", np.ones(3), r"DeltaBatch.price_pips: expected int64\[3\], found float64\[3\]"),
+        ("size_pips", np.ones(3, np.int32), r"expected int64\[3\], found int32\[3\]"),
+        ("sequence_number", np.ones(2, np.int64), r"DeltaBatch"),
+        ("is_bid", np.ones(3, np.int64), r"DeltaBatch.is_bid: expected bool\[3\]"),
+        ("price_pips", np.ones((3, 1), np.int64), r"found int64\[3, 1\]"),
+    ],
+)
+def test_wrong_dtypes_and_lengths_do_not_make_a_batch(column: str, array: np.ndarray, said: str) -> None:
+    """A batch that is no batch is refused by name, before a book sees it."""
+    good = delta_batch([[(True, CENTRE, 1)], [(False, CENTRE + 3, 2)], [(True, CENTRE, 0)]], [10, 20, 30])
+    with pytest.raises(BatchError, match=said):
+        replace(good, **{column: array})
+
+
+@given(streams(largest=10))
+def test_views_and_read_only_arrays_are_as_good_as_others(stream: Stream) -> None:
+    """Every second element of a larger array, frozen: the same rows."""
+    columns = {}
+    for name in ("origin_time", "received_time", "sequence_number", "is_bid", "price_pips", "size_pips"):
+        columns[name] = np.repeat(getattr(stream.deltas, name), 2)[::2]
+        columns[name].flags.writeable = False
+    strided = replace(stream, deltas=replace(stream.deltas, **columns))
+    np.testing.assert_array_equal(replayed(strided)[0], replayed(stream)[0])
+
+
+def test_a_step_of_nothing_is_refused() -> None:
+    """A step divides prices, so it is at least 1 pip."""
+    with pytest.raises(BatchError, match="at least 1 pip"):
+        Book(0)
+
+
+def test_several_threads_replay_as_one_does(recorded_stream: Stream) -> None:
+    """The loops let go of the interpreter; books in threads of their own share nothing and give the same rows."""
+    alone = replayed(recorded_stream)[0]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda every: replayed(recorded_stream, every=every)[0], (1, 7, 50, 10**6)))
+    for rows in together:
+        np.testing.assert_array_equal(rows, alone)
+
+
+def test_memory_is_bounded_by_the_levels_alive_and_not_by_what_has_been() -> None:
+    """A million levels come and go over a wide range: the arrays stay as large as the most that ever lived at once."""
+    turns, width = (3, 50) if config.DISABLE_JIT else (400, 2_500)
+    book = Book(STEP, depth=1, window_slots=WINDOW)
+    rng = np.random.default_rng(1)
+    number = largest = 0
+    for _ in range(turns):
+        ticks = np.unique(rng.integers(1, 10**9, width)).tolist()
+        for size in (3, 0):
+            number += 10
+            for _ in book.feed(delta_batch([[(False, tick, size) for tick in ticks]], [number])):
+                pass
+        largest = max(largest, sum(array.nbytes for array in book._ladder))
+    reserved = 16 * 2 * WINDOW + 2 * 48 * WINDOW
+    assert largest < 2 * (2 * 400 * width + reserved) + 10**6
+    assert len(book.levels(1).price_pips) == 0
 
 
 def test_a_snapshot_off_the_tick_cannot_enter_a_plan() -> None:
