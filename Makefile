@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup instance test test-without-jit check check-lint check-types check-rooms check-defs demo bench ui \
+.PHONY: help setup instance test test-without-jit test-with-bounds check check-lint check-types check-rooms check-defs demo bench ui \
 	lock lock-bench clean
 
 help: ## show this list
@@ -92,6 +92,9 @@ test: $(STAMP) ## all tests
 
 test-without-jit: $(STAMP) ## tests of the kernels as plain Python, without numba's compiler
 	@export NUMBA_DISABLE_JIT=1; $(RUN_TESTS) order_book_platform_tests/kernels
+
+test-with-bounds: $(STAMP) ## tests of the kernels with every index checked
+	@export NUMBA_BOUNDSCHECK=1 OBP_EXAMPLES=1000; $(RUN_TESTS) order_book_platform_tests/kernels
 
 check: check-lint check-types check-rooms check-defs ## lint, format, types, layering, Dagster definitions
 

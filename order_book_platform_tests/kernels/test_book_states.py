@@ -1,4 +1,4 @@
-"""A book through any sequence of events: messages, losses, snapshots, crossing, emptying, refused input, other pieces."""
+"""A book through any sequence of events: messages, losses, snapshots, a crossed or emptied book, refused input."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -178,3 +180,11 @@ def test_the_other_side_is_left_alone(slots: int) -> None:
     assert (book.cells[:slots] == before[0][:slots]).all()
     assert (book.side[0] == before[-1][0]).all()
     assert (book.far_keys[0, : book.side[0, BLOCKS]] == before[3][0, : book.side[0, BLOCKS]]).all()
+
+
+if os.environ.get("NUMBA_BOUNDSCHECK") == "1":
+
+    def test_indices_are_checked() -> None:
+        """A slot beyond the window is an error, so that the other tests show that no loop ever leaves its arrays."""
+        with pytest.raises(IndexError):
+            ladder.next_slot(Ladder.empty(SLOTS, 1), 5 * SLOTS, 6 * SLOTS)
