@@ -17,8 +17,8 @@ def assessment_markdown(report: dict[str, Any]) -> str:
         f"# {report['symbol']} {report['day']}: {report['verdict']}",
         "",
         f"{report['why'][0].upper()}{report['why'][1:]}.",
-        f"Recommended: strategy `{recommended['strategy']}`, seeding `{recommended['seeding']}`; "
-        f"{recommended['rule']}.",
+        f"Recommended: strategy `{recommended['strategy']}`, seeding `{recommended['seeding']}`.",
+        f"Decided by: {recommended['rule']}.",
         "",
         "| rule | value | gate | holds | meaning |",
         "|---|---:|---|---|---|",

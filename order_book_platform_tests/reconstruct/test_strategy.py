@@ -30,7 +30,7 @@ def simulated(folder: Path, faults: str = "", *, book: bool = True, messages: in
 
 
 def shots(count: int) -> SnapshotBatch:
-    """Sound snapshots with sequence numbers 10, 20, …"""
+    """Sound snapshots with sequence numbers 10, 20 and so on."""
     return snapshot_batch([(10 * (i + 1), ([(CENTRE + i, 1)], [(CENTRE + i + 1, 2)])) for i in range(count)])
 
 
