@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -125,7 +126,7 @@ def draw(document: Json) -> Figure:
     """Left: ours beside the others. Right: what a delta costs in ever longer streams and ever fuller books."""
     figure = Figure(figsize=(10, 3.8), facecolor=LIGHT.ground)
     bars, lines = figure.subplots(1, 2, width_ratios=(3, 2))
-    figure.subplots_adjust(left=0.29, right=0.985, bottom=0.15, top=0.9, wspace=0.25)
+    figure.subplots_adjust(left=0.29, right=0.985, bottom=0.15, top=0.9, wspace=0.3)
     _draw_systems(bars, throughputs(document, BEST, STREAM))
     _draw_costs(lines, document)
     return figure
@@ -140,7 +141,7 @@ def _draw_systems(axes: Axes, systems: dict[str, float | None]) -> None:
     for place, value in enumerate(values):
         text = f" {value:.2g}" if value < 10 else f" {value:.0f}"
         axes.text(value, place, text, va="center", fontsize=9, color=LIGHT.ink)
-    dress(axes, LIGHT, title="Best bid/ask per message, M deltas/s on one core")
+    dress(axes, LIGHT, title="Best bid/ask per message, M deltas/s, one core")
     axes.grid(False, axis="y")
     axes.set_xlim(0, 1.12 * max(values, default=1.0))
     axes.tick_params(axis="y", labelsize=8)
@@ -161,7 +162,9 @@ def _draw_costs(axes: Axes, document: Json) -> None:
         highest = max(highest, *medians)
     dress(axes, LIGHT, title="Cost of a delta, ns", x_label="deltas, or live levels")
     axes.set_xscale("log")
-    axes.set_ylim(0, 1.4 * highest)
+    axes.set_yscale("log")
+    axes.set_ylim(1, 10 ** math.ceil(math.log10(5 * highest)))
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.legend(fontsize=8, frameon=False, loc="upper left", labelcolor=LIGHT.ink)
 
 
