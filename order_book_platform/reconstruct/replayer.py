@@ -141,6 +141,8 @@ def _day_before(
     closing = manifest.metadata["closing"]
     first = next(delta_batches(store, key, 1, "first message", silent))
     pause = int(first.origin_time[0]) - closing["origin_time"]
+    if manifest.metadata["seed"] == "none":
+        return None, "the day before was never seeded"
     if closing["doubt"] != "-":
         return None, f"the day before ends in doubt: {closing['doubt']}"
     if first.prev_final_update_id is not None:

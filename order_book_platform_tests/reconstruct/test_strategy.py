@@ -123,6 +123,18 @@ def test_a_day_without_snapshots_warms_up(tmp_path: Path) -> None:
     assert cold.books(KEY)[3].manifest.metadata["seed"] == "none"
 
 
+def test_a_book_that_was_never_seeded_seeds_no_other_day(tmp_path: Path) -> None:
+    """The closing state of a cold day is not what the next day may stand on."""
+    following = PartitionKey.parse(KEY.instrument.key, "2024-08-09")
+    lake = simulated(tmp_path / "lake", book=False, messages=300)
+    MarketSimulator(profile("btc-perp"), 5).write(lake, following, 300)
+    chain = Chain.over(tmp_path, lake, [KEY], reconstruct={"continue_previous_day": True})
+    chain.books(KEY)
+    metadata = chain.books(following)[3].manifest.metadata
+    assert metadata["not_continued"] == "the day before was never seeded"
+    assert metadata["seed"] == "snapshot"
+
+
 def test_a_crossed_book_without_snapshots_loses_the_older_levels(tmp_path: Path) -> None:
     """A level that crosses the book and stays is evicted once it has crossed for too long, and counted."""
     lake = simulated(tmp_path / "lake", "crossed=1x8s", book=False)
