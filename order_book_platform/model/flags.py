@@ -16,7 +16,7 @@ class BookFlag(IntFlag):
     GAP = 2
     """A message may be missing between the last proof that the book was right and this row."""
     REPAIRED = 4
-    """A snapshot repaired the book or moved a best price that was not known, or levels were evicted: no market activity."""
+    """A snapshot repaired the book or moved an unknown best price, or levels were evicted: no market activity alone."""
     CROSSED = 8
     """Best bid above best ask."""
     LOCKED = 16
