@@ -6,4 +6,5 @@
 BENCHMARKS = {
     "replay": "the replay loop beside hftbacktest and lakeapi: best bid/ask, top 20, flatness",
     "assets": "each asset of one partition: time, and memory of all of them",
+    "start": "from the start of a process to its first rows: warm, cold, eight at once",
 }

@@ -3,7 +3,7 @@
 Warm: the compiled loops are kept, and so is the bytecode of all packages, as pip leaves it; one core. Cold: nothing is
 compiled yet; once, and with eight processes at once on all cores, of which one compiles and the others wait for it.
 
-Run: `python -m benchmarks.start [--json]`.
+Run: `obp bench start [--json]`, or `python -m benchmarks.start [--json]`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from benchmarks import (
     peers_lakeapi,
     replay,
     report,
+    start,
     streams,
 )
 from benchmarks.contest import Other
@@ -113,6 +116,30 @@ def test_a_small_run_of_the_replay(
     assert chart.markdown(chart.read(tmp_path / "replay.json")).count("–") == 2 * len(replay.OTHERS) - 4 + 6
 
 
+def test_a_small_run_of_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of processes that only say when they started: one JSON object; one that fails is an error."""
+    at = "[time.monotonic_ns(), time.process_time_ns()]"
+    monkeypatch.setattr(
+        start, "PROCESS", f"import json, time\nprint(json.dumps({{'starting Python': {at}}}))"
+    )
+    monkeypatch.setattr(start, "stay_on_one_core", lambda: None)
+    monkeypatch.setattr("sys.argv", ["benchmark", "--json"])
+    start.main()
+    check_shape(json.loads(capsys.readouterr().out))
+    monkeypatch.setattr(start, "PROCESS", "raise SystemExit(3)")
+    with pytest.raises(BenchmarkError, match="exit code 3"):
+        start.main()
+
+
+def test_the_process_that_start_measures() -> None:
+    """It replays a batch and says when it had done what."""
+    command = [sys.executable, "-c", start.PROCESS, "rows"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=start.ROOT, timeout=300)
+    marks = json.loads(done.stdout)
+    assert list(marks)[-1] == "loading loops and the first rows"
+    assert sorted(marks.values()) == list(marks.values())
+
+
 @pytest.mark.usefixtures("in_place")
 @pytest.mark.parametrize("arguments", [["--deltas", "0"], ["--runs", "0"], ["--what"]])
 def test_wrong_usage(
@@ -129,7 +156,7 @@ def test_wrong_usage(
 def test_every_benchmark_is_there() -> None:
     """Each name that `obp bench` offers is a module with a main."""
     for name in BENCHMARKS:
-        assert callable({"replay": replay, "assets": assets}[name].main)
+        assert callable({"replay": replay, "assets": assets, "start": start}[name].main)
 
 
 # --- report ---------------------------------------------------------------------------------------------------------

@@ -58,7 +58,10 @@ def kernel(signature):
     return decorate
 """
 
-pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="the compiler is switched off")
+pytestmark = pytest.mark.skipif(
+    bool(config.DISABLE_JIT or config.BOUNDSCHECK),
+    reason="the processes asked have numba's settings as they come; `make test` asks them",
+)
 
 
 class Miniature:
