@@ -8,11 +8,6 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-BASE, BEST, BOUND, LOW, BLOCKS = range(5)
-"""Columns of `side`: lowest key of the window; lowest live key; known up to this key; lowest key changed since the last
-row; far blocks in use."""
-SIDE_FIELDS = 5
-
 NO_KEY = 2**62
 """Best key of an empty side, and any other key that there is none of."""
 NOTHING_KNOWN = -(2**62)
@@ -29,14 +24,18 @@ class Ladder(NamedTuple):
     """Both sides of a book; side 0 is the bids, side 1 the asks. See `ladder` and `far` for what holds between them.
 
     Attributes:
-        cells: int64[2·W, 2]: size in pips, 0 where there is no level, and the message that last named it. Side by side,
-            so that a level is one line of the cache.
+        cells: int64[4·W]: of each slot the size in pips, 0 where there is no level, and the message that last named it; side
+            by side, so that a level is one line of the cache, and flat, so that its place is a shift and not a product.
         words: uint64[2·W/64]: bit set where a slot is occupied.
         summary: uint64[2·W/4096]: bit set where a word is not 0 (and sometimes where it is).
         far_keys, far_sizes, far_seen: int64[2, P, B].
         far_fill: int64[2, P].
         far_order: int64[2, P].
-        side: int64[2, SIDE_FIELDS].
+        blocks: int64[2], far blocks in use.
+        base: int64[2], lowest key of the window.
+        best: int64[2], lowest live key, or NO_KEY.
+        low: int64[2], lowest key changed since the last row, or NO_KEY.
+        bound: int64[2], known up to this key, or NOTHING_KNOWN.
     """
 
     cells: NDArray[np.int64]
@@ -47,7 +46,11 @@ class Ladder(NamedTuple):
     far_seen: NDArray[np.int64]
     far_fill: NDArray[np.int64]
     far_order: NDArray[np.int64]
-    side: NDArray[np.int64]
+    blocks: NDArray[np.int64]
+    base: NDArray[np.int64]
+    best: NDArray[np.int64]
+    low: NDArray[np.int64]
+    bound: NDArray[np.int64]
 
     @classmethod
     def empty(cls, slots: int, blocks: int) -> Ladder:
@@ -57,12 +60,9 @@ class Ladder(NamedTuple):
             slots: W, a power of two ≥ 4096.
             blocks: P.
         """
-        side = np.zeros((2, SIDE_FIELDS), np.int64)
-        side[:, BEST] = side[:, LOW] = NO_KEY
-        side[:, BOUND] = NOTHING_KNOWN
         # Zeroed pages come from the operating system when they are first touched, and not before.
         return cls(
-            np.zeros((2 * slots, 2), np.int64),
+            np.zeros(4 * slots, np.int64),
             np.zeros(2 * slots // 64, np.uint64),
             np.zeros(2 * slots // 4096, np.uint64),
             np.empty((2, blocks, BLOCK_LEVELS), np.int64),
@@ -70,7 +70,11 @@ class Ladder(NamedTuple):
             np.empty((2, blocks, BLOCK_LEVELS), np.int64),
             np.zeros((2, blocks), np.int64),
             np.tile(np.arange(blocks), (2, 1)),
-            side,
+            np.zeros(2, np.int64),
+            np.zeros(2, np.int64),
+            np.full(2, NO_KEY),
+            np.full(2, NO_KEY),
+            np.full(2, NOTHING_KNOWN),
         )
 
     def with_blocks(self, blocks: int) -> Ladder:
@@ -79,7 +83,8 @@ class Ladder(NamedTuple):
         old = self.far_fill.shape[1]
         for name in ("far_keys", "far_sizes", "far_seen", "far_fill", "far_order"):
             getattr(grown, name)[:, :old] = getattr(self, name)
-        return grown._replace(cells=self.cells, words=self.words, summary=self.summary, side=self.side)
+        shared = ("cells", "words", "summary", "blocks", "base", "best", "low", "bound")
+        return grown._replace(**{name: getattr(self, name) for name in shared})
 
 
 class Memory(NamedTuple):
@@ -133,7 +138,7 @@ _I8 = types.int64[::1]
 _U8 = types.uint64[::1]
 _I8_2 = types.int64[:, ::1]
 _I8_3 = types.int64[:, :, ::1]
-LADDER = types.NamedTuple((_I8_2, _U8, _U8, _I8_3, _I8_3, _I8_3, _I8_2, _I8_2, _I8_2), Ladder)
+LADDER = types.NamedTuple((_I8, _U8, _U8, _I8_3, _I8_3, _I8_3, _I8_2, _I8_2, _I8, _I8, _I8, _I8, _I8), Ladder)
 """numba's type of a `Ladder`."""
 MEMORY = types.NamedTuple((_I8, _I8, _I8, _I8, _I8_2, _I8), Memory)
 """numba's type of a `Memory`."""

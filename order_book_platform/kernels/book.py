@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 from order_book_platform.errors import BatchError
 from order_book_platform.kernels import replay, rows
 from order_book_platform.kernels.arrays import (
-    BASE,
     BLOCK_LEVELS,
-    BLOCKS,
-    BOUND,
     NO_KEY,
     NO_TICK,
     NOTHING_KNOWN,
@@ -323,13 +320,13 @@ class Book:
         take_snapshot(self._ladder, ticks[0], sizes[0], True, 0)
         for s, bound in enumerate(bounds_pips):
             sign = -1 if s == 0 else 1
-            self._ladder.side[s, BOUND] = NOTHING_KNOWN if bound is None else bound // self.step_pips * sign
+            self._ladder.bound[s] = NOTHING_KNOWN if bound is None else bound // self.step_pips * sign
         self._memory.state[[rows.STATE_SEEDED, rows.STATE_EVALUATE]] = 1
 
     @property
     def bounds_pips(self) -> tuple[int | None, int | None]:
         """Worst bid and worst ask price up to which the book is known; None where nothing is."""
-        bid, ask = (int(bound) for bound in self._ladder.side[:, BOUND])
+        bid, ask = (int(bound) for bound in self._ladder.bound[:])
         return (
             None if bid == NOTHING_KNOWN else -bid * self.step_pips,
             None if ask == NOTHING_KNOWN else ask * self.step_pips,
@@ -352,9 +349,9 @@ class Book:
 
     def levels(self, side: int) -> Levels:
         """All live levels of side 0 (bids) or 1 (asks), best first."""
-        base, blocks = int(self._ladder.side[side, BASE]), int(self._ladder.side[side, BLOCKS])
-        slots = len(self._ladder.cells) // 2
-        cells = self._ladder.cells[side * slots : (side + 1) * slots, 0]
+        base, blocks = int(self._ladder.base[side]), int(self._ladder.blocks[side])
+        slots = len(self._ladder.cells) // 4
+        cells = self._ladder.cells[2 * side * slots : 2 * (side + 1) * slots : 2]
         at = np.flatnonzero(cells)
         near = base + (at - base) % slots
         order = np.argsort(near)
@@ -363,7 +360,7 @@ class Book:
         keys = np.concatenate([near[order], self._ladder.far_keys[side, used][far]])
         sizes = np.concatenate([cells[at[order]], self._ladder.far_sizes[side, used][far]])
         sign = -1 if side == 0 else 1
-        known = keys <= self._ladder.side[side, BOUND]
+        known = keys <= self._ladder.bound[side]
         if self.doubt & PROVEN_LOSS:
             known[:] = False
         return Levels(keys * sign * self.step_pips, sizes, known)

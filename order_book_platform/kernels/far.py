@@ -5,7 +5,7 @@ would move half of them. The arrays are those of `arrays.Ladder`:
 
 - `far_keys`, `far_sizes`, `far_seen` int64[2, P, B]: P blocks a side, each ascending by key,
 - `far_fill` int64[2, P]: levels in each block,
-- `far_order` int64[2, P]: a permutation of the blocks; the first `side[s, BLOCKS]` of it are in use, in order of key.
+- `far_order` int64[2, P]: a permutation of the blocks; the first `blocks[s]` of it are in use, in order of key.
 
 A nearly empty block joins a neighbour where both fit well into one, so that n levels never hold more than 8·n/B + 2
 blocks. The caller keeps blocks free (`ladder.has_room`); nothing here checks for room.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from order_book_platform.kernels.arrays import BLOCK_LEVELS, BLOCKS, LADDER, NO_KEY
+from order_book_platform.kernels.arrays import BLOCK_LEVELS, LADDER, NO_KEY
 
 _FEW = BLOCK_LEVELS // 4
 _WELL_FILLED = BLOCK_LEVELS * 3 // 4
@@ -25,7 +25,7 @@ _WELL_FILLED = BLOCK_LEVELS * 3 // 4
 def far_position(ladder, s, key):  # type: ignore[no-untyped-def]
     """Place in `far_order` and index in the block of the first far key ≥ key; the index may be the block's end."""
     low = 0
-    high = ladder.side[s, BLOCKS]
+    high = ladder.blocks[s]
     while low < high:
         middle = (low + high) >> 1
         if ladder.far_keys[s, ladder.far_order[s, middle], 0] <= key:
@@ -48,7 +48,7 @@ def far_position(ladder, s, key):  # type: ignore[no-untyped-def]
 @njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def far_next_key(ladder, s, key):  # type: ignore[no-untyped-def]
     """Lowest far key ≥ key, or NO_KEY."""
-    blocks = ladder.side[s, BLOCKS]
+    blocks = ladder.blocks[s]
     if blocks == 0:
         return NO_KEY
     place, at = far_position(ladder, s, key)
@@ -63,7 +63,7 @@ def far_next_key(ladder, s, key):  # type: ignore[no-untyped-def]
 @njit(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def far_level(ladder, s, key):  # type: ignore[no-untyped-def]
     """Size of a far level, 0 where there is none, and the message that last named it."""
-    if ladder.side[s, BLOCKS] > 0:
+    if ladder.blocks[s] > 0:
         place, at = far_position(ladder, s, key)
         block = ladder.far_order[s, place]
         if at < ladder.far_fill[s, block] and ladder.far_keys[s, block, at] == key:
@@ -74,24 +74,24 @@ def far_level(ladder, s, key):  # type: ignore[no-untyped-def]
 @njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def _free_block(ladder, s, place):  # type: ignore[no-untyped-def]
     """Take an empty block out of the order."""
-    blocks = ladder.side[s, BLOCKS]
+    blocks = ladder.blocks[s]
     block = ladder.far_order[s, place]
     for i in range(place, blocks - 1):
         ladder.far_order[s, i] = ladder.far_order[s, i + 1]
     ladder.far_order[s, blocks - 1] = block
-    ladder.side[s, BLOCKS] = blocks - 1
+    ladder.blocks[s] = blocks - 1
 
 
 @njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def _new_block(ladder, s, place):  # type: ignore[no-untyped-def]
     """Put a free block into the order and name it."""
-    blocks = ladder.side[s, BLOCKS]
+    blocks = ladder.blocks[s]
     block = ladder.far_order[s, blocks]
     for i in range(blocks, place, -1):
         ladder.far_order[s, i] = ladder.far_order[s, i - 1]
     ladder.far_order[s, place] = block
     ladder.far_fill[s, block] = 0
-    ladder.side[s, BLOCKS] = blocks + 1
+    ladder.blocks[s] = blocks + 1
     return block
 
 
@@ -126,7 +126,7 @@ def _remove(ladder, s, place, at):  # type: ignore[no-untyped-def]
         _free_block(ladder, s, place)
         return
     for left in (place, place - 1):
-        if left < 0 or left + 1 >= ladder.side[s, BLOCKS]:
+        if left < 0 or left + 1 >= ladder.blocks[s]:
             continue
         into, source = ladder.far_order[s, left], ladder.far_order[s, left + 1]
         if ladder.far_fill[s, into] + ladder.far_fill[s, source] <= _WELL_FILLED:
@@ -148,7 +148,7 @@ def set_far(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
         Whether anything but `seen` changed.
     """
     place, at = 0, 0
-    if ladder.side[s, BLOCKS] > 0:
+    if ladder.blocks[s] > 0:
         place, at = far_position(ladder, s, key)
         block = ladder.far_order[s, place]
         if at < ladder.far_fill[s, block] and ladder.far_keys[s, block, at] == key:
@@ -161,7 +161,7 @@ def set_far(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
             return changed
     if size == 0:
         return False
-    if ladder.side[s, BLOCKS] == 0:
+    if ladder.blocks[s] == 0:
         _new_block(ladder, s, 0)
     block = ladder.far_order[s, place]
     if ladder.far_fill[s, block] == BLOCK_LEVELS:

@@ -10,7 +10,7 @@ Invariants, which the property tests hold the code to:
 
 - every live key is ≥ base; every far key is ≥ base + W (`far` says how those are kept);
 - a slot's bit is set exactly where its size is not 0, a summary bit wherever its word is not 0;
-- after `settle`, BEST is the lowest live key or NO_KEY; LOW is ≤ every key changed since it was last reset.
+- after `settle`, `best` is the lowest live key or NO_KEY; `low` is ≤ every key changed since it was last reset.
 """
 
 from __future__ import annotations
@@ -19,12 +19,8 @@ import numpy as np
 from numba import njit, types
 
 from order_book_platform.kernels.arrays import (
-    BASE,
-    BEST,
     BLOCK_LEVELS,
-    BLOCKS,
     LADDER,
-    LOW,
     NO_KEY,
 )
 from order_book_platform.kernels.bits import lowest_bit
@@ -50,9 +46,10 @@ def set_slot(cells, words, summary, at, size, number):  # type: ignore[no-untype
         size: int64, pips.
         number: int64, of the message.
     """
-    before = cells[at, 0]
-    cells[at, 0] = size
-    cells[at, 1] = number
+    cell = at << _ONE
+    before = cells[cell]
+    cells[cell] = size
+    cells[cell | _ONE] = number
     word = at >> _SIX
     bit = _ONE << (at & _LOW_SIX)
     filled = words[word] | bit
@@ -73,7 +70,7 @@ def next_slot(ladder, start, stop):  # type: ignore[no-untyped-def]
 
     Args:
         ladder: both sides.
-        start: index into `cells`.
+        start: slot of both sides, s·W + slot.
         stop: end of the side's slots, a multiple of 4096.
     """
     if start >= stop:
@@ -104,8 +101,8 @@ def next_slot(ladder, start, stop):  # type: ignore[no-untyped-def]
 @njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False, forceinline=True)
 def next_near_key(ladder, s, key):  # type: ignore[no-untyped-def]
     """Lowest key ≥ `key` in the window, or NO_KEY; `key` is ≥ base."""
-    slots = ladder.cells.shape[0] >> 1
-    beyond = ladder.side[s, BASE] + slots
+    slots = ladder.cells.shape[0] >> 2
+    beyond = ladder.base[s] + slots
     if key >= beyond:
         return NO_KEY
     first = s * slots
@@ -123,39 +120,39 @@ def next_near_key(ladder, s, key):  # type: ignore[no-untyped-def]
 @njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False, forceinline=True)
 def next_key(ladder, s, key):  # type: ignore[no-untyped-def]
     """Lowest live key ≥ `key` on side s, or NO_KEY."""
-    found = next_near_key(ladder, s, max(key, ladder.side[s, BASE]))
+    found = next_near_key(ladder, s, max(key, ladder.base[s]))
     return far_next_key(ladder, s, key) if found == NO_KEY else found
 
 
 @njit(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def level_at(ladder, s, key):  # type: ignore[no-untyped-def]
     """Size of the level at `key`, 0 where there is none, and the message that last named it."""
-    slots = ladder.cells.shape[0] >> 1
-    offset = key - ladder.side[s, BASE]
+    slots = ladder.cells.shape[0] >> 2
+    offset = key - ladder.base[s]
     if 0 <= offset < slots:
         at = slot_of(s, key, slots)
-        return ladder.cells[at, 0], ladder.cells[at, 1]
+        return ladder.cells[at << _ONE], ladder.cells[at << _ONE | _ONE]
     return far_level(ladder, s, key)
 
 
 @njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def lower_window(ladder, s, base):  # type: ignore[no-untyped-def]
     """Lower the base: the levels at the far end of the window become the nearest far levels."""
-    slots = ladder.cells.shape[0] >> 1
-    key = next_near_key(ladder, s, max(base + slots, ladder.side[s, BASE]))
+    slots = ladder.cells.shape[0] >> 2
+    key = next_near_key(ladder, s, max(base + slots, ladder.base[s]))
     while key != NO_KEY:
         at = slot_of(s, key, slots)
-        set_far(ladder, s, key, ladder.cells[at, 0], ladder.cells[at, 1])
+        set_far(ladder, s, key, ladder.cells[at << _ONE], ladder.cells[at << _ONE | _ONE])
         set_slot(ladder.cells, ladder.words, ladder.summary, at, 0, 0)
         key = next_near_key(ladder, s, key + 1)
-    ladder.side[s, BASE] = base
+    ladder.base[s] = base
 
 
 @njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
 def raise_window(ladder, s, base):  # type: ignore[no-untyped-def]
     """Raise the base, to at most the lowest live key: the nearest far levels come into the window."""
-    slots = ladder.cells.shape[0] >> 1
-    ladder.side[s, BASE] = base
+    slots = ladder.cells.shape[0] >> 2
+    ladder.base[s] = base
     key = far_next_key(ladder, s, base)
     while key < base + slots:
         size, seen = far_level(ladder, s, key)
@@ -171,7 +168,7 @@ def raise_window(ladder, s, base):  # type: ignore[no-untyped-def]
     _nrt=False,
 )
 def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
-    """Set the absolute size of one level; 0 removes it. `settle` is due before BEST is asked for.
+    """Set the absolute size of one level; 0 removes it. `settle` is due before `best` is asked for.
 
     Args:
         ladder: with room, see `has_room`.
@@ -183,8 +180,8 @@ def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
     Returns:
         Whether the level changed.
     """
-    slots = ladder.cells.shape[0] >> 1
-    offset = key - ladder.side[s, BASE]
+    slots = ladder.cells.shape[0] >> 2
+    offset = key - ladder.base[s]
     if offset < 0:
         if size == 0:
             return False
@@ -192,12 +189,12 @@ def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
     elif offset >= slots:
         changed = set_far(ladder, s, key, size, seen)
         if changed:
-            ladder.side[s, LOW] = min(ladder.side[s, LOW], key)
+            ladder.low[s] = min(ladder.low[s], key)
         return changed
     at = slot_of(s, key, slots)
     changed = set_slot(ladder.cells, ladder.words, ladder.summary, at, size, seen) != size
     if changed:
-        ladder.side[s, LOW] = min(ladder.side[s, LOW], key)
+        ladder.low[s] = min(ladder.low[s], key)
     return changed
 
 
@@ -205,14 +202,14 @@ def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
 def settle(ladder, s):  # type: ignore[no-untyped-def]
     """After changes: name the best level anew, and let the window follow when the price has drifted far.
 
-    Nothing below LOW has changed, and nothing was below the best level; so if LOW is beyond it, the best stands.
+    Nothing below `low` has changed, and nothing was below the best level; so if `low` is beyond it, the best stands.
     """
-    if ladder.side[s, LOW] > ladder.side[s, BEST]:
+    if ladder.low[s] > ladder.best[s]:
         return
-    slots = ladder.cells.shape[0] >> 1
-    best = next_key(ladder, s, ladder.side[s, LOW])
-    ladder.side[s, BEST] = best
-    if best != NO_KEY and best - ladder.side[s, BASE] > slots >> 1:
+    slots = ladder.cells.shape[0] >> 2
+    best = next_key(ladder, s, ladder.low[s])
+    ladder.best[s] = best
+    if best != NO_KEY and best - ladder.base[s] > slots >> 1:
         raise_window(ladder, s, (best - (slots >> 2)) & -64)
 
 
@@ -223,10 +220,10 @@ def has_room(ladder, levels):  # type: ignore[no-untyped-def]
     Far blocks are what can run out. Each level may split a block that is full now, and each half block filled makes
     one more; a window that is left behind by the price turns into blocks at least half full.
     """
-    slots = ladder.cells.shape[0] >> 1
+    slots = ladder.cells.shape[0] >> 2
     fresh = 2 * (slots + levels) // BLOCK_LEVELS + 4
     for s in range(2):
-        blocks = ladder.side[s, BLOCKS]
+        blocks = ladder.blocks[s]
         if blocks + min(levels, blocks) + fresh > ladder.far_fill.shape[1]:
             return False
     return True

@@ -11,11 +11,7 @@ import numpy as np
 from numba import njit, types
 
 from order_book_platform.kernels.arrays import (
-    BASE,
-    BEST,
-    BOUND,
     LADDER,
-    LOW,
     MEMORY,
     NO_KEY,
     NOTHING_KNOWN,
@@ -54,6 +50,8 @@ CADENCE_CHANGE, CADENCE_MESSAGE, CADENCE_GRID = 0, 1, 2
 
 NO_TIME = -(2**62)
 
+_ONE = np.uint64(1)
+
 USE_NONE, USE_SEEDED, USE_EXTENDED, USE_REPAIRED = 0, 1, 2, 3
 OUTCOME_USE, OUTCOME_COMPARED, OUTCOME_WRONG, OUTCOME_CHANGED = range(4)
 
@@ -77,7 +75,7 @@ def take_candidate(ladder, memory, steps):  # type: ignore[no-untyped-def]
         use = USE_SEEDED
     elif scratch[1] > 0 or steps.forced[at] or state[STATE_FORCE] != 0:
         use = USE_REPAIRED
-    best_bid, best_ask = ladder.side[0, BEST], ladder.side[1, BEST]
+    best_bid, best_ask = ladder.best[0], ladder.best[1]
     bid_size, ask_size = level_at(ladder, 0, best_bid)[0], level_at(ladder, 1, best_ask)[0]
     outcome = steps.outcome[at]
     outcome[OUTCOME_USE] = use
@@ -89,7 +87,7 @@ def take_candidate(ladder, memory, steps):  # type: ignore[no-untyped-def]
     state[STATE_SEEDED] = 1
     state[STATE_FORCE] = 0
     # An extension may move a best price that was not known; that is no market activity either.
-    moved = best_bid != ladder.side[0, BEST] or best_ask != ladder.side[1, BEST]
+    moved = best_bid != ladder.best[0] or best_ask != ladder.best[1]
     moved |= bid_size != level_at(ladder, 0, best_bid)[0] or ask_size != level_at(ladder, 1, best_ask)[0]
     if use == USE_REPAIRED or (use == USE_EXTENDED and moved):
         state[STATE_REPAIR_PENDING] = 1
@@ -103,16 +101,16 @@ def evict_crossed(ladder, memory):  # type: ignore[no-untyped-def]
 
     Whoever has stood crossed for long has lost a message, so nothing is called known until the next snapshot.
     """
-    side = ladder.side
-    while side[0, BEST] != NO_KEY and side[1, BEST] != NO_KEY and -side[0, BEST] > side[1, BEST]:
-        bid_seen = level_at(ladder, 0, side[0, BEST])[1]
-        ask_seen = level_at(ladder, 1, side[1, BEST])[1]
+    best, bound = ladder.best, ladder.bound
+    while best[0] != NO_KEY and best[1] != NO_KEY and -best[0] > best[1]:
+        bid_seen = level_at(ladder, 0, best[0])[1]
+        ask_seen = level_at(ladder, 1, best[1])[1]
         s = 0 if bid_seen <= ask_seen else 1
-        set_level(ladder, s, side[s, BEST], 0, 0)
+        set_level(ladder, s, best[s], 0, 0)
         settle(ladder, s)
         memory.counts[COUNT_EVICTED] += 1
-    side[0, BOUND] = NOTHING_KNOWN
-    side[1, BOUND] = NOTHING_KNOWN
+    bound[0] = NOTHING_KNOWN
+    bound[1] = NOTHING_KNOWN
     memory.state[STATE_REPAIR_PENDING] = 1
     memory.state[STATE_EVALUATE] = 1
 
@@ -125,7 +123,7 @@ def watch_crossed(ladder, memory, steps):  # type: ignore[no-untyped-def]
         Whether levels were evicted.
     """
     state, counts = memory.state, memory.counts
-    best_bid, best_ask = ladder.side[0, BEST], ladder.side[1, BEST]
+    best_bid, best_ask = ladder.best[0], ladder.best[1]
     if best_bid == NO_KEY or best_ask == NO_KEY or -best_bid <= best_ask:
         state[STATE_CROSSED_SINCE] = NO_TIME
         return False
@@ -234,10 +232,11 @@ def replay(  # type: ignore[no-untyped-def]
         status, next message to apply, rows in use. With ROWS_FULL and LEVELS_FULL call again from there.
     """
     cells, words, summary = ladder.cells, ladder.words, ladder.summary
-    state, top, side = memory.state, memory.top, ladder.side
+    state, top = memory.state, memory.top
+    base, best, low = ladder.base, ladder.best, ladder.low
     cadence = memory.params[PARAM_CADENCE]
     last_level = top.shape[1] - 1
-    slots = ladder.cells.shape[0] >> 1
+    slots = ladder.cells.shape[0] >> 2
     mask = slots - 1
     no_effect = 0
     status = DONE
@@ -256,13 +255,12 @@ def replay(  # type: ignore[no-untyped-def]
         state[STATE_LAST_ORIGIN] = origin_time[start]
         state[STATE_LAST_RECEIVED] = received_time[start]
 
-        bid_base, ask_base = side[0, BASE], side[1, BASE]
-        bid_low, ask_low = side[0, LOW], side[1, LOW]
-        one = end - start == 1 and bid_low == NO_KEY and ask_low == NO_KEY
-        i = start
-        while i < end:
+        one = end - start == 1 and low[0] == NO_KEY and low[1] == NO_KEY
+        i, stop_row = np.uint64(start), np.uint64(end)
+        while i < stop_row:
             # Two loops, so that the inner one calls nothing and keeps what it needs in registers.
-            while i < end:
+            bid_base, ask_base = base[0], base[1]
+            while i < stop_row:
                 size = size_pips[i]
                 bid = is_bid[i]
                 tick = exact_quotient(price_pips[i], inverse, twos)
@@ -273,21 +271,14 @@ def replay(  # type: ignore[no-untyped-def]
                 at = np.uint64((key & mask) + (0 if bid else slots))
                 changed = set_slot(cells, words, summary, at, size, number) != size
                 no_effect += not changed
-                mark = key if changed else NO_KEY
-                bid_low = min(bid_low, mark if bid else NO_KEY)
-                ask_low = min(ask_low, NO_KEY if bid else mark)
-                i += 1
-            if i < end:
+                s = np.uint64(0 if bid else 1)
+                low[s] = min(low[s], key if changed else NO_KEY)
+                i += _ONE
+            if i < stop_row:
                 s = 0 if is_bid[i] else 1
                 tick = exact_quotient(price_pips[i], inverse, twos)
-                key = -tick if s == 0 else tick
-                changed = set_level(ladder, s, key, size_pips[i], number)
-                no_effect += not changed
-                bid_low, ask_low = min(bid_low, side[0, LOW]), min(ask_low, side[1, LOW])
-                bid_base, ask_base = side[0, BASE], side[1, BASE]
-                i += 1
-        side[0, LOW] = bid_low
-        side[1, LOW] = ask_low
+                no_effect += not set_level(ladder, s, -tick if s == 0 else tick, size_pips[i], number)
+                i += _ONE
         settle(ladder, 0)
         settle(ladder, 1)
         message += 1
@@ -301,12 +292,12 @@ def replay(  # type: ignore[no-untyped-def]
         if cadence == CADENCE_GRID:
             continue
         due = state[STATE_EVALUATE] != 0 or cadence == CADENCE_MESSAGE
-        due |= bid_low <= top[0, last_level] and bid_low != NO_KEY
-        due |= ask_low <= top[1, last_level] and ask_low != NO_KEY
+        due |= low[0] <= top[0, last_level] and low[0] != NO_KEY
+        due |= low[1] <= top[1, last_level] and low[1] != NO_KEY
         if due:
             n_rows += write_row(ladder, memory, rows, n_rows, one, cadence == CADENCE_MESSAGE)
-        side[0, LOW] = NO_KEY
-        side[1, LOW] = NO_KEY
+        low[0] = NO_KEY
+        low[1] = NO_KEY
     if message > applied_from:
         memory.counts[COUNT_DELTAS] += starts[message] - starts[applied_from]
         memory.counts[COUNT_NO_EFFECT] += no_effect
@@ -343,8 +334,8 @@ def replay_snapshots(ladder, memory, steps, rows, n_rows, stop):  # type: ignore
         state[STATE_LAST_ORIGIN] = steps.origin[at]
         state[STATE_LAST_RECEIVED] = steps.received[at]
         for s in range(2):
-            while ladder.side[s, BEST] != NO_KEY:
-                set_level(ladder, s, ladder.side[s, BEST], 0, 0)
+            while ladder.best[s] != NO_KEY:
+                set_level(ladder, s, ladder.best[s], 0, 0)
                 settle(ladder, s)
         state[STATE_SEEDED] = 0
         take_candidate(ladder, memory, steps)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from order_book_platform.kernels.arrays import BASE, BEST, BOUND, LADDER, LOW, MEMORY, NO_KEY
+from order_book_platform.kernels.arrays import LADDER, MEMORY, NO_KEY
 from order_book_platform.kernels.bits import lowest_bit
 from order_book_platform.kernels.far import far_level
 from order_book_platform.kernels.ladder import level_at, next_key
@@ -67,8 +67,8 @@ def write_levels(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
     """
     last, top = memory.last, memory.top
     depth = top.shape[1]
-    slots = ladder.cells.shape[0] >> 1
-    beyond = ladder.side[s, BASE] + slots
+    slots = ladder.cells.shape[0] >> 2
+    beyond = ladder.base[s] + slots
     sign = memory.params[PARAM_STEP] * (2 * s - 1)
     at = ROW_HEAD + 2 * depth * s + 2 * n
     changed = False
@@ -95,7 +95,7 @@ def write_levels(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
             bit = lowest_bit(rest)
             rest &= rest - _ONE
             price = (key + bit) * sign
-            size = ladder.cells[slot + bit, 0]
+            size = ladder.cells[(slot + bit) << 1]
             changed |= (last[at] != price) | (last[at + 1] != size)
             last[at] = price
             last[at + 1] = size
@@ -183,8 +183,8 @@ def refresh_side(ladder, memory, s, one):  # type: ignore[no-untyped-def]
     """
     top = memory.top
     depth = top.shape[1]
-    low = ladder.side[s, LOW]
-    ladder.side[s, LOW] = NO_KEY
+    low = ladder.low[s]
+    ladder.low[s] = NO_KEY
     if low == NO_KEY or low > top[s, depth - 1]:
         return False
     better = 0
@@ -201,7 +201,7 @@ def known_levels(ladder, memory, s):  # type: ignore[no-untyped-def]
     if memory.state[STATE_DOUBT] & PROVEN_LOSS:
         return 0
     top = memory.top
-    bound = ladder.side[s, BOUND]
+    bound = ladder.bound[s]
     depth = top.shape[1]
     if top[s, depth - 1] <= bound:
         return depth
@@ -243,7 +243,7 @@ def write_row(ladder, memory, rows, n_rows, one, always):  # type: ignore[no-unt
         flags |= _SEEDED
     if known_bids < depth or known_asks < depth:
         flags |= _UNKNOWN
-    best_bid, best_ask = ladder.side[0, BEST], ladder.side[1, BEST]
+    best_bid, best_ask = ladder.best[0], ladder.best[1]
     if best_bid != NO_KEY and best_ask != NO_KEY:
         if -best_bid > best_ask:
             flags |= _CROSSED

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from order_book_platform.kernels.arrays import BOUND, LADDER, NO_KEY, NO_TICK
+from order_book_platform.kernels.arrays import LADDER, NO_KEY, NO_TICK
 from order_book_platform.kernels.ladder import level_at, next_key, set_level, settle
 
 _LEVELS = types.int64[:, ::1]
@@ -40,7 +40,7 @@ def compare_snapshot(ladder, ticks, level_sizes, out):  # type: ignore[no-untype
         n = count_levels(ticks, s)
         if n == 0:
             continue
-        bound = min(ladder.side[s, BOUND], ticks[s, n - 1] * sign)
+        bound = min(ladder.bound[s], ticks[s, n - 1] * sign)
         key = next_key(ladder, s, -NO_KEY)
         i = 0
         while True:
@@ -90,7 +90,7 @@ def take_snapshot(ladder, ticks, level_sizes, forget, seen):  # type: ignore[no-
             key = next_key(ladder, s, key + 1)
         for i in range(n):
             changes += set_level(ladder, s, ticks[s, i] * sign, level_sizes[s, i], seen)
-        if forget or last > ladder.side[s, BOUND]:
-            ladder.side[s, BOUND] = last
+        if forget or last > ladder.bound[s]:
+            ladder.bound[s] = last
         settle(ladder, s)
     return changes
