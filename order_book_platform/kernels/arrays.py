@@ -13,8 +13,9 @@ NO_KEY = 2**62
 NOTHING_KNOWN = -(2**62)
 """Bound of a side of which no price range is known."""
 
-WINDOW_SLOTS = 131_072
-"""Default W. Only what is touched takes memory and cache: the levels around the best price, not the window."""
+WINDOW_SLOTS = 524_288
+"""Default W. Only what is touched takes memory and cache: the levels around the best price, not the window. With a tick
+of 0.01 at 60,000 it holds a range of 9 %: of the recorded deltas 1 to 3 % lie outside."""
 
 BLOCK_LEVELS = 256
 """B: far levels in a block. A block's keys and sizes are 4 KB; moving half of one costs some 50 ns."""
@@ -24,8 +25,8 @@ class Ladder(NamedTuple):
     """Both sides of a book; side 0 is the bids, side 1 the asks. See `ladder` and `far` for what holds between them.
 
     Attributes:
-        cells: int64[4·W]: of each slot the size in pips, 0 where there is no level, and the message that last named it; side
-            by side, so that a level is one line of the cache, and flat, so that its place is a shift and not a product.
+        cells: int64[4·W]: of each slot the size in pips, 0 where there is no level, and the message that last named it;
+            side by side, so that a level is one line of the cache, and flat: its place is a shift, not a product.
         words: uint64[2·W/64]: bit set where a slot is occupied.
         summary: uint64[2·W/4096]: bit set where a word is not 0 (and sometimes where it is).
         far_keys, far_sizes, far_seen: int64[2, P, B].
@@ -81,8 +82,11 @@ class Ladder(NamedTuple):
         """The same levels with room for more far ones; the dense arrays are shared."""
         grown = Ladder.empty(4096, blocks)
         old = self.far_fill.shape[1]
-        for name in ("far_keys", "far_sizes", "far_seen", "far_fill", "far_order"):
-            getattr(grown, name)[:, :old] = getattr(self, name)
+        grown.far_order[:, :old] = self.far_order
+        for s in range(2):
+            used = self.far_order[s, : self.blocks[s]]
+            for name in ("far_keys", "far_sizes", "far_seen", "far_fill"):
+                getattr(grown, name)[s, used] = getattr(self, name)[s, used]
         shared = ("cells", "words", "summary", "blocks", "base", "best", "low", "bound")
         return grown._replace(**{name: getattr(self, name) for name in shared})
 

@@ -233,7 +233,7 @@ def replay(  # type: ignore[no-untyped-def]
     """
     cells, words, summary = ladder.cells, ladder.words, ladder.summary
     state, top = memory.state, memory.top
-    base, best, low = ladder.base, ladder.best, ladder.low
+    base, low = ladder.base, ladder.low
     cadence = memory.params[PARAM_CADENCE]
     last_level = top.shape[1] - 1
     slots = ladder.cells.shape[0] >> 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numba import config
 
 from order_book_platform.kernels import far, ladder
-from order_book_platform.kernels.arrays import BASE, BEST, BLOCK_LEVELS, BLOCKS, LOW, NO_KEY, Ladder
+from order_book_platform.kernels.arrays import BLOCK_LEVELS, NO_KEY, Ladder
 
 SLOTS = 4096
 """The smallest window, so that keys leave it all the time."""
@@ -20,15 +20,15 @@ SIDE = 1
 
 def near_levels(book: Ladder) -> dict[int, int]:
     """Key to size of the window's levels."""
-    base = int(book.side[SIDE, BASE])
-    slots = np.flatnonzero(book.cells[SIDE * SLOTS :, 0])
-    return {base + (int(slot) - base) % SLOTS: int(book.cells[SIDE * SLOTS + slot, 0]) for slot in slots}
+    base = int(book.base[SIDE])
+    sizes = book.cells[2 * SIDE * SLOTS :: 2]
+    return {base + (int(slot) - base) % SLOTS: int(sizes[slot]) for slot in np.flatnonzero(sizes)}
 
 
 def far_levels(book: Ladder) -> dict[int, int]:
     """Key to size of the far levels, in the order in which they are kept."""
     levels = {}
-    for block in book.far_order[SIDE, : book.side[SIDE, BLOCKS]]:
+    for block in book.far_order[SIDE, : book.blocks[SIDE]]:
         fill = book.far_fill[SIDE, block]
         assert 0 < fill <= BLOCK_LEVELS
         keys, sizes = book.far_keys[SIDE, block, :fill], book.far_sizes[SIDE, block, :fill]
@@ -38,10 +38,10 @@ def far_levels(book: Ladder) -> dict[int, int]:
 
 def check(book: Ladder, model: dict[int, int]) -> None:
     """Every invariant of the two modules' docstrings, and equality with a dict."""
-    base = int(book.side[SIDE, BASE])
+    base = int(book.base[SIDE])
     assert base % 64 == 0
     occupied = np.unpackbits(book.words.view(np.uint8), bitorder="little")
-    np.testing.assert_array_equal(occupied.nonzero()[0], book.cells[:, 0].nonzero()[0])
+    np.testing.assert_array_equal(occupied.nonzero()[0], book.cells[::2].nonzero()[0])
     groups = np.unpackbits(book.summary.view(np.uint8), bitorder="little")
     assert groups[book.words.nonzero()[0]].all()
     near, away = near_levels(book), far_levels(book)
@@ -50,7 +50,7 @@ def check(book: Ladder, model: dict[int, int]) -> None:
     assert {**near, **away} == model
     order = book.far_order[SIDE]
     assert sorted(order.tolist()) == list(range(len(order)))
-    assert book.side[SIDE, BLOCKS] <= 8 * len(away) // BLOCK_LEVELS + 2
+    assert book.blocks[SIDE] <= 8 * len(away) // BLOCK_LEVELS + 2
     walked, key = [], -NO_KEY
     while (key := int(ladder.next_key(book, SIDE, key))) != NO_KEY:
         walked.append(key)
@@ -72,11 +72,11 @@ def test_levels_and_invariants_hold_after_every_operation(operations: list[tuple
         model[key] = size
         if not size:
             del model[key]
-        assert not changed or book.side[SIDE, LOW] <= key
+        assert not changed or book.low[SIDE] <= key
         if settled:
             ladder.settle(book, SIDE)
-            assert book.side[SIDE, BEST] == min(model, default=NO_KEY)
-            book.side[SIDE, LOW] = NO_KEY
+            assert book.best[SIDE] == min(model, default=NO_KEY)
+            book.low[SIDE] = NO_KEY
         check(book, model)
         held, seen = ladder.level_at(book, SIDE, key)
         assert held == size
@@ -88,13 +88,13 @@ def test_thousands_of_far_levels_split_and_join_blocks() -> None:
     rng = np.random.default_rng(3)
     count = 600 if config.DISABLE_JIT else 6_000
     book, model = Ladder.empty(SLOTS, 256), dict[int, int]()
-    book.side[SIDE, BASE] = -SLOTS * 4
+    book.base[SIDE] = -SLOTS * 4
     keys = rng.choice(10**9, count, replace=False).tolist()
     for number, key in enumerate(keys):
         far.set_far(book, SIDE, key, number + 1, number)
         model[key] = number + 1
     check(book, model)
-    assert book.side[SIDE, BLOCKS] > count // BLOCK_LEVELS
+    assert book.blocks[SIDE] > count // BLOCK_LEVELS
     for key in rng.permutation(keys)[: count * 9 // 10].tolist():
         assert far.set_far(book, SIDE, key, 0, 0)
         del model[key]
@@ -102,7 +102,7 @@ def test_thousands_of_far_levels_split_and_join_blocks() -> None:
     for key in list(model):
         assert tuple(int(value) for value in far.far_level(book, SIDE, key)) == (model[key], model[key] - 1)
         assert far.set_far(book, SIDE, key, 0, 0)
-    assert book.side[SIDE, BLOCKS] == 0
+    assert book.blocks[SIDE] == 0
     assert not far.set_far(book, SIDE, 5, 0, 0)
 
 
@@ -110,7 +110,7 @@ def test_thousands_of_far_levels_split_and_join_blocks() -> None:
 def test_far_levels_in_runs(starts: list[int], length: int) -> None:
     """Ascending and descending runs, which fill and empty blocks at their ends, keep every invariant."""
     book, model = Ladder.empty(SLOTS, 256), dict[int, int]()
-    book.side[SIDE, BASE] = -SLOTS * 4
+    book.base[SIDE] = -SLOTS * 4
     for turn, start in enumerate(starts):
         for key in range(start, start + length)[:: 1 if turn % 2 else -1]:
             size = 0 if turn % 3 == 2 else turn + 1
@@ -173,13 +173,15 @@ def test_the_other_side_is_left_alone(slots: int) -> None:
     book = Ladder.empty(slots, 128)
     for key in range(-300, 300):
         ladder.set_level(book, 0, key * 97, 5, 0)
-    before = [array.copy() for array in book]
+    before = Ladder(*(array.copy() for array in book))
     for key in range(-300, 300):
         ladder.set_level(book, 1, key * 89, 5, 0)
         ladder.settle(book, 1)
-    assert (book.cells[:slots] == before[0][:slots]).all()
-    assert (book.side[0] == before[-1][0]).all()
-    assert (book.far_keys[0, : book.side[0, BLOCKS]] == before[3][0, : book.side[0, BLOCKS]]).all()
+    assert (book.cells[: 2 * slots] == before.cells[: 2 * slots]).all()
+    assert (book.base[0], book.best[0], book.low[0]) == (before.base[0], before.best[0], before.low[0])
+    blocks = book.blocks[0]
+    assert blocks == before.blocks[0]
+    assert (book.far_keys[0, :blocks] == before.far_keys[0, :blocks]).all()
 
 
 if os.environ.get("NUMBA_BOUNDSCHECK") == "1":
