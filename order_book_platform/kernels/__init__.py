@@ -3,7 +3,3 @@
 In: columns of deltas and snapshots, the book's arrays. Out: rows of the reconstructed book, counts, statuses. What a
 status means is turned into an error by the thin classes beside the loops (`book.Book`).
 """
-
-from order_book_platform.kernels.compiled import keep_apart
-
-keep_apart()

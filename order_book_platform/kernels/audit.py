@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from numba import njit, types
+from numba import types
+
+from order_book_platform.kernels.compiled import kernel
 
 _I8_IN = types.Array(types.int64, 1, "C", readonly=True)
 _B1_IN = types.Array(types.boolean, 1, "C", readonly=True)
@@ -11,7 +13,7 @@ DUPLICATES, REPEATED_LEVELS, DELETIONS = range(3)
 AUDIT_COUNTS = 3
 
 
-@njit(types.int64(_I8_IN, types.int64), cache=True, nogil=True)
+@kernel(types.int64(_I8_IN, types.int64))
 def common_divisor(values, start):  # type: ignore[no-untyped-def]
     """Greatest common divisor of `start` (0: none yet) and all values; 0 if everything is 0."""
     divisor = start
@@ -27,12 +29,10 @@ def common_divisor(values, start):  # type: ignore[no-untyped-def]
     return divisor
 
 
-@njit(
+@kernel(
     types.void(
         _I8_IN, _I8_IN, _I8_IN, _B1_IN, _I8_IN, _I8_IN, types.int64[::1], types.int64[::1], types.int64[::1]
-    ),
-    cache=True,
-    nogil=True,
+    )
 )
 def audit_messages(  # type: ignore[no-untyped-def]
     origin_time, received_time, sequence, is_bid, price_pips, size_pips, slots, owners, counts

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from numba import njit, types
+from numba import types
 
+from order_book_platform.kernels.compiled import kernel
 from order_book_platform.model.schemas import MISSING_PIPS
 
 ALL_EQUAL, ALL_KNOWN, REFERENCE_LEVELS, MISSING_LEVELS, BOOK_LEVELS, GHOST_LEVELS = range(6)
@@ -15,11 +16,7 @@ _KNOWN = types.Array(types.uint8, 2, "C", readonly=True)
 _MISSING = MISSING_PIPS
 
 
-@njit(
-    types.void(_LEVELS, _LEVELS, _KNOWN, _LEVELS, _LEVELS, types.int64[:, ::1], types.int64[:, :, ::1]),
-    cache=True,
-    nogil=True,
-)
+@kernel(types.void(_LEVELS, _LEVELS, _KNOWN, _LEVELS, _LEVELS, types.int64[:, ::1], types.int64[:, :, ::1]))
 def compare_levels(  # type: ignore[no-untyped-def]
     book_price, book_size, known, reference_price, reference_size, rows, levels
 ):

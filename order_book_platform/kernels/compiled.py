@@ -296,8 +296,3 @@ def _locked(descriptor: int) -> bool:
 
 
 _TURNS = Turns()
-
-
-def keep_apart() -> None:
-    """Point numba's cache to this state's folder, for loops that do not use `kernel` yet."""
-    config.CACHE_DIR = str(own_folder())

@@ -13,15 +13,16 @@ blocks. The caller keeps blocks free (`ladder.has_room`); nothing here checks fo
 
 from __future__ import annotations
 
-from numba import njit, types
+from numba import types
 
 from order_book_platform.kernels.arrays import BLOCK_LEVELS, LADDER, NO_KEY
+from order_book_platform.kernels.compiled import kernel
 
 _FEW = BLOCK_LEVELS // 4
 _WELL_FILLED = BLOCK_LEVELS * 3 // 4
 
 
-@njit(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64))
 def far_position(ladder, s, key):  # type: ignore[no-untyped-def]
     """Place in `far_order` and index in the block of the first far key ≥ key; the index may be the block's end."""
     low = 0
@@ -45,7 +46,7 @@ def far_position(ladder, s, key):  # type: ignore[no-untyped-def]
     return place, low
 
 
-@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.int64(LADDER, types.int64, types.int64))
 def far_next_key(ladder, s, key):  # type: ignore[no-untyped-def]
     """Lowest far key ≥ key, or NO_KEY."""
     blocks = ladder.blocks[s]
@@ -60,7 +61,7 @@ def far_next_key(ladder, s, key):  # type: ignore[no-untyped-def]
     return ladder.far_keys[s, ladder.far_order[s, place], at]
 
 
-@njit(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64))
 def far_level(ladder, s, key):  # type: ignore[no-untyped-def]
     """Size of a far level, 0 where there is none, and the message that last named it."""
     if ladder.blocks[s] > 0:
@@ -71,7 +72,7 @@ def far_level(ladder, s, key):  # type: ignore[no-untyped-def]
     return 0, 0
 
 
-@njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.void(LADDER, types.int64, types.int64))
 def _free_block(ladder, s, place):  # type: ignore[no-untyped-def]
     """Take an empty block out of the order."""
     blocks = ladder.blocks[s]
@@ -82,7 +83,7 @@ def _free_block(ladder, s, place):  # type: ignore[no-untyped-def]
     ladder.blocks[s] = blocks - 1
 
 
-@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.int64(LADDER, types.int64, types.int64))
 def _new_block(ladder, s, place):  # type: ignore[no-untyped-def]
     """Put a free block into the order and name it."""
     blocks = ladder.blocks[s]
@@ -95,9 +96,7 @@ def _new_block(ladder, s, place):  # type: ignore[no-untyped-def]
     return block
 
 
-@njit(
-    types.void(LADDER, types.int64, types.int64, types.int64, types.int64), cache=True, nogil=True, _nrt=False
-)
+@kernel(types.void(LADDER, types.int64, types.int64, types.int64, types.int64))
 def _move_levels(ladder, s, source, first, target):  # type: ignore[no-untyped-def]
     """Append the levels of a block from index `first` on to another block."""
     fill = ladder.far_fill[s, target]
@@ -110,7 +109,7 @@ def _move_levels(ladder, s, source, first, target):  # type: ignore[no-untyped-d
     ladder.far_fill[s, source] = first
 
 
-@njit(types.void(LADDER, types.int64, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.void(LADDER, types.int64, types.int64, types.int64))
 def _remove(ladder, s, place, at):  # type: ignore[no-untyped-def]
     """Take a level out, and keep the blocks few."""
     block = ladder.far_order[s, place]
@@ -135,12 +134,7 @@ def _remove(ladder, s, place, at):  # type: ignore[no-untyped-def]
             return
 
 
-@njit(
-    types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64),
-    cache=True,
-    nogil=True,
-    _nrt=False,
-)
+@kernel(types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64))
 def set_far(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
     """Set the absolute size of a level beyond the window; 0 removes it.
 

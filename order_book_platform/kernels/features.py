@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from order_book_platform.kernels.compiled import kernel
 
 LAST_BID_PRICE, LAST_BID_SIZE, LAST_ASK_PRICE, LAST_ASK_SIZE, LAST_USABLE = range(5)
 """Fields of `last`: the row before, at one level; LAST_USABLE is 1 where the next may be compared with it."""
@@ -22,7 +24,7 @@ _B1_IN = types.Array(types.boolean, 1, "C", readonly=True)
 _F8_IN = types.Array(types.float64, 1, "C", readonly=True)
 
 
-@njit(
+@kernel(
     types.int64(
         _I8_IN,
         _U1_IN,
@@ -36,9 +38,7 @@ _F8_IN = types.Array(types.float64, 1, "C", readonly=True)
         types.int64[::1],
         types.float64[::1],
         types.boolean[::1],
-    ),
-    cache=True,
-    nogil=True,
+    )
 )
 def add_level_flow(  # type: ignore[no-untyped-def]
     step, usable, repaired, level, bid_price, bid_size, ask_price, ask_size, last, flow, shadow, broken
@@ -100,7 +100,7 @@ def add_level_flow(  # type: ignore[no-untyped-def]
     return pairs
 
 
-@njit(types.int64(_I8_IN, _B1_IN, _I8_IN, types.int64[:, ::1], types.float64[:, ::1]), cache=True, nogil=True)
+@kernel(types.int64(_I8_IN, _B1_IN, _I8_IN, types.int64[:, ::1], types.float64[:, ::1]))
 def add_trades(step, is_buy, size, flow, shadow):  # type: ignore[no-untyped-def]
     """Count trades and add their volume, by aggressor, to the steps they fall in.
 
@@ -124,9 +124,7 @@ def add_trades(step, is_buy, size, flow, shadow):  # type: ignore[no-untyped-def
     return len(step)
 
 
-@njit(
-    types.int64(_I8_IN, _I8_IN, types.int64, _I8_IN, types.int64, types.float32[::1]), cache=True, nogil=True
-)
+@kernel(types.int64(_I8_IN, _I8_IN, types.int64, _I8_IN, types.int64, types.float32[::1]))
 def log_returns(mid2, rows, lag, reset, offset, out):  # type: ignore[no-untyped-def]
     """ln(mid_t / mid_{t − lag}) in bps at the chosen steps.
 
@@ -151,7 +149,7 @@ def log_returns(mid2, rows, lag, reset, offset, out):  # type: ignore[no-untyped
     return known
 
 
-@njit(types.int64(_I8_IN, types.int64, types.int64, types.float64[::1]), cache=True, nogil=True)
+@kernel(types.int64(_I8_IN, types.int64, types.int64, types.float64[::1]))
 def squared_returns(mid2, first, second, out):  # type: ignore[no-untyped-def]
     """Squared log returns from one whole second to the next.
 
@@ -174,12 +172,10 @@ def squared_returns(mid2, first, second, out):  # type: ignore[no-untyped-def]
     return known
 
 
-@njit(
+@kernel(
     types.int64(
         _F8_IN, _I8_IN, types.int64, types.int64, types.int64, _I8_IN, types.int64, types.float32[::1]
-    ),
-    cache=True,
-    nogil=True,
+    )
 )
 def realised_volatility(squares, rows, first, second, lag, reset, offset, out):  # type: ignore[no-untyped-def]
     """√Σ r² over the whole seconds of the last `lag` steps.

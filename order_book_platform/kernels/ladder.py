@@ -24,6 +24,7 @@ from order_book_platform.kernels.arrays import (
     NO_KEY,
 )
 from order_book_platform.kernels.bits import lowest_bit
+from order_book_platform.kernels.compiled import kernel
 from order_book_platform.kernels.far import far_level, far_next_key, set_far
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -64,7 +65,7 @@ def slot_of(s, key, slots):  # type: ignore[no-untyped-def]
     return np.uint64((key & (slots - 1)) + s * slots)
 
 
-@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.int64(LADDER, types.int64, types.int64))
 def next_slot(ladder, start, stop):  # type: ignore[no-untyped-def]
     """Lowest occupied index in start … stop − 1, or −1: one word, then the summary, never slot by slot.
 
@@ -98,7 +99,7 @@ def next_slot(ladder, start, stop):  # type: ignore[no-untyped-def]
         rest = ladder.summary[group]
 
 
-@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False, forceinline=True)
+@kernel(types.int64(LADDER, types.int64, types.int64), forceinline=True)
 def next_near_key(ladder, s, key):  # type: ignore[no-untyped-def]
     """Lowest key ≥ `key` in the window, or NO_KEY; `key` is ≥ base."""
     slots = ladder.cells.shape[0] >> 2
@@ -117,14 +118,14 @@ def next_near_key(ladder, s, key):  # type: ignore[no-untyped-def]
     return key if key < beyond else NO_KEY
 
 
-@njit(types.int64(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False, forceinline=True)
+@kernel(types.int64(LADDER, types.int64, types.int64), forceinline=True)
 def next_key(ladder, s, key):  # type: ignore[no-untyped-def]
     """Lowest live key ≥ `key` on side s, or NO_KEY."""
     found = next_near_key(ladder, s, max(key, ladder.base[s]))
     return far_next_key(ladder, s, key) if found == NO_KEY else found
 
 
-@njit(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64))
 def level_at(ladder, s, key):  # type: ignore[no-untyped-def]
     """Size of the level at `key`, 0 where there is none, and the message that last named it."""
     slots = ladder.cells.shape[0] >> 2
@@ -135,7 +136,7 @@ def level_at(ladder, s, key):  # type: ignore[no-untyped-def]
     return far_level(ladder, s, key)
 
 
-@njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.void(LADDER, types.int64, types.int64))
 def lower_window(ladder, s, base):  # type: ignore[no-untyped-def]
     """Lower the base: the levels at the far end of the window become the nearest far levels."""
     slots = ladder.cells.shape[0] >> 2
@@ -148,7 +149,7 @@ def lower_window(ladder, s, base):  # type: ignore[no-untyped-def]
     ladder.base[s] = base
 
 
-@njit(types.void(LADDER, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.void(LADDER, types.int64, types.int64))
 def raise_window(ladder, s, base):  # type: ignore[no-untyped-def]
     """Raise the base, to at most the lowest live key: the nearest far levels come into the window."""
     slots = ladder.cells.shape[0] >> 2
@@ -161,12 +162,7 @@ def raise_window(ladder, s, base):  # type: ignore[no-untyped-def]
         key = far_next_key(ladder, s, key)
 
 
-@njit(
-    types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64),
-    cache=True,
-    nogil=True,
-    _nrt=False,
-)
+@kernel(types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64))
 def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
     """Set the absolute size of one level; 0 removes it. `settle` is due before `best` is asked for.
 
@@ -198,7 +194,7 @@ def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
     return changed
 
 
-@njit(types.void(LADDER, types.int64), cache=True, nogil=True, _nrt=False, forceinline=True)
+@kernel(types.void(LADDER, types.int64), forceinline=True)
 def settle(ladder, s):  # type: ignore[no-untyped-def]
     """After changes: name the best level anew, and let the window follow when the price has drifted far.
 
@@ -213,7 +209,7 @@ def settle(ladder, s):  # type: ignore[no-untyped-def]
         raise_window(ladder, s, (best - (slots >> 2)) & -64)
 
 
-@njit(types.boolean(LADDER, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.boolean(LADDER, types.int64))
 def has_room(ladder, levels):  # type: ignore[no-untyped-def]
     """Whether `levels` more levels, named in any order, surely find room on either side.
 

@@ -18,7 +18,8 @@ file because numba's cache only notices changes of the file a function is in.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from order_book_platform.kernels.compiled import kernel
 
 KNOTS = 129
 _SHIFT = 9
@@ -95,7 +96,7 @@ _STATE, _LAW, _TABLES, _BITS, _RNG = (
 _GRID = "int64[:, ::1]"
 
 
-@njit(f"uint64({_RNG})", cache=True, nogil=True)
+@kernel(f"uint64({_RNG})")
 def next_random(rng):  # type: ignore[no-untyped-def]
     """64 random bits (splitmix64); the multiplications wrap around on purpose.
 
@@ -112,13 +113,13 @@ def next_random(rng):  # type: ignore[no-untyped-def]
     return mixed ^ (mixed >> _U31)
 
 
-@njit("int64(uint64, uint64)", cache=True, nogil=True)
+@kernel("int64(uint64, uint64)")
 def bits16(word, shift):  # type: ignore[no-untyped-def]
     """Sixteen of the 64 bits as an int64 in 0 … 65535."""
     return np.int64((word >> shift) & _U16_MASK)
 
 
-@njit("int64(int64[:, ::1], int64, int64)", cache=True, nogil=True)
+@kernel("int64(int64[:, ::1], int64, int64)")
 def draw(tables, table, u16):  # type: ignore[no-untyped-def]
     """Value of a quantile table at probability `u16` / 65536, linear between knots."""
     index = u16 >> _SHIFT
@@ -126,7 +127,7 @@ def draw(tables, table, u16):  # type: ignore[no-untyped-def]
     return low + (((tables[table, index + 1] - low) * (u16 & _MASK)) >> _SHIFT)
 
 
-@njit("int64(uint64)", cache=True, nogil=True)
+@kernel("int64(uint64)")
 def lowest_bit(word):  # type: ignore[no-untyped-def]
     """Index of the lowest set bit of a word that is not zero."""
     index = 0
@@ -150,7 +151,7 @@ def lowest_bit(word):  # type: ignore[no-untyped-def]
     return index
 
 
-@njit("int64(uint64[:, ::1], int64, int64, int64)", cache=True, nogil=True)
+@kernel("int64(uint64[:, ::1], int64, int64, int64)")
 def next_level(bits, side, start, stop):  # type: ignore[no-untyped-def]
     """First occupied coordinate of a side in `start` … `stop`, both included; -1 where there is none."""
     stop = min(stop, bits.shape[1] * 64 - 1)
@@ -167,7 +168,7 @@ def next_level(bits, side, start, stop):  # type: ignore[no-untyped-def]
     return found if found <= stop else -1
 
 
-@njit(f"void({_STATE}, {_GRID}, {_BITS}, {_GRID}, int64, int64, int64)", cache=True, nogil=True)
+@kernel(f"void({_STATE}, {_GRID}, {_BITS}, {_GRID}, int64, int64, int64)")
 def set_level(state, sizes, bits, touched, side, coordinate, lots):  # type: ignore[no-untyped-def]
     """Set one level's size (0 removes it) and remember that this message touched it."""
     bit = _U1 << np.uint64(coordinate & 63)
@@ -182,7 +183,7 @@ def set_level(state, sizes, bits, touched, side, coordinate, lots):  # type: ign
         state[S_TOUCHED_BIDS + side] += 1
 
 
-@njit(f"void({_STATE}, {_TABLES}, {_RNG}, {_GRID}, {_GRID})", cache=True, nogil=True)
+@kernel(f"void({_STATE}, {_TABLES}, {_RNG}, {_GRID}, {_GRID})")
 def record_ticker(state, tables, rng, sizes, tickers):  # type: ignore[no-untyped-def]
     """Append the best bid and ask as they are now."""
     n = state[S_TICKERS]
@@ -199,7 +200,7 @@ def record_ticker(state, tables, rng, sizes, tickers):  # type: ignore[no-untype
     state[S_TICKERS] = n + 1
 
 
-@njit(f"void({_STATE}, {_TABLES}, {_RNG}, int64, int64, int64, {_GRID})", cache=True, nogil=True)
+@kernel(f"void({_STATE}, {_TABLES}, {_RNG}, int64, int64, int64, {_GRID})")
 def record_trade(state, tables, rng, side, tick, lots, trades):  # type: ignore[no-untyped-def]
     """Append a trade against `side`: an aggressor that buys takes asks."""
     n = state[S_TRADES]
@@ -216,7 +217,7 @@ def record_trade(state, tables, rng, side, tick, lots, trades):  # type: ignore[
     state[S_TRADES] = n + 1
 
 
-@njit(f"void({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS})", cache=True, nogil=True)
+@kernel(f"void({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS})")
 def fill_book(law, tables, state, rng, sizes, bits):  # type: ignore[no-untyped-def]
     """Put the first book on empty ladders: a spread of one tick, every other tick occupied with its bucket's density.
 
@@ -248,11 +249,7 @@ def fill_book(law, tables, state, rng, sizes, bits):  # type: ignore[no-untyped-
                     bits[side, coordinate >> 6] |= _U1 << np.uint64(coordinate & 63)
 
 
-@njit(
-    f"void({_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, uint64)",
-    cache=True,
-    nogil=True,
-)
+@kernel(f"void({_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, uint64)")
 def deep_event(tables, state, rng, sizes, bits, touched, random):  # type: ignore[no-untyped-def]
     """One change away from the best price: a level is added, resized, removed, or reported without having changed."""
     side = np.int64(random >> _U48) & 1
@@ -283,11 +280,7 @@ def deep_event(tables, state, rng, sizes, bits, touched, random):  # type: ignor
     set_level(state, sizes, bits, touched, side, found, lots)
 
 
-@njit(
-    f"void({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, {_GRID}, {_GRID})",
-    cache=True,
-    nogil=True,
-)
+@kernel(f"void({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, {_GRID}, {_GRID})")
 def move_step(law, tables, state, rng, sizes, bits, touched, tickers, trades):  # type: ignore[no-untyped-def]
     """One step of a price move: take the attacked side's best level, or follow with the other side."""
     ticks = sizes.shape[1]
@@ -327,7 +320,7 @@ def move_step(law, tables, state, rng, sizes, bits, touched, tickers, trades):  
     record_ticker(state, tables, rng, sizes, tickers)
 
 
-@njit(f"void({_LAW}, {_TABLES}, {_STATE}, {_RNG}, int64)", cache=True, nogil=True)
+@kernel(f"void({_LAW}, {_TABLES}, {_STATE}, {_RNG}, int64)")
 def start_move(law, tables, state, rng, ticks):  # type: ignore[no-untyped-def]
     """Choose where the price goes next: the attacked side and the coordinate its best level shall reach."""
     random = next_random(rng)
@@ -344,11 +337,7 @@ def start_move(law, tables, state, rng, ticks):  # type: ignore[no-untyped-def]
     state[S_MOVE_TO] = state[S_BEST_BID + side] + max(1, draw(tables, T_JUMP, bits16(random, _U32)))
 
 
-@njit(
-    f"void({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, {_GRID}, {_GRID}, uint64)",
-    cache=True,
-    nogil=True,
-)
+@kernel(f"void({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, {_GRID}, {_GRID}, uint64)")
 def queue_event(law, tables, state, rng, sizes, bits, touched, tickers, trades, random):  # type: ignore[no-untyped-def]
     """One change of a best level's size: a trade, or orders that come and go around its target size."""
     side = np.int64(random >> _U48) & 1
@@ -375,7 +364,7 @@ def queue_event(law, tables, state, rng, sizes, bits, touched, tickers, trades, 
         record_ticker(state, tables, rng, sizes, tickers)
 
 
-@njit(f"int64({_LAW}, {_STATE}, {_RNG})", cache=True, nogil=True)
+@kernel(f"int64({_LAW}, {_STATE}, {_RNG})")
 def next_rank(law, state, rng):  # type: ignore[no-untyped-def]
     """How busy the next message is, as a rank 0 … 65535: like the last one, like the current spell, or independent.
 
@@ -397,11 +386,7 @@ def next_rank(law, state, rng):  # type: ignore[no-untyped-def]
     return rank
 
 
-@njit(
-    f"int64({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, {_GRID}, {_GRID})",
-    cache=True,
-    nogil=True,
-)
+@kernel(f"int64({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, {_GRID}, {_GRID})")
 def build_message(law, tables, state, rng, sizes, bits, touched, tickers, trades):  # type: ignore[no-untyped-def]
     """Play the events of one message; returns the id of the first one."""
     rows = min(max(1, draw(tables, T_ROWS, next_rank(law, state, rng))), MAX_ROWS)
@@ -448,7 +433,7 @@ def build_message(law, tables, state, rng, sizes, bits, touched, tickers, trades
     return first_id
 
 
-@njit("void(int64[:, ::1], int64, int64)", cache=True, nogil=True)
+@kernel("void(int64[:, ::1], int64, int64)")
 def sort_coordinates(values, side, count):  # type: ignore[no-untyped-def]
     """Sort the first `count` values of a side ascending, in place: a shell sort, for a few dozen values."""
     gap = 1
@@ -465,7 +450,7 @@ def sort_coordinates(values, side, count):  # type: ignore[no-untyped-def]
         gap //= 3
 
 
-@njit(f"void({_LAW}, {_STATE}, {_GRID}, {_BITS}, {_GRID}, {_GRID})", cache=True, nogil=True)
+@kernel(f"void({_LAW}, {_STATE}, {_GRID}, {_BITS}, {_GRID}, {_GRID})")
 def emit_rows(law, state, sizes, bits, touched, rows):  # type: ignore[no-untyped-def]
     """Write the touched levels with their sizes, bids before asks, and forget that they were touched."""
     ticks = sizes.shape[1]
@@ -485,7 +470,7 @@ def emit_rows(law, state, sizes, bits, touched, rows):  # type: ignore[no-untype
     state[S_ROWS] = n
 
 
-@njit(f"void({_STATE}, {_GRID}, {_BITS}, int64, {_GRID})", cache=True, nogil=True)
+@kernel(f"void({_STATE}, {_GRID}, {_BITS}, int64, {_GRID})")
 def emit_book(state, sizes, bits, message, books):  # type: ignore[no-untyped-def]
     """Write the best levels of both sides."""
     ticks = sizes.shape[1]
@@ -505,11 +490,9 @@ def emit_book(state, sizes, bits, message, books):  # type: ignore[no-untyped-de
     state[S_BOOKS] = n + 1
 
 
-@njit(
+@kernel(
     f"int64({_LAW}, {_TABLES}, {_STATE}, {_RNG}, {_GRID}, {_BITS}, {_GRID}, int64,"
-    f" {_GRID}, {_GRID}, {_GRID}, {_GRID}, {_GRID})",
-    cache=True,
-    nogil=True,
+    f" {_GRID}, {_GRID}, {_GRID}, {_GRID}, {_GRID})"
 )
 def run_market(  # type: ignore[no-untyped-def]
     law,

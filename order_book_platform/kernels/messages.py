@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from numba import njit, types
+from numba import types
 
 from order_book_platform.kernels.bits import exact_quotient
+from order_book_platform.kernels.compiled import kernel
 
 _I8_IN = types.Array(types.int64, 1, "C", readonly=True)
 
 
-@njit(types.int64(_I8_IN, types.int64[::1]), cache=True, nogil=True, _nrt=False)
+@kernel(types.int64(_I8_IN, types.int64[::1]))
 def find_messages(sequence_number, starts):  # type: ignore[no-untyped-def]
     """Where each message starts.
 
@@ -40,7 +41,7 @@ def find_messages(sequence_number, starts):  # type: ignore[no-untyped-def]
     return messages
 
 
-@njit(types.int64(_I8_IN, _I8_IN, types.uint64, types.int64, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.int64(_I8_IN, _I8_IN, types.uint64, types.int64, types.int64))
 def find_bad_level(price_pips, size_pips, inverse, twos, largest_tick):  # type: ignore[no-untyped-def]
     """First row whose price is not a positive multiple of the step, or too large, or whose size is negative; −1: none.
 

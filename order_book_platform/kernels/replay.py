@@ -8,7 +8,7 @@ visible costs no more than its deltas.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from order_book_platform.kernels.arrays import (
     LADDER,
@@ -18,6 +18,7 @@ from order_book_platform.kernels.arrays import (
     STEPS,
 )
 from order_book_platform.kernels.bits import exact_quotient
+from order_book_platform.kernels.compiled import kernel
 from order_book_platform.kernels.ladder import has_room, level_at, set_level, set_slot, settle
 from order_book_platform.kernels.rows import (
     PARAM_CADENCE,
@@ -64,7 +65,7 @@ _I8 = types.int64[::1]
 _I8_2 = types.int64[:, ::1]
 
 
-@njit(types.void(LADDER, MEMORY, STEPS), cache=True, nogil=True, _nrt=False)
+@kernel(types.void(LADDER, MEMORY, STEPS))
 def take_candidate(ladder, memory, steps):  # type: ignore[no-untyped-def]
     """Seed, extend or repair the book from the next snapshot of the plan; the ladder has room for it."""
     state, scratch = memory.state, memory.scratch
@@ -95,7 +96,7 @@ def take_candidate(ladder, memory, steps):  # type: ignore[no-untyped-def]
     state[STATE_CANDIDATE] = at + 1
 
 
-@njit(types.void(LADDER, MEMORY), cache=True, nogil=True, _nrt=False)
+@kernel(types.void(LADDER, MEMORY))
 def evict_crossed(ladder, memory):  # type: ignore[no-untyped-def]
     """Remove the levels that hold a book crossed: of the two best ones the one named longest ago, until it is not.
 
@@ -115,7 +116,7 @@ def evict_crossed(ladder, memory):  # type: ignore[no-untyped-def]
     memory.state[STATE_EVALUATE] = 1
 
 
-@njit(types.boolean(LADDER, MEMORY, STEPS), cache=True, nogil=True, _nrt=False, forceinline=True)
+@kernel(types.boolean(LADDER, MEMORY, STEPS), forceinline=True)
 def watch_crossed(ladder, memory, steps):  # type: ignore[no-untyped-def]
     """Count crossed messages, and act on a book that stays crossed: the next snapshot in reach repairs, else eviction.
 
@@ -143,13 +144,10 @@ def watch_crossed(ladder, memory, steps):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(
+@kernel(
     types.UniTuple(types.int64, 2)(
         LADDER, MEMORY, STEPS, _I8_2, types.int64, types.int64, types.int64, types.int64
     ),
-    cache=True,
-    nogil=True,
-    _nrt=False,
     forceinline=True,
 )
 def before_message(ladder, memory, steps, rows, n_rows, sequence, origin_time, levels):  # type: ignore[no-untyped-def]
@@ -204,14 +202,10 @@ def before_message(ladder, memory, steps, rows, n_rows, sequence, origin_time, l
     return DONE, n_rows
 
 
-@njit(
-    types.UniTuple(types.int64, 3)(
+@kernel(types.UniTuple(types.int64, 3)(
         LADDER, MEMORY, STEPS, _I8_2, types.int64, types.uint64, types.int64,
         _I8, _I8_IN, _I8_IN, _I8_IN, _B1_IN, _I8_IN, _I8_IN, types.int64, types.int64,
-    ),
-    cache=True,
-    nogil=True, _nrt=False,
-)  # fmt: skip
+    ))  # fmt: skip
 def replay(  # type: ignore[no-untyped-def]
     ladder, memory, steps, rows, n_rows, inverse, twos,
     starts, origin_time, received_time, sequence_number, is_bid, price_pips, size_pips, message, stop,
@@ -271,8 +265,8 @@ def replay(  # type: ignore[no-untyped-def]
                 at = np.uint64((key & mask) + (0 if bid else slots))
                 changed = set_slot(cells, words, summary, at, size, number) != size
                 no_effect += not changed
-                s = np.uint64(0 if bid else 1)
-                low[s] = min(low[s], key if changed else NO_KEY)
+                which = np.uint64(0 if bid else 1)
+                low[which] = min(low[which], key if changed else NO_KEY)
                 i += _ONE
             if i < stop_row:
                 s = 0 if is_bid[i] else 1
@@ -304,12 +298,7 @@ def replay(  # type: ignore[no-untyped-def]
     return status, message, n_rows
 
 
-@njit(
-    types.UniTuple(types.int64, 2)(LADDER, MEMORY, STEPS, _I8_2, types.int64, types.int64),
-    cache=True,
-    nogil=True,
-    _nrt=False,
-)
+@kernel(types.UniTuple(types.int64, 2)(LADDER, MEMORY, STEPS, _I8_2, types.int64, types.int64))
 def replay_snapshots(ladder, memory, steps, rows, n_rows, stop):  # type: ignore[no-untyped-def]
     """Rows of snapshots alone: each one is the whole book until the next.
 

@@ -8,10 +8,11 @@ That is also the form `replay_hash` is taken over.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from order_book_platform.kernels.arrays import LADDER, MEMORY, NO_KEY
 from order_book_platform.kernels.bits import lowest_bit
+from order_book_platform.kernels.compiled import kernel
 from order_book_platform.kernels.far import far_level
 from order_book_platform.kernels.ladder import level_at, next_key
 from order_book_platform.model.doubt import PROVEN_LOSS
@@ -52,13 +53,7 @@ _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
 
 
-@njit(
-    types.boolean(LADDER, MEMORY, types.int64, types.int64, types.int64),
-    cache=True,
-    nogil=True,
-    _nrt=False,
-    forceinline=True,
-)
+@kernel(types.boolean(LADDER, MEMORY, types.int64, types.int64, types.int64), forceinline=True)
 def write_levels(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
     """Write the levels of side s from the lowest live key ≥ `key` on as levels n … depth − 1.
 
@@ -113,13 +108,7 @@ def write_levels(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
     return changed
 
 
-@njit(
-    types.boolean(LADDER, MEMORY, types.int64, types.int64, types.int64),
-    cache=True,
-    nogil=True,
-    _nrt=False,
-    forceinline=True,
-)
+@kernel(types.boolean(LADDER, MEMORY, types.int64, types.int64, types.int64), forceinline=True)
 def write_one(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
     """The same where only the level at `key` has changed: what lies behind moves, and is not looked up again.
 
@@ -162,13 +151,7 @@ def write_one(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(
-    types.boolean(LADDER, MEMORY, types.int64, types.boolean),
-    cache=True,
-    nogil=True,
-    _nrt=False,
-    forceinline=True,
-)
+@kernel(types.boolean(LADDER, MEMORY, types.int64, types.boolean), forceinline=True)
 def refresh_side(ladder, memory, s, one):  # type: ignore[no-untyped-def]
     """Bring the visible levels of side s up to date.
 
@@ -195,7 +178,7 @@ def refresh_side(ladder, memory, s, one):  # type: ignore[no-untyped-def]
     return write_levels(ladder, memory, s, better, low)
 
 
-@njit(types.int64(LADDER, MEMORY, types.int64), cache=True, nogil=True, _nrt=False, forceinline=True)
+@kernel(types.int64(LADDER, MEMORY, types.int64), forceinline=True)
 def known_levels(ladder, memory, s):  # type: ignore[no-untyped-def]
     """How many of the visible levels lie in the range the book vouches for."""
     if memory.state[STATE_DOUBT] & PROVEN_LOSS:
@@ -211,11 +194,8 @@ def known_levels(ladder, memory, s):  # type: ignore[no-untyped-def]
     return known
 
 
-@njit(
+@kernel(
     types.boolean(LADDER, MEMORY, types.int64[:, ::1], types.int64, types.boolean, types.boolean),
-    cache=True,
-    nogil=True,
-    _nrt=False,
     forceinline=True,
 )
 def write_row(ladder, memory, rows, n_rows, one, always):  # type: ignore[no-untyped-def]

@@ -6,15 +6,16 @@ says reaches from the best price to its last level; of anything beyond it says n
 
 from __future__ import annotations
 
-from numba import njit, types
+from numba import types
 
 from order_book_platform.kernels.arrays import LADDER, NO_KEY, NO_TICK
+from order_book_platform.kernels.compiled import kernel
 from order_book_platform.kernels.ladder import level_at, next_key, set_level, settle
 
 _LEVELS = types.int64[:, ::1]
 
 
-@njit(types.int64(_LEVELS, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.int64(_LEVELS, types.int64))
 def count_levels(ticks, s):  # type: ignore[no-untyped-def]
     """How many levels the snapshot has on side s."""
     n = 0
@@ -23,7 +24,7 @@ def count_levels(ticks, s):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit(types.void(LADDER, _LEVELS, _LEVELS, types.int64[::1]), cache=True, nogil=True, _nrt=False)
+@kernel(types.void(LADDER, _LEVELS, _LEVELS, types.int64[::1]))
 def compare_snapshot(ladder, ticks, level_sizes, out):  # type: ignore[no-untyped-def]
     """Count the levels that book and snapshot both claim to know, and those on which they differ.
 
@@ -57,7 +58,7 @@ def compare_snapshot(ladder, ticks, level_sizes, out):  # type: ignore[no-untype
                 key = next_key(ladder, s, key + 1)
 
 
-@njit(types.int64(LADDER, _LEVELS, _LEVELS, types.boolean, types.int64), cache=True, nogil=True, _nrt=False)
+@kernel(types.int64(LADDER, _LEVELS, _LEVELS, types.boolean, types.int64))
 def take_snapshot(ladder, ticks, level_sizes, forget, seen):  # type: ignore[no-untyped-def]
     """Make the book equal to the snapshot within the snapshot's range.
 

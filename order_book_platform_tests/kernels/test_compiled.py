@@ -14,11 +14,15 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
+import numpy as np
 import pytest
 from numba import config
 
+from order_book_platform import kernels
 from order_book_platform.kernels import compiled
 from order_book_platform.kernels.compiled import Turns, make, place, source_stamp, state
 
@@ -305,10 +309,63 @@ with ThreadPoolExecutor(2) as pool:
     assert answer_of(miniature.start(ask=together)) == "42 42"
 
 
+BOOK = """
+import hashlib, sys
+import numba
+import numpy as np
+from order_book_platform.kernels.book import Book
+from order_book_platform.kernels.compiled import Kernel
+from order_book_platform.model import DeltaBatch
+
+rng = np.random.default_rng(8)
+n = 4000
+sequence = np.sort(rng.integers(1, 1000, n))
+is_bid = rng.random(n) < 0.5
+price = np.where(is_bid, 100_000 - rng.integers(0, 300, n), 100_001 + rng.integers(0, 300, n))
+columns = {name: sequence for name in DeltaBatch.__slots__}
+columns |= {"is_bid": is_bid, "price_pips": price, "size_pips": rng.integers(0, 9, n)}
+digest = hashlib.sha256()
+for rows in Book(1, depth=5).feed(DeltaBatch(**columns)):
+    digest.update(rows.tobytes())
+loops = {id(each): each for name, module in list(sys.modules.items()) if name.startswith("order_book_platform.kernels.")
+         for each in vars(module).values() if isinstance(each, Kernel)}
+compiled = sum(sum(each._loop.stats.cache_misses.values()) for each in loops.values())
+print(digest.hexdigest(), compiled, len(loops))
+"""
+
+
+def test_eight_processes_at_once_from_nothing(miniature: Miniature) -> None:
+    """All replay the same book as plain Python does; each loop is compiled by exactly one of them, and all are kept."""
+    root = compiled.PACKAGE.parent
+    several = [miniature.start(ask=BOOK, root=root) for _ in range(8)]
+    plain = answer_of(miniature.start(ask=BOOK, root=root, NUMBA_DISABLE_JIT="1")).split()[0]
+    said = [answer_of(each).split() for each in several]
+    assert {words[0] for words in said} == {plain}
+    (loops,) = {int(words[2]) for words in said}
+    assert loops > 10
+    assert sum(int(words[1]) for words in said) == loops
+    assert len(miniature.files()) == loops
+    assert answer_of(miniature.start(ask=BOOK, root=root)).split() == [plain, "0", str(loops)]
+
+
+def test_every_loop_of_the_package_is_kept() -> None:
+    """No module goes past the decorator to numba's own cache."""
+    for module in iter_modules(kernels.__path__, f"{kernels.__name__}."):
+        for each in vars(import_module(module.name)).values():
+            assert type(getattr(each, "_cache", None)).__name__ != "FunctionCache", each
+
+
 def test_only_functions_of_modules() -> None:
     """Two functions made in one place have one name, and would share a file."""
     with pytest.raises(TypeError, match="expected a function of a module, found"):
         compiled.kernel("int64(int64)")(lambda x: x)
+
+
+def test_wrong_types_are_refused() -> None:
+    """The one signature is all there is: nothing is compiled for other types."""
+    columns = import_module("order_book_platform.kernels.columns")
+    with pytest.raises(TypeError, match="No matching definition"):
+        columns.rows_to_columns(np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int64), 1)
 
 
 def test_the_stamp_follows_every_file(tmp_path: Path) -> None:
