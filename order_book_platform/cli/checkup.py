@@ -61,7 +61,7 @@ def examine(invocation: Invocation, clock: Clock | None = None) -> list[Finding]
         invocation: names the settings file.
         clock: the machine's, unless a test has another.
     """
-    findings = [check_python(), *check_libraries(), check_numba_cache()]
+    findings = [check_python(), *check_libraries(), check_compiled_loops()]
     try:
         settings = invocation.settings()
     except SettingsError as error:
@@ -110,23 +110,24 @@ def check_libraries() -> Iterator[Finding]:
             yield Finding(name, "ok", version)
 
 
-def check_numba_cache() -> Finding:
-    """Whether compiled kernels can be kept; without that every process compiles them again."""
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(chosen) if chosen else Path(__file__).parents[1] / "kernels" / "__pycache__"
+def check_compiled_loops() -> Finding:
+    """Whether compiled loops can be kept; without that every process compiles them again."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}:
         return Finding(
-            "numba cache",
+            "compiled loops",
             "warn",
-            "NUMBA_DISABLE_JIT is set: kernels run as plain Python",
+            "NUMBA_DISABLE_JIT is set: loops run as plain Python",
             "Unset it for real work.",
         )
+    from order_book_platform.kernels.compiled import own_folder
+
+    folder = own_folder()
     if _writable(folder):
-        return Finding("numba cache", "ok", str(folder))
+        return Finding("compiled loops", "ok", f"kept in {folder}")
     return Finding(
-        "numba cache",
+        "compiled loops",
         "warn",
-        f"cannot write to {folder}: kernels may be compiled again in every process",
+        f"cannot write to {folder}: loops that it lacks are compiled again in every process",
         "Set NUMBA_CACHE_DIR to a folder that can be written to.",
     )
 

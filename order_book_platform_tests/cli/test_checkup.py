@@ -14,6 +14,7 @@ from order_book_platform.cli import checkup
 from order_book_platform.cli.checkup import Finding
 from order_book_platform.cli.group import Invocation
 from order_book_platform.clock import NS_PER_SECOND, ManualClock
+from order_book_platform.kernels import compiled
 from order_book_platform.settings import load_settings
 from order_book_platform_tests.cli.conftest import SYMBOL, Platform
 
@@ -91,16 +92,15 @@ def test_python(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checkup.check_python().status == "fail"
 
 
-def test_numba_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder numba would write to is tried; a switched-off compiler is worth a warning."""
+def test_compiled_loops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder that loops are kept in is tried; a switched-off compiler is worth a warning."""
     monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    assert checkup.check_numba_cache() == Finding("numba cache", "ok", str(tmp_path))
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
-    assert checkup.check_numba_cache().status == "warn"
+    monkeypatch.setattr(compiled, "own_folder", lambda: tmp_path / "kept")
+    assert checkup.check_compiled_loops() == Finding("compiled loops", "ok", f"kept in {tmp_path / 'kept'}")
+    (tmp_path / "kept").write_text("")
+    assert checkup.check_compiled_loops().status == "warn"
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    assert "plain Python" in checkup.check_numba_cache().found
+    assert "plain Python" in checkup.check_compiled_loops().found
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
