@@ -46,9 +46,13 @@ def rows_table(rows: NDArray[np.int64], depth: int) -> pa.Table:
     ]
     for level in range(2 * depth):
         prices, sizes = columns[HEAD + 2 * level], columns[HEAD + 2 * level + 1]
-        missing = prices == MISSING_PIPS
-        mask = missing if missing.any() else None
-        arrays += [pa.array(prices, mask=mask), pa.array(sizes, mask=mask)]
+        present = prices != MISSING_PIPS
+        # Arrow takes the columns as they lie; where levels are missing, a bit each says so beside them.
+        validity = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
+        arrays += [
+            pa.Array.from_buffers(pa.int64(), len(rows), [validity, pa.py_buffer(column)])
+            for column in (prices, sizes)
+        ]
     return pa.table(arrays, schema=schema)
 
 
