@@ -39,7 +39,7 @@ CADENCES = {"change": replay.CADENCE_CHANGE, "message": replay.CADENCE_MESSAGE, 
 USES = {replay.USE_SEEDED: "seeded", replay.USE_EXTENDED: "extended", replay.USE_REPAIRED: "repaired"}
 NEVER_NS = 2**62
 """Longer than any spell."""
-_FREE_BLOCKS = 64
+_FREE_BLOCKS = 256
 """Far blocks to start with, besides those that a window left behind would take."""
 
 
