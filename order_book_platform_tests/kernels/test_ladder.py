@@ -16,6 +16,8 @@ from order_book_platform.kernels.arrays import BLOCK_LEVELS, NO_KEY, Ladder
 SLOTS = 4096
 """The smallest window, so that keys leave it all the time."""
 SIDE = 1
+ROOM = 2 * SLOTS // BLOCK_LEVELS + 300
+"""Far blocks for all that a test sets."""
 
 
 def near_levels(book: Ladder) -> dict[int, int]:
@@ -64,7 +66,7 @@ keys = st.one_of(st.integers(-70, 70), st.integers(-5_000, 5_000), st.integers(-
 @given(st.lists(st.tuples(keys, st.sampled_from([0, 0, 1, 2]), st.booleans()), max_size=80))
 def test_levels_and_invariants_hold_after_every_operation(operations: list[tuple[int, int, bool]]) -> None:
     """Any order of settings and removals, settled or not, leaves a ladder equal to a dict."""
-    book, model = Ladder.empty(SLOTS, 128), dict[int, int]()
+    book, model = Ladder.empty(SLOTS, ROOM), dict[int, int]()
     for number, (key, size, settled) in enumerate(operations):
         assert ladder.has_room(book, 1)
         changed = model.get(key, 0) != size
@@ -87,7 +89,7 @@ def test_thousands_of_far_levels_split_and_join_blocks() -> None:
     """Far levels come in any order and go in any other: always equal to a dict, and in few blocks."""
     rng = np.random.default_rng(3)
     count = 600 if config.DISABLE_JIT else 6_000
-    book, model = Ladder.empty(SLOTS, 256), dict[int, int]()
+    book, model = Ladder.empty(SLOTS, ROOM), dict[int, int]()
     book.base[SIDE] = -SLOTS * 4
     keys = rng.choice(10**9, count, replace=False).tolist()
     for number, key in enumerate(keys):
@@ -109,7 +111,7 @@ def test_thousands_of_far_levels_split_and_join_blocks() -> None:
 @given(st.lists(st.integers(0, 3_000), min_size=1, max_size=40), st.integers(2, 50))
 def test_far_levels_in_runs(starts: list[int], length: int) -> None:
     """Ascending and descending runs, which fill and empty blocks at their ends, keep every invariant."""
-    book, model = Ladder.empty(SLOTS, 256), dict[int, int]()
+    book, model = Ladder.empty(SLOTS, ROOM), dict[int, int]()
     book.base[SIDE] = -SLOTS * 4
     for turn, start in enumerate(starts):
         for key in range(start, start + length)[:: 1 if turn % 2 else -1]:
@@ -170,7 +172,7 @@ def test_next_slot(slots: set[int], start: int, stale: set[int]) -> None:
 @pytest.mark.parametrize("slots", [4096, 8192])
 def test_the_other_side_is_left_alone(slots: int) -> None:
     """The two sides share arrays and nothing else."""
-    book = Ladder.empty(slots, 128)
+    book = Ladder.empty(slots, 4 * ROOM)
     for key in range(-300, 300):
         ladder.set_level(book, 0, key * 97, 5, 0)
     before = Ladder(*(array.copy() for array in book))
