@@ -18,8 +18,8 @@ WINDOW_SLOTS = 524_288
 of 0.01 at 60,000 it holds a range of 9 %: of the recorded deltas 1 to 3 % lie outside."""
 
 BLOCK_LEVELS = 64
-"""B: far levels in a block. Of 32, 64, 128 and 256 the one with which a far level costs least (200 ns, others 220 to 250,
-where some thousand levels are far)."""
+"""B: far levels in a block. Of 32, 64, 128 and 256 the one with which a far level costs least: 200 ns, others 220 to 250,
+where some thousand levels are far."""
 
 
 class Ladder(NamedTuple):
