@@ -82,11 +82,11 @@ class GapSettings(_Section):
     recover_after: Duration = 5 * NS_PER_SECOND
     """A silence up to this is small (rows are flagged); a longer one is recovered from the next snapshot."""
     crossed_after: Duration = 2 * NS_PER_SECOND
-    """A book crossed for longer than this is an inferred gap; the next snapshot repairs it, or levels are evicted."""
+    """A book crossed for longer than this is an inferred gap: levels are evicted, and the next snapshot repairs it."""
     snapshot_reach: Duration = 60 * NS_PER_SECOND
-    """No usable snapshot within this: after a gap the book is corrupt until one comes, a crossed one loses levels."""
+    """No usable snapshot within this after a gap: the book is corrupt until one comes."""
     unusable_share: float = Field(default=0.5, gt=0, le=1)
-    """Share of compared snapshots that contradict the book from which on a day's deltas are unusable."""
+    """Share of snapshots contradicting the book from which on a day's deltas are unusable; of 10 compared at least."""
 
 
 class ReconstructSettings(_Section):
@@ -107,7 +107,7 @@ class ReconstructSettings(_Section):
     continue_previous_day: bool = False
     """Start from the previous day's closing state where there is one; makes days depend on each other."""
     warm_up: Duration = 600 * NS_PER_SECOND
-    """A day without any snapshot counts as seeded after this; none of its levels is ever known."""
+    """A book that no snapshot has seeded counts as seeded after this; until one does, none of its levels is known."""
 
 
 class FeatureSettings(_Section):

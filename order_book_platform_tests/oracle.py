@@ -86,6 +86,8 @@ class OracleBook:
     seeded: bool = False
     message: int = 0
     """Number of the message being applied."""
+    warm: bool = False
+    """Counts as seeded, although no snapshot has come."""
     force: bool = False
     """The next snapshot repairs without being asked."""
     evicted: int = 0
@@ -111,6 +113,7 @@ class OracleBook:
             older.set(older.keys[0] * older.sign, 0)
             self.evicted += 1
         self.bids.bound = self.asks.bound = None
+        self.force = True
 
     def take(self, levels: tuple[Levels, Levels], forced: bool = False) -> tuple[str, int, int, int]:
         """Seed, extend or repair from a snapshot; returns use, levels compared, wrong, changed."""
@@ -128,7 +131,7 @@ class OracleBook:
         """Flags, known levels and 4·depth level fields; missing levels as (`MISSING_PIPS`, 0)."""
         known = [0 if doubt & PROVEN_LOSS else side.known(depth) for side in self.sides]
         sides = [side.best(depth) for side in self.sides]
-        flags = (BookFlag.SEEDED if self.seeded else BookFlag(0)) | BookFlag(doubt & 0xFF)
+        flags = (BookFlag.SEEDED if self.seeded or self.warm else BookFlag(0)) | BookFlag(doubt & 0xFF)
         if min(known) < depth:
             flags |= BookFlag.UNKNOWN_DEPTH
         if all(sides) and sides[0][0][0] >= sides[1][0][0]:
@@ -173,7 +176,6 @@ def replay(
     forced: frozenset[int] = frozenset(),
     edges: tuple[tuple[int, int], ...] = (),
     crossed_after_ns: int | None = None,
-    snapshot_reach_ns: int = 0,
     warm_up_ns: int | None = None,
 ) -> OracleReplay:
     """Rebuild the book message by message.
@@ -188,8 +190,7 @@ def replay(
         every_message: a row after every message, not only after those that changed something visible.
         forced: sequence numbers of snapshots that repair without being asked.
         edges: (sequence number, bits), ascending: from the first message at or after it these bits hold.
-        crossed_after_ns: a book crossed for longer is repaired or loses levels; None: never.
-        snapshot_reach_ns: it is repaired if the next candidate comes within this.
+        crossed_after_ns: a book crossed for longer loses levels, and the next candidate repairs; None: never.
         warm_up_ns: an unseeded book counts as seeded after this; None: never.
     """
     book = OracleBook()
@@ -217,7 +218,7 @@ def replay(
         doubt = next((bits for edge, bits in reversed(edges) if edge <= sequence), 0)
         pending |= _take_due(book, snapshots, defects, due, sequence - 1, used, forced)
         if warm_up_ns is not None and now_ns - columns[0][0] >= warm_up_ns:
-            book.seeded = True
+            book.warm = book.warm or not book.seeded
         book.message += 1
         for at in range(start, stop):
             book.set(columns[3][at], columns[4][at], columns[5][at])
@@ -228,11 +229,8 @@ def replay(
             and crossed_after_ns is not None
             and now_ns - crossed_since > crossed_after_ns
         ):
-            if due and snapshots.origin_time[due[0]] - now_ns <= snapshot_reach_ns:
-                book.force = True
-            else:
-                book.evict()
-                pending, crossed_since = True, None
+            book.evict()
+            pending, crossed_since = True, None
         now = book.row(depth, doubt)
         if every_message or pending or now != shown:
             flags = now[0] | (BookFlag.REPAIRED if pending else 0)
@@ -262,7 +260,9 @@ def _take_due(
         best = [side.best(1) for side in book.sides]
         use, *counts = book.take(snapshot_levels(snapshots, row), head[0] in forced)
         used.append((*head, use, *counts))
-        repaired |= use == "repaired" or (use == "extended" and best != [side.best(1) for side in book.sides])
+        moved = best != [side.best(1) for side in book.sides]
+        repaired |= use == "repaired" or (moved and (use == "extended" or book.warm))
+        book.warm = False
     return repaired
 
 

@@ -111,13 +111,16 @@ def shaped_streams(draw: st.DrawFn) -> Stream:
     shapes = draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=8))
     step = draw(st.sampled_from([1, 5, 10**6, 10**8, 10**11]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    market = _Market(rng, int(rng.integers(50, 2**62 // step // 40 if step > 10**9 else 2_000_000)) * 10)
+    highest = 2**61 // step // 80 if step > 10**9 or rng.random() < 0.1 else 2_000_000
+    market = _Market(rng, int(rng.integers(50, highest)) * 10)
     made = [message for shape in shapes for message in market.messages(shape)]
     sequence = [10 * (i + 1) for i in range(len(made))]
     shots = []
     for i in np.flatnonzero(rng.random(len(made)) < 0.2).tolist():
-        sides = [market.side(made[i][0][1], sign) for sign in (-1, 1)]
-        shots.append((sequence[i] - 5 * int(rng.integers(0, 2)), (sides[0], sides[1])))
+        number = sequence[i] - 5 * int(rng.integers(0, 2))
+        for _ in range(1 + int(rng.random() < 0.1)):
+            sides = [market.side(made[i][0][1], sign) for sign in (-1, 1)]
+            shots.append((number, (sides[0], sides[1])))
     forced = frozenset(number for number, _ in shots if rng.random() < 0.2)
     bits = [0, 2, 2 + 256, 128, 2 + 64 + 256]
     places = sorted(set(rng.integers(1, sequence[-1] + 5, 2).tolist()))
@@ -132,7 +135,7 @@ def shaped_streams(draw: st.DrawFn) -> Stream:
 
 
 class _Market:
-    """Draws messages around a tick that moves; prices stay within 1 … 2^62 pips."""
+    """Draws messages around a tick that moves; prices stay within 1 … 2^61 pips."""
 
     def __init__(self, rng: np.random.Generator, centre: int) -> None:
         self.rng = rng

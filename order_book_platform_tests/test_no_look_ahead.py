@@ -14,9 +14,9 @@ from order_book_platform_tests.chain import Chain
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
 
 
-def features(folder: Path, lake: Path) -> pl.DataFrame:
+def features(folder: Path, lake: Path, **sections: object) -> pl.DataFrame:
     """The published features of a lake."""
-    chain = Chain.over(folder, lake, [KEY])
+    chain = Chain.over(folder, lake, [KEY], **sections)
     chain.all(KEY)
     return chain.store.frame("rl_features", KEY).collect()
 
@@ -26,8 +26,9 @@ def cut(lake: Path, out: Path, last_ns: int) -> None:
     for table in ("book_delta_v2", "book", "trades"):
         frame = pl.read_parquet(lake / table / KEY.path / "*.parquet", hive_partitioning=False)
         path = out / table / KEY.path
-        path.mkdir(parents=True)
-        frame.filter(pl.col("timestamp") <= last_ns).write_parquet(path / "1.parquet")
+        if len(left := frame.filter(pl.col("timestamp") <= last_ns)):
+            path.mkdir(parents=True)
+            left.write_parquet(path / "1.parquet")
 
 
 @pytest.mark.parametrize("faults", ["", "drop=16", "ghost=6", "silence=1,crossed=1"])
@@ -49,3 +50,31 @@ def test_features_of_a_day_cut_short_are_the_same(tmp_path: Path, faults: str) -
         assert part.equals(whole.head(len(part)), null_equal=True)
         compared += len(part)
     assert compared > 100
+
+
+@pytest.mark.parametrize(
+    ("faults", "sections", "seconds"),
+    [
+        ("crossed=1x8s", {"gaps": {"crossed_after": "500ms"}, "reconstruct": {"extend_every": 60}}, None),
+        ("", {"reconstruct": {"warm_up": "10s"}}, 30.0),
+    ],
+)
+def test_what_is_done_about_a_book_does_not_depend_on_snapshots_to_come(
+    tmp_path: Path, faults: str, sections: dict[str, object], seconds: float | None
+) -> None:
+    """A crossed book and a cold one, on a day that has snapshots later and cut before they come: equal rows."""
+    lake = tmp_path / "lake"
+    report = MarketSimulator(profile("btc-perp"), 3).write(lake, KEY, 1_200, Faults.parse(faults or "none"))
+    book = lake / "book" / KEY.path / "1.snappy.parquet"
+    frame = pl.read_parquet(book, hive_partitioning=False)
+    start = frame["timestamp"][0] + int((seconds or 0) * 10**9)
+    if report.injected:
+        start = report.injected[0]["from_timestamp"]
+    else:
+        frame.filter(pl.col("timestamp") > start + 10 * 10**9).write_parquet(book)
+    whole = features(tmp_path / "whole", lake, **sections)
+    for number, after_ms in enumerate((300, 800, 1_500, 1_900)):
+        cut(lake, tmp_path / f"cut{number}", start + after_ms * 10**6)
+        part = features(tmp_path / f"part{number}", tmp_path / f"cut{number}", **sections)
+        assert len(part) > 100
+        assert part.equals(whole.head(len(part)), null_equal=True)

@@ -67,6 +67,10 @@ class Assessment:
     gates: tuple[GateResult, ...]
 
 
+_ENOUGH_COMPARED = 10
+"""Fewer comparisons do not condemn the deltas of a day."""
+
+
 class DataAssessor:
     """Judges one symbol and day from the audit of the files and the gap report.
 
@@ -161,7 +165,7 @@ class DataAssessor:
         contradicted = gap_report["by_cause"].get("disagreement", 0)
         limit = self._settings.gaps.unusable_share
         said = f"{contradicted} of {compared} compared snapshots contradict the deltas, limit {limit:g}"
-        if compared and contradicted / compared >= limit:
+        if compared >= _ENOUGH_COMPARED and contradicted / compared >= limit:
             return {"strategy": "snapshot", "seeding": seeding, "rule": said}
         return {"strategy": "full_event", "seeding": seeding, "rule": said}
 

@@ -81,9 +81,11 @@ class GapReporter:
         for batch in self._batches(key, "scan", progress):
             scan.feed(batch)
         gaps = [classify(item, reach, self._settings.gaps) for item in scan.breaks]
-        gaps += self._replayed(key, candidates, Doubt.of_gaps(gaps_table(gaps)), reach, tick, progress)
+        doubt = Doubt.of_gaps(gaps_table(gaps))
+        found, compared = self._replayed(key, candidates, doubt, reach, tick, progress)
+        gaps += found
 
-        report = self._report(scan, gaps, len(candidates), defect_counts(defects))
+        report = self._report(scan, gaps, compared, defect_counts(defects))
         kind = "exact" if scan.has_ids else "inferred"
         ratio = report["seq_gap_ratio"] if scan.has_ids else report["inferred_gap_ratio"]
         gate = GateResult.of(
@@ -109,22 +111,18 @@ class GapReporter:
         reach: Reach,
         tick: int,
         progress: Progress,
-    ) -> list[Gap]:
-        """Gaps that only show once a book is built: contradicting snapshots and long crossed spells."""
+    ) -> tuple[list[Gap], int]:
+        """Gaps that only show once a book is built, and how many snapshots could be compared with it.
+
+        Compared are those of which the book claims to know at least one level.
+        """
         plan = Plan(candidates, doubt.forced(candidates.sequence_number))
-        thresholds = self._settings.gaps
-        book = Book(
-            tick,
-            depth=1,
-            plan=plan,
-            crossed_after_ns=thresholds.crossed_after,
-            snapshot_reach_ns=thresholds.snapshot_reach,
-        )
+        book = Book(tick, depth=1, plan=plan, crossed_after_ns=self._settings.gaps.crossed_after)
         crossed: list[np.ndarray[Any, np.dtype[np.int64]]] = []
         for batch in self._batches(key, "replay", progress):
             crossed += [rows[:, :4].copy() for rows in book.feed(batch)]
         gaps = []
-        agreed = 0
+        agreed = compared = 0
         for i, outcome in enumerate(book.outcome):
             if outcome[OUTCOME_USE] == USE_REPAIRED and outcome[OUTCOME_WRONG] > 0:
                 ends = [
@@ -135,10 +133,10 @@ class GapReporter:
                         ends[0], ends[1], int(outcome[OUTCOME_WRONG]), int(outcome[OUTCOME_COMPARED])
                     )
                 )
+            compared += int(outcome[OUTCOME_COMPARED] > 0)
             agreed = i
-        return gaps + self._crossed(
-            np.concatenate(crossed) if crossed else np.empty((0, 4), np.int64), book, reach
-        )
+        rows = np.concatenate(crossed) if crossed else np.empty((0, 4), np.int64)
+        return gaps + self._crossed(rows, book, reach), compared
 
     def _crossed(self, rows: np.ndarray[Any, np.dtype[np.int64]], book: Book, reach: Reach) -> list[Gap]:
         """Spells during which the best bid stood above the best ask for longer than the threshold."""
@@ -167,7 +165,7 @@ class GapReporter:
         return gaps
 
     def _report(
-        self, scan: MessageScan, gaps: list[Gap], candidates: int, defects: dict[str, int]
+        self, scan: MessageScan, gaps: list[Gap], compared: int, defects: dict[str, int]
     ) -> dict[str, Any]:
         causes = Counter(gap.cause for gap in gaps)
         steps = max(scan.messages - 1, 1)
@@ -181,7 +179,7 @@ class GapReporter:
             "seq_gap_ratio": causes["chain"] / steps if scan.has_ids else None,
             "inferred_gap_ratio": (len(gaps) - causes["chain"]) / max(scan.messages, 1),
             "unseen_snapshots": scan.unseen_snapshots,
-            "snapshots_compared": candidates,
+            "snapshots_compared": compared,
             "snapshot_defects": defects,
             "first_origin_time": scan.first_ns,
             "last_origin_time": scan.last_ns,

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 NO_KEY = 2**62
 """Best key of an empty side, and any other key that there is none of."""
+LARGEST_TICK = 2**61
+"""No price is higher, so that no window reaches NO_KEY. At 8 decimals and a tick of one pip: 2.3·10^10."""
 NOTHING_KNOWN = -(2**62)
 """Bound of a side of which no price range is known."""
 
@@ -18,8 +20,8 @@ WINDOW_SLOTS = 524_288
 of 0.01 at 60,000 it holds a range of 9 %: of the recorded deltas 1 to 3 % lie outside."""
 
 BLOCK_LEVELS = 64
-"""B: far levels in a block. Of 32, 64, 128 and 256 the one with which a far level costs least: 200 ns, others 220 to 250,
-where some thousand levels are far."""
+"""B: far levels in a block. Of 32, 64, 128 and 256 the one with which a far level costs least: 200 ns with some
+thousand of them, the others 220 to 250."""
 
 
 class Ladder(NamedTuple):

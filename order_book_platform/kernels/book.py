@@ -16,6 +16,7 @@ from order_book_platform.errors import BatchError
 from order_book_platform.kernels import replay, rows
 from order_book_platform.kernels.arrays import (
     BLOCK_LEVELS,
+    LARGEST_TICK,
     NO_KEY,
     NO_TICK,
     NOTHING_KNOWN,
@@ -60,11 +61,24 @@ class Plan:
     edge_doubt: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
-        packed = {
-            name: np.ascontiguousarray(getattr(self.snapshots, name))
-            for name in ("origin_time", "received_time", "sequence_number", "price_pips", "size_pips")
-        }
-        object.__setattr__(self, "snapshots", SnapshotBatch(**packed))
+        _require(
+            self.forced.dtype == np.bool_ and self.forced.shape == (len(self.snapshots),),
+            f"bool[{len(self.snapshots)}], one for each snapshot",
+            f"{self.forced.dtype}{list(self.forced.shape)}",
+            "Plan.forced",
+        )
+        edges = (self.edge_sequence, self.edge_doubt)
+        _require(
+            all(each.dtype == np.int64 and each.shape == (len(self.edge_sequence),) for each in edges),
+            "two int64 arrays of one length",
+            " and ".join(f"{each.dtype}{list(each.shape)}" for each in edges),
+            "Plan.edge_sequence, Plan.edge_doubt",
+        )
+        for name, sequence in (("snapshots", self.snapshots.sequence_number), ("edge_sequence", edges[0])):
+            back = np.flatnonzero(sequence[1:] < sequence[:-1])
+            if len(back):
+                found = f"{sequence[back[0] + 1]} after {sequence[back[0]]}"
+                _require(False, "ascending sequence numbers", found, f"Plan.{name}")
 
     @classmethod
     def nothing(cls) -> Plan:
@@ -89,6 +103,16 @@ class Levels:
     known: NDArray[np.bool_]
 
 
+def _require(holds: bool, expected: str, found: str, where: str) -> None:
+    if not holds:
+        raise BatchError(
+            expected=expected,
+            found=found,
+            where=where,
+            remedy="Correct the call; its docstring says what it takes.",
+        )
+
+
 class Book:
     """A replayed book.
 
@@ -98,15 +122,16 @@ class Book:
         cadence: `change`, `message` or `grid`.
         grid_ns: step of cadence `grid`.
         plan: snapshots and doubts.
-        crossed_after_ns: a book crossed for longer is repaired from the next snapshot of the plan …
-        snapshot_reach_ns: … if that comes within this; else the levels named longest ago are evicted.
+        crossed_after_ns: a book crossed for longer loses the levels named longest ago, and is repaired from the next
+            snapshot of the plan.
         warm_up_ns: a book without a snapshot counts as seeded after this; what it shows are levels that were named, and
             none of them is known.
+        silence_ns: a grid row that is later than the last message by more carries `BookFlag.GAP`.
         window_slots: dense slots a side, a power of two ≥ 4096.
         row_capacity: rows handed out at a time.
 
     Raises:
-        BatchError: `step_pips` is not positive, or a snapshot of the plan is off it.
+        BatchError: an argument is out of its range, or a price of the plan is not a multiple of `step_pips`.
 
     Memory: 16 bytes a slot and side, 48 more kept free for a window that is left behind, at most 400 bytes a live far
     level, 8·(6 + 4·depth) bytes a row of capacity and 8 bytes a row of the largest batch. It does not grow with the
@@ -122,26 +147,30 @@ class Book:
         grid_ns: int = 0,
         plan: Plan | None = None,
         crossed_after_ns: int = NEVER_NS,
-        snapshot_reach_ns: int = 0,
         warm_up_ns: int = NEVER_NS,
+        silence_ns: int = NEVER_NS,
         window_slots: int = WINDOW_SLOTS,
         row_capacity: int = 16_384,
     ) -> None:
-        if step_pips < 1:
-            raise BatchError(
-                expected="a step of at least 1 pip",
-                found=str(step_pips),
-                where="Book(step_pips)",
-                remedy="Pass the instrument's tick in pips.",
-            )
+        power = window_slots >= 4096 and window_slots & (window_slots - 1) == 0
+        for holds, expected, found, name in (
+            (1 <= step_pips <= LARGEST_TICK, "a step of at least 1 pip", step_pips, "step_pips"),
+            (depth >= 1, "at least 1 visible level", depth, "depth"),
+            (cadence in CADENCES, "one of " + ", ".join(CADENCES), cadence, "cadence"),
+            (cadence != "grid" or grid_ns >= 1, "a grid of at least 1 ns", grid_ns, "grid_ns"),
+            (row_capacity >= 1, "room for at least 1 row", row_capacity, "row_capacity"),
+            (power, "a power of two of at least 4096", window_slots, "window_slots"),
+        ):
+            _require(holds, expected, str(found), f"Book({name})")
         self.step_pips = step_pips
         self.depth = depth
         self.plan = plan or Plan.nothing()
         self._inverse, self._twos = divisor_inverse(step_pips)
+        self._largest_tick = LARGEST_TICK // step_pips
         self._ladder = Ladder.empty(window_slots, 2 * window_slots // BLOCK_LEVELS + _FREE_BLOCKS)
         self._memory = Memory(
             np.array(
-                [step_pips, CADENCES[cadence], grid_ns, crossed_after_ns, snapshot_reach_ns, warm_up_ns],
+                [step_pips, CADENCES[cadence], grid_ns, crossed_after_ns, warm_up_ns, silence_ns],
                 np.int64,
             ),
             np.zeros(STATES, np.int64),
@@ -158,6 +187,7 @@ class Book:
         self._memory.last[3] = -1  # no flags: the first row always differs
         self._rows = np.empty((row_capacity, ROW_HEAD + 4 * depth), np.int64)
         self._starts = np.empty(1, np.int64)
+        self._feeding = False
         self._steps = self._steps_of(self.plan)
 
     def feed(self, batch: DeltaBatch) -> Iterator[Int64Array]:
@@ -172,8 +202,15 @@ class Book:
 
         Raises:
             BatchError: at once and before anything has changed: sequence numbers go back, a message has begun in an
-                earlier batch, a price is not a positive multiple of the step, or a size is negative.
+                earlier batch, a price is not a positive multiple of the step or not below 2^61 ticks, a size is
+                negative, or the rows of the batch before have not been taken to their end.
         """
+        _require(
+            not self._feeding,
+            "the rows of the batch before to be taken to their end",
+            "some left",
+            "Book.feed",
+        )
         columns = tuple(
             np.ascontiguousarray(getattr(batch, name))
             for name in (
@@ -185,11 +222,13 @@ class Book:
                 "size_pips",
             )
         )
-        return self._apply(columns, self._messages_of(columns[2], columns[4], columns[5]))
+        messages = self._messages_of(columns[2], columns[4], columns[5])
+        self._feeding = messages > 0
+        return self._apply(columns, messages)
 
     def _apply(self, columns: tuple[NDArray[Any], ...], messages: int) -> Iterator[Int64Array]:
         message, n_rows = 0, 0
-        while messages:
+        while self._feeding:
             status, message, n_rows = replay.replay(
                 self._ladder,
                 self._memory,
@@ -207,11 +246,10 @@ class Book:
                 longest = int(np.diff(self._starts[: messages + 1]).max())
                 self._make_room(longest + self._steps.ticks.shape[2])
                 continue
+            self._feeding = status != replay.DONE
             if n_rows:
                 yield self._rows[:n_rows]
                 n_rows = 0
-            if status == replay.DONE:
-                return
 
     def show_snapshots(self, stop: int | None = None) -> Iterator[Int64Array]:
         """Rows of the plan's snapshots alone, without any delta: each is the whole book until the next.
@@ -254,11 +292,10 @@ class Book:
                 remedy="Sort the deltas by sequence number and cut them between messages: raw_deltas is sorted, "
                 "and whole_messages cuts.",
             )
-        largest = (NO_KEY - 1) // self.step_pips
-        bad = int(find_bad_level(price_pips, size_pips, self._inverse, self._twos, largest))
+        bad = int(find_bad_level(price_pips, size_pips, self._inverse, self._twos, self._largest_tick))
         if bad >= 0:
             raise BatchError(
-                expected=f"positive prices in multiples of {self.step_pips} pips, and sizes of at least 0",
+                expected=f"positive prices below 2^61 in multiples of {self.step_pips} pips, and sizes of at least 0",
                 found=f"price {price_pips[bad]} pips, size {size_pips[bad]} pips",
                 where=f"row {bad}, sequence number {sequence[bad]}",
                 remedy="Build raw_deltas again; its tick comes from all prices of the day.",
@@ -286,12 +323,15 @@ class Book:
         )
 
     def _ticks(self, snapshots: SnapshotBatch) -> Int64Array:
-        ticks = snapshots.price_pips // self.step_pips
-        missing = snapshots.price_pips == MISSING_PIPS
-        if (ticks * self.step_pips != snapshots.price_pips)[~missing].any():
+        prices = snapshots.price_pips
+        ticks = prices // self.step_pips
+        missing = prices == MISSING_PIPS
+        wrong = (ticks * self.step_pips != prices) | (ticks < 1) | (ticks > self._largest_tick)
+        wrong = prices[wrong & ~missing]
+        if len(wrong):
             raise BatchError(
-                expected=f"snapshot prices in multiples of {self.step_pips} pips",
-                found="others",
+                expected=f"positive snapshot prices below 2^61 in multiples of {self.step_pips} pips",
+                found=f"{wrong[0]} pips",
                 where="replay plan",
                 remedy="Leave out snapshots that fail their quality gate.",
             )
@@ -372,8 +412,8 @@ class Book:
 
     @property
     def seeded(self) -> bool:
-        """Whether a snapshot has been taken over."""
-        return bool(self._memory.state[rows.STATE_SEEDED])
+        """Whether the book stands on a snapshot, on a closing state, or on its warm-up."""
+        return bool(self._memory.state[[rows.STATE_SEEDED, rows.STATE_WARM]].any())
 
     @property
     def last_sequence_number(self) -> int:

@@ -24,7 +24,7 @@ from order_book_platform.kernels.rows import (
     PARAM_CADENCE,
     PARAM_CROSSED_NS,
     PARAM_GRID_NS,
-    PARAM_REACH_NS,
+    PARAM_SILENCE_NS,
     PARAM_WARM_UP_NS,
     STATE_CANDIDATE,
     STATE_CROSSED_SINCE,
@@ -40,9 +40,11 @@ from order_book_platform.kernels.rows import (
     STATE_NEXT_GRID,
     STATE_REPAIR_PENDING,
     STATE_SEEDED,
+    STATE_WARM,
     write_row,
 )
 from order_book_platform.kernels.snapshot import compare_snapshot, take_snapshot
+from order_book_platform.model.flags import BookFlag
 
 DONE, ROWS_FULL, LEVELS_FULL = 0, 1, 2
 """Why the loop came back: input used up; drain the rows; make room for levels."""
@@ -50,6 +52,8 @@ DONE, ROWS_FULL, LEVELS_FULL = 0, 1, 2
 CADENCE_CHANGE, CADENCE_MESSAGE, CADENCE_GRID = 0, 1, 2
 
 NO_TIME = -(2**62)
+
+_GAP = int(BookFlag.GAP)
 
 _ONE = np.uint64(1)
 
@@ -90,8 +94,9 @@ def take_candidate(ladder, memory, steps):  # type: ignore[no-untyped-def]
     # An extension may move a best price that was not known; that is no market activity either.
     moved = best_bid != ladder.best[0] or best_ask != ladder.best[1]
     moved |= bid_size != level_at(ladder, 0, best_bid)[0] or ask_size != level_at(ladder, 1, best_ask)[0]
-    if use == USE_REPAIRED or (use == USE_EXTENDED and moved):
+    if use == USE_REPAIRED or (moved and (use == USE_EXTENDED or state[STATE_WARM] != 0)):
         state[STATE_REPAIR_PENDING] = 1
+    state[STATE_WARM] = 0
     state[STATE_EVALUATE] = 1
     state[STATE_CANDIDATE] = at + 1
 
@@ -112,13 +117,16 @@ def evict_crossed(ladder, memory):  # type: ignore[no-untyped-def]
         memory.counts[COUNT_EVICTED] += 1
     bound[0] = NOTHING_KNOWN
     bound[1] = NOTHING_KNOWN
+    memory.state[STATE_FORCE] = 1
     memory.state[STATE_REPAIR_PENDING] = 1
     memory.state[STATE_EVALUATE] = 1
 
 
-@kernel(types.boolean(LADDER, MEMORY, STEPS), forceinline=True)
-def watch_crossed(ladder, memory, steps):  # type: ignore[no-untyped-def]
-    """Count crossed messages, and act on a book that stays crossed: the next snapshot in reach repairs, else eviction.
+@kernel(types.boolean(LADDER, MEMORY), forceinline=True)
+def watch_crossed(ladder, memory):  # type: ignore[no-untyped-def]
+    """Count crossed messages, and act on a book that stays crossed: levels are evicted, and the next snapshot repairs.
+
+    What is done depends on the past alone; whether a snapshot will come soon is not asked.
 
     Returns:
         Whether levels were evicted.
@@ -134,10 +142,6 @@ def watch_crossed(ladder, memory, steps):  # type: ignore[no-untyped-def]
         counts[COUNT_CROSSED_EPISODES] += 1
         state[STATE_CROSSED_SINCE] = now
     if now - state[STATE_CROSSED_SINCE] <= memory.params[PARAM_CROSSED_NS]:
-        return False
-    at = state[STATE_CANDIDATE]
-    if at < steps.origin.shape[0] and steps.origin[at] - now <= memory.params[PARAM_REACH_NS]:
-        state[STATE_FORCE] = 1
         return False
     evict_crossed(ladder, memory)
     state[STATE_CROSSED_SINCE] = NO_TIME
@@ -172,6 +176,8 @@ def before_message(ladder, memory, steps, rows, n_rows, sequence, origin_time, l
                 return ROWS_FULL, n_rows
             write_row(ladder, memory, rows, n_rows, False, True)
             rows[n_rows, 0] = state[STATE_NEXT_GRID]
+            if state[STATE_NEXT_GRID] - state[STATE_LAST_ORIGIN] > memory.params[PARAM_SILENCE_NS]:
+                rows[n_rows, 3] |= _GAP  # for so long nobody has spoken
             n_rows += 1
             state[STATE_NEXT_GRID] += grid
     elif n_rows == rows.shape[0]:
@@ -183,7 +189,11 @@ def before_message(ladder, memory, steps, rows, n_rows, sequence, origin_time, l
         if not has_room(ladder, steps.ticks.shape[2]):
             return LEVELS_FULL, n_rows
         take_candidate(ladder, memory, steps)
-    if not has_room(ladder, levels + steps.ticks.shape[2]):
+    due = state[STATE_CANDIDATE]
+    while due < steps.sequence.shape[0] and steps.sequence[due] == sequence:
+        levels += steps.ticks.shape[2]
+        due += 1
+    if not has_room(ladder, levels):
         return LEVELS_FULL, n_rows
     while (
         state[STATE_EDGE] < steps.edge_sequence.shape[0]
@@ -192,12 +202,12 @@ def before_message(ladder, memory, steps, rows, n_rows, sequence, origin_time, l
         state[STATE_DOUBT] = steps.edge_doubt[state[STATE_EDGE]]
         state[STATE_EDGE] += 1
         state[STATE_EVALUATE] = 1
-    if state[STATE_SEEDED] == 0:
+    if state[STATE_SEEDED] == 0 and state[STATE_WARM] == 0:
         if state[STATE_FIRST_ORIGIN] == NO_TIME:
             state[STATE_FIRST_ORIGIN] = origin_time
         # Every level near the price has been named by now, so the book may be used; still none of it is known.
         if origin_time - state[STATE_FIRST_ORIGIN] >= memory.params[PARAM_WARM_UP_NS]:
-            state[STATE_SEEDED] = 1
+            state[STATE_WARM] = 1
             state[STATE_EVALUATE] = 1
     return DONE, n_rows
 
@@ -278,10 +288,11 @@ def replay(  # type: ignore[no-untyped-def]
         message += 1
 
         at = state[STATE_CANDIDATE]
-        if at < steps.sequence.shape[0] and steps.sequence[at] == sequence:
+        while at < steps.sequence.shape[0] and steps.sequence[at] == sequence:
             take_candidate(ladder, memory, steps)
             one = False
-        if watch_crossed(ladder, memory, steps):
+            at += 1
+        if watch_crossed(ladder, memory):
             one = False
         if cadence == CADENCE_GRID:
             continue
@@ -326,6 +337,7 @@ def replay_snapshots(ladder, memory, steps, rows, n_rows, stop):  # type: ignore
             while ladder.best[s] != NO_KEY:
                 set_level(ladder, s, ladder.best[s], 0, 0)
                 settle(ladder, s)
+            ladder.bound[s] = NOTHING_KNOWN
         state[STATE_SEEDED] = 0
         take_candidate(ladder, memory, steps)
         if cadence != CADENCE_GRID:

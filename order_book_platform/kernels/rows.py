@@ -21,7 +21,7 @@ from order_book_platform.model.schemas import MISSING_PIPS
 
 ROW_HEAD = 6
 
-PARAM_STEP, PARAM_CADENCE, PARAM_GRID_NS, PARAM_CROSSED_NS, PARAM_REACH_NS, PARAM_WARM_UP_NS = range(6)
+PARAM_STEP, PARAM_CADENCE, PARAM_GRID_NS, PARAM_CROSSED_NS, PARAM_WARM_UP_NS, PARAM_SILENCE_NS = range(6)
 PARAMS = 6
 
 (
@@ -39,8 +39,9 @@ PARAMS = 6
     STATE_CROSSED_SINCE,
     STATE_FORCE,
     STATE_FIRST_ORIGIN,
-) = range(14)
-STATES = 14
+    STATE_WARM,
+) = range(15)
+STATES = 15
 """What a replay remembers; int64 each. STATE_CANDIDATE and STATE_EDGE are positions in the steps."""
 
 _SEEDED = int(BookFlag.SEEDED)
@@ -219,7 +220,7 @@ def write_row(ladder, memory, rows, n_rows, one, always):  # type: ignore[no-unt
     known_bids = known_levels(ladder, memory, 0)
     known_asks = known_levels(ladder, memory, 1)
     flags = state[STATE_DOUBT] & 0xFF
-    if state[STATE_SEEDED] != 0:
+    if state[STATE_SEEDED] != 0 or state[STATE_WARM] != 0:
         flags |= _SEEDED
     if known_bids < depth or known_asks < depth:
         flags |= _UNKNOWN
@@ -232,6 +233,7 @@ def write_row(ladder, memory, rows, n_rows, one, always):  # type: ignore[no-unt
     state[STATE_EVALUATE] = 0
     changed |= (known_bids != last[4]) | (known_asks != last[5]) | (flags != last[3])
     changed |= state[STATE_REPAIR_PENDING] != 0
+    # Without REPAIRED, which is of one row: the row after it would differ and be written for nothing.
     last[3] = flags
     last[4] = known_bids
     last[5] = known_asks

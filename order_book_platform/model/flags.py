@@ -12,7 +12,7 @@ class BookFlag(IntFlag):
     """
 
     SEEDED = 1
-    """The book stands on a snapshot (or a previous closing state); without it, on touched levels only."""
+    """The book stands on a snapshot, a previous closing state, or its warm-up; without it, on touched levels only."""
     GAP = 2
     """A message may be missing between the last proof that the book was right and this row."""
     REPAIRED = 4
@@ -28,7 +28,8 @@ class BookFlag(IntFlag):
     HINDSIGHT = 128
     """A later snapshot contradicted the book, or the book stayed crossed: somewhere around here it went wrong.
 
-    Known only afterwards: fit to judge a day by, never to be shown to an agent. No other flag looks ahead.
+    Known only afterwards: fit to judge a day by, never to be shown to an agent. CORRUPT looks ahead too, as far as the
+    next snapshot; no other flag does.
     """
 
     @classmethod

@@ -106,8 +106,8 @@ class Reconstructor:
             "continued_from": replay.continued_from,
             "not_continued": replay.not_continued,
             "closing": {
-                "sequence_number": book.last_sequence_number,
-                "origin_time": book.last_origin_time,
+                "sequence_number": book.last_sequence_number if book.messages else None,
+                "origin_time": book.last_origin_time if book.messages else None,
                 "doubt": BookFlag.describe(book.doubt & 0xFF),
                 "step_pips": book.step_pips,
                 "known_bid_pips": bid,

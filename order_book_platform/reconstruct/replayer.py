@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import ReconstructionError
-from order_book_platform.kernels.book import NEVER_NS, Book, Levels
+from order_book_platform.kernels.book import Book, Levels
 from order_book_platform.model import FixedPoint, PartitionKey, SnapshotBatch
 from order_book_platform.observability import Progress, silent
 from order_book_platform.reconstruct.strategy import (
@@ -75,9 +75,9 @@ class Replayer:
         point = inputs["raw_deltas"].fixed_point
         snapshots = SnapshotBatch.from_arrow(store.table("snapshots", key))
         plan = strategy.plan(snapshots, store.table("sequence_gap_report", key), point.tick_pips)
-        before, why_not = (
-            _day_before(store, settings, key, point) if wanted.continue_previous_day else (None, None)
-        )
+        before, why_not = (None, None)
+        if wanted.continue_previous_day:
+            before, why_not = _day_before(store, settings, key, point, strategy)
         book = Book(
             gcd(point.tick_pips, before.metadata["closing"]["step_pips"] if before else 0),
             depth=wanted.depth,
@@ -85,8 +85,8 @@ class Replayer:
             grid_ns=wanted.grid,
             plan=plan.plan,
             crossed_after_ns=settings.gaps.crossed_after,
-            snapshot_reach_ns=settings.gaps.snapshot_reach,
-            warm_up_ns=NEVER_NS if len(plan.plan.snapshots) else wanted.warm_up,
+            warm_up_ns=wanted.warm_up,
+            silence_ns=settings.gaps.silence,
         )
         fingerprints = {name: manifest.fingerprint for name, manifest in inputs.items()}
         if before:
@@ -117,7 +117,7 @@ class Replayer:
 
 
 def _day_before(
-    store: DataStore, settings: Settings, key: PartitionKey, point: FixedPoint
+    store: DataStore, settings: Settings, key: PartitionKey, point: FixedPoint, strategy: Strategy
 ) -> tuple[Manifest | None, str | None]:
     """The previous day's books, if this day goes on from where they end; else why it does not.
 
@@ -141,6 +141,8 @@ def _day_before(
     closing = manifest.metadata["closing"]
     first = next(delta_batches(store, key, 1, "first message", silent))
     pause = int(first.origin_time[0]) - closing["origin_time"]
+    if {strategy.name, manifest.metadata["strategy"]} != {FullEventReplay.name}:
+        return None, "a book of snapshots alone does not reach from one day to the next"
     if manifest.metadata["seed"] == "none":
         return None, "the day before was never seeded"
     if closing["doubt"] != "-":

@@ -110,13 +110,14 @@ class SnapshotReplay:
     """Deltas are not used: each snapshot is the book until the next one comes. For days whose deltas contradict them.
 
     Args:
-        hold_out_every: every n-th snapshot is held out, as evidence of what a book of snapshots misses; 0: none is.
+        hold_out_every: every n-th snapshot, at most every second, is held out as evidence of what a book of snapshots
+            misses; 0: none is.
     """
 
     name = "snapshot"
 
     def __init__(self, hold_out_every: int) -> None:
-        self.hold_out_every = hold_out_every
+        self.hold_out_every = max(hold_out_every, 2) if hold_out_every else 0
 
     def plan(self, snapshots: SnapshotBatch, gaps: pa.Table, tick_pips: int) -> ReplayPlan:
         """See `Strategy.plan`. Gaps of the deltas say nothing of a book that is made without them."""

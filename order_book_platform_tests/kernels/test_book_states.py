@@ -50,7 +50,6 @@ class BookStates(RuleBasedStateMachine):
         policy=st.fixed_dictionaries(
             {
                 "crossed_after_ns": st.sampled_from([0, 2_000, 2**60]),
-                "snapshot_reach_ns": st.sampled_from([0, 3_000]),
             }
         ),
         capacity=st.integers(1, 4),

@@ -55,6 +55,7 @@ def test_snapshot_replay_shows_sound_snapshots_as_they_are(tmp_path: Path) -> No
     assert books["sequence_number"].to_list() == shown.tolist()
     assert (used["use"] == "rejected").sum() >= 1
     assert set(used["use"]) == {"seeded", "rejected"}
+    assert used["levels_wrong"].sum() == used["levels_compared"].sum() == 0
     snapshots = SnapshotBatch.from_arrow(chain.store.table("snapshots", KEY))
     assert 0.85 < len(used) / len(snapshots) < 0.92
     snapshots = snapshots.take(np.isin(snapshots.sequence_number, shown))
@@ -100,10 +101,17 @@ def test_deltas_that_snapshots_contradict_are_not_recommended(tmp_path: Path) ->
         f"{gaps.report['by_cause']['disagreement']} of {gaps.report['snapshots_compared']}"
         in recommended["rule"]
     )
-    kept = Chain.over(
-        tmp_path, lake, [KEY], gaps={"unusable_share": 1.0}, reconstruct={"strategy": "full_event"}
-    )
-    assert kept.books(KEY)[3].manifest.metadata["strategy"] == "full_event"
+
+
+def test_the_share_that_condemns_deltas_is_a_setting(tmp_path: Path) -> None:
+    """One loss contradicts one snapshot: too few by default, enough where the limit is set that low."""
+    lake = simulated(tmp_path / "lake", "drop=16")
+    for share, wanted in ((0.5, "full_event"), (0.001, "snapshot")):
+        chain = Chain.over(tmp_path / wanted, lake, [KEY], gaps={"unusable_share": share})
+        _, gaps, assessment, result = chain.books(KEY)
+        assert gaps.report["by_cause"]["disagreement"] >= 1
+        assert assessment.report["recommendation"]["strategy"] == wanted
+        assert result.manifest.metadata["strategy"] == wanted
 
 
 def test_a_day_without_snapshots_warms_up(tmp_path: Path) -> None:
@@ -135,6 +143,43 @@ def test_a_book_that_was_never_seeded_seeds_no_other_day(tmp_path: Path) -> None
     assert metadata["seed"] == "snapshot"
 
 
+def test_a_snapshot_after_the_warm_up_still_seeds(tmp_path: Path) -> None:
+    """Rows before it are the same as if it never came; after it levels are known."""
+    lake = simulated(tmp_path / "lake")
+    book = lake / "book" / KEY.path / "1.snappy.parquet"
+    snapshots = pl.read_parquet(book, hive_partitioning=False)
+    late = snapshots["timestamp"][0] + 40 * NS_PER_SECOND
+    snapshots.filter(pl.col("timestamp") >= late).write_parquet(book)
+    wanted = {"warm_up": "10s", "cadence": "message"}
+    chain = Chain.over(tmp_path / "a", lake, [KEY], reconstruct=wanted)
+    assert chain.books(KEY)[3].manifest.metadata["seed"] == "snapshot"
+    books = chain.store.frame("reconstructed_books", KEY).collect()
+    shutil.rmtree(lake / "book")
+    without = Chain.over(tmp_path / "b", lake, [KEY], reconstruct=wanted)
+    assert without.books(KEY)[3].manifest.metadata["seed"] == "warm-up"
+    cold = without.store.frame("reconstructed_books", KEY).collect()
+    before = books.filter(pl.col("origin_time") < late)
+    assert before.equals(cold.head(len(before)), null_equal=True)
+    assert (before["flags"].to_numpy() & BookFlag.SEEDED != 0).any()
+    assert (books["known_bid_levels"] > 0).any()
+
+
+def test_a_day_of_snapshots_is_no_seed(tmp_path: Path) -> None:
+    """Its closing book is the last snapshot, and the deltas after that are missing from it."""
+    following = PartitionKey.parse(KEY.instrument.key, "2024-08-09")
+    lake = simulated(tmp_path / "lake", messages=300)
+    MarketSimulator(profile("btc-perp"), 5).write(lake, following, 300)
+    Chain.over(tmp_path, lake, [KEY], reconstruct={"strategy": "snapshot"}).books(KEY)
+    chain = Chain.over(tmp_path, lake, [KEY], reconstruct={"continue_previous_day": True})
+    assert "snapshots alone" in chain.books(following)[3].manifest.metadata["not_continued"]
+
+
+def test_every_second_snapshot_at_most_is_held_out() -> None:
+    """Asked to hold out each, a book of snapshots still has something to show."""
+    plan = SnapshotReplay(1).plan(shots(6), GAPS.empty_table(), STEP)
+    assert plan.plan.snapshots.sequence_number.tolist() == [10, 30, 50]
+
+
 def test_a_crossed_book_without_snapshots_loses_the_older_levels(tmp_path: Path) -> None:
     """A level that crosses the book and stays is evicted once it has crossed for too long, and counted."""
     lake = simulated(tmp_path / "lake", "crossed=1x8s", book=False)
@@ -156,8 +201,8 @@ def test_a_crossed_book_without_snapshots_loses_the_older_levels(tmp_path: Path)
     assert spells["evicting"][1] <= 2.5
 
 
-def test_a_crossed_book_waits_for_a_snapshot_in_reach(tmp_path: Path) -> None:
-    """Where the next snapshot is near, it repairs the book, and nothing is evicted."""
+def test_a_snapshot_repairs_a_crossed_book_before_levels_are_evicted(tmp_path: Path) -> None:
+    """Where one comes before the threshold, nothing has to be evicted."""
     lake = simulated(tmp_path / "lake", "crossed=1x8s")
     chain = Chain.over(tmp_path, lake, [KEY])
     counts = chain.books(KEY)[3].manifest.metadata["counts"]
