@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -305,10 +306,85 @@ def test_views_and_read_only_arrays_are_as_good_as_others(stream: Stream) -> Non
     np.testing.assert_array_equal(replayed(strided)[0], replayed(stream)[0])
 
 
-def test_a_step_of_nothing_is_refused() -> None:
-    """A step divides prices, so it is at least 1 pip."""
-    with pytest.raises(BatchError, match="at least 1 pip"):
-        Book(0)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"step_pips": 0}, r"Book\(step_pips\): expected a step of at least 1 pip, found 0"),
+        ({"depth": 0}, "at least 1 visible level"),
+        ({"cadence": "often"}, "one of change, message, grid, found often"),
+        ({"cadence": "grid"}, "a grid of at least 1 ns"),
+        ({"row_capacity": 0}, "room for at least 1 row"),
+        ({"window_slots": 1_000}, "a power of two of at least 4096, found 1000"),
+        ({"window_slots": 5_000}, "a power of two of at least 4096, found 5000"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments: dict[str, object], said: str) -> None:
+    """The loops check no index, so what they are handed is right or refused."""
+    with pytest.raises(BatchError, match=said):
+        Book(**{"step_pips": STEP, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"forced": np.zeros(1, np.bool_)}, r"Plan.forced: expected bool\[2\]"),
+        ({"forced": np.zeros(2, np.int64)}, r"found int64\[2\]"),
+        (
+            {"edge_doubt": np.zeros(0, np.int64)},
+            r"two int64 arrays of one length, found int64\[1\] and int64\[0\]",
+        ),
+        ({"edge_doubt": np.zeros(1)}, "float64"),
+        ({"edge_sequence": np.array([5, 4]), "edge_doubt": np.zeros(2, np.int64)}, "found 4 after 5"),
+        ({"snapshots": "turned"}, "Plan.snapshots: expected ascending sequence numbers, found 10 after 20"),
+    ],
+)
+def test_a_plan_that_does_not_fit_together_is_refused(changed: dict[str, Any], said: str) -> None:
+    """Arrays of one length and dtype, in order."""
+    shots = snapshot_batch([(number, ([(CENTRE, 1)], [(CENTRE + 1, 1)])) for number in (10, 20)])
+    if changed.get("snapshots"):
+        changed = {"snapshots": shots.take(np.array([1, 0]))}
+    good: dict[str, Any] = {
+        "snapshots": shots,
+        "forced": np.zeros(2, np.bool_),
+        "edge_sequence": np.array([5]),
+        "edge_doubt": np.zeros(1, np.int64),
+    }
+    Plan(**good)
+    with pytest.raises(BatchError, match=said):
+        Plan(**{**good, **changed})
+
+
+def test_a_batch_is_taken_to_its_end_before_the_next() -> None:
+    """Two batches at once would share what the book knows of their messages."""
+    book = Book(STEP, depth=1, cadence="message", row_capacity=1)
+    first = book.feed(delta_batch([[(True, CENTRE, 1)], [(True, CENTRE, 2)]], [10, 20]))
+    for _ in range(2):
+        with pytest.raises(BatchError, match="taken to their end"):
+            book.feed(delta_batch([[(True, CENTRE, 3)]], [30]))
+        next(first, None)
+    assert len(list(first)) <= 1
+    assert [rows[0, 7] for rows in book.feed(delta_batch([[(True, CENTRE, 3)]], [30]))] == [3]
+
+
+def test_prices_up_to_the_limit_are_exact() -> None:
+    """At a step of one pip, the highest price allowed, and a snapshot beyond it."""
+    made = [[(False, 2**61, 4), (True, 1, 5)], [(False, 2**61 - 1, 3)], [(False, 2**61 - 1, 0)]]
+    book = Book(1, depth=2, cadence="message")
+    rows = np.concatenate([piece.copy() for piece in book.feed(delta_batch(made, [10, 20, 30], 1))])
+    assert rows[:, 10].tolist() == [2**61, 2**61 - 1, 2**61]
+    assert rows[:, 6].tolist() == [1, 1, 1]
+    beyond = snapshot_batch([(10, ([(5, 1)], [(2**61 + 1, 1)]))], 1)
+    with pytest.raises(BatchError, match=r"below 2\^61"):
+        Book(1, plan=Plan(beyond, np.zeros(1, np.bool_)))
+
+
+def test_a_grid_row_says_that_nobody_has_spoken() -> None:
+    """Between two messages far apart, rows later than the threshold carry GAP; those before and after do not."""
+    batch = delta_batch([[(True, CENTRE, 1)], [(True, CENTRE, 2)]], [10, 60])
+    book = Book(STEP, depth=1, cadence="grid", grid_ns=1_000, silence_ns=2_000)
+    rows = np.concatenate([*[piece.copy() for piece in book.feed(batch)], book.finish().copy()])
+    assert rows[:, 0].tolist() == [1_000, 2_000, 3_000, 4_000, 5_000, 6_000]
+    assert (rows[:, 3] & 2 != 0).tolist() == [False, False, False, True, True, False]
 
 
 def test_several_threads_replay_as_one_does(recorded_stream: Stream) -> None:
@@ -333,8 +409,8 @@ def test_memory_is_bounded_by_the_levels_alive_and_not_by_what_has_been() -> Non
             for _ in book.feed(delta_batch([[(False, tick, size) for tick in ticks]], [number])):
                 pass
         largest = max(largest, sum(array.nbytes for array in book._ladder))
-    reserved = 16 * 2 * WINDOW + 2 * 48 * WINDOW
-    assert largest < 2 * (2 * 400 * width + reserved) + 10**6
+    reserved = 2 * (16 + 48) * WINDOW + 2 * book_module._FREE_BLOCKS * 64 * 24
+    assert largest < 400 * width + 2 * reserved
     assert len(book.levels(1).price_pips) == 0
 
 
