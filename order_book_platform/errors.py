@@ -67,11 +67,19 @@ class SourceValueError(SourceError):
 
 
 class FixedPointError(OrderBookPlatformError):
-    """Family: a number that int64 pips cannot hold exactly."""
+    """Family: a number that int64 pips, or decimals, cannot hold exactly."""
 
 
 class FixedPointRangeError(FixedPointError):
     """A value is too large for int64 pips at any allowed number of decimals."""
+
+
+class DecimalRangeError(FixedPointError):
+    """A value has more digits than decimal128(38, 18) holds, or prices span too many units to be replayed."""
+
+
+class PrecisionError(FixedPointError):
+    """What was asked for exists for the other precision only: int64 pips or decimal128."""
 
 
 class OffGridError(FixedPointError):

@@ -7,6 +7,7 @@ UTC. The documents in docs/formats say what each column means and are checked ag
 from __future__ import annotations
 
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +17,17 @@ from order_book_platform.clock import NS_PER_SECOND
 SCHEMA_VERSION = 1
 DEPTH = 20
 
+Precision = Literal["int64", "decimal128"]
+"""How a partition holds prices and sizes: int64 pips, or decimal128(38, 18)."""
+
 TIME_DTYPE = np.dtype(np.int64)
 PIPS_DTYPE = np.dtype(np.int64)
 FLAGS_DTYPE = np.dtype(np.uint8)
 KNOWN_DTYPE = np.dtype(np.uint8)
+
+DECIMAL_DIGITS, DECIMALS = 38, 18
+DECIMAL = pa.decimal128(DECIMAL_DIGITS, DECIMALS)
+"""Prices and sizes of partitions with precision `decimal128`."""
 
 MISSING_PIPS = -1
 """Inside arrays: the price of a level that does not exist. Null in files."""
@@ -44,6 +52,7 @@ RAW_DELTAS = pa.schema(
 )
 
 _LEVELS = pa.list_(pa.field("element", pa.int64(), nullable=False))
+_DECIMAL_LEVELS = pa.list_(pa.field("element", DECIMAL, nullable=False))
 
 SNAPSHOTS = pa.schema(
     [
@@ -148,6 +157,23 @@ def books(depth: int = DEPTH) -> pa.Schema:
         _required("known_ask_levels", pa.uint8()),
     ]
     return pa.schema(head + [pa.field(name, pa.int64()) for name in level_columns(depth)])
+
+
+def in_precision(schema: pa.Schema, precision: Precision) -> pa.Schema:
+    """The schema of a dataset of int64 pips for partitions of `precision`.
+
+    With `decimal128`, each `…_pips` column loses that ending and is decimal128(38, 18), as is what a list of pips holds.
+    """
+    if precision == "int64":
+        return schema
+    fields = []
+    for field in schema:
+        if field.name.endswith("_pips"):
+            kind = _DECIMAL_LEVELS if pa.types.is_list(field.type) else DECIMAL
+            fields.append(pa.field(field.name.removesuffix("_pips"), kind, nullable=field.nullable))
+        else:
+            fields.append(field)
+    return pa.schema(fields)
 
 
 @cache

@@ -1,0 +1,152 @@
+"""What the int64 of a batch stand for where they are not pips: decimals as codes, and back.
+
+The replay asks of a price its order and its distance in ticks, of a size whether it equals another and whether it is 0.
+So decimals of any length are replayed by the same loops as pips: a price is its multiple of a unit, a size its place in
+a list of sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from order_book_platform.errors import BatchError
+from order_book_platform.model.decimals import (
+    CODE_LIMIT,
+    Words,
+    decimal_array,
+    divide,
+    integers,
+    multiply,
+    words_of,
+)
+from order_book_platform.model.fixed_point import FixedPoint
+from order_book_platform.model.schemas import MISSING_PIPS, Precision
+
+Int64Array = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+SIZE_BYTES = 240
+"""Memory that a size met takes in the list: two words, with room to grow, and its entry in the dictionary (measured)."""
+_MISSING = np.uint64(2**64 - 1)
+
+
+class Numbers(Protocol):
+    """Turns the int64 of a batch into decimals."""
+
+    def price_array(self, codes: Int64Array) -> pa.Array:
+        """decimal128(38, 18)[n]; null for `MISSING_PIPS`."""
+
+    def size_array(self, codes: Int64Array) -> pa.Array:
+        """decimal128(38, 18)[n]."""
+
+
+def precision_of(metadata: Mapping[str, object]) -> Precision:
+    """How a partition with this metadata holds prices and sizes."""
+    return "decimal128" if metadata.get("precision") == "decimal128" else "int64"
+
+
+class Codes:
+    """Codes of one replay.
+
+    Args:
+        unit: divides the prices that may come; unscaled.
+        tick: of the instrument, a multiple of it; unscaled.
+
+    Attributes:
+        tick_codes: the tick in codes, what `tick_pips` is to pips.
+    """
+
+    def __init__(self, unit: int, tick: int) -> None:
+        self.unit = unit
+        self.tick_codes = tick // unit
+        self._codes: dict[bytes, int] = {bytes(16): 0}
+        self._sizes: Words = np.zeros((1024, 2), np.uint64)
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, object]) -> Codes | None:
+        """Codes for the partitions of a day, from the metadata of its `raw_deltas`; None where they hold pips."""
+        if precision_of(metadata) == "int64":
+            return None
+        return cls(int(str(metadata["price_unit"])), FixedPoint.from_metadata(metadata).tick_pips)
+
+    @property
+    def sizes(self) -> int:
+        """Sizes met so far, 0 among them."""
+        return len(self._codes)
+
+    def price_codes(self, column: pa.Array | pa.ChunkedArray) -> tuple[Int64Array, BoolArray]:
+        """Codes int64[n] of prices, and bool[n]: false where a price is no multiple of the unit."""
+        return divide(words_of(column), self.unit)
+
+    def size_codes(self, column: pa.Array | pa.ChunkedArray) -> Int64Array:
+        """Codes int64[n] of sizes; new ones join the list.
+
+        Raises:
+            BatchError: a size is negative.
+        """
+        merged = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        encoded = merged.dictionary_encode()
+        words = words_of(encoded.dictionary)
+        if (words[:, 1] >> np.uint64(63)).any():
+            raise BatchError(
+                expected="sizes of at least 0",
+                found=str(encoded.dictionary[int((words[:, 1] >> np.uint64(63)).argmax())].as_py()),
+                where="a decimal size",
+                remedy="Build raw_deltas and snapshots again.",
+            )
+        known = self._codes
+        codes = np.empty(len(words), np.int64)
+        for i, key in enumerate(np.ascontiguousarray(words).view("V16").ravel().tolist()):
+            code = known.setdefault(key, len(known))
+            codes[i] = code
+            if code == len(known) - 1:
+                self._keep(code, words[i])
+        return codes[encoded.indices.to_numpy()] if len(words) else np.empty(0, np.int64)
+
+    def _keep(self, code: int, words: Words) -> None:
+        if code == len(self._sizes):
+            self._sizes = np.concatenate([self._sizes, np.zeros_like(self._sizes)])
+        self._sizes[code] = words
+
+    def price_words(self, codes: Int64Array) -> Words:
+        """Unscaled prices as words uint64[n, 2]; −1 for `MISSING_PIPS`."""
+        missing = codes == MISSING_PIPS
+        words = multiply(np.where(missing, 0, codes), self.unit)
+        words[missing] = _MISSING
+        return words
+
+    def size_words(self, codes: Int64Array) -> Words:
+        """Unscaled sizes as words uint64[n, 2]."""
+        return self._sizes[codes]
+
+    def price_array(self, codes: Int64Array) -> pa.Array:
+        """See `Numbers`."""
+        return decimal_array(self.price_words(codes), codes == MISSING_PIPS)
+
+    def size_array(self, codes: Int64Array) -> pa.Array:
+        """See `Numbers`."""
+        return decimal_array(self.size_words(codes))
+
+    def price_integers(self, codes: Int64Array) -> NDArray[np.object_]:
+        """Unscaled prices as Python integers, object[n]."""
+        return _objects(integers(self.price_words(codes)))
+
+    def size_integers(self, codes: Int64Array) -> NDArray[np.object_]:
+        """Unscaled sizes as Python integers, object[n]."""
+        return _objects(integers(self.size_words(codes)))
+
+
+def _objects(values: list[int]) -> NDArray[np.object_]:
+    array = np.empty(len(values), np.object_)
+    array[:] = values
+    return array
+
+
+def unit_fits(largest: int, unit: int) -> bool:
+    """Whether prices up to `largest` have codes in this unit; both unscaled."""
+    return largest // unit < CODE_LIMIT
