@@ -50,6 +50,8 @@ class InstrumentSettings(_Section):
     lot: Decimal | None = Field(default=None, gt=0)
     price_decimals: int | None = Field(default=None, ge=0, le=18)
     size_decimals: int | None = Field(default=None, ge=0, le=18)
+    precision: Literal["auto", "int64", "decimal128"] = "auto"
+    """`int64` pips, or `decimal128` for what they cannot hold; `auto` takes decimals only for a day that needs them."""
 
     @field_validator("symbol")
     @classmethod
@@ -58,6 +60,12 @@ class InstrumentSettings(_Section):
             return Instrument.parse(value).key
         except SettingsError as error:
             raise ValueError(f"expected {error.expected}") from error
+
+    @model_validator(mode="after")
+    def _decimals_are_of_pips(self) -> InstrumentSettings:
+        if self.precision == "decimal128" and (self.price_decimals, self.size_decimals) != (None, None):
+            raise ValueError("price_decimals and size_decimals to be left out with precision decimal128")
+        return self
 
     @property
     def instrument(self) -> Instrument:

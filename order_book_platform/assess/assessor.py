@@ -196,6 +196,7 @@ class DataAssessor:
                 "trades": _availability(inputs["trades"], "trades.parquet"),
             },
             "precision": {
+                **inputs["raw_deltas"].metadata["precision_audit"],
                 "tick": f"{point.tick:f}",
                 "lot": f"{point.lot:f}",
                 "configured": inputs["raw_deltas"].metadata["configured"],

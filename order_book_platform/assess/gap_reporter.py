@@ -13,7 +13,15 @@ from order_book_platform.assess.gaps import Gap, Reach, classify, disagreement, 
 from order_book_platform.assess.message_scan import Break, MessageScan
 from order_book_platform.kernels.book import Book, Plan
 from order_book_platform.kernels.replay import OUTCOME_COMPARED, OUTCOME_USE, OUTCOME_WRONG, USE_REPAIRED
-from order_book_platform.model import BookFlag, DeltaBatch, Gate, GateResult, PartitionKey, SnapshotBatch
+from order_book_platform.model import (
+    BookFlag,
+    Codes,
+    DeltaBatch,
+    Gate,
+    GateResult,
+    PartitionKey,
+    SnapshotBatch,
+)
 from order_book_platform.model.doubt import Doubt
 from order_book_platform.model.schemas import GAPS
 from order_book_platform.model.snapshots import (
@@ -70,19 +78,20 @@ class GapReporter:
             PartitionMissingError: `raw_deltas` or `snapshots` has not been published.
         """
         manifest = self._store.manifest("raw_deltas", key)
-        tick = manifest.fixed_point.tick_pips
-        snapshots = SnapshotBatch.from_arrow(self._store.table("snapshots", key))
+        codes = Codes.of(manifest.metadata)
+        tick = codes.tick_codes if codes else manifest.fixed_point.tick_pips
+        snapshots = SnapshotBatch.from_arrow(self._store.table("snapshots", key), codes)
         defects = snapshot_defects(snapshots, tick)
         rows = candidate_rows(defects, self._settings.reconstruct.extend_every)
         candidates = snapshots.take(rows[defects[rows] == SnapshotDefect.NONE])
         reach = Reach(candidates.sequence_number, candidates.origin_time)
 
         scan = MessageScan(self._settings.gaps.silence, snapshots.sequence_number)
-        for batch in self._batches(key, "scan", progress):
+        for batch in self._batches(key, codes, "scan", progress):
             scan.feed(batch)
         gaps = [classify(item, reach, self._settings.gaps) for item in scan.breaks]
         doubt = Doubt.of_gaps(gaps_table(gaps))
-        found, compared = self._replayed(key, candidates, doubt, reach, tick, progress)
+        found, compared = self._replayed(key, codes, candidates, doubt, reach, tick, progress)
         gaps += found
 
         report = self._report(scan, gaps, compared, defect_counts(defects))
@@ -100,12 +109,15 @@ class GapReporter:
             writer.metadata.update({name: report[name] for name in ("kind", "messages", "gaps", "by_cause")})
         return GapReport(self._store.manifest("sequence_gap_report", key), report, (gate,))
 
-    def _batches(self, key: PartitionKey, stage: str, progress: Progress) -> Iterator[DeltaBatch]:
-        return delta_batches(self._store, key, self._settings.sources.batch_rows, stage, progress)
+    def _batches(
+        self, key: PartitionKey, codes: Codes | None, stage: str, progress: Progress
+    ) -> Iterator[DeltaBatch]:
+        return delta_batches(self._store, key, self._settings.sources.batch_rows, stage, progress, codes)
 
     def _replayed(
         self,
         key: PartitionKey,
+        codes: Codes | None,
         candidates: SnapshotBatch,
         doubt: Doubt,
         reach: Reach,
@@ -119,7 +131,7 @@ class GapReporter:
         plan = Plan(candidates, doubt.forced(candidates.sequence_number))
         book = Book(tick, depth=1, plan=plan, crossed_after_ns=self._settings.gaps.crossed_after)
         crossed: list[np.ndarray[Any, np.dtype[np.int64]]] = []
-        for batch in self._batches(key, "replay", progress):
+        for batch in self._batches(key, codes, "replay", progress):
             crossed += [rows[:, :4].copy() for rows in book.feed(batch)]
         gaps = []
         agreed = compared = 0

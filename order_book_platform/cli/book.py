@@ -18,9 +18,8 @@ from order_book_platform.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from order_book_platform.kernels.book import Levels
     from order_book_platform.model import FixedPoint, PartitionKey
-    from order_book_platform.reconstruct import BookState
+    from order_book_platform.reconstruct import BookSide, BookState
 
 
 @click.command(short_help="Show the full book at an instant.")
@@ -96,7 +95,7 @@ def _document(key: PartitionKey, state: BookState, depth: int) -> dict[str, obje
     }
 
 
-def _levels(levels: Levels, fixed_point: FixedPoint, depth: int) -> list[dict[str, object]]:
+def _levels(levels: BookSide, fixed_point: FixedPoint, depth: int) -> list[dict[str, object]]:
     """The best levels, best first; prices and sizes as exact decimal text, with the digits of tick and lot."""
     price_digits, size_digits = _digits(fixed_point.tick), _digits(fixed_point.lot)
     columns = zip(levels.price_pips[:depth], levels.size_pips[:depth], levels.known[:depth], strict=True)

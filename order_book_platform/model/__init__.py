@@ -4,6 +4,7 @@ In: nothing. Out: the names every other room speaks in.
 """
 
 from order_book_platform.model.batches import DeltaBatch, SnapshotBatch, whole_messages
+from order_book_platform.model.codes import Codes
 from order_book_platform.model.fixed_point import FixedPoint
 from order_book_platform.model.flags import BookFlag
 from order_book_platform.model.gates import Gate, GateResult, Severity
@@ -11,6 +12,7 @@ from order_book_platform.model.instruments import Instrument, PartitionKey
 
 __all__ = [
     "BookFlag",
+    "Codes",
     "DeltaBatch",
     "FixedPoint",
     "Gate",

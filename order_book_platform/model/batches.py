@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from order_book_platform.errors import BatchError
 from order_book_platform.model import schemas
+from order_book_platform.model.codes import Codes, Numbers
 
 Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+_NO_CODE = np.iinfo(np.int64).min
 
 
 def _column(table: pa.Table | pa.RecordBatch, name: str) -> Any:
@@ -89,29 +91,46 @@ class DeltaBatch:
         return len(self.sequence_number)
 
     @classmethod
-    def from_arrow(cls, table: pa.Table | pa.RecordBatch) -> DeltaBatch:
-        """Batch of an arrow table with the `raw_deltas` columns; copies only what arrow has to."""
+    def from_arrow(cls, table: pa.Table | pa.RecordBatch, codes: Codes | None = None) -> DeltaBatch:
+        """Batch of an arrow table with the `raw_deltas` columns; copies only what arrow has to.
+
+        Args:
+            table: of int64 pips, or of decimals.
+            codes: of the decimals; the batch then holds codes where it says pips.
+
+        Raises:
+            BatchError: a price is no multiple of the codes' unit.
+        """
         return cls(
             origin_time=_column(table, "origin_time"),
             received_time=_column(table, "received_time"),
             sequence_number=_column(table, "sequence_number"),
             is_bid=_column(table, "is_bid"),
-            price_pips=_column(table, "price_pips"),
-            size_pips=_column(table, "size_pips"),
+            price_pips=_column(table, "price_pips") if codes is None else _price_codes(table, codes),
+            size_pips=_column(table, "size_pips")
+            if codes is None
+            else codes.size_codes(table.column("size")),
             transaction_time=_optional(table, "transaction_time"),
             first_update_id=_optional(table, "first_update_id"),
             prev_final_update_id=_optional(table, "prev_final_update_id"),
         )
 
-    def to_arrow(self) -> pa.Table:
-        """Arrow table with schema `RAW_DELTAS`."""
+    def to_arrow(self, numbers: Numbers | None = None) -> pa.Table:
+        """Arrow table with schema `RAW_DELTAS`.
+
+        Args:
+            numbers: what the batch holds where it says pips; the table then has decimals.
+        """
         columns = [
             pa.nulls(len(self), field.type)
             if getattr(self, field.name) is None
             else pa.array(getattr(self, field.name), field.type)
             for field in schemas.RAW_DELTAS
         ]
-        return pa.table(columns, schema=schemas.RAW_DELTAS)
+        if numbers is None:
+            return pa.table(columns, schema=schemas.RAW_DELTAS)
+        columns[-2:] = numbers.price_array(self.price_pips), numbers.size_array(self.size_pips)
+        return pa.table(columns, schema=schemas.in_precision(schemas.RAW_DELTAS, "decimal128"))
 
     def slice(self, start: int, stop: int) -> DeltaBatch:
         """Rows start to stop - 1, as views."""
@@ -151,6 +170,19 @@ class DeltaBatch:
                 )
             joined[field.name] = None if absent else np.concatenate(arrays)
         return DeltaBatch(**joined)
+
+
+def _price_codes(table: pa.Table | pa.RecordBatch, codes: Codes) -> Int64Array:
+    prices, exact = codes.price_codes(table.column("price"))
+    if not exact.all():
+        at = int(exact.argmin())
+        raise BatchError(
+            expected="prices that are multiples of the day's unit",
+            found=str(table.column("price")[at].as_py()),
+            where=f"DeltaBatch.price, row {at}",
+            remedy="Build raw_deltas again; its unit comes from all prices of the day.",
+        )
+    return prices
 
 
 def _same_lengths(prices: pa.ListArray, sizes: pa.ListArray, side: str) -> Int64Array:
@@ -215,8 +247,13 @@ class SnapshotBatch:
         """The chosen snapshots."""
         return SnapshotBatch(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
-    def to_arrow(self) -> pa.Table:
-        """Arrow table with schema `SNAPSHOTS`; missing levels are left out of the lists."""
+    def to_arrow(self, numbers: Numbers | None = None) -> pa.Table:
+        """Arrow table with schema `SNAPSHOTS`; missing levels are left out of the lists.
+
+        Args:
+            numbers: what the batch holds where it says pips; the table then has decimals.
+        """
+        schema = schemas.in_precision(schemas.SNAPSHOTS, "int64" if numbers is None else "decimal128")
         columns: list[pa.Array] = [
             pa.array(self.origin_time),
             pa.array(self.received_time),
@@ -226,21 +263,27 @@ class SnapshotBatch:
             present = self.price_pips[:, side, :] != schemas.MISSING_PIPS
             offsets = np.zeros(len(self) + 1, dtype=np.int32)
             np.cumsum(present.sum(axis=1), out=offsets[1:])
-            kind = schemas.SNAPSHOTS.field("bid_price_pips").type
-            for values in (self.price_pips, self.size_pips):
-                levels = pa.array(values[:, side, :][present])
-                columns.append(pa.ListArray.from_arrays(pa.array(offsets), levels, type=kind))
-        return pa.table(columns, schema=schemas.SNAPSHOTS)
+            arrays = (pa.array, pa.array) if numbers is None else (numbers.price_array, numbers.size_array)
+            for values, array in zip((self.price_pips, self.size_pips), arrays, strict=True):
+                levels = array(values[:, side, :][present])
+                columns.append(pa.ListArray.from_arrays(pa.array(offsets), levels, type=schema.types[-1]))
+        return pa.table(columns, schema=schema)
 
     @classmethod
-    def from_arrow(cls, table: pa.Table) -> SnapshotBatch:
+    def from_arrow(cls, table: pa.Table, codes: Codes | None = None) -> SnapshotBatch:
         """Inverse of `to_arrow`; K is the longest list, at least 1.
+
+        Args:
+            table: of int64 pips, or of decimals.
+            codes: of the decimals; the batch then holds codes where it says pips, and a snapshot with a price that has
+                no code keeps no level, as one that could not be read.
 
         Raises:
             BatchError: a snapshot has more prices than sizes on a side, or fewer.
         """
+        ending = "_pips" if codes is None else ""
         lists = [
-            (_whole(table.column(f"{side}_price_pips")), _whole(table.column(f"{side}_size_pips")))
+            (_whole(table.column(f"{side}_price{ending}")), _whole(table.column(f"{side}_size{ending}")))
             for side in ("bid", "ask")
         ]
         lengths = [_same_lengths(*pair, side) for pair, side in zip(lists, ("bid", "ask"), strict=True)]
@@ -249,8 +292,15 @@ class SnapshotBatch:
         sizes = np.zeros((table.num_rows, 2, depth), dtype=np.int64)
         for index, (side_prices, side_sizes) in enumerate(lists):
             present = np.arange(depth) < lengths[index][:, None]
-            prices[:, index, :][present] = side_prices.flatten().to_numpy()
-            sizes[:, index, :][present] = side_sizes.flatten().to_numpy()
+            if codes is None:
+                prices[:, index, :][present] = side_prices.flatten().to_numpy()
+                sizes[:, index, :][present] = side_sizes.flatten().to_numpy()
+                continue
+            found, exact = codes.price_codes(side_prices.flatten())
+            prices[:, index, :][present] = np.where(exact, found, _NO_CODE)
+            sizes[:, index, :][present] = codes.size_codes(side_sizes.flatten())
+        unreadable = (prices == _NO_CODE).any(axis=(1, 2))
+        prices[unreadable], sizes[unreadable] = schemas.MISSING_PIPS, 0
         return cls(
             _column(table, "origin_time"),
             _column(table, "received_time"),

@@ -31,7 +31,7 @@ Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 SIZE_BYTES = 240
-"""Memory that a size met takes in the list: two words, with room to grow, and its entry in the dictionary (measured)."""
+"""Memory that a size takes in the list: two words, with room to grow, and its entry in the dictionary; measured."""
 _MISSING = np.uint64(2**64 - 1)
 
 

@@ -55,9 +55,7 @@ def float_to_decimal(
     return decimal_array(words), ~fits
 
 
-def _through_text(
-    values: NDArray[np.float64], at: NDArray[np.intp], place: Callable[[int], str]
-) -> pa.Array:
+def _through_text(values: NDArray[np.float64], at: NDArray[np.intp], place: Callable[[int], str]) -> pa.Array:
     """Arrow writes the shortest text and reads it as a decimal, or refuses."""
     try:
         return _read(values[at])
@@ -153,8 +151,8 @@ def divide(words: Words, unit: int) -> tuple[Int64Array, BoolArray]:
         unit: from 1 to below 2**127.
 
     Returns:
-        Quotients int64[n], and bool[n]: true where the value is `quotient · unit` and 0 ≤ quotient < 2**62; elsewhere the
-        quotient means nothing.
+        Quotients int64[n], and bool[n]: true where the value is `quotient · unit` and 0 ≤ quotient < 2**62; elsewhere
+        the quotient means nothing.
     """
     twos = (unit & -unit).bit_length() - 1
     inverse = np.uint64(pow(unit >> twos, -1, 2**64))

@@ -8,8 +8,9 @@ dividing back proves it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ DEFAULT_DECIMALS = 8
 MAX_DECIMALS = 18
 EXACT_PIPS = 2**51
 """Largest pip count that a float64 input can be converted to without doubt about the last digit."""
+
+EXACT = Context(prec=80)
+"""Digits enough for the product of two 128-bit numbers; Python's own 28 would round."""
 
 
 def decimals_for(largest: float, *, default: int = DEFAULT_DECIMALS, where: str = "value") -> int:
@@ -86,7 +90,7 @@ class FixedPoint:
     Attributes:
         price_decimals: `price_pips = price * 10**price_decimals`.
         size_decimals: `size_pips = size * 10**size_decimals`.
-        tick_pips: price increment in pips: every price is a multiple of it.
+        tick_pips: price increment in pips: every price is a multiple of it. Pips of 18 decimals may be long integers.
         lot_pips: size increment in pips.
     """
 
@@ -97,21 +101,21 @@ class FixedPoint:
 
     def price(self, pips: int) -> Decimal:
         """Exact decimal price."""
-        return Decimal(int(pips)).scaleb(-self.price_decimals)
+        return Decimal(int(pips)).scaleb(-self.price_decimals, EXACT)
 
     def size(self, pips: int) -> Decimal:
         """Exact decimal size."""
-        return Decimal(int(pips)).scaleb(-self.size_decimals)
+        return Decimal(int(pips)).scaleb(-self.size_decimals, EXACT)
 
     @property
     def tick(self) -> Decimal:
         """The tick as a decimal, without trailing zeros."""
-        return self.price(self.tick_pips).normalize()
+        return self.price(self.tick_pips).normalize(EXACT)
 
     @property
     def lot(self) -> Decimal:
         """The lot as a decimal, without trailing zeros."""
-        return self.size(self.lot_pips).normalize()
+        return self.size(self.lot_pips).normalize(EXACT)
 
     def to_metadata(self) -> dict[str, int]:
         """Keys and values for a file's metadata and a manifest."""
@@ -123,7 +127,7 @@ class FixedPoint:
         }
 
     @classmethod
-    def from_metadata(cls, metadata: dict[str, object]) -> FixedPoint:
+    def from_metadata(cls, metadata: Mapping[str, object]) -> FixedPoint:
         """Inverse of `to_metadata`; other keys are ignored."""
         names = ("price_decimals", "size_decimals", "tick_pips", "lot_pips")
         return cls(**{name: int(str(metadata[name])) for name in names})

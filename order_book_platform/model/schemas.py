@@ -162,7 +162,7 @@ def books(depth: int = DEPTH) -> pa.Schema:
 def in_precision(schema: pa.Schema, precision: Precision) -> pa.Schema:
     """The schema of a dataset of int64 pips for partitions of `precision`.
 
-    With `decimal128`, each `…_pips` column loses that ending and is decimal128(38, 18), as is what a list of pips holds.
+    With `decimal128`, each `…_pips` column, whole or inside lists, loses that ending and is decimal128(38, 18).
     """
     if precision == "int64":
         return schema

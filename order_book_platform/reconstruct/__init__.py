@@ -4,11 +4,12 @@ In: `raw_deltas`, `snapshots`, the gap report and the assessment. Out: `reconstr
 the snapshots that were used; the book at any instant; a second replay to compare the `replay_hash` with.
 """
 
-from order_book_platform.reconstruct.inspection import BookState, Verification
+from order_book_platform.reconstruct.inspection import BookSide, BookState, Verification
 from order_book_platform.reconstruct.reconstructor import Reconstruction, Reconstructor
 from order_book_platform.reconstruct.strategy import FullEventReplay, SnapshotReplay
 
 __all__ = [
+    "BookSide",
     "BookState",
     "FullEventReplay",
     "Reconstruction",

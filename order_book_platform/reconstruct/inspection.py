@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from order_book_platform.clock import iso_from_ns
 from order_book_platform.errors import NoBookError
 from order_book_platform.kernels.book import Levels
-from order_book_platform.model import FixedPoint, PartitionKey
+from order_book_platform.model import Codes, FixedPoint, PartitionKey
 from order_book_platform.observability import Progress, silent
 from order_book_platform.reconstruct.replayer import Replayer
-from order_book_platform.reconstruct.rows import ReplayHash, table_rows
+from order_book_platform.reconstruct.rows import ReplayHash, RowNumbers, table_rows
 from order_book_platform.reconstruct.strategy import Instant
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore
+
+
+@dataclass(frozen=True, slots=True)
+class BookSide:
+    """One side of a book, best first.
+
+    Attributes:
+        price_pips, size_pips: int64[n]; of a day of decimals object[n], integers of any length.
+        known: bool[n]: inside the range the book vouches for.
+    """
+
+    price_pips: NDArray[Any]
+    size_pips: NDArray[Any]
+    known: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +41,7 @@ class BookState:
     Attributes:
         sequence_number, origin_time, received_time: of the last message applied; times in ns.
         flags: `BookFlag` bits of its row.
-        bids, asks: all live levels, best first.
+        bids, asks: all live levels.
         fixed_point: of their pips.
     """
 
@@ -31,8 +49,8 @@ class BookState:
     origin_time: int
     received_time: int
     flags: int
-    bids: Levels
-    asks: Levels
+    bids: BookSide
+    asks: BookSide
     fixed_point: FixedPoint
 
 
@@ -98,9 +116,18 @@ def book_at(
         int(last[0]),
         int(last[1]),
         int(last[3]),
-        book.levels(0),
-        book.levels(1),
+        _in_pips(book.levels(0), replay.codes),
+        _in_pips(book.levels(1), replay.codes),
         replay.fixed_point,
+    )
+
+
+def _in_pips(levels: Levels, codes: Codes | None) -> BookSide:
+    """Levels of a replay in pips of the partition's decimals."""
+    if codes is None:
+        return BookSide(levels.price_pips, levels.size_pips, levels.known)
+    return BookSide(
+        codes.price_integers(levels.price_pips), codes.size_integers(levels.size_pips), levels.known
     )
 
 
@@ -120,8 +147,9 @@ def verify(
     """
     manifest = store.check("reconstructed_books", key)
     replay, replayed, rows = Replayer.of(store, settings, key), ReplayHash(), 0
+    rows_of = RowNumbers(replay.codes)
     for piece in replay.rows(store, settings, key, progress, batch_rows):
-        replayed.update(piece)
+        replayed.update(rows_of.hashed(piece))
         rows += len(piece)
     stored = ReplayHash()
     with store.parquet("reconstructed_books", key) as file:

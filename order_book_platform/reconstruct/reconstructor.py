@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.kernels.book import Book
-from order_book_platform.model import BookFlag, GateResult, PartitionKey
-from order_book_platform.model.schemas import CLOSING_STATE, USED_SNAPSHOTS, books
+from order_book_platform.model import BookFlag, Codes, GateResult, PartitionKey
+from order_book_platform.model.schemas import CLOSING_STATE, USED_SNAPSHOTS, books, in_precision
 from order_book_platform.observability import Progress, silent
 from order_book_platform.reconstruct.inspection import BookState, Verification, book_at, verify
 from order_book_platform.reconstruct.replayer import Replayer
-from order_book_platform.reconstruct.rows import ReplayHash, count_flags, rows_table
+from order_book_platform.reconstruct.rows import ReplayHash, RowNumbers, count_flags
 from order_book_platform.reconstruct.strategy import used_snapshots
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, Manifest
@@ -57,18 +57,22 @@ class Reconstructor:
         """
         wanted = self._settings.reconstruct
         replay = Replayer.of(self._store, self._settings, key)
-        digest, counts = ReplayHash(), Counter[str]()
+        digest, counts, numbers = ReplayHash(), Counter[str](), RowNumbers(replay.codes)
+        precision = numbers.precision
         with self._store.write("reconstructed_books", key) as writer:
-            sink = writer.parquet("books.parquet", books(wanted.depth), BOOK_GROUP_ROWS)
+            sink = writer.parquet(
+                "books.parquet", in_precision(books(wanted.depth), precision), BOOK_GROUP_ROWS
+            )
             for rows in replay.rows(self._store, self._settings, key, progress):
-                digest.update(rows)
+                digest.update(numbers.hashed(rows))
                 count_flags(rows, counts)
-                sink.write(rows_table(rows, wanted.depth))
+                sink.write(numbers.table(rows, wanted.depth))
             used = used_snapshots(replay.plan, replay.book.outcome)
             writer.parquet("used_snapshots.parquet", USED_SNAPSHOTS).write(used)
-            writer.parquet("closing_state.parquet", CLOSING_STATE).write(closing_state(replay.book))
+            closing = closing_state(replay.book, replay.codes)
+            writer.parquet("closing_state.parquet", closing.schema).write(closing)
             writer.inputs.update(replay.inputs)
-            writer.metadata.update(replay.fixed_point.to_metadata())
+            writer.metadata.update(replay.fixed_point.to_metadata(), precision=precision)
             writer.metadata.update(self._describe(replay, used, counts, sink.rows, digest))
         return Reconstruction(self._store.manifest("reconstructed_books", key))
 
@@ -93,7 +97,8 @@ class Reconstructor:
         first_seed = (
             replay.continued_from if replay.continued_from is not None else (seeds[0] if seeds else None)
         )
-        bid, ask = book.bounds_pips
+        unit = replay.codes.unit if replay.codes else 1
+        bid, ask = (None if bound is None else bound * unit for bound in book.bounds_pips)
         return {
             "strategy": replay.strategy.name,
             "seed": _seed(replay, seeds),
@@ -109,7 +114,7 @@ class Reconstructor:
                 "sequence_number": book.last_sequence_number if book.messages else None,
                 "origin_time": book.last_origin_time if book.messages else None,
                 "doubt": BookFlag.describe(book.doubt & 0xFF),
-                "step_pips": book.step_pips,
+                "step_pips": book.step_pips * unit,
                 "known_bid_pips": bid,
                 "known_ask_pips": ask,
             },
@@ -132,15 +137,22 @@ def _seed(replay: Replayer, seeds: list[int]) -> str:
     return "warm-up" if replay.book.seeded else "none"
 
 
-def closing_state(book: Book) -> pa.Table:
-    """All live levels with schema `CLOSING_STATE`: bids then asks, best first."""
+def closing_state(book: Book, codes: Codes | None) -> pa.Table:
+    """All live levels with schema `CLOSING_STATE`: bids then asks, best first.
+
+    Args:
+        book: after the last message.
+        codes: of its numbers; None for pips.
+    """
     sides = [book.levels(side) for side in (0, 1)]
+    prices = np.concatenate([side.price_pips for side in sides])
+    sizes = np.concatenate([side.size_pips for side in sides])
     return pa.table(
         [
             pa.array(np.repeat([True, False], [len(side.price_pips) for side in sides])),
-            pa.array(np.concatenate([side.price_pips for side in sides])),
-            pa.array(np.concatenate([side.size_pips for side in sides])),
+            pa.array(prices) if codes is None else codes.price_array(prices),
+            pa.array(sizes) if codes is None else codes.size_array(sizes),
             pa.array(np.concatenate([side.known for side in sides])),
         ],
-        schema=CLOSING_STATE,
+        schema=in_precision(CLOSING_STATE, "int64" if codes is None else "decimal128"),
     )

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import ReconstructionError
 from order_book_platform.kernels.book import Book, Levels
-from order_book_platform.model import FixedPoint, PartitionKey, SnapshotBatch
-from order_book_platform.observability import Progress, silent
+from order_book_platform.model import Codes, FixedPoint, PartitionKey, SnapshotBatch
+from order_book_platform.observability import Progress
 from order_book_platform.reconstruct.strategy import (
     FullEventReplay,
     Instant,
@@ -43,6 +43,7 @@ class Replayer:
         plan: the strategy's decisions.
         strategy: that decided, and drives the book.
         fixed_point: of the deltas.
+        codes: what decimals are replayed as; None where the deltas hold pips.
         inputs: dataset to fingerprint.
         continued_from: last sequence number of the previous day's closing state, if the book was restored from it.
         not_continued: why it was not, although it was wished.
@@ -52,6 +53,7 @@ class Replayer:
     plan: ReplayPlan
     strategy: Strategy
     fixed_point: FixedPoint
+    codes: Codes | None
     inputs: dict[str, str]
     continued_from: int | None
     not_continued: str | None
@@ -73,13 +75,15 @@ class Replayer:
             wanted.extend_every
         )
         point = inputs["raw_deltas"].fixed_point
-        snapshots = SnapshotBatch.from_arrow(store.table("snapshots", key))
-        plan = strategy.plan(snapshots, store.table("sequence_gap_report", key), point.tick_pips)
         before, why_not = (None, None)
         if wanted.continue_previous_day:
-            before, why_not = _day_before(store, settings, key, point, strategy)
+            before, why_not = _day_before(store, settings, key, inputs["raw_deltas"], strategy)
+        step_before = before.metadata["closing"]["step_pips"] if before else 0
+        codes, tick = _codes(inputs["raw_deltas"], step_before)
+        snapshots = SnapshotBatch.from_arrow(store.table("snapshots", key), codes)
+        plan = strategy.plan(snapshots, store.table("sequence_gap_report", key), tick)
         book = Book(
-            gcd(point.tick_pips, before.metadata["closing"]["step_pips"] if before else 0),
+            gcd(tick, step_before // codes.unit if codes else step_before),
             depth=wanted.depth,
             cadence=cadence or wanted.cadence,
             grid_ns=wanted.grid,
@@ -90,10 +94,10 @@ class Replayer:
         )
         fingerprints = {name: manifest.fingerprint for name, manifest in inputs.items()}
         if before:
-            _restore(book, store, key, before)
+            _restore(book, store, key, before, codes)
             fingerprints["previous reconstructed_books"] = before.fingerprint
         continued_from = before.metadata["closing"]["sequence_number"] if before else None
-        return cls(book, plan, strategy, point, fingerprints, continued_from, why_not)
+        return cls(book, plan, strategy, point, codes, fingerprints, continued_from, why_not)
 
     def rows(
         self,
@@ -110,62 +114,97 @@ class Replayer:
             int64[n, 6 + 4·depth].
         """
         rows = batch_rows or settings.sources.batch_rows
-        yield from self.strategy.rows(self.book, delta_batches(store, key, rows, "replay", progress), until)
+        yield from self.strategy.rows(
+            self.book, delta_batches(store, key, rows, "replay", progress, self.codes), until
+        )
         last = self.book.finish()
         if len(last):
             yield last
 
 
+def _codes(deltas: Manifest, step_before: int) -> tuple[Codes | None, int]:
+    """Codes for a partition of decimals, and the tick in what the replay sees: pips, or those codes.
+
+    Args:
+        deltas: of the day.
+        step_before: step of the previous day's book if this day goes on from it, in pips or unscaled; else 0. The unit
+            has to divide it.
+    """
+    codes, point = Codes.of(deltas.metadata), deltas.fixed_point
+    if codes is None:
+        return None, point.tick_pips
+    if step_before:
+        codes = Codes(gcd(codes.unit, step_before), point.tick_pips)
+    return codes, codes.tick_codes
+
+
 def _day_before(
-    store: DataStore, settings: Settings, key: PartitionKey, point: FixedPoint, strategy: Strategy
+    store: DataStore, settings: Settings, key: PartitionKey, deltas: Manifest, strategy: Strategy
 ) -> tuple[Manifest | None, str | None]:
     """The previous day's books, if this day goes on from where they end; else why it does not.
 
     A closing state in doubt, or a hole between the two days, is no seed.
 
     Raises:
-        ReconstructionError: the two days have different decimals.
+        ReconstructionError: the two days have different decimals, or one of them has pips and the other decimals.
     """
     before = _previous(key)
     if not store.exists("reconstructed_books", before):
         return None, "the day before has no books"
     manifest = store.manifest("reconstructed_books", before)
-    decimals = (manifest.fixed_point.price_decimals, manifest.fixed_point.size_decimals)
-    if decimals != (point.price_decimals, point.size_decimals):
-        raise ReconstructionError(
-            expected=f"closing state with {point.price_decimals} and {point.size_decimals} decimals",
-            found=f"{decimals[0]} and {decimals[1]}",
-            where=f"reconstructed_books of {before}",
-            remedy="Set price_decimals and size_decimals of the instrument so that both days agree.",
-        )
+    _check_same_numbers(manifest, deltas, before)
     closing = manifest.metadata["closing"]
-    first = next(delta_batches(store, key, 1, "first message", silent))
-    pause = int(first.origin_time[0]) - closing["origin_time"]
+    with store.parquet("raw_deltas", key) as file:
+        head = next(file.iter_batches(1, columns=["origin_time", "prev_final_update_id"])).to_pylist()[0]
+    pause = head["origin_time"] - closing["origin_time"]
     if {strategy.name, manifest.metadata["strategy"]} != {FullEventReplay.name}:
         return None, "a book of snapshots alone does not reach from one day to the next"
     if manifest.metadata["seed"] == "none":
         return None, "the day before was never seeded"
     if closing["doubt"] != "-":
         return None, f"the day before ends in doubt: {closing['doubt']}"
-    if first.prev_final_update_id is not None:
-        if first.prev_final_update_id[0] != closing["sequence_number"]:
+    if head["prev_final_update_id"] is not None:
+        if head["prev_final_update_id"] != closing["sequence_number"]:
             return None, "messages are missing between the days: pu is not the last id of the day before"
     elif pause > settings.gaps.silence:
         return None, f"no message for {pause / NS_PER_SECOND:.3f} s between the days"
     return manifest, None
 
 
+def _check_same_numbers(before: Manifest, deltas: Manifest, where: PartitionKey) -> None:
+    wanted, found = (
+        (each.precision, each.fixed_point.price_decimals, each.fixed_point.size_decimals)
+        for each in (deltas, before)
+    )
+    if found != wanted:
+        raise ReconstructionError(
+            expected="closing state in {} with {} and {} decimals".format(*wanted),
+            found="{} with {} and {}".format(*found),
+            where=f"reconstructed_books of {where}",
+            remedy="Set price_decimals and size_decimals of the instrument, or its precision, so that both days agree.",
+        )
+
+
 def _previous(key: PartitionKey) -> PartitionKey:
     return PartitionKey(key.instrument, key.day - timedelta(days=1))
 
 
-def _restore(book: Book, store: DataStore, key: PartitionKey, before: Manifest) -> None:
+def _restore(book: Book, store: DataStore, key: PartitionKey, before: Manifest, codes: Codes | None) -> None:
     closing = before.metadata["closing"]
     table = store.table("reconstructed_books", _previous(key), "closing_state.parquet")
-    bids, asks = (_levels(table.filter(pc.equal(table.column("is_bid"), is_bid))) for is_bid in (True, False))
-    book.restore(bids, asks, (closing["known_bid_pips"], closing["known_ask_pips"]))
+    bids, asks = (
+        _levels(table.filter(pc.equal(table.column("is_bid"), is_bid)), codes) for is_bid in (True, False)
+    )
+    unit = codes.unit if codes else 1
+    bid, ask = (
+        None if bound is None else bound // unit
+        for bound in (closing["known_bid_pips"], closing["known_ask_pips"])
+    )
+    book.restore(bids, asks, (bid, ask))
 
 
-def _levels(table: pa.Table) -> Levels:
-    price, size, known = (table.column(name).to_numpy() for name in ("price_pips", "size_pips", "known"))
-    return Levels(price, size, known)
+def _levels(table: pa.Table, codes: Codes | None) -> Levels:
+    known = table.column("known").to_numpy()
+    if codes is None:
+        return Levels(table.column("price_pips").to_numpy(), table.column("size_pips").to_numpy(), known)
+    return Levels(codes.price_codes(table.column("price"))[0], codes.size_codes(table.column("size")), known)

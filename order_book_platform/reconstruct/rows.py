@@ -10,64 +10,112 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from order_book_platform.kernels.columns import rows_to_columns
-from order_book_platform.model import BookFlag
-from order_book_platform.model.schemas import MISSING_PIPS, books
+from order_book_platform.model import BookFlag, Codes
+from order_book_platform.model.decimals import decimal_array, words_of
+from order_book_platform.model.schemas import MISSING_PIPS, Precision, books, in_precision
 
 HEAD = 6
 
+Int64Array = NDArray[np.int64]
+Hashed = NDArray[np.int64] | NDArray[np.uint64]
+
 
 class ReplayHash:
-    """SHA-256 over all rows as int64 little-endian, in order; equal for every way of cutting them into pieces."""
+    """SHA-256 over all rows, little-endian, in order; equal for every way of cutting them into pieces."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
 
-    def update(self, rows: NDArray[np.int64]) -> None:
-        """Take more rows, int64[n, 6 + 4·depth]; missing levels are (`MISSING_PIPS`, 0)."""
-        self._digest.update(np.ascontiguousarray(rows, dtype="<i8").data)
+    def update(self, rows: Hashed) -> None:
+        """Take more rows, as `RowNumbers.hashed` and `table_rows` give them."""
+        self._digest.update(np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("<")).data)
 
     def hexdigest(self) -> str:
         """The hash so far."""
         return self._digest.hexdigest()
 
 
-def rows_table(rows: NDArray[np.int64], depth: int) -> pa.Table:
-    """Table with schema `books(depth)`.
+class RowNumbers:
+    """Rows of the replay in the numbers of their partition.
 
     Args:
-        rows: int64[n, 6 + 4·depth] as the replay writes them.
-        depth: visible levels a side.
+        codes: what the rows hold in place of decimals; None for pips.
     """
-    schema = books(depth)
-    columns = np.empty((rows.shape[1], len(rows)), np.int64)
-    rows_to_columns(rows, columns, len(rows))
-    arrays = [
-        pa.array(columns[i].astype(schema.field(i).type.to_pandas_dtype(), copy=False)) for i in range(HEAD)
-    ]
-    for level in range(2 * depth):
-        prices, sizes = columns[HEAD + 2 * level], columns[HEAD + 2 * level + 1]
+
+    def __init__(self, codes: Codes | None) -> None:
+        self._codes = codes
+        self.precision: Precision = "int64" if codes is None else "decimal128"
+
+    def hashed(self, rows: Int64Array) -> Hashed:
+        """What `replay_hash` is made of.
+
+        Args:
+            rows: int64[n, 6 + 4·depth]; missing levels are (`MISSING_PIPS`, 0).
+
+        Returns:
+            The rows as they are; of decimals uint64[n, 6 + 8·depth], each of them as two words, low word first.
+        """
+        if self._codes is None:
+            return rows
+        words = np.empty((len(rows), 2 * rows.shape[1] - HEAD), np.uint64)
+        words[:, :HEAD] = rows[:, :HEAD]
+        levels = words[:, HEAD:].reshape(len(rows), -1, 4)
+        prices, sizes = rows[:, HEAD::2], rows[:, HEAD + 1 :: 2]
+        levels[:, :, :2] = self._codes.price_words(prices.ravel()).reshape(*prices.shape, 2)
+        levels[:, :, 2:] = self._codes.size_words(sizes.ravel()).reshape(*sizes.shape, 2)
+        return words
+
+    def table(self, rows: Int64Array, depth: int) -> pa.Table:
+        """Table with schema `books(depth)`, in the partition's precision.
+
+        Args:
+            rows: int64[n, 6 + 4·depth] as the replay writes them.
+            depth: visible levels a side.
+        """
+        schema = in_precision(books(depth), self.precision)
+        columns = np.empty((rows.shape[1], len(rows)), np.int64)
+        rows_to_columns(rows, columns, len(rows))
+        arrays = [
+            pa.array(columns[i].astype(schema.field(i).type.to_pandas_dtype(), copy=False))
+            for i in range(HEAD)
+        ]
+        for level in range(2 * depth):
+            arrays += self._level(columns[HEAD + 2 * level], columns[HEAD + 2 * level + 1])
+        return pa.table(arrays, schema=schema)
+
+    def _level(self, prices: Int64Array, sizes: Int64Array) -> list[pa.Array]:
         present = prices != MISSING_PIPS
+        if self._codes is not None:
+            words = self._codes.price_words(prices), self._codes.size_words(sizes)
+            return [decimal_array(each, ~present) for each in words]
         # Arrow takes the columns as they lie; where levels are missing, a bit each says so beside them.
         validity = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
-        arrays += [
-            pa.Array.from_buffers(pa.int64(), len(rows), [validity, pa.py_buffer(column)])
+        return [
+            pa.Array.from_buffers(pa.int64(), len(prices), [validity, pa.py_buffer(column)])
             for column in (prices, sizes)
         ]
-    return pa.table(arrays, schema=schema)
 
 
-def table_rows(table: pa.Table) -> NDArray[np.int64]:
-    """Inverse of `rows_table`."""
-    rows = np.empty((table.num_rows, table.num_columns), np.int64)
-    for i, column in enumerate(table.columns):
+def table_rows(table: pa.Table) -> Hashed:
+    """What `replay_hash` is made of, from the rows as they are stored; see `RowNumbers`."""
+    kinds = [pa.types.is_decimal(kind) for kind in table.schema.types]
+    rows = np.empty((table.num_rows, len(kinds) + sum(kinds)), np.uint64 if any(kinds) else np.int64)
+    at = 0
+    for name, column, decimal in zip(table.column_names, table.columns, kinds, strict=True):
         merged = column.combine_chunks()
-        if merged.null_count:
-            merged = merged.fill_null(MISSING_PIPS if table.column_names[i].endswith("price_pips") else 0)
-        rows[:, i] = merged.to_numpy(zero_copy_only=False)
+        missing = MISSING_PIPS if name.endswith(("price_pips", "price")) else 0
+        if decimal:
+            rows[:, at : at + 2] = words_of(merged)
+            rows[merged.is_null().to_numpy(zero_copy_only=False), at : at + 2] = np.array(missing).astype(
+                np.uint64
+            )
+        else:
+            rows[:, at] = merged.fill_null(missing).to_numpy(zero_copy_only=False)
+        at += 1 + decimal
     return rows
 
 
-def count_flags(rows: NDArray[np.int64], counts: Counter[str]) -> None:
+def count_flags(rows: Int64Array, counts: Counter[str]) -> None:
     """Add how many rows carry each flag, such as `crossed_rows`."""
     for flag in BookFlag:
         counts[f"{str(flag.name).lower()}_rows"] += int((rows[:, 3] & flag != 0).sum())

@@ -11,10 +11,11 @@ import polars as pl
 import pyarrow as pa
 
 from order_book_platform.kernels import audit as loops
-from order_book_platform.model import DeltaBatch, FixedPoint, whole_messages
+from order_book_platform.model import DeltaBatch, whole_messages
 from order_book_platform.sources.checks import check_nulls, check_times, check_values
-from order_book_platform.sources.grid import check_grid, on_grid
+from order_book_platform.sources.grid import check_grid
 from order_book_platform.sources.lake import DELTA_COLUMNS, LakeFile
+from order_book_platform.sources.numbers import Reading
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ class DeltaReader:
     Attributes:
         files: in replay order.
         day: the partition's; times far from it are refused.
-        scale: decimals to convert to.
+        reading: what floats are read as.
         max_off_grid_rows: how many off-grid rows are accepted (counted, nearest pip).
         batch_rows: rows decoded at a time.
         audit: complete once `batches` is used up.
@@ -77,7 +78,7 @@ class DeltaReader:
 
     files: list[LakeFile]
     day: date
-    scale: FixedPoint
+    reading: Reading
     max_off_grid_rows: int
     batch_rows: int
     audit: DeltaAudit = field(default_factory=DeltaAudit)
@@ -98,7 +99,12 @@ class DeltaReader:
         for batch in whole_messages(self._sorted() if self.audit.unsorted_rows else self._streamed()):
             last_origin = self._observe(batch, last_origin)
             yield batch
-        check_grid(self.audit, self.scale, self.files, self.max_off_grid_rows)
+        check_grid(self.audit, self.reading.scale, self.files, self.max_off_grid_rows)
+
+    @property
+    def largest_price(self) -> int:
+        """In pips, or unscaled."""
+        return self.reading.pips(self.audit.largest_price_pips)
 
     def _streamed(self) -> Iterator[DeltaBatch]:
         for file in self.files:
@@ -143,8 +149,8 @@ class DeltaReader:
             received_time=batch.column("receipt_timestamp").to_numpy(),
             sequence_number=batch.column("sequence_number").to_numpy(),
             is_bid=batch.column("side_is_bid").to_numpy(zero_copy_only=False),
-            price_pips=on_grid(self.audit, file, row, "price", price, self.scale.price_decimals),
-            size_pips=on_grid(self.audit, file, row, "size", size, self.scale.size_decimals),
+            price_pips=self.reading.column(self.audit, file, row, "price", price),
+            size_pips=self.reading.column(self.audit, file, row, "size", size),
         )
 
     def _observe(self, batch: DeltaBatch, last_origin: int | None) -> int:
@@ -159,7 +165,7 @@ class DeltaReader:
             batch.received_time,
             sequence,
             batch.is_bid,
-            batch.price_pips,
+            self.reading.spread(batch.price_pips),
             batch.size_pips,
             np.zeros(slots, np.int64),
             np.full(slots, -1, np.int64),
@@ -185,8 +191,8 @@ class DeltaReader:
         }
         for name, (value, better) in limits.items():
             setattr(audit, name, better(getattr(audit, name), value) if audit.rows else value)
-        self.tick_pips = int(loops.common_divisor(batch.price_pips, self.tick_pips))
-        self.lot_pips = int(loops.common_divisor(batch.size_pips, self.lot_pips))
+        self.tick_pips = self.reading.divisor(batch.price_pips, self.tick_pips)
+        self.lot_pips = self.reading.divisor(batch.size_pips, self.lot_pips)
         audit.rows += len(batch)
         audit.messages += len(starts)
         audit.longest_message = max(audit.longest_message, longest)

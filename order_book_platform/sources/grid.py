@@ -9,9 +9,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.errors import FixedPointRangeError, OffGridError, SettingsError
+from order_book_platform.errors import DecimalRangeError, FixedPointRangeError, OffGridError, SettingsError
 from order_book_platform.model import FixedPoint
+from order_book_platform.model.codes import unit_fits
+from order_book_platform.model.decimals import CODE_LIMIT
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS, EXACT_PIPS, decimals_for, float_to_pips
+from order_book_platform.model.schemas import DECIMAL_DIGITS, DECIMALS
 from order_book_platform.settings import InstrumentSettings
 from order_book_platform.sources.lake import LakeFile
 
@@ -126,9 +129,10 @@ def configured_pips(
     if value is None:
         return None
     pips = value.scaleb(decimals)
-    if pips != pips.to_integral_value() or pips > EXACT_PIPS:
+    largest = 10**DECIMAL_DIGITS if decimals == DECIMALS else EXACT_PIPS
+    if pips != pips.to_integral_value() or pips > largest:
         raise SettingsError(
-            expected=f"a multiple of {Decimal(1).scaleb(-decimals):f}, at most {EXACT_PIPS:,} times that, "
+            expected=f"a multiple of {Decimal(1).scaleb(-decimals):f}, at most {largest:,} times that, "
             f"as the data are held with {decimals} decimals",
             found=str(value),
             where=f"setting {setting} of {instrument.symbol}",
@@ -164,3 +168,32 @@ def settled(detected: int, configured: int | None) -> tuple[int, bool]:
     if detected % configured:
         return detected, True
     return configured, False
+
+
+def price_unit(deltas: int, snapshots: int, largest: int, where: object) -> int:
+    """The unit in which decimal prices are replayed: what divides them all, unscaled.
+
+    Args:
+        deltas: what divides the tick and the deltas' prices.
+        snapshots: the same of the readable snapshots' prices; 0 if there are none.
+        largest: of the deltas' prices.
+        where: named in the error.
+
+    Returns:
+        The divisor of both; that of the deltas alone if a bad snapshot would make the unit too small for codes: its
+        prices then have none, and it is left out.
+
+    Raises:
+        DecimalRangeError: the deltas' prices span more units than codes can count.
+    """
+    unit = gcd(deltas, snapshots)
+    if unit_fits(16 * largest, unit):
+        return unit
+    if unit_fits(largest, deltas):
+        return deltas
+    raise DecimalRangeError(
+        expected=f"prices of less than {CODE_LIMIT:,} (2**62) units, the greatest common divisor of them all",
+        found=f"{largest / deltas:.3g} units of {Decimal(deltas).scaleb(-DECIMALS)}",
+        where=str(where),
+        remedy="Check the prices: no market has so many digits.",
+    )

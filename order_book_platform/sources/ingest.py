@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from math import gcd
 from typing import Any
 
+from order_book_platform.errors import FixedPointError
 from order_book_platform.model import FixedPoint, GateResult, PartitionKey
-from order_book_platform.model.schemas import RAW_DELTAS, SNAPSHOTS, TRADES
+from order_book_platform.model.schemas import RAW_DELTAS, SNAPSHOTS, TRADES, in_precision
 from order_book_platform.observability import Progress, silent
-from order_book_platform.settings import Settings
+from order_book_platform.settings import InstrumentSettings, Settings
 from order_book_platform.sources.deltas import DeltaReader
-from order_book_platform.sources.grid import choose_decimals, configured_pips, settled, tick_of
+from order_book_platform.sources.grid import choose_decimals, configured_pips, price_unit, settled, tick_of
 from order_book_platform.sources.lake import LakeFile, LakeSource
+from order_book_platform.sources.numbers import FloatBits, Pips, Reading
 from order_book_platform.sources.snapshots import SnapshotReader
 from order_book_platform.sources.trades import TradeReader
 from order_book_platform.storage import DataStore, Manifest, PartitionWriter
@@ -40,6 +43,8 @@ class IngestResult:
 class LakeIngest:
     """Reads Crypto Lake files of one symbol and day; writes canonical partitions.
 
+    Prices and sizes become int64 pips, or decimals where those do not hold them; see `instruments.precision`.
+
     Args:
         store: where to publish.
         settings: `lake_root`, instruments and `sources`.
@@ -55,32 +60,68 @@ class LakeIngest:
 
         Raises:
             SourceError: there is no such day, or a file is damaged or impossible; nothing is published.
-            FixedPointError: values that int64 pips cannot hold exactly; nothing is published.
+            FixedPointError: values that neither int64 pips nor decimals hold exactly; nothing is published.
             SettingsError: a configured tick or lot is finer than the decimals; nothing is published.
         """
+        instrument = self._settings.instrument(key.instrument)
+        decimals = instrument.price_decimals is not None or instrument.size_decimals is not None
+        if instrument.precision == "decimal128":
+            self._publish(key, progress, "precision is set to decimal128", decimal=True)
+        elif instrument.precision == "int64" or decimals:
+            why = "decimals are configured" if decimals else "precision is set to int64"
+            self._publish(key, progress, why, decimal=False)
+        else:
+            self._publish_either(key, progress)
+        manifest = self._store.manifest
+        return IngestResult(manifest("raw_deltas", key), manifest("snapshots", key), manifest("trades", key))
+
+    def _publish_either(self, key: PartitionKey, progress: Progress) -> None:
+        """As pips; if a value does not allow it, all anew as decimals: a day that fits pays nothing for the choice."""
+        try:
+            self._publish(key, progress, "int64 pips hold every value exactly", decimal=False)
+        except FixedPointError as error:
+            try:
+                self._publish(key, progress, f"expected {error.expected}, found {error.found}", decimal=True)
+            except FixedPointError as second:
+                error.remedy += f" decimal128 does not hold the day either: {second}"
+                raise type(error)(**vars(error)) from second
+
+    def _publish(self, key: PartitionKey, progress: Progress, why: str, *, decimal: bool) -> None:
         with ExitStack() as partitions:
             # The last one entered is published first: snapshots and trades stand when raw_deltas appears.
             deltas = partitions.enter_context(self._store.write("raw_deltas", key))
             trades = partitions.enter_context(self._store.write("trades", key))
             snapshots = partitions.enter_context(self._store.write("snapshots", key))
-            self._fill(key, {"deltas": deltas, "snapshots": snapshots, "trades": trades}, progress)
-        manifest = self._store.manifest
-        return IngestResult(manifest("raw_deltas", key), manifest("snapshots", key), manifest("trades", key))
+            writers = {"deltas": deltas, "snapshots": snapshots, "trades": trades}
+            self._fill(key, writers, progress, why, decimal)
 
-    def _fill(self, key: PartitionKey, writers: dict[str, PartitionWriter], progress: Progress) -> None:
+    def _fill(
+        self,
+        key: PartitionKey,
+        writers: dict[str, PartitionWriter],
+        progress: Progress,
+        why: str,
+        decimal: bool,
+    ) -> None:
         """Data first, then the metadata: the tick is known when deltas and snapshots have both been read."""
         instrument, rows = self._settings.instrument(key.instrument), self._settings.sources.batch_rows
         files = {"book_delta_v2": self._source.files("book_delta_v2", key)}
         for table in ("book", "trades"):
             files[table] = self._source.files(table, key) if self._source.has(table, key) else []
-        scale = choose_decimals(instrument, files["book_delta_v2"], files["trades"], rows)
+        reading: Pips | FloatBits = (
+            FloatBits()
+            if decimal
+            else Pips(choose_decimals(instrument, files["book_delta_v2"], files["trades"], rows))
+        )
+        scale = reading.scale
         tick = configured_pips(instrument, "tick", instrument.tick, scale.price_decimals)
         lot = configured_pips(instrument, "lot", instrument.lot, scale.size_decimals)
 
-        deltas = self._deltas(key, writers["deltas"], files["book_delta_v2"], scale, progress)
-        of_deltas = replace(scale, tick_pips=deltas.tick_pips, lot_pips=deltas.lot_pips or 1)
-        snapshots = self._snapshots(key, writers["snapshots"], files["book"], of_deltas, progress)
-        trades = self._trades(key, writers["trades"], files["trades"], scale, progress)
+        deltas = self._deltas(key, writers["deltas"], files["book_delta_v2"], reading, progress)
+        snapshots = self._snapshots(
+            key, writers["snapshots"], files["book"], reading, deltas.tick_pips, progress
+        )
+        trades = self._trades(key, writers["trades"], files["trades"], reading, progress)
 
         detected = tick_of(
             deltas.tick_pips,
@@ -91,7 +132,9 @@ class LakeIngest:
         tick_pips, wrong_tick = settled(detected, tick)
         lot_pips, wrong_lot = settled(deltas.lot_pips, lot)
         point = replace(scale, tick_pips=tick_pips, lot_pips=lot_pips)
-        self._describe(writers["deltas"], key, "book_delta_v2", point, deltas.audit.to_dict())
+        audit = reading.described(deltas.audit.to_dict())
+        self._describe(writers["deltas"], key, "book_delta_v2", reading, point, audit)
+        writers["deltas"].metadata["precision_audit"] = _precision_audit(reading, instrument, why)
         writers["deltas"].metadata["configured"] = {
             name: None if value is None else str(value)
             for name, value in (("tick", instrument.tick), ("lot", instrument.lot))
@@ -99,26 +142,32 @@ class LakeIngest:
         writers["deltas"].metadata["contradicted"] = [
             name for name, wrong in (("tick", wrong_tick), ("lot", wrong_lot)) if wrong
         ]
+        if decimal:
+            writers["deltas"].metadata["price_unit"] = price_unit(
+                gcd(tick_pips, deltas.tick_pips), snapshots.tick_pips, deltas.largest_price, key
+            )
         for name, table, audit in (
             ("snapshots", "book", snapshots.audit.to_dict()),
             ("trades", "trades", trades.audit.to_dict()),
         ):
-            self._describe(writers[name], key, table, point, {"available": bool(files[table]), **audit})
+            self._describe(
+                writers[name], key, table, reading, point, {"available": bool(files[table]), **audit}
+            )
 
     def _deltas(
         self,
         key: PartitionKey,
         writer: PartitionWriter,
         files: list[LakeFile],
-        scale: FixedPoint,
+        reading: Reading,
         progress: Progress,
     ) -> DeltaReader:
         settings = self._settings.sources
-        reader = DeltaReader(files, key.day, scale, settings.max_off_grid_rows, settings.batch_rows)
+        reader = DeltaReader(files, key.day, reading, settings.max_off_grid_rows, settings.batch_rows)
         total = sum(file.rows for file in files)
-        sink = writer.parquet("deltas.parquet", RAW_DELTAS, DELTA_GROUP_ROWS)
+        sink = writer.parquet("deltas.parquet", in_precision(RAW_DELTAS, reading.precision), DELTA_GROUP_ROWS)
         for batch in reader.batches():
-            sink.write(batch.to_arrow())
+            sink.write(batch.to_arrow(reading.numbers))
             progress("deltas", sink.rows, total)
         return reader
 
@@ -127,14 +176,17 @@ class LakeIngest:
         key: PartitionKey,
         writer: PartitionWriter,
         files: list[LakeFile],
-        point: FixedPoint,
+        reading: Reading,
+        delta_tick_pips: int,
         progress: Progress,
     ) -> SnapshotReader:
-        sink = writer.parquet("snapshots.parquet", SNAPSHOTS, SNAPSHOT_GROUP_ROWS)
-        reader = SnapshotReader(files, key.day, point, SNAPSHOT_GROUP_ROWS)
+        sink = writer.parquet(
+            "snapshots.parquet", in_precision(SNAPSHOTS, reading.precision), SNAPSHOT_GROUP_ROWS
+        )
+        reader = SnapshotReader(files, key.day, reading, delta_tick_pips, SNAPSHOT_GROUP_ROWS)
         total = sum(file.rows for file in files)
         for batch in reader.batches():
-            sink.write(batch.to_arrow())
+            sink.write(batch.to_arrow(reading.numbers))
             progress("snapshots", sink.rows, total)
         return reader
 
@@ -143,12 +195,12 @@ class LakeIngest:
         key: PartitionKey,
         writer: PartitionWriter,
         files: list[LakeFile],
-        scale: FixedPoint,
+        reading: Reading,
         progress: Progress,
     ) -> TradeReader:
         settings = self._settings.sources
-        sink = writer.parquet("trades.parquet", TRADES)
-        reader = TradeReader(files, key.day, scale, settings.max_off_grid_rows, settings.batch_rows)
+        sink = writer.parquet("trades.parquet", in_precision(TRADES, reading.precision))
+        reader = TradeReader(files, key.day, reading, settings.max_off_grid_rows, settings.batch_rows)
         if files:
             for table in reader.tables():
                 sink.write(table)
@@ -156,10 +208,27 @@ class LakeIngest:
         return reader
 
     def _describe(
-        self, writer: PartitionWriter, key: PartitionKey, table: str, point: FixedPoint, audit: dict[str, Any]
+        self,
+        writer: PartitionWriter,
+        key: PartitionKey,
+        table: str,
+        reading: Reading,
+        point: FixedPoint,
+        audit: dict[str, Any],
     ) -> None:
         writer.inputs.update(
             {f"{table}/{name}": digest for name, digest in self._source.fingerprints(table, key).items()}
         )
         writer.metadata.update(point.to_metadata())
+        writer.metadata["precision"] = reading.precision
         writer.metadata["audit"] = audit
+
+
+def _precision_audit(reading: Pips | FloatBits, instrument: InstrumentSettings, why: str) -> dict[str, Any]:
+    """Which path was taken, why, and how many values needed it."""
+    audit: dict[str, Any] = {"wanted": instrument.precision, "chosen": reading.precision, "why": why}
+    if isinstance(reading, FloatBits):
+        audit["prices_beyond_pips"] = reading.prices_beyond_pips
+        audit["sizes_beyond_pips"] = reading.sizes_beyond_pips
+        audit["first_beyond_pips"] = reading.first_beyond_pips
+    return audit

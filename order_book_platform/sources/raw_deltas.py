@@ -7,13 +7,18 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from order_book_platform.model import DeltaBatch, PartitionKey, whole_messages
+from order_book_platform.model import Codes, DeltaBatch, PartitionKey, whole_messages
 from order_book_platform.observability import Progress
 from order_book_platform.storage import DataStore
 
 
 def delta_batches(
-    store: DataStore, key: PartitionKey, batch_rows: int, stage: str, progress: Progress
+    store: DataStore,
+    key: PartitionKey,
+    batch_rows: int,
+    stage: str,
+    progress: Progress,
+    codes: Codes | None = None,
 ) -> Iterator[DeltaBatch]:
     """The `raw_deltas` of a partition as batches of whole messages.
 
@@ -23,6 +28,7 @@ def delta_batches(
         batch_rows: rows decoded at a time.
         stage: what `progress` calls it.
         progress: told the rows read so far.
+        codes: what decimals are turned into; None for a partition of pips.
 
     Raises:
         PartitionMissingError: it has not been published.
@@ -34,7 +40,7 @@ def delta_batches(
         def decoded() -> Iterator[DeltaBatch]:
             done = 0
             for record in record_batches(file, batch_rows):
-                yield DeltaBatch.from_arrow(record)
+                yield DeltaBatch.from_arrow(record, codes)
                 done += record.num_rows
                 progress(stage, done, total)
 

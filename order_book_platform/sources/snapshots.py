@@ -10,12 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from order_book_platform.kernels.audit import common_divisor
-from order_book_platform.model import FixedPoint, SnapshotBatch
-from order_book_platform.model.fixed_point import EXACT_PIPS, float_to_pips
+from order_book_platform.model import SnapshotBatch
 from order_book_platform.model.schemas import DEPTH, MISSING_PIPS
 from order_book_platform.sources.checks import check_nulls, check_times
 from order_book_platform.sources.lake import BOOK_COLUMNS, LakeFile
+from order_book_platform.sources.numbers import Reading
 
 
 @dataclass(slots=True)
@@ -50,7 +49,8 @@ class SnapshotReader:
     Attributes:
         files: in order.
         day: the partition's; times far from it are refused.
-        fixed_point: of the deltas; its tick is held against the prices here.
+        reading: what floats are read as, as the deltas are.
+        delta_tick_pips: what divides the deltas' prices; held against the prices here.
         batch_rows: rows decoded at a time; a row has 80 numbers.
         audit: complete once `batches` is used up.
         readable_rows: rows with any level.
@@ -59,7 +59,8 @@ class SnapshotReader:
 
     files: list[LakeFile]
     day: date
-    fixed_point: FixedPoint
+    reading: Reading
+    delta_tick_pips: int
     batch_rows: int
     audit: SnapshotAudit = field(default_factory=SnapshotAudit)
     readable_rows: int = 0
@@ -106,8 +107,8 @@ class SnapshotReader:
     def _convert(self, file: LakeFile, row: int, batch: pa.RecordBatch) -> SnapshotBatch:
         check_nulls(file, row, batch.select(["timestamp", "receipt_timestamp", "sequence_number"]))
         check_times(file, row, batch, self.day)
-        prices, price_bad = self._levels(batch, "price", self.fixed_point.price_decimals)
-        sizes, size_bad = self._levels(batch, "size", self.fixed_point.size_decimals)
+        prices, price_bad = self._levels(batch, "price")
+        sizes, size_bad = self._levels(batch, "size")
         missing = (prices == MISSING_PIPS) | (sizes == MISSING_PIPS)
         hole = (missing[:, :, :-1] & ~missing[:, :, 1:]).any(axis=(1, 2))
         half = ((prices == MISSING_PIPS) != (sizes == MISSING_PIPS)).any(axis=(1, 2))
@@ -130,23 +131,17 @@ class SnapshotReader:
     def _observe(self, prices: NDArray[np.int64]) -> None:
         """Add int64[n, 2, DEPTH] prices in pips to what shows the tick."""
         present = prices != MISSING_PIPS
-        off = present & (prices % self.fixed_point.tick_pips != 0)
+        off = present & ~self.reading.multiples(prices, self.delta_tick_pips)
         self.readable_rows += int(present.any(axis=(1, 2)).sum())
         self.audit.off_delta_tick_rows += int(off.any(axis=(1, 2)).sum())
-        self.tick_pips = int(common_divisor(prices[present], self.tick_pips))
+        self.tick_pips = self.reading.divisor(prices[present], self.tick_pips)
 
-    def _levels(
-        self, batch: pa.RecordBatch, name: str, decimals: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Pips int64[n, 2, DEPTH], null and NaN as MISSING_PIPS, and bool[n]: a value that cannot be a level's."""
+    def _levels(self, batch: pa.RecordBatch, name: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """int64[n, 2, DEPTH], null and NaN as MISSING_PIPS, and bool[n]: a value that cannot be a level's."""
         floats = np.empty((batch.num_rows, 2, DEPTH))
         for index, side in enumerate(("bid", "ask")):
             for level in range(DEPTH):
                 column = batch.column(f"{side}_{level}_{name}")
                 floats[:, index, level] = column.to_numpy(zero_copy_only=column.null_count == 0)
-        missing = np.isnan(floats)
-        bad = ~missing & ~((floats > 0) & (floats * 10.0**decimals <= EXACT_PIPS))
-        usable = np.where(missing | bad, 0.0, floats)
-        pips, off_grid = float_to_pips(usable, decimals)
-        pips[missing | bad] = MISSING_PIPS
-        return pips, np.asarray((bad | off_grid).any(axis=(1, 2)))
+        values, bad = self.reading.levels(name, floats)
+        return values, np.asarray(bad.any(axis=(1, 2)))

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from order_book_platform.model import FixedPoint
-from order_book_platform.model.schemas import TRADES
+from order_book_platform.model.schemas import TRADES, in_precision
 from order_book_platform.sources.checks import check_nulls, check_times, check_values
-from order_book_platform.sources.grid import check_grid, on_grid
+from order_book_platform.sources.grid import check_grid
 from order_book_platform.sources.lake import TRADE_COLUMNS, LakeFile
+from order_book_platform.sources.numbers import Reading
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class TradeReader:
     Attributes:
         files: in order.
         day: the partition's; times far from it are refused.
-        scale: decimals to convert to, those of the deltas.
+        reading: what floats are read as, as the deltas are.
         max_off_grid_rows: how many off-grid values are accepted (counted, nearest pip).
         batch_rows: rows decoded at a time.
         audit: complete once `tables` is used up.
@@ -55,7 +55,7 @@ class TradeReader:
 
     files: list[LakeFile]
     day: date
-    scale: FixedPoint
+    reading: Reading
     max_off_grid_rows: int
     batch_rows: int
     audit: TradeAudit = field(default_factory=TradeAudit)
@@ -74,7 +74,7 @@ class TradeReader:
             for file in self.files
             for row, batch in file.batches(list(TRADE_COLUMNS), self.batch_rows)
         ]
-        check_grid(self.audit, self.scale, self.files, self.max_off_grid_rows)
+        check_grid(self.audit, self.reading.scale, self.files, self.max_off_grid_rows)
         times = np.concatenate([part.column("origin_time").to_numpy() for part in parts])
         self.audit.unsorted_rows = int((times[1:] < times[:-1]).sum())
         whole = pa.concat_tables(parts)
@@ -93,10 +93,16 @@ class TradeReader:
         if wrong.any():
             at = int(wrong.argmax())
             raise file.value_error("side", row + at, repr(side[at].as_py()), "'buy' or 'sell'")
-        price_pips = on_grid(self.audit, file, row, "price", price, self.scale.price_decimals)
-        size_pips = on_grid(self.audit, file, row, "amount", size, self.scale.size_decimals)
+        prices = self.reading.column(self.audit, file, row, "price", price)
+        sizes = self.reading.column(self.audit, file, row, "amount", size)
         self.audit.rows += batch.num_rows
         columns = [batch.column("timestamp"), batch.column("receipt_timestamp"), batch.column("id")]
+        numbers = self.reading.numbers
+        values = (
+            [pa.array(prices), pa.array(sizes)]
+            if numbers is None
+            else [numbers.price_array(prices), numbers.size_array(sizes)]
+        )
         return pa.table(
-            [*columns, pa.array(is_buy), pa.array(price_pips), pa.array(size_pips)], schema=TRADES
+            [*columns, pa.array(is_buy), *values], schema=in_precision(TRADES, self.reading.precision)
         )

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from order_book_platform.model import FixedPoint
+from order_book_platform.model.codes import precision_of
+from order_book_platform.model.schemas import Precision
 
 MANIFEST = "manifest.json"
 """Its file name; a folder without it is not a partition."""
@@ -45,6 +47,11 @@ class Manifest:
     def fixed_point(self) -> FixedPoint:
         """Decimals, tick and lot of the partition's prices and sizes."""
         return FixedPoint.from_metadata(self.metadata)
+
+    @property
+    def precision(self) -> Precision:
+        """How its prices and sizes are held."""
+        return precision_of(self.metadata)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Manifest:

@@ -82,6 +82,6 @@ def _encodings(schema: pa.Schema) -> dict[str, str]:
     for field in schema:
         if field.type == pa.int64():
             encodings[field.name] = "DELTA_BINARY_PACKED"
-        elif pa.types.is_list(field.type):
+        elif pa.types.is_list(field.type) and field.type.value_type == pa.int64():
             encodings[f"{field.name}.list.element"] = "DELTA_BINARY_PACKED"
     return encodings

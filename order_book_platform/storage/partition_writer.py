@@ -15,7 +15,7 @@ from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
 from order_book_platform.storage.parquet_sink import ParquetSink
 from order_book_platform.version import __version__
 
-_IN_FOOTER = ("price_decimals", "size_decimals", "tick_pips", "lot_pips")
+_IN_FOOTER = ("precision", "price_decimals", "size_decimals", "tick_pips", "lot_pips")
 
 
 @dataclass(slots=True)

@@ -1,0 +1,245 @@
+"""What float prices and sizes are read as: int64 pips, or decimals, for which a float's own bits stand while reading.
+
+Positive floats sort as their bits do, equal ones have equal bits, and 0.0 is 0: so everything that sorts, cuts, counts
+and checks batches works on either, and only reading and writing tell them apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from order_book_platform.errors import DecimalRangeError
+from order_book_platform.kernels import audit as loops
+from order_book_platform.model import FixedPoint
+from order_book_platform.model.codes import Numbers
+from order_book_platform.model.decimals import (
+    common_divisor,
+    decimal_array,
+    divide,
+    first_misfit,
+    float_to_decimal,
+    integers,
+    words_of,
+)
+from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS, float_to_pips
+from order_book_platform.model.schemas import DECIMALS, MISSING_PIPS, Precision
+from order_book_platform.sources.grid import GridAudit, on_grid
+from order_book_platform.sources.lake import LakeFile
+
+Int64Array = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Reading(Protocol):
+    """How the floats of one table are read.
+
+    Attributes:
+        precision: of the partitions that come of it.
+        scale: decimals; tick and lot are still 1 pip.
+    """
+
+    precision: Precision
+    scale: FixedPoint
+
+    @property
+    def numbers(self) -> Numbers | None:
+        """Turns what was read into decimals; None for pips."""
+
+    def column(
+        self, audit: GridAudit, file: LakeFile, row: int, column: str, values: FloatArray
+    ) -> Int64Array:
+        """int64[n] of a column's floats, all finite and not negative.
+
+        Raises:
+            FixedPointError: a value cannot be held.
+        """
+
+    def levels(self, name: str, floats: FloatArray) -> tuple[Int64Array, BoolArray]:
+        """int64 of a snapshot's floats, `MISSING_PIPS` for NaN, and true where a value cannot be a level's."""
+
+    def divisor(self, values: Int64Array, start: int) -> int:
+        """Greatest common divisor, in pips, of what was read and of `start`; 0 if there is nothing but zeros."""
+
+    def multiples(self, values: Int64Array, pips: int) -> BoolArray:
+        """Where what was read is a multiple of so many pips."""
+
+    def pips(self, value: int) -> int:
+        """Of one thing that was read; of decimals it may be longer than 64 bits."""
+
+    def spread(self, values: Int64Array) -> Int64Array:
+        """Other int64 that are equal where these are, and differ in their lower bits where these do."""
+
+    def described(self, audit: dict[str, Any]) -> dict[str, Any]:
+        """The audit as the manifest shall have it."""
+
+
+@dataclass(slots=True)
+class Pips:
+    """Reads int64 pips; see `Reading`."""
+
+    scale: FixedPoint
+    precision: Precision = "int64"
+
+    @property
+    def numbers(self) -> Numbers | None:
+        """Pips need none."""
+        return None
+
+    def column(
+        self, audit: GridAudit, file: LakeFile, row: int, column: str, values: FloatArray
+    ) -> Int64Array:
+        """See `Reading`."""
+        decimals = self.scale.price_decimals if column == "price" else self.scale.size_decimals
+        return on_grid(audit, file, row, column, values, decimals)
+
+    def levels(self, name: str, floats: FloatArray) -> tuple[Int64Array, BoolArray]:
+        """See `Reading`."""
+        decimals = self.scale.price_decimals if name == "price" else self.scale.size_decimals
+        missing = np.isnan(floats)
+        bad = ~missing & ~((floats > 0) & (floats * 10.0**decimals <= EXACT_PIPS))
+        pips, off_grid = float_to_pips(np.where(missing | bad, 0.0, floats), decimals)
+        pips[missing | bad] = MISSING_PIPS
+        return pips, bad | off_grid
+
+    def divisor(self, values: Int64Array, start: int) -> int:
+        """See `Reading`."""
+        return int(loops.common_divisor(values, start))
+
+    def multiples(self, values: Int64Array, pips: int) -> BoolArray:
+        """See `Reading`."""
+        return np.asarray(values % pips == 0)
+
+    def pips(self, value: int) -> int:
+        """See `Reading`."""
+        return value
+
+    def spread(self, values: Int64Array) -> Int64Array:
+        """See `Reading`."""
+        return values
+
+    def described(self, audit: dict[str, Any]) -> dict[str, Any]:
+        """See `Reading`."""
+        return audit
+
+
+@dataclass(slots=True)
+class FloatBits:
+    """Reads decimals; see `Reading` and `Numbers`. A pip is 10**-18.
+
+    Attributes:
+        prices_beyond_pips, sizes_beyond_pips: values that int64 pips of 8 decimals could not have held.
+        first_beyond_pips: where the first of them was.
+    """
+
+    scale: FixedPoint = FixedPoint(DECIMALS, DECIMALS)  # noqa: RUF009 - frozen
+    precision: Precision = "decimal128"
+    prices_beyond_pips: int = 0
+    sizes_beyond_pips: int = 0
+    first_beyond_pips: str = ""
+
+    @property
+    def numbers(self) -> Numbers | None:
+        """The bits, turned into decimals."""
+        return self
+
+    def column(
+        self, audit: GridAudit, file: LakeFile, row: int, column: str, values: FloatArray
+    ) -> Int64Array:
+        """See `Reading`."""
+
+        def place(at: int) -> str:
+            return f"{file.path}: column {column}, row {row + at}"
+
+        _, beyond = float_to_decimal(values, place)
+        count = int(beyond.sum())
+        if count:
+            if column == "price":
+                self.prices_beyond_pips += count
+            else:
+                self.sizes_beyond_pips += count
+            at = int(beyond.argmax())
+            self.first_beyond_pips = (
+                self.first_beyond_pips
+                or f"{file.path.name}: column {column}, row {row + at}: {float(values[at])!r}"
+            )
+        return _bits(values)
+
+    def levels(self, name: str, floats: FloatArray) -> tuple[Int64Array, BoolArray]:
+        """See `Reading`."""
+        missing = np.isnan(floats)
+        bad = ~missing & ~((floats > 0) & np.isfinite(floats))
+        flat = np.where(missing | bad, 0.0, floats).ravel()
+        try:
+            float_to_decimal(flat)
+        except DecimalRangeError:
+            bad |= _misfits(flat).reshape(bad.shape)
+        bits = _bits(floats)
+        bits[missing | bad] = MISSING_PIPS
+        return bits, bad
+
+    def divisor(self, values: Int64Array, start: int) -> int:
+        """See `Reading`."""
+        return common_divisor(words_of(self._decimals(np.unique(values))), start)
+
+    def multiples(self, values: Int64Array, pips: int) -> BoolArray:
+        """See `Reading`."""
+        present = values != MISSING_PIPS
+        found = np.zeros(values.shape, np.bool_)
+        found[present] = divide(words_of(self._decimals(values[present])), pips)[1]
+        return found
+
+    def pips(self, value: int) -> int:
+        """See `Reading`."""
+        return integers(words_of(self._decimals(np.array([value], np.int64))))[0]
+
+    def spread(self, values: Int64Array) -> Int64Array:
+        """See `Reading`; round numbers differ in the upper bits of their floats alone."""
+        bits = values.view(np.uint64)
+        return ((bits ^ (bits >> np.uint64(32))) * _ODD).view(np.int64)
+
+    def described(self, audit: dict[str, Any]) -> dict[str, Any]:
+        """See `Reading`: extremes as decimal text, without the ending `_pips`."""
+        named: dict[str, Any] = {}
+        for name, value in audit.items():
+            if name.endswith("_pips"):
+                named[name.removesuffix("_pips")] = f"{self.scale.price(self.pips(value)).normalize(EXACT):f}"
+            else:
+                named[name] = value
+        return named
+
+    def price_array(self, codes: Int64Array) -> pa.Array:
+        """See `Numbers`."""
+        return self._decimals(codes)
+
+    def size_array(self, codes: Int64Array) -> pa.Array:
+        """See `Numbers`."""
+        return self._decimals(codes)
+
+    def _decimals(self, codes: Int64Array) -> pa.Array:
+        if not len(codes):
+            return decimal_array(np.empty((0, 2), np.uint64))
+        return float_to_decimal(np.ascontiguousarray(codes).view(np.float64))[0]
+
+
+def _bits(values: FloatArray) -> Int64Array:
+    return (values + 0.0).view(np.int64)  # + 0.0: minus zero is zero
+
+
+def _misfits(values: FloatArray) -> BoolArray:
+    """bool[n]: which values decimal128 cannot hold; for the rare batch that has one."""
+    found = np.zeros(len(values), np.bool_)
+    start = 0
+    while start < len(values):
+        at = first_misfit(values[start:])
+        if at < 0:
+            break
+        found[start + at] = True
+        start += at + 1
+    return found
