@@ -83,6 +83,14 @@ MESSAGES: dict[str, tuple[dict[str, str], str]] = {
         {"expected": "at most 2**51", "found": "1e300", "where": "size", "remedy": "Check the file."},
         "size: expected at most 2**51, found 1e300. Check the file.",
     ),
+    "DecimalRangeError": (
+        {"expected": "at most 18 decimals", "found": "1e-19", "where": "size", "remedy": "Check the file."},
+        "size: expected at most 18 decimals, found 1e-19. Check the file.",
+    ),
+    "PrecisionError": (
+        {"expected": "pips", "found": "decimal128", "where": "trades", "remedy": "Scan as decimal."},
+        "trades: expected pips, found decimal128. Scan as decimal.",
+    ),
     "OffGridError": (
         {
             "expected": "a decimal of 8 places",

@@ -184,7 +184,7 @@ def test_settings_do_not_change_while_they_are_used(write: Write) -> None:
         (
             MINIMAL + "ticks = 1",
             "instruments.0.ticks",
-            "one of symbol, tick, lot, price_decimals, size_decimals",
+            "one of symbol, tick, lot, price_decimals, size_decimals, precision",
             "1",
         ),
         (MINIMAL + "[reconstruct]\nextend_every = -1", "reconstruct.extend_every", "at least 0", "-1"),

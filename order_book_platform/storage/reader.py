@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import polars as pl
 
 from order_book_platform.clock import parse_day
-from order_book_platform.errors import PartitionMissingError, SettingsError, StorageError
+from order_book_platform.errors import PartitionMissingError, PrecisionError, SettingsError, StorageError
 from order_book_platform.model import FixedPoint, Instrument, PartitionKey
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.storage.datasets import DATASETS
@@ -45,13 +45,15 @@ def scan(
         days: several of them; not together with `day`.
         prices: `pips` leaves the int64 columns `…_pips` as stored; `float` divides them by their decimals,
             giving the float64 nearest to the decimal; `decimal` gives Decimal(38, decimals), exactly. Both
-            drop `_pips` from the column's name. Other columns (such as `mid2`) stay as they are.
+            drop `_pips` from the column's name. Other columns (such as `mid2`) stay as they are. A day that is kept
+            as decimals gives those, or floats.
         config: the settings, or their file; by default `OBP_CONFIG`, else `./platform.toml`.
 
     Raises:
         SettingsError: the settings, the dataset, the symbol, a day or `prices` is not one that exists.
         PartitionMissingError: a day asked for has not been published, or no day has.
         StorageError: pips of days with different decimals cannot stand in one column.
+        PrecisionError: pips of a day that is kept as decimals.
     """
     _one_of("dataset", dataset, TABLES)
     _one_of("prices", prices, get_args(Prices))
@@ -60,6 +62,7 @@ def scan(
     keys, several = _keys(store, dataset, Instrument.parse(symbol), day, days)
     points = _fixed_points(store, dataset, keys)
     if prices == "pips":
+        _refuse_decimals(store, dataset, keys)
         _refuse_mixed_decimals(dataset, points)
     frames = []
     for key in keys:
@@ -124,6 +127,17 @@ def _fixed_points(
     return {key: each.fixed_point for key, each in manifests.items() if "price_decimals" in each.metadata}
 
 
+def _refuse_decimals(store: DataStore, dataset: str, keys: Sequence[PartitionKey]) -> None:
+    for key in keys:
+        if store.manifest(dataset, key).precision == "decimal128":
+            raise PrecisionError(
+                expected="days kept as int64 pips",
+                found="precision decimal128",
+                where=f"{dataset} of {key}",
+                remedy="Scan with prices='decimal' (exact) or 'float'.",
+            )
+
+
 def _refuse_mixed_decimals(dataset: str, points: dict[PartitionKey, FixedPoint]) -> None:
     scales = {(point.price_decimals, point.size_decimals): key for key, point in points.items()}
     if len(scales) > 1:
@@ -137,9 +151,18 @@ def _refuse_mixed_decimals(dataset: str, points: dict[PartitionKey, FixedPoint])
 
 
 def _in_units(frame: pl.LazyFrame, point: FixedPoint, prices: Prices) -> pl.LazyFrame:
-    """Convert every `…_pips` column, plain or list, and drop the suffix; the order of columns stays."""
+    """Convert every `…_pips` column, plain or list, and drop the suffix; the order of columns stays.
+
+    What is stored as decimals is left alone, or turned into floats.
+    """
     columns = []
     for name, kind in frame.collect_schema().items():
+        if prices == "float" and isinstance(kind, pl.Decimal):
+            columns.append(_nearest_float(pl.col(name)))
+            continue
+        if prices == "float" and isinstance(kind, pl.List) and isinstance(kind.inner, pl.Decimal):
+            columns.append(pl.col(name).list.eval(_nearest_float(pl.element())))
+            continue
         if not name.endswith("_pips"):
             columns.append(pl.col(name))
             continue
@@ -150,6 +173,11 @@ def _in_units(frame: pl.LazyFrame, point: FixedPoint, prices: Prices) -> pl.Lazy
             converted = _convert(pl.col(name), decimals, prices)
         columns.append(converted.alias(name.removesuffix("_pips")))
     return frame.select(columns)
+
+
+def _nearest_float(decimal: pl.Expr) -> pl.Expr:
+    # By way of its text, which is read to the nearest float; from 128 bits straight to 53 may round twice.
+    return decimal.cast(pl.String).cast(pl.Float64)
 
 
 def _convert(pips: pl.Expr, decimals: int, prices: Prices) -> pl.Expr:
