@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -87,9 +87,17 @@ def write_lake(
 
 
 def write_settings(
-    folder: Path, *, lake_root: str = "lake", keys: Sequence[PartitionKey] = (KEY,), **sections: object
+    folder: Path,
+    *,
+    lake_root: str = "lake",
+    keys: Sequence[PartitionKey] = (KEY,),
+    instrument: Mapping[str, object] | None = None,
+    **sections: object,
 ) -> Path:
-    """A settings file in `folder`; sections are dicts of values, such as `sources={"batch_rows": 3}`."""
+    """A settings file in `folder`; sections are dicts of values, such as `sources={"batch_rows": 3}`.
+
+    `instrument` holds values of every instrument besides its symbol.
+    """
     lines = [
         f'lake_root = "{lake_root}"',
         'data_root = "store"',
@@ -101,6 +109,7 @@ def write_settings(
         lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
     for symbol in sorted({key.instrument.key for key in keys}):
         lines += ["[[instruments]]", f'symbol = "{symbol}"']
+        lines += [f"{key} = {_toml(value)}" for key, value in (instrument or {}).items()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "settings.toml"
     path.write_text("\n".join(lines) + "\n")

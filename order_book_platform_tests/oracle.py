@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import insort
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -177,6 +178,7 @@ def replay(
     edges: tuple[tuple[int, int], ...] = (),
     crossed_after_ns: int | None = None,
     warm_up_ns: int | None = None,
+    precision: schemas.Precision = "int64",
 ) -> OracleReplay:
     """Rebuild the book message by message.
 
@@ -192,6 +194,7 @@ def replay(
         edges: (sequence number, bits), ascending: from the first message at or after it these bits hold.
         crossed_after_ns: a book crossed for longer loses levels, and the next candidate repairs; None: never.
         warm_up_ns: an unseeded book counts as seeded after this; None: never.
+        precision: of the rows; with `decimal128` prices and sizes are integers of any length, in units of 10**-18.
     """
     book = OracleBook()
     crossed_since: int | None = None
@@ -237,7 +240,11 @@ def replay(
             pending = False
             rows.append((columns[0][start], columns[1][start], sequence, flags, *now[1:]))
         shown = now
-    return OracleReplay(_table(rows, schemas.books(depth)), _table(used, schemas.USED_SNAPSHOTS), book)
+    return OracleReplay(
+        _table(rows, schemas.in_precision(schemas.books(depth), precision)),
+        _table(used, schemas.USED_SNAPSHOTS),
+        book,
+    )
 
 
 def _take_due(
@@ -266,6 +273,11 @@ def _take_due(
     return repaired
 
 
+def unscaled(value: int) -> Decimal:
+    """The decimal of an integer in units of 10**-18; exact, which a division under Python's context is not."""
+    return Decimal(f"{value}e-18")
+
+
 def _table(
     rows: list[tuple[int, ...]] | list[tuple[int, int, str, int, int, int]], schema: pa.Schema
 ) -> pa.Table:
@@ -275,5 +287,8 @@ def _table(
         missing = [price == schemas.MISSING_PIPS for price in columns[index]]
         for at in (index, index + 1):
             columns[at] = [None if gone else value for gone, value in zip(missing, columns[at], strict=True)]
+    for index, kind in enumerate(schema.types):
+        if pa.types.is_decimal(kind):
+            columns[index] = [None if value is None else unscaled(value) for value in columns[index]]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.table(arrays, schema=schema)

@@ -178,7 +178,7 @@ def _price_codes(table: pa.Table | pa.RecordBatch, codes: Codes) -> Int64Array:
         at = int(exact.argmin())
         raise BatchError(
             expected="prices that are multiples of the day's unit",
-            found=str(table.column("price")[at].as_py()),
+            found=f"{table.column('price')[at].as_py():f}",
             where=f"DeltaBatch.price, row {at}",
             remedy="Build raw_deltas again; its unit comes from all prices of the day.",
         )

@@ -95,7 +95,7 @@ class Codes:
         if (words[:, 1] >> np.uint64(63)).any():
             raise BatchError(
                 expected="sizes of at least 0",
-                found=str(encoded.dictionary[int((words[:, 1] >> np.uint64(63)).argmax())].as_py()),
+                found=f"{encoded.dictionary[int((words[:, 1] >> np.uint64(63)).argmax())].as_py():f}",
                 where="a decimal size",
                 remedy="Build raw_deltas and snapshots again.",
             )

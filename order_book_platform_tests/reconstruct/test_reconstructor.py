@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +152,10 @@ def test_change_rows_are_the_message_rows_that_differ(lake: Path, tmp_path: Path
 
 
 def two_days(
-    folder: Path, change: Callable[[pl.DataFrame], pl.DataFrame] | None = None, **wanted: object
+    folder: Path,
+    change: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+    instrument: Mapping[str, object] | None = None,
+    **wanted: object,
 ) -> Chain:
     """One simulated stream, cut into two days in the middle; the second day's deltas may be changed."""
     MarketSimulator(profile("btc-perp"), 11).write(folder / "one", KEY, 800)
@@ -173,7 +176,7 @@ def two_days(
             path = folder / "lake" / table / key.path
             path.mkdir(parents=True, exist_ok=True)
             part.write_parquet(path / "1.parquet")
-    return Chain.over(folder, folder / "lake", [KEY, NEXT], reconstruct=wanted)
+    return Chain.over(folder, folder / "lake", [KEY, NEXT], reconstruct=wanted, instrument=instrument)
 
 
 def test_a_day_may_go_on_from_the_day_before(tmp_path: Path) -> None:

@@ -281,7 +281,11 @@ BAD: dict[str, tuple[Callable[[Path], object], type[OrderBookPlatformError], lis
         SourceValueError,
         ["sequence_number, row 4"],
     ),
-    "huge size": (cell("book_delta_v2", 3, "size", 1e20), FixedPointRangeError, ["column size", "1e+20", "20 digits"]),
+    "huge size": (
+        cell("book_delta_v2", 3, "size", 1e20),
+        FixedPointRangeError,
+        ["column size", "1e+20", "20 digits"],
+    ),
     "off grid": (
         cell("book_delta_v2", 6, "price", 0.0012345678901234567),
         OffGridError,

@@ -1,0 +1,118 @@
+"""Decimals as arrays: every step exact, or refused; held against Python's integers and decimals."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from math import gcd
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from order_book_platform.errors import DecimalRangeError
+from order_book_platform.model.decimals import (
+    CODE_LIMIT,
+    common_divisor,
+    decimal_array,
+    divide,
+    first_misfit,
+    float_to_decimal,
+    integers,
+    multiply,
+    words_of,
+    words_of_integers,
+)
+from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS, FixedPoint
+from order_book_platform.model.schemas import DECIMAL
+
+UNSCALED = st.integers(0, 10**38 - 1)
+SIGNED = st.integers(-(10**38) + 1, 10**38 - 1)
+UNITS = st.integers(1, 10**30) | st.integers(0, 126).map(lambda bits: 1 << bits)
+
+
+def shortest(value: float) -> Decimal:
+    """The shortest decimal of a float, as Python prints it."""
+    return Decimal(repr(value))
+
+
+@given(st.lists(st.floats(1e-3, 1e18), max_size=40), st.integers(0, 12))
+def test_floats_become_their_shortest_decimals(values: list[float], places: int) -> None:
+    """What Python prints is what is kept, for prices of few digits and for any float of at most 18 decimals."""
+    kept = [
+        v for v in [*values, *(round(v, places) for v in values)] if -shortest(v).as_tuple().exponent <= 18
+    ]
+    found, beyond = float_to_decimal(np.array(kept, np.float64))
+    assert found.type == DECIMAL
+    assert found.to_pylist() == [shortest(value) for value in kept]
+    pips = [shortest(value).scaleb(8, EXACT) for value in kept]
+    assert beyond.tolist() == [each != int(each) or each > EXACT_PIPS for each in pips]
+
+
+@pytest.mark.parametrize("value", [1e-19, 0.0012345678901234567, 1e20, 123456789012345678901.0])
+def test_what_does_not_fit_is_named(value: float) -> None:
+    """More than 18 decimals, or 20 digits before the point: which value, where, and nothing is rounded."""
+    values = np.array([1.5, 1e-12, value, 2e-13, value])
+    with pytest.raises(
+        DecimalRangeError, match=r"row 2: .*20 digits before the point and 18 after"
+    ) as caught:
+        float_to_decimal(values, "row {}".format)
+    assert caught.value.found == repr(value)
+    assert first_misfit(values) == 2
+    assert first_misfit(values[:2]) == -1
+
+
+@given(st.lists(SIGNED, max_size=30))
+def test_integers_go_into_words_and_columns_and_back(values: list[int]) -> None:
+    """Words are the bytes of arrow's own column; a slice of it too."""
+    words = words_of_integers(values)
+    assert integers(words) == values
+    column = decimal_array(words)
+    assert column.to_pylist() == [Decimal(value).scaleb(-18, EXACT) for value in values]
+    assert integers(words_of(column)) == values
+    assert integers(words_of(pa.chunked_array([column[:1], column[1:]], DECIMAL))) == values
+    assert integers(words_of(column[1:])) == values[1:]
+
+
+def test_missing_values_are_null() -> None:
+    """A mask gives nulls, whatever the words say."""
+    words = words_of_integers([1, -1, 3])
+    assert decimal_array(words, np.array([False, True, False])).is_null().to_pylist() == [False, True, False]
+
+
+@given(st.lists(st.integers(0, CODE_LIMIT - 1), max_size=30), UNITS)
+def test_products_divide_back(codes: list[int], unit: int) -> None:
+    """`codes · unit` is exact as far as 127 bits hold it, and divides back to the codes."""
+    codes = [code for code in codes if code * unit < 2**127]
+    words = multiply(np.array(codes, np.int64), unit)
+    assert integers(words) == [code * unit for code in codes]
+    quotients, exact = divide(words, unit)
+    assert quotients.tolist() == codes
+    assert exact.all()
+
+
+@given(st.lists(SIGNED | st.integers(0, 10**20), max_size=30), UNITS)
+def test_only_exact_quotients_below_the_limit_are_called_so(values: list[int], unit: int) -> None:
+    """A remainder, a negative value or a quotient of 2**62 or more is not exact."""
+    quotients, exact = divide(words_of_integers(values), unit)
+    assert exact.tolist() == [v >= 0 and v % unit == 0 and v // unit < CODE_LIMIT for v in values]
+    assert [q for q, e in zip(quotients.tolist(), exact, strict=True) if e] == [
+        v // unit for v, e in zip(values, exact, strict=True) if e
+    ]
+
+
+@given(st.lists(UNSCALED | st.integers(0, 1000), max_size=60), UNITS, st.integers(0, 10**20))
+def test_common_divisor_is_pythons(values: list[int], unit: int, start: int) -> None:
+    """For any values, and for multiples of anything."""
+    multiples = [v % 10**8 * unit for v in values if v % 10**8 * unit < 2**127]
+    for each in (values, multiples):
+        assert common_divisor(words_of_integers(each), start) == gcd(start, *each)
+
+
+@given(UNSCALED, st.integers(1, 10**38 - 1))
+def test_fixed_point_holds_38_digits(pips: int, tick: int) -> None:
+    """Python's default context would round to 28."""
+    point = FixedPoint(18, 18, tick, tick)
+    assert int(point.price(pips).scaleb(18, EXACT)) == int(point.size(pips).scaleb(18, EXACT)) == pips
+    assert int(point.tick.scaleb(18, EXACT)) == int(point.lot.scaleb(18, EXACT)) == tick
