@@ -6,5 +6,6 @@
 BENCHMARKS = {
     "replay": "the replay loop beside hftbacktest and lakeapi: best bid/ask, top 20, flatness",
     "assets": "each asset of one partition: time, and memory of all of them",
+    "precision": "int64 pips beside decimal128: conversion, arithmetic, Parquet, and from files to books",
     "start": "from the start of a process to its first rows: warm, cold, eight at once",
 }

@@ -24,6 +24,7 @@ from benchmarks import (
     peers,
     peers_hftbacktest,
     peers_lakeapi,
+    precision,
     replay,
     report,
     start,
@@ -118,6 +119,23 @@ def test_a_small_run_of_the_replay(
     assert chart.markdown(chart.read(tmp_path / "replay.json")).count("–") == 2 * len(replay.OTHERS) - 4 + 6
 
 
+def test_a_small_run_of_precision(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a short day: one JSON object, each work both ways, and the books of both are the same."""
+    monkeypatch.setattr(precision, "stay_on_one_core", lambda: None)
+    monkeypatch.setattr(precision.pa, "set_cpu_count", lambda _: None)
+    monkeypatch.setattr("sys.argv", ["precision", "--json", "--messages", "150", "--runs", "1"])
+    precision.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    assert all(bar["holds"] for bar in document["bars"])
+    assert {ratio["work"] for ratio in document["ratios"]} >= {"reconstructed_books", "sum, polars"}
+    with pytest.raises(SystemExit):
+        monkeypatch.setattr("sys.argv", ["precision", "--runs", "0"])
+        precision.main()
+
+
 def test_a_small_run_of_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Of processes that only say when they started: one JSON object; one that fails is an error."""
     at = "[time.monotonic_ns(), time.process_time_ns()]"
@@ -158,7 +176,9 @@ def test_wrong_usage(
 def test_every_benchmark_is_there() -> None:
     """Each name that `obp bench` offers is a module with a main."""
     for name in BENCHMARKS:
-        assert callable({"replay": replay, "assets": assets, "start": start}[name].main)
+        assert callable(
+            {"replay": replay, "assets": assets, "precision": precision, "start": start}[name].main
+        )
 
 
 # --- report ---------------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from order_book_platform.model.schemas import RAW_DELTAS
+from order_book_platform.model.codes import SIZE_BYTES
+from order_book_platform.model.schemas import RAW_DELTAS, Precision
 
 BASE_BYTES = 385 * 10**6
 """Resident memory of an idle process that has imported all components and the Dagster definitions and compiled the
@@ -12,6 +13,10 @@ loops: measured 381 MB; 305 MB when the loops come from the cache."""
 DELTAS_PER_SECOND = 750_000
 """All six assets together: `python -m benchmarks.assets` measured 790,000 on a machine with two cores."""
 DELTA_ROW_BYTES = 8 * len(RAW_DELTAS)
+DECIMAL_ROW_BYTES = 2 * 8
+"""More, where a price and a size are decimals."""
+DECIMAL_TIMES = 4
+"""How many times as long decimals take: `python -m benchmarks.precision` measured 3 to 5."""
 COPIES = 4
 """A decoded batch, its pips, the joined remainder and the row group being written exist at once."""
 
@@ -33,7 +38,9 @@ class RunEstimate:
         return asdict(self)
 
 
-def estimate_run(*, deltas: int, snapshots: int, depth: int, batch_rows: int) -> RunEstimate:
+def estimate_run(
+    *, deltas: int, snapshots: int, depth: int, batch_rows: int, precision: Precision = "int64"
+) -> RunEstimate:
     """Estimate memory and time.
 
     Args:
@@ -41,7 +48,12 @@ def estimate_run(*, deltas: int, snapshots: int, depth: int, batch_rows: int) ->
         snapshots: rows; their levels are held in memory as pips.
         depth: visible levels a side.
         batch_rows: rows decoded at a time.
+        precision: decimals take twice the room, and the replay keeps a list of the sizes it met; at worst all differ.
     """
-    batches = COPIES * DELTA_ROW_BYTES * min(batch_rows, max(deltas, 1))
-    levels = snapshots * 4 * depth * 8
-    return RunEstimate(BASE_BYTES + batches + 2 * levels, round(deltas / DELTAS_PER_SECOND, 3))
+    decimal = precision == "decimal128"
+    row_bytes = DELTA_ROW_BYTES + (DECIMAL_ROW_BYTES if decimal else 0)
+    batches = COPIES * row_bytes * min(batch_rows, max(deltas, 1))
+    levels = snapshots * 4 * depth * (16 if decimal else 8)
+    sizes = SIZE_BYTES * (deltas + snapshots * 2 * depth) if decimal else 0
+    seconds = deltas / DELTAS_PER_SECOND * (DECIMAL_TIMES if decimal else 1)
+    return RunEstimate(BASE_BYTES + batches + 2 * levels + sizes, round(seconds, 3))

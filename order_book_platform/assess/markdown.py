@@ -13,6 +13,9 @@ def assessment_markdown(report: dict[str, Any]) -> str:
     recommended = report["recommendation"]
     removals = audit["deletions"] / max(audit["rows"], 1)
     decimals = f"{precision['price_decimals']} and {precision['size_decimals']} decimals"
+    beyond = ""
+    if precision["chosen"] == "decimal128":
+        beyond = f"; {precision['prices_beyond_pips']:,} prices and {precision['sizes_beyond_pips']:,} sizes need it"
     lines = [
         f"# {report['symbol']} {report['day']}: {report['verdict']}",
         "",
@@ -40,6 +43,7 @@ def assessment_markdown(report: dict[str, Any]) -> str:
         f"- Messages: {audit['messages']:,}, the longest of {audit['longest_message']:,} rows",
         f"- {removals:.1%} of the rows are removals",
         f"- Tick {_increment(precision, 'tick')}, lot {_increment(precision, 'lot')}, {decimals}",
+        f"- Precision {precision['chosen']} (wanted: {precision['wanted']}): {precision['why']}{beyond}",
         f"- Gaps ({report['gaps']['kind']}): {report['gaps']['gaps']:,}"
         + "".join(f", {count:,} {cause}" for cause, count in report["gaps"]["by_cause"].items()),
         f"- Longest pause between messages: {clocks['longest_pause_ms']:,.1f} ms",
