@@ -100,7 +100,7 @@ class DataAssessor:
             snapshots=inputs["snapshots"].rows["snapshots.parquet"],
             depth=self._settings.reconstruct.depth,
             batch_rows=self._settings.sources.batch_rows,
-            precision=inputs["raw_deltas"].precision,
+            decimal_sizes=inputs["raw_deltas"].metadata["precision_audit"].get("sizes"),
         )
         gates = self._gates(key, inputs, gap_report, estimate)
         report = self._report(key, inputs, gap_report, point, estimate, gates)

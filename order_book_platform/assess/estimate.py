@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from order_book_platform.model.codes import SIZE_BYTES
-from order_book_platform.model.schemas import RAW_DELTAS, Precision
+from order_book_platform.model.schemas import RAW_DELTAS
 
 BASE_BYTES = 385 * 10**6
 """Resident memory of an idle process that has imported all components and the Dagster definitions and compiled the
@@ -39,7 +39,7 @@ class RunEstimate:
 
 
 def estimate_run(
-    *, deltas: int, snapshots: int, depth: int, batch_rows: int, precision: Precision = "int64"
+    *, deltas: int, snapshots: int, depth: int, batch_rows: int, decimal_sizes: int | None = None
 ) -> RunEstimate:
     """Estimate memory and time.
 
@@ -48,12 +48,13 @@ def estimate_run(
         snapshots: rows; their levels are held in memory as pips.
         depth: visible levels a side.
         batch_rows: rows decoded at a time.
-        precision: decimals take twice the room, and the replay keeps a list of the sizes it met; at worst all differ.
+        decimal_sizes: of a day of decimals, how many sizes differ: decimals take twice the room, and a replay keeps a
+            list of the sizes; None for pips.
     """
-    decimal = precision == "decimal128"
+    decimal = decimal_sizes is not None
     row_bytes = DELTA_ROW_BYTES + (DECIMAL_ROW_BYTES if decimal else 0)
     batches = COPIES * row_bytes * min(batch_rows, max(deltas, 1))
     levels = snapshots * 4 * depth * (16 if decimal else 8)
-    sizes = SIZE_BYTES * (deltas + snapshots * 2 * depth) if decimal else 0
+    sizes = SIZE_BYTES * (decimal_sizes or 0)
     seconds = deltas / DELTAS_PER_SECOND * (DECIMAL_TIMES if decimal else 1)
     return RunEstimate(BASE_BYTES + batches + 2 * levels + sizes, round(seconds, 3))

@@ -2,7 +2,7 @@
 
 import re
 
-_LEVEL = re.compile(r"^(bid|ask)_(\d+)_(price|size)_pips$")
+_LEVEL = re.compile(r"^(bid|ask)_(\d+)_(price|size)(_pips)?$")
 
 _FAMILIES = {
     re.compile(r"qi_(\d+)"): "Imbalance of the {0} best levels, bids − asks over their sum, in [−1, 1].",
@@ -22,6 +22,8 @@ _DESCRIPTIONS = {
     "first_update_id": "The message's first update id (U); null where the source lacks it.",
     "prev_final_update_id": "Final update id of the message before (pu); null where the source lacks it.",
     "is_bid": "True: bid side; false: ask side.",
+    "price": "Price, exact.",
+    "size": "Absolute size at that price, exact; 0 removes the level.",
     "price_pips": "Price · 10^price_decimals.",
     "size_pips": "Absolute size at that price · 10^size_decimals; 0 removes the level.",
     "flags": "Bits: 1 seeded, 2 gap, 4 repaired, 8 crossed, 16 locked, 32 unknown depth, 64 corrupt.",
@@ -72,9 +74,10 @@ def column_description(name: str) -> str | None:
     """Meaning of a column; None for a name nothing is known of."""
     level = _LEVEL.match(name)
     if level is not None:
-        side, number, field = level.groups()
+        side, number, field, pips = level.groups()
         place = "Best" if number == "0" else f"Level {number}"
-        return f"{place} {side} {field} · 10^{field}_decimals; null where there is no such level."
+        scale = f" · 10^{field}_decimals" if pips else ""
+        return f"{place} {side} {field}{scale}; null where there is no such level."
     for pattern, text in _FAMILIES.items():
         match = pattern.fullmatch(name)
         if match is not None:

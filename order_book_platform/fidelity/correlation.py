@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,15 @@ Float64Array = NDArray[np.float64]
 
 SAMPLE_ROWS = 65_536
 """Rows correlated at most, evenly spaced over the day: ranks need all of them in memory at once (84 MB)."""
+
+
+Magnitude = Callable[[Int64Array], Float64Array]
+"""From the int64 that sizes are held as to float64 that sort and relate as the sizes do."""
+
+
+def as_floats(pips: Int64Array) -> Float64Array:
+    """The `Magnitude` of pips: themselves."""
+    return pips.astype(np.float64)
 
 
 def average_ranks(values: NDArray[np.generic]) -> Float64Array:
@@ -34,7 +44,7 @@ def pearson(x: Float64Array, y: Float64Array) -> float | None:
     return min(1.0, max(-1.0, float((dx * dy).sum()) / spread)) if spread > 0.0 else None
 
 
-def spearman(x: Int64Array, y: Int64Array) -> float | None:
+def spearman(x: NDArray[np.generic], y: NDArray[np.generic]) -> float | None:
     """Spearman's rank correlation, ties averaged; None where n < 2 or either side never changes."""
     return pearson(average_ranks(x), average_ranks(y))
 
@@ -59,21 +69,24 @@ class LevelCorrelations:
         return None if not values.size or np.isnan(values).any() else float(values.min())
 
 
-def correlate_levels(book_size: Int64Array, size: Int64Array, both: BoolArray) -> LevelCorrelations:
+def correlate_levels(
+    book_size: Int64Array, size: Int64Array, both: BoolArray, magnitude: Magnitude = as_floats
+) -> LevelCorrelations:
     """Correlate sizes level by level.
 
     Args:
         book_size: int64[n, 2, K] pips.
         size: int64[n, 2, K] pips of the reference.
         both: bool[n, 2, K], where the book knows the level and the reference has it.
+        magnitude: how large the sizes are, in pips.
     """
     depth = both.shape[2]
     linear, ranked = np.full((2, depth), np.nan), np.full((2, depth), np.nan)
     for side in range(2):
         for level in range(depth):
             rows = both[:, side, level]
-            ours, theirs = book_size[rows, side, level], size[rows, side, level]
-            value = pearson(np.log1p(ours.astype(np.float64)), np.log1p(theirs.astype(np.float64)))
+            ours, theirs = magnitude(book_size[rows, side, level]), magnitude(size[rows, side, level])
+            value = pearson(np.log1p(ours), np.log1p(theirs))
             linear[side, level] = np.nan if value is None else value
             value = spearman(ours, theirs)
             ranked[side, level] = np.nan if value is None else value
@@ -86,9 +99,13 @@ class CorrelationSample:
     Args:
         expected_rows: at least as many as will come; sets the spacing.
         sample_rows: rows kept at most.
+        magnitude: how large the sizes are, in pips.
     """
 
-    def __init__(self, expected_rows: int, sample_rows: int = SAMPLE_ROWS) -> None:
+    def __init__(
+        self, expected_rows: int, sample_rows: int = SAMPLE_ROWS, magnitude: Magnitude = as_floats
+    ) -> None:
+        self._magnitude = magnitude
         self.step = max(1, -(-expected_rows // sample_rows))
         self._seen = 0
         self._parts: list[tuple[Int64Array, Int64Array, BoolArray]] = []
@@ -125,5 +142,6 @@ class CorrelationSample:
             return ()
         book, sizes, both = (np.concatenate([part[index] for part in self._parts]) for index in range(3))
         return tuple(
-            correlate_levels(book, sizes[:, index], both[:, index]) for index in range(sizes.shape[1])
+            correlate_levels(book, sizes[:, index], both[:, index], self._magnitude)
+            for index in range(sizes.shape[1])
         )

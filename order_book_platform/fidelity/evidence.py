@@ -8,7 +8,12 @@ import numpy as np
 import polars as pl
 
 from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS, ShiftedReferences
-from order_book_platform.fidelity.correlation import CorrelationSample, LevelCorrelations
+from order_book_platform.fidelity.correlation import (
+    CorrelationSample,
+    LevelCorrelations,
+    Magnitude,
+    as_floats,
+)
 from order_book_platform.fidelity.metrics import BestTally, LevelTally, compare_best, share
 from order_book_platform.fidelity.results import GATES, SNAPSHOTS, Metric
 from order_book_platform.fidelity.rows import BookRows
@@ -147,13 +152,21 @@ class SnapshotEvidence:
         tick_pips: pips per tick.
         expected_rows: upper bound of the rows to come.
         windows: where the comparison of the best prices is kept over time.
+        magnitude: how large the sizes are, in pips.
     """
 
-    def __init__(self, levels: int, tick_pips: int, expected_rows: int, windows: Windows) -> None:
+    def __init__(
+        self,
+        levels: int,
+        tick_pips: int,
+        expected_rows: int,
+        windows: Windows,
+        magnitude: Magnitude = as_floats,
+    ) -> None:
         self.best = BestEvidence(tick_pips, windows)
         self._levels = levels
         self._tallies = [LevelTally(levels) for _ in range(_REFERENCES)]
-        self._sample = CorrelationSample(expected_rows)
+        self._sample = CorrelationSample(expected_rows, magnitude=magnitude)
         self._correlations: tuple[LevelCorrelations, ...] = ()
 
     def add(self, references: ShiftedReferences, books: BookRows) -> None:

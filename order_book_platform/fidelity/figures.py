@@ -10,6 +10,7 @@ from order_book_platform.fidelity.evidence import LEVELS_SCHEMA
 from order_book_platform.fidelity.windows import WINDOWS_SCHEMA
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.plots import book, fidelity
+from order_book_platform.plots.decimals import in_pips
 from order_book_platform.plots.figure import DARK, LIGHT, Theme
 from order_book_platform.storage import DataStore
 
@@ -41,6 +42,7 @@ def draw_figures(
         reference: what the windows compare with.
         levels: see `SnapshotEvidence.level_frame`.
     """
+    books, fixed_point = in_pips(books, fixed_point)
     depth = book.sample_depth(books)
 
     def errors(theme: Theme) -> bytes:

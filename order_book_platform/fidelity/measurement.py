@@ -8,9 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
-from order_book_platform.fidelity.alignment import pair_with_last, with_placebos
+from order_book_platform.fidelity.alignment import ShiftedReferences, pair_with_last, with_placebos
 from order_book_platform.fidelity.book_metrics import bad_references, book_metrics
+from order_book_platform.fidelity.correlation import as_floats
 from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics
 from order_book_platform.fidelity.metrics import BookFacts, gather_facts
 from order_book_platform.fidelity.references import HeldOut, ReferenceCounts, find_messages
@@ -25,7 +27,7 @@ from order_book_platform.fidelity.rows import (
     read_tickers,
 )
 from order_book_platform.fidelity.windows import Windows
-from order_book_platform.model import GateResult, PartitionKey
+from order_book_platform.model import Codes, GateResult, PartitionKey
 from order_book_platform.model.batches import Int64Array
 from order_book_platform.observability import Progress
 from order_book_platform.storage import DataStore
@@ -78,7 +80,8 @@ class Measurement:
         self._key = key
         self._progress = progress
         manifest = store.manifest(BOOKS, key)
-        self._tick_pips = manifest.fixed_point.tick_pips
+        self._codes = Codes.of(manifest.metadata)
+        self._tick_pips = self._codes.tick_codes if self._codes else manifest.fixed_point.tick_pips
         self._grid = manifest.metadata.get("cadence") == "grid"
         self._alignment = "sequence_equal" if self._grid else "sequence"
 
@@ -109,7 +112,9 @@ class Measurement:
 
     def _facts(self) -> BookFacts:
         with self._store.parquet(BOOKS, self._key) as file:
-            return gather_facts(self._told("book", read_heads(file), file.metadata.num_rows))
+            return gather_facts(
+                self._told("book", read_heads(file, codes=self._codes), file.metadata.num_rows)
+            )
 
     def _snapshot_numbers(self, facts: BookFacts) -> Int64Array:
         """Sequence numbers of all snapshots from the seed on, used ones too."""
@@ -125,7 +130,10 @@ class Measurement:
     def _against_snapshots(self, held_out: HeldOut, facts: BookFacts) -> SnapshotEvidence:
         """Stream held-out snapshots and the book rows they belong to past each other."""
         with self._store.parquet(BOOKS, self._key) as books:
-            depth = len([name for name in books.schema_arrow.names if name.endswith("_price_pips")]) // 2
+            depth = (
+                len([name for name in books.schema_arrow.names if name.endswith(("_price_pips", "_price"))])
+                // 2
+            )
             if not self._store.exists(SNAPSHOTS, self._key):
                 nothing = SnapshotEvidence(depth, self._tick_pips, 0, self._windows(facts))
                 nothing.close()
@@ -133,13 +141,26 @@ class Measurement:
             with self._store.parquet(SNAPSHOTS, self._key) as file:
                 rows, listed = file.metadata.num_rows, longest_list(file) or depth
                 levels = min(depth, listed)
-                evidence = SnapshotEvidence(levels, self._tick_pips, rows, self._windows(facts))
-                chosen = held_out.select(self._told(SNAPSHOTS, read_snapshots(file, listed), rows))
+                evidence = SnapshotEvidence(
+                    levels,
+                    self._tick_pips,
+                    rows,
+                    self._windows(facts),
+                    self._codes.size_floats if self._codes else as_floats,
+                )
+                read = read_snapshots(file, listed, codes=self._codes)
+                chosen = held_out.select(self._told(SNAPSHOTS, read, rows))
                 shifted = with_placebos(part.cut(levels) for part in chosen)
-                for references, found in pair_with_last(shifted, read_books(books, levels), equal=self._grid):
+                for references, found in self._pairs(shifted, books, levels):
                     evidence.add(references, found)
         evidence.close()
         return evidence
+
+    def _pairs(
+        self, references: Iterator[ShiftedReferences], books: pq.ParquetFile, levels: int
+    ) -> Iterator[tuple[ShiftedReferences, BookRows]]:
+        """References and the book rows they belong to."""
+        return pair_with_last(references, read_books(books, levels, codes=self._codes), equal=self._grid)
 
     def _against_tickers(self, facts: BookFacts) -> tuple[BestEvidence, ReferenceCounts, int]:
         """Stream book rows and the last ticker before each past each other.
@@ -151,8 +172,10 @@ class Measurement:
         tickers = HeldOut(_NONE, _ALWAYS.min, _ALWAYS.max, self._tick_pips)
         compared = 0
         with self._store.parquet(BOOKS, self._key) as books, self._store.parquet(TICKERS, self._key) as file:
-            references = with_placebos(tickers.select(read_tickers(file)))
-            judged = _from(facts.first_seed, self._told(TICKERS, read_books(books, 1), facts.rows))
+            references = with_placebos(tickers.select(read_tickers(file, codes=self._codes)))
+            judged = _from(
+                facts.first_seed, self._told(TICKERS, read_books(books, 1, codes=self._codes), facts.rows)
+            )
             for rows, latest in pair_with_last(judged, references, beyond_end=False):
                 evidence.add(rows.time_ns, rows, latest)
                 compared += len(rows)

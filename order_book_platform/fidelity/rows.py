@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from order_book_platform.model import SnapshotBatch
+from order_book_platform.model import Codes, SnapshotBatch
 from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.schemas import DEPTH, MISSING_PIPS, level_columns
 
@@ -110,16 +110,36 @@ def _numpy(batch: pa.RecordBatch, name: str, null: int | None = None) -> Any:
     return column.to_numpy(zero_copy_only=False)
 
 
-def read_heads(file: pq.ParquetFile, batch_rows: int = 16 * BATCH_ROWS) -> Iterator[BookHeads]:
+def _numbers(batch: pa.RecordBatch, name: str, codes: Codes | None, null: int) -> Int64Array:
+    """A column of pips, or the codes of a column of decimals; `null` where there is no level."""
+    if codes is None:
+        values: Int64Array = _numpy(batch, name, null)
+        return values
+    column = batch.column(name)
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    filled = column.fill_null(0) if missing.any() else column
+    found = codes.size_codes(filled) if name.endswith("size") else codes.price_codes(filled)[0]
+    return np.where(missing, null, found)
+
+
+def _ending(codes: Codes | None) -> str:
+    """What names of prices and sizes end with."""
+    return "_pips" if codes is None else ""
+
+
+def read_heads(
+    file: pq.ParquetFile, batch_rows: int = 16 * BATCH_ROWS, codes: Codes | None = None
+) -> Iterator[BookHeads]:
     """Stream the narrow columns of a books file.
 
     Args:
         file: with schema `books(depth)`.
         batch_rows: rows at a time; never changes a result.
+        codes: what decimals are read as.
     """
-    names = ["origin_time", "sequence_number", "flags", "bid_0_price_pips", "ask_0_price_pips"]
-    for batch in file.iter_batches(batch_rows, columns=names):
-        best = [_numpy(batch, f"{side}_0_price_pips", MISSING_PIPS) for side in ("bid", "ask")]
+    prices = [f"{side}_0_price{_ending(codes)}" for side in ("bid", "ask")]
+    for batch in file.iter_batches(batch_rows, columns=["origin_time", "sequence_number", "flags", *prices]):
+        best = [_numbers(batch, name, codes, MISSING_PIPS) for name in prices]
         yield BookHeads(
             _numpy(batch, "sequence_number"),
             _numpy(batch, "origin_time"),
@@ -128,7 +148,9 @@ def read_heads(file: pq.ParquetFile, batch_rows: int = 16 * BATCH_ROWS) -> Itera
         )
 
 
-def read_books(file: pq.ParquetFile, levels: int, batch_rows: int = BATCH_ROWS) -> Iterator[BookRows]:
+def read_books(
+    file: pq.ParquetFile, levels: int, batch_rows: int = BATCH_ROWS, codes: Codes | None = None
+) -> Iterator[BookRows]:
     """Stream a books file, cut to its first `levels` levels a side.
 
     Rows that go back in sequence are left out.
@@ -137,8 +159,9 @@ def read_books(file: pq.ParquetFile, levels: int, batch_rows: int = BATCH_ROWS) 
         file: with schema `books(depth)`.
         levels: K, at most the file's depth.
         batch_rows: rows at a time; never changes a result.
+        codes: what decimals are read as.
     """
-    columns = level_columns(levels)
+    columns = [name.removesuffix("_pips") + _ending(codes) for name in level_columns(levels)]
     head = ["origin_time", "sequence_number", "flags", "known_bid_levels", "known_ask_levels"]
     latest = np.iinfo(np.int64).min
     for batch in file.iter_batches(batch_rows, columns=[*head, *columns]):
@@ -147,9 +170,9 @@ def read_books(file: pq.ParquetFile, levels: int, batch_rows: int = BATCH_ROWS) 
         for position, name in enumerate(columns):
             side, level = divmod(position // 2, levels)
             if position % 2 == 0:
-                prices[:, side, level] = _numpy(batch, name, MISSING_PIPS)
+                prices[:, side, level] = _numbers(batch, name, codes, MISSING_PIPS)
             else:
-                sizes[:, side, level] = _numpy(batch, name, 0)
+                sizes[:, side, level] = _numbers(batch, name, codes, 0)
         known = np.stack([_numpy(batch, "known_bid_levels"), _numpy(batch, "known_ask_levels")], 1)
         rows = BookRows(
             _numpy(batch, "sequence_number"),
@@ -165,7 +188,7 @@ def read_books(file: pq.ParquetFile, levels: int, batch_rows: int = BATCH_ROWS) 
 
 
 def read_snapshots(
-    file: pq.ParquetFile, levels: int, batch_rows: int | None = None
+    file: pq.ParquetFile, levels: int, batch_rows: int | None = None, codes: Codes | None = None
 ) -> Iterator[ReferenceRows]:
     """Stream a snapshots file, filled up to K levels a side.
 
@@ -173,9 +196,10 @@ def read_snapshots(
         file: with schema `SNAPSHOTS`.
         levels: K, at least `longest_list(file)`.
         batch_rows: rows at a time; never changes a result. By default as much as a batch of 20 levels.
+        codes: what decimals are read as.
     """
     for batch in file.iter_batches(batch_rows or max(1, BATCH_ROWS * DEPTH // max(levels, DEPTH))):
-        snapshots = SnapshotBatch.from_arrow(pa.Table.from_batches([batch]))
+        snapshots = SnapshotBatch.from_arrow(pa.Table.from_batches([batch]), codes)
         shape = (len(snapshots), 2, levels)
         prices = np.full(shape, MISSING_PIPS, dtype=np.int64)
         sizes = np.zeros(shape, dtype=np.int64)
@@ -184,7 +208,9 @@ def read_snapshots(
         yield ReferenceRows(snapshots.sequence_number, snapshots.origin_time, prices, sizes)
 
 
-def read_tickers(file: pq.ParquetFile, batch_rows: int = 16 * BATCH_ROWS) -> Iterator[ReferenceRows]:
+def read_tickers(
+    file: pq.ParquetFile, batch_rows: int = 16 * BATCH_ROWS, codes: Codes | None = None
+) -> Iterator[ReferenceRows]:
     """Stream a tickers file as references of one level.
 
     Their time is `origin_time` if no row lacks it, else `received_time`: spot tickers carry no exchange time.
@@ -192,11 +218,12 @@ def read_tickers(file: pq.ParquetFile, batch_rows: int = 16 * BATCH_ROWS) -> Ite
     Args:
         file: with schema `TICKERS`.
         batch_rows: rows at a time; never changes a result.
+        codes: what decimals are read as.
     """
     clock = "received_time" if _has_nulls(file, "origin_time") else "origin_time"
-    levels = [f"{side}_{what}_pips" for what in ("price", "size") for side in ("bid", "ask")]
+    levels = [f"{side}_{what}{_ending(codes)}" for what in ("price", "size") for side in ("bid", "ask")]
     for batch in file.iter_batches(batch_rows, columns=[clock, "sequence_number", *levels]):
-        values = [_numpy(batch, name) for name in levels]
+        values = [_numbers(batch, name, codes, MISSING_PIPS) for name in levels]
         yield ReferenceRows(
             _numpy(batch, "sequence_number"),
             _numpy(batch, clock),
@@ -209,7 +236,8 @@ def longest_list(file: pq.ParquetFile, batch_rows: int = 16 * BATCH_ROWS) -> int
     """K of a snapshots file: the largest number of levels on a side of any row; 0 where there are none."""
     longest = 0
     for side in ("bid", "ask"):
-        for batch in file.iter_batches(batch_rows, columns=[f"{side}_price_pips"]):
+        name = next(name for name in file.schema_arrow.names if name.startswith(f"{side}_price"))
+        for batch in file.iter_batches(batch_rows, columns=[name]):
             offsets = batch.column(0).offsets.to_numpy()
             longest = max(longest, int(np.diff(offsets).max(initial=0)))
     return longest

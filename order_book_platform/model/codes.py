@@ -24,14 +24,15 @@ from order_book_platform.model.decimals import (
     multiply,
     words_of,
 )
-from order_book_platform.model.fixed_point import FixedPoint
-from order_book_platform.model.schemas import MISSING_PIPS, Precision
+from order_book_platform.model.fixed_point import DEFAULT_DECIMALS, FixedPoint
+from order_book_platform.model.schemas import DECIMALS, MISSING_PIPS, Precision
 
 Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 SIZE_BYTES = 240
 """Memory that a size takes in the list: two words, with room to grow, and its entry in the dictionary; measured."""
+_PIP = 10 ** (DECIMALS - DEFAULT_DECIMALS)
 _MISSING = np.uint64(2**64 - 1)
 
 
@@ -56,23 +57,31 @@ class Codes:
     Args:
         unit: divides the prices that may come; unscaled.
         tick: of the instrument, a multiple of it; unscaled.
+        size_unit: divides the sizes that may come, as far as is known; unscaled. No code depends on it.
 
     Attributes:
         tick_codes: the tick in codes, what `tick_pips` is to pips.
     """
 
-    def __init__(self, unit: int, tick: int) -> None:
+    def __init__(self, unit: int, tick: int, size_unit: int = 1) -> None:
         self.unit = unit
+        self.size_unit = size_unit
         self.tick_codes = tick // unit
         self._codes: dict[bytes, int] = {bytes(16): 0}
         self._sizes: Words = np.zeros((1024, 2), np.uint64)
+        self._floats = np.empty(0)
 
     @classmethod
     def of(cls, metadata: Mapping[str, object]) -> Codes | None:
         """Codes for the partitions of a day, from the metadata of its `raw_deltas`; None where they hold pips."""
         if precision_of(metadata) == "int64":
             return None
-        return cls(int(str(metadata["price_unit"])), FixedPoint.from_metadata(metadata).tick_pips)
+        tick = FixedPoint.from_metadata(metadata).tick_pips
+        return cls(int(str(metadata["price_unit"])), tick, int(str(metadata["size_unit"])))
+
+    def to_metadata(self) -> dict[str, int]:
+        """What `of` needs besides the fixed point."""
+        return {"price_unit": self.unit, "size_unit": self.size_unit}
 
     @property
     def sizes(self) -> int:
@@ -124,6 +133,13 @@ class Codes:
         """Unscaled sizes as words uint64[n, 2]."""
         return self._sizes[codes]
 
+    def size_floats(self, codes: Int64Array) -> NDArray[np.float64]:
+        """Sizes in units of 10**-8 as the nearest float64[n]: for statistics, and the same as of int64 pips."""
+        new = integers(self._sizes[len(self._floats) : self.sizes])
+        if new:
+            self._floats = np.concatenate([self._floats, [size / _PIP for size in new]])
+        return self._floats[codes]
+
     def price_array(self, codes: Int64Array) -> pa.Array:
         """See `Numbers`."""
         return decimal_array(self.price_words(codes), codes == MISSING_PIPS)
@@ -139,6 +155,23 @@ class Codes:
     def size_integers(self, codes: Int64Array) -> NDArray[np.object_]:
         """Unscaled sizes as Python integers, object[n]."""
         return _objects(integers(self.size_words(codes)))
+
+
+def int64_point(metadata: Mapping[str, object]) -> FixedPoint:
+    """The fewest decimals at which the prices and sizes of a day of decimals are whole pips.
+
+    Args:
+        metadata: of one of its partitions.
+    """
+    units = (int(str(metadata["price_unit"])), int(str(metadata["size_unit"])))
+    zeros = [next(n for n in range(DECIMALS, -1, -1) if unit % 10**n == 0) for unit in units]
+    point = FixedPoint.from_metadata(metadata)
+    return FixedPoint(
+        DECIMALS - zeros[0],
+        DECIMALS - zeros[1],
+        point.tick_pips // 10 ** zeros[0],
+        point.lot_pips // 10 ** zeros[1],
+    )
 
 
 def _objects(values: list[int]) -> NDArray[np.object_]:

@@ -73,6 +73,8 @@ class Reconstructor:
             writer.parquet("closing_state.parquet", closing.schema).write(closing)
             writer.inputs.update(replay.inputs)
             writer.metadata.update(replay.fixed_point.to_metadata(), precision=precision)
+            if replay.codes:
+                writer.metadata.update(replay.codes.to_metadata())
             writer.metadata.update(self._describe(replay, used, counts, sink.rows, digest))
         return Reconstruction(self._store.manifest("reconstructed_books", key))
 

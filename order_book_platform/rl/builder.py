@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.model import GateResult, PartitionKey
+from order_book_platform.model.codes import int64_point
 from order_book_platform.observability import Progress, silent
 from order_book_platform.rl.columns import feature_table
 from order_book_platform.rl.events import BookChunk, Cursor, EventReader, TradeChunk
@@ -66,14 +67,17 @@ class FeatureBuilder:
             PartitionCorruptError: one of them cannot be read.
             SettingsError: the books' cadence or depth cannot give the features asked for.
             BatchError: an `origin_time` far from the day, or sums beyond int64.
+            PrecisionError: a day of decimals whose prices or sizes int64 pips of any decimals do not hold.
         """
         books = self._store.manifest("reconstructed_books", key)
         trades = self._store.manifest("trades", key)
+        decimal = books.precision == "decimal128"
+        point = int64_point(trades.metadata) if decimal else books.fixed_point
         plan = FeaturePlan.of(
             self._settings.features,
             depth=int(books.metadata["depth"]),
             cadence=str(books.metadata["cadence"]),
-            fixed_point=books.fixed_point,
+            fixed_point=point,
             where=str(key),
         )
         tally = FeatureTally(plan.imbalance_levels)
@@ -82,8 +86,8 @@ class FeatureBuilder:
             self._store.parquet("trades", key) as trade_file,
             self._store.write("rl_features", key) as writer,
         ):
-            book_reader = EventReader(book_file, plan, key, self._batch_rows)
-            trade_reader = EventReader(trade_file, plan, key, self._batch_rows)
+            book_reader = EventReader(book_file, plan, key, self._batch_rows, point if decimal else None)
+            trade_reader = EventReader(trade_file, plan, key, self._batch_rows, point if decimal else None)
             sink = writer.parquet("features.parquet", plan.schema)
             for table in feature_tables(plan, book_reader.books(), trade_reader.trades()):
                 if not trades.metadata.get("audit", {}).get("available", True):
@@ -98,7 +102,7 @@ class FeatureBuilder:
                 "trade_rows": trade_file.metadata.num_rows,
                 "trade_time_regressions": trade_reader.regressions,
             }
-            writer.metadata.update(books.fixed_point.to_metadata(), **plan.to_metadata())
+            writer.metadata.update(point.to_metadata(), **plan.to_metadata())
             writer.metadata.update(tally.to_metadata(), cadence=books.metadata["cadence"])
             writer.metadata["counts"].update(read)
         gates = tally.gates(book_rows=book_reader.rows, book_time_regressions=book_reader.regressions)

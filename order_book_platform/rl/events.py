@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_DAY, day_start_ns, iso_from_ns
 from order_book_platform.errors import BatchError
-from order_book_platform.model import BookFlag, PartitionKey
+from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
 from order_book_platform.model.schemas import MISSING_PIPS
+from order_book_platform.rl.pips import batch_in_pips
 from order_book_platform.rl.plan import FeaturePlan
 
 Int64Array = NDArray[np.int64]
@@ -114,13 +115,22 @@ class EventReader:
         plan: grid and levels.
         key: the partition, for plausible times and errors.
         batch_rows: rows decoded at a time; never changes a result.
+        point: pips that decimals are turned into; None where the file has pips.
 
     Attributes:
         rows: rows read so far.
         regressions: rows whose `origin_time` lay below an earlier one.
     """
 
-    def __init__(self, file: pq.ParquetFile, plan: FeaturePlan, key: PartitionKey, batch_rows: int) -> None:
+    def __init__(
+        self,
+        file: pq.ParquetFile,
+        plan: FeaturePlan,
+        key: PartitionKey,
+        batch_rows: int,
+        point: FixedPoint | None = None,
+    ) -> None:
+        self._point = point
         self._file = file
         self._plan = plan
         self._key = key
@@ -134,6 +144,7 @@ class EventReader:
 
         Raises:
             BatchError: an `origin_time` far from the partition's day.
+            PrecisionError: decimals that the pips do not hold.
         """
         levels = self._plan.mlofi_levels
         deepest = max(*self._plan.imbalance_levels, levels)
@@ -163,6 +174,7 @@ class EventReader:
 
         Raises:
             BatchError: an `origin_time` far from the partition's day.
+            PrecisionError: decimals that the pips do not hold.
         """
         for batch in self._batches(["origin_time", "is_buy", "size_pips"]):
             _, step = self._place(_array(batch, "origin_time"))
@@ -170,12 +182,14 @@ class EventReader:
             yield TradeChunk(step=step, is_buy=is_buy, size=_array(batch, "size_pips"))
 
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        if self._point:
+            columns = [name.removesuffix("_pips") for name in columns]
         # One iteration per row group: a single one over the file would keep every compressed page read so far.
         for group in range(self._file.num_row_groups):
             for batch in self._file.iter_batches(self._batch_rows, row_groups=[group], columns=columns):
                 if batch.num_rows:
                     self.rows += batch.num_rows
-                    yield batch
+                    yield batch_in_pips(batch, self._point, str(self._key)) if self._point else batch
 
     def _place(self, origin: Int64Array) -> tuple[Int64Array, Int64Array]:
         """Time that never goes back, and the step it falls in."""

@@ -193,6 +193,7 @@ class DeltaReader:
             setattr(audit, name, better(getattr(audit, name), value) if audit.rows else value)
         self.tick_pips = self.reading.divisor(batch.price_pips, self.tick_pips)
         self.lot_pips = self.reading.divisor(batch.size_pips, self.lot_pips)
+        self.reading.count_sizes(batch.size_pips)
         audit.rows += len(batch)
         audit.messages += len(starts)
         audit.longest_message = max(audit.longest_message, longest)

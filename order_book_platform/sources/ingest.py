@@ -104,15 +104,9 @@ class LakeIngest:
         decimal: bool,
     ) -> None:
         """Data first, then the metadata: the tick is known when deltas and snapshots have both been read."""
-        instrument, rows = self._settings.instrument(key.instrument), self._settings.sources.batch_rows
-        files = {"book_delta_v2": self._source.files("book_delta_v2", key)}
-        for table in ("book", "trades"):
-            files[table] = self._source.files(table, key) if self._source.has(table, key) else []
-        reading: Pips | FloatBits = (
-            FloatBits()
-            if decimal
-            else Pips(choose_decimals(instrument, files["book_delta_v2"], files["trades"], rows))
-        )
+        instrument = self._settings.instrument(key.instrument)
+        files = self._files(key)
+        reading = self._reading(instrument, files, decimal)
         scale = reading.scale
         tick = configured_pips(instrument, "tick", instrument.tick, scale.price_decimals)
         lot = configured_pips(instrument, "lot", instrument.lot, scale.size_decimals)
@@ -134,18 +128,17 @@ class LakeIngest:
         point = replace(scale, tick_pips=tick_pips, lot_pips=lot_pips)
         audit = reading.described(deltas.audit.to_dict())
         self._describe(writers["deltas"], key, "book_delta_v2", reading, point, audit)
-        writers["deltas"].metadata["precision_audit"] = _precision_audit(reading, instrument, why)
-        writers["deltas"].metadata["configured"] = {
-            name: None if value is None else str(value)
-            for name, value in (("tick", instrument.tick), ("lot", instrument.lot))
-        }
-        writers["deltas"].metadata["contradicted"] = [
-            name for name, wrong in (("tick", wrong_tick), ("lot", wrong_lot)) if wrong
-        ]
+        writers["deltas"].metadata.update(
+            precision_audit=_precision_audit(reading, instrument, why),
+            configured=_configured(instrument),
+            contradicted=[name for name, wrong in (("tick", wrong_tick), ("lot", wrong_lot)) if wrong],
+        )
         if decimal:
-            writers["deltas"].metadata["price_unit"] = price_unit(
+            unit = price_unit(
                 gcd(tick_pips, deltas.tick_pips), snapshots.tick_pips, deltas.largest_price, key
             )
+            for writer in writers.values():
+                writer.metadata.update(price_unit=unit, size_unit=gcd(lot_pips, trades.lot_pips))
         for name, table, audit in (
             ("snapshots", "book", snapshots.audit.to_dict()),
             ("trades", "trades", trades.audit.to_dict()),
@@ -153,6 +146,21 @@ class LakeIngest:
             self._describe(
                 writers[name], key, table, reading, point, {"available": bool(files[table]), **audit}
             )
+
+    def _files(self, key: PartitionKey) -> dict[str, list[LakeFile]]:
+        """By table; those that may be absent are empty then."""
+        files = {"book_delta_v2": self._source.files("book_delta_v2", key)}
+        for table in ("book", "trades"):
+            files[table] = self._source.files(table, key) if self._source.has(table, key) else []
+        return files
+
+    def _reading(
+        self, instrument: InstrumentSettings, files: dict[str, list[LakeFile]], decimal: bool
+    ) -> Pips | FloatBits:
+        if decimal:
+            return FloatBits()
+        rows = self._settings.sources.batch_rows
+        return Pips(choose_decimals(instrument, files["book_delta_v2"], files["trades"], rows))
 
     def _deltas(
         self,
@@ -224,6 +232,12 @@ class LakeIngest:
         writer.metadata["audit"] = audit
 
 
+def _configured(instrument: InstrumentSettings) -> dict[str, str | None]:
+    """Increments of the settings, as text."""
+    increments = {"tick": instrument.tick, "lot": instrument.lot}
+    return {name: None if value is None else str(value) for name, value in increments.items()}
+
+
 def _precision_audit(reading: Pips | FloatBits, instrument: InstrumentSettings, why: str) -> dict[str, Any]:
     """Which path was taken, why, and how many values needed it."""
     audit: dict[str, Any] = {"wanted": instrument.precision, "chosen": reading.precision, "why": why}
@@ -231,4 +245,5 @@ def _precision_audit(reading: Pips | FloatBits, instrument: InstrumentSettings, 
         audit["prices_beyond_pips"] = reading.prices_beyond_pips
         audit["sizes_beyond_pips"] = reading.sizes_beyond_pips
         audit["first_beyond_pips"] = reading.first_beyond_pips
+        audit["sizes"] = reading.sizes
     return audit

@@ -6,7 +6,7 @@ and checks batches works on either, and only reading and writing tell them apart
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -73,6 +73,9 @@ class Reading(Protocol):
     def pips(self, value: int) -> int:
         """Of one thing that was read; of decimals it may be longer than 64 bits."""
 
+    def count_sizes(self, values: Int64Array) -> None:
+        """Take note of how many sizes differ, where the replay has to keep a list of them."""
+
     def spread(self, values: Int64Array) -> Int64Array:
         """Other int64 that are equal where these are, and differ in their lower bits where these do."""
 
@@ -120,6 +123,9 @@ class Pips:
         """See `Reading`."""
         return value
 
+    def count_sizes(self, values: Int64Array) -> None:
+        """See `Reading`; pips need no list."""
+
     def spread(self, values: Int64Array) -> Int64Array:
         """See `Reading`."""
         return values
@@ -143,6 +149,7 @@ class FloatBits:
     prices_beyond_pips: int = 0
     sizes_beyond_pips: int = 0
     first_beyond_pips: str = ""
+    _sizes: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def numbers(self) -> Numbers | None:
@@ -198,6 +205,15 @@ class FloatBits:
     def pips(self, value: int) -> int:
         """See `Reading`."""
         return integers(words_of(self._decimals(np.array([value], np.int64))))[0]
+
+    def count_sizes(self, values: Int64Array) -> None:
+        """See `Reading`."""
+        self._sizes = np.union1d(self._sizes, values)
+
+    @property
+    def sizes(self) -> int:
+        """How many sizes of the deltas differ."""
+        return len(self._sizes)
 
     def spread(self, values: Int64Array) -> Int64Array:
         """See `Reading`; round numbers differ in the upper bits of their floats alone."""

@@ -51,6 +51,7 @@ class TradeReader:
         max_off_grid_rows: how many off-grid values are accepted (counted, nearest pip).
         batch_rows: rows decoded at a time.
         audit: complete once `tables` is used up.
+        lot_pips: the largest step that divides every size; 0 before the first.
     """
 
     files: list[LakeFile]
@@ -59,6 +60,7 @@ class TradeReader:
     max_off_grid_rows: int
     batch_rows: int
     audit: TradeAudit = field(default_factory=TradeAudit)
+    lot_pips: int = 0
 
     def tables(self) -> Iterator[pa.Table]:
         """Tables with schema `TRADES`, by origin time; stably sorted where the files were not.
@@ -95,6 +97,7 @@ class TradeReader:
             raise file.value_error("side", row + at, repr(side[at].as_py()), "'buy' or 'sell'")
         prices = self.reading.column(self.audit, file, row, "price", price)
         sizes = self.reading.column(self.audit, file, row, "amount", size)
+        self.lot_pips = self.reading.divisor(sizes, self.lot_pips)
         self.audit.rows += batch.num_rows
         columns = [batch.column("timestamp"), batch.column("receipt_timestamp"), batch.column("id")]
         numbers = self.reading.numbers
