@@ -33,12 +33,12 @@ def batch_in_pips(batch: pa.RecordBatch, point: FixedPoint, where: str) -> pa.Re
         pips, exact = divide(words_of(filled), 10 ** (DECIMALS - decimals))
         if not exact.all():
             raise PrecisionError(
-                expected=f"prices and sizes that int64 pips of {point.price_decimals} and {point.size_decimals} decimals "
-                "hold: features are exact integers",
+                expected="prices and sizes that fit int64 pips, since features are exact integers: here of "
+                f"{point.price_decimals} and {point.size_decimals} decimals",
                 found=f"{filled[int(exact.argmin())].as_py():f} in column {name}, precision decimal128",
                 where=where,
-                remedy="Leave rl_features of this day out; books and fidelity of it are exact. Int64 features need sizes "
-                "and prices that span fewer digits.",
+                remedy="Leave rl_features of this day out; its books and fidelity are exact. Integer features need "
+                "prices and sizes that span fewer digits.",
             )
         missing = column.is_null().to_numpy(zero_copy_only=False)
         columns.append(pa.array(pips, mask=missing if missing.any() else None))
