@@ -63,9 +63,14 @@ class InstrumentSettings(_Section):
 
     @model_validator(mode="after")
     def _decimals_are_of_pips(self) -> InstrumentSettings:
-        if self.precision == "decimal128" and (self.price_decimals, self.size_decimals) != (None, None):
+        if self.precision == "decimal128" and self.has_decimals:
             raise ValueError("price_decimals and size_decimals to be left out with precision decimal128")
         return self
+
+    @property
+    def has_decimals(self) -> bool:
+        """Whether decimal places of pips are set."""
+        return (self.price_decimals, self.size_decimals) != (None, None)
 
     @property
     def instrument(self) -> Instrument:

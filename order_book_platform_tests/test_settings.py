@@ -407,7 +407,7 @@ def written(key: str, default: object) -> str:
     if default == "required":
         return "required"
     if default is None:
-        return f"`{DEFAULT_DECIMALS}`, fewer if needed" if key.endswith("_decimals") else "detected"
+        return f"`{DEFAULT_DECIMALS}`, fewer or more if needed" if key.endswith("_decimals") else "detected"
     gaps = (name for name, field in GapSettings.model_fields.items() if isinstance(field.default, int))
     durations = (*(f"gaps.{name}" for name in gaps), "reconstruct.grid", "reconstruct.warm_up")
     if key in (*durations, "features.clock", "features.flow_window"):

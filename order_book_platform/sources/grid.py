@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from math import gcd
 from typing import Protocol
@@ -13,8 +14,14 @@ from order_book_platform.errors import DecimalRangeError, FixedPointRangeError, 
 from order_book_platform.model import FixedPoint
 from order_book_platform.model.codes import unit_fits
 from order_book_platform.model.decimals import CODE_LIMIT
-from order_book_platform.model.fixed_point import DEFAULT_DECIMALS, EXACT_PIPS, decimals_for, float_to_pips
-from order_book_platform.model.schemas import DECIMAL_DIGITS, DECIMALS
+from order_book_platform.model.fixed_point import (
+    DEFAULT_DECIMALS,
+    EXACT_PIPS,
+    MAX_DECIMALS,
+    decimals_for,
+    float_to_pips,
+)
+from order_book_platform.model.schemas import DECIMAL_DIGITS, DECIMALS, DEPTH
 from order_book_platform.settings import InstrumentSettings
 from order_book_platform.sources.lake import LakeFile
 
@@ -33,7 +40,12 @@ class GridAudit(Protocol):
 
 
 def choose_decimals(
-    instrument: InstrumentSettings, deltas: list[LakeFile], trades: list[LakeFile], batch_rows: int
+    instrument: InstrumentSettings,
+    deltas: list[LakeFile],
+    trades: list[LakeFile],
+    batch_rows: int,
+    finest: Collection[str] = (),
+    books: Sequence[LakeFile] = (),
 ) -> FixedPoint:
     """Decimals at which every price and size of deltas and trades converts exactly; tick and lot are still 1 pip.
 
@@ -42,25 +54,35 @@ def choose_decimals(
         deltas: files of one symbol and day.
         trades: files of the same symbol and day, if any.
         batch_rows: rows decoded at a time where a file has no statistics.
+        finest: `price`, `size`: what is to have as many decimals as its largest value leaves room for, up to 18.
+        books: files of snapshots that shall fit these decimals too.
 
     Raises:
         FixedPointRangeError: a value does not fit with the configured decimals, or with none at all.
     """
     prices = [(file, "price") for file in (*deltas, *trades)]
     sizes = [*((file, "size") for file in deltas), *((file, "amount") for file in trades)]
-    return FixedPoint(
-        _decimals(instrument, "price_decimals", instrument.price_decimals, prices, batch_rows),
-        _decimals(instrument, "size_decimals", instrument.size_decimals, sizes, batch_rows),
+    levels = [
+        (file, f"{side}_{level}_") for file in books for side in ("bid", "ask") for level in range(DEPTH)
+    ]
+    prices += [(file, f"{level}price") for file, level in levels]
+    sizes += [(file, f"{level}size") for file, level in levels]
+    chosen = (
+        _decimals(instrument, f"{what}_decimals", columns, batch_rows, finest=what in finest)
+        for what, columns in (("price", prices), ("size", sizes))
     )
+    return FixedPoint(*chosen)
 
 
 def _decimals(
     instrument: InstrumentSettings,
     setting: str,
-    wanted: int | None,
     columns: list[tuple[LakeFile, str]],
     batch_rows: int,
+    *,
+    finest: bool,
 ) -> int:
+    wanted: int | None = getattr(instrument, setting)
     largest, where = 0.0, ""
     for file, column in columns:
         value = max(abs(limit) for limit in file.extreme(column, batch_rows))
@@ -68,7 +90,8 @@ def _decimals(
             np.isfinite(value) and value >= largest
         ):  # what is not finite is refused with its row when it is read
             largest, where = value, f"{file.path}: column {column}"
-    fitting = decimals_for(largest, default=DEFAULT_DECIMALS if wanted is None else wanted, where=where)
+    start = (MAX_DECIMALS if finest else DEFAULT_DECIMALS) if wanted is None else wanted
+    fitting = decimals_for(largest, default=start, where=where)
     if wanted is not None and fitting < wanted:
         raise FixedPointRangeError(
             expected=f"values of at most {EXACT_PIPS:,} (2**51) pips with {setting} = {wanted}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
 
-from order_book_platform.errors import FixedPointError
+from order_book_platform.errors import FixedPointError, OffGridError
 from order_book_platform.model import FixedPoint, GateResult, PartitionKey
 from order_book_platform.model.schemas import RAW_DELTAS, SNAPSHOTS, TRADES, in_precision
 from order_book_platform.observability import Progress, silent
@@ -22,6 +22,9 @@ from order_book_platform.storage import DataStore, Manifest, PartitionWriter
 
 DELTA_GROUP_ROWS = 1_048_576
 SNAPSHOT_GROUP_ROWS = 16_384
+
+Files = dict[str, list[LakeFile]]
+"""Opened files by table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,50 +66,67 @@ class LakeIngest:
             FixedPointError: values that neither int64 pips nor decimals hold exactly; nothing is published.
             SettingsError: a configured tick or lot is finer than the decimals; nothing is published.
         """
-        instrument = self._settings.instrument(key.instrument)
-        decimals = instrument.price_decimals is not None or instrument.size_decimals is not None
+        instrument, files = self._settings.instrument(key.instrument), self._files(key)
         if instrument.precision == "decimal128":
-            self._publish(key, progress, "precision is set to decimal128", decimal=True)
-        elif instrument.precision == "int64" or decimals:
-            why = "decimals are configured" if decimals else "precision is set to int64"
-            self._publish(key, progress, why, decimal=False)
+            self._publish(key, files, FloatBits(), "precision is set to decimal128", progress)
+        elif instrument.precision == "int64" or instrument.has_decimals:
+            self._publish_pips(key, files, progress)
         else:
-            self._publish_either(key, progress)
+            self._publish_either(key, files, progress)
         manifest = self._store.manifest
         return IngestResult(manifest("raw_deltas", key), manifest("snapshots", key), manifest("trades", key))
 
-    def _publish_either(self, key: PartitionKey, progress: Progress) -> None:
+    def _publish_either(self, key: PartitionKey, files: Files, progress: Progress) -> None:
         """As pips; if a value does not allow it, all anew as decimals: a day that fits pays nothing for the choice."""
         try:
-            self._publish(key, progress, "int64 pips hold every value exactly", decimal=False)
+            self._publish_pips(key, files, progress)
         except FixedPointError as error:
+            why = f"as int64 pips: expected {error.expected}, found {error.found}"
             try:
-                self._publish(key, progress, f"expected {error.expected}, found {error.found}", decimal=True)
+                self._publish(key, files, FloatBits(), why, progress)
             except FixedPointError as second:
                 error.remedy += f" decimal128 does not hold the day either: {second}"
                 raise type(error)(**vars(error)) from second
 
-    def _publish(self, key: PartitionKey, progress: Progress, why: str, *, decimal: bool) -> None:
+    def _publish_pips(self, key: PartitionKey, files: Files, progress: Progress) -> None:
+        """Of the decimals configured, else of 8 or fewer; if too few, of as many as the values leave room for."""
+        instrument, rows = self._settings.instrument(key.instrument), self._settings.sources.batch_rows
+        deltas, trades = files["book_delta_v2"], files["trades"]
+        pips = Pips(choose_decimals(instrument, deltas, trades, rows))
+        try:
+            self._publish(key, files, pips, "int64 pips hold every value exactly", progress)
+        except OffGridError as error:
+            finer = Pips(choose_decimals(instrument, deltas, trades, rows, pips.off_grid, files["book"]))
+            if finer.scale == pips.scale:
+                raise
+            why = f"int64 pips of more decimals hold every value exactly; of fewer: {error.found}"
+            try:
+                self._publish(key, files, finer, why, progress)
+            except OffGridError:
+                raise error from None
+
+    def _publish(
+        self, key: PartitionKey, files: Files, reading: Pips | FloatBits, why: str, progress: Progress
+    ) -> None:
         with ExitStack() as partitions:
             # The last one entered is published first: snapshots and trades stand when raw_deltas appears.
             deltas = partitions.enter_context(self._store.write("raw_deltas", key))
             trades = partitions.enter_context(self._store.write("trades", key))
             snapshots = partitions.enter_context(self._store.write("snapshots", key))
             writers = {"deltas": deltas, "snapshots": snapshots, "trades": trades}
-            self._fill(key, writers, progress, why, decimal)
+            self._fill(key, files, writers, reading, why, progress)
 
     def _fill(
         self,
         key: PartitionKey,
+        files: Files,
         writers: dict[str, PartitionWriter],
-        progress: Progress,
+        reading: Pips | FloatBits,
         why: str,
-        decimal: bool,
+        progress: Progress,
     ) -> None:
         """Data first, then the metadata: the tick is known when deltas and snapshots have both been read."""
         instrument = self._settings.instrument(key.instrument)
-        files = self._files(key)
-        reading = self._reading(instrument, files, decimal)
         scale = reading.scale
         tick = configured_pips(instrument, "tick", instrument.tick, scale.price_decimals)
         lot = configured_pips(instrument, "lot", instrument.lot, scale.size_decimals)
@@ -133,7 +153,7 @@ class LakeIngest:
             configured=_configured(instrument),
             contradicted=[name for name, wrong in (("tick", wrong_tick), ("lot", wrong_lot)) if wrong],
         )
-        if decimal:
+        if reading.precision == "decimal128":
             unit = price_unit(
                 gcd(tick_pips, deltas.tick_pips), snapshots.tick_pips, deltas.largest_price, key
             )
@@ -147,20 +167,12 @@ class LakeIngest:
                 writers[name], key, table, reading, point, {"available": bool(files[table]), **audit}
             )
 
-    def _files(self, key: PartitionKey) -> dict[str, list[LakeFile]]:
+    def _files(self, key: PartitionKey) -> Files:
         """By table; those that may be absent are empty then."""
         files = {"book_delta_v2": self._source.files("book_delta_v2", key)}
         for table in ("book", "trades"):
             files[table] = self._source.files(table, key) if self._source.has(table, key) else []
         return files
-
-    def _reading(
-        self, instrument: InstrumentSettings, files: dict[str, list[LakeFile]], decimal: bool
-    ) -> Pips | FloatBits:
-        if decimal:
-            return FloatBits()
-        rows = self._settings.sources.batch_rows
-        return Pips(choose_decimals(instrument, files["book_delta_v2"], files["trades"], rows))
 
     def _deltas(
         self,

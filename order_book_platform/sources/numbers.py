@@ -85,10 +85,15 @@ class Reading(Protocol):
 
 @dataclass(slots=True)
 class Pips:
-    """Reads int64 pips; see `Reading`."""
+    """Reads int64 pips; see `Reading`.
+
+    Attributes:
+        off_grid: `price`, `size`: of which there were values with more decimals.
+    """
 
     scale: FixedPoint
     precision: Precision = "int64"
+    off_grid: set[str] = field(default_factory=set)
 
     @property
     def numbers(self) -> Numbers | None:
@@ -100,7 +105,12 @@ class Pips:
     ) -> Int64Array:
         """See `Reading`."""
         decimals = self.scale.price_decimals if column == "price" else self.scale.size_decimals
-        return on_grid(audit, file, row, column, values, decimals)
+        pips = on_grid(audit, file, row, column, values, decimals)
+        if audit.off_grid_prices:
+            self.off_grid.add("price")
+        if audit.off_grid_sizes:
+            self.off_grid.add("size")
+        return pips
 
     def levels(self, name: str, floats: FloatArray) -> tuple[Int64Array, BoolArray]:
         """See `Reading`."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,12 +23,13 @@ from order_book_platform.errors import (
     SourceSchemaError,
     SourceValueError,
 )
-from order_book_platform.model import DeltaBatch, PartitionKey, SnapshotBatch
+from order_book_platform.model import Codes, DeltaBatch, PartitionKey, SnapshotBatch
 from order_book_platform.model.schemas import RAW_DELTAS
 from order_book_platform.observability import silent
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.sources import LakeIngest, delta_batches
 from order_book_platform.storage import DataStore
+from order_book_platform.storage.reader import scan
 from order_book_platform_tests.conftest import RECORDED_KEYS
 from order_book_platform_tests.lake import (
     KEY,
@@ -482,3 +485,148 @@ def test_recordings_arrive_whole(recordings: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.sequence_number, source["sequence_number"].to_numpy())
         assert f"{manifest.fixed_point.tick:f}" == ticks[key.instrument.exchange]
         assert manifest.metadata["audit"]["off_grid_prices"] == 0
+
+
+def chosen(store: DataStore) -> tuple[str, int, int]:
+    """Precision and decimals of what was published, the same in all three partitions."""
+    manifests = [store.manifest(dataset, KEY) for dataset in ("raw_deltas", "snapshots", "trades")]
+    (found,) = {
+        (each.precision, each.fixed_point.price_decimals, each.fixed_point.size_decimals)
+        for each in manifests
+    }
+    assert manifests[0].metadata["precision_audit"]["chosen"] == found[0]
+    return found
+
+
+NINE = at(6, "price", 100.123456789)
+"""One price has a ninth decimal."""
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "wanted"),
+    [
+        ("book_delta_v2", lambda frame: frame, ("int64", 8, 8)),
+        ("book_delta_v2", NINE, ("int64", 13, 8)),
+        ("trades", at(6, "amount", 1e-9), ("int64", 8, 15)),
+        ("book_delta_v2", at(6, "size", 1e12), ("int64", 8, 3)),
+        (
+            "book_delta_v2",
+            lambda frame: at(3, "size", 1e-8)(at(6, "size", 1e12)(frame)),
+            ("decimal128", 18, 18),
+        ),
+        ("book_delta_v2", at(6, "price", 100.12345678901234), ("decimal128", 18, 18)),
+        ("trades", at(6, "price", 100.12345678901234), ("decimal128", 18, 18)),
+        ("book_delta_v2", at(6, "size", 1e19), ("decimal128", 18, 18)),
+    ],
+)
+def test_the_precision_that_a_day_needs(
+    lake: Path, table: str, change: Callable[[pl.DataFrame], pl.DataFrame], wanted: tuple[str, int, int]
+) -> None:
+    """Pips of 8 decimals, of fewer for large values, of more for long ones, and decimals where no pips will do."""
+    path = rewrite(lake, table, change)
+    store, settings = ingest(lake)
+    assert chosen(store) == wanted
+    dataset, column = ("raw_deltas", "size") if table == "book_delta_v2" else ("trades", "amount")
+    raw = pl.read_parquet(path, hive_partitioning=False)
+    read = scan(dataset, KEY.instrument.key, KEY.day, prices="float", config=settings).collect()
+    assert read["price"].to_list() == raw["price"].to_list()
+    assert read["size"].to_list() == raw[column].to_list()
+    audit = store.manifest("raw_deltas", KEY).metadata["precision_audit"]
+    assert audit["wanted"] == "auto"
+    if wanted != ("int64", 8, 8) and wanted[2] != 3:
+        assert "found" in audit["why"] or "of fewer" in audit["why"]
+
+
+@pytest.mark.parametrize("configured", [{"price_decimals": 8}, {"size_decimals": 8}, {"precision": "int64"}])
+def test_decimals_are_not_chosen_where_pips_are_asked_for(lake: Path, configured: dict[str, object]) -> None:
+    """Configured decimals speak of pips, and so does the precision int64: what does not fit is refused."""
+    rewrite(lake, "book_delta_v2", at(6, "price", 100.12345678901234))
+    with pytest.raises(OffGridError, match=r"row 6: 100\.12345678901234"):
+        ingest_configured(lake, **configured)
+
+
+def test_decimals_may_be_asked_for(lake: Path) -> None:
+    """Of a day that pips would hold; tick and lot are the same, and nothing was beyond pips."""
+    store = ingest_configured(lake, precision="decimal128", tick="0.5", lot="0.25")
+    assert chosen(store) == ("decimal128", 18, 18)
+    manifest = store.manifest("raw_deltas", KEY)
+    assert (str(manifest.fixed_point.tick), str(manifest.fixed_point.lot)) == ("0.5", "0.25")
+    assert manifest.metadata["contradicted"] == []
+    audit = manifest.metadata["precision_audit"]
+    assert audit["prices_beyond_pips"] == audit["sizes_beyond_pips"] == 0
+    assert audit["sizes"] == deltas_of(store)["size"].n_unique()
+    assert manifest.metadata["audit"]["largest_size"] == "1"
+    assert Decimal(manifest.metadata["audit"]["smallest_price"]) == deltas_of(store)["price"].min()
+
+
+def test_increments_of_decimals(lake: Path) -> None:
+    """A configured tick that the prices contradict is recorded; one finer than 18 decimals is refused."""
+    store = ingest_configured(lake, precision="decimal128", tick="1")
+    assert store.manifest("raw_deltas", KEY).metadata["contradicted"] == ["tick"]
+    with pytest.raises(SettingsError, match="setting tick"):
+        ingest_configured(lake, precision="decimal128", tick="0.0000000000000000005")
+
+
+def test_snapshots_of_decimals_that_cannot_be_read(lake: Path) -> None:
+    """What no decimal holds, what is negative, infinite or missing in between: kept without levels, counted."""
+    for row, column, value in (
+        (0, "bid_3_price", 1e-19),
+        (1, "bid_1_price", None),
+        (2, "ask_0_price", -1.0),
+        (3, "bid_2_size", float("inf")),
+    ):
+        rewrite(lake, "book", at(row, column, value))
+    for field in ("price", "size"):
+        rewrite(lake, "book", at(4, f"ask_19_{field}", float("nan")))
+    store = ingest_configured(lake, precision="decimal128")
+    manifest = store.manifest("snapshots", KEY)
+    snapshots = SnapshotBatch.from_arrow(store.table("snapshots", KEY), Codes.of(manifest.metadata))
+    assert (snapshots.price_pips >= 0).sum(axis=2).tolist() == [[0, 0]] * 4 + [[20, 19]]
+    assert manifest.metadata["audit"]["unreadable_rows"] == 4
+
+
+def test_a_bad_snapshot_does_not_spoil_the_unit(lake: Path) -> None:
+    """A price of 18 decimals in one snapshot would make codes of the others too long: that snapshot has none."""
+    rewrite(lake, "book_delta_v2", lambda frame: frame.with_columns(pl.col("price") * 1e6))
+    prices = pl.selectors.ends_with("_price")
+    rewrite(lake, "book", lambda f: at(2, "ask_7_price", 0.012345678901234567)(f.with_columns(prices * 1e6)))
+    store = ingest_configured(lake, precision="decimal128")
+    manifest = store.manifest("raw_deltas", KEY)
+    assert manifest.metadata["price_unit"] == manifest.fixed_point.tick_pips == 5 * 10**23
+    snapshots = SnapshotBatch.from_arrow(store.table("snapshots", KEY), Codes.of(manifest.metadata))
+    assert (snapshots.price_pips[2] == -1).all()
+
+
+def test_prices_that_span_too_many_units(lake: Path) -> None:
+    """No code of 62 bits counts from 10^-18 to 10^7; what was published before stays."""
+    for row, price in ((3, 0.012345678901234567), (4, 1e7)):
+        rewrite(lake, "book_delta_v2", at(row, "price", price))
+    with pytest.raises(OffGridError, match=r"decimal128 does not hold the day either: .*2\*\*62"):
+        ingest(lake)
+
+
+def test_decimals_are_read_the_same_in_any_batches(lake: Path) -> None:
+    """Batches of 7 rows and of all give the same files."""
+    stores = []
+    for name, rows in (("a", 7), ("b", 10**6)):
+        write_lake(lake / name / "lake", KEY, NINE(delta_frame()), book_frame(), trade_frame())
+        options: dict[str, Any] = {"sources": {"batch_rows": rows}, "instrument": {"precision": "decimal128"}}
+        stores.append(ingest(lake / name, **options)[0])
+    for dataset in ("raw_deltas", "snapshots", "trades"):
+        one, other = (store.folder(dataset, KEY) for store in stores)
+        for file in one.iterdir():
+            if file.name != "manifest.json":
+                assert file.read_bytes() == (other / file.name).read_bytes(), file.name
+
+
+def test_unsorted_decimals_and_duplicates_are_counted_as_pips_are(lake: Path) -> None:
+    """The audit of the same rows says the same, whatever they are read as."""
+    frame = pl.concat([delta_frame(), delta_frame().slice(5, 3)])
+    rewrite(lake, "book_delta_v2", lambda _: frame)
+    audits = []
+    for precision in ("int64", "decimal128"):
+        store = ingest_configured(lake, precision=precision)
+        audits.append(store.manifest("raw_deltas", KEY).metadata["audit"])
+    differ = {name for name in audits[0] if audits[0][name] != audits[1].get(name)}
+    assert differ == {"smallest_price_pips", "largest_price_pips", "largest_size_pips"}
+    assert audits[0]["duplicate_rows"] == audits[1]["duplicate_rows"] == 3
