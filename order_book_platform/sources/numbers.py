@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from order_book_platform.errors import DecimalRangeError
@@ -203,7 +204,7 @@ class FloatBits:
 
     def divisor(self, values: Int64Array, start: int) -> int:
         """See `Reading`."""
-        return common_divisor(words_of(self._decimals(np.unique(values))), start)
+        return common_divisor(words_of(self._decimals(_different(values))), start)
 
     def multiples(self, values: Int64Array, pips: int) -> BoolArray:
         """See `Reading`."""
@@ -218,7 +219,7 @@ class FloatBits:
 
     def count_sizes(self, values: Int64Array) -> None:
         """See `Reading`."""
-        self._sizes = np.union1d(self._sizes, values)
+        self._sizes = np.union1d(self._sizes, _different(values))
 
     @property
     def sizes(self) -> int:
@@ -252,6 +253,12 @@ class FloatBits:
         if not len(codes):
             return decimal_array(np.empty((0, 2), np.uint64))
         return float_to_decimal(np.ascontiguousarray(codes).view(np.float64))[0]
+
+
+def _different(values: Int64Array) -> Int64Array:
+    """Each value once, in no order: by hashing, several times as fast as by sorting."""
+    once: Int64Array = pc.unique(pa.array(values)).to_numpy()
+    return once
 
 
 def _bits(values: FloatArray) -> Int64Array:
