@@ -118,7 +118,7 @@ def _numbers(batch: pa.RecordBatch, name: str, codes: Codes | None, null: int) -
     column = batch.column(name)
     missing = column.is_null().to_numpy(zero_copy_only=False)
     filled = column.fill_null(0) if missing.any() else column
-    found = codes.size_codes(filled) if name.endswith("size") else codes.price_codes(filled)[0]
+    found = codes.size_codes(filled) if name.endswith("size") else codes.known_prices(filled, name)
     return np.where(missing, null, found)
 
 

@@ -106,7 +106,9 @@ class DeltaBatch:
             received_time=_column(table, "received_time"),
             sequence_number=_column(table, "sequence_number"),
             is_bid=_column(table, "is_bid"),
-            price_pips=_column(table, "price_pips") if codes is None else _price_codes(table, codes),
+            price_pips=_column(table, "price_pips")
+            if codes is None
+            else codes.known_prices(table.column("price"), "DeltaBatch.price"),
             size_pips=_column(table, "size_pips")
             if codes is None
             else codes.size_codes(table.column("size")),
@@ -170,19 +172,6 @@ class DeltaBatch:
                 )
             joined[field.name] = None if absent else np.concatenate(arrays)
         return DeltaBatch(**joined)
-
-
-def _price_codes(table: pa.Table | pa.RecordBatch, codes: Codes) -> Int64Array:
-    prices, exact = codes.price_codes(table.column("price"))
-    if not exact.all():
-        at = int(exact.argmin())
-        raise BatchError(
-            expected="prices that are multiples of the day's unit",
-            found=f"{table.column('price')[at].as_py():f}",
-            where=f"DeltaBatch.price, row {at}",
-            remedy="Build raw_deltas again; its unit comes from all prices of the day.",
-        )
-    return prices
 
 
 def _same_lengths(prices: pa.ListArray, sizes: pa.ListArray, side: str) -> Int64Array:

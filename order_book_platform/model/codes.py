@@ -92,6 +92,23 @@ class Codes:
         """Codes int64[n] of prices, and bool[n]: false where a price is no multiple of the unit."""
         return divide(words_of(column), self.unit)
 
+    def known_prices(self, column: pa.Array | pa.ChunkedArray, where: str) -> Int64Array:
+        """Codes int64[n] of prices that all have one.
+
+        Raises:
+            BatchError: a price is no multiple of the unit; it names `where`.
+        """
+        prices, exact = self.price_codes(column)
+        if not exact.all():
+            at = int(exact.argmin())
+            raise BatchError(
+                expected="prices that are multiples of the day's unit",
+                found=f"{column[at].as_py():f}",
+                where=f"{where}, row {at}",
+                remedy="Build the partition again; its unit comes from all prices of the day.",
+            )
+        return prices
+
     def size_codes(self, column: pa.Array | pa.ChunkedArray) -> Int64Array:
         """Codes int64[n] of sizes; new ones join the list.
 

@@ -207,4 +207,8 @@ def _levels(table: pa.Table, codes: Codes | None) -> Levels:
     known = table.column("known").to_numpy()
     if codes is None:
         return Levels(table.column("price_pips").to_numpy(), table.column("size_pips").to_numpy(), known)
-    return Levels(codes.price_codes(table.column("price"))[0], codes.size_codes(table.column("size")), known)
+    return Levels(
+        codes.known_prices(table.column("price"), "closing state"),
+        codes.size_codes(table.column("size")),
+        known,
+    )
