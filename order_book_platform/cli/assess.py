@@ -151,7 +151,7 @@ def _facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield (
         "precision",
         (
-            f"tick {precision['tick']}, lot {precision['lot']}; {precision['price_decimals']} and "
+            f"{precision['chosen']}, tick {precision['tick']}, lot {precision['lot']}; {precision['price_decimals']} and "
             f"{precision['size_decimals']} decimals"
         ),
     )
