@@ -9,13 +9,16 @@ Run: `obp bench precision [--json]`, or `python -m benchmarks.precision [--json]
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
 
@@ -42,6 +45,7 @@ from order_book_platform.storage.parquet_sink import ParquetSink
 MESSAGES = 15_000
 RUNS = 5
 PIPS, DECIMALS = "int64 pips", "decimal128(38, 18)"
+PLAIN = {"compression": "zstd", "use_dictionary": False}
 POLARS_DECIMAL = pl.Decimal(38, 18)
 
 Contestants = Mapping[str, Callable[[], object]]
@@ -199,6 +203,10 @@ def measure_files(report: Report, pips: pa.Table, decimals: pa.Table, folder: Pa
         runs,
     )
     compete(report, "deltas from Parquet, polars", each(lambda s: pl.read_parquet(paths[s])), rows, runs)
+    paths["int64 pips, pages not delta-packed"] = folder / "plain.parquet"
+    plain = ParquetSink(folder / "plain.parquet", RAW_DELTAS, options=PLAIN)
+    plain.write(pips)
+    plain.close()
     for system, path in paths.items():
         report.add(system, "deltas in Parquet", "size", "bytes/row", [path.stat().st_size / rows])
         report.add(system, "price and size in Parquet", "size", "bytes/row", [_column_bytes(path) / rows])
@@ -222,6 +230,14 @@ class Component(Protocol):
         """Publish one partition."""
 
 
+COMPONENTS: dict[str, Callable[[DataStore, Settings], Component]] = {
+    "raw_deltas, snapshots and trades": LakeIngest,
+    "sequence_gap_report": GapReporter,
+    "data_assessment": DataAssessor,
+    "reconstructed_books": Reconstructor,
+}
+
+
 def in_precision_of(settings: Settings, precision: str) -> Settings:
     """The same settings with another precision of every instrument."""
     chosen = tuple(entry.model_copy(update={"precision": precision}) for entry in settings.instruments)
@@ -230,18 +246,20 @@ def in_precision_of(settings: Settings, precision: str) -> Settings:
     )
 
 
+def peak_bytes(settings: Settings) -> float:
+    """Resident memory that a process of its own takes for everything up to the books, bytes."""
+    store = DataStore(settings.data_root)
+    for component in COMPONENTS.values():
+        component(store, settings).run(KEY)
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
 def measure_components(report: Report, settings: Settings, runs: int) -> None:
     """From files to books."""
     chosen = {PIPS: in_precision_of(settings, "int64"), DECIMALS: in_precision_of(settings, "decimal128")}
     stores = {system: DataStore(each.data_root) for system, each in chosen.items()}
-    components: dict[str, Callable[[DataStore, Settings], Component]] = {
-        "raw_deltas, snapshots and trades": LakeIngest,
-        "sequence_gap_report": GapReporter,
-        "data_assessment": DataAssessor,
-        "reconstructed_books": Reconstructor,
-    }
     rows = 0
-    for work, component in components.items():
+    for work, component in COMPONENTS.items():
 
         def make(system: str, component: Callable[[DataStore, Settings], Component] = component) -> object:
             return component(stores[system], chosen[system]).run(KEY)
@@ -252,6 +270,15 @@ def measure_components(report: Report, settings: Settings, runs: int) -> None:
         if component is not DataAssessor:
             calls = {system: partial(make, system) for system in chosen}
             compete(report, work, calls, rows, runs)
+    for system, each in chosen.items():
+        with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+            report.add(
+                system,
+                "from files to books",
+                "peak memory",
+                "bytes",
+                [fresh.submit(peak_bytes, each).result()],
+            )
     for dataset in ("raw_deltas", "snapshots", "trades", "reconstructed_books"):
         for system, store in stores.items():
             files = store.manifest(dataset, KEY).files.values()

@@ -31,7 +31,7 @@ Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 SIZE_BYTES = 240
-"""Memory that a size takes in the list: two words, with room to grow, and its entry in the dictionary; measured."""
+"""Memory that a size takes in the list at most, just after it has grown; `python -m benchmarks.precision` measured 150."""
 _PIP = 10 ** (DECIMALS - DEFAULT_DECIMALS)
 _MISSING = np.uint64(2**64 - 1)
 
