@@ -31,7 +31,7 @@ Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 SIZE_BYTES = 240
-"""Memory that a size takes in the list at most, just after it has grown; `python -m benchmarks.precision` measured 150."""
+"""Memory that a size takes in the list at most, just after it has grown; `obp bench precision` measured 150 bytes."""
 _PIP = 10 ** (DECIMALS - DEFAULT_DECIMALS)
 _MISSING = np.uint64(2**64 - 1)
 
