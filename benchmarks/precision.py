@@ -9,7 +9,6 @@ Run: `obp bench precision [--json]`, or `python -m benchmarks.precision [--json]
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import tempfile
 import time
@@ -247,11 +246,14 @@ def in_precision_of(settings: Settings, precision: str) -> Settings:
 
 
 def peak_bytes(settings: Settings) -> float:
-    """Resident memory that a process of its own takes for everything up to the books, bytes."""
+    """Resident memory that a process of its own takes for everything up to the books, bytes; a Linux matter."""
     store = DataStore(settings.data_root)
     for component in COMPONENTS.values():
         component(store, settings).run(KEY)
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    # Linux hands the parent's peak on to a child as `ru_maxrss`, and not as this.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return float(peak) * 1024
 
 
 def measure_components(report: Report, settings: Settings, runs: int) -> None:
