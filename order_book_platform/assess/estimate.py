@@ -15,8 +15,8 @@ DELTAS_PER_SECOND = 750_000
 DELTA_ROW_BYTES = 8 * len(RAW_DELTAS)
 DECIMAL_ROW_BYTES = 2 * 8
 """More, where a price and a size are decimals."""
-DECIMAL_TIMES = 4
-"""How many times as long decimals take: `python -m benchmarks.precision` measured 3 to 5."""
+DECIMAL_TIMES = 3
+"""How many times as long decimals take: `python -m benchmarks.precision` measured 2 to 4."""
 COPIES = 4
 """A decoded batch, its pips, the joined remainder and the row group being written exist at once."""
 
