@@ -151,8 +151,8 @@ def _facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield (
         "precision",
         (
-            f"{precision['chosen']}, tick {precision['tick']}, lot {precision['lot']}; {precision['price_decimals']} and "
-            f"{precision['size_decimals']} decimals"
+            f"{precision['chosen']}, tick {precision['tick']}, lot {precision['lot']}; "
+            f"{precision['price_decimals']} and {precision['size_decimals']} decimals"
         ),
     )
     recommended = report["recommendation"]
