@@ -187,6 +187,18 @@ def test_settings_do_not_change_while_they_are_used(write: Write) -> None:
             "one of symbol, tick, lot, price_decimals, size_decimals, precision",
             "1",
         ),
+        (
+            MINIMAL + "precision = 'float'",
+            "instruments.0.precision",
+            "'auto', 'int64' or 'decimal128'",
+            "'float'",
+        ),
+        (
+            MINIMAL + "precision = 'decimal128'\nprice_decimals = 8",
+            "instruments.0",
+            "price_decimals and size_decimals to be left out with precision decimal128",
+            "{'symbol': 'BINANCE:BTC-USDT', 'precision': 'decimal128', 'price_decimals': 8}",
+        ),
         (MINIMAL + "[reconstruct]\nextend_every = -1", "reconstruct.extend_every", "at least 0", "-1"),
         (
             MINIMAL + "[reconstruct]\nstrategy = 'fast'",
