@@ -45,8 +45,8 @@ def float_to_decimal(
     Raises:
         DecimalRangeError: a value has more than 18 decimals or more than 20 digits before the point.
     """
-    scaled = values * 10.0**DEFAULT_DECIMALS
-    pips = np.rint(scaled)
+    with np.errstate(over="ignore"):  # what becomes infinite does not fit, and is refused below
+        pips = np.rint(values * 10.0**DEFAULT_DECIMALS)
     fits = (np.abs(pips) <= EXACT_PIPS) & (pips / 10.0**DEFAULT_DECIMALS == values)
     if fits.all():
         return decimal_array(multiply(pips.astype(np.int64), 10 ** (DECIMALS - DEFAULT_DECIMALS))), ~fits

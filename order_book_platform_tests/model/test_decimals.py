@@ -50,7 +50,7 @@ def test_floats_become_their_shortest_decimals(values: list[float], places: int)
     assert beyond.tolist() == [each != int(each) or each > EXACT_PIPS for each in pips]
 
 
-@pytest.mark.parametrize("value", [1e-19, 0.0012345678901234567, 1e20, 123456789012345678901.0])
+@pytest.mark.parametrize("value", [1e-19, 0.0012345678901234567, 1e20, 123456789012345678901.0, 1e305])
 def test_what_does_not_fit_is_named(value: float) -> None:
     """More than 18 decimals, or 20 digits before the point: which value, where, and nothing is rounded."""
     values = np.array([1.5, 1e-12, value, 2e-13, value])
