@@ -164,12 +164,13 @@ def divide(words: Words, unit: int) -> tuple[Int64Array, BoolArray]:
     else:
         shifted = low
     quotients = (shifted * inverse).view(np.int64)
-    small = (quotients >= 0) & (quotients < CODE_LIMIT)
     back = multiply(quotients, unit)
-    # Beyond 2**128 the product could come round to the same words; its size as a float tells.
-    size = high.astype(np.float64) * 2.0**64 + low.astype(np.float64)
-    near = np.abs(quotients.astype(np.float64) * float(unit) - size) <= 1e-6 * size
-    return quotients, small & near & (back == words).all(axis=1)
+    exact = (quotients >= 0) & (quotients < CODE_LIMIT) & (back[:, 0] == low) & (back[:, 1] == high)
+    if CODE_LIMIT * unit > 2**128:
+        # The product could come round to the same words; its size as a float tells.
+        size = high.astype(np.float64) * 2.0**64 + low.astype(np.float64)
+        exact &= np.abs(quotients.astype(np.float64) * float(unit) - size) <= 1e-6 * size
+    return quotients, exact
 
 
 def common_divisor(words: Words, start: int) -> int:
