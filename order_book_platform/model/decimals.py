@@ -18,7 +18,7 @@ from order_book_platform.errors import DecimalRangeError
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS, EXACT_PIPS
 from order_book_platform.model.schemas import DECIMAL, DECIMAL_DIGITS, DECIMALS
 
-CODE_LIMIT = 2**62
+CODE_LIMIT = 2**61
 """Codes lie below it."""
 
 Words = NDArray[np.uint64]
@@ -151,7 +151,7 @@ def divide(words: Words, unit: int) -> tuple[Int64Array, BoolArray]:
         unit: from 1 to below 2**127.
 
     Returns:
-        Quotients int64[n], and bool[n]: true where the value is `quotient · unit` and 0 ≤ quotient < 2**62; elsewhere
+        Quotients int64[n], and bool[n]: true where the value is `quotient · unit` and 0 ≤ quotient < 2**61; elsewhere
         the quotient means nothing.
     """
     twos = (unit & -unit).bit_length() - 1
@@ -185,6 +185,6 @@ def common_divisor(words: Words, start: int) -> int:
         divisor = gcd(divisor, *integers(rest[:_FEW]))
         exact = divide(rest[_FEW:], divisor)[1]
         rest = rest[_FEW:][~exact]
-        if len(rest) > len(words) // 2:  # quotients beyond 2**62: one by one
+        if len(rest) > len(words) // 2:  # quotients beyond 2**61: one by one
             return gcd(divisor, *integers(np.unique(rest, axis=0)))
     return divisor

@@ -19,7 +19,7 @@ def batch_in_pips(batch: pa.RecordBatch, point: FixedPoint, where: str) -> pa.Re
         where: named in the error.
 
     Raises:
-        PrecisionError: a price or a size is no whole number of these pips, or 2**62 or more of them.
+        PrecisionError: a price or a size is no whole number of these pips, or 2**61 or more of them.
     """
     names, columns = [], []
     for name, column in zip(batch.schema.names, batch.columns, strict=True):

@@ -215,7 +215,7 @@ def price_unit(deltas: int, snapshots: int, largest: int, where: object) -> int:
     if unit_fits(largest, deltas):
         return deltas
     raise DecimalRangeError(
-        expected=f"prices of less than {CODE_LIMIT:,} (2**62) units, the greatest common divisor of them all",
+        expected=f"prices of less than {CODE_LIMIT:,} (2**61) units, the greatest common divisor of them all",
         found=f"{largest / deltas:.3g} units of {Decimal(deltas).scaleb(-DECIMALS)}",
         where=str(where),
         remedy="Check the prices: no market has so many digits.",

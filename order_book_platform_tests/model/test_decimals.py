@@ -94,7 +94,7 @@ def test_products_divide_back(codes: list[int], unit: int) -> None:
 
 @given(st.lists(SIGNED | st.integers(0, 10**20), max_size=30), UNITS)
 def test_only_exact_quotients_below_the_limit_are_called_so(values: list[int], unit: int) -> None:
-    """A remainder, a negative value or a quotient of 2**62 or more is not exact."""
+    """A remainder, a negative value or a quotient of 2**61 or more is not exact."""
     quotients, exact = divide(words_of_integers(values), unit)
     assert exact.tolist() == [v >= 0 and v % unit == 0 and v // unit < CODE_LIMIT for v in values]
     assert [q for q, e in zip(quotients.tolist(), exact, strict=True) if e] == [

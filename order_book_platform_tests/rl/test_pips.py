@@ -37,7 +37,7 @@ def test_whole_pips() -> None:
 
 @pytest.mark.parametrize(("price", "size"), [(10**16, 10**15), (10**17, 10**14), (10**17, 10**37)])
 def test_what_does_not_fit_is_named(price: int, size: int) -> None:
-    """Between two pips, or 2**62 of them: which column, which partition, what to do."""
+    """Between two pips, or 2**61 of them: which column, which partition, what to do."""
     with pytest.raises(
         PrecisionError, match=r"here: .* column bid_0_(price|size), precision decimal128\. Leave"
     ):
