@@ -598,10 +598,10 @@ def test_a_bad_snapshot_does_not_spoil_the_unit(lake: Path) -> None:
 
 
 def test_prices_that_span_too_many_units(lake: Path) -> None:
-    """No code of 62 bits counts from 10^-18 to 10^7; what was published before stays."""
+    """No code of 61 bits counts from 10^-18 to 10^7; what was published before stays."""
     for row, price in ((3, 0.012345678901234567), (4, 1e7)):
         rewrite(lake, "book_delta_v2", at(row, "price", price))
-    with pytest.raises(OffGridError, match=r"decimal128 does not hold the day either: .*2\*\*62"):
+    with pytest.raises(OffGridError, match=r"decimal128 does not hold the day either: .*2\*\*61"):
         ingest(lake)
 
 
