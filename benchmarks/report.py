@@ -169,19 +169,21 @@ def _figure(value: float | None) -> str:
 def in_turn(contestants: Mapping[str, Callable[[], int]], runs: int) -> dict[str, list[int]]:
     """Run several systems one after the other, again and again, so that what disturbs one disturbs all.
 
+    Each runs twice in its turn, and the second time counts: while the others ran, its stream left the caches, and a
+    machine short of memory may have put it aside.
+
     Args:
         contestants: what to run; gives its own time in ns.
-        runs: turns that count, after one that warms up.
+        runs: turns.
 
     Returns:
         Times in ns of each, in order of the turns.
     """
     times: dict[str, list[int]] = {name: [] for name in contestants}
-    for turn in range(runs + 1):
+    for _ in range(runs):
         for name, run in contestants.items():
-            elapsed_ns = run()
-            if turn > 0:
-                times[name].append(elapsed_ns)
+            run()
+            times[name].append(run())
     return times
 
 
