@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.report import OURS, Report, rates, timed
+from order_book_platform.kernels.rows import ROW_HEAD
 from order_book_platform.model import DeltaBatch
 
 BYTES = 512 * 1024 * 1024
 """Of the array that is read: many times what caches hold."""
-
-ROW_NUMBERS = 6
-"""Of a row of the replay, before its levels."""
 
 
 def measure_bandwidth(report: Report, runs: int) -> float:
@@ -56,7 +54,7 @@ def report_traffic(
         batch.price_pips,
         batch.size_pips,
     )
-    row_bytes = (ROW_NUMBERS + 4 * depth) * 8
+    row_bytes = (ROW_HEAD + 4 * depth) * 8
     per_delta = sum(column.itemsize for column in columns) + rows * row_bytes / len(batch)
     work = f"best bid/ask per message: {per_delta:.1f} bytes a delta at most, columns in and rows out"
     report.add(OURS, work, "memory traffic", "bytes/s", [per_delta * deltas_a_second])

@@ -10,11 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from order_book_platform.kernels.columns import rows_to_columns
+from order_book_platform.kernels.rows import ROW_HEAD
 from order_book_platform.model import BookFlag, Codes
 from order_book_platform.model.decimals import decimal_array, words_of
 from order_book_platform.model.schemas import MISSING_PIPS, Precision, books, in_precision
-
-HEAD = 6
 
 Int64Array = NDArray[np.int64]
 Hashed = NDArray[np.int64] | NDArray[np.uint64]
@@ -57,10 +56,10 @@ class RowNumbers:
         """
         if self._codes is None:
             return rows
-        words = np.empty((len(rows), 2 * rows.shape[1] - HEAD), np.uint64)
-        words[:, :HEAD] = rows[:, :HEAD]
-        levels = words[:, HEAD:].reshape(len(rows), -1, 4)
-        prices, sizes = rows[:, HEAD::2], rows[:, HEAD + 1 :: 2]
+        words = np.empty((len(rows), 2 * rows.shape[1] - ROW_HEAD), np.uint64)
+        words[:, :ROW_HEAD] = rows[:, :ROW_HEAD]
+        levels = words[:, ROW_HEAD:].reshape(len(rows), -1, 4)
+        prices, sizes = rows[:, ROW_HEAD::2], rows[:, ROW_HEAD + 1 :: 2]
         levels[:, :, :2] = self._codes.price_words(prices.ravel()).reshape(*prices.shape, 2)
         levels[:, :, 2:] = self._codes.size_words(sizes.ravel()).reshape(*sizes.shape, 2)
         return words
@@ -77,10 +76,10 @@ class RowNumbers:
         rows_to_columns(rows, columns, len(rows))
         arrays = [
             pa.array(columns[i].astype(schema.field(i).type.to_pandas_dtype(), copy=False))
-            for i in range(HEAD)
+            for i in range(ROW_HEAD)
         ]
         for level in range(2 * depth):
-            arrays += self._level(columns[HEAD + 2 * level], columns[HEAD + 2 * level + 1])
+            arrays += self._level(columns[ROW_HEAD + 2 * level], columns[ROW_HEAD + 2 * level + 1])
         return pa.table(arrays, schema=schema)
 
     def _level(self, prices: Int64Array, sizes: Int64Array) -> list[pa.Array]:

@@ -127,7 +127,7 @@ class SnapshotReplay:
         rows = np.flatnonzero(place % self.hold_out_every != 0) if self.hold_out_every else place - 1
         used = snapshots.take(rows[defects[rows] == SnapshotDefect.NONE])
         return ReplayPlan(
-            Plan(used, np.ones(len(used), np.bool_)),
+            Plan(used, np.zeros(len(used), np.bool_)),
             snapshots.take(rows[defects[rows] != SnapshotDefect.NONE]),
         )
 
