@@ -25,8 +25,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup instance test test-without-jit test-with-bounds check check-lint check-types check-rooms check-defs demo bench ui \
-	lock lock-bench clean
+.PHONY: help setup instance test test-without-jit test-with-bounds check check-lint check-types check-rooms check-defs
+.PHONY: demo ui bench lock lock-bench clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -72,22 +72,11 @@ instance: $(STAMP)
 
 # --- tests and checks -----------------------------------------------------------------------------------------------
 
-define COMPILE_KERNELS
-from importlib import import_module
-from pkgutil import iter_modules
-from order_book_platform import kernels
-for module in iter_modules(kernels.__path__, f"{kernels.__name__}."):
-    import_module(module.name)
-endef
-export COMPILE_KERNELS
-
 # A Dagster home of its own, gone afterwards; settings from the caller's environment stay out.
 RUN_TESTS = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && cp dagster.yaml "$$home" && \
 	env -u OBP_CONFIG DAGSTER_HOME="$$home" $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# The kernels are compiled before several processes want them at once; it takes 15 s after a change of any of them.
 test: $(STAMP) ## all tests
-	@$(BIN)/python -c "$$COMPILE_KERNELS"
 	@$(RUN_TESTS)
 
 test-without-jit: $(STAMP) ## tests of the kernels as plain Python, without numba's compiler
