@@ -32,6 +32,7 @@ from order_book_platform.kernels.messages import find_bad_level, find_messages
 from order_book_platform.kernels.rows import ROW_HEAD, STATES
 from order_book_platform.kernels.snapshot import take_snapshot
 from order_book_platform.model import DeltaBatch, SnapshotBatch
+from order_book_platform.model.batches import deepened
 from order_book_platform.model.doubt import PROVEN_LOSS
 from order_book_platform.model.schemas import DEPTH, MISSING_PIPS
 
@@ -86,9 +87,7 @@ class Plan:
     @classmethod
     def nothing(cls) -> Plan:
         """No snapshots and no doubt: a cold replay."""
-        none = np.empty(0, np.int64)
-        levels = np.empty((0, 2, 1), np.int64)
-        return cls(SnapshotBatch(none, none, none, levels, levels), np.empty(0, np.bool_))
+        return cls(SnapshotBatch.nothing(), np.empty(0, np.bool_))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +103,6 @@ class Levels:
     price_pips: Int64Array
     size_pips: Int64Array
     known: NDArray[np.bool_]
-
-
-def _deeper(levels: Int64Array, depth: int, filler: int) -> Int64Array:
-    """Levels int64[m, 2, K] with room for `depth` of them."""
-    more = np.full((*levels.shape[:2], depth - levels.shape[2]), filler)
-    return np.concatenate([levels, more], axis=2) if more.size else levels
 
 
 def _require(holds: bool, expected: str, found: str, where: str) -> None:
@@ -286,7 +279,7 @@ class Book:
         self._past.append(shots.outcome[:due])
         depth = max(shots.ticks.shape[2], more.ticks.shape[2])
         both = [
-            step._replace(ticks=_deeper(step.ticks, depth, NO_TICK), sizes=_deeper(step.sizes, depth, 0))
+            step._replace(ticks=deepened(step.ticks, depth, NO_TICK), sizes=deepened(step.sizes, depth, 0))
             for step in (shots, more)
         ]
         joined = {

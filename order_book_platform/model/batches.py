@@ -190,6 +190,12 @@ def _same_lengths(prices: pa.ListArray, sizes: pa.ListArray, side: str) -> Int64
     return lengths
 
 
+def deepened(levels: Int64Array, depth: int, filler: int) -> Int64Array:
+    """Levels int64[n, 2, K] with room for `depth` ≥ K of them, what is new filled with `filler`."""
+    more = np.full((*levels.shape[:2], depth - levels.shape[2]), filler)
+    return np.concatenate([levels, more], axis=2) if more.size else levels
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotBatch:
     """Depth snapshots with up to K levels a side; level 0 is best.
@@ -231,6 +237,25 @@ class SnapshotBatch:
     def depth(self) -> int:
         """Levels a side that the arrays have room for."""
         return int(self.price_pips.shape[-1])
+
+    @classmethod
+    def nothing(cls) -> SnapshotBatch:
+        """No snapshot."""
+        none, levels = np.empty(0, np.int64), np.empty((0, 2, 1), np.int64)
+        return cls(none, none, none, levels, levels)
+
+    @staticmethod
+    def concat(batches: list[SnapshotBatch]) -> SnapshotBatch:
+        """One batch of several, in order, with room for the levels of the deepest."""
+        depth = max((batch.depth for batch in batches), default=1)
+        joined: dict[str, Any] = {}
+        for field in fields(SnapshotBatch):
+            arrays = [getattr(batch, field.name) for batch in batches if len(batch)]
+            if field.name.endswith("_pips"):
+                filler = schemas.MISSING_PIPS if field.name == "price_pips" else 0
+                arrays = [deepened(array, depth, filler) for array in arrays]
+            joined[field.name] = np.concatenate(arrays) if arrays else getattr(batches[0], field.name)
+        return SnapshotBatch(**joined)
 
     def take(self, rows: NDArray[np.intp] | BoolArray | slice) -> SnapshotBatch:
         """The chosen snapshots."""

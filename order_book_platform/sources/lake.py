@@ -24,7 +24,7 @@ from order_book_platform.errors import (
 )
 from order_book_platform.model import Instrument, PartitionKey
 from order_book_platform.model.schemas import DEPTH
-from order_book_platform.sources.raw_deltas import record_batches
+from order_book_platform.sources.published import record_batches
 from order_book_platform.storage.manifest import file_sha256
 
 DELTA_COLUMNS: dict[str, pa.DataType] = {

@@ -78,8 +78,8 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 @contextmanager
-def locked_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder that this writer alone may fill; what a dead one left in it is removed.
+def locked_folder(folder: Path, *, keep: bool = False) -> Iterator[Path]:
+    """A folder that this writer alone may fill; what a dead one left in it is removed, unless it shall be kept.
 
     The lock is a file beside the folder, since the folder itself moves when it is published. The operating
     system lets go of it when a process dies, however it dies.
@@ -89,9 +89,9 @@ def locked_folder(folder: Path) -> Iterator[Path]:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(folder.with_name(f"{folder.name}.lock")):
-        if folder.exists():
+        if folder.exists() and not keep:
             shutil.rmtree(folder)
-        folder.mkdir()
+        folder.mkdir(exist_ok=keep)
         yield folder
 
 

@@ -23,6 +23,7 @@ from order_book_platform.storage.atomic import (
     sync_tree,
     write_errors_named,
 )
+from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.storage.datasets import DATASETS
 from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
 from order_book_platform.storage.partition_writer import PartitionWriter
@@ -43,8 +44,15 @@ class DataStore:
         return self.root / dataset / key.path
 
     @contextmanager
-    def write(self, dataset: str, key: PartitionKey) -> Iterator[PartitionWriter]:
+    def write(
+        self, dataset: str, key: PartitionKey, *, keep: bool = False
+    ) -> Iterator[PartitionWriter]:
         """Build a partition aside, publish it whole when the block ends; an error leaves the old one intact.
+
+        Args:
+            dataset: its name.
+            key: symbol and day.
+            keep: leave what an earlier writer left behind in the folder; else it is removed.
 
         Raises:
             PartitionBusyError: another run is writing it.
@@ -54,7 +62,7 @@ class DataStore:
         target = self.folder(dataset, key)
         aside = target.with_name(f".replaced-{target.name}")
         building = target.with_name(f".building-{target.name}")
-        with write_errors_named(target), locked_folder(building) as folder:
+        with write_errors_named(target), locked_folder(building, keep=keep) as folder:
             recover_aside(target, aside)
             writer = PartitionWriter(folder, dataset, key)
             try:
@@ -63,9 +71,15 @@ class DataStore:
                 sync_tree(folder)
             except BaseException:
                 writer.abandon()
-                shutil.rmtree(folder, ignore_errors=True)
+                if not writer.resumable:
+                    shutil.rmtree(folder, ignore_errors=True)
                 raise
             put_in_place(folder, target, aside)
+
+    def checkpoints(self, dataset: str, key: PartitionKey) -> Checkpoints:
+        """Of a partition that is being built."""
+        target = self.folder(dataset, key)
+        return Checkpoints(target.with_name(f".checkpoints-{target.name}"))
 
     def exists(self, dataset: str, key: PartitionKey) -> bool:
         """Whether the partition has been published."""

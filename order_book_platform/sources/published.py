@@ -1,4 +1,4 @@
-"""Reading `raw_deltas` back as the batches it was written from."""
+"""Reading `raw_deltas` and `snapshots` back as the batches they were written from."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from order_book_platform.model import Codes, DeltaBatch, PartitionKey, whole_messages
+from order_book_platform.model import Codes, DeltaBatch, PartitionKey, SnapshotBatch, whole_messages
 from order_book_platform.observability import Progress
 from order_book_platform.storage import DataStore
+
+SNAPSHOT_ROWS = 4_096
+"""Snapshots of 20 levels a side read at a time: 2.6 MB."""
 
 
 def delta_batches(
@@ -19,6 +22,7 @@ def delta_batches(
     stage: str,
     progress: Progress,
     codes: Codes | None = None,
+    from_row: int = 0,
 ) -> Iterator[DeltaBatch]:
     """The `raw_deltas` of a partition as batches of whole messages.
 
@@ -29,6 +33,7 @@ def delta_batches(
         stage: what `progress` calls it.
         progress: told the rows read so far.
         codes: what decimals are turned into; None for a partition of pips.
+        from_row: where to begin; the first row of a message.
 
     Raises:
         PartitionMissingError: it has not been published.
@@ -38,8 +43,8 @@ def delta_batches(
         total = file.metadata.num_rows
 
         def decoded() -> Iterator[DeltaBatch]:
-            done = 0
-            for record in record_batches(file, batch_rows):
+            done = from_row
+            for record in record_batches(file, batch_rows, from_row=from_row):
                 yield DeltaBatch.from_arrow(record, codes)
                 done += record.num_rows
                 progress(stage, done, total)
@@ -47,15 +52,37 @@ def delta_batches(
         yield from whole_messages(decoded())
 
 
+def snapshot_batches(
+    store: DataStore, key: PartitionKey, codes: Codes | None = None, from_row: int = 0
+) -> Iterator[SnapshotBatch]:
+    """The `snapshots` of a partition, some thousand at a time; see `delta_batches`."""
+    with store.parquet("snapshots", key) as file:
+        for record in record_batches(file, SNAPSHOT_ROWS, from_row=from_row):
+            yield SnapshotBatch.from_arrow(pa.Table.from_batches([record]), codes)
+
+
 def record_batches(
-    file: pq.ParquetFile, batch_rows: int, columns: list[str] | None = None
+    file: pq.ParquetFile, batch_rows: int, columns: list[str] | None = None, from_row: int = 0
 ) -> Iterator[pa.RecordBatch]:
     """Decode a Parquet file row group by row group.
 
     One iterator over a whole file would keep every compressed page read so far; one per row group lets go of them, so
     that memory does not grow with the file.
+
+    Args:
+        file: open.
+        batch_rows: rows at a time, at most.
+        columns: by name; all of them if None.
+        from_row: where to begin.
     """
+    begin = 0
     for group in range(file.num_row_groups):
-        yield from file.iter_batches(
+        begin, skip = begin + file.metadata.row_group(group).num_rows, from_row - begin
+        if begin <= from_row:
+            continue
+        for record in file.iter_batches(
             batch_size=batch_rows, row_groups=[group], columns=columns, use_threads=False
-        )
+        ):
+            if skip < record.num_rows:
+                yield record.slice(max(skip, 0))
+            skip -= record.num_rows

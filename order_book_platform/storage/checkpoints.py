@@ -1,0 +1,91 @@
+"""Checkpoints: arrays and facts from which work goes on, the newest few of them, each whole or not there."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from order_book_platform.storage.atomic import sync_path
+
+KEPT = 3
+"""So many; one that turns out to be damaged leaves the one before."""
+_FACTS = "facts"
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One of them.
+
+    Attributes:
+        facts: JSON-ready.
+        arrays: by name.
+    """
+
+    facts: dict[str, Any]
+    arrays: Mapping[str, NDArray[Any]]
+
+
+class Checkpoints:
+    """A folder of checkpoints, `checkpoint-00000042.npz`; numbers grow.
+
+    Args:
+        folder: made with the first one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.damaged = 0
+        """Checkpoints that could not be read."""
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep one more, and drop the oldest beyond `KEPT`; on the device when this returns."""
+        self.folder.mkdir(exist_ok=True)
+        paths = self._paths()
+        number = int(paths[-1].stem.removeprefix("checkpoint-")) + 1 if paths else 0
+        facts = np.frombuffer(json.dumps(checkpoint.facts).encode(), np.uint8)
+        path = self.folder / f"checkpoint-{number:08}.npz"
+        unfinished = path.with_suffix(".unfinished")
+        with unfinished.open("wb") as stream:
+            # The name of a member is that of the argument; the arrays' own are kept apart from ours by a dot.
+            np.savez(
+                stream, **{_FACTS: facts}, **{f".{name}": array for name, array in checkpoint.arrays.items()}
+            )
+        sync_path(unfinished)
+        unfinished.rename(path)
+        sync_path(self.folder)
+        for old in paths[: 1 - KEPT]:
+            old.unlink()
+
+    def newest_first(self) -> Iterator[Checkpoint]:
+        """Those that can be read; of others the log says why not."""
+        for path in reversed(self._paths()):
+            try:
+                yield _read(path)
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                self.damaged += 1
+                _LOG.warning("checkpoint %s cannot be read (%s): the one before it is taken", path, error)
+
+    def clear(self) -> None:
+        """Remove all of them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("checkpoint-*.npz"))
+
+
+def _read(path: Path) -> Checkpoint:
+    """Every byte is read and held against its CRC."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name.removeprefix("."): file[name] for name in file.files if name != _FACTS}
+        facts: dict[str, Any] = json.loads(file[_FACTS].tobytes())
+    return Checkpoint(facts, arrays)
