@@ -22,9 +22,9 @@ from order_book_platform.model.decimals import (
     common_divisor,
     decimal_array,
     divide,
-    first_misfit,
     float_to_decimal,
     integers,
+    misfits,
     words_of,
 )
 from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS, float_to_pips
@@ -117,7 +117,8 @@ class Pips:
         """See `Reading`."""
         decimals = self.scale.price_decimals if name == "price" else self.scale.size_decimals
         missing = np.isnan(floats)
-        bad = ~missing & ~((floats > 0) & (floats * 10.0**decimals <= EXACT_PIPS))
+        with np.errstate(over="ignore"):  # what becomes infinite is too large
+            bad = ~missing & ~((floats > 0) & (floats * 10.0**decimals <= EXACT_PIPS))
         pips, off_grid = float_to_pips(np.where(missing | bad, 0.0, floats), decimals)
         pips[missing | bad] = MISSING_PIPS
         return pips, bad | off_grid
@@ -197,7 +198,7 @@ class FloatBits:
         try:
             float_to_decimal(flat)
         except DecimalRangeError:
-            bad |= _misfits(flat).reshape(bad.shape)
+            bad |= misfits(flat).reshape(bad.shape)
         bits = _bits(floats)
         bits[missing | bad] = MISSING_PIPS
         return bits, bad
@@ -263,16 +264,3 @@ def _different(values: Int64Array) -> Int64Array:
 
 def _bits(values: FloatArray) -> Int64Array:
     return (values + 0.0).view(np.int64)  # + 0.0: minus zero is zero
-
-
-def _misfits(values: FloatArray) -> BoolArray:
-    """bool[n]: which values decimal128 cannot hold; for the rare batch that has one."""
-    found = np.zeros(len(values), np.bool_)
-    start = 0
-    while start < len(values):
-        at = first_misfit(values[start:])
-        if at < 0:
-            break
-        found[start + at] = True
-        start += at + 1
-    return found

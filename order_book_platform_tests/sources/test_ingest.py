@@ -585,6 +585,14 @@ def test_snapshots_of_decimals_that_cannot_be_read(lake: Path) -> None:
     assert manifest.metadata["audit"]["unreadable_rows"] == 4
 
 
+@pytest.mark.parametrize("precision", ["int64", "decimal128"])
+def test_a_snapshot_beyond_all_floats_of_pips_is_one_that_cannot_be_read(lake: Path, precision: str) -> None:
+    """10^305 in pips is more than a float holds: counted without a warning of arithmetic."""
+    rewrite(lake, "book", at(1, "ask_19_size", 1e305))
+    store = ingest_configured(lake, precision=precision)
+    assert store.manifest("snapshots", KEY).metadata["audit"]["unreadable_rows"] == 1
+
+
 def test_a_bad_snapshot_does_not_spoil_the_unit(lake: Path) -> None:
     """A price of 18 decimals in one snapshot would make codes of the others too long: that snapshot has none."""
     rewrite(lake, "book_delta_v2", lambda frame: frame.with_columns(pl.col("price") * 1e6))
