@@ -36,15 +36,12 @@ _FEW = 16
 
 def float_to_decimal(
     values: NDArray[np.float64], place: Callable[[int], str] = "value {}".format
-) -> tuple[pa.Array, BoolArray]:
-    """The shortest decimal of each float, and which of them no pip count of 8 decimals stands for.
+) -> pa.Array:
+    """The shortest decimal of each float, decimal128(38, 18)[n] without nulls.
 
     Args:
         values: float64[n], finite.
         place: where the value at an index is from, for the error.
-
-    Returns:
-        decimal128(38, 18)[n] without nulls, and bool[n]: true where int64 pips could not have held it exactly.
 
     Raises:
         DecimalRangeError: a value has more than 18 decimals or more than 20 digits before the point.
@@ -53,10 +50,10 @@ def float_to_decimal(
         pips = np.rint(values * 10.0**DEFAULT_DECIMALS)
     fits = (pips >= 0) & (pips <= EXACT_PIPS) & (pips / 10.0**DEFAULT_DECIMALS == values)
     if fits.all():
-        return decimal_array(multiply(pips.astype(np.int64), 10 ** (DECIMALS - DEFAULT_DECIMALS))), ~fits
+        return decimal_array(multiply(pips.astype(np.int64), 10 ** (DECIMALS - DEFAULT_DECIMALS)))
     words = multiply(np.where(fits, pips, 0.0).astype(np.int64), 10 ** (DECIMALS - DEFAULT_DECIMALS))
     words[~fits] = words_of(_through_text(values, np.flatnonzero(~fits), place))
-    return decimal_array(words), ~fits
+    return decimal_array(words)
 
 
 def _through_text(values: NDArray[np.float64], at: NDArray[np.intp], place: Callable[[int], str]) -> pa.Array:

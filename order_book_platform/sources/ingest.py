@@ -254,8 +254,8 @@ def _precision_audit(reading: Pips | FloatBits, instrument: InstrumentSettings, 
     """Which path was taken, why, and how many values needed it."""
     audit: dict[str, Any] = {"wanted": instrument.precision, "chosen": reading.precision, "why": why}
     if isinstance(reading, FloatBits):
-        audit["prices_beyond_pips"] = reading.prices_beyond_pips
-        audit["sizes_beyond_pips"] = reading.sizes_beyond_pips
-        audit["first_beyond_pips"] = reading.first_beyond_pips
+        audit["prices_beyond_pips"], first_price = reading.prices_beyond.fewest
+        audit["sizes_beyond_pips"], first_size = reading.sizes_beyond.fewest
+        audit["first_beyond_pips"] = first_price or first_size
         audit["sizes"] = reading.sizes
     return audit
