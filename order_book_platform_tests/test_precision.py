@@ -22,7 +22,7 @@ from order_book_platform.simulate import MarketSimulator, profile
 from order_book_platform.storage.reader import scan
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.conftest import RECORDED_KEYS
-from order_book_platform_tests.lake import KEY
+from order_book_platform_tests.lake import KEY, book_frame, delta_frame, trade_frame, write_lake
 from order_book_platform_tests.reconstruct.test_decimals import DECIMAL128, PRICES, SIZES, wild_day
 
 SIMULATED = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
@@ -106,6 +106,18 @@ def test_a_wild_day_has_fidelity_but_no_integer_features(wild: Chain) -> None:
         FeatureBuilder(wild.store, wild.settings).run(KEY)
     assert str(KEY) in str(caught.value)
     assert not wild.store.exists("rl_features", KEY)
+
+
+@pytest.mark.parametrize("precision", ["int64", "decimal128"])
+def test_features_of_sizes_that_only_snapshots_have(tmp_path: Path, precision: str) -> None:
+    """A book seeded from sizes finer than those of all deltas and trades has features, as one of pips has."""
+    book = book_frame().with_columns(pl.col("bid_3_size") + 0.0005)
+    write_lake(tmp_path / "lake", KEY, delta_frame(), book, trade_frame())
+    chain = Chain.over(tmp_path, tmp_path / "lake", [KEY], instrument={"precision": precision})
+    chain.books(KEY)
+    assert FeatureBuilder(chain.store, chain.settings).run(KEY).rows > 0
+    point = chain.store.manifest("rl_features", KEY).fixed_point
+    assert (point.price_decimals, point.size_decimals) == ((8, 8) if precision == "int64" else (1, 4))
 
 
 def test_scan(wild: Chain) -> None:

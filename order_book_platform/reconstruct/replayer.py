@@ -134,7 +134,7 @@ def _codes(deltas: Manifest, step_before: int) -> tuple[Codes | None, int]:
     if codes is None:
         return None, point.tick_pips
     if step_before:
-        codes = Codes(gcd(codes.unit, step_before), point.tick_pips, codes.size_unit)
+        codes = Codes(gcd(codes.unit, step_before), point.tick_pips)
     return codes, codes.tick_codes
 
 
