@@ -17,6 +17,7 @@ from order_book_platform.model import PartitionKey
 from order_book_platform.model.fixed_point import EXACT
 from order_book_platform.model.schemas import DEPTH, MISSING_PIPS
 from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.rl import FeatureBuilder
 from order_book_platform.simulate import MarketSimulator, profile
 from order_book_platform_tests import oracle
 from order_book_platform_tests.chain import Chain
@@ -149,6 +150,38 @@ def test_a_day_of_decimals_may_go_on_from_the_day_before(tmp_path: Path) -> None
         ReconstructionError, match=r"int64 with 8 and 8 decimals, found decimal128 with 18 and 18"
     ):
         mixed.books(NEXT)
+
+
+def test_days_whose_prices_share_no_unit_are_not_continued(tmp_path: Path) -> None:
+    """Prices of 60,000 and of 0.06 with 15 decimals have codes each, but not in one unit: seeded anew, and why."""
+
+    def tiny(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns((pl.selectors.ends_with("price") * 1.000123456e-6).round(15))
+
+    chain = two_days(tmp_path, tiny, continue_previous_day=True, instrument=DECIMAL128)
+    for key in (SIMULATED, NEXT):
+        chain.books(key)
+    metadata = chain.store.manifest("reconstructed_books", NEXT).metadata
+    assert metadata["continued_from"] is None
+    assert "no unit" in metadata["not_continued"]
+    assert metadata["seed"] == "snapshot"
+
+
+def test_a_continued_book_of_finer_sizes_has_features(tmp_path: Path) -> None:
+    """What the day before left in the book counts for the decimals of the features, as its own sizes do."""
+
+    def whole(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns(pl.selectors.matches("size$|amount").ceil())
+
+    chain = two_days(tmp_path, whole, continue_previous_day=True, instrument=DECIMAL128)
+    (tmp_path / "lake" / "book" / NEXT.path / "1.parquet").unlink()
+    for key in (SIMULATED, NEXT):
+        chain.books(key)
+    manifest = chain.store.manifest("reconstructed_books", NEXT)
+    assert manifest.metadata["continued_from"] is not None
+    assert (manifest.fixed_point.lot, manifest.metadata["size_unit"]) == (1, 10**15)
+    FeatureBuilder(chain.store, chain.settings).run(NEXT)
+    assert chain.store.manifest("rl_features", NEXT).fixed_point.size_decimals == 3
 
 
 @dataclass(frozen=True)
