@@ -186,6 +186,24 @@ def test_a_picture_of_decimals(wild: Chain, simulated: tuple[Chain, Chain]) -> N
     assert all(picture.startswith(b"\x89PNG") for picture in shown)
 
 
+@pytest.mark.parametrize("precision", ["int64", "decimal128"])
+def test_the_command_line_rounds_nothing(tmp_path: Path, precision: str) -> None:
+    """A size of a snapshot that is finer than the lot, which deltas show, is shown in full; others as before."""
+    book = book_frame().with_columns(pl.col("bid_0_size") + 0.005)
+    write_lake(tmp_path / "lake", KEY, delta_frame(), book, trade_frame())
+    instrument = {"precision": precision}
+    chain = Chain.over(
+        tmp_path, tmp_path / "lake", [KEY], instrument=instrument, reconstruct={"strategy": "full_event"}
+    )
+    chain.books(KEY)
+    config = str(tmp_path / "settings.toml")
+    arguments = ["--config", config, "book", "--symbol", KEY.instrument.key, "--day", str(KEY.day)]
+    done = CliRunner().invoke(main, [*arguments, "--sequence", "1000", "--json"])
+    assert done.exit_code == 0, done.output
+    bids = pl.Series([done.stdout]).str.json_decode(infer_schema_length=None)[0]["bids"]
+    assert [(row["price"], row["size"]) for row in bids[:2]] == [("99.5", "1.255"), ("99.0", "1.25")]
+
+
 def test_the_book_on_the_command_line(wild: Chain) -> None:
     """Every digit of a price of 18 decimals and of a size of 10^19."""
     last = wild.store.frame("reconstructed_books", KEY).collect().tail(1).row(0, named=True)
