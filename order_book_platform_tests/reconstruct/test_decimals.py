@@ -137,13 +137,21 @@ def test_verify_notices_other_decimals(tmp_path: Path) -> None:
 
 def test_a_day_of_decimals_may_go_on_from_the_day_before(tmp_path: Path) -> None:
     """Over midnight with another unit of prices; but not from a day of pips."""
-    pips = two_days(tmp_path / "pips", continue_previous_day=True)
-    chain = two_days(tmp_path / "decimals", continue_previous_day=True, instrument=DECIMAL128)
+
+    def off(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns((pl.selectors.ends_with("price") + 0.04).round(2))
+
+    pips = two_days(tmp_path / "pips", off, continue_previous_day=True)
+    chain = two_days(tmp_path / "decimals", off, continue_previous_day=True, instrument=DECIMAL128)
     for each in (pips, chain):
         for key in (SIMULATED, NEXT):
             each.books(key)
     before = chain.store.manifest("reconstructed_books", SIMULATED).metadata["closing"]["sequence_number"]
     assert chain.store.manifest("reconstructed_books", NEXT).metadata["continued_from"] == before
+    units = [
+        chain.store.manifest("reconstructed_books", key).metadata["price_unit"] for key in (SIMULATED, NEXT)
+    ]
+    assert units == [10**17, 2 * 10**16]
     same(pips, chain, NEXT)
     mixed = two_days(tmp_path / "decimals", continue_previous_day=True, instrument={"precision": "int64"})
     with pytest.raises(
