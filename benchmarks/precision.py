@@ -97,7 +97,7 @@ def measure_conversion(report: Report, values: NDArray[np.float64], runs: int) -
         len(values),
         runs,
     )
-    exact = float_to_decimal(values)[0]
+    exact = float_to_decimal(values)
     for system, cast in (
         ("pyarrow's cast of float64", pc.cast(column, DECIMAL)),
         ("polars' cast of float64", series.cast(POLARS_DECIMAL).to_arrow()),

@@ -22,7 +22,7 @@ from order_book_platform.simulate import MarketSimulator, profile
 from order_book_platform.storage.reader import scan
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.conftest import RECORDED_KEYS
-from order_book_platform_tests.lake import KEY
+from order_book_platform_tests.lake import KEY, book_frame, delta_frame, trade_frame, write_lake
 from order_book_platform_tests.reconstruct.test_decimals import DECIMAL128, PRICES, SIZES, wild_day
 
 SIMULATED = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
@@ -108,6 +108,18 @@ def test_a_wild_day_has_fidelity_but_no_integer_features(wild: Chain) -> None:
     assert not wild.store.exists("rl_features", KEY)
 
 
+@pytest.mark.parametrize("precision", ["int64", "decimal128"])
+def test_features_of_sizes_that_only_snapshots_have(tmp_path: Path, precision: str) -> None:
+    """A book seeded from sizes finer than those of all deltas and trades has features, as one of pips has."""
+    book = book_frame().with_columns(pl.col("bid_3_size") + 0.0005)
+    write_lake(tmp_path / "lake", KEY, delta_frame(), book, trade_frame())
+    chain = Chain.over(tmp_path, tmp_path / "lake", [KEY], instrument={"precision": precision})
+    chain.books(KEY)
+    assert FeatureBuilder(chain.store, chain.settings).run(KEY).rows > 0
+    point = chain.store.manifest("rl_features", KEY).fixed_point
+    assert (point.price_decimals, point.size_decimals) == ((8, 8) if precision == "int64" else (1, 4))
+
+
 def test_scan(wild: Chain) -> None:
     """Decimals as stored, floats as the files had them; pips are refused."""
     read = {
@@ -172,6 +184,24 @@ def test_a_picture_of_decimals(wild: Chain, simulated: tuple[Chain, Chain]) -> N
         shown.append(depth_heatmap(*in_pips(chain.store.frame("reconstructed_books", key), point)))
     assert shown[0] == shown[1]
     assert all(picture.startswith(b"\x89PNG") for picture in shown)
+
+
+@pytest.mark.parametrize("precision", ["int64", "decimal128"])
+def test_the_command_line_rounds_nothing(tmp_path: Path, precision: str) -> None:
+    """A size of a snapshot that is finer than the lot, which deltas show, is shown in full; others as before."""
+    book = book_frame().with_columns(pl.col("bid_0_size") + 0.005)
+    write_lake(tmp_path / "lake", KEY, delta_frame(), book, trade_frame())
+    instrument = {"precision": precision}
+    chain = Chain.over(
+        tmp_path, tmp_path / "lake", [KEY], instrument=instrument, reconstruct={"strategy": "full_event"}
+    )
+    chain.books(KEY)
+    config = str(tmp_path / "settings.toml")
+    arguments = ["--config", config, "book", "--symbol", KEY.instrument.key, "--day", str(KEY.day)]
+    done = CliRunner().invoke(main, [*arguments, "--sequence", "1000", "--json"])
+    assert done.exit_code == 0, done.output
+    bids = pl.Series([done.stdout]).str.json_decode(infer_schema_length=None)[0]["bids"]
+    assert [(row["price"], row["size"]) for row in bids[:2]] == [("99.5", "1.255"), ("99.0", "1.25")]
 
 
 def test_the_book_on_the_command_line(wild: Chain) -> None:

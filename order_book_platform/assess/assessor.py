@@ -27,6 +27,10 @@ RULES: dict[str, tuple[Gate, str]] = {
     "origin_coverage": (Gate(">", 0.99), "share of the span in which messages came without a longer pause"),
     "origin_valid": (Gate(">", 0.999), "messages whose origin time is there and does not go back"),
     "off_grid": (Gate("==", 0), "floats of deltas and trades that are no decimal with the chosen places"),
+    "decimals": (
+        Gate("==", 0, Severity.WARN),
+        "prices and sizes that int64 pips cannot hold, for which the day is kept as decimals",
+    ),
     "increments": (Gate("==", 0), "configured increments (tick, lot) that the data contradict"),
     "memory": (Gate("<", MEMORY_LIMIT_BYTES), "estimated peak memory, bytes"),
     "day_coverage": (
@@ -141,6 +145,7 @@ class DataAssessor:
             "origin_coverage": (clocks["origin_coverage"], messages),
             "origin_valid": (clocks["origin_valid"], messages),
             "off_grid": (off_grid, rows + traded["rows"]),
+            "decimals": (_forcing_decimals(metadata["precision_audit"]), rows + traded["rows"]),
             "increments": (len(metadata["contradicted"]), max(configured, 1)),
             "memory": (estimate.peak_bytes, max(rows, 1)),
             "day_coverage": (_day_coverage(key, audit), messages),
@@ -154,8 +159,11 @@ class DataAssessor:
         gates = {name: gate for name, (gate, _) in RULES.items()}
         if not inputs["snapshots"].metadata["audit"]["available"]:
             gates["seed"] = replace(gates["seed"], severity=Severity.WARN)
+        notes = {name: note for name, (_, note) in RULES.items()}
+        if values["decimals"][0]:
+            notes["decimals"] += f"; the first: {metadata['precision_audit']['first_beyond_pips']}"
         return tuple(
-            GateResult.of(name, values[name][0], gate, n=values[name][1], note=RULES[name][1])
+            GateResult.of(name, values[name][0], gate, n=values[name][1], note=notes[name])
             for name, gate in gates.items()
         )
 
@@ -214,6 +222,13 @@ class DataAssessor:
             "estimate": estimate.to_dict(),
             "rules": [gate.to_dict() for gate in gates],
         }
+
+
+def _forcing_decimals(precision: dict[str, Any]) -> int:
+    """Values for which a day was moved to decimals; none if it was not, or had been set to them."""
+    if (precision["wanted"], precision["chosen"]) != ("auto", "decimal128"):
+        return 0
+    return int(precision["prices_beyond_pips"] + precision["sizes_beyond_pips"])
 
 
 def _verdict(gates: tuple[GateResult, ...], gap_report: dict[str, Any]) -> tuple[str, str]:

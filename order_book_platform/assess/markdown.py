@@ -16,6 +16,8 @@ def assessment_markdown(report: dict[str, Any]) -> str:
     beyond = ""
     if precision["chosen"] == "decimal128":
         beyond = f"; {precision['prices_beyond_pips']:,} prices and {precision['sizes_beyond_pips']:,} sizes need it"
+        if precision["first_beyond_pips"]:
+            beyond += f", the first: {precision['first_beyond_pips']}"
     lines = [
         f"# {report['symbol']} {report['day']}: {report['verdict']}",
         "",

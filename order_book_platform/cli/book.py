@@ -96,17 +96,24 @@ def _document(key: PartitionKey, state: BookState, depth: int) -> dict[str, obje
 
 
 def _levels(levels: BookSide, fixed_point: FixedPoint, depth: int) -> list[dict[str, object]]:
-    """The best levels, best first; prices and sizes as exact decimal text, with the digits of tick and lot."""
-    price_digits, size_digits = _digits(fixed_point.tick), _digits(fixed_point.lot)
+    """The best levels, best first; prices and sizes as exact decimal text, with the digits of tick and lot or more."""
+    tick, lot = fixed_point.tick, fixed_point.lot
     columns = zip(levels.price_pips[:depth], levels.size_pips[:depth], levels.known[:depth], strict=True)
     return [
         {
-            "price": f"{fixed_point.price(int(price)):.{price_digits}f}",
-            "size": f"{fixed_point.size(int(size)):.{size_digits}f}",
+            "price": _text(fixed_point.price(int(price)), tick),
+            "size": _text(fixed_point.size(int(size)), lot),
             "known": bool(known),
         }
         for price, size, known in columns
     ]
+
+
+def _text(number: Decimal, increment: Decimal) -> str:
+    """Every digit of a number, and zeros up to those of the increment: a snapshot's size may be finer than the lot."""
+    whole, _, places = f"{number:f}".partition(".")
+    places = places.rstrip("0").ljust(_digits(increment), "0")
+    return f"{whole}.{places}" if places else whole
 
 
 def _digits(increment: Decimal) -> int:

@@ -8,6 +8,7 @@ a list of sizes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import gcd
 from threading import Lock
 from typing import Protocol
 
@@ -58,15 +59,13 @@ class Codes:
     Args:
         unit: divides the prices that may come; unscaled.
         tick: of the instrument, a multiple of it; unscaled.
-        size_unit: divides the sizes that may come, as far as is known; unscaled. No code depends on it.
 
     Attributes:
         tick_codes: the tick in codes, what `tick_pips` is to pips.
     """
 
-    def __init__(self, unit: int, tick: int, size_unit: int = 1) -> None:
+    def __init__(self, unit: int, tick: int) -> None:
         self.unit = unit
-        self.size_unit = size_unit
         self.tick_codes = tick // unit
         self._codes: dict[bytes, int] = {bytes(16): 0}
         self._sizes: Words = np.zeros((1024, 2), np.uint64)
@@ -78,12 +77,7 @@ class Codes:
         """Codes for the partitions of a day, from the metadata of its `raw_deltas`; None where they hold pips."""
         if precision_of(metadata) == "int64":
             return None
-        tick = FixedPoint.from_metadata(metadata).tick_pips
-        return cls(int(str(metadata["price_unit"])), tick, int(str(metadata["size_unit"])))
-
-    def to_metadata(self) -> dict[str, int]:
-        """What `of` needs besides the fixed point."""
-        return {"price_unit": self.unit, "size_unit": self.size_unit}
+        return cls(int(str(metadata["price_unit"])), FixedPoint.from_metadata(metadata).tick_pips)
 
     @property
     def sizes(self) -> int:
@@ -190,15 +184,15 @@ class Codes:
         return _objects(integers(self.size_words(codes)))
 
 
-def int64_point(metadata: Mapping[str, object]) -> FixedPoint:
-    """The fewest decimals at which the prices and sizes of a day of decimals are whole pips.
+def int64_point(*partitions: Mapping[str, object]) -> FixedPoint:
+    """The fewest decimals at which the prices and sizes of partitions of decimals are whole pips.
 
     Args:
-        metadata: of one of its partitions.
+        partitions: metadata of each; tick and lot are those of the first.
     """
-    units = (int(str(metadata["price_unit"])), int(str(metadata["size_unit"])))
+    units = [gcd(*(int(str(each[name])) for each in partitions)) for name in ("price_unit", "size_unit")]
     zeros = [next(n for n in range(DECIMALS, -1, -1) if unit % 10**n == 0) for unit in units]
-    point = FixedPoint.from_metadata(metadata)
+    point = FixedPoint.from_metadata(partitions[0])
     return FixedPoint(
         DECIMALS - zeros[0],
         DECIMALS - zeros[1],

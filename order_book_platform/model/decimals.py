@@ -7,7 +7,9 @@ low word first, two's complement: the very bytes of an arrow decimal128 column.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import gcd
+from contextlib import suppress
+from decimal import Decimal
+from math import gcd, isfinite
 
 import numpy as np
 import pyarrow as pa
@@ -27,69 +29,62 @@ BoolArray = NDArray[np.bool_]
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+_SIGN = np.uint64(1 << 63)
+_LEAST, _BEYOND = 10.0**-DECIMALS, 10.0 ** (DECIMAL_DIGITS - DECIMALS)
 _FEW = 16
 
 
 def float_to_decimal(
     values: NDArray[np.float64], place: Callable[[int], str] = "value {}".format
-) -> tuple[pa.Array, BoolArray]:
-    """The shortest decimal of each float, and which of them no pip count of 8 decimals stands for.
+) -> pa.Array:
+    """The shortest decimal of each float, decimal128(38, 18)[n] without nulls.
 
     Args:
         values: float64[n], finite.
         place: where the value at an index is from, for the error.
-
-    Returns:
-        decimal128(38, 18)[n] without nulls, and bool[n]: true where int64 pips could not have held it exactly.
 
     Raises:
         DecimalRangeError: a value has more than 18 decimals or more than 20 digits before the point.
     """
     with np.errstate(over="ignore"):  # what becomes infinite does not fit, and is refused below
         pips = np.rint(values * 10.0**DEFAULT_DECIMALS)
-    fits = (np.abs(pips) <= EXACT_PIPS) & (pips / 10.0**DEFAULT_DECIMALS == values)
+    fits = (pips >= 0) & (pips <= EXACT_PIPS) & (pips / 10.0**DEFAULT_DECIMALS == values)
     if fits.all():
-        return decimal_array(multiply(pips.astype(np.int64), 10 ** (DECIMALS - DEFAULT_DECIMALS))), ~fits
+        return decimal_array(multiply(pips.astype(np.int64), 10 ** (DECIMALS - DEFAULT_DECIMALS)))
     words = multiply(np.where(fits, pips, 0.0).astype(np.int64), 10 ** (DECIMALS - DEFAULT_DECIMALS))
     words[~fits] = words_of(_through_text(values, np.flatnonzero(~fits), place))
-    return decimal_array(words), ~fits
+    return decimal_array(words)
 
 
 def _through_text(values: NDArray[np.float64], at: NDArray[np.intp], place: Callable[[int], str]) -> pa.Array:
-    """Arrow writes the shortest text and reads it as a decimal, or refuses."""
-    try:
-        return _read(values[at])
-    except pa.ArrowInvalid as error:
-        row = int(at[first_misfit(values[at])])
-        raise DecimalRangeError(
-            expected=f"a number of at most {DECIMAL_DIGITS - DECIMALS} digits before the point and {DECIMALS} after it",
-            found=repr(float(values[row])),
-            where=place(row),
-            remedy="Check where the value comes from; decimal128 cannot hold it, and nothing is rounded.",
-        ) from error
+    """Arrow writes the shortest text and reads it as a decimal, or refuses; out of range it may read another number.
+
+    pyarrow 26 reads 6.856847801929392e20 as 5120046351062273073.25…, and 1e-54 as 0.
+    """
+    chosen = values[at]
+    size = np.abs(chosen)
+    if ((size >= _LEAST) & (size < _BEYOND)).all():  # NaN is neither
+        with suppress(pa.ArrowInvalid):  # too many digits
+            return pc.cast(pc.cast(pa.array(chosen), pa.string()), DECIMAL)
+    row = int(at[misfits(chosen).argmax()])
+    raise DecimalRangeError(
+        expected=f"a number of at most {DECIMAL_DIGITS - DECIMALS} digits before the point and {DECIMALS} after it",
+        found=repr(float(values[row])),
+        where=place(row),
+        remedy="Check where the value comes from; decimal128 cannot hold it, and nothing is rounded.",
+    )
 
 
-def _read(values: NDArray[np.float64]) -> pa.Array:
-    return pc.cast(pc.cast(pa.array(values), pa.string()), DECIMAL)
+def misfits(values: NDArray[np.float64]) -> BoolArray:
+    """bool[n]: which floats have a shortest decimal that decimal128(38, 18) cannot hold; for where one is known to."""
+    return np.array([not _holds(value) for value in values.tolist()], np.bool_)
 
 
-def first_misfit(values: NDArray[np.float64]) -> int:
-    """Index of the first float whose shortest decimal decimal128(38, 18) cannot hold; -1 if there is none."""
-    low, high = 0, len(values)
-    if _holds(values):
-        return -1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if _holds(values[low:middle]) else (low, middle)
-    return low
-
-
-def _holds(values: NDArray[np.float64]) -> bool:
-    try:
-        _read(values)
-    except pa.ArrowInvalid:
+def _holds(value: float) -> bool:
+    if not isfinite(value) or abs(value) >= _BEYOND:
         return False
-    return True
+    exponent = Decimal(repr(value)).as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -DECIMALS
 
 
 def words_of(array: pa.Array | pa.ChunkedArray) -> Words:
@@ -166,6 +161,7 @@ def divide(words: Words, unit: int) -> tuple[Int64Array, BoolArray]:
     quotients = (shifted * inverse).view(np.int64)
     back = multiply(quotients, unit)
     exact = (quotients >= 0) & (quotients < CODE_LIMIT) & (back[:, 0] == low) & (back[:, 1] == high)
+    exact &= high < _SIGN
     if CODE_LIMIT * unit > 2**128:
         # The product could come round to the same words; its size as a float tells.
         size = high.astype(np.float64) * 2.0**64 + low.astype(np.float64)

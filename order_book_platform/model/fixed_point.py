@@ -78,6 +78,13 @@ def float_to_pips(
     return rounded.astype(np.int64), off_grid
 
 
+def beyond_pips(values: NDArray[np.float64], decimals: int) -> NDArray[np.bool_]:
+    """bool[n]: which floats, none negative, no pip count stands for: off the grid, or more than `EXACT_PIPS`."""
+    with np.errstate(over="ignore"):  # what becomes infinite is more
+        rounded = np.rint(values * 10.0**decimals)
+    return np.asarray((rounded > EXACT_PIPS) | (rounded / 10.0**decimals != values))
+
+
 def pips_to_float(pips: NDArray[np.int64], decimals: int) -> NDArray[np.float64]:
     """Nearest float64 to each decimal; the inverse of `float_to_pips` on the grid."""
     return pips / 10.0**decimals

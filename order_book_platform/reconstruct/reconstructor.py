@@ -74,7 +74,7 @@ class Reconstructor:
             writer.inputs.update(replay.inputs)
             writer.metadata.update(replay.fixed_point.to_metadata(), precision=precision)
             if replay.codes:
-                writer.metadata.update(replay.codes.to_metadata())
+                writer.metadata.update(price_unit=replay.codes.unit, size_unit=numbers.size_unit)
             writer.metadata.update(self._describe(replay, used, counts, sink.rows, digest))
         return Reconstruction(self._store.manifest("reconstructed_books", key))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
+from itertools import islice
 from math import gcd
 
 import numpy as np
@@ -16,6 +18,10 @@ from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import ReconstructionError
 from order_book_platform.kernels.book import Book, Levels
 from order_book_platform.model import Codes, FixedPoint, PartitionKey, SnapshotBatch
+from order_book_platform.model.codes import unit_fits
+from order_book_platform.model.decimals import integers, words_of
+from order_book_platform.model.fixed_point import EXACT
+from order_book_platform.model.schemas import DECIMALS
 from order_book_platform.observability import Progress
 from order_book_platform.reconstruct.strategy import (
     FullEventReplay,
@@ -134,7 +140,7 @@ def _codes(deltas: Manifest, step_before: int) -> tuple[Codes | None, int]:
     if codes is None:
         return None, point.tick_pips
     if step_before:
-        codes = Codes(gcd(codes.unit, step_before), point.tick_pips, codes.size_unit)
+        codes = Codes(gcd(codes.unit, step_before), point.tick_pips)
     return codes, codes.tick_codes
 
 
@@ -155,7 +161,10 @@ def _day_before(
     _check_same_numbers(manifest, deltas, before)
     closing = manifest.metadata["closing"]
     with store.parquet("raw_deltas", key) as file:
-        head = next(file.iter_batches(1, columns=["origin_time", "prev_final_update_id"])).to_pylist()[0]
+        heads = list(islice(file.iter_batches(1, columns=["origin_time", "prev_final_update_id"]), 1))
+    if not heads or closing["sequence_number"] is None:
+        return None, "one of the days has no message"
+    head = heads[0].to_pylist()[0]
     pause = head["origin_time"] - closing["origin_time"]
     if {strategy.name, manifest.metadata["strategy"]} != {FullEventReplay.name}:
         return None, "a book of snapshots alone does not reach from one day to the next"
@@ -168,7 +177,17 @@ def _day_before(
             return None, "messages are missing between the days: pu is not the last id of the day before"
     elif pause > settings.gaps.silence:
         return None, f"no message for {pause / NS_PER_SECOND:.3f} s between the days"
+    if deltas.precision == "decimal128" and not _one_unit_fits(store, manifest, deltas, before):
+        return None, "no unit is small enough for the prices of both days and large enough to count them"
     return manifest, None
+
+
+def _one_unit_fits(store: DataStore, before: Manifest, deltas: Manifest, where: PartitionKey) -> bool:
+    """Whether the closing state of a day of decimals and the deltas of the next have codes in one unit."""
+    live = store.table("reconstructed_books", where, "closing_state.parquet").column("price")
+    day = Decimal(deltas.metadata["audit"]["largest_price"]).scaleb(DECIMALS, EXACT)
+    largest = max(int(day), *integers(words_of(live)))
+    return unit_fits(largest, gcd(deltas.metadata["price_unit"], before.metadata["closing"]["step_pips"]))
 
 
 def _check_same_numbers(before: Manifest, deltas: Manifest, where: PartitionKey) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from order_book_platform.kernels.columns import rows_to_columns
 from order_book_platform.kernels.rows import ROW_HEAD
 from order_book_platform.model import BookFlag, Codes
-from order_book_platform.model.decimals import decimal_array, words_of
+from order_book_platform.model.decimals import common_divisor, decimal_array, words_of
 from order_book_platform.model.schemas import MISSING_PIPS, Precision, books, in_precision
 
 Int64Array = NDArray[np.int64]
@@ -44,6 +44,7 @@ class RowNumbers:
     def __init__(self, codes: Codes | None) -> None:
         self._codes = codes
         self.precision: Precision = "int64" if codes is None else "decimal128"
+        self._shown = np.zeros(1, np.bool_)
 
     def hashed(self, rows: Int64Array) -> Hashed:
         """What `replay_hash` is made of.
@@ -78,9 +79,23 @@ class RowNumbers:
             pa.array(columns[i].astype(schema.field(i).type.to_pandas_dtype(), copy=False))
             for i in range(ROW_HEAD)
         ]
+        if self._codes is not None:
+            self._show(rows[:, ROW_HEAD + 1 :: 2], self._codes.sizes)
         for level in range(2 * depth):
             arrays += self._level(columns[ROW_HEAD + 2 * level], columns[ROW_HEAD + 2 * level + 1])
         return pa.table(arrays, schema=schema)
+
+    @property
+    def size_unit(self) -> int:
+        """Greatest common divisor of all sizes in the tables so far, unscaled; 0 if there is none, or for pips."""
+        if self._codes is None:
+            return 0
+        return common_divisor(self._codes.size_words(np.flatnonzero(self._shown)), 0)
+
+    def _show(self, codes: Int64Array, known: int) -> None:
+        if len(self._shown) < known:
+            self._shown = np.concatenate([self._shown, np.zeros(known, np.bool_)])
+        self._shown[codes] = True
 
     def _level(self, prices: Int64Array, sizes: Int64Array) -> list[pa.Array]:
         present = prices != MISSING_PIPS

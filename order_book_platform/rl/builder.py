@@ -72,7 +72,7 @@ class FeatureBuilder:
         books = self._store.manifest("reconstructed_books", key)
         trades = self._store.manifest("trades", key)
         decimal = books.precision == "decimal128"
-        point = int64_point(trades.metadata) if decimal else books.fixed_point
+        point = int64_point(books.metadata, trades.metadata) if decimal else books.fixed_point
         plan = FeaturePlan.of(
             self._settings.features,
             depth=int(books.metadata["depth"]),

@@ -164,7 +164,7 @@ def configured_pips(
     return int(pips)
 
 
-def tick_of(deltas: int, snapshots: int, off_tick_rows: int, rows: int) -> int:
+def tick_of(deltas: int, snapshots: int, off_tick_rows: int, rows: int, largest: int) -> int:
     """The detected tick: what divides the deltas' prices, unless they were too few or too coarse to show it.
 
     Args:
@@ -172,11 +172,14 @@ def tick_of(deltas: int, snapshots: int, off_tick_rows: int, rows: int) -> int:
         snapshots: the same of the readable snapshots' prices; 0 if there are none.
         off_tick_rows: readable snapshots with a price that `deltas` does not divide.
         rows: readable snapshots.
+        largest: of the deltas' prices.
 
     Returns:
-        The divisor of both if most snapshots say so; a few bad snapshots do not drag it down.
+        The divisor of both if most snapshots say so and it can count the prices; a few bad snapshots do not drag it
+        down, nor do many that are noise.
     """
-    return gcd(deltas, snapshots) if 2 * off_tick_rows > rows else deltas
+    both = gcd(deltas, snapshots)
+    return both if 2 * off_tick_rows > rows and unit_fits(largest, both) else deltas
 
 
 def settled(detected: int, configured: int | None) -> tuple[int, bool]:
@@ -218,5 +221,5 @@ def price_unit(deltas: int, snapshots: int, largest: int, where: object) -> int:
         expected=f"prices of less than {CODE_LIMIT:,} (2**61) units, the greatest common divisor of them all",
         found=f"{largest / deltas:.3g} units of {Decimal(deltas).scaleb(-DECIMALS)}",
         where=str(where),
-        remedy="Check the prices: no market has so many digits.",
+        remedy="Check the prices, and the tick if one is configured: no market has so many digits.",
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
 
-from order_book_platform.errors import FixedPointError, OffGridError
+from order_book_platform.errors import FixedPointError, FixedPointRangeError, OffGridError
 from order_book_platform.model import FixedPoint, GateResult, PartitionKey
 from order_book_platform.model.schemas import RAW_DELTAS, SNAPSHOTS, TRADES, in_precision
 from order_book_platform.observability import Progress, silent
@@ -96,7 +96,10 @@ class LakeIngest:
         try:
             self._publish(key, files, pips, "int64 pips hold every value exactly", progress)
         except OffGridError as error:
-            finer = Pips(choose_decimals(instrument, deltas, trades, rows, pips.off_grid, files["book"]))
+            try:
+                finer = Pips(choose_decimals(instrument, deltas, trades, rows, pips.off_grid, files["book"]))
+            except FixedPointRangeError:  # a snapshot's value, which is no reason to refuse a day
+                raise error from None
             if finer.scale == pips.scale:
                 raise
             why = f"int64 pips of more decimals hold every value exactly; of fewer: {error.found}"
@@ -142,6 +145,7 @@ class LakeIngest:
             snapshots.tick_pips,
             snapshots.audit.off_delta_tick_rows,
             snapshots.readable_rows,
+            deltas.largest_price,
         )
         tick_pips, wrong_tick = settled(detected, tick)
         lot_pips, wrong_lot = settled(deltas.lot_pips, lot)
@@ -254,8 +258,8 @@ def _precision_audit(reading: Pips | FloatBits, instrument: InstrumentSettings, 
     """Which path was taken, why, and how many values needed it."""
     audit: dict[str, Any] = {"wanted": instrument.precision, "chosen": reading.precision, "why": why}
     if isinstance(reading, FloatBits):
-        audit["prices_beyond_pips"] = reading.prices_beyond_pips
-        audit["sizes_beyond_pips"] = reading.sizes_beyond_pips
-        audit["first_beyond_pips"] = reading.first_beyond_pips
+        audit["prices_beyond_pips"], first_price = reading.prices_beyond.fewest
+        audit["sizes_beyond_pips"], first_size = reading.sizes_beyond.fewest
+        audit["first_beyond_pips"] = first_price or first_size
         audit["sizes"] = reading.sizes
     return audit

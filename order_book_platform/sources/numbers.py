@@ -22,13 +22,14 @@ from order_book_platform.model.decimals import (
     common_divisor,
     decimal_array,
     divide,
-    first_misfit,
     float_to_decimal,
     integers,
+    misfits,
     words_of,
 )
 from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS, float_to_pips
 from order_book_platform.model.schemas import DECIMALS, MISSING_PIPS, Precision
+from order_book_platform.sources.beyond import BeyondPips
 from order_book_platform.sources.grid import GridAudit, on_grid
 from order_book_platform.sources.lake import LakeFile
 
@@ -117,7 +118,8 @@ class Pips:
         """See `Reading`."""
         decimals = self.scale.price_decimals if name == "price" else self.scale.size_decimals
         missing = np.isnan(floats)
-        bad = ~missing & ~((floats > 0) & (floats * 10.0**decimals <= EXACT_PIPS))
+        with np.errstate(over="ignore"):  # what becomes infinite is too large
+            bad = ~missing & ~((floats > 0) & (floats * 10.0**decimals <= EXACT_PIPS))
         pips, off_grid = float_to_pips(np.where(missing | bad, 0.0, floats), decimals)
         pips[missing | bad] = MISSING_PIPS
         return pips, bad | off_grid
@@ -151,15 +153,13 @@ class FloatBits:
     """Reads decimals; see `Reading` and `Numbers`. A pip is 10**-18.
 
     Attributes:
-        prices_beyond_pips, sizes_beyond_pips: values that int64 pips of 8 decimals could not have held.
-        first_beyond_pips: where the first of them was.
+        prices_beyond, sizes_beyond: values that int64 pips could not have held.
     """
 
     scale: FixedPoint = FixedPoint(DECIMALS, DECIMALS)  # noqa: RUF009 - frozen
     precision: Precision = "decimal128"
-    prices_beyond_pips: int = 0
-    sizes_beyond_pips: int = 0
-    first_beyond_pips: str = ""
+    prices_beyond: BeyondPips = field(default_factory=BeyondPips)
+    sizes_beyond: BeyondPips = field(default_factory=BeyondPips)
     _sizes: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
@@ -173,20 +173,11 @@ class FloatBits:
         """See `Reading`."""
 
         def place(at: int) -> str:
-            return f"{file.path}: column {column}, row {row + at}"
+            return f"column {column}, row {row + at}"
 
-        _, beyond = float_to_decimal(values, place)
-        count = int(beyond.sum())
-        if count:
-            if column == "price":
-                self.prices_beyond_pips += count
-            else:
-                self.sizes_beyond_pips += count
-            at = int(beyond.argmax())
-            self.first_beyond_pips = (
-                self.first_beyond_pips
-                or f"{file.path.name}: column {column}, row {row + at}: {float(values[at])!r}"
-            )
+        float_to_decimal(values, lambda at: f"{file.path}: {place(at)}")
+        beyond = self.prices_beyond if column == "price" else self.sizes_beyond
+        beyond.add(values, lambda at: f"{file.path.name}: {place(at)}")
         return _bits(values)
 
     def levels(self, name: str, floats: FloatArray) -> tuple[Int64Array, BoolArray]:
@@ -197,7 +188,7 @@ class FloatBits:
         try:
             float_to_decimal(flat)
         except DecimalRangeError:
-            bad |= _misfits(flat).reshape(bad.shape)
+            bad |= misfits(flat).reshape(bad.shape)
         bits = _bits(floats)
         bits[missing | bad] = MISSING_PIPS
         return bits, bad
@@ -252,7 +243,7 @@ class FloatBits:
     def _decimals(self, codes: Int64Array) -> pa.Array:
         if not len(codes):
             return decimal_array(np.empty((0, 2), np.uint64))
-        return float_to_decimal(np.ascontiguousarray(codes).view(np.float64))[0]
+        return float_to_decimal(np.ascontiguousarray(codes).view(np.float64))
 
 
 def _different(values: Int64Array) -> Int64Array:
@@ -263,16 +254,3 @@ def _different(values: Int64Array) -> Int64Array:
 
 def _bits(values: FloatArray) -> Int64Array:
     return (values + 0.0).view(np.int64)  # + 0.0: minus zero is zero
-
-
-def _misfits(values: FloatArray) -> BoolArray:
-    """bool[n]: which values decimal128 cannot hold; for the rare batch that has one."""
-    found = np.zeros(len(values), np.bool_)
-    start = 0
-    while start < len(values):
-        at = first_misfit(values[start:])
-        if at < 0:
-            break
-        found[start + at] = True
-        start += at + 1
-    return found

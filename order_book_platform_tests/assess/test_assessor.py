@@ -141,6 +141,32 @@ def test_off_grid_trades_count(tmp_path: Path) -> None:
     assert (off_grid.value, off_grid.passed) == (len(trades), False)
 
 
+STRAY = {
+    "a stray digit among quarters": (1, 1 / 3),
+    "a stray digit among sizes beyond 8 decimals": (10**10, 1 / 3),
+    "a size that no pips hold": (1, 1e17),
+}
+
+
+@pytest.mark.parametrize("case", STRAY)
+def test_one_value_that_moves_a_day_to_decimals_is_shown(tmp_path: Path, case: str) -> None:
+    """A warning with the count, 1, and the value; a day that was set to decimals has no such warning."""
+    factor, value = STRAY[case]
+    at = pl.int_range(pl.len()) == 5
+    frame = delta_frame().with_columns(
+        pl.when(at).then(value).otherwise(pl.col("size") * factor).alias("size")
+    )
+    result = assessed(tmp_path / "auto", frame)
+    (rule,) = (gate for gate in result.gates if gate.name == "decimals")
+    assert (rule.value, rule.passed, rule.severity) == (1, False, Severity.WARN)
+    assert rule.note.endswith(f"; the first: 1.parquet: column size, row 5: {value!r}")
+    text = (tmp_path / "auto/store/data_assessment" / KEY.path / "report.md").read_text()
+    assert f"0 prices and 1 sizes need it, the first: 1.parquet: column size, row 5: {value!r}" in text
+    wished = assessed(tmp_path / "wished", frame, instrument={"precision": "decimal128"})
+    assert "decimals" not in failed(wished.gates)
+    assert wished.report["precision"]["sizes_beyond_pips"] == 1
+
+
 @pytest.mark.parametrize(("tick", "wrong"), [("0.25", 0), ("1", 1)])
 def test_configured_increments_are_held_against_the_data(tmp_path: Path, tick: str, wrong: int) -> None:
     """A configured tick that prices are no multiples of is a no-go; the report shows both."""

@@ -33,6 +33,7 @@ CHECKS = {
     "sequence_gap_report": ["gap_ratio"],
     "data_assessment": [
         "day_coverage",
+        "decimals",
         "deltas",
         "duplicates",
         "gap_ratio",

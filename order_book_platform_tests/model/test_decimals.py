@@ -17,14 +17,14 @@ from order_book_platform.model.decimals import (
     common_divisor,
     decimal_array,
     divide,
-    first_misfit,
     float_to_decimal,
     integers,
+    misfits,
     multiply,
     words_of,
     words_of_integers,
 )
-from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS, FixedPoint
+from order_book_platform.model.fixed_point import EXACT, FixedPoint
 from order_book_platform.model.schemas import DECIMAL
 
 UNSCALED = st.integers(0, 10**38 - 1)
@@ -43,14 +43,25 @@ def test_floats_become_their_shortest_decimals(values: list[float], places: int)
     kept = [
         v for v in [*values, *(round(v, places) for v in values)] if -shortest(v).as_tuple().exponent <= 18
     ]
-    found, beyond = float_to_decimal(np.array(kept, np.float64))
+    found = float_to_decimal(np.array(kept, np.float64))
     assert found.type == DECIMAL
     assert found.to_pylist() == [shortest(value) for value in kept]
-    pips = [shortest(value).scaleb(8, EXACT) for value in kept]
-    assert beyond.tolist() == [each != int(each) or each > EXACT_PIPS for each in pips]
 
 
-@pytest.mark.parametrize("value", [1e-19, 0.0012345678901234567, 1e20, 123456789012345678901.0, 1e305])
+@pytest.mark.parametrize(
+    "value",
+    [
+        1e-19,
+        0.0012345678901234567,
+        1e20,
+        123456789012345678901.0,
+        6.856847801929392e20,
+        1e30,
+        1e305,
+        1e-54,
+        5e-324,
+    ],
+)
 def test_what_does_not_fit_is_named(value: float) -> None:
     """More than 18 decimals, or 20 digits before the point: which value, where, and nothing is rounded."""
     values = np.array([1.5, 1e-12, value, 2e-13, value])
@@ -59,8 +70,26 @@ def test_what_does_not_fit_is_named(value: float) -> None:
     ) as caught:
         float_to_decimal(values, "row {}".format)
     assert caught.value.found == repr(value)
-    assert first_misfit(values) == 2
-    assert first_misfit(values[:2]) == -1
+    assert misfits(values).tolist() == [False, False, True, False, True]
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=20))
+def test_misfits_are_what_is_refused(values: list[float]) -> None:
+    """One by one: a value is a misfit where the conversion refuses it."""
+    for value, misfit in zip(values, misfits(np.array(values, np.float64)), strict=True):
+        try:
+            float_to_decimal(np.array([value]))
+        except DecimalRangeError:
+            assert misfit
+        else:
+            assert not misfit
+
+
+def test_negative_floats_are_not_mistaken() -> None:
+    """No price or size is one, and none becomes a large positive number."""
+    values = [-1.5, -0.0, -1e-12, 2.0]
+    found = float_to_decimal(np.array(values)).to_pylist()
+    assert found == [shortest(value) for value in values]
 
 
 @given(st.lists(SIGNED, max_size=30))
@@ -100,6 +129,12 @@ def test_only_exact_quotients_below_the_limit_are_called_so(values: list[int], u
     assert [q for q, e in zip(quotients.tolist(), exact, strict=True) if e] == [
         v // unit for v, e in zip(values, exact, strict=True) if e
     ]
+
+
+@pytest.mark.parametrize("unit", [10**10, 1 << 64, 1 << 67, 1 << 100, 1 << 126])
+def test_negative_values_have_no_quotient(unit: int) -> None:
+    """Two's complement of −unit is a large multiple of a power of two."""
+    assert not divide(words_of_integers([-unit, -(1 << 127)]), unit)[1].any()
 
 
 @given(st.lists(UNSCALED | st.integers(0, 1000), max_size=60), UNITS, st.integers(0, 10**20))

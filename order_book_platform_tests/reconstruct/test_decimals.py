@@ -17,6 +17,7 @@ from order_book_platform.model import PartitionKey
 from order_book_platform.model.fixed_point import EXACT
 from order_book_platform.model.schemas import DEPTH, MISSING_PIPS
 from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.rl import FeatureBuilder
 from order_book_platform.simulate import MarketSimulator, profile
 from order_book_platform_tests import oracle
 from order_book_platform_tests.chain import Chain
@@ -136,19 +137,59 @@ def test_verify_notices_other_decimals(tmp_path: Path) -> None:
 
 def test_a_day_of_decimals_may_go_on_from_the_day_before(tmp_path: Path) -> None:
     """Over midnight with another unit of prices; but not from a day of pips."""
-    pips = two_days(tmp_path / "pips", continue_previous_day=True)
-    chain = two_days(tmp_path / "decimals", continue_previous_day=True, instrument=DECIMAL128)
+
+    def off(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns((pl.selectors.ends_with("price") + 0.04).round(2))
+
+    pips = two_days(tmp_path / "pips", off, continue_previous_day=True)
+    chain = two_days(tmp_path / "decimals", off, continue_previous_day=True, instrument=DECIMAL128)
     for each in (pips, chain):
         for key in (SIMULATED, NEXT):
             each.books(key)
     before = chain.store.manifest("reconstructed_books", SIMULATED).metadata["closing"]["sequence_number"]
     assert chain.store.manifest("reconstructed_books", NEXT).metadata["continued_from"] == before
+    units = [
+        chain.store.manifest("reconstructed_books", key).metadata["price_unit"] for key in (SIMULATED, NEXT)
+    ]
+    assert units == [10**17, 2 * 10**16]
     same(pips, chain, NEXT)
     mixed = two_days(tmp_path / "decimals", continue_previous_day=True, instrument={"precision": "int64"})
     with pytest.raises(
         ReconstructionError, match=r"int64 with 8 and 8 decimals, found decimal128 with 18 and 18"
     ):
         mixed.books(NEXT)
+
+
+def test_days_whose_prices_share_no_unit_are_not_continued(tmp_path: Path) -> None:
+    """Prices of 60,000 and of 0.06 with 15 decimals have codes each, but not in one unit: seeded anew, and why."""
+
+    def tiny(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns((pl.selectors.ends_with("price") * 1.000123456e-6).round(15))
+
+    chain = two_days(tmp_path, tiny, continue_previous_day=True, instrument=DECIMAL128)
+    for key in (SIMULATED, NEXT):
+        chain.books(key)
+    metadata = chain.store.manifest("reconstructed_books", NEXT).metadata
+    assert metadata["continued_from"] is None
+    assert "no unit" in metadata["not_continued"]
+    assert metadata["seed"] == "snapshot"
+
+
+def test_a_continued_book_of_finer_sizes_has_features(tmp_path: Path) -> None:
+    """What the day before left in the book counts for the decimals of the features, as its own sizes do."""
+
+    def whole(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns(pl.selectors.matches("size$|amount").ceil())
+
+    chain = two_days(tmp_path, whole, continue_previous_day=True, instrument=DECIMAL128)
+    (tmp_path / "lake" / "book" / NEXT.path / "1.parquet").unlink()
+    for key in (SIMULATED, NEXT):
+        chain.books(key)
+    manifest = chain.store.manifest("reconstructed_books", NEXT)
+    assert manifest.metadata["continued_from"] is not None
+    assert (manifest.fixed_point.lot, manifest.metadata["size_unit"]) == (1, 10**15)
+    FeatureBuilder(chain.store, chain.settings).run(NEXT)
+    assert chain.store.manifest("rl_features", NEXT).fixed_point.size_decimals == 3
 
 
 @dataclass(frozen=True)
@@ -265,8 +306,9 @@ def test_what_int64_cannot_hold_equals_an_oracle_of_integers(
     audit = chain.store.report("data_assessment", KEY)["precision"]
     assert (audit["wanted"], audit["chosen"]) == ("auto", "decimal128")
     assert "found" in audit["why"]
-    assert audit["sizes_beyond_pips"] == sum(
-        Decimal(int(size)) % 10**10 != 0 or size > 2**51 * 10**10 for size in deltas.size_pips
+    assert audit["sizes_beyond_pips"] == min(
+        sum(size % 10**places != 0 or size > 2**51 * 10**places for size in deltas.size_pips)
+        for places in range(19)
     )
     wanted = oracle.replay(
         deltas, snapshots, tick_pips=manifest.fixed_point.tick_pips, every_message=cadence == "message",

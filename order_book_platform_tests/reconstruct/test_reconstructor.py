@@ -9,13 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.errors import NoBookError, PartitionCorruptError
 from order_book_platform.model import BookFlag, DeltaBatch, PartitionKey, SnapshotBatch
 from order_book_platform.model.schemas import RAW_DELTAS
 from order_book_platform.observability import silent
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.simulate import MarketSimulator, profile
-from order_book_platform.sources import delta_batches
+from order_book_platform.sources import LakeIngest, delta_batches
 from order_book_platform_tests import oracle
 from order_book_platform_tests.chain import Chain
 
@@ -216,6 +217,26 @@ def test_a_day_does_not_go_on_over_a_hole_or_from_doubt(tmp_path: Path) -> None:
     found = chain.books(NEXT)[-1].manifest.metadata
     assert found["continued_from"] is None
     assert "doubt: GAP" in found["not_continued"]
+
+
+@pytest.mark.parametrize("empty", [KEY, NEXT])
+def test_a_day_without_a_message_is_neither_continued_nor_goes_on(
+    tmp_path: Path, empty: PartitionKey
+) -> None:
+    """No source publishes one, but should there be one: an empty book, and it says why."""
+    chain = two_days(tmp_path, continue_previous_day=True)
+    for key in (KEY, NEXT):
+        LakeIngest(chain.store, chain.settings).run(key)
+    metadata = chain.store.manifest("raw_deltas", empty).metadata
+    with chain.store.write("raw_deltas", empty) as writer:
+        writer.parquet("deltas.parquet", RAW_DELTAS).write(RAW_DELTAS.empty_table())
+        writer.metadata.update(metadata)
+    for key in (KEY, NEXT):
+        GapReporter(chain.store, chain.settings).run(key)
+        DataAssessor(chain.store, chain.settings).run(key)
+        Reconstructor(chain.store, chain.settings).run(key)
+    found = chain.store.manifest("reconstructed_books", NEXT).metadata
+    assert (found["continued_from"], found["not_continued"]) == (None, "one of the days has no message")
 
 
 def test_without_snapshots_the_book_is_cold_and_says_so(tmp_path: Path) -> None:

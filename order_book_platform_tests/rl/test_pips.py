@@ -60,5 +60,7 @@ def test_fewest_decimals(price_unit: int, size_unit: int, wanted: tuple[int, int
         "size_unit": size_unit,
     }
     point = int64_point(metadata)
+    finer = metadata | {"price_unit": 10 * price_unit, "size_unit": 0}
+    assert int64_point(metadata, finer) == point
     assert (point.price_decimals, point.size_decimals) == wanted
     assert (str(point.tick), point.lot * 10**18) == ("0.5", lot)

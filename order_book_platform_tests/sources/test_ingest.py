@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from order_book_platform.errors import (
+    DecimalRangeError,
     FixedPointRangeError,
     OffGridError,
     OrderBookPlatformError,
@@ -585,6 +586,14 @@ def test_snapshots_of_decimals_that_cannot_be_read(lake: Path) -> None:
     assert manifest.metadata["audit"]["unreadable_rows"] == 4
 
 
+@pytest.mark.parametrize("precision", ["int64", "decimal128"])
+def test_a_snapshot_beyond_all_floats_of_pips_is_one_that_cannot_be_read(lake: Path, precision: str) -> None:
+    """10^305 in pips is more than a float holds: counted without a warning of arithmetic."""
+    rewrite(lake, "book", at(1, "ask_19_size", 1e305))
+    store = ingest_configured(lake, precision=precision)
+    assert store.manifest("snapshots", KEY).metadata["audit"]["unreadable_rows"] == 1
+
+
 def test_a_bad_snapshot_does_not_spoil_the_unit(lake: Path) -> None:
     """A price of 18 decimals in one snapshot would make codes of the others too long: that snapshot has none."""
     rewrite(lake, "book_delta_v2", lambda frame: frame.with_columns(pl.col("price") * 1e6))
@@ -595,6 +604,34 @@ def test_a_bad_snapshot_does_not_spoil_the_unit(lake: Path) -> None:
     assert manifest.metadata["price_unit"] == manifest.fixed_point.tick_pips == 5 * 10**23
     snapshots = SnapshotBatch.from_arrow(store.table("snapshots", KEY), Codes.of(manifest.metadata))
     assert (snapshots.price_pips[2] == -1).all()
+
+
+def test_many_bad_snapshots_do_not_refuse_a_day(lake: Path) -> None:
+    """Noise in all their prices would make a tick too small to count the deltas' prices: the deltas' tick it is."""
+    rewrite(lake, "book_delta_v2", lambda frame: frame.with_columns(pl.col("price") * 1e6))
+    noise = pl.selectors.ends_with("_price") + 0.012345678901234567
+    rewrite(lake, "book", lambda frame: frame.with_columns(noise))
+    store = ingest_configured(lake, precision="decimal128")
+    manifest = store.manifest("raw_deltas", KEY)
+    assert manifest.metadata["price_unit"] == manifest.fixed_point.tick_pips == 5 * 10**23
+    audit = store.manifest("snapshots", KEY).metadata["audit"]
+    assert (audit["off_delta_tick_rows"], audit["unreadable_rows"]) == (5, 0)
+
+
+def test_a_tick_too_small_to_count_the_prices(lake: Path) -> None:
+    """The error says where to look: at the prices, or at the tick."""
+    with pytest.raises(DecimalRangeError, match=r"units of 1E-18\. Check the prices, and the tick"):
+        ingest_configured(lake, precision="decimal128", tick="0.000000000000000001")
+
+
+def test_a_huge_value_in_a_snapshot_is_not_why_pips_do_not_fit(lake: Path) -> None:
+    """The reason named is the delta that is off the grid."""
+    rewrite(lake, "book", at(1, "ask_19_size", 1e17))
+    rewrite(lake, "book_delta_v2", at(6, "size", 1 / 3))
+    with pytest.raises(OffGridError, match=r"column size, row 6: 0\.3333333333333333"):
+        ingest_configured(lake, precision="int64")
+    store, _ = ingest(lake)
+    assert "row 6: 0.3333333333333333" in store.manifest("raw_deltas", KEY).metadata["precision_audit"]["why"]
 
 
 def test_prices_that_span_too_many_units(lake: Path) -> None:
