@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from order_book_platform.model import Codes, DeltaBatch, PartitionKey, SnapshotBatch, whole_messages
 from order_book_platform.observability import Progress
@@ -39,50 +38,21 @@ def delta_batches(
         PartitionMissingError: it has not been published.
         PartitionCorruptError: it cannot be read.
     """
-    with store.parquet("raw_deltas", key) as file:
-        total = file.metadata.num_rows
+    table = store.rows("raw_deltas", key)
 
-        def decoded() -> Iterator[DeltaBatch]:
-            done = from_row
-            for record in record_batches(file, batch_rows, from_row=from_row):
-                yield DeltaBatch.from_arrow(record, codes)
-                done += record.num_rows
-                progress(stage, done, total)
+    def decoded() -> Iterator[DeltaBatch]:
+        done = from_row
+        for record in table.batches(batch_rows, from_row=from_row):
+            yield DeltaBatch.from_arrow(record, codes)
+            done += record.num_rows
+            progress(stage, done, table.num_rows)
 
-        yield from whole_messages(decoded())
+    return whole_messages(decoded())
 
 
 def snapshot_batches(
     store: DataStore, key: PartitionKey, codes: Codes | None = None, from_row: int = 0
 ) -> Iterator[SnapshotBatch]:
     """The `snapshots` of a partition, some thousand at a time; see `delta_batches`."""
-    with store.parquet("snapshots", key) as file:
-        for record in record_batches(file, SNAPSHOT_ROWS, from_row=from_row):
-            yield SnapshotBatch.from_arrow(pa.Table.from_batches([record]), codes)
-
-
-def record_batches(
-    file: pq.ParquetFile, batch_rows: int, columns: list[str] | None = None, from_row: int = 0
-) -> Iterator[pa.RecordBatch]:
-    """Decode a Parquet file row group by row group.
-
-    One iterator over a whole file would keep every compressed page read so far; one per row group lets go of them, so
-    that memory does not grow with the file.
-
-    Args:
-        file: open.
-        batch_rows: rows at a time, at most.
-        columns: by name; all of them if None.
-        from_row: where to begin.
-    """
-    begin = 0
-    for group in range(file.num_row_groups):
-        begin, skip = begin + file.metadata.row_group(group).num_rows, from_row - begin
-        if begin <= from_row:
-            continue
-        for record in file.iter_batches(
-            batch_size=batch_rows, row_groups=[group], columns=columns, use_threads=False
-        ):
-            if skip < record.num_rows:
-                yield record.slice(max(skip, 0))
-            skip -= record.num_rows
+    for record in store.rows("snapshots", key).batches(SNAPSHOT_ROWS, from_row=from_row):
+        yield SnapshotBatch.from_arrow(pa.Table.from_batches([record]), codes)

@@ -6,8 +6,9 @@ manifest, and readers over them.
 
 from order_book_platform.storage.datasets import DATASETS
 from order_book_platform.storage.manifest import Manifest
+from order_book_platform.storage.parquet_rows import ParquetRows
 from order_book_platform.storage.parquet_sink import ParquetSink
 from order_book_platform.storage.partition_writer import PartitionWriter
 from order_book_platform.storage.store import DataStore
 
-__all__ = ["DATASETS", "DataStore", "Manifest", "ParquetSink", "PartitionWriter"]
+__all__ = ["DATASETS", "DataStore", "Manifest", "ParquetRows", "ParquetSink", "PartitionWriter"]

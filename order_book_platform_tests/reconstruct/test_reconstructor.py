@@ -104,7 +104,7 @@ def test_verify_notices_changed_inputs_and_damaged_files(lake: Path, tmp_path: P
     result = Reconstructor(chain.store, chain.settings).verify(KEY)
     assert result.stored == result.published != result.replayed
     assert result.changed_inputs == ("raw_deltas",)
-    books = chain.store.folder("reconstructed_books", KEY) / "books.parquet"
+    books = chain.store.folder("reconstructed_books", KEY) / "books-00000.parquet"
     books.write_bytes(books.read_bytes()[:-1] + b"?")
     with pytest.raises(PartitionCorruptError, match=r"books\.parquet"):
         Reconstructor(chain.store, chain.settings).verify(KEY)
