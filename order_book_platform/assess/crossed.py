@@ -47,6 +47,4 @@ class CrossedSpells:
         lasted = origin_time - since_ns
         if lasted > self._tolerated_ns:
             detail = f"crossed for {lasted / NS_PER_SECOND:.3f} s"
-            self.breaks.append(
-                Break("crossed", since, sequence_number, since_ns, origin_time, None, detail)
-            )
+            self.breaks.append(Break("crossed", since, sequence_number, since_ns, origin_time, None, detail))

@@ -141,13 +141,16 @@ class GapReporter:
             Book(tick, depth=1, crossed_after_ns=settings.crossed_after),
             CrossedSpells(settings.crossed_after),
         )
+        heads = [np.empty((0, 2), np.int64)]
         for batch in batches:
-            book.add_snapshots(*planner.until(int(batch.sequence_number[-1])))
+            due = planner.until(int(batch.sequence_number[-1]))
+            heads.append(np.stack([due.used.sequence_number, due.used.origin_time], 1))
+            book.add_snapshots(due.used, due.forced)
             for rows in book.feed(batch):
                 crossed.feed(rows)
         crossed.end(book.last_origin_time, book.last_sequence_number)
         gaps = []
-        outcome, (taken, _) = book.outcome, planner.heads()
+        outcome, taken = book.outcome, np.concatenate(heads)
         wrong = (outcome[:, OUTCOME_USE] == USE_REPAIRED) & (outcome[:, OUTCOME_WRONG] > 0)
         for i in np.flatnonzero(wrong).tolist():
             agreed, found = taken[max(i - 1, 0)].tolist(), taken[i].tolist()

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
@@ -53,7 +52,7 @@ def siblings_metadata(
     for dataset in datasets:
         manifest = store.manifest(dataset, key)
         metadata[f"{dataset} path"] = dg.MetadataValue.path(str(store.folder(dataset, key)))
-        metadata[f"{dataset} rows"] = dg.MetadataValue.int(manifest.main_rows)
+        metadata[f"{dataset} rows"] = dg.MetadataValue.int(manifest.main_rows or 0)
         metadata[f"{dataset} fingerprint"] = dg.MetadataValue.text(manifest.fingerprint)
     return metadata
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -192,8 +192,9 @@ def _same_lengths(prices: pa.ListArray, sizes: pa.ListArray, side: str) -> Int64
 
 def deepened(levels: Int64Array, depth: int, filler: int) -> Int64Array:
     """Levels int64[n, 2, K] with room for `depth` ≥ K of them, what is new filled with `filler`."""
-    more = np.full((*levels.shape[:2], depth - levels.shape[2]), filler)
-    return np.concatenate([levels, more], axis=2) if more.size else levels
+    if depth == levels.shape[2]:
+        return levels
+    return np.concatenate([levels, np.full((*levels.shape[:2], depth - levels.shape[2]), filler)], axis=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +246,7 @@ class SnapshotBatch:
         return cls(none, none, none, levels, levels)
 
     @staticmethod
-    def concat(batches: list[SnapshotBatch]) -> SnapshotBatch:
+    def concat(batches: Sequence[SnapshotBatch]) -> SnapshotBatch:
         """One batch of several, in order, with room for the levels of the deepest."""
         depth = max((batch.depth for batch in batches), default=1)
         joined: dict[str, Any] = {}

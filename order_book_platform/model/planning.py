@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,19 @@ from order_book_platform.model.batches import BoolArray, Int64Array, SnapshotBat
 from order_book_platform.model.doubt import NEVER, Recoveries
 from order_book_platform.model.snapshots import SnapshotDefect, snapshot_defects
 
-Due = tuple[SnapshotBatch, BoolArray]
-"""Snapshots, and which of them repair without being asked."""
+
+class Due(NamedTuple):
+    """What the plan of a book has next.
+
+    Attributes:
+        used: snapshots that shape it.
+        forced: bool[m]: which of these repair without being asked.
+        rejected: candidates that failed their quality gate; nothing is taken from them, and they are no evidence.
+    """
+
+    used: SnapshotBatch
+    forced: BoolArray
+    rejected: SnapshotBatch
 
 
 class Choice(Protocol):
@@ -62,7 +73,6 @@ class Planner:
         recover_from: sequence numbers from which on the next snapshot repairs.
         tick_pips: of the deltas.
         place: where the plan goes on.
-        heads: of `heads` there.
     """
 
     def __init__(
@@ -71,8 +81,7 @@ class Planner:
         choice: Choice,
         recover_from: Int64Array,
         tick_pips: int,
-        place: Place = Place(),  # noqa: B008 - frozen
-        heads: tuple[Int64Array, Int64Array] | None = None,
+        place: Place = Place(),
     ) -> None:
         choice.seen, choice.first = place.snapshots, place.first_sound
         self.place = place
@@ -81,8 +90,6 @@ class Planner:
         self._recoveries = Recoveries(recover_from, place.last_used)
         self._tick_pips = tick_pips
         self._ahead: SnapshotBatch | None = None
-        used, rejected = heads or (np.empty((0, 2), np.int64),) * 2
-        self._used, self._rejected = [used], [rejected]
 
     def until(self, sequence_number: int) -> Due:
         """The next snapshots of the plan, up to a sequence number."""
@@ -98,11 +105,6 @@ class Planner:
         """All snapshots of the plan that are left, at most so many of the day at a time."""
         while (ahead := self._next()) is not None:
             yield self._chosen(ahead, min(len(ahead), most - self.place.snapshots % most))
-
-    def heads(self) -> tuple[Int64Array, Int64Array]:
-        """What has been handed out so far, used and rejected: int64[n, 2], sequence number and origin time."""
-        self._used, self._rejected = [np.concatenate(self._used)], [np.concatenate(self._rejected)]
-        return self._used[0], self._rejected[0]
 
     def _next(self) -> SnapshotBatch | None:
         """The snapshots that are read and not handed out; None at the end of the day."""
@@ -120,24 +122,19 @@ class Planner:
         rows = self._choice.rows(defects)
         sound = defects[rows] == SnapshotDefect.NONE
         used, rejected = batch.take(rows[sound]), batch.take(rows[~sound])
-        self._used.append(_heads(used))
-        self._rejected.append(_heads(rejected))
         self.place = replace(
             self.place,
             snapshots=self._choice.seen,
             first_sound=self._choice.first,
             last_used=int(used.sequence_number[-1]) if len(used) else self.place.last_used,
         )
-        return used, self._recoveries.forced(used.sequence_number)
-
-
-def _heads(snapshots: SnapshotBatch) -> Int64Array:
-    return np.stack([snapshots.sequence_number, snapshots.origin_time], 1)
+        return Due(used, self._recoveries.forced(used.sequence_number), rejected)
 
 
 def _joined(due: list[Due]) -> Due:
-    if not due:
-        return SnapshotBatch.nothing(), np.empty(0, np.bool_)
     if len(due) == 1:
         return due[0]
-    return SnapshotBatch.concat([part for part, _ in due]), np.concatenate([forced for _, forced in due])
+    if not due:
+        return Due(SnapshotBatch.nothing(), np.empty(0, np.bool_), SnapshotBatch.nothing())
+    used, forced, rejected = zip(*due, strict=True)
+    return Due(SnapshotBatch.concat(used), np.concatenate(forced), SnapshotBatch.concat(rejected))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from order_book_platform.kernels.book import Book
 from order_book_platform.model import DeltaBatch, SnapshotBatch
 from order_book_platform.model.doubt import Doubt
-from order_book_platform.model.planning import Choice, Place, Planner
+from order_book_platform.model.planning import Choice, Due, Place, Planner
 from order_book_platform.model.snapshots import Candidates, HeldOutEvery
 
 PART_DELTAS = 1_048_576
@@ -47,14 +47,13 @@ class Step:
 
     Attributes:
         deltas: whole messages; none where the book is made of snapshots alone.
-        snapshots, forced: of the plan, as `Book.add_snapshots` takes them.
+        due: of the plan.
         place: where the day stands afterwards.
         ends_part: whether a part of the published books ends here.
     """
 
     deltas: DeltaBatch | None
-    snapshots: SnapshotBatch
-    forced: NDArray[np.bool_]
+    due: Due
     place: Place
     ends_part: bool
 
@@ -122,8 +121,8 @@ class FullEventReplay:
                 ends_part = done >= part_end
                 if ends_part:
                     part_end = done + PART_DELTAS
-                snapshots, forced = planner.until(int(batch.sequence_number[-1]))
-                yield Step(batch, snapshots, forced, planner.place.after(done), ends_part)
+                due = planner.until(int(batch.sequence_number[-1]))
+                yield Step(batch, due, planner.place.after(done), ends_part)
                 start = stop
             if count < len(whole):
                 return
@@ -131,7 +130,7 @@ class FullEventReplay:
     def apply(self, book: Book, step: Step) -> Iterator[NDArray[np.int64]]:
         """See `Strategy.apply`."""
         assert step.deltas is not None
-        book.add_snapshots(step.snapshots, step.forced)
+        book.add_snapshots(step.due.used, step.due.forced)
         return book.feed(step.deltas)
 
 
@@ -161,19 +160,20 @@ class SnapshotReplay:
     ) -> Iterator[Step]:
         """See `Strategy.steps`."""
         part_end = planner.place.snapshots + PART_SNAPSHOTS
-        for snapshots, forced in planner.pieces(PART_SNAPSHOTS):
-            count = len(snapshots) if until is None else until.count(snapshots)
+        for due in planner.pieces(PART_SNAPSHOTS):
+            count = len(due.used) if until is None else until.count(due.used)
             place = planner.place
             ends_part = place.snapshots >= part_end
             if ends_part:
                 part_end = place.snapshots + PART_SNAPSHOTS
-            yield Step(None, snapshots.take(slice(0, count)), forced[:count], place, ends_part)
-            if count < len(snapshots):
+            shown = Due(due.used.take(slice(0, count)), due.forced[:count], due.rejected)
+            yield Step(None, shown, place, ends_part)
+            if count < len(due.used):
                 return
 
     def apply(self, book: Book, step: Step) -> Iterator[NDArray[np.int64]]:
         """See `Strategy.apply`."""
-        book.add_snapshots(step.snapshots, step.forced)
+        book.add_snapshots(step.due.used, step.due.forced)
         return book.show_snapshots()
 
 

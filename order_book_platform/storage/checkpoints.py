@@ -52,14 +52,13 @@ class Checkpoints:
         self.folder.mkdir(exist_ok=True)
         paths = self._paths()
         number = int(paths[-1].stem.removeprefix("checkpoint-")) + 1 if paths else 0
-        facts = np.frombuffer(json.dumps(checkpoint.facts).encode(), np.uint8)
+        # Names of arrays are kept apart from ours, and from the arguments of `savez`, by a dot.
+        members: dict[str, Any] = {f".{name}": array for name, array in checkpoint.arrays.items()}
+        members[_FACTS] = np.frombuffer(json.dumps(checkpoint.facts).encode(), np.uint8)
         path = self.folder / f"checkpoint-{number:08}.npz"
         unfinished = path.with_suffix(".unfinished")
         with unfinished.open("wb") as stream:
-            # The name of a member is that of the argument; the arrays' own are kept apart from ours by a dot.
-            np.savez(
-                stream, **{_FACTS: facts}, **{f".{name}": array for name, array in checkpoint.arrays.items()}
-            )
+            np.savez(stream, **members)
         sync_path(unfinished)
         unfinished.rename(path)
         sync_path(self.folder)

@@ -44,9 +44,7 @@ class DataStore:
         return self.root / dataset / key.path
 
     @contextmanager
-    def write(
-        self, dataset: str, key: PartitionKey, *, keep: bool = False
-    ) -> Iterator[PartitionWriter]:
+    def write(self, dataset: str, key: PartitionKey, *, keep: bool = False) -> Iterator[PartitionWriter]:
         """Build a partition aside, publish it whole when the block ends; an error leaves the old one intact.
 
         Args:

@@ -23,6 +23,7 @@ BAD = {
     "empty_side": [[50, 40, 30], [MISSING_PIPS] * 3],
     "off_tick": [[50, 45, 30], [60, 70, 80]],
 }
+from order_book_platform.storage import ParquetRows
 
 
 def references(

@@ -1,0 +1,175 @@
+"""Checkpoints of a reconstruction: taken where a part ends, taken up by the next run if everything is as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from order_book_platform.clock import Clock, SystemClock
+from order_book_platform.model import PartitionKey
+from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.planning import Place
+from order_book_platform.reconstruct.parts import BookParts
+from order_book_platform.reconstruct.replayer import SavedReplay
+from order_book_platform.settings import Settings
+from order_book_platform.storage import DataStore, PartitionWriter
+from order_book_platform.storage.checkpoints import Checkpoint
+from order_book_platform.storage.manifest import file_sha256
+from order_book_platform.storage.partition_writer import FinishedFile
+from order_book_platform.version import code_fingerprint
+
+DATASET = "reconstructed_books"
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What an earlier run left, and was found to be whole.
+
+    Attributes:
+        saved: where the replay goes on.
+        shown: of `RowNumbers`.
+        parts: that it finished.
+    """
+
+    saved: SavedReplay
+    shown: NDArray[np.bool_]
+    parts: tuple[FinishedFile, ...]
+
+
+class Resumption:
+    """Checkpoints of one partition that is being built.
+
+    Args:
+        store: has the inputs and gets the partition.
+        settings: all that shape the rows, and how often a checkpoint is due.
+        writer: of the partition.
+        inputs: dataset to fingerprint.
+        clock: tells when a checkpoint is due.
+
+    Attributes:
+        refused: checkpoints that could not be used.
+        written: by this run.
+    """
+
+    def __init__(
+        self,
+        store: DataStore,
+        settings: Settings,
+        writer: PartitionWriter,
+        inputs: Mapping[str, str],
+        clock: Clock | None = None,
+    ) -> None:
+        self._checkpoints = store.checkpoints(DATASET, writer.key)
+        self._writer = writer
+        self._identity = _identity(settings, writer.key, inputs)
+        self._events = settings.reconstruct.checkpoint_events
+        self._interval = settings.reconstruct.checkpoint_interval
+        self._clock = clock or SystemClock()
+        self._last_ns = self._clock.monotonic_ns()
+        self._last_events = 0
+        self.refused = 0
+        self.written = 0
+
+    def take_up(self) -> Unfinished | None:
+        """The newest checkpoint that holds; whatever it does not speak of is removed from the partition's folder."""
+        found = self._newest()
+        kept = {part.name for part in found.parts} if found else set()
+        for path in self._writer.folder.iterdir():
+            if path.name not in kept:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if found is None:
+            self._checkpoints.clear()
+            return None
+        self._writer.resumable = True
+        self._last_events = found.saved.place.deltas
+        _LOG.info(
+            "%s goes on after %s deltas and %s parts of an earlier run",
+            self._writer.key,
+            f"{found.saved.place.deltas:,}",
+            len(found.parts),
+        )
+        return found
+
+    def _newest(self) -> Unfinished | None:
+        for checkpoint in self._checkpoints.newest_first():
+            if checkpoint.facts["identity"] != self._identity:
+                _LOG.info(
+                    "%s begins anew: inputs, settings or code have changed since it was left",
+                    self._writer.key,
+                )
+                return None
+            parts = tuple(FinishedFile(**part) for part in checkpoint.facts["parts"])
+            broken = [part.name for part in parts if not self._is_whole(part)]
+            if not broken:
+                return _unfinished(checkpoint, parts)
+            self.refused += 1
+            _LOG.warning("%s: part %s is not what its checkpoint says", self._writer.key, broken[0])
+        self.refused += self._checkpoints.damaged
+        return None
+
+    def _is_whole(self, part: FinishedFile) -> bool:
+        path = self._writer.folder / part.name
+        return path.is_file() and path.stat().st_size == part.bytes and file_sha256(path) == part.sha256
+
+    def due(self, place: Place) -> bool:
+        """Whether a checkpoint is due at the end of a part."""
+        if self._events == 0:
+            return False
+        events = place.deltas + place.snapshots - self._last_events
+        waited_ns = self._clock.monotonic_ns() - self._last_ns
+        return events >= self._events or waited_ns >= self._interval
+
+    def save(self, saved: SavedReplay, parts: BookParts) -> None:
+        """Keep a checkpoint; every part so far is on the device."""
+        facts = {
+            "identity": self._identity,
+            "place": asdict(saved.place),
+            "parts": [asdict(part) for part in parts.finished],
+        }
+        arrays: dict[str, NDArray[Any]] = {f"book.{name}": array for name, array in saved.book.items()}
+        arrays |= {f"history.{name}": array for name, array in saved.history.items()}
+        arrays |= {"sizes": saved.sizes, "shown": parts.numbers.shown}
+        self._checkpoints.save(Checkpoint(facts, arrays))
+        self._writer.resumable = True
+        self._last_ns = self._clock.monotonic_ns()
+        self._last_events = saved.place.deltas + saved.place.snapshots
+        self.written += 1
+
+    def clear(self) -> None:
+        """The partition stands: nothing is left to take up."""
+        self._checkpoints.clear()
+
+
+def _unfinished(checkpoint: Checkpoint, parts: tuple[FinishedFile, ...]) -> Unfinished:
+    groups: dict[str, dict[str, Int64Array]] = {"book": {}, "history": {}}
+    for name, array in checkpoint.arrays.items():
+        group, _, inner = name.partition(".")
+        if inner:
+            groups[group][inner] = array
+    saved = SavedReplay(
+        Place(**checkpoint.facts["place"]), groups["book"], groups["history"], checkpoint.arrays["sizes"]
+    )
+    return Unfinished(saved, checkpoint.arrays["shown"], parts)
+
+
+def _identity(settings: Settings, key: PartitionKey, inputs: Mapping[str, str]) -> str:
+    """SHA-256 over all that the rows depend on."""
+    shaping = {
+        "key": str(key),
+        "inputs": dict(inputs),
+        "reconstruct": settings.reconstruct.model_dump(
+            mode="json", exclude={"checkpoint_events", "checkpoint_interval"}
+        ),
+        "gaps": settings.gaps.model_dump(mode="json"),
+        "code": code_fingerprint(),
+    }
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
