@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from order_book_platform.fidelity.references import HeldOut, find_messages
 from order_book_platform.fidelity.rows import ReferenceRows
 from order_book_platform.model.schemas import MISSING_PIPS
+from order_book_platform.storage import ParquetRows
 
 GOOD = [[50, 40, 30], [60, 70, 80]]
 BAD = {
@@ -23,7 +24,6 @@ BAD = {
     "empty_side": [[50, 40, 30], [MISSING_PIPS] * 3],
     "off_tick": [[50, 45, 30], [60, 70, 80]],
 }
-from order_book_platform.storage import ParquetRows
 
 
 def references(
