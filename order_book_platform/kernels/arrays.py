@@ -98,7 +98,12 @@ class Ladder(NamedTuple):
         slots = len(self.cells) // 4
         cells = self.cells[2 * s * slots : 2 * (s + 1) * slots].reshape(slots, 2)
         base = int(self.base[s])
-        slot = np.flatnonzero(cells[:, 0])
+        # Few words have a bit set, so that the slots need not be looked at one by one.
+        words = self.words[s * slots // 64 : (s + 1) * slots // 64]
+        filled = np.flatnonzero(words)
+        bits = np.unpackbits(words[filled].view(np.uint8), bitorder="little").reshape(len(filled), 64)
+        word, bit = np.nonzero(bits)
+        slot = filled[word] * 64 + bit
         key = base + (slot - base) % slots
         near = np.argsort(key)
         used = self.far_order[s, : self.blocks[s]]

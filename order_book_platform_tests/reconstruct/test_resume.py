@@ -1,0 +1,140 @@
+"""A reconstruction that dies goes on, and ends with the same bytes as one that was left alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from order_book_platform.model import PartitionKey
+from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.simulate import Faults, MarketSimulator, profile
+from order_book_platform_tests.chain import Chain
+from order_book_platform_tests.lake import write_settings
+
+KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
+PART_DELTAS = 4_000
+INSTANTS = int(os.environ.get("OBP_CRASHES", "40"))
+"""Random instants at which a reconstruction is killed."""
+
+
+@dataclass(frozen=True)
+class Crashes:
+    """A server of reconstructions that die, and the day they are made of."""
+
+    chain: Chain
+    server: subprocess.Popen[str]
+
+    def run(self, command: str) -> tuple[str, list[int]]:
+        """How it ended, and what it told: where it went on, and how many boundaries there were if it ended."""
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        print(command, file=self.server.stdin, flush=True)
+        word, *numbers = self.server.stdout.readline().split()
+        return word, [int(number) for number in numbers]
+
+    def forget(self) -> None:
+        """Remove everything that was published or left of the books."""
+        shutil.rmtree(self.chain.store.root / "reconstructed_books", ignore_errors=True)
+
+    def published(self) -> dict[str, str]:
+        """Every file of the partition and its hash; nothing may stand beside the partition."""
+        folder = self.chain.store.folder("reconstructed_books", KEY)
+        assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+        self.chain.store.check("reconstructed_books", KEY)
+        return {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())
+        }
+
+    def goes_on(self, wanted: dict[str, str]) -> int:
+        """Run to the end: the same bytes; gives the delta it went on from."""
+        word, numbers = self.run("whole")
+        assert word == "done"
+        assert self.published() == wanted
+        return numbers[0]
+
+
+@pytest.fixture(scope="module")
+def crashes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crashes]:
+    """A day with faults in it, all inputs of the books published, and the server."""
+    folder = tmp_path_factory.mktemp("crashes")
+    faults = Faults.parse("drop=16,crossed=2x3s,bad_snapshots=4,silence=1x7s")
+    MarketSimulator(profile("btc-perp"), 5).write(folder / "lake", KEY, 700, faults)
+    sections = {"reconstruct": {"checkpoint_events": 1}}
+    chain = Chain.over(folder, folder / "lake", [KEY], **sections)
+    chain.books(KEY)
+    settings = write_settings(folder, lake_root=str(folder / "lake"), keys=[KEY], **sections)
+    command = [sys.executable, "-m", "order_book_platform_tests.reconstruct.crashes", str(settings)]
+    with subprocess.Popen(
+        [*command, KEY.instrument.key, KEY.day.isoformat(), str(PART_DELTAS)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as server:
+        yield Crashes(chain, server)
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(crashes: Crashes) -> dict[str, str]:
+    """The files of a run that nothing happened to."""
+    crashes.forget()
+    assert crashes.run("whole")[0] == "done"
+    files = crashes.published()
+    assert sum(name.startswith("books-") for name in files) > 5
+    return files
+
+
+def test_killed_at_every_boundary(crashes: Crashes, undisturbed: dict[str, str]) -> None:
+    """Before each sync, rename and removal of a run; and the run that goes on is killed once more, at its third."""
+    boundary, resumed = 0, 0
+    while True:
+        crashes.forget()
+        boundary += 1
+        word, _ = crashes.run(f"boundary {boundary}")
+        if word == "done":
+            break
+        assert word == "killed"
+        crashes.run("boundary 3")
+        resumed += crashes.goes_on(undisturbed) > 0
+    assert boundary > 40
+    assert resumed > boundary // 2
+    assert crashes.published() == undisturbed
+
+
+def test_killed_at_any_instant(crashes: Crashes, undisturbed: dict[str, str]) -> None:
+    """Whatever the process was doing."""
+    crashes.forget()
+    start = time.monotonic()
+    crashes.run("whole")
+    longest = time.monotonic() - start
+    chance, killed, resumed = random.Random(7), 0, 0
+    for _ in range(INSTANTS):
+        crashes.forget()
+        word, _ = crashes.run(f"instant {chance.uniform(0, longest):.4f}")
+        killed += word == "killed"
+        resumed += crashes.goes_on(undisturbed) > 0
+    assert killed > INSTANTS // 2
+    assert resumed > 0
+
+
+def test_in_the_same_process(crashes: Crashes, undisturbed: dict[str, str]) -> None:
+    """With parts of the usual length the rows are the same: parts are how rows lie, not what they are."""
+    crashes.forget()
+    before = crashes.chain.store
+    result = Reconstructor(before, crashes.chain.settings).run(KEY)
+    crashes.run("boundary 1000000")
+    assert crashes.published() == undisturbed
+    manifest = before.manifest("reconstructed_books", KEY)
+    assert manifest.metadata == result.manifest.metadata
+    assert manifest.main_rows == result.manifest.main_rows
