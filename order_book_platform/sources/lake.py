@@ -54,6 +54,7 @@ BOOK_COLUMNS: dict[str, pa.DataType] = {
         for field in ("price", "size")
     },
 }
+DAY_FOLDERS = "dt=[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 TABLES = {"book_delta_v2": DELTA_COLUMNS, "book": BOOK_COLUMNS, "trades": TRADE_COLUMNS}
 
 
@@ -142,10 +143,10 @@ class LakeSource:
         self.batch_rows = batch_rows
 
     def days(self, table: str, instrument: Instrument) -> list[str]:
-        """UTC days `YYYY-MM-DD` for which the table has files."""
+        """UTC days `YYYY-MM-DD` for which the table has files; folders of other names are none."""
         folder = self.root / table / f"exchange={instrument.exchange}" / f"symbol={instrument.symbol}"
         return sorted(
-            path.name.removeprefix("dt=") for path in folder.glob("dt=*") if any(path.glob("*.parquet"))
+            path.name.removeprefix("dt=") for path in folder.glob(DAY_FOLDERS) if any(path.glob("*.parquet"))
         )
 
     def has(self, table: str, key: PartitionKey) -> bool:
@@ -219,8 +220,16 @@ class LakeSource:
             found, remedy = f"tables {', '.join(tables) or '(none)'}", f"Download the table {table}."
         else:
             days = self.days(table, key.instrument)
-            if days:
-                found, remedy = f"{len(days)} days from {days[0]} to {days[-1]}", "Choose one of these days."
+            if len(days) == 1:
+                found, remedy = f"the day {days[0]} alone", "Choose that day, or fetch this one's files."
+            elif days:
+                found = f"{len(days)} days from {days[0]} to {days[-1]}"
+                remedy = "Choose one of these days, or fetch this one's files."
+            elif folder.parent.is_dir():
+                names = sorted(path.name for path in folder.parent.iterdir())
+                found = f"no day with *.parquet files; in {folder.parent.name}: {', '.join(names[:5]) or 'nothing'}"
+                found += ", …" if len(names) > 5 else ""
+                remedy = "Put the files into dt=YYYY-MM-DD, or fetch them."
             else:
                 symbols = sorted(
                     f"{path.parent.name.removeprefix('exchange=')}:{path.name.removeprefix('symbol=')}"

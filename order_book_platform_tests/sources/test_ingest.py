@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import pairwise
@@ -219,6 +220,13 @@ def truncate(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
 
+def other_days(folder: Path) -> None:
+    """The files under two other days."""
+    day = folder_of(folder)
+    shutil.copytree(day, day.with_name("dt=2024-01-10"))
+    day.rename(day.with_name("dt=2024-01-09"))
+
+
 def corrupt_page(folder: Path) -> None:
     """Leave the footer, but zero the first page."""
     path = folder / "lake/book_delta_v2" / KEY.path / "1.parquet"
@@ -246,7 +254,18 @@ BAD: dict[str, tuple[Callable[[Path], object], type[OrderBookPlatformError], lis
     "no day": (
         lambda f: folder_of(f).rename(folder_of(f).with_name("dt=2024-01-09")),
         SourceMissingError,
-        ["1 days from 2024-01-09"],
+        ["the day 2024-01-09 alone", "Choose that day"],
+    ),
+    "other days": (other_days, SourceMissingError, ["2 days from 2024-01-09 to 2024-01-10", "Choose one"]),
+    "no file": (
+        lambda f: (folder_of(f) / "1.parquet").unlink(),
+        SourceMissingError,
+        ["no day with *.parquet files", f"dt={KEY.day}", "dt=YYYY-MM-DD"],
+    ),
+    "a day spelt otherwise": (
+        lambda f: folder_of(f).rename(folder_of(f).with_name("dt=20240108")),
+        SourceMissingError,
+        ["no day with *.parquet files", "dt=20240108", "dt=YYYY-MM-DD"],
     ),
     "truncated": (truncate, SourceCorruptError, ["1.parquet", "Download"]),
     "empty file": (
