@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +19,7 @@ from order_book_platform.errors import (
     OffGridError,
     OrderBookPlatformError,
     SettingsError,
+    SourceAccessError,
     SourceCorruptError,
     SourceEmptyError,
     SourceMissingError,
@@ -29,7 +30,7 @@ from order_book_platform.model import Codes, DeltaBatch, PartitionKey, SnapshotB
 from order_book_platform.model.schemas import RAW_DELTAS
 from order_book_platform.observability import silent
 from order_book_platform.settings import Settings, load_settings
-from order_book_platform.sources import LakeIngest, delta_batches
+from order_book_platform.sources import LakeIngest, LakeSource, delta_batches
 from order_book_platform.storage import DataStore
 from order_book_platform.storage.reader import scan
 from order_book_platform_tests.conftest import RECORDED_KEYS
@@ -233,6 +234,37 @@ def corrupt_page(folder: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4:200] = bytes(196)
     path.write_bytes(content)
+
+
+@pytest.mark.parametrize("closed", ["book", "book/exchange=TEST", f"book/{KEY.path}", f"trades/{KEY.path}"])
+def test_a_folder_that_may_not_be_read_is_not_an_absent_one(
+    lake: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    """A day whose snapshots are closed to this user is refused: without them it would be another book."""
+    entries, folder = Path.iterdir, lake / "lake" / closed
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path == folder or folder in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return entries(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(SourceAccessError, match="a folder that can be read, found Permission denied"):
+        ingest(lake)
+
+
+def test_a_file_that_may_not_be_read_is_not_damaged(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetching it again would not help; neither when it is opened nor when it is hashed."""
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("order_book_platform.sources.lake.pq.ParquetFile", refuse)
+    with pytest.raises(SourceAccessError, match="a file that can be read, found Permission denied"):
+        ingest(lake)
+    monkeypatch.setattr("order_book_platform.sources.lake.file_sha256", refuse)
+    with pytest.raises(SourceAccessError, match="a file that can be read"):
+        LakeSource(lake / "lake").fingerprints("book", KEY)
 
 
 BAD: dict[str, tuple[Callable[[Path], object], type[OrderBookPlatformError], list[str]]] = {
