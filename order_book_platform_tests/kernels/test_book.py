@@ -117,7 +117,7 @@ def assert_equals_the_oracle(
         **policy,
     )
     np.testing.assert_array_equal(rows, oracle_rows(wanted, depth))
-    assert book.counts["evicted_levels"] == wanted.book.evicted
+    assert book.counts == wanted.book.counts
     for s, side in enumerate(wanted.book.sides):
         levels = book.levels(s)
         assert levels.price_pips.tolist() == [key * side.sign for key in side.keys]
