@@ -29,6 +29,7 @@ from order_book_platform_tests.streams import (
     shaped_streams,
     snapshot_batch,
     streams,
+    witnessed_streams,
 )
 
 WINDOW = 4096
@@ -154,6 +155,27 @@ def test_equals_the_oracle_on_every_shape_of_market(
 ) -> None:
     """On ten thousand markets that crash, double, empty, cross, scatter and change their tick."""
     assert_equals_the_oracle(stream, extend_every, depth, cadence, **policy)
+
+
+@given(witnessed_streams(0.1), *choices, policies)
+def test_equals_the_oracle_where_messages_are_lost(
+    stream: Stream, extend_every: int, depth: int, cadence: str, policy: dict[str, int]
+) -> None:
+    """On markets whose snapshots agree with the book until a message is lost, and again after a repair."""
+    assert_equals_the_oracle(stream, extend_every, depth, cadence, **policy)
+
+
+@given(witnessed_streams(0.0), *choices)
+def test_a_book_that_has_lost_nothing_agrees_with_every_snapshot(
+    stream: Stream, extend_every: int, depth: int, cadence: str
+) -> None:
+    """The first one seeds, the others extend; only those repair that were told to, and find nothing wrong."""
+    assert_equals_the_oracle(stream, extend_every, depth, cadence)
+    plan = plan_of(stream, extend_every)
+    _, book = replayed(stream, extend_every=extend_every, depth=depth, cadence=cadence)
+    uses = ["repaired" if forced else "extended" for forced in plan.forced.tolist()]
+    assert [USES[use] for use in book.outcome[:, 0].tolist()] == ["seeded", *uses[1:]][: len(book.outcome)]
+    assert not book.outcome[:, 2].any()
 
 
 @given(streams(), st.integers(1, 4), st.integers(1, 5), st.integers(1, 8))
