@@ -2,19 +2,20 @@
 
 One process, a simulated BTC perpetual, files in the page cache.
 
-Run: `python -m benchmarks.assets [--json]`.
+Run: `obp bench assets [--json]`, or `python -m benchmarks.assets [--json]`.
 """
 
 from __future__ import annotations
 
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.report import Report
+from benchmarks.report import Report, arguments, run
 from benchmarks.simulated import KEY, simulated_lake
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.clock import NS_PER_SECOND
@@ -49,6 +50,7 @@ COMPONENTS: dict[str, Callable[[DataStore, Settings], Component]] = {
 
 def main() -> None:
     """Measure and print."""
+    chosen = arguments("assets", "Each asset of one partition.").parse_args()
     report = Report("assets")
     seconds: dict[str, list[float]] = {name: [] for name in COMPONENTS}
     with tempfile.TemporaryDirectory() as folder:
@@ -68,8 +70,8 @@ def main() -> None:
     report.add("all six assets", work, "peak memory", "bytes", [float(peak)])
     report.bar("a day of 109.3 M deltas through all assets, s", 60, 109_300_000 / whole, at_most=True)
     report.bar("peak memory, bytes", 1_500_000_000, peak, at_most=True)
-    report.show()
+    report.show(as_json=chosen.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(main))

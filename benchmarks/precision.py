@@ -8,7 +8,6 @@ Run: `obp bench precision [--json]`, or `python -m benchmarks.precision [--json]
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from benchmarks.report import Report, in_turn, run, stay_on_one_core
+from benchmarks.report import Report, arguments, in_turn, run, stay_on_one_core
 from benchmarks.simulated import KEY, simulated_lake
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.model import Codes, PartitionKey
@@ -320,8 +319,7 @@ def measure_all(messages: int, runs: int) -> Report:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="obp bench precision", description="int64 pips beside decimal128.")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    parser = arguments("precision", "int64 pips beside decimal128.")
     parser.add_argument("--messages", type=int, default=MESSAGES, help="of the day (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=RUNS, help="turns that count (default: %(default)s)")
     chosen = parser.parse_args()

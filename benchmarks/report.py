@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -97,7 +97,7 @@ class Report:
         return value
 
     def bar(self, what: str, required: float, reached: float | None, *, at_most: bool = False) -> None:
-        """Hold a figure against what it has to reach; one that was not measured does not."""
+        """Hold a figure against what it has to reach; one that was not measured does not, and is shown as that."""
         holds = reached is not None and (reached <= required if at_most else reached >= required)
         self.bars.append({"what": what, "required": required, "reached": reached, "holds": holds})
 
@@ -113,9 +113,9 @@ class Report:
             "bars": self.bars,
         }
 
-    def show(self, *, as_json: bool | None = None) -> None:
-        """Print the JSON object, or tables; where it is not said which, `--json` on the command line decides."""
-        if "--json" in sys.argv[1:] if as_json is None else as_json:
+    def show(self, *, as_json: bool) -> None:
+        """Print the JSON object, or tables."""
+        if as_json:
             print_json(self.document())
             return
         where = machine()
@@ -149,7 +149,7 @@ def _ratios_table(ratios: list[dict[str, Any]]) -> Any:
 def _bars_table(bars: list[dict[str, Any]]) -> Any:
     rows = [
         (
-            Styled("holds", "green") if bar["holds"] else Styled("MISSED", "bold red"),
+            _outcome(bar),
             bar["what"],
             _figure(bar["required"]),
             _figure(bar["reached"]),
@@ -157,6 +157,12 @@ def _bars_table(bars: list[dict[str, Any]]) -> Any:
         for bar in bars
     ]
     return table("Bars", ("", "what", "required", "reached"), rows, right=("required", "reached"))
+
+
+def _outcome(bar: dict[str, Any]) -> Styled:
+    if bar["reached"] is None:
+        return Styled("not measured", "dim")
+    return Styled("holds", "green") if bar["holds"] else Styled("MISSED", "bold red")
 
 
 def _figure(value: float | None) -> str:
@@ -205,6 +211,13 @@ def stay_on_one_core() -> None:
         os.environ[threads] = "1"
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # interrupts favour the first core
+
+
+def arguments(benchmark: str, description: str) -> argparse.ArgumentParser:
+    """What every benchmark takes: `--json` and `--help`; more can be added."""
+    parser = argparse.ArgumentParser(prog=f"obp bench {benchmark}", description=description)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    return parser
 
 
 def run(main: Callable[[], None]) -> int:

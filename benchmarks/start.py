@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.report import OURS, ROOT, Report, run, stay_on_one_core
+from benchmarks.report import OURS, ROOT, Report, arguments, run, stay_on_one_core
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import BenchmarkError
 
@@ -108,6 +108,7 @@ def at_once(scratch: Path, kept: str) -> list[float]:
 
 def main() -> None:
     """Measure and print."""
+    chosen = arguments("start", "From the start of a process to its first rows.").parse_args()
     report = Report("start")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -133,7 +134,7 @@ def main() -> None:
     for name, clock in (("rows", "core time"), ("passed", "time that passed")):
         reached = statistics.median(each[name] for each in warm)
         report.bar(f"warm start to the first rows, one core, {clock}, s", 1.0, reached, at_most=True)
-    report.show()
+    report.show(as_json=chosen.json)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,10 @@ class SourceCorruptError(SourceError):
     """A Parquet file is truncated or damaged; it is never read as an empty day."""
 
 
+class SourceAccessError(SourceError):
+    """A folder or file of the lake may not be read by this user; it is never taken for an absent one."""
+
+
 class SourceEmptyError(SourceError):
     """A file or a day holds zero rows."""
 

@@ -33,6 +33,8 @@ from order_book_platform.model import Instrument
 from order_book_platform.model.schemas import DEPTH
 
 DEFAULT_FILE = "platform.toml"
+OTHER_VARIABLES = frozenset({"OBP_CONFIG", "OBP_RECORDINGS", "OBP_EXAMPLES"})
+"""Variables that set no value: the settings file, and what tests and benchmarks are told."""
 
 Duration = Annotated[int, BeforeValidator(duration_ns), Field(gt=0)]
 """A duration in int64 ns, written as `"100ms"`, `"1s"`, `"5m"`."""
@@ -193,6 +195,15 @@ class Settings(BaseSettings):
             raise ValueError("expected a folder")
         return value
 
+    @field_validator("instruments", mode="before")
+    @classmethod
+    def _a_list(cls, value: object) -> object:
+        if isinstance(value, dict):
+            raise ValueError(
+                "a list; entries of sections each begin with double brackets, as [[instruments]]"
+            )
+        return value
+
     @field_validator("instruments")
     @classmethod
     def _symbols_differ(cls, value: tuple[InstrumentSettings, ...]) -> tuple[InstrumentSettings, ...]:
@@ -250,6 +261,7 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
         raise SettingsError(
             expected="readable TOML", found=str(error), where=str(file), remedy="Correct the file."
         ) from error
+    _refuse_unknown_variables()
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -272,6 +284,20 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
     return settings
 
 
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable is an error as a misspelt key is: pydantic would pass over it in silence."""
+    known = {f"OBP_{name}".upper() for name in Settings.model_fields} | OTHER_VARIABLES
+    for name, value in sorted(os.environ.items()):
+        key = name.upper()
+        if key.startswith("OBP_") and key.partition("__")[0] not in known:
+            raise SettingsError(
+                expected="OBP_ and one of " + ", ".join(Settings.model_fields),
+                found=repr(value),
+                where=f"environment variable {name}",
+                remedy="Correct or unset the variable; docs/settings.md lists every key.",
+            )
+
+
 def _settings_error(error: ValidationError, file: Path) -> SettingsError:
     """The first problem in full, the others counted."""
     problems = error.errors()
@@ -283,7 +309,9 @@ def _settings_error(error: ValidationError, file: Path) -> SettingsError:
         expected=_expectation(first),
         found=found if len(found) < 200 else found[:200] + "…",
         where=_place(location, file),
-        remedy="Correct the value; docs/settings.md lists every key." + more,
+        remedy=("Add the key" if first["type"] == "missing" else "Correct the value")
+        + "; docs/settings.md lists every key."
+        + more,
     )
 
 
@@ -293,6 +321,7 @@ _EXPECTATIONS = {
     "greater_than_equal": "at least {ge}",
     "less_than_equal": "at most {le}",
     "model_type": "a section of keys",
+    "tuple_type": "a list",
     "date_parsing": "a UTC day such as 2024-08-08",
     "date_from_datetime_parsing": "a UTC day such as 2024-08-08",
     "path_type": "a folder",

@@ -91,7 +91,16 @@ class OracleBook:
     """Counts as seeded, although no snapshot has come."""
     force: bool = False
     """The next snapshot repairs without being asked."""
-    evicted: int = 0
+    counts: dict[str, int] = field(
+        default_factory=lambda: {
+            "deltas": 0,
+            "deltas_without_effect": 0,
+            "crossed_messages": 0,
+            "crossed_episodes": 0,
+            "evicted_levels": 0,
+        }
+    )
+    """What `Book.counts` says."""
 
     @property
     def sides(self) -> tuple[OracleSide, OracleSide]:
@@ -100,7 +109,10 @@ class OracleBook:
 
     def set(self, is_bid: bool, price: int, size: int) -> None:
         """Apply one delta."""
-        self.sides[0 if is_bid else 1].set(price, size, self.message)
+        side = self.sides[0 if is_bid else 1]
+        self.counts["deltas"] += 1
+        self.counts["deltas_without_effect"] += side.sizes.get(price * side.sign, 0) == size
+        side.set(price, size, self.message)
 
     @property
     def crossed(self) -> bool:
@@ -112,7 +124,7 @@ class OracleBook:
         while self.crossed:
             older = min(self.sides, key=lambda side: side.seen[side.keys[0]])
             older.set(older.keys[0] * older.sign, 0)
-            self.evicted += 1
+            self.counts["evicted_levels"] += 1
         self.bids.bound = self.asks.bound = None
         self.force = True
 
@@ -226,6 +238,8 @@ def replay(
         for at in range(start, stop):
             book.set(columns[3][at], columns[4][at], columns[5][at])
         pending |= _take_due(book, snapshots, defects, due, sequence, used, forced)
+        book.counts["crossed_messages"] += book.crossed
+        book.counts["crossed_episodes"] += book.crossed and crossed_since is None
         crossed_since = (now_ns if crossed_since is None else crossed_since) if book.crossed else None
         if (
             crossed_since is not None

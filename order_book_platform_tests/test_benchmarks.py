@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -161,11 +161,11 @@ def test_the_process_that_start_measures() -> None:
 
 
 @pytest.mark.usefixtures("in_place")
-@pytest.mark.parametrize("arguments", [["--deltas", "0"], ["--runs", "0"], ["--what"]])
+@pytest.mark.parametrize("arguments", [["--deltas", "0"], ["--deltas", "29999"], ["--runs", "0"], ["--what"]])
 def test_wrong_usage(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Numbers below 1 and unknown options end with 2 and say what is expected."""
+    """Numbers too small and unknown options end with 2 and say what is expected."""
     monkeypatch.setattr("sys.argv", ["replay", *arguments])
     with pytest.raises(SystemExit) as end:
         replay.main()
@@ -181,11 +181,30 @@ def test_every_benchmark_is_there() -> None:
         )
 
 
+@pytest.mark.parametrize(("option", "code"), [("--help", 0), ("--what", 2)])
+@pytest.mark.parametrize("benchmark", [assets, precision, replay, start], ids=lambda module: module.__name__)
+def test_asking_measures_nothing(
+    benchmark: ModuleType,
+    option: str,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Help and an unknown option end every benchmark before it starts."""
+    monkeypatch.setattr(benchmark, "Report", None)
+    monkeypatch.setattr("sys.argv", ["benchmark", option])
+    with pytest.raises(SystemExit) as end:
+        benchmark.main()
+    assert end.value.code == code
+    printed = capsys.readouterr()
+    assert f"usage: obp bench {benchmark.__name__.rpartition('.')[2]} " in printed.out + printed.err
+
+
 # --- report ---------------------------------------------------------------------------------------------------------
 
 
 def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
-    """For people: a figure with its runs, a ratio, bars from above and below, and a missed one shown as missed."""
+    """For people: a figure with its runs, a ratio, and bars: held, missed, not measured."""
     trial = Report("trial")
     trial.add("us", "nothing", "time", "s", [3.0, 1.0, 2.0])
     trial.missing("them", "nothing", "time", "s", "install them")
@@ -201,7 +220,7 @@ def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert ["nothing", "us", "them", "1.50"] in lines
     assert ["holds", "speed", "10", "10"] in lines
     assert ["MISSED", "time", "10", "11"] in lines
-    assert ["MISSED", "size", "10", "-"] in lines
+    assert ["not", "measured", "size", "10", "-"] in lines
 
 
 def test_ratios_are_pairwise() -> None:

@@ -62,6 +62,18 @@ MESSAGES: dict[str, tuple[dict[str, str], str]] = {
         },
         "1.parquet: expected a Parquet file, found no magic bytes at the end. Fetch it again.",
     ),
+    "SourceAccessError": (
+        {
+            "expected": "a folder that can be read",
+            "found": "Permission denied",
+            "where": "lake/book",
+            "remedy": "Give this user the right to read there.",
+        },
+        (
+            "lake/book: expected a folder that can be read, found Permission denied. "
+            "Give this user the right to read there."
+        ),
+    ),
     "SourceEmptyError": (
         {"expected": "rows", "found": "0", "where": "1.parquet", "remedy": "Fetch it again."},
         "1.parquet: expected rows, found 0. Fetch it again.",

@@ -18,7 +18,13 @@ from order_book_platform.clock import NS_PER_SECOND, duration_text
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import Instrument
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS
-from order_book_platform.settings import GapSettings, Settings, load_settings, settings_path
+from order_book_platform.settings import (
+    OTHER_VARIABLES,
+    GapSettings,
+    Settings,
+    load_settings,
+    settings_path,
+)
 
 MINIMAL = """
 lake_root = "lake"
@@ -27,6 +33,8 @@ first_day = "2024-08-08"
 [[instruments]]
 symbol = "BINANCE:BTC-USDT"
 """
+
+KEYS = ", ".join(Settings.model_fields)
 
 Write = Callable[[str], Path]
 
@@ -174,9 +182,15 @@ def test_settings_do_not_change_while_they_are_used(write: Write) -> None:
         ),
         (MINIMAL.partition("[[")[0] + "instruments = []", "instruments", "at least one entry", "[]"),
         (
+            MINIMAL.replace("[[instruments]]", "[instruments]"),
+            "instruments",
+            "a list; entries of sections each begin with double brackets, as [[instruments]]",
+            "{'symbol': 'BINANCE:BTC-USDT'}",
+        ),
+        (
             MINIMAL.replace("BINANCE:BTC-USDT", "btcusdt"),
             "instruments.0.symbol",
-            "EXCHANGE:SYMBOL without any of | , [ ] / \\ : * ? or blanks",
+            "EXCHANGE:SYMBOL, the exchange in capitals, without any of | , [ ] / \\ : * ? or blanks",
             "'btcusdt'",
         ),
         (MINIMAL + "tick = 0", "instruments.0.tick", "more than 0", "0"),
@@ -247,7 +261,8 @@ def test_a_wrong_value_is_named(write: Write, content: str, key: str, expected: 
         load_settings(path)
     error = caught.value
     assert (error.where, error.expected, error.found) == (f"{path}: {key}", expected, found)
-    assert error.remedy == "Correct the value; docs/settings.md lists every key."
+    todo = "Add the key" if found == "nothing" else "Correct the value"
+    assert error.remedy == f"{todo}; docs/settings.md lists every key."
 
 
 def test_an_unknown_key_lists_the_known_ones(write: Write) -> None:
@@ -329,6 +344,14 @@ def test_a_long_value_is_cut(write: Write) -> None:
             "one of silence, recover_after, crossed_after, snapshot_reach, unusable_share",
         ),
         ("OBP_GAPS", "[1]", "environment variable OBP_GAPS (gaps)", "a section of keys"),
+        (
+            "OBP_INSTRUMENTS",
+            '"BINANCE:BTC-USDT"',
+            "environment variable OBP_INSTRUMENTS (instruments)",
+            "a list",
+        ),
+        ("OBP_DATAROOT", "/data", "environment variable OBP_DATAROOT", f"OBP_ and one of {KEYS}"),
+        ("obp_gap__silence", "1s", "environment variable obp_gap__silence", f"OBP_ and one of {KEYS}"),
     ],
 )
 def test_a_wrong_variable_is_named(
@@ -339,6 +362,13 @@ def test_a_wrong_variable_is_named(
     with pytest.raises(SettingsError) as caught:
         load_settings(write(MINIMAL))
     assert (caught.value.where, caught.value.expected) == (where, expected)
+
+
+@pytest.mark.parametrize("variable", sorted(OTHER_VARIABLES))
+def test_variables_that_set_nothing(write: Write, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """What only tests and benchmarks read is no misspelt key."""
+    monkeypatch.setenv(variable, "elsewhere")
+    assert load_settings(write(MINIMAL)).reconstruct.depth == 20
 
 
 def test_values_that_contradict_each_other_name_both_places(

@@ -73,7 +73,7 @@ def book(
     if as_json:
         print_json(_document(key, state, depth))
     else:
-        _show(key, state, depth)
+        _show(key, state, depth, at_ns)
 
 
 def _document(key: PartitionKey, state: BookState, depth: int) -> dict[str, object]:
@@ -122,16 +122,22 @@ def _digits(increment: Decimal) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def _show(key: PartitionKey, state: BookState, depth: int) -> None:
+def _show(key: PartitionKey, state: BookState, depth: int, at_ns: int | None) -> None:
     from itertools import zip_longest
 
     from order_book_platform.cli.output import Styled, stdout, table
-    from order_book_platform.clock import iso_from_ns
+    from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
     from order_book_platform.model import BookFlag
 
     console = stdout()
+    # How old the book is at the instant asked for: data may end long before it.
+    asked = ""
+    if at_ns is not None:
+        age_s = (at_ns - state.origin_time) / NS_PER_SECOND
+        asked = f"asked     {iso_from_ns(at_ns)}, {age_s:,.3f} s after this message\n"
     console.print(
         f"[bold]{key}[/] after message {state.sequence_number}\n"
+        f"{asked}"
         f"origin    {iso_from_ns(state.origin_time)}\n"
         f"received  {iso_from_ns(state.received_time)}\n"
         f"flags     {BookFlag.describe(state.flags)}\n"

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from email.message import Message
@@ -20,7 +21,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock, iso_from_ns
-from order_book_platform.errors import SettingsError
+from order_book_platform.errors import SettingsError, SourceAccessError
 
 if TYPE_CHECKING:
     from order_book_platform.cli.group import Invocation
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "order-book-platform"
 LIBRARIES = ("dagster", "dagster-webserver", "numba", "numpy", "polars", "pyarrow")
+TABLES = ("book_delta_v2", "book", "trades")
 LOW_DISK_BYTES = 20 * 10**9
 """Below it a month of one liquid market may not fit (574 MB of deltas a day, and the books made of them)."""
 NO_DISK_BYTES = 10**9
@@ -166,7 +168,11 @@ def check_lake(settings: Settings) -> Iterator[Finding]:
     yield Finding("lake root", "ok", str(root))
     source = LakeSource(root)
     for entry in settings.instruments:
-        days = source.days("book_delta_v2", entry.instrument)
+        try:
+            days, *others = (source.days(table, entry.instrument) for table in TABLES)
+        except SourceAccessError as error:
+            yield Finding(entry.symbol, "fail", f"cannot read {error.where}", error.remedy)
+            continue
         if not days:
             yield Finding(
                 entry.symbol,
@@ -176,9 +182,7 @@ def check_lake(settings: Settings) -> Iterator[Finding]:
             )
             continue
         lacking = [
-            table
-            for table in ("book", "trades")
-            if not set(days) <= set(source.days(table, entry.instrument))
+            table for table, there in zip(TABLES[1:], others, strict=True) if not set(days) <= set(there)
         ]
         span = days[0] if len(days) == 1 else f"{days[0]} … {days[-1]}"
         found = f"{len(days)} day{'s' if len(days) > 1 else ''} of book_delta_v2, {span}"
@@ -220,11 +224,10 @@ def check_clock(settings: Settings, clock: Clock) -> Finding:
         (datetime.fromtimestamp(0, tz=UTC) + timedelta(seconds=now_ns // NS_PER_SECOND)).date().isoformat()
     )
     source = LakeSource(settings.lake_root)
-    newest = max(
-        (day for entry in settings.instruments for day in source.days("book_delta_v2", entry.instrument)),
-        default="",
-    )
-    newest = max(newest, settings.first_day.isoformat())
+    newest = settings.first_day.isoformat()
+    for entry in settings.instruments:
+        with suppress(SourceAccessError):  # which check_lake reports
+            newest = max([newest, *source.days("book_delta_v2", entry.instrument)])
     found = f"{iso_from_ns(now_ns)[:19]}Z"
     if today < newest:
         return Finding(

@@ -34,7 +34,7 @@ class Instrument:
         match = _SYMBOL_KEY.fullmatch(key)
         if match is None:
             raise SettingsError(
-                expected="EXCHANGE:SYMBOL without any of | , [ ] / \\ : * ? or blanks",
+                expected="EXCHANGE:SYMBOL, the exchange in capitals, without any of | , [ ] / \\ : * ? or blanks",
                 found=repr(key),
                 where="symbol",
                 remedy="Write it as in BINANCE_FUTURES:BTC-USDT-PERP.",

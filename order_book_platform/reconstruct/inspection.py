@@ -108,13 +108,7 @@ def book_at(
     for rows in replay.rows(store, silent, settings.sources.batch_rows, until):
         last = rows[-1, :4].copy()
     if last is None:
-        first = store.manifest("raw_deltas", key).metadata["audit"]["first_origin_time"]
-        raise NoBookError(
-            expected=f"an instant from {iso_from_ns(first)} on",
-            found=f"sequence number {sequence_number}" if at_ns is None else iso_from_ns(at_ns),
-            where=str(key),
-            remedy="Choose a later time or sequence number, or the day before.",
-        )
+        raise _no_book_yet(store, settings, key, at_ns, sequence_number)
     book = replay.book
     return BookState(
         int(last[2]),
@@ -124,6 +118,27 @@ def book_at(
         _in_pips(book.levels(0), replay.codes),
         _in_pips(book.levels(1), replay.codes),
         replay.fixed_point,
+    )
+
+
+def _no_book_yet(
+    store: DataStore, settings: Settings, key: PartitionKey, at_ns: int | None, sequence_number: int | None
+) -> NoBookError:
+    """What the day's first book is, in the terms that were asked in."""
+    replay = Replayer.of(store, settings, key, cadence="message")
+    pieces = replay.rows(store, settings, key, silent)
+    first = next((rows[0] for rows in pieces if len(rows)), None)
+    if first is None:
+        expected = "a day with a book"
+    elif at_ns is not None:
+        expected = f"an instant from {iso_from_ns(int(first[0]))} on"
+    else:
+        expected = f"a sequence number from {int(first[2])} on"
+    return NoBookError(
+        expected=expected,
+        found=f"{sequence_number}" if at_ns is None else iso_from_ns(at_ns),
+        where=str(key),
+        remedy="Choose a later time or sequence number, or the day before.",
     )
 
 

@@ -6,6 +6,8 @@ with any number of files of any name.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from order_book_platform.errors import (
+    SourceAccessError,
     SourceCorruptError,
     SourceEmptyError,
     SourceMissingError,
@@ -55,6 +58,7 @@ BOOK_COLUMNS: dict[str, pa.DataType] = {
     },
 }
 TABLES = {"book_delta_v2": DELTA_COLUMNS, "book": BOOK_COLUMNS, "trades": TRADE_COLUMNS}
+_DAY_FOLDER = re.compile(r"dt=(\d{4}-\d\d-\d\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,27 +146,35 @@ class LakeSource:
         self.batch_rows = batch_rows
 
     def days(self, table: str, instrument: Instrument) -> list[str]:
-        """UTC days `YYYY-MM-DD` for which the table has files."""
+        """UTC days `YYYY-MM-DD` for which the table has files; folders of other names are none.
+
+        Raises:
+            SourceAccessError: a folder may not be read.
+        """
         folder = self.root / table / f"exchange={instrument.exchange}" / f"symbol={instrument.symbol}"
-        return sorted(
-            path.name.removeprefix("dt=") for path in folder.glob("dt=*") if any(path.glob("*.parquet"))
-        )
+        days = ((path, _DAY_FOLDER.fullmatch(path.name)) for path in _entries(folder))
+        return [day[1] for path, day in days if day and _parquet_files(path)]
 
     def has(self, table: str, key: PartitionKey) -> bool:
-        """Whether the table has any file of this symbol and day."""
-        return key.day.isoformat() in self.days(table, key.instrument)
+        """Whether the table has any file of this symbol and day.
+
+        Raises:
+            SourceAccessError: a folder may not be read.
+        """
+        return bool(_parquet_files(self.root / table / key.path))
 
     def files(self, table: str, key: PartitionKey) -> list[LakeFile]:
         """All files of one symbol and day, checked, ordered by their first sequence number or time, then by name.
 
         Raises:
             SourceMissingError: the root, the table, the symbol or the day is not there.
+            SourceAccessError: a folder or a file may not be read.
             SourceCorruptError: a file is truncated or damaged.
             SourceSchemaError: a column is missing or has another dtype.
             SourceEmptyError: a file has no rows.
         """
         folder = self.root / table / key.path
-        paths = sorted(folder.glob("*.parquet"))
+        paths = _parquet_files(folder)
         if not paths:
             raise self._missing(table, key, folder)
         files = [self._open(path, table) for path in paths]
@@ -170,14 +182,24 @@ class LakeSource:
         return sorted(files, key=lambda file: (file.extreme(order, self.batch_rows)[0], file.path.name))
 
     def fingerprints(self, table: str, key: PartitionKey) -> dict[str, str]:
-        """SHA-256 of each file of one symbol and day, by name."""
-        return {
-            path.name: file_sha256(path) for path in sorted((self.root / table / key.path).glob("*.parquet"))
-        }
+        """SHA-256 of each file of one symbol and day, by name.
+
+        Raises:
+            SourceAccessError: a folder or a file may not be read.
+        """
+        found = {}
+        for path in _parquet_files(self.root / table / key.path):
+            try:
+                found[path.name] = file_sha256(path)
+            except PermissionError as error:
+                raise _inaccessible(path, "file", error) from error
+        return found
 
     def _open(self, path: Path, table: str) -> LakeFile:
         try:
             parquet = pq.ParquetFile(path)
+        except PermissionError as error:
+            raise _inaccessible(path, "file", error) from error
         except (OSError, pa.ArrowException) as error:
             raise SourceCorruptError(
                 expected="a complete Parquet file",
@@ -215,19 +237,52 @@ class LakeSource:
         if not self.root.is_dir():
             found, remedy = "no such folder", "Set lake_root to the folder that holds book_delta_v2/."
         elif not (self.root / table).is_dir():
-            tables = sorted(path.name for path in self.root.iterdir() if path.is_dir())
+            tables = [path.name for path in _entries(self.root) if path.is_dir()]
             found, remedy = f"tables {', '.join(tables) or '(none)'}", f"Download the table {table}."
         else:
             days = self.days(table, key.instrument)
-            if days:
-                found, remedy = f"{len(days)} days from {days[0]} to {days[-1]}", "Choose one of these days."
+            if len(days) == 1:
+                found, remedy = f"the day {days[0]} alone", "Choose that day, or fetch this one's files."
+            elif days:
+                found = f"{len(days)} days from {days[0]} to {days[-1]}"
+                remedy = "Choose one of these days, or fetch this one's files."
+            elif folder.parent.is_dir():
+                names = [path.name for path in _entries(folder.parent)]
+                found = f"no day with *.parquet files; in {folder.parent.name}: {', '.join(names[:5]) or 'nothing'}"
+                found += ", …" if len(names) > 5 else ""
+                remedy = "Put the files into dt=YYYY-MM-DD, or fetch them."
             else:
-                symbols = sorted(
-                    f"{path.parent.name.removeprefix('exchange=')}:{path.name.removeprefix('symbol=')}"
-                    for path in (self.root / table).glob("exchange=*/symbol=*")
-                )
+                symbols = [
+                    f"{exchange.name.removeprefix('exchange=')}:{symbol.name.removeprefix('symbol=')}"
+                    for exchange in _entries(self.root / table)
+                    for symbol in _entries(exchange)
+                    if exchange.name.startswith("exchange=") and symbol.name.startswith("symbol=")
+                ]
                 found = "symbols " + (", ".join(symbols) or "(none)")
                 remedy = "Check the symbol's spelling."
         return SourceMissingError(
             expected=f"Parquet files of {table} for {key}", found=found, where=str(folder), remedy=remedy
         )
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, by name; nothing where there is none. `glob` gives nothing either where it may not read."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _inaccessible(folder, "folder", error) from error
+
+
+def _parquet_files(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if path.name.endswith(".parquet")]
+
+
+def _inaccessible(path: Path, kind: str, error: OSError) -> SourceAccessError:
+    return SourceAccessError(
+        expected=f"a {kind} that can be read",
+        found=os.strerror(error.errno) if error.errno else str(error),
+        where=str(path),
+        remedy="Give this user the right to read it and the folders above it.",
+    )

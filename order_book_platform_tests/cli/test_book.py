@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -83,6 +84,18 @@ def test_table_shows_best_prices_and_flags(materialized: tuple[Platform, Any], r
         row["ask_0_size"],
     ]
     assert first[2] == f"{row['bid_0_price']:.2f}"
+
+
+def test_an_old_book_says_so(materialized: tuple[Platform, Any], row: dict[str, Any]) -> None:
+    """Where the data end before the instant asked for, the age of the book stands beside it."""
+    platform, _ = materialized
+    result = platform.obp(*ARGUMENTS, "--at", str(row["origin_time"]), "--depth", "1")
+    assert ", 0.000 s after this message" in result.stdout
+    result = platform.obp(*ARGUMENTS, "--at", "2024-08-09T00:00:00Z", "--depth", "1")
+    age_s = re.search(r"asked     2024-08-09T00:00:00\.0+Z, ([\d,]+)\.\d{3} s after", result.stdout)
+    assert age_s is not None
+    assert int(age_s[1].replace(",", "")) > 80_000
+    assert "asked" not in platform.obp(*ARGUMENTS, "--sequence", str(row["sequence_number"])).stdout
 
 
 def test_no_book_before_the_first_message(materialized: tuple[Platform, Any]) -> None:

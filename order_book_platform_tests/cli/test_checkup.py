@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -134,6 +135,23 @@ def test_lake_without_books(simulated: Platform, tmp_path: Path) -> None:
     found = {each.check: each for each in checkup.check_lake(load_settings(config))}
     assert found[SYMBOL].status == "warn"
     assert found[SYMBOL].found.endswith("; book not for all of them")
+
+
+def test_lake_that_may_not_be_read(simulated: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder closed to this user fails the check of its symbol, and no other check."""
+    settings = load_settings(simulated.config)
+    entries = Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path.name == "symbol=ETH-USDT":
+            raise PermissionError(13, "Permission denied", str(path))
+        return entries(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    found = {each.check: each for each in checkup.check_lake(settings)}
+    assert (found["lake root"].status, found[SYMBOL].status) == ("ok", "fail")
+    assert found[SYMBOL].found.startswith("cannot read ")
+    assert checkup.check_clock(settings, ManualClock(2 * 10**18)).status == "ok"
 
 
 def test_instance_that_is_broken(empty: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ from numba import config
 
 from order_book_platform.errors import BatchError
 from order_book_platform.kernels import book as book_module
-from order_book_platform.kernels.book import USES, Book, Plan
+from order_book_platform.kernels.book import USES, Book, Levels, Plan
+from order_book_platform.model import BookFlag
 from order_book_platform.model.doubt import PROVEN_LOSS
 from order_book_platform.model.schemas import MISSING_PIPS, level_columns
 from order_book_platform.model.snapshots import candidate_rows, snapshot_defects
@@ -27,8 +28,10 @@ from order_book_platform_tests.streams import (
     cut,
     delta_batch,
     shaped_streams,
+    snapshot_at,
     snapshot_batch,
     streams,
+    witnessed_streams,
 )
 
 WINDOW = 4096
@@ -117,7 +120,7 @@ def assert_equals_the_oracle(
         **policy,
     )
     np.testing.assert_array_equal(rows, oracle_rows(wanted, depth))
-    assert book.counts["evicted_levels"] == wanted.book.evicted
+    assert book.counts == wanted.book.counts
     for s, side in enumerate(wanted.book.sides):
         levels = book.levels(s)
         assert levels.price_pips.tolist() == [key * side.sign for key in side.keys]
@@ -156,6 +159,27 @@ def test_equals_the_oracle_on_every_shape_of_market(
     assert_equals_the_oracle(stream, extend_every, depth, cadence, **policy)
 
 
+@given(witnessed_streams(0.1), *choices, policies)
+def test_equals_the_oracle_where_messages_are_lost(
+    stream: Stream, extend_every: int, depth: int, cadence: str, policy: dict[str, int]
+) -> None:
+    """On markets whose snapshots agree with the book until a message is lost, and again after a repair."""
+    assert_equals_the_oracle(stream, extend_every, depth, cadence, **policy)
+
+
+@given(witnessed_streams(0.0), *choices)
+def test_a_book_that_has_lost_nothing_agrees_with_every_snapshot(
+    stream: Stream, extend_every: int, depth: int, cadence: str
+) -> None:
+    """The first one seeds, the others extend; only those repair that were told to, and find nothing wrong."""
+    assert_equals_the_oracle(stream, extend_every, depth, cadence)
+    plan = plan_of(stream, extend_every)
+    _, book = replayed(stream, extend_every=extend_every, depth=depth, cadence=cadence)
+    uses = ["repaired" if forced else "extended" for forced in plan.forced.tolist()]
+    assert [USES[use] for use in book.outcome[:, 0].tolist()] == ["seeded", *uses[1:]][: len(book.outcome)]
+    assert not book.outcome[:, 2].any()
+
+
 @given(streams(), st.integers(1, 4), st.integers(1, 5), st.integers(1, 8))
 def test_rows_do_not_depend_on_batches_or_buffers(
     stream: Stream, every: int, capacity: int, start: int
@@ -172,11 +196,93 @@ def test_rows_do_not_depend_on_batches_or_buffers(
     assert book.counts["deltas"] == len(stream.deltas)
 
 
-@given(streams(largest=25), st.integers(1, 700), st.integers(1, 4))
-def test_a_grid_shows_the_book_as_of_each_step(stream: Stream, grid_ns: int, every: int) -> None:
-    """A grid row holds the last message at or before its time, and no step is left out."""
+ends = st.lists(
+    st.tuples(
+        st.booleans(),
+        st.sampled_from([0, WINDOW]),
+        st.one_of(st.sampled_from([-1, 0, 1, 63, 64]), st.integers(-200, 200)),
+        st.sampled_from([0, 1, 2]),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@given(ends, st.integers(1, 3), st.sampled_from(["change", "message"]))
+def test_levels_at_the_two_ends_of_the_window(
+    named: list[tuple[bool, int, int, int]], rows_each: int, cadence: str
+) -> None:
+    """The first and the last slot, and the levels just outside, wherever the window has moved meanwhile."""
+    book = Book(STEP, depth=5, cadence=cadence, window_slots=WINDOW)
+    made = [[(True, CENTRE, 1), (False, CENTRE + 1, 1)]]
+    rows = [piece.copy() for piece in book.feed(delta_batch(made, [10]))]
+    for first in range(0, len(named), rows_each):
+        bids, asks = book._ladder.base.tolist()
+        made.append(
+            [
+                (is_bid, -(bids + end + offset) if is_bid else asks + end + offset, size)
+                for is_bid, end, offset, size in named[first : first + rows_each]
+            ]
+        )
+        rows += [piece.copy() for piece in book.feed(delta_batch(made[-1:], [10 * len(made)]))]
+    wanted = oracle.replay(
+        delta_batch(made, [10 * (i + 1) for i in range(len(made))]),
+        snapshot_batch([]),
+        tick_pips=STEP,
+        depth=5,
+        every_message=cadence == "message",
+    )
+    np.testing.assert_array_equal(np.concatenate(rows), oracle_rows(wanted, 5))
+
+
+def test_the_times_of_a_message_are_those_of_its_first_row() -> None:
+    """Whatever the other rows of it say."""
+    made = delta_batch([[(True, CENTRE, 1), (False, CENTRE + 1, 1), (True, CENTRE - 1, 1)]], [10])
+    late = np.array([0, 1, 2])
+    (rows,) = Book(STEP, depth=1).feed(
+        replace(made, origin_time=made.origin_time + late, received_time=made.received_time + late)
+    )
+    assert rows[0, :3].tolist() == [1_000, 1_007, 10]
+
+
+@given(
+    st.lists(st.integers(-5_000, 5_000).flatmap(lambda by: snapshot_at(CENTRE + by)), min_size=1, max_size=6),
+    st.integers(1, 6),
+    st.sampled_from(["change", "message"]),
+    st.integers(1, 4),
+    st.integers(0, 6),
+)
+def test_snapshots_alone_are_the_book_one_after_another(
+    shots: list[tuple[oracle.Levels, oracle.Levels]], depth: int, cadence: str, capacity: int, stop: int
+) -> None:
+    """Each row is what its snapshot says, nothing is left of the one before, and a stop on the way changes nothing."""
+    snapshots = snapshot_batch([(10 * (i + 1), shot) for i, shot in enumerate(shots)])
+    plan = Plan(snapshots, np.zeros(len(shots), np.bool_))
+    book = Book(STEP, depth=depth, cadence=cadence, plan=plan, window_slots=WINDOW, row_capacity=capacity)
+    rows = [piece.copy() for piece in book.show_snapshots(min(stop, len(shots)))]
+    rows += [piece.copy() for piece in book.show_snapshots()]
+    wanted: list[list[int]] = []
+    for i in range(len(shots)):
+        alone = oracle.OracleBook()
+        alone.take(oracle.snapshot_levels(snapshots, i))
+        row = list(alone.row(depth))
+        if cadence == "message" or not wanted or row != wanted[-1][3:]:
+            wanted.append([1_000 * (i + 1), 1_000 * (i + 1) + 7, 10 * (i + 1), *row])
+    assert np.concatenate(rows).tolist() == wanted
+    uses = [(USES[use], *counts) for use, *counts in book.outcome.tolist()]
+    assert uses == [("seeded", 0, 0, len(bids) + len(asks)) for bids, asks in shots]
+
+
+@given(streams(largest=25), st.integers(1, 700), st.integers(1, 4), policies)
+def test_a_grid_shows_the_book_as_of_each_step(
+    stream: Stream, grid_ns: int, every: int, policy: dict[str, int]
+) -> None:
+    """A grid row holds the last message at or before its time, and no step is left out.
+
+    A repair is on one row, the first one after it.
+    """
     depth = 2
-    messages, _ = replayed(stream, cadence="message", depth=depth)
+    messages, _ = replayed(stream, cadence="message", depth=depth, **policy)
     book = Book(
         STEP,
         depth=depth,
@@ -185,6 +291,7 @@ def test_a_grid_shows_the_book_as_of_each_step(stream: Stream, grid_ns: int, eve
         plan=plan_of(stream, 1),
         window_slots=WINDOW,
         row_capacity=3,
+        **policy,
     )
     rows = [piece.copy() for batch in cut(stream.deltas, every) for piece in book.feed(batch)]
     rows = np.concatenate([*rows, book.finish().copy()])
@@ -192,8 +299,12 @@ def test_a_grid_shows_the_book_as_of_each_step(stream: Stream, grid_ns: int, eve
     first = -(-times[0] // grid_ns) * grid_ns
     assert rows[:, 0].tolist() == list(range(first, times[-1] + 1, grid_ns))
     at = np.searchsorted(times, rows[:, 0], "right") - 1
-    np.testing.assert_array_equal(rows[:, 2], messages[at, 2])
+    np.testing.assert_array_equal(rows[:, 1:3], messages[at, 1:3])
     np.testing.assert_array_equal(rows[:, 4:], messages[at, 4:])
+    repaired = int(BookFlag.REPAIRED)
+    repairs = np.cumsum(messages[:, 3] & repaired != 0)[at]
+    flags = (messages[at, 3] & ~repaired) | repaired * (np.diff(repairs, prepend=0) > 0)
+    np.testing.assert_array_equal(rows[:, 3], flags)
 
 
 @given(streams(), st.integers(1, 30))
@@ -233,6 +344,118 @@ def test_a_day_with_more_levels_than_room_grows_and_stays_exact() -> None:
     wanted = np.sort(ticks)[::-1] + 500_000
     np.testing.assert_array_equal(levels.price_pips, wanted * STEP)
     np.testing.assert_array_equal(levels.size_pips, (wanted - 500_000) % 97 + 1)
+
+
+@pytest.mark.parametrize("due", ["between", "at a message", "alone", "restored"])
+def test_a_snapshot_with_more_levels_than_room_grows_and_stays_exact(
+    due: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand levels at once find room, whenever they come."""
+    monkeypatch.setattr(book_module, "_FREE_BLOCKS", 8)  # enough for the message alone
+    bids = [(CENTRE - 7 * k, k % 5 + 1) for k in range(10_000)]
+    shots = snapshot_batch([(5 if due == "between" else 10, (bids, [(CENTRE + 1, 1)]))])
+    plan = Plan(shots, np.zeros(1, np.bool_))
+    book = Book(STEP, depth=1, window_slots=WINDOW, plan=None if due == "restored" else plan)
+    if due == "restored":
+        prices, held = shots.price_pips[0], shots.size_pips[0]
+        known = np.zeros(len(bids), np.bool_)
+        book.restore(
+            Levels(prices[0], held[0], known), Levels(prices[1, :1], held[1, :1], known[:1]), (None, None)
+        )
+    message = delta_batch([[(False, CENTRE + 2, 1)]], [10])
+    for _ in book.show_snapshots() if due == "alone" else book.feed(message):
+        pass
+    levels = book.levels(0)
+    assert list(zip((levels.price_pips // STEP).tolist(), levels.size_pips.tolist(), strict=True)) == bids
+    assert book._ladder.blocks[0] <= book._ladder.far_fill.shape[1]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("is_bid", [True, False])
+@pytest.mark.parametrize(
+    ("distance", "size", "seen"),
+    [
+        (0, 9, True),
+        (0, 0, True),
+        (1, 9, True),
+        (1, 0, True),
+        (1, 2, False),
+        (2 * WINDOW, 9, True),
+        (2 * WINDOW, 0, True),
+        (2 * WINDOW, 2, False),
+        (2 * WINDOW + 1, 2, False),
+    ],
+)
+def test_a_row_comes_with_whatever_changes_a_visible_level_and_with_nothing_else(
+    distance: int, size: int, seen: bool, is_bid: bool, alone: bool
+) -> None:
+    """Best, middle and last level, in the window and beyond; named alone or with a level that stays as it is."""
+    away = -1 if is_bid else 1
+    held = [(is_bid, CENTRE + away * by, 2) for by in (0, 1, 2 * WINDOW)]
+    change = [(is_bid, CENTRE + away * distance, size)]
+    made = [held, change if alone else [*change, held[1 if distance != 1 else 0]]]
+    book = Book(STEP, depth=3, window_slots=WINDOW)
+    rows = np.concatenate([piece.copy() for piece in book.feed(delta_batch(made, [10, 20]))])
+    assert rows[:, 2].tolist() == ([10, 20] if seen else [10])
+    levels = book.levels(0 if is_bid else 1)
+    shown = np.full((3, 2), (MISSING_PIPS, 0))
+    shown[: len(levels.price_pips[:3])] = np.stack([levels.price_pips, levels.size_pips], axis=1)[:3]
+    np.testing.assert_array_equal(rows[-1, 6 if is_bid else 12 :][:6].reshape(3, 2), shown)
+
+
+def test_only_the_first_snapshot_after_an_eviction_repairs() -> None:
+    """It has nothing known to disagree with, and repairs; the one after it agrees, and extends."""
+    later = [(CENTRE + 5, 1)], [(CENTRE + 6, 1)]
+    shots = snapshot_batch([(10, ([(CENTRE, 1)], [(CENTRE + 2, 1)])), (40, later), (50, later)])
+    plan = Plan(shots, np.zeros(3, np.bool_))
+    book = Book(STEP, depth=2, plan=plan, crossed_after_ns=0, window_slots=WINDOW)
+    made = [[(True, tick, 1)] for tick in (CENTRE, CENTRE + 5, CENTRE - 9, CENTRE - 9, CENTRE - 9)]
+    list(book.feed(delta_batch(made, [10, 20, 30, 40, 50])))
+    assert book.counts["evicted_levels"] == 1
+    assert [USES[use] for use in book.outcome[:, 0].tolist()] == ["seeded", "repaired", "extended"]
+    assert book.outcome[:, 1].tolist() == [0, 0, 2]
+
+
+@pytest.mark.parametrize("warm", [True, False])
+@pytest.mark.parametrize(
+    ("bid", "ask", "moved"),
+    [
+        ((CENTRE - 5, 1), (CENTRE + 15, 1), False),
+        ((CENTRE - 5, 2), (CENTRE + 15, 1), True),
+        ((CENTRE - 5, 1), (CENTRE + 15, 2), True),
+        ((CENTRE - 4, 1), (CENTRE + 15, 1), True),
+        ((CENTRE - 5, 1), (CENTRE + 14, 1), True),
+    ],
+)
+def test_a_snapshot_that_moves_a_best_level_nobody_knew_is_no_market_activity(
+    bid: tuple[int, int], ask: tuple[int, int], moved: bool, warm: bool
+) -> None:
+    """Whether it seeds a book after its warm-up or extends one: the row says repaired where price or size moves."""
+    seed = (10, ([(CENTRE, 1)], [(CENTRE + 10, 1)]))
+    shots = snapshot_batch([*([] if warm else [seed]), (20, ([bid], [ask]))])
+    plan = Plan(shots, np.zeros(len(shots), np.bool_))
+    warm_up_ns = 0 if warm else 10**9
+    book = Book(STEP, depth=2, cadence="message", plan=plan, warm_up_ns=warm_up_ns, window_slots=WINDOW)
+    gone = [(True, CENTRE, 0), (False, CENTRE + 10, 0)]
+    made = [[(True, CENTRE - 5, 1), (False, CENTRE + 15, 1)], gone, gone]
+    rows = np.concatenate([piece.copy() for piece in book.feed(delta_batch(made, [10, 20, 30]))])
+    assert USES[int(book.outcome[-1, 0])] == ("seeded" if warm else "extended")
+    assert (rows[:, 3] & int(BookFlag.REPAIRED) != 0).tolist() == [False, moved, False]
+
+
+@pytest.mark.parametrize("s", [0, 1])
+def test_a_level_that_becomes_known_gives_a_row(s: int) -> None:
+    """A snapshot that agrees with a level and was the first to reach it changes what a row says, though no level."""
+    best, behind = (CENTRE, 1), (CENTRE - 1 if s == 0 else CENTRE + 2, 2)
+    sides = [[(CENTRE, 1)], [(CENTRE + 1, 1)]]
+    reaching = [[*side, behind] if i == s else side for i, side in enumerate(sides)]
+    shots = snapshot_batch([(10, (sides[0], sides[1])), (30, (reaching[0], reaching[1]))])
+    book = Book(STEP, depth=3, plan=Plan(shots, np.zeros(2, np.bool_)), window_slots=WINDOW)
+    made = [[(True, *best)], [(s == 0, *behind)], [(True, *best)], [(True, *best)]]
+    rows = np.concatenate([piece.copy() for piece in book.feed(delta_batch(made, [10, 20, 30, 40]))])
+    assert rows[:, 2].tolist() == [10, 20, 30]
+    assert rows[:, 4 + s].tolist() == [1, 1, 2]
+    assert rows[:, 5 - s].tolist() == [1, 1, 1]
 
 
 def test_no_level_is_called_known_while_a_loss_is_proven() -> None:
@@ -414,11 +637,14 @@ def test_memory_is_bounded_by_the_levels_alive_and_not_by_what_has_been() -> Non
     assert len(book.levels(1).price_pips) == 0
 
 
-def test_a_snapshot_off_the_tick_cannot_enter_a_plan() -> None:
+@pytest.mark.parametrize("price", [CENTRE * STEP + 1, 0, -STEP])
+def test_a_snapshot_off_the_tick_cannot_enter_a_plan(price: int) -> None:
     """The quality gate has to sort such snapshots out; the book refuses what slips through."""
     shots = snapshot_batch([(10, ([(CENTRE, 1)], [(CENTRE + 1, 1)]))])
-    shots.price_pips[0, 0, 0] += 1
-    with pytest.raises(BatchError, match="multiples of 5 pips"):
+    shots.price_pips[0, 0, 0] = price
+    with pytest.raises(
+        BatchError, match=f"positive snapshot prices.*multiples of 5 pips.*found {price} pips"
+    ):
         Book(STEP, plan=Plan(shots, np.zeros(1, np.bool_)))
 
 

@@ -185,7 +185,7 @@ class BookStates(RuleBasedStateMachine):
             levels = self.book.levels(s)
             assert levels.price_pips.tolist() == [key * side.sign for key in side.keys]
             assert levels.size_pips.tolist() == [side.sizes[key] for key in side.keys]
-        assert self.book.counts["evicted_levels"] == wanted.book.evicted
+        assert self.book.counts == wanted.book.counts
         assert self.book.messages == len(self.made)
         assert len(self.book.outcome) == wanted.used.num_rows
 

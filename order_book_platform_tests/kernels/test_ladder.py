@@ -60,13 +60,22 @@ def check(book: Ladder, model: dict[int, int]) -> None:
     assert walked == sorted(model)
 
 
+def least_room(book: Ladder, levels: int) -> int:
+    """How many far blocks are said to be enough for so many more levels."""
+    return next(
+        blocks
+        for blocks in range(1, book.far_fill.shape[1] + 1)
+        if ladder.has_room(book._replace(far_fill=np.zeros((2, blocks), np.int64)), levels)
+    )
+
+
 keys = st.one_of(st.integers(-70, 70), st.integers(-5_000, 5_000), st.integers(-50_000, 50_000))
 
 
 @given(st.lists(st.tuples(keys, st.sampled_from([0, 0, 1, 2]), st.booleans()), max_size=80))
 def test_levels_and_invariants_hold_after_every_operation(operations: list[tuple[int, int, bool]]) -> None:
-    """Any order of settings and removals, settled or not, leaves a ladder equal to a dict."""
-    book, model = Ladder.empty(SLOTS, ROOM), dict[int, int]()
+    """Any order of settings and removals, settled or not, leaves a ladder equal to a dict, and each level its age."""
+    book, model, named = Ladder.empty(SLOTS, ROOM), dict[int, int](), dict[int, int]()
     for number, (key, size, settled) in enumerate(operations):
         assert ladder.has_room(book, 1)
         changed = model.get(key, 0) != size
@@ -80,9 +89,10 @@ def test_levels_and_invariants_hold_after_every_operation(operations: list[tuple
             assert book.best[SIDE] == min(model, default=NO_KEY)
             book.low[SIDE] = NO_KEY
         check(book, model)
-        held, seen = ladder.level_at(book, SIDE, key)
-        assert held == size
-        assert seen == number or not size
+        assert int(ladder.level_at(book, SIDE, key)[0]) == size
+        named[key] = number
+    for key, size in model.items():
+        assert tuple(int(value) for value in ladder.level_at(book, SIDE, key)) == (size, named[key])
 
 
 def test_thousands_of_far_levels_split_and_join_blocks() -> None:
@@ -132,9 +142,11 @@ def test_a_window_left_behind_finds_the_room_that_was_kept_for_it() -> None:
         ladder.set_level(book, SIDE, key, size, 1)
     ladder.settle(book, SIDE)
     assert ladder.has_room(book, 1)
+    room = least_room(book, 1)
     ladder.set_level(book, SIDE, -(10**6), 3, 2)
     model[-(10**6)] = 3
     check(book, model)
+    assert book.blocks[SIDE] <= room
     assert len(far_levels(book)) == len(model) - 1
     assert not ladder.has_room(book, 1)
     ladder.set_level(book, SIDE, -(10**6), 0, 3)
@@ -145,14 +157,72 @@ def test_a_window_left_behind_finds_the_room_that_was_kept_for_it() -> None:
     assert ladder.has_room(book, 1)
 
 
-def test_more_blocks_hold_the_same_levels() -> None:
-    """Growing keeps every level, near and far."""
-    book, model = Ladder.empty(SLOTS, 64), {3: 1, 10_000: 2, 20_000: 3}
+edges = st.tuples(
+    st.sampled_from([0, SLOTS]),
+    st.one_of(st.sampled_from([-1, 0, 1, 63, 64]), st.integers(-200, 200)),
+    st.sampled_from([0, 1, 2]),
+    st.booleans(),
+)
+
+
+@given(st.lists(edges, min_size=1, max_size=40))
+def test_the_two_ends_of_the_window(operations: list[tuple[int, int, int, bool]]) -> None:
+    """The first and the last slot, and the keys just outside, wherever the window has moved meanwhile."""
+    book, model = Ladder.empty(SLOTS, ROOM), dict[int, int]()
+    for end, offset, size, settled in operations:
+        key = int(book.base[SIDE]) + end + offset
+        ladder.set_level(book, SIDE, key, size, 0)
+        model[key] = size
+        if not size:
+            del model[key]
+        if settled:
+            ladder.settle(book, SIDE)
+        check(book, model)
+        for beside in (key - 1, key, key + 1):
+            assert int(ladder.level_at(book, SIDE, beside)[0]) == model.get(beside, 0)
+
+
+@pytest.mark.parametrize("offset", [-65, -64, -1, 0, 1, 63, 64])
+@pytest.mark.parametrize("best", [100_003, -2_043])
+def test_the_window_moves_to_where_a_level_stands_at_its_end(best: int, offset: int) -> None:
+    """It follows the best price up or down, and what stands just inside or outside its new end is in its place."""
+    book = Ladder.empty(SLOTS, ROOM)
+    base = (best - SLOTS // 4) & -64
+    model = {base + SLOTS + offset: 1, best: 2}
     for key, size in model.items():
         ladder.set_level(book, SIDE, key, size, 0)
+    ladder.settle(book, SIDE)
+    assert book.base[SIDE] == base
+    check(book, model)
+
+
+def test_there_is_room_for_every_block_to_split() -> None:
+    """Where all far blocks are full and each new level lands in another one, there is room for twice as many."""
+    blocks = 300
+    book = Ladder.empty(SLOTS, 3 * blocks)
+    book.far_keys[SIDE, :blocks] = SLOTS + 2 * np.arange(blocks * BLOCK_LEVELS).reshape(blocks, -1)
+    book.far_sizes[SIDE, :blocks] = 1
+    book.far_seen[SIDE, :blocks] = 0
+    book.far_fill[SIDE, :blocks] = BLOCK_LEVELS
+    book.blocks[SIDE] = blocks
+    room = least_room(book, blocks)
+    for key in book.far_keys[SIDE, :blocks, BLOCK_LEVELS // 2].tolist():
+        ladder.set_level(book, SIDE, key + 1, 2, 1)
+    assert book.blocks[SIDE] == 2 * blocks <= room
+    model = {SLOTS + 2 * i: 1 for i in range(blocks * BLOCK_LEVELS)}
+    check(book, model | {SLOTS + 2 * (i * BLOCK_LEVELS + BLOCK_LEVELS // 2) + 1: 2 for i in range(blocks)})
+
+
+def test_more_blocks_hold_the_same_levels() -> None:
+    """Growing keeps every level, near and far, and its age."""
+    book, model = Ladder.empty(SLOTS, 64), {3: 1, 10_000: 2, 20_000: 3}
+    for key, size in model.items():
+        ladder.set_level(book, SIDE, key, size, size + 7)
     grown = book.with_blocks(128)
     assert grown.far_fill.shape == (2, 128)
     check(grown, model)
+    for key, size in model.items():
+        assert tuple(int(value) for value in ladder.level_at(grown, SIDE, key)) == (size, size + 7)
 
 
 @given(

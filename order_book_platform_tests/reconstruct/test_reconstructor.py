@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from order_book_platform.assess import DataAssessor, GapReporter
+from order_book_platform.clock import iso_from_ns
 from order_book_platform.errors import NoBookError, PartitionCorruptError
 from order_book_platform.model import BookFlag, DeltaBatch, PartitionKey, SnapshotBatch
 from order_book_platform.model.schemas import RAW_DELTAS
@@ -127,8 +128,11 @@ def test_book_at_a_time_or_a_number_is_the_published_row(lake: Path, tmp_path: P
                 row["ask_0_size_pips"],
             )
             assert state.flags == row["flags"]
-    with pytest.raises(NoBookError, match="later time"):
+    first = books.row(0, named=True)
+    with pytest.raises(NoBookError, match=f"an instant from {iso_from_ns(first['origin_time'])} on"):
         reconstructor.book_at(KEY, at_ns=1)
+    with pytest.raises(NoBookError, match=f"a sequence number from {first['sequence_number']} on, found 5"):
+        reconstructor.book_at(KEY, sequence_number=5)
 
 
 def test_change_rows_are_the_message_rows_that_differ(lake: Path, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from order_book_platform.errors import (
     OffGridError,
     OrderBookPlatformError,
     SettingsError,
+    SourceAccessError,
     SourceCorruptError,
     SourceEmptyError,
     SourceMissingError,
@@ -29,7 +31,7 @@ from order_book_platform.model import Codes, DeltaBatch, PartitionKey, SnapshotB
 from order_book_platform.model.schemas import RAW_DELTAS
 from order_book_platform.observability import silent
 from order_book_platform.settings import Settings, load_settings
-from order_book_platform.sources import LakeIngest, delta_batches
+from order_book_platform.sources import LakeIngest, LakeSource, delta_batches
 from order_book_platform.storage import DataStore
 from order_book_platform.storage.reader import scan
 from order_book_platform_tests.conftest import RECORDED_KEYS
@@ -220,12 +222,50 @@ def truncate(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
 
+def other_days(folder: Path) -> None:
+    """The files under two other days."""
+    day = folder_of(folder)
+    shutil.copytree(day, day.with_name("dt=2024-01-10"))
+    day.rename(day.with_name("dt=2024-01-09"))
+
+
 def corrupt_page(folder: Path) -> None:
     """Leave the footer, but zero the first page."""
     path = folder / "lake/book_delta_v2" / KEY.path / "1.parquet"
     content = bytearray(path.read_bytes())
     content[4:200] = bytes(196)
     path.write_bytes(content)
+
+
+@pytest.mark.parametrize("closed", ["book", "book/exchange=TEST", f"book/{KEY.path}", f"trades/{KEY.path}"])
+def test_a_folder_that_may_not_be_read_is_not_an_absent_one(
+    lake: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    """A day whose snapshots are closed to this user is refused: without them it would be another book."""
+    entries, folder = Path.iterdir, lake / "lake" / closed
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path == folder or folder in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return entries(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(SourceAccessError, match="a folder that can be read, found Permission denied"):
+        ingest(lake)
+
+
+def test_a_file_that_may_not_be_read_is_not_damaged(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetching it again would not help; neither when it is opened nor when it is hashed."""
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("order_book_platform.sources.lake.pq.ParquetFile", refuse)
+    with pytest.raises(SourceAccessError, match="a file that can be read, found Permission denied"):
+        ingest(lake)
+    monkeypatch.setattr("order_book_platform.sources.lake.file_sha256", refuse)
+    with pytest.raises(SourceAccessError, match="a file that can be read"):
+        LakeSource(lake / "lake").fingerprints("book", KEY)
 
 
 BAD: dict[str, tuple[Callable[[Path], object], type[OrderBookPlatformError], list[str]]] = {
@@ -247,7 +287,18 @@ BAD: dict[str, tuple[Callable[[Path], object], type[OrderBookPlatformError], lis
     "no day": (
         lambda f: folder_of(f).rename(folder_of(f).with_name("dt=2024-01-09")),
         SourceMissingError,
-        ["1 days from 2024-01-09"],
+        ["the day 2024-01-09 alone", "Choose that day"],
+    ),
+    "other days": (other_days, SourceMissingError, ["2 days from 2024-01-09 to 2024-01-10", "Choose one"]),
+    "no file": (
+        lambda f: (folder_of(f) / "1.parquet").unlink(),
+        SourceMissingError,
+        ["no day with *.parquet files", f"dt={KEY.day}", "dt=YYYY-MM-DD"],
+    ),
+    "a day spelt otherwise": (
+        lambda f: folder_of(f).rename(folder_of(f).with_name("dt=20240108")),
+        SourceMissingError,
+        ["no day with *.parquet files", "dt=20240108", "dt=YYYY-MM-DD"],
     ),
     "truncated": (truncate, SourceCorruptError, ["1.parquet", "Download"]),
     "empty file": (
