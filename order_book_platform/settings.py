@@ -33,7 +33,7 @@ from order_book_platform.model import Instrument
 from order_book_platform.model.schemas import DEPTH
 
 DEFAULT_FILE = "platform.toml"
-OTHER_VARIABLES = frozenset({"OBP_CONFIG", "OBP_RECORDINGS", "OBP_EXAMPLES"})
+OTHER_VARIABLES = frozenset({"OBP_CONFIG", "OBP_RECORDINGS", "OBP_EXAMPLES", "OBP_CRASHES"})
 """Variables that set no value: the settings file, and what tests and benchmarks are told."""
 
 Duration = Annotated[int, BeforeValidator(duration_ns), Field(gt=0)]

@@ -22,7 +22,6 @@ from order_book_platform.reconstruct import Reconstructor, resume, strategy
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.storage import DataStore
 
-
 FSYNC = os.fsync
 
 
@@ -94,10 +93,9 @@ def main() -> None:
         _, status = os.waitpid(child, 0)
         with os.fdopen(read) as pipe:
             told = pipe.read()
-        if os.WIFSIGNALED(status):
-            print("killed", told, flush=True)
-        else:
-            print("done" if status == 0 else "failed", told, flush=True)
+        word = "killed" if os.WIFSIGNALED(status) else "done" if status == 0 else "failed"
+        sys.stdout.write(f"{word} {told}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

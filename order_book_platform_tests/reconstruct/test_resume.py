@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import random
@@ -9,21 +10,25 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from order_book_platform.errors import DiskFullError
 from order_book_platform.model import PartitionKey
-from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.model.schemas import books
+from order_book_platform.reconstruct import Reconstructor, strategy
 from order_book_platform.simulate import Faults, MarketSimulator, profile
+from order_book_platform.storage import PartitionWriter
+from order_book_platform.storage.partition_writer import FinishedFile
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.lake import write_settings
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
 PART_DELTAS = 4_000
-INSTANTS = int(os.environ.get("OBP_CRASHES", "40"))
+INSTANTS = int(os.environ.get("OBP_CRASHES", "200"))
 """Random instants at which a reconstruction is killed."""
 
 
@@ -51,9 +56,7 @@ class Crashes:
         folder = self.chain.store.folder("reconstructed_books", KEY)
         assert [path.name for path in folder.parent.iterdir()] == [folder.name]
         self.chain.store.check("reconstructed_books", KEY)
-        return {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())
-        }
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
     def goes_on(self, wanted: dict[str, str]) -> int:
         """Run to the end: the same bytes; gives the delta it went on from."""
@@ -126,6 +129,80 @@ def test_killed_at_any_instant(crashes: Crashes, undisturbed: dict[str, str]) ->
         resumed += crashes.goes_on(undisturbed) > 0
     assert killed > INSTANTS // 2
     assert resumed > 0
+
+
+def flip(path: Path) -> None:
+    """Change a byte in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", [flip, lambda path: path.write_bytes(path.read_bytes()[:-100]), Path.unlink])
+def test_a_damaged_checkpoint_leaves_the_one_before(
+    crashes: Crashes, undisturbed: dict[str, str], how: Callable[[Path], None]
+) -> None:
+    """And without any that can be read the day begins anew; three of them are kept."""
+    went_on = []
+    for damaged in range(4):
+        crashes.forget()
+        assert crashes.run("boundary 50")[0] == "killed"
+        checkpoints = sorted(crashes.chain.store.checkpoints("reconstructed_books", KEY).folder.glob("*.npz"))
+        assert len(checkpoints) == 3
+        for path in checkpoints[3 - damaged :]:
+            how(path)
+        went_on.append(crashes.goes_on(undisturbed))
+    assert went_on == sorted(set(went_on), reverse=True)
+    assert went_on[-1] == 0
+
+
+@pytest.mark.parametrize("how", [flip, Path.unlink])
+def test_a_damaged_part_is_made_again(
+    crashes: Crashes, undisturbed: dict[str, str], how: Callable[[Path], None]
+) -> None:
+    """Only what stands before it is taken up."""
+    crashes.forget()
+    assert crashes.run("boundary 50")[0] == "killed"
+    folder = crashes.chain.store.folder("reconstructed_books", KEY)
+    parts = sorted(folder.with_name(f".building-{folder.name}").glob("books-*.parquet"))
+    how(parts[-2])
+    assert 0 < crashes.goes_on(undisturbed) <= PART_DELTAS * (len(parts) - 1)
+
+
+def test_what_was_left_by_other_settings_is_not_taken_up(
+    crashes: Crashes, undisturbed: dict[str, str]
+) -> None:
+    """Another depth: the day begins anew, and nothing of the old run is in it."""
+    crashes.forget()
+    assert crashes.run("boundary 50")[0] == "killed"
+    wanted = crashes.chain.settings.reconstruct.model_copy(update={"depth": 3})
+    settings = crashes.chain.settings.model_copy(update={"reconstruct": wanted})
+    Reconstructor(crashes.chain.store, settings).run(KEY)
+    assert crashes.chain.store.rows("reconstructed_books", KEY).schema == books(3)
+    assert len(crashes.published()) < len(undisturbed)
+
+
+def test_an_error_leaves_what_was_done(
+    crashes: Crashes, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full, a file that cannot be read: the error comes out, and the next run goes on."""
+    crashes.forget()
+    monkeypatch.setattr(strategy, "PART_DELTAS", PART_DELTAS)
+    calls = 0
+
+    def failing(self: PartitionWriter, name: str) -> FinishedFile:
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise OSError(errno.ENOSPC, "No space left on device", str(self.folder / name))
+        return finish(self, name)
+
+    finish = PartitionWriter.finish
+    monkeypatch.setattr(PartitionWriter, "finish", failing)
+    with pytest.raises(DiskFullError, match="run again"):
+        Reconstructor(crashes.chain.store, crashes.chain.settings).run(KEY)
+    monkeypatch.setattr(PartitionWriter, "finish", finish)
+    assert crashes.goes_on(undisturbed) > 3 * PART_DELTAS
 
 
 def test_in_the_same_process(crashes: Crashes, undisturbed: dict[str, str]) -> None:
