@@ -325,19 +325,35 @@ class SnapshotBatch:
         )
 
 
-def whole_messages(batches: Iterable[DeltaBatch]) -> Iterator[DeltaBatch]:
-    """Cut a stream of batches anew, so that no message is split between two.
+class MessageCutter:
+    """Cuts a stream of batches anew, so that no message is split between two.
 
     The last message of a batch is held back until the next one shows that it is complete.
     """
-    rest: DeltaBatch | None = None
-    for batch in batches:
+
+    def __init__(self) -> None:
+        self._rest: DeltaBatch | None = None
+
+    def take(self, batch: DeltaBatch) -> Iterator[DeltaBatch]:
+        """The messages that the next batch completes, if any."""
         if not len(batch):
-            continue
-        joined = batch if rest is None else DeltaBatch.concat([rest, batch])
+            return
+        joined = batch if self._rest is None else DeltaBatch.concat([self._rest, batch])
         cut = int(np.searchsorted(joined.sequence_number, joined.sequence_number[-1], "left"))
-        rest = joined.slice(cut, len(joined))
+        self._rest = joined.slice(cut, len(joined))
         if cut:
             yield joined.slice(0, cut)
-    if rest is not None:
-        yield rest
+
+    def finish(self) -> Iterator[DeltaBatch]:
+        """The last message, after the last batch."""
+        if self._rest is not None:
+            yield self._rest
+            self._rest = None
+
+
+def whole_messages(batches: Iterable[DeltaBatch]) -> Iterator[DeltaBatch]:
+    """A stream of batches cut anew, so that no message is split between two; see `MessageCutter`."""
+    cutter = MessageCutter()
+    for batch in batches:
+        yield from cutter.take(batch)
+    yield from cutter.finish()

@@ -126,7 +126,7 @@ def _no_book_yet(
 ) -> NoBookError:
     """What the day's first book is, in the terms that were asked in."""
     replay = Replayer.of(store, settings, key, cadence="message")
-    pieces = replay.rows(store, settings, key, silent)
+    pieces = replay.rows(store, silent, settings.sources.batch_rows)
     first = next((rows[0] for rows in pieces if len(rows)), None)
     if first is None:
         expected = "a day with a book"

@@ -162,10 +162,14 @@ class Replayer:
         self, store: DataStore, progress: Progress, batch_rows: int, until: Instant | None = None
     ) -> Iterator[Step]:
         """The day from where the book stands, or up to an instant, as steps for `apply`."""
-        deltas = delta_batches(
-            store, self.key, batch_rows, "replay", progress, self.codes, self.planner.place.deltas
-        )
-        return self.strategy.steps(deltas, self.planner, until)
+        cutter = self.strategy.cutter(self.planner, until)
+        if not cutter.ended():
+            begin = self.planner.place.deltas
+            for batch in delta_batches(store, self.key, batch_rows, "replay", progress, self.codes, begin):
+                yield from cutter.take(batch)
+                if cutter.ended():
+                    break
+        yield from cutter.finish()
 
     def rows(
         self, store: DataStore, progress: Progress, batch_rows: int, until: Instant | None = None

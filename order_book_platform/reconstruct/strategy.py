@@ -58,6 +58,19 @@ class Step:
     ends_part: bool
 
 
+class StepCutter(Protocol):
+    """Cuts one day into steps, batch by batch."""
+
+    def ended(self) -> bool:
+        """Whether no deltas are wanted any more: the instant has been passed, or they are not used at all."""
+
+    def take(self, deltas: DeltaBatch) -> Iterator[Step]:
+        """The steps of the next whole messages."""
+
+    def finish(self) -> Iterator[Step]:
+        """The steps that are left after the last message."""
+
+
 class Strategy(Protocol):
     """How a book is rebuilt: decides before the replay, then drives it."""
 
@@ -69,16 +82,8 @@ class Strategy(Protocol):
     def doubt(self, doubt: Doubt) -> Doubt:
         """What of the day's doubt concerns this strategy."""
 
-    def steps(
-        self, deltas: Iterator[DeltaBatch], planner: Planner, until: Instant | None = None
-    ) -> Iterator[Step]:
-        """Cut the day, from where the planner stands, or its beginning up to an instant, into steps.
-
-        Args:
-            deltas: whole messages from the planner's place on.
-            planner: of this strategy's choice.
-            until: where to end.
-        """
+    def cutter(self, planner: Planner, until: Instant | None = None) -> StepCutter:
+        """Cuts the day into steps, from where the planner stands, to its end or up to an instant."""
 
     def apply(self, book: Book, step: Step) -> Iterator[NDArray[np.int64]]:
         """Take a step; rows as `Book.feed` gives them."""
@@ -105,27 +110,9 @@ class FullEventReplay:
         """See `Strategy.doubt`."""
         return doubt
 
-    def steps(
-        self, deltas: Iterator[DeltaBatch], planner: Planner, until: Instant | None = None
-    ) -> Iterator[Step]:
-        """See `Strategy.steps`. A part ends with the message that completes its deltas, however these come."""
-        done = planner.place.deltas
-        part_end = done + PART_DELTAS
-        for whole in deltas:
-            count = len(whole) if until is None else until.count(whole)
-            start = 0
-            while start < count:
-                stop = _end_of_message(whole, start + part_end - done, count)
-                batch = whole.slice(start, stop)
-                done += len(batch)
-                ends_part = done >= part_end
-                if ends_part:
-                    part_end = done + PART_DELTAS
-                due = planner.until(int(batch.sequence_number[-1]))
-                yield Step(batch, due, planner.place.after(done), ends_part)
-                start = stop
-            if count < len(whole):
-                return
+    def cutter(self, planner: Planner, until: Instant | None = None) -> StepCutter:
+        """See `Strategy.cutter`."""
+        return DeltaSteps(planner, until)
 
     def apply(self, book: Book, step: Step) -> Iterator[NDArray[np.int64]]:
         """See `Strategy.apply`."""
@@ -155,14 +142,75 @@ class SnapshotReplay:
         """See `Strategy.doubt`. Gaps of the deltas say nothing of a book that is made without them."""
         return Doubt.none()
 
-    def steps(
-        self, deltas: Iterator[DeltaBatch], planner: Planner, until: Instant | None = None
-    ) -> Iterator[Step]:
-        """See `Strategy.steps`."""
-        part_end = planner.place.snapshots + PART_SNAPSHOTS
-        for due in planner.pieces(PART_SNAPSHOTS):
-            count = len(due.used) if until is None else until.count(due.used)
-            place = planner.place
+    def cutter(self, planner: Planner, until: Instant | None = None) -> StepCutter:
+        """See `Strategy.cutter`."""
+        return SnapshotSteps(planner, until)
+
+    def apply(self, book: Book, step: Step) -> Iterator[NDArray[np.int64]]:
+        """See `Strategy.apply`."""
+        book.add_snapshots(step.due.used, step.due.forced)
+        return book.show_snapshots()
+
+
+class DeltaSteps:
+    """Steps of deltas, with the snapshots that fall due in each; see `StepCutter`.
+
+    A part ends with the message that completes its deltas, however these come.
+    """
+
+    def __init__(self, planner: Planner, until: Instant | None) -> None:
+        self._ended = False
+        self._planner = planner
+        self._until = until
+        self._done = planner.place.deltas
+        self._part_end = self._done + PART_DELTAS
+
+    def ended(self) -> bool:
+        """See `StepCutter.ended`."""
+        return self._ended
+
+    def take(self, deltas: DeltaBatch) -> Iterator[Step]:
+        """See `StepCutter.take`."""
+        count = len(deltas) if self._until is None else self._until.count(deltas)
+        self._ended = count < len(deltas)
+        start = 0
+        while start < count:
+            stop = _end_of_message(deltas, start + self._part_end - self._done, count)
+            batch = deltas.slice(start, stop)
+            self._done += len(batch)
+            ends_part = self._done >= self._part_end
+            if ends_part:
+                self._part_end = self._done + PART_DELTAS
+            due = self._planner.until(int(batch.sequence_number[-1]))
+            yield Step(batch, due, self._planner.place.after(self._done), ends_part)
+            start = stop
+
+    def finish(self) -> Iterator[Step]:
+        """See `StepCutter.finish`: snapshots that no message reaches shape nothing."""
+        return iter(())
+
+
+class SnapshotSteps:
+    """Steps of snapshots alone; see `StepCutter`."""
+
+    def __init__(self, planner: Planner, until: Instant | None) -> None:
+        self._planner = planner
+        self._until = until
+
+    def ended(self) -> bool:
+        """See `StepCutter.ended`."""
+        return True
+
+    def take(self, deltas: DeltaBatch) -> Iterator[Step]:
+        """See `StepCutter.take`."""
+        return iter(())
+
+    def finish(self) -> Iterator[Step]:
+        """See `StepCutter.finish`."""
+        part_end = self._planner.place.snapshots + PART_SNAPSHOTS
+        for due in self._planner.pieces(PART_SNAPSHOTS):
+            count = len(due.used) if self._until is None else self._until.count(due.used)
+            place = self._planner.place
             ends_part = place.snapshots >= part_end
             if ends_part:
                 part_end = place.snapshots + PART_SNAPSHOTS
@@ -170,11 +218,6 @@ class SnapshotReplay:
             yield Step(None, shown, place, ends_part)
             if count < len(due.used):
                 return
-
-    def apply(self, book: Book, step: Step) -> Iterator[NDArray[np.int64]]:
-        """See `Strategy.apply`."""
-        book.add_snapshots(step.due.used, step.due.forced)
-        return book.show_snapshots()
 
 
 STRATEGIES: dict[str, Callable[[int], Strategy]] = {

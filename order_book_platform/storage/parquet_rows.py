@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -50,6 +52,17 @@ class ParquetRows:
                     yield from row_groups(file, rows, wanted, max(from_row, 0))
             from_row -= part.rows
 
+    def pieces(self, from_row: int = 0) -> Iterator[Piece]:
+        """Read row group by row group, and leave decoding to whoever gets them.
+
+        Args:
+            from_row: where to begin.
+        """
+        for part in self._parts:
+            if from_row < part.rows:
+                yield from part.pieces(from_row)
+            from_row -= part.rows
+
     def span(self, column: str) -> tuple[int, int] | None:
         """Smallest and largest value of an int64 column, from the statistics alone; None where there are none."""
         if column not in self.schema.names:
@@ -73,6 +86,81 @@ class ParquetRows:
         return pa.concat_tables(tables)
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A row group as it lies in its file.
+
+    Attributes:
+        content: its bytes, all columns.
+        start: where they begin in the file.
+        footer: of the file.
+        group: number of the row group.
+        skip: rows of it that are not wanted, from its first on.
+        where: the file, for errors.
+    """
+
+    content: bytes
+    start: int
+    footer: pq.FileMetaData
+    group: int
+    skip: int
+    where: str
+
+    @property
+    def rows(self) -> int:
+        """Wanted ones."""
+        count: int = self.footer.row_group(self.group).num_rows
+        return count - self.skip
+
+    def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """Decode it, at most so many rows at a time.
+
+        Raises:
+            PartitionCorruptError: it cannot be decoded.
+        """
+        with _errors_named(self.where):
+            file = pq.ParquetFile(_Window(self.content, self.start), metadata=self.footer)
+            skip = self.skip
+            for batch in file.iter_batches(rows, row_groups=[self.group], use_threads=False):
+                if skip < batch.num_rows:
+                    yield batch.slice(skip)
+                skip = max(skip - batch.num_rows, 0)
+
+
+class _Window(io.RawIOBase):
+    """A file of which some bytes are there: those of one row group, at the place they have in it."""
+
+    def __init__(self, content: bytes, start: int) -> None:
+        self._content, self._start, self._at = memoryview(content), start, 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """Place in the file."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place in the file; its end is that of the bytes."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._start + len(self._content)}
+        self._at = base[whence] + offset
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        """So many bytes; only those that are there are asked for."""
+        first = self._at - self._start
+        found = bytes(
+            self._content[first:] if size is None or size < 0 else self._content[first : first + size]
+        )
+        self._at += len(found)
+        return found
+
+
 class _Part:
     """One file, open as long as this object lives."""
 
@@ -85,11 +173,35 @@ class _Part:
             self.schema: pa.Schema = file.schema_arrow
             self._footer = file.metadata
 
+    def pieces(self, from_row: int) -> Iterator[Piece]:
+        """Its row groups from a row on."""
+        for group in range(self._footer.num_row_groups):
+            described = self._footer.row_group(group)
+            if from_row < described.num_rows:
+                start, end = _extent(described)
+                with _errors_named(self._where):
+                    content = self._source.read_at(end - start, start)
+                yield Piece(content, start, self._footer, group, max(from_row, 0), self._where)
+            from_row -= described.num_rows
+
     @contextmanager
     def reader(self) -> Iterator[pq.ParquetFile]:
         """The file; its footer is read once."""
         with _errors_named(self._where):
             yield pq.ParquetFile(self._source, metadata=getattr(self, "_footer", None))
+
+
+def _extent(group: pq.RowGroupMetaData) -> tuple[int, int]:
+    """First byte of a row group in its file, and the end of its last."""
+    starts, ends = [], []
+    for index in range(group.num_columns):
+        column = group.column(index)
+        first = column.data_page_offset
+        if column.has_dictionary_page and column.dictionary_page_offset is not None:
+            first = min(first, column.dictionary_page_offset)
+        starts.append(first)
+        ends.append(first + column.total_compressed_size)
+    return min(starts), max(ends)
 
 
 def row_groups(
