@@ -155,7 +155,7 @@ class Pipeline:
             with suppress(RuntimeError):  # raised by a loop that is closed already
                 self._loop.call_soon_threadsafe(self._stop.set)
         if self._thread.is_alive():
-            self._thread.join(self._grace_s)
+            self._thread.join()
         for worker in self._workers:
             worker.close()
         for worker in self._workers:
@@ -174,6 +174,8 @@ class Pipeline:
     def _serve(self) -> None:
         try:
             asyncio.run(self._drive())
+        except BaseException as error:  # noqa: BLE001 - raised by `run`
+            self._error = error
         finally:
             self._ended.set()
 
@@ -192,19 +194,20 @@ class Pipeline:
         running += self._flushes
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*running)
 
     async def _run_last(self) -> None:
         await self._stages[-1].run()
+        self._judge()  # queues are empty: back to normal, whenever the last look was
         self._stop.set()
 
     async def _guard(self, work: Coroutine[Any, Any, None], name: str | None = None) -> None:
         """Await; the first error of all ends the stream."""
         try:
             await work
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised by `run`
             if self._stopping:
-                raise
+                return
             self._stopping = True
             if name is not None:
                 error.add_note(f"in stage {name} of the stream")
