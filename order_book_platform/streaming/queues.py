@@ -58,6 +58,11 @@ class Entry:
     bytes: int
     since_ns: int = 0
 
+    def take_out(self) -> Any:
+        """The item, which who else knows the entry does not keep alive from now on."""
+        item, self.item = self.item, None
+        return item
+
 
 class Queue:
     """Holds items in memory up to a bound; `put` waits for room, `take` for an item.
@@ -196,10 +201,9 @@ class SpillingQueue(Queue):
             return
         items = []
         for each in [*self._pop_excess(), entry]:
-            items.append(each.item)
-            self._spilled.append(Entry(None, each.rows, each.bytes, each.since_ns))
+            items.append(each.take_out())
+            self._spilled.append(each)
             self.spilled_bytes += each.bytes
-        del each, entry
         # The worker's calls are made in order: whoever takes from now on reads after this has been written.
         await self.worker.run("writing to the spill", self._write, items)
 

@@ -145,7 +145,6 @@ class SourceTask(_Task):
                 break
             await self._give(entry)
             self._count(entry.rows, entry.bytes)
-            del entry  # while the next one is read, this one is the queue's
         self._end()
 
     def metrics(self, now_ns: int) -> StageMetrics:
@@ -182,7 +181,6 @@ class StageTask(_Task):
                 break
             await self._step_through("working on an item", partial(self._work, entry))
             self._count(entry.rows, entry.bytes)
-            del entry
         await self._step_through("finishing", self._finish)
         self._end()
 
@@ -202,11 +200,9 @@ class StageTask(_Task):
             if entry is None:
                 return
             await self._give(entry)
-            del entry  # while the next one is made, this one is the queue's
 
     def _work(self, entry: Entry) -> Iterable[Any]:
-        item, entry.item = entry.item, None  # from here on, only the stage says how long it needs the item
-        return self._stage.work(item)
+        return self._stage.work(entry.take_out())
 
     def _finish(self) -> Iterable[Any]:
         self._finishing = True

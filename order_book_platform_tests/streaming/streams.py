@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -39,6 +41,18 @@ def consumer(use: Callable[[Any], object]) -> Callable[[Any], Iterator[Any]]:
 def same(item: Any) -> Iterator[Any]:
     """The work of a stage that hands on what it gets."""
     yield item
+
+
+class Item:
+    """Something whose end can be seen."""
+
+
+def gone(living: weakref.WeakSet[Item]) -> bool:
+    """Whether none of these items lives any more; a thread may take a moment to let go of one."""
+    deadline = time.monotonic() + 20
+    while len(living) and time.monotonic() < deadline:
+        pass
+    return not len(living)
 
 
 class Shelf:

@@ -135,6 +135,48 @@ def test_a_slow_writer_holds_the_source_back(gate: threading.Event) -> None:
     assert ended.pressure == "none"
 
 
+def test_a_pause_holds_the_source_though_there_is_room(gate: threading.Event) -> None:
+    """It reads no further until the level has dropped, and then goes on."""
+    looks: list[int] = []
+    read: list[int] = []
+    taken: list[int] = []
+
+    def source() -> Iterator[int]:
+        while not gate.is_set():
+            read.append(1)
+            yield 1
+        yield from range(10)
+
+    def write(item: int) -> None:
+        gate.wait()
+        taken.append(item)
+
+    def observe(metrics: StreamMetrics) -> None:
+        if metrics.pressure == "pause":
+            looks.append(len(read))
+            if len(looks) == 3:
+                gate.set()
+
+    stage = Stage("write", consumer(write), inbox=Bound(10**6, 10**9))
+    backpressure = Backpressure(throttle=(2e-6, 1e-6), pause=(2e-6, 1e-6))
+    pipeline(source(), [stage], backpressure=backpressure, observe=observe).run()
+    assert looks[2] - looks[0] <= 1  # the step that was in progress
+    assert taken == [1] * len(read) + list(range(10))
+
+
+def test_all_is_normal_after_the_end(gate: threading.Event) -> None:
+    """A source that has ended before the pause does not leave the level there."""
+
+    def observe(metrics: StreamMetrics) -> None:
+        if metrics.pressure == "pause":
+            gate.set()
+
+    stage = Stage("write", consumer(lambda item: gate.wait()), inbox=Bound(4, 100))
+    running = pipeline(iter([1] * 5), [stage], observe=observe)
+    running.run()
+    assert running.metrics().pressure == "none"
+
+
 # --- pressure -------------------------------------------------------------------------------------------------------
 
 

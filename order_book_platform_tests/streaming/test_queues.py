@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from order_book_platform.clock import ManualClock, SystemClock
 from order_book_platform.streaming.queues import Bound, Entry, Queue, Spilling, SpillingQueue
 from order_book_platform.streaming.workers import Worker
-from order_book_platform_tests.streaming.streams import Shelf
+from order_book_platform_tests.streaming.streams import Item, Shelf, gone
 
 SIZES = st.lists(st.integers(0, 30), max_size=40)
 BOUNDS = st.builds(Bound, items=st.integers(1, 6), bytes=st.integers(1, 60))
@@ -197,3 +198,21 @@ def test_age_and_fill() -> None:
         assert await queue.take() is None
 
     asyncio.run(test())
+
+
+def test_what_is_spilled_is_not_in_memory() -> None:
+    """Neither the queue nor who still knows the entry keeps the item."""
+    living: weakref.WeakSet[Item] = weakref.WeakSet()
+
+    async def test(queue: SpillingQueue, shelf: Shelf) -> None:
+        queue.spill_while(True)
+        entries = [Entry(Item(), 1, 1) for _ in range(4)]
+        living.update(each.item for each in entries)
+        for each in entries:
+            await queue.put(each)
+        first = await queue.take()
+        assert first is entries[0]
+        first.take_out()
+        assert gone(living)
+
+    with_spill(test, keep=Bound(1, 100), limit_bytes=100)

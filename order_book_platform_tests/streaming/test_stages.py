@@ -12,11 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from order_book_platform.streaming import Bound, Stage
-from order_book_platform_tests.streaming.streams import consumer, pipeline, same, sink
-
-
-class Item:
-    """Something whose end can be seen."""
+from order_book_platform_tests.streaming.streams import Item, consumer, gone, pipeline, same, sink
 
 
 def test_a_stage_has_one_thread_for_all_it_does() -> None:
@@ -98,6 +94,44 @@ def test_no_more_items_live_than_bounds_say(bounds: list[int], items: int, copie
     # In hand: what the source and each stage but the last have made and wait to put, and what a stage works on.
     assert most <= sum(bounds) + 1 + 2 * len(stages)
     assert len(living) == 0
+
+
+def test_an_item_is_the_stages_alone() -> None:
+    """What a stage lets go of is gone, though it is still at work on what comes of it."""
+    seen: list[Item | None] = []
+
+    def work(item: Item) -> Iterator[int]:
+        weak = weakref.ref(item)
+        del item
+        seen.append(weak())
+        yield 1
+        seen.append(weak())
+
+    pipeline((Item() for _ in range(3)), [Stage("work", work), sink([])]).run()
+    assert seen == [None] * 6
+
+
+def test_a_stage_that_waits_holds_nothing() -> None:
+    """When an item is through, nobody keeps it for the time until the next one comes."""
+    living: weakref.WeakSet[Item] = weakref.WeakSet()
+    through = threading.Semaphore(0)
+
+    def new() -> Item:
+        item = Item()
+        living.add(item)
+        return item
+
+    def source() -> Iterator[Item]:
+        for _ in range(3):
+            yield new()
+            assert through.acquire(timeout=60)
+            assert gone(living)
+
+    def remake(item: Item) -> Iterator[Item]:
+        yield new()
+
+    last = Stage("last", consumer(lambda item: through.release()))
+    pipeline(source(), [Stage("same", same), Stage("remake", remake), last]).run()
 
 
 def test_no_flush_after_the_last_word_has_begun() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 
 import pytest
 
 from order_book_platform.clock import ManualClock, SystemClock
 from order_book_platform.streaming.workers import Worker
+from order_book_platform_tests.streaming.streams import Item, gone
 
 
 def test_calls_are_made_in_order_in_one_thread() -> None:
@@ -66,6 +68,21 @@ def test_time_is_measured_inside_calls_only() -> None:
     assert worker.join(60)
     assert worker.busy.read_ns(clock.monotonic_ns()) == 12
     assert worker.doing == "waiting longer"
+
+
+def test_an_idle_worker_holds_nothing() -> None:
+    """What a call has returned is not kept until the next one."""
+    living: weakref.WeakSet[Item] = weakref.WeakSet()
+    worker = Worker("a worker", SystemClock())
+
+    async def ask() -> None:
+        living.add(await worker.run("making", Item))
+
+    worker.start()
+    asyncio.run(ask())
+    assert gone(living)
+    worker.close()
+    assert worker.join(60)
 
 
 def test_the_last_act_comes_after_the_call_in_progress_and_before_those_not_begun(
