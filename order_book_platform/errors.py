@@ -130,5 +130,13 @@ class NoBookError(OrderBookPlatformError):
     """No book exists at the instant asked for."""
 
 
+class StreamError(OrderBookPlatformError):
+    """Family: a stream of stages that cannot go on."""
+
+
+class StallError(StreamError):
+    """A stage has made no step for too long, and restarting it has not helped."""
+
+
 class BenchmarkError(OrderBookPlatformError):
     """A benchmark is not here to be run, or a system measured beside ours fails or keeps another book."""

@@ -188,6 +188,19 @@ MESSAGES: dict[str, tuple[dict[str, str], str]] = {
         },
         "--at: expected a time after 00:00:00.5, found 00:00:00. Ask for a later time.",
     ),
+    "StreamError": (
+        {"expected": "items", "found": "none", "where": "stage read", "remedy": "Look at the source."},
+        "stage read: expected items, found none. Look at the source.",
+    ),
+    "StallError": (
+        {
+            "expected": "a step within 1m",
+            "found": "none for 61.0 s",
+            "where": "stage write of the stream",
+            "remedy": "Look at the disk.",
+        },
+        "stage write of the stream: expected a step within 1m, found none for 61.0 s. Look at the disk.",
+    ),
     "BenchmarkError": (
         {
             "expected": "best bid and ask of [100, 101] pips",
