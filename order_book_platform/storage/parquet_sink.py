@@ -17,7 +17,6 @@ class ParquetSink:
         schema: of every table that will come.
         row_group_rows: rows per row group; memory is bounded by one group and one incoming table.
         options: of pyarrow's writer, instead of compression and packing: for files in somebody else's layout.
-        page_checksums: a CRC-32 in every page, for files whose SHA-256 is kept nowhere.
     """
 
     def __init__(
@@ -26,16 +25,10 @@ class ParquetSink:
         schema: pa.Schema,
         row_group_rows: int = 262_144,
         options: Mapping[str, object] | None = None,
-        page_checksums: bool = False,
     ) -> None:
         packed = {"compression": "zstd", "use_dictionary": False, "column_encoding": _encodings(schema)}
         self._writer = pq.ParquetWriter(
-            path,
-            schema,
-            write_statistics=True,
-            store_schema=True,
-            write_page_checksum=page_checksums,
-            **(packed if options is None else options),
+            path, schema, write_statistics=True, store_schema=True, **(packed if options is None else options)
         )
         self._schema = schema
         self._row_group_rows = row_group_rows

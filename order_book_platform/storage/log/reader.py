@@ -9,15 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from order_book_platform.errors import LogMissingError
-from order_book_platform.storage.log.segments import (
-    LogBatch,
-    OpenSegment,
-    SealedSegment,
-    corrupt,
-    find_segment,
-    first_rows,
-    sealed_path,
-)
+from order_book_platform.storage.log.open_segment import OpenSegment
+from order_book_platform.storage.log.sealed_segment import SealedSegment
+from order_book_platform.storage.log.segments import LogBatch, corrupt, first_rows, sealed_path
 
 
 class LogReader:
@@ -38,7 +32,7 @@ class LogReader:
             LogCorruptError: the segment that would tell cannot be read.
         """
         for row in reversed(first_rows(self.folder)):
-            segment = find_segment(self.folder, row)
+            segment = _find(self.folder, row)
             if segment is None:
                 continue
             with segment:
@@ -122,7 +116,7 @@ class _Cursor:
                 self.edge = self._segment.next_row
             if self._segment is not None and self._segment.first_row == self.edge:
                 self.close()  # no row in it yet: if its writer dies, another will replace it
-            elif (following := find_segment(self._folder, self.edge)) is not None:
+            elif (following := _find(self._folder, self.edge)) is not None:
                 self.close()
                 self._segment = following
                 continue
@@ -142,6 +136,17 @@ class _Cursor:
         if self._segment is not None:
             self._segment.close()
             self._segment = None
+
+
+def _find(folder: Path, first_row: int) -> SealedSegment | OpenSegment | None:
+    """The segment that begins with that row, the sealed form first; None if there is none."""
+    ways = (SealedSegment, OpenSegment, SealedSegment)  # it may be sealed and removed between the first two
+    for way in ways:
+        try:
+            return way(folder, first_row)
+        except FileNotFoundError:
+            continue
+    return None
 
 
 def _stop() -> bool:

@@ -11,15 +11,10 @@ import pyarrow as pa
 
 from order_book_platform.errors import LogSchemaError
 from order_book_platform.storage.atomic import sync_path
+from order_book_platform.storage.log.open_segment import OpenSegment
+from order_book_platform.storage.log.sealed_segment import SealedSegment
 from order_book_platform.storage.log.sealing import ASIDE, finish_sealing, seal
-from order_book_platform.storage.log.segments import (
-    OpenSegment,
-    SealedSegment,
-    corrupt,
-    first_rows,
-    open_path,
-    sealed_path,
-)
+from order_book_platform.storage.log.segments import corrupt, first_rows, open_path, sealed_path
 
 
 @dataclass(frozen=True, slots=True)

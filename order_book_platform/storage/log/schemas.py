@@ -17,8 +17,8 @@ def check_schema(schema: pa.Schema, folder: Path) -> None:
     Raises:
         LogSchemaError: it has a dictionary, which is not in the message, or a type that Parquet gives back as another.
     """
-    empty = pa.RecordBatch.from_pylist([], schema=schema)
     try:
+        empty = pa.RecordBatch.from_pylist([], schema=schema)
         pa.ipc.read_record_batch(empty.serialize(), schema)
         content = io.BytesIO()
         pq.write_table(pa.Table.from_batches([empty]), content, store_schema=True)

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
 
 from order_book_platform.storage.atomic import sync_path
-from order_book_platform.storage.log.frames import VERSION
-from order_book_platform.storage.log.segments import (
-    FOOTER,
-    LogBatch,
-    OpenSegment,
-    SealedSegment,
-    corrupt,
-    open_path,
-    sealed_path,
-)
+from order_book_platform.storage.log.open_segment import OpenSegment
+from order_book_platform.storage.log.sealed_segment import SealedSegment, own_words, stamp
+from order_book_platform.storage.log.segments import LogBatch, corrupt, open_path, sealed_path
 from order_book_platform.storage.parquet_sink import ParquetSink
 
 ASIDE = ".sealing-"
@@ -44,6 +36,7 @@ def seal(folder: Path, first_row: int, next_row: int, row_group_rows: int) -> No
         aside = target.with_name(ASIDE + target.name)
         try:
             _write(folder, first_row, next_row, aside, row_group_rows)
+            stamp(aside)
             sync_path(aside)
             aside.rename(target)
         except BaseException:
@@ -75,7 +68,7 @@ def _write(folder: Path, first_row: int, next_row: int, path: Path, row_group_ro
         sink: ParquetSink | None = None
         try:
             for rows in segment.batches(first_row):
-                sink = sink or ParquetSink(path, segment.schema, row_group_rows, page_checksums=True)
+                sink = sink or ParquetSink(path, segment.schema, row_group_rows)
                 _put(sink, rows)
             if segment.next_row != next_row:
                 raise corrupt(
@@ -84,7 +77,7 @@ def _write(folder: Path, first_row: int, next_row: int, path: Path, row_group_ro
                     f"{segment.path}, byte {segment.end}",
                 )
             assert sink is not None  # a segment that is sealed has rows
-            sink.close({FOOTER: json.dumps({"log_first_row": first_row, "log_version": VERSION})})
+            sink.close(own_words(first_row, segment.schema))
         except BaseException:
             if sink is not None:
                 sink.abandon()

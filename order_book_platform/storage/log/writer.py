@@ -156,7 +156,8 @@ class LogWriter:
         """Return when all that has been appended is on the device.
 
         Raises:
-            DiskFullError: there is no room after all; the writer is of no use any more.
+            DiskFullError: there is no room after all; this writer is of no use any more.
+            LogBrokenError: the device did not take the rows.
         """
         self._check_usable()
         with self._writing():
@@ -202,12 +203,15 @@ class LogWriter:
 
     def _check_usable(self) -> None:
         if self._broken is not None:
-            raise LogBrokenError(
-                expected="an open log",
-                found=self._broken,
-                where=str(self.folder),
-                remedy="Open the log again: what was synced is there.",
-            )
+            raise self._broken_error(self._broken)
+
+    def _broken_error(self, found: str) -> LogBrokenError:
+        return LogBrokenError(
+            expected="an open log",
+            found=found,
+            where=str(self.folder),
+            remedy="Open the log again: what was synced is there.",
+        )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -216,9 +220,10 @@ class LogWriter:
             with _named(self.folder):
                 yield
         except OSError as error:
-            if error.errno == errno.EIO:
-                self._broken = "a device that failed"
-            raise
+            if error.errno != errno.EIO:
+                raise
+            self._broken = self._broken or "a device that fails"
+            raise self._broken_error(f"{self._broken} ({os.strerror(errno.EIO)})") from error
 
     def _pieces(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """The batch, cut in halves until each fits a frame and, if it can, a segment."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -53,9 +54,7 @@ def checked_rows(folder: Path, from_row: int = 0) -> int:
 
 def names(folder: Path) -> list[str]:
     """Names in a folder, short: places without their zeros."""
-    return sorted(
-        path.name.lstrip("0").rjust(5, "0") if path.name[0] == "0" else path.name for path in folder.iterdir()
-    )
+    return sorted(re.sub(r"^0{1,19}(?=\d)", "", path.name) for path in folder.iterdir())
 
 
 def sealed_hashes(folder: Path) -> dict[str, str]:

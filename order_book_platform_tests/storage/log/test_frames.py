@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
@@ -34,15 +35,19 @@ def again(frame: bytes, **changed: int) -> bytes:
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Callable[[bytes], int]:
-    """Puts bytes into a file and opens it; closed at the end of the process."""
+def opened(tmp_path: Path) -> Iterator[Callable[[bytes], int]]:
+    """Puts bytes into a file and opens it, until the next one or the end of the test."""
+    path = tmp_path / "frames"
+    with ExitStack() as stack:
 
-    def opens(content: bytes) -> int:
-        path = tmp_path / "frames"
-        path.write_bytes(content)
-        return os.open(path, os.O_RDWR | os.O_APPEND)
+        def opens(content: bytes) -> int:
+            stack.close()
+            path.write_bytes(content)
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
+            stack.callback(os.close, descriptor)
+            return descriptor
 
-    return opens
+        yield opens
 
 
 def test_the_layout_is_that_of_the_format_document() -> None:
