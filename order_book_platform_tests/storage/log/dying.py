@@ -37,6 +37,7 @@ def work(writer: LogWriter, seed: int, steps: int, report: Callable[[int], objec
 def die_at(count: int, *, after: bool) -> None:
     """Kill this process before or after the `count`-th call that changes a file; before a write, in its middle."""
     left = count
+    os.fsync = lambda descriptor: None  # what is killed needs no flush, and there are hundreds of them
 
     def deadly(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def replaced(*arguments: Any, **named: Any) -> Any:
@@ -77,7 +78,7 @@ def child(order: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Fork a child per line until there are no more."""
+    """Fork a child per line, and wait for a second line after its end, until there are no more."""
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
@@ -87,7 +88,12 @@ def main() -> None:
                 code = 0
             finally:
                 os._exit(code)
-        tell(ended=os.waitpid(pid, 0)[1])
+        # Its number must not become another's as long as somebody may still want to kill it.
+        how = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert how is not None
+        tell(ended=how.si_status)
+        sys.stdin.readline()
+        os.waitpid(pid, 0)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 from order_book_platform.storage.log import LogWriter
 from order_book_platform_tests.conftest import MANY
 from order_book_platform_tests.storage.log.dying import BOUNDARIES, work
+from order_book_platform_tests.storage.log.executors import Lazy
 from order_book_platform_tests.storage.log.rows import (
     SCHEMA,
     append,
@@ -54,24 +56,25 @@ class Children:
             "after": False,
             "seal": False,
         }
-        assert self._process.stdin is not None
+        self._say(json.dumps({"folder": str(folder), **defaults, **order}))
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"folder": str(folder), **defaults, **order}) + "\n")
-        self._process.stdin.flush()
-        pid = synced = reports = 0
-        while line := self._process.stdout.readline():
+        pid = synced = 0
+        for number, line in enumerate(self._process.stdout, 1):
             words = json.loads(line)
             pid = words.get("pid", pid)
             synced = words.get("synced", synced)
-            reports += 1
-            if reports == kill_after:
-                os.kill(
-                    pid, signal.SIGKILL
-                )  # at whatever it is doing by now; the parent has not taken its end yet
+            if number == kill_after:
+                os.kill(pid, signal.SIGKILL)  # at whatever it is doing by now, or after its end
             if "ended" in words:
+                self._say("")
                 assert words["ended"] in (0, signal.SIGKILL)
                 return words["ended"] == 0, synced
         raise AssertionError("the process that forks has died")
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
 
     def close(self) -> None:
         """No more children."""
@@ -107,6 +110,7 @@ def check_after_crash(folder: Path, synced: int, before: dict[str, str]) -> None
     assert not [name for name in left if name.replace(".log", ".parquet") in left and name.endswith(".log")]
 
 
+@pytest.mark.usefixtures("no_waiting_for_the_device")
 def test_killed_at_random(children: Children, tmp_path: Path) -> None:
     """One log, killed over and over at any instant: before recovery and after it, every synced row is there."""
     folder = tmp_path / "log"
@@ -114,10 +118,13 @@ def test_killed_at_random(children: Children, tmp_path: Path) -> None:
     killed = 0
     for number in range(KILLS):
         before = sealed_hashes(folder)
-        ended, synced = children.run(folder, kill_after=chance.randint(1, 14), seed=number, steps=20)
+        ended, synced = children.run(folder, kill_after=chance.randint(1, 14), seed=number, steps=100)
         killed += not ended
         check_after_crash(folder, synced, before)
-    assert killed > KILLS // 2
+    assert killed > KILLS // 4
+
+
+SYNCED = (f"{0:020d}.parquet", f"{0:020d}.log")
 
 
 def left_by_a_crash(folder: Path) -> int:
@@ -137,6 +144,7 @@ def left_by_a_crash(folder: Path) -> int:
     return 30
 
 
+@pytest.mark.usefixtures("no_waiting_for_the_device")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("crashed_before", [False, True], ids=["new", "crashed before"])
 def test_killed_at_every_boundary(
@@ -236,18 +244,20 @@ class Device:
         return now
 
 
+@pytest.mark.parametrize("seal_in", [None, Lazy()], ids=["sealed by itself", "sealed later"])
 @pytest.mark.parametrize("crashed_before", [False, True], ids=["new", "crashed before"])
 def test_no_power_at_every_boundary(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, crashed_before: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seal_in: Executor | None, *, crashed_before: bool
 ) -> None:
     """Names and bytes that no sync has covered are lost, zero, half there or there: synced rows are, always."""
     folder = tmp_path / "log"
     device = Device(folder, tmp_path / "kept")
     if crashed_before:
-        device.promised = left_by_a_crash(folder)
-        device.synced_names = device.names()
+        left_by_a_crash(folder)
+        device.promised = 10  # of a process that was killed before it had synced more
+        device.synced_names = {name: inode for name, inode in device.names().items() if name in SYNCED}
         device.synced_bytes = {
-            inode: (device.kept / str(inode)).read_bytes() for inode in device.names().values()
+            inode: (device.kept / str(inode)).read_bytes() for inode in device.synced_names.values()
         }
 
     def watched(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -267,12 +277,13 @@ def test_no_power_at_every_boundary(
     with monkeypatch.context() as patch:
         for name in set(BOUNDARIES) - {"open"}:
             patch.setattr(os, name, watched(name, getattr(os, name)))
-        with LogWriter.open(folder, SCHEMA, segment_bytes=SEGMENT_BYTES) as writer:
+        with LogWriter.open(folder, SCHEMA, segment_bytes=SEGMENT_BYTES, seal_in=seal_in) as writer:
             promise(writer.synced_row)
             work(writer, 3, 12, promise)
             writer.close(seal=True)
             promise(writer.synced_row)
         device.look()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     seen = set()
     for number, (promised, files) in enumerate(device.instants()):
         state = (promised, *sorted(files.items()))

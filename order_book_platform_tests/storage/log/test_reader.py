@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Semaphore, Thread
@@ -21,6 +22,7 @@ from order_book_platform.storage.log import LogReader, LogWriter, reader
 from order_book_platform.storage.log.open_segment import OpenSegment
 from order_book_platform.storage.log.sealed_segment import SealedSegment
 from order_book_platform_tests.storage.log.dying import BOUNDARIES, work
+from order_book_platform_tests.storage.log.executors import AtOnce, Lazy
 from order_book_platform_tests.storage.log.rows import SCHEMA, append, batch, checked_rows
 
 STRIDE = 5
@@ -274,14 +276,13 @@ def test_what_is_appended_while_it_waits(tmp_path: Path) -> None:
     assert found[-1].next_row == 13
 
 
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["sealed at once", "sealed later"])
+@pytest.mark.parametrize("seal_in", [None, AtOnce(), Lazy()], ids=["by itself", "elsewhere", "later"])
 def test_looking_at_every_boundary_of_the_writer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, elsewhere: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seal_in: Executor | None
 ) -> None:
     """Before and after each write, sync, rename and removal: a follower that is there all the time, and new ones."""
     folder = tmp_path / "log"
     folder.mkdir()
-    seal_in = AtOnce() if elsewhere else None
     with following(folder, 0) as (steady,):
 
         def look() -> None:
@@ -303,20 +304,7 @@ def test_looking_at_every_boundary_of_the_writer(
                 for name in set(BOUNDARIES) - {"open"}:
                     patch.setattr(os, name, watched(getattr(os, name)))
                 work(writer, 5, 15, lambda row: None)
-            assert len(list(folder.glob("*.parquet"))) > 2
-
-
-class AtOnce:
-    """An executor that does its work when it is given."""
-
-    def submit(self, work: Callable[[], None]) -> Any:
-        """Do it."""
-        from concurrent.futures import Future
-
-        work()
-        future: Future[None] = Future()
-        future.set_result(None)
-        return future
+            assert len(list(folder.glob("*.parquet"))) >= 2
 
 
 @pytest.mark.parametrize("step", ["rotate", "append", "append and rotate", "rotate and append"])
@@ -369,6 +357,22 @@ def test_a_writer_that_goes_on_while_a_reader_looks(
                     LogReader(tmp_path).schema()
                     append(writer, 1)
         assert moves < 12
+
+
+def test_a_segment_that_is_sealed_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sealed form was not there yet, its open form is not any more: its rows count all the same."""
+    with LogWriter.open(tmp_path, SCHEMA) as writer:
+        append(writer, 3)
+        opening = OpenSegment.__init__
+
+        def sealed_first(self: OpenSegment, *arguments: Any) -> None:
+            with monkeypatch.context() as patch:
+                patch.setattr(OpenSegment, "__init__", opening)
+                writer.rotate()
+            opening(self, *arguments)
+
+        monkeypatch.setattr(OpenSegment, "__init__", sealed_first)
+        assert LogReader(tmp_path).next_row() == 3
 
 
 def test_a_frame_that_is_finished_while_a_reader_looks(
@@ -496,6 +500,7 @@ import sys
 from pathlib import Path
 from order_book_platform.storage.log import LogWriter
 from order_book_platform_tests.storage.log.dying import work
+from order_book_platform_tests.storage.log.executors import AtOnce, Lazy
 from order_book_platform_tests.storage.log.rows import SCHEMA
 with LogWriter.open(Path(sys.argv[1]), SCHEMA, segment_bytes=20_000) as writer:
     work(writer, 11, 300, lambda row: print(row, flush=True))

@@ -106,6 +106,21 @@ def test_every_byte_changed(folder: Path) -> None:
     assert min(refused, cut) > 100
 
 
+def test_damage_to_the_last_rows_that_were_synced(tmp_path: Path) -> None:
+    """Nothing was appended behind them, and still they are not taken for a write that was cut short."""
+    with LogWriter.open(tmp_path, SCHEMA) as writer:
+        append(writer, 3)
+        append(writer, 3)
+        writer.sync()
+    path = tmp_path / f"{FIRST}.log"
+    content = bytearray(path.read_bytes())
+    content[all_frames(path)[2].end - 1] ^= 1
+    path.write_bytes(content)
+    for attempt in (lambda: list(LogReader(tmp_path).read()), lambda: LogWriter.open(tmp_path, SCHEMA)):
+        with pytest.raises(LogCorruptError, match="expected row 3, which was on the device"):
+            attempt()
+
+
 def test_what_recovery_found_counts_as_synced(folder: Path) -> None:
     """It is flushed, and the log says so: damage to it is noticed from then on."""
     path = folder / f"{FIRST}.log"

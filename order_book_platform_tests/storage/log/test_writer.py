@@ -7,7 +7,7 @@ import os
 import resource
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from order_book_platform.errors import (
     StorageError,
 )
 from order_book_platform.storage.log import LogReader, LogWriter, Recovered, frames, sealing
+from order_book_platform_tests.storage.log.executors import Later
 from order_book_platform_tests.storage.log.rows import (
     SCHEMA,
     append,
@@ -377,29 +378,6 @@ def test_damage_is_not_sealed(tmp_path: Path) -> None:
 
 
 # --- sealed elsewhere -----------------------------------------------------------------------------------------------
-
-
-class Later:
-    """An executor whose work is done when the test says so."""
-
-    def __init__(self) -> None:
-        self.given: list[tuple[Future[None], Callable[[], None]]] = []
-
-    def submit(self, work: Callable[[], None]) -> Future[None]:
-        """Take work."""
-        future: Future[None] = Future()
-        self.given.append((future, work))
-        return future
-
-    def run(self) -> None:
-        """Do it."""
-        future, work = self.given.pop()
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever asks for the result
-            future.set_exception(error)
-        else:
-            future.set_result(None)
 
 
 def test_appending_goes_on_while_a_segment_is_sealed(tmp_path: Path) -> None:
