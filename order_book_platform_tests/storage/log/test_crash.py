@@ -245,16 +245,19 @@ class Device:
 
 
 @pytest.mark.parametrize("seal_in", [None, Lazy()], ids=["sealed by itself", "sealed later"])
-@pytest.mark.parametrize("crashed_before", [False, True], ids=["new", "crashed before"])
+@pytest.mark.parametrize("before", ["new", "crashed", "killed"])
 def test_no_power_at_every_boundary(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seal_in: Executor | None, *, crashed_before: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seal_in: Executor | None, before: str
 ) -> None:
     """Names and bytes that no sync has covered are lost, zero, half there or there: synced rows are, always."""
     folder = tmp_path / "log"
     device = Device(folder, tmp_path / "kept")
-    if crashed_before:
+    if before == "killed":  # a process, before it had synced anything
+        with LogWriter.open(folder, SCHEMA) as writer:
+            append(writer, 10)
+    if before == "crashed":
         left_by_a_crash(folder)
-        device.promised = 10  # of a process that was killed before it had synced more
+        device.promised = 10  # and what came later had not been synced
         device.synced_names = {name: inode for name, inode in device.names().items() if name in SYNCED}
         device.synced_bytes = {
             inode: (device.kept / str(inode)).read_bytes() for inode in device.synced_names.values()
