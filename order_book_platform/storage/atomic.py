@@ -15,7 +15,9 @@ from order_book_platform.errors import DiskFullError, PartitionBusyError, Storag
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when a device, a quota or the allowed size of a file is used up."""
+
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -88,7 +90,7 @@ def locked_folder(folder: Path, *, keep: bool = False) -> Iterator[Path]:
         PartitionBusyError: another writer holds it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f"{folder.name}.lock")):
+    with locked_file(folder.with_name(f"{folder.name}.lock")):
         if folder.exists() and not keep:
             shutil.rmtree(folder)
         folder.mkdir(exist_ok=keep)
@@ -96,8 +98,12 @@ def locked_folder(folder: Path, *, keep: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file `path`, and remove it at the end."""
+def locked_file(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the file `path`, and remove it at the end.
+
+    Raises:
+        PartitionBusyError: another process, or another lock of this one, holds it.
+    """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -121,11 +127,15 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def write_errors_named(folder: Path) -> Iterator[None]:
+def write_errors_named(
+    folder: Path, what: str = "the partition", kept: str = "what was published before is untouched"
+) -> Iterator[None]:
     """Turn a full disk or a forbidden folder into an error that says where, and what to do.
 
     Args:
-        folder: the partition being written; errors about files elsewhere pass through.
+        folder: what is being written; errors about files elsewhere pass through.
+        what: what that is, for the message.
+        kept: what a full disk does not touch, for the message.
 
     Raises:
         DiskFullError: the device, the quota or the allowed file size is used up.
@@ -134,13 +144,13 @@ def write_errors_named(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             free = shutil.disk_usage(_nearest(folder)).free
             raise DiskFullError(
-                expected="room for the partition being written",
+                expected=f"room for {what} being written",
                 found=f"{os.strerror(error.errno)}; {free / 1e6:,.0f} MB free without it",
                 where=str(folder),
-                remedy="Free space there and run again; what was published before is untouched.",
+                remedy=f"Free space there and run again; {kept}.",
             ) from error
         if error.errno in _REFUSED and _concerns(error, folder):
             raise StorageAccessError(
