@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import (
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
     ValidationError,
@@ -129,6 +130,18 @@ class ReconstructSettings(_Section):
     """A checkpoint is taken at the next end of a part after this, however few deltas there were."""
 
 
+class StreamingSettings(_Section):
+    """What a stream may use, and when it counts as stuck."""
+
+    memory_limit: ByteSize = Field(default=ByteSize(4_000_000_000), gt=0)
+    """Of the whole process. From 70 % of it on batches get smaller, from 80 % caches are dropped, from 90 % on what
+    waits between stages goes to disk."""
+    stall_after: Duration = 300 * NS_PER_SECOND
+    """A stage that is at one step for longer has stalled; the stream begins again from its last checkpoint."""
+    restarts: int = Field(default=3, ge=0)
+    """So often; then the run fails and says where it hung."""
+
+
 class FeatureSettings(_Section):
     """Sampling clock, windows and levels of `rl_features`."""
 
@@ -172,6 +185,7 @@ class Settings(BaseSettings):
     sources: SourceSettings = SourceSettings()
     gaps: GapSettings = GapSettings()
     reconstruct: ReconstructSettings = ReconstructSettings()
+    streaming: StreamingSettings = StreamingSettings()
     features: FeatureSettings = FeatureSettings()
 
     @classmethod

@@ -90,6 +90,12 @@ class DeltaBatch:
     def __len__(self) -> int:
         return len(self.sequence_number)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        arrays = (getattr(self, field.name) for field in fields(self))
+        return sum(array.nbytes for array in arrays if array is not None)
+
     @classmethod
     def from_arrow(cls, table: pa.Table | pa.RecordBatch, codes: Codes | None = None) -> DeltaBatch:
         """Batch of an arrow table with the `raw_deltas` columns; copies only what arrow has to.
@@ -233,6 +239,12 @@ class SnapshotBatch:
 
     def __len__(self) -> int:
         return len(self.sequence_number)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        arrays = (getattr(self, field.name) for field in fields(self))
+        return sum(array.nbytes for array in arrays if array is not None)
 
     @property
     def depth(self) -> int:

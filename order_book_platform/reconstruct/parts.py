@@ -42,11 +42,21 @@ class BookParts:
         self._depth = depth
         self._sink: ParquetSink | None = None
 
-    def take(self, rows: Int64Array) -> None:
-        """Add rows int64[n, 6 + 4·depth]; they are not kept."""
+    def table(self, rows: Int64Array) -> pa.Table:
+        """Rows int64[n, 6 + 4·depth], which are not kept, as a table to `write`; hashed and counted.
+
+        What it changes is not what `write` and `end` do, so that these may be at work in another thread.
+        """
         self.digest.update(self.numbers.hashed(rows))
         count_flags(rows, self.counts)
-        self._write(self.numbers.table(rows, self._depth))
+        return self.numbers.table(rows, self._depth)
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows to the part."""
+        if self._sink is None:
+            self._sink = self._writer.parquet(self._name, self._schema, GROUP_ROWS)
+        self._sink.write(table)
+        self.rows += table.num_rows
 
     def end(self) -> None:
         """The part ends here: it is on the device when this returns. A part without rows is none."""
@@ -57,7 +67,7 @@ class BookParts:
     def close(self) -> None:
         """All rows have come; a partition without any has one empty part."""
         if not self.rows:
-            self._write(self._schema.empty_table())
+            self.write(self._schema.empty_table())
         self.end()
 
     def adopt(self, finished: Sequence[FinishedFile]) -> None:
@@ -83,9 +93,3 @@ class BookParts:
     @property
     def _schema(self) -> pa.Schema:
         return in_precision(books(self._depth), self.numbers.precision)
-
-    def _write(self, table: pa.Table) -> None:
-        if self._sink is None:
-            self._sink = self._writer.parquet(self._name, self._schema, GROUP_ROWS)
-        self._sink.write(table)
-        self.rows += table.num_rows

@@ -11,14 +11,33 @@ import pyarrow as pa
 
 from order_book_platform.kernels.book import Book
 from order_book_platform.model import BookFlag, Codes, GateResult, PartitionKey
-from order_book_platform.model.schemas import CLOSING_STATE, USED_SNAPSHOTS, Precision, in_precision
+from order_book_platform.model.schemas import CLOSING_STATE, USED_SNAPSHOTS, in_precision
 from order_book_platform.observability import Progress, silent
+from order_book_platform.reconstruct.attempts import run_attempts
 from order_book_platform.reconstruct.inspection import BookState, Verification, book_at, verify
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer
-from order_book_platform.reconstruct.resume import DATASET, Resumption
+from order_book_platform.reconstruct.resume import DATASET
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, Manifest, PartitionWriter
+from order_book_platform.streaming import StreamMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a run says of itself and a partition does not: the same rows come of any run.
+
+    Attributes:
+        resumed_from: deltas that an earlier run had applied.
+        checkpoints_refused: of earlier runs, because they were damaged or did not fit.
+        checkpoints_written: by this run, since its last restart.
+        restarts: after a stage had stalled.
+    """
+
+    resumed_from: int
+    checkpoints_refused: int
+    checkpoints_written: int
+    restarts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +46,14 @@ class Reconstruction:
 
     Attributes:
         manifest: of `reconstructed_books`; its metadata holds `replay_hash` and counts.
+        run: how it came to be.
+        metrics: of the stages, at their end.
         gates: none; the fidelity report judges.
     """
 
     manifest: Manifest
+    run: RunFacts
+    metrics: StreamMetrics
     gates: tuple[GateResult, ...] = ()
 
 
@@ -54,31 +77,13 @@ class Reconstructor:
             ReconstructionError: the previous day's closing state does not fit.
         """
         with self._store.write(DATASET, key, keep=True) as writer:
-            replay = Replayer.of(self._store, self._settings, key)
-            resumption = Resumption(self._store, self._settings, writer, replay.inputs)
-            unfinished = resumption.take_up()
-            if unfinished:
-                replay = Replayer.of(self._store, self._settings, key, saved=unfinished.saved)
-            writer.inputs.update(replay.inputs)
-            precision: Precision = "decimal128" if replay.codes else "int64"
-            writer.metadata.update(replay.fixed_point.to_metadata(), precision=precision)
-            parts = BookParts(writer, self._settings.reconstruct.depth, replay.codes)
-            if unfinished:
-                parts.adopt(unfinished.parts)
-                parts.numbers.shown = unfinished.shown
-            for step in replay.steps(self._store, progress, self._settings.sources.batch_rows):
-                for rows in replay.apply(step):
-                    parts.take(rows)
-                if step.ends_part:
-                    parts.end()
-                    if resumption.due(step.place):
-                        resumption.save(replay.saved(step.place), parts)
-            for rows in replay.last_rows():
-                parts.take(rows)
-            parts.close()
-            self._finish(writer, replay, parts)
-        resumption.clear()
-        return Reconstruction(self._store.manifest(DATASET, key))
+            attempt, restarts = run_attempts(self._store, self._settings, key, writer, progress)
+            attempt.parts.close()
+            writer.inputs.update(attempt.replay.inputs)
+            self._finish(writer, attempt.replay, attempt.parts)
+        attempt.resumption.clear()
+        run = RunFacts(attempt.resumed_from, attempt.resumption.refused, attempt.resumption.written, restarts)
+        return Reconstruction(self._store.manifest(DATASET, key), run, attempt.metrics)
 
     def _finish(self, writer: PartitionWriter, replay: Replayer, parts: BookParts) -> None:
         """What stands beside the rows."""

@@ -76,6 +76,7 @@ class Resumption:
         self._clock = clock or SystemClock()
         self._last_ns = self._clock.monotonic_ns()
         self._last_events = 0
+        self._abandoned = False
         self.refused = 0
         self.written = 0
 
@@ -128,8 +129,14 @@ class Resumption:
         waited_ns = self._clock.monotonic_ns() - self._last_ns
         return events >= self._events or waited_ns >= self._interval
 
+    def abandon(self) -> None:
+        """Another attempt has taken over: nothing is saved any more."""
+        self._abandoned = True
+
     def save(self, saved: SavedReplay, parts: BookParts) -> None:
         """Keep a checkpoint; every part so far is on the device."""
+        if self._abandoned:
+            return
         facts = {
             "identity": self._identity,
             "place": asdict(saved.place),

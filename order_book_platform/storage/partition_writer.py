@@ -127,6 +127,10 @@ class PartitionWriter:
             )
         }
 
+    def forget(self) -> None:
+        """Nothing that was begun belongs to the partition any more; files that are open are left to who writes them."""
+        self._sinks, self._finished = {}, {}
+
     def abandon(self) -> None:
         """Close open files; what was written is worth nothing now, and the store removes it."""
         for sink in self._sinks.values():
