@@ -255,6 +255,9 @@ def test_no_power_at_every_boundary(
     if before == "killed":  # a process, before it had synced anything
         with LogWriter.open(folder, SCHEMA) as writer:
             append(writer, 10)
+            path = next(folder.glob("*.log"))
+            content = path.read_bytes()
+        path.write_bytes(content)
     if before == "crashed":
         left_by_a_crash(folder)
         device.promised = 10  # and what came later had not been synced
