@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -137,6 +138,7 @@ class DataAssessor:
             each[name] for each in (audit, traded) for name in ("off_grid_prices", "off_grid_sizes")
         )
         configured = sum(value is not None for value in metadata["configured"].values())
+        precision = metadata["precision_audit"]
         values: dict[str, tuple[float | None, int]] = {
             "deltas": (rows, max(rows, 1)),
             "messages": (messages, max(messages, 1)),
@@ -145,7 +147,7 @@ class DataAssessor:
             "origin_coverage": (clocks["origin_coverage"], messages),
             "origin_valid": (clocks["origin_valid"], messages),
             "off_grid": (off_grid, rows + traded["rows"]),
-            "decimals": (_forcing_decimals(metadata["precision_audit"]), rows + traded["rows"]),
+            "decimals": (_forcing_decimals(precision), rows + traded["rows"]),
             "increments": (len(metadata["contradicted"]), max(configured, 1)),
             "memory": (estimate.peak_bytes, max(rows, 1)),
             "day_coverage": (_day_coverage(key, audit), messages),
@@ -156,15 +158,10 @@ class DataAssessor:
             "latency_p50_ms": (clocks["latency_ms"].get("p50"), messages),
             "latency_negative": (clocks["latency_negative"], messages),
         }
-        gates = {name: gate for name, (gate, _) in RULES.items()}
-        if not inputs["snapshots"].metadata["audit"]["available"]:
-            gates["seed"] = replace(gates["seed"], severity=Severity.WARN)
-        notes = {name: note for name, (_, note) in RULES.items()}
-        if values["decimals"][0]:
-            notes["decimals"] += f"; the first: {metadata['precision_audit']['first_beyond_pips']}"
+        rules = _rules(inputs["snapshots"], precision if values["decimals"][0] else None)
         return tuple(
-            GateResult.of(name, values[name][0], gate, n=values[name][1], note=notes[name])
-            for name, gate in gates.items()
+            GateResult.of(name, values[name][0], gate, n=values[name][1], note=note)
+            for name, (gate, note) in rules.items()
         )
 
     def _strategy(self, sound: int, gap_report: dict[str, Any]) -> dict[str, str]:
@@ -244,6 +241,23 @@ def _verdict(gates: tuple[GateResult, ...], gap_report: dict[str, Any]) -> tuple
 
 def _availability(manifest: Manifest, file: str) -> dict[str, Any]:
     return {"rows": manifest.rows[file], "available": manifest.metadata["audit"]["available"]}
+
+
+def _rules(snapshots: Manifest, forced: Mapping[str, Any] | None) -> dict[str, tuple[Gate, str]]:
+    """The rules for a day: without a `book` table no seed is to be expected, and what forces decimals is named.
+
+    Args:
+        snapshots: of the day.
+        forced: its precision audit, if values force decimals.
+    """
+    rules = dict(RULES)
+    if not snapshots.metadata["audit"]["available"]:
+        gate, note = rules["seed"]
+        rules["seed"] = replace(gate, severity=Severity.WARN), note
+    if forced:
+        gate, note = rules["decimals"]
+        rules["decimals"] = gate, f"{note}; the first: {forced['first_beyond_pips']}"
+    return rules
 
 
 def _sound(snapshots: Manifest, gap_report: dict[str, Any]) -> int:

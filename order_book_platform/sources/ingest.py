@@ -150,8 +150,8 @@ class LakeIngest:
         tick_pips, wrong_tick = settled(detected, tick)
         lot_pips, wrong_lot = settled(deltas.lot_pips, lot)
         point = replace(scale, tick_pips=tick_pips, lot_pips=lot_pips)
-        audit = reading.described(deltas.audit.to_dict())
-        self._describe(writers["deltas"], key, "book_delta_v2", reading, point, audit)
+        described = reading.described(deltas.audit.to_dict())
+        self._describe(writers["deltas"], key, "book_delta_v2", reading, point, described)
         writers["deltas"].metadata.update(
             precision_audit=_precision_audit(reading, instrument, why),
             configured=_configured(instrument),
@@ -164,12 +164,11 @@ class LakeIngest:
             for writer in writers.values():
                 writer.metadata.update(price_unit=unit, size_unit=gcd(lot_pips, trades.lot_pips))
         for name, table, audit in (
-            ("snapshots", "book", snapshots.audit.to_dict()),
-            ("trades", "trades", trades.audit.to_dict()),
+            ("snapshots", "book", snapshots.audit),
+            ("trades", "trades", trades.audit),
         ):
-            self._describe(
-                writers[name], key, table, reading, point, {"available": bool(files[table]), **audit}
-            )
+            found = {"available": bool(files[table]), **audit.to_dict()}
+            self._describe(writers[name], key, table, reading, point, found)
 
     def _files(self, key: PartitionKey) -> Files:
         """By table; those that may be absent are empty then."""
