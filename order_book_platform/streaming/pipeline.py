@@ -84,7 +84,8 @@ class Pipeline:
         self._thread = threading.Thread(target=self._serve, name="stream", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
-        self._flushes: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[None]] = set()
+        self._memory_is_short = False
         self._stopping = False
         self._ended = threading.Event()
         self._error: BaseException | None = None
@@ -191,7 +192,7 @@ class Pipeline:
         ]
         await self._stop.wait()
         self._stopping = True
-        running += self._flushes
+        running += self._errands
         for task in running:
             task.cancel()
         await asyncio.gather(*running)
@@ -228,8 +229,8 @@ class Pipeline:
         while True:
             await asyncio.sleep(WATCH_S)
             self._judge()
-            for queue in self._queues:
-                queue.spill_while(self._memory is not None and self._memory.spilling)
+            self._moved.set()  # a source that is held looks at the level itself, too
+            self._pass_on_shortage()
             self._look_for_stalls()
 
     def _judge(self) -> PressureLevel:
@@ -239,10 +240,22 @@ class Pipeline:
         level = self._backpressure.judge(fill, self._clock.monotonic_ns())
         if level == PressureLevel.FLUSH != before:
             for stage in self._stages:
-                task = asyncio.create_task(self._guard(stage.flush(), stage.name))
-                self._flushes.add(task)
-                task.add_done_callback(self._flushes.discard)
+                self._begin(stage.flush(), stage.name)
         return level
+
+    def _pass_on_shortage(self) -> None:
+        """Tell the queues when memory becomes short, and when it is no longer."""
+        memory_is_short = self._memory is not None and self._memory.spilling
+        if memory_is_short != self._memory_is_short:
+            self._memory_is_short = memory_is_short
+            for queue, stage in zip(self._queues, self._stages, strict=True):
+                self._begin(queue.spill_while(memory_is_short), stage.name)
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Have something done that nobody waits for; its error ends the stream like any other."""
+        task = asyncio.create_task(self._guard(work, name))
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     def _look_for_stalls(self) -> None:
         now_ns = self._clock.monotonic_ns()
