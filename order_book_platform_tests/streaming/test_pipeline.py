@@ -441,6 +441,18 @@ def test_an_interrupt_ends_the_stream_between_two_steps(interrupt: type[BaseExce
     assert closed == ["read", "work"]
 
 
+def test_an_interrupt_before_anything_has_begun() -> None:
+    """A stream that is stopped at once leaves no task or thread behind, and closes its source."""
+    closed: list[str] = []
+    source = counting(closed)
+    next(source)
+    running = pipeline(source, [Stage("one", same)])
+    running._stop.set()
+    running.run()
+    assert closed == ["source"]
+    assert [each.items for each in running.metrics().stages] == [0, 0]
+
+
 def test_ctrl_c_is_heard_while_the_stream_runs() -> None:
     """A signal reaches the waiting main thread, whichever thread the system chose for it."""
     closed: list[str] = []
