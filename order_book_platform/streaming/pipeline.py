@@ -6,9 +6,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock, duration_text
@@ -84,7 +84,8 @@ class Pipeline:
         self._thread = threading.Thread(target=self._serve, name="stream", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
-        self._flushes: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[None]] = set()
+        self._memory_is_short = False
         self._stopping = False
         self._ended = threading.Event()
         self._error: BaseException | None = None
@@ -121,13 +122,14 @@ class Pipeline:
         """What the stream tells of itself; at any time, from any thread."""
         now_ns = self._clock.monotonic_ns()
         memory = self._memory
-        transitions = Counter(self._backpressure.transitions)
-        transitions.update({} if memory is None else memory.transitions)
         return StreamMetrics(
             stages=(self._source.metrics(now_ns), *(stage.metrics(now_ns) for stage in self._stages)),
             pressure=self._backpressure.level.name.lower(),
             memory=(MemoryLevel.NONE if memory is None else memory.level).name.lower(),
-            transitions=transitions,
+            transitions={
+                **self._backpressure.transitions,
+                **({} if memory is None else memory.transitions),
+            },
         )
 
     def _queue(self, stage: Stage) -> Queue:
@@ -175,7 +177,7 @@ class Pipeline:
         try:
             asyncio.run(self._drive())
         except BaseException as error:  # noqa: BLE001 - raised by `run`
-            self._error = error
+            self._error = self._error or error
         finally:
             self._ended.set()
 
@@ -184,27 +186,27 @@ class Pipeline:
         if self._stopping:
             return
         running = [
-            asyncio.create_task(self._guard(self._watch())),
-            asyncio.create_task(self._guard(self._source.run(), self._source.name)),
-            *(asyncio.create_task(self._guard(stage.run(), stage.name)) for stage in self._stages[:-1]),
-            asyncio.create_task(self._guard(self._run_last(), self._stages[-1].name)),
+            asyncio.create_task(self._guard(self._watch)),
+            asyncio.create_task(self._guard(self._source.run, self._source.name)),
+            *(asyncio.create_task(self._guard(stage.run, stage.name)) for stage in self._stages[:-1]),
+            asyncio.create_task(self._guard(self._run_last, self._stages[-1].name)),
         ]
         await self._stop.wait()
         self._stopping = True
-        running += self._flushes
+        running += self._errands
         for task in running:
             task.cancel()
-        await asyncio.gather(*running)
+        await asyncio.gather(*running, return_exceptions=True)  # cancelled before it began, a task says so
 
     async def _run_last(self) -> None:
         await self._stages[-1].run()
         self._judge()  # queues are empty: back to normal, whenever the last look was
         self._stop.set()
 
-    async def _guard(self, work: Coroutine[Any, Any, None], name: str | None = None) -> None:
-        """Await; the first error of all ends the stream."""
+    async def _guard(self, work: Callable[[], Awaitable[None]], name: str | None = None) -> None:
+        """Do a part of the work; the first error of all ends the stream."""
         try:
-            await work
+            await work()
         except BaseException as error:  # noqa: BLE001 - raised by `run`
             if self._stopping:
                 return
@@ -228,8 +230,8 @@ class Pipeline:
         while True:
             await asyncio.sleep(WATCH_S)
             self._judge()
-            for queue in self._queues:
-                queue.spill_while(self._memory is not None and self._memory.spilling)
+            self._moved.set()  # a source that is held looks at the level itself, too
+            self._pass_on_shortage()
             self._look_for_stalls()
 
     def _judge(self) -> PressureLevel:
@@ -239,10 +241,22 @@ class Pipeline:
         level = self._backpressure.judge(fill, self._clock.monotonic_ns())
         if level == PressureLevel.FLUSH != before:
             for stage in self._stages:
-                task = asyncio.create_task(self._guard(stage.flush(), stage.name))
-                self._flushes.add(task)
-                task.add_done_callback(self._flushes.discard)
+                self._begin(stage.flush, stage.name)
         return level
+
+    def _pass_on_shortage(self) -> None:
+        """Tell the queues when memory becomes short, and when it is no longer."""
+        memory_is_short = self._memory is not None and self._memory.spilling
+        if memory_is_short != self._memory_is_short:
+            self._memory_is_short = memory_is_short
+            for queue, stage in zip(self._queues, self._stages, strict=True):
+                self._begin(partial(queue.spill_while, memory_is_short), stage.name)
+
+    def _begin(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Have something done that nobody waits for; its error ends the stream like any other."""
+        task = asyncio.create_task(self._guard(work, name))
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     def _look_for_stalls(self) -> None:
         now_ns = self._clock.monotonic_ns()

@@ -125,7 +125,7 @@ class Queue:
         self._ended = True
         self._filled.set()
 
-    def spill_while(self, memory_is_short: bool) -> None:
+    async def spill_while(self, memory_is_short: bool) -> None:
         """Spill or not from now on; for queues that can."""
 
     def _admits(self, entry: Entry) -> bool:
@@ -181,11 +181,12 @@ class SpillingQueue(Queue):
         """How full memory or the spill is, whichever is fuller, 0 to 1."""
         return max(super().fill, min(1.0, self.spilled_bytes / self._spilling.limit_bytes))
 
-    def spill_while(self, memory_is_short: bool) -> None:
-        """Spill or not from now on; what is in the spill comes back either way."""
-        if self._memory_is_short != memory_is_short:
-            self._memory_is_short = memory_is_short
-            self._room.set()
+    async def spill_while(self, memory_is_short: bool) -> None:
+        """Spill or not from now on, beginning with what is here; what is in the spill comes back either way."""
+        self._memory_is_short = memory_is_short
+        self._room.set()
+        if memory_is_short:
+            await self._spill(self._pop_excess())
 
     def _admits(self, entry: Entry) -> bool:
         if not self._memory_is_short:
@@ -198,12 +199,15 @@ class SpillingQueue(Queue):
     async def _append(self, entry: Entry) -> None:
         if not self._memory_is_short or self._keeps(entry):
             await super()._append(entry)
-            return
+        else:
+            await self._spill([entry])
+
+    async def _spill(self, entries: Iterable[Entry]) -> None:
         items = []
-        for each in [*self._pop_excess(), entry]:
-            items.append(each.take_out())
-            self._spilled.append(each)
-            self.spilled_bytes += each.bytes
+        for entry in entries:
+            items.append(entry.take_out())
+            self._spilled.append(entry)
+            self.spilled_bytes += entry.bytes
         # The worker's calls are made in order: whoever takes from now on reads after this has been written.
         await self.worker.run("writing to the spill", self._write, items)
 

@@ -273,7 +273,7 @@ def test_short_memory_spills_and_comes_back(gate: threading.Event) -> None:
 
     def observe(metrics: StreamMetrics) -> None:
         nonlocal used_bytes
-        if metrics.stages[1].spilled_bytes == 20:
+        if metrics.stages[1].spilled_bytes >= 15:
             full.append(metrics)
             used_bytes = 0 if len(full) == 2 else used_bytes
         if metrics.memory == "none" and dropped:
@@ -283,10 +283,10 @@ def test_short_memory_spills_and_comes_back(gate: threading.Event) -> None:
     running = pipeline(source(), [stage], memory=memory, observe=observe, clock=ManualClock())
     running.run()
     assert taken == [1] * 40
-    # By the second look nothing moves any more: memory as low as it shall be, the spill at its limit.
-    assert (full[1].memory, full[1].stages[1].queue_items) == ("spill", 21)
-    assert full[1].stages[1].queue_bytes == 1
-    assert shelf.most >= 20
+    # In memory is no more than shall be, in the spill no more than may be.
+    assert (full[1].memory, full[1].stages[1].queue_bytes) == ("spill", 1)
+    assert 16 <= full[1].stages[1].queue_items <= 1 + 20
+    assert 15 <= shelf.most <= 20
     assert not shelf.pickles
     assert dropped == [None]
     assert 0.125 in shares
@@ -439,6 +439,18 @@ def test_an_interrupt_ends_the_stream_between_two_steps(interrupt: type[BaseExce
     with pytest.raises(interrupt):
         pipeline(source(), [Stage("work", work)], observe=observe, grace_ns=60 * NS_PER_SECOND).run()
     assert closed == ["read", "work"]
+
+
+def test_an_interrupt_before_anything_has_begun() -> None:
+    """A stream that is stopped at once leaves no task or thread behind, and closes its source."""
+    closed: list[str] = []
+    source = counting(closed)
+    next(source)
+    running = pipeline(source, [Stage("one", same)])
+    running._stop.set()
+    running.run()
+    assert closed == ["source"]
+    assert [each.items for each in running.metrics().stages] == [0, 0]
 
 
 def test_ctrl_c_is_heard_while_the_stream_runs() -> None:

@@ -27,7 +27,7 @@ def entry(number: int, size_bytes: int = 1) -> Entry:
 
 
 async def passed_through(
-    queue: Queue, sizes: list[int], turns: list[int], look: Callable[[int], None]
+    queue: Queue, sizes: list[int], turns: list[int], look: Callable[[int], Awaitable[None]]
 ) -> list[int]:
     """Items as they come out, while both sides wait some turns of the loop before each; `look` sees each turn."""
     taken: list[int] = []
@@ -35,13 +35,13 @@ async def passed_through(
     async def wait(turn: int) -> None:
         for _ in range(turns[turn % len(turns)]):
             await asyncio.sleep(0)
-        look(turn)
+        await look(turn)
 
     async def put() -> None:
         for number, size in enumerate(sizes):
             await wait(number)
             await queue.put(entry(number, size))
-            look(number)
+            await look(number)
         queue.end()
 
     async def take() -> None:
@@ -58,7 +58,7 @@ def test_order_and_bounds(sizes: list[int], bound: Bound, turns: list[int]) -> N
     """Items come out as they went in, and no more of them are held than the bound says; one too large is alone."""
     queue = Queue(bound, SystemClock(), asyncio.Event())
 
-    def look(_: int) -> None:
+    async def look(_: int) -> None:
         assert len(queue) <= bound.items
         assert queue.bytes <= bound.bytes or len(queue) == 1
         assert 0 <= queue.fill <= 1
@@ -77,13 +77,13 @@ def test_spilling_changes_nothing(
     worker = Worker("spill", SystemClock())
     queue = SpillingQueue(bound, SystemClock(), asyncio.Event(), Spilling(shelf, keep, limit_bytes), worker)
 
-    def look(turn: int) -> None:
+    async def look(turn: int) -> None:
         held = len(queue) - len(queue._spilled)
         assert held <= max(bound.items, keep.items)
         assert queue.bytes <= max(bound.bytes, keep.bytes) or held == 1
         # What is moved out of memory when spilling begins may come on top of the limit.
         assert queue.spilled_bytes <= max(limit_bytes, bound.bytes + max(sizes))
-        queue.spill_while(shortages[turn % len(shortages)])
+        await queue.spill_while(shortages[turn % len(shortages)])
 
     worker.start()
     try:
@@ -112,6 +112,19 @@ def with_spill(
         assert worker.join(60)
 
 
+def test_spilling_begins_with_what_is_there() -> None:
+    """Memory is given back though nobody puts, as when the source is paused."""
+
+    async def test(queue: SpillingQueue, shelf: Shelf) -> None:
+        for number in range(4):
+            await queue.put(entry(number))
+        await queue.spill_while(True)
+        assert [pickle.loads(each) for each in shelf.pickles] == [1, 2, 3]
+        assert (len(queue), queue.bytes, queue.spilled_bytes, queue.fill) == (4, 1, 3, 0.25)
+
+    with_spill(test, keep=Bound(1, 100), limit_bytes=1000)
+
+
 async def must_wait(queue: Queue, one: Entry) -> asyncio.Task[None]:
     """A put that is waiting for room."""
     task = asyncio.create_task(queue.put(one))
@@ -129,11 +142,11 @@ def test_spilling_takes_what_is_beyond_the_low_bound() -> None:
         for number in range(4):
             await queue.put(entry(number))
         put = await must_wait(queue, entry(4))
-        queue.spill_while(True)
+        await queue.spill_while(True)
         await put
         assert [pickle.loads(each) for each in shelf.pickles] == [1, 2, 3, 4]
         assert (len(queue), queue.bytes, queue.spilled_bytes) == (5, 1, 4)
-        queue.spill_while(False)
+        await queue.spill_while(False)
         put = await must_wait(queue, entry(5))
         taken = [await queue.take() for _ in range(5)]
         await put
@@ -148,7 +161,7 @@ def test_the_spill_is_bounded() -> None:
     """A put waits once the spill has its limit, and goes on when one was taken back."""
 
     async def test(queue: SpillingQueue, shelf: Shelf) -> None:
-        queue.spill_while(True)
+        await queue.spill_while(True)
         for number in range(3):
             await queue.put(entry(number, 50))
         assert (queue.bytes, queue.spilled_bytes, queue.fill) == (50, 100, 1.0)
@@ -168,7 +181,7 @@ def test_errors_of_a_spill_come_out() -> None:
 
     async def test(queue: SpillingQueue, shelf: Shelf) -> None:
         shelf.put = fail  # type: ignore[method-assign]
-        queue.spill_while(True)
+        await queue.spill_while(True)
         await queue.put(entry(0))
         with pytest.raises(OSError, match="disk full"):
             await queue.put(entry(1))
@@ -205,7 +218,7 @@ def test_what_is_spilled_is_not_in_memory() -> None:
     living: weakref.WeakSet[Item] = weakref.WeakSet()
 
     async def test(queue: SpillingQueue, shelf: Shelf) -> None:
-        queue.spill_while(True)
+        await queue.spill_while(True)
         entries = [Entry(Item(), 1, 1) for _ in range(4)]
         living.update(each.item for each in entries)
         for each in entries:

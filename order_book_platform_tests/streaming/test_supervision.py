@@ -80,25 +80,20 @@ def test_a_spill_that_hangs(gate: threading.Event) -> None:
 
     class Stuck:
         def put(self, item: object) -> None:
-            if spilling_began.is_set():
-                return  # abandoned, and let go at the end of the test
-            spilled = len(running._queues[0]._spilled)  # type: ignore[attr-defined]
             spilling_began.set()
-            while len(running._queues[0]) >= spilled:  # from here on both sides wait for the spill alone
+            while len(queue):  # from here on the stage's thread is idle as well: it waits for what is spilled
                 pass
             hang(clock, gate)
 
         def take(self) -> object:
             raise AssertionError
 
-    def write(item: int) -> None:
-        spilling_began.wait()
-
-    stage = Stage(
-        "write", consumer(write), inbox=Bound(4, 10**6), spilling=Spilling(Stuck(), Bound(1, 1), 10**6)
-    )
-    memory = MemoryGuard(1, sample=lambda: 1, drop=lambda: None)
-    running = pipeline(iter(range(1000)), [stage], memory=memory, clock=clock, stall_after_ns=MINUTE_NS)
+    spilling = Spilling(Stuck(), Bound(1, 100), 100)
+    stage = Stage("write", consumer(lambda item: spilling_began.wait()), spilling=spilling)
+    # Memory is short from when the source has ended: one item with the stage, one in memory, one to be spilled.
+    memory = MemoryGuard(1, sample=lambda: int(queue._ended), drop=lambda: None)
+    running = pipeline(iter([1, 1, 1]), [stage], memory=memory, clock=clock, stall_after_ns=MINUTE_NS)
+    queue = running._queues[0]
     with pytest.raises(StallError) as raised:
         running.run()
     assert raised.value.where == "stage spill before write of the stream"
