@@ -109,7 +109,7 @@ demo: $(STAMP) instance ## simulate two instruments on two days, run every asset
 		$(BIN)/obp materialize --symbol $$symbol --day $$day; \
 		seed=$$((seed + 1)); \
 	done; done; \
-	for kind in "Books:reconstructed_books/*books.parquet" "Features:rl_features/*features.parquet" \
+	for kind in "Books:reconstructed_books/*books-*.parquet" "Features:rl_features/*features.parquet" \
 		"Assessments:data_assessment/*report.md" "Fidelity, with plots:fidelity_report/*report.html"; do \
 		echo; echo "$${kind%%:*}"; \
 		find data/store -path "data/store/$${kind#*:}" | sort | sed 's/^/  /'; \

@@ -2,13 +2,15 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import dagster as dg
 import pyarrow as pa
 
-from order_book_platform.clock import iso_from_ns
+from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
 from order_book_platform.defs.columns import column_description
 from order_book_platform.model import GateResult, PartitionKey
+from order_book_platform.reconstruct import Reconstruction
 from order_book_platform.storage import DataStore, Manifest, ParquetRows
 
 TIME_COLUMNS = ("origin_time", "received_time", "time")
@@ -42,6 +44,24 @@ def partition_metadata(
 def highlights_metadata(manifest: Manifest, names: Sequence[str]) -> dict[str, dg.MetadataValue]:
     """Chosen entries of the manifest's metadata, one line each."""
     return {name.replace("_", " "): dg.MetadataValue.text(str(manifest.metadata[name])) for name in names}
+
+
+def stream_metadata(result: Reconstruction) -> dict[str, dg.MetadataValue]:
+    """How a reconstruction went: what it resumed from, and what each stage did and waited for."""
+    rows = [
+        "| stage | rows | MB | busy s | waited for input s | waited for room s |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for stage in result.metrics.stages:
+        times = (stage.busy_ns, stage.blocked_up_ns, stage.blocked_down_ns)
+        seconds = " | ".join(f"{ns / NS_PER_SECOND:.1f}" for ns in times)
+        rows.append(f"| {stage.stage} | {stage.rows:,} | {stage.bytes / 1e6:,.1f} | {seconds} |")
+    return {
+        "stages": dg.MetadataValue.md("\n".join(rows)),
+        "run": dg.MetadataValue.json(
+            {**asdict(result.run), "pressure transitions": dict(result.metrics.transitions)}
+        ),
+    }
 
 
 def siblings_metadata(

@@ -106,35 +106,21 @@ class Replayer:
         wanted = settings.reconstruct
         names = ("raw_deltas", "snapshots", "sequence_gap_report", "data_assessment")
         inputs = {name: store.manifest(name, key) for name in names}
-        recommended = inputs["data_assessment"].metadata["recommendation"]["strategy"]
-        strategy = STRATEGIES[recommended if wanted.strategy == "auto" else wanted.strategy](
-            wanted.extend_every
-        )
+        strategy = _strategy(settings, inputs["data_assessment"])
         before, why_not = (None, None)
         if wanted.continue_previous_day:
             before, why_not = _day_before(store, settings, key, inputs["raw_deltas"], strategy)
         step_before = before.metadata["closing"]["step_pips"] if before else 0
         codes, tick = _codes(inputs["raw_deltas"], step_before)
         doubt = strategy.doubt(Doubt.of_gaps(store.table("sequence_gap_report", key)))
-        nothing = Plan.nothing()
-        book = Book(
-            gcd(tick, step_before // codes.unit if codes else step_before),
-            depth=wanted.depth,
-            cadence=cadence or wanted.cadence,
-            grid_ns=wanted.grid,
-            plan=Plan(nothing.snapshots, nothing.forced, doubt.edge_sequence, doubt.edge_bits),
-            crossed_after_ns=settings.gaps.crossed_after,
-            warm_up_ns=wanted.warm_up,
-            silence_ns=settings.gaps.silence,
-        )
+        step = gcd(tick, step_before // codes.unit if codes else step_before)
+        book = _empty_book(settings, step, cadence or wanted.cadence, doubt)
         fingerprints = {name: manifest.fingerprint for name, manifest in inputs.items()}
         if before:
             fingerprints["previous reconstructed_books"] = before.fingerprint
         place = saved.place if saved else Place()
         if saved:
-            if codes:
-                codes.resumed(saved.sizes)
-            book.resumed(saved.book)
+            _resume(book, codes, saved)
         elif before:
             _restore(book, store, key, before, codes)
         planner = Planner(
@@ -204,6 +190,28 @@ class Replayer:
         """Where the replay stands, after the step that has this place."""
         sizes = self.codes.saved() if self.codes else np.empty((0, 2), np.uint64)
         return SavedReplay(place, self.book.saved(), self.history.saved(), sizes)
+
+
+def _strategy(settings: Settings, assessment: Manifest) -> Strategy:
+    """The one of the settings, or the one that is recommended."""
+    wanted = settings.reconstruct
+    recommended = assessment.metadata["recommendation"]["strategy"]
+    return STRATEGIES[recommended if wanted.strategy == "auto" else wanted.strategy](wanted.extend_every)
+
+
+def _empty_book(settings: Settings, step_pips: int, cadence: str, doubt: Doubt) -> Book:
+    """A book whose plan has all doubts of the day, and no snapshot yet."""
+    wanted, nothing = settings.reconstruct, Plan.nothing()
+    return Book(
+        step_pips,
+        depth=wanted.depth,
+        cadence=cadence,
+        grid_ns=wanted.grid,
+        plan=Plan(nothing.snapshots, nothing.forced, doubt.edge_sequence, doubt.edge_bits),
+        crossed_after_ns=settings.gaps.crossed_after,
+        warm_up_ns=wanted.warm_up,
+        silence_ns=settings.gaps.silence,
+    )
 
 
 def _codes(deltas: Manifest, step_before: int) -> tuple[Codes | None, int]:
@@ -283,6 +291,12 @@ def _check_same_numbers(before: Manifest, deltas: Manifest, where: PartitionKey)
 
 def _previous(key: PartitionKey) -> PartitionKey:
     return PartitionKey(key.instrument, key.day - timedelta(days=1))
+
+
+def _resume(book: Book, codes: Codes | None, saved: SavedReplay) -> None:
+    if codes is not None:
+        codes.resumed(saved.sizes)
+    book.resumed(saved.book)
 
 
 def _restore(book: Book, store: DataStore, key: PartitionKey, before: Manifest, codes: Codes | None) -> None:
