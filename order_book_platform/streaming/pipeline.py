@@ -217,14 +217,17 @@ class Pipeline:
             self._stop.set()
 
     async def _hold(self) -> None:
-        """Wait until the source may read on."""
-        if self._backpressure.level > PressureLevel.NONE:
-            while self._judge() >= PressureLevel.PAUSE:
-                self._moved.clear()
-                await self._moved.wait()
-        wait_ns = self._backpressure.next_wait_ns()
-        if wait_ns:
-            await asyncio.sleep(wait_ns / NS_PER_SECOND)
+        """Wait until the source may read on: while paused, and while throttled for a moment."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._backpressure.next_wait_ns() / NS_PER_SECOND
+        # The level is looked at again whenever an item moves: who sleeps on lets the stages behind run dry.
+        while self._backpressure.level and (level := self._judge()):
+            if level == PressureLevel.THROTTLE and loop.time() >= until:
+                return
+            self._moved.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until if level == PressureLevel.THROTTLE else None):
+                    await self._moved.wait()
 
     async def _watch(self) -> None:
         while True:

@@ -45,9 +45,11 @@ class MemoryLevel(IntEnum):
 class _Ladder(Generic[Level]):
     """A level that moves rung by rung, up and down at thresholds of their own; each move is logged and counted."""
 
-    def __init__(self, what: str, levels: type[Level]) -> None:
+    def __init__(self, what: str, levels: type[Level], everyday: int) -> None:
         self.transitions: Counter[str] = Counter()
         self._what = what
+        self._everyday = everyday
+        """Log level of a move that nobody need look into; one from or to the highest rung is a warning."""
         self._rungs = list(levels)
         self.level: Level = self._rungs[0]
 
@@ -62,10 +64,9 @@ class _Ladder(Generic[Level]):
         before, self.level = self.level, self._rungs[to]
         move = f"{before.name.lower()} -> {self.level.name.lower()}"
         self.transitions[move] += 1
-        # Holding a source back is an ordinary thing; what a person may want to look into is a warning.
         severe = max(before, self.level) == len(self._rungs) - 1
         _LOGGER.log(
-            logging.WARNING if severe else logging.INFO, "%s: %s at %.0f %%", self._what, move, 100 * value
+            logging.WARNING if severe else self._everyday, "%s: %s at %.0f %%", self._what, move, 100 * value
         )
 
 
@@ -89,7 +90,8 @@ class Backpressure:
         flush_after_ns: int = 10 * NS_PER_SECOND,
         longest_wait_ns: int = NS_PER_SECOND // 10,
     ) -> None:
-        self._ladder = _Ladder("backpressure", PressureLevel)
+        # A stream whose last stage is the slowest is held back and let go some three times a second (measured).
+        self._ladder = _Ladder("backpressure", PressureLevel, everyday=logging.DEBUG)
         self._rises = (throttle[0], pause[0])
         self._falls = (throttle[1], pause[1], pause[1])
         self._flush_after_ns = flush_after_ns
@@ -166,7 +168,7 @@ class MemoryGuard:
         falls: tuple[float, float, float] = (0.6, 0.7, 0.8),
         drop_every_ns: int = 5 * NS_PER_SECOND,
     ) -> None:
-        self._ladder = _Ladder("memory", MemoryLevel)
+        self._ladder = _Ladder("memory", MemoryLevel, everyday=logging.INFO)
         self._limit_bytes = limit_bytes
         self._sample = sample
         self._drop = drop

@@ -66,7 +66,7 @@ def test_a_throttled_source_waits_longer_each_time() -> None:
 
 def test_each_move_is_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     """One line and one count for each step of the way; what a person may want to look into is a warning."""
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     backpressure = Backpressure(flush_after_ns=0)
     backpressure.judge(1.0, 0)
     backpressure.judge(1.0, 1)
@@ -74,14 +74,30 @@ def test_each_move_is_logged_and_counted(caplog: pytest.LogCaptureFixture) -> No
     lines = [(line.name, line.levelname, line.getMessage()) for line in caplog.records]
     name = "order_book_platform.streaming.pressure"
     assert lines == [
-        (name, "INFO", "backpressure: none -> throttle at 100 %"),
-        (name, "INFO", "backpressure: throttle -> pause at 100 %"),
+        (name, "DEBUG", "backpressure: none -> throttle at 100 %"),
+        (name, "DEBUG", "backpressure: throttle -> pause at 100 %"),
         (name, "WARNING", "backpressure: pause -> flush at 100 %"),
         (name, "WARNING", "backpressure: flush -> pause at 0 %"),
-        (name, "INFO", "backpressure: pause -> throttle at 0 %"),
-        (name, "INFO", "backpressure: throttle -> none at 0 %"),
+        (name, "DEBUG", "backpressure: pause -> throttle at 0 %"),
+        (name, "DEBUG", "backpressure: throttle -> none at 0 %"),
     ]
     assert backpressure.transitions == {line[2].split(": ")[1].split(" at")[0]: 1 for line in lines}
+
+
+def test_moves_of_memory_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """They are rare, and each is worth a line."""
+    caplog.set_level(logging.INFO)
+    memory = guard([0, 900], [])
+    memory.check(0)
+    memory.check(0)
+    assert [(line.levelname, line.getMessage()) for line in caplog.records] == [
+        ("INFO", "memory: none -> smaller_batches at 90 %"),
+        ("INFO", "memory: smaller_batches -> drop_caches at 90 %"),
+        ("WARNING", "memory: drop_caches -> spill at 90 %"),
+        ("WARNING", "memory: spill -> drop_caches at 0 %"),
+        ("INFO", "memory: drop_caches -> smaller_batches at 0 %"),
+        ("INFO", "memory: smaller_batches -> none at 0 %"),
+    ]
 
 
 def guard(used_bytes: list[int], dropped: list[int]) -> MemoryGuard:
