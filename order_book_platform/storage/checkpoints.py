@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import logging
 import shutil
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from order_book_platform.storage.atomic import sync_path
 
 KEPT = 3
 """So many; one that turns out to be damaged leaves the one before."""
+DIGEST_BYTES = 32
 _FACTS = "facts"
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +38,9 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """A folder of checkpoints, `checkpoint-00000042.npz`; numbers grow.
+    """A folder of checkpoints, `checkpoint-00000042.state`; numbers grow.
+
+    Each is the SHA-256 of what follows, and numpy's npz of the arrays, with the facts as JSON bytes in one more.
 
     Args:
         folder: made with the first one.
@@ -55,10 +59,11 @@ class Checkpoints:
         # Names of arrays are kept apart from ours, and from the arguments of `savez`, by a dot.
         members: dict[str, Any] = {f".{name}": array for name, array in checkpoint.arrays.items()}
         members[_FACTS] = np.frombuffer(json.dumps(checkpoint.facts).encode(), np.uint8)
-        path = self.folder / f"checkpoint-{number:08}.npz"
+        path = self.folder / f"checkpoint-{number:08}.state"
+        content = io.BytesIO()
+        np.savez(content, **members)
         unfinished = path.with_suffix(".unfinished")
-        with unfinished.open("wb") as stream:
-            np.savez(stream, **members)
+        unfinished.write_bytes(hashlib.sha256(content.getbuffer()).digest() + content.getbuffer())
         sync_path(unfinished)
         unfinished.rename(path)
         sync_path(self.folder)
@@ -70,7 +75,7 @@ class Checkpoints:
         for path in reversed(self._paths()):
             try:
                 yield _read(path)
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            except (OSError, ValueError) as error:
                 self.damaged += 1
                 _LOG.warning("checkpoint %s cannot be read (%s): the one before it is taken", path, error)
 
@@ -79,12 +84,20 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob("checkpoint-*.npz"))
+        return sorted(self.folder.glob("checkpoint-*.state"))
 
 
 def _read(path: Path) -> Checkpoint:
-    """Every byte is read and held against its CRC."""
-    with np.load(path, allow_pickle=False) as file:
+    """Nothing is looked at before all of it has been held against the checksum.
+
+    Raises:
+        ValueError: it differs.
+    """
+    content = path.read_bytes()
+    digest, rest = content[:DIGEST_BYTES], memoryview(content)[DIGEST_BYTES:]
+    if hashlib.sha256(rest).digest() != digest:
+        raise ValueError("its checksum differs")
+    with np.load(io.BytesIO(rest), allow_pickle=False) as file:
         arrays = {name.removeprefix("."): file[name] for name in file.files if name != _FACTS}
         facts: dict[str, Any] = json.loads(file[_FACTS].tobytes())
     return Checkpoint(facts, arrays)

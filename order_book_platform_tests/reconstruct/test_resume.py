@@ -147,7 +147,9 @@ def test_a_damaged_checkpoint_leaves_the_one_before(
     for damaged in range(4):
         crashes.forget()
         assert crashes.run("boundary 50")[0] == "killed"
-        checkpoints = sorted(crashes.chain.store.checkpoints("reconstructed_books", KEY).folder.glob("*.npz"))
+        checkpoints = sorted(
+            crashes.chain.store.checkpoints("reconstructed_books", KEY).folder.glob("*.state")
+        )
         assert len(checkpoints) == 3
         for path in checkpoints[3 - damaged :]:
             how(path)
