@@ -9,6 +9,7 @@ import pyarrow as pa
 from order_book_platform.model import Codes, DeltaBatch, PartitionKey, SnapshotBatch, whole_messages
 from order_book_platform.observability import Progress
 from order_book_platform.storage import DataStore
+from order_book_platform.streaming import read_ahead
 
 SNAPSHOT_ROWS = 4_096
 """Snapshots of 20 levels a side read at a time: 2.6 MB."""
@@ -47,12 +48,12 @@ def delta_batches(
             done += record.num_rows
             progress(stage, done, table.num_rows)
 
-    return whole_messages(decoded())
+    return whole_messages(read_ahead(decoded()))
 
 
 def snapshot_batches(
     store: DataStore, key: PartitionKey, codes: Codes | None = None, from_row: int = 0
 ) -> Iterator[SnapshotBatch]:
     """The `snapshots` of a partition, some thousand at a time; see `delta_batches`."""
-    for record in store.rows("snapshots", key).batches(SNAPSHOT_ROWS, from_row=from_row):
-        yield SnapshotBatch.from_arrow(pa.Table.from_batches([record]), codes)
+    rows = store.rows("snapshots", key).batches(SNAPSHOT_ROWS, from_row=from_row)
+    return (SnapshotBatch.from_arrow(pa.Table.from_batches([record]), codes) for record in rows)

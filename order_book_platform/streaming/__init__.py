@@ -4,6 +4,7 @@ In: a source, stages and limits. Out: whatever the last stage does with the item
 Nothing here knows what an item is; bounds, pressure, spilling and restarts change when things happen, never what.
 """
 
+from order_book_platform.streaming.ahead import read_ahead
 from order_book_platform.streaming.metrics import StageMetrics, StreamMetrics
 from order_book_platform.streaming.pipeline import Pipeline
 from order_book_platform.streaming.pressure import Backpressure, MemoryGuard, MemoryLevel, PressureLevel
@@ -23,5 +24,6 @@ __all__ = [
     "Stage",
     "StageMetrics",
     "StreamMetrics",
+    "read_ahead",
     "run_with_restarts",
 ]
