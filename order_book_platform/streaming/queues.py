@@ -220,8 +220,6 @@ class SpillingQueue(Queue):
                 return self._offer_to_memory(entry)
         with self._spill_lock:
             with self._lock:
-                if not self._is_for_spill(entry):  # while the spill was waited for, room may have come about
-                    return self._offer_to_memory(entry)
                 item = self._note_spilled(entry)
             self._spilling.to.put(item)
         return True

@@ -109,7 +109,7 @@ def test_spilling_changes_nothing(
     assert (len(queue), queue.bytes, queue.spilled_bytes, len(shelf.pickles)) == (0, 0, 0, 0)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(BOUNDS, BOUNDS, st.integers(1, 100), st.lists(st.integers(0, 30), min_size=1, max_size=20))
 def test_threads_may_put_take_and_toggle_at_once(
     bound: Bound, keep: Bound, limit_bytes: int, sizes: list[int]
@@ -197,6 +197,21 @@ def test_spilling_and_back() -> None:
         taken.append(queue.poll())
         assert [each.item for each in taken if each] == [0, 1, 2, 3, 4, 5]
         assert shelf.most == 4
+
+    asyncio.run(test())
+
+
+def test_who_waits_for_room_may_spill() -> None:
+    """Though there is nothing to be moved out of memory, a put that waits is let in when memory becomes short."""
+
+    async def test() -> None:
+        shelf = Shelf()
+        queue = SpillingQueue(Bound(1, 100), SystemClock(), moved, Spilling(shelf, Bound(1, 100), 100))
+        assert queue.offer(entry(0))
+        waiting = await must_wait(queue, entry(1))
+        queue.spill_while(True)
+        await waiting
+        assert (queue.bytes, queue.spilled_bytes, len(shelf.pickles)) == (1, 1, 1)
 
     asyncio.run(test())
 
