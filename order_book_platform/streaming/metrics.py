@@ -69,6 +69,10 @@ class Stopwatch:
         """Add the time since `start`."""
         self._total_and_since = (self.read_ns(now_ns), None)
 
+    def lap(self, now_ns: int) -> None:
+        """Add the time since `start` or the last lap, and go on."""
+        self._total_and_since = (self.read_ns(now_ns), now_ns)
+
     def read_ns(self, now_ns: int) -> int:
         """The sum so far, with the time that is running."""
         total, since = self._total_and_since

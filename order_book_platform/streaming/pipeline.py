@@ -71,19 +71,24 @@ class Pipeline:
         self._grace_s = grace_ns / NS_PER_SECOND
 
         measures = Measures(size_of, rows_of)
-        self._moved = asyncio.Event()
         self._queues = [self._queue(stage) for stage in stages]
-        self._source = SourceTask(source_name, source, self._queues[0], self._hold, measures, self._clock)
+        self._source = SourceTask(
+            source_name, source, self._queues[0], self._is_held, self._leave, measures, self._clock
+        )
         self._stages = [
             StageTask(stage, inbox, outbox, measures, self._clock)
             for stage, inbox, outbox in zip(stages, self._queues, [*self._queues[1:], None], strict=True)
         ]
         self._workers = [self._source.worker, *(stage.worker for stage in self._stages)]
-        self._workers += [queue.worker for queue in self._queues if isinstance(queue, SpillingQueue)]
+        self._spilling = [queue for queue in self._queues if isinstance(queue, SpillingQueue)]
+        self._spiller = Worker("spill", self._clock)
+        self._workers += [self._spiller] if self._spilling else []
 
         self._thread = threading.Thread(target=self._serve, name="stream", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._leave_is_wanted = False
         self._errands: set[asyncio.Task[None]] = set()
         self._memory_is_short = False
         self._stopping = False
@@ -134,9 +139,8 @@ class Pipeline:
 
     def _queue(self, stage: Stage) -> Queue:
         if stage.spilling is None:
-            return Queue(stage.inbox, self._clock, self._moved)
-        worker = Worker(f"spill before {stage.name}", self._clock)
-        return SpillingQueue(stage.inbox, self._clock, self._moved, stage.spilling, worker)
+            return Queue(stage.inbox, self._clock, self._has_moved)
+        return SpillingQueue(stage.inbox, self._clock, self._has_moved, stage.spilling)
 
     # --- in the caller's thread -------------------------------------------------------------------------------------
 
@@ -153,13 +157,13 @@ class Pipeline:
         """Stop what still runs and wait for it, within the grace; the error that the run ends with, if any."""
         deadline = time.monotonic() + self._grace_s
         self._stopping = True
+        for worker in self._workers:
+            worker.close()
         if self._loop is not None:
             with suppress(RuntimeError):  # raised by a loop that is closed already
                 self._loop.call_soon_threadsafe(self._stop.set)
         if self._thread.is_alive():
             self._thread.join()
-        for worker in self._workers:
-            worker.close()
         for worker in self._workers:
             if not worker.join(0 if worker in self._stuck else max(0.0, deadline - time.monotonic())):
                 _LOGGER.warning("%s: still %s; abandoned", worker.name, worker.doing)
@@ -170,6 +174,22 @@ class Pipeline:
                 else:
                     error.add_note(f"closing stage {worker.name} failed, too: {worker.closing_error!r}")
         return error
+
+    # --- in other threads -------------------------------------------------------------------------------------------
+
+    def _spill_while(self, queue: SpillingQueue, memory_is_short: bool) -> None:
+        self._spiller.progress("writing to the spill")
+        queue.spill_while(memory_is_short)
+
+    def _is_held(self) -> bool:
+        return self._backpressure.level > PressureLevel.NONE
+
+    def _has_moved(self) -> None:
+        """An item was taken from a queue: a source that waits may look at the level again."""
+        if self._leave_is_wanted and self._loop is not None:
+            self._leave_is_wanted = False
+            with suppress(RuntimeError):  # raised by a loop that is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._moved.set)
 
     # --- in the loop's thread ---------------------------------------------------------------------------------------
 
@@ -216,15 +236,18 @@ class Pipeline:
             self._error = error
             self._stop.set()
 
-    async def _hold(self) -> None:
+    async def _leave(self) -> None:
         """Wait until the source may read on: while paused, and while throttled for a moment."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._backpressure.next_wait_ns() / NS_PER_SECOND
-        # The level is looked at again whenever an item moves: who sleeps on lets the stages behind run dry.
-        while self._backpressure.level and (level := self._judge()):
-            if level == PressureLevel.THROTTLE and loop.time() >= until:
-                return
+        while True:
+            # The level is looked at again whenever an item moves: who sleeps on lets the stages behind run dry.
             self._moved.clear()
+            self._leave_is_wanted = True
+            level = self._judge()
+            is_over = level == PressureLevel.THROTTLE and loop.time() >= until
+            if is_over or level == PressureLevel.NONE:
+                return
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(until if level == PressureLevel.THROTTLE else None):
                     await self._moved.wait()
@@ -252,8 +275,8 @@ class Pipeline:
         memory_is_short = self._memory is not None and self._memory.spilling
         if memory_is_short != self._memory_is_short:
             self._memory_is_short = memory_is_short
-            for queue, stage in zip(self._queues, self._stages, strict=True):
-                self._begin(partial(queue.spill_while, memory_is_short), stage.name)
+            for queue in self._spilling:
+                self._begin(partial(self._spiller.run, self._spill_while, queue, memory_is_short), "spill")
 
     def _begin(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         """Have something done that nobody waits for; its error ends the stream like any other."""

@@ -118,6 +118,8 @@ class Backpressure:
         """
         overdue = self._paused_since_ns is not None and now_ns - self._paused_since_ns > self._flush_after_ns
         self._ladder.climb(fill, (*self._rises, 0.0 if overdue else math.inf), self._falls)
+        if self.level == PressureLevel.NONE:
+            self._wait_ns = 0
         if self.level < PressureLevel.PAUSE:
             self._paused_since_ns = None
         elif self._paused_since_ns is None:
@@ -126,9 +128,7 @@ class Backpressure:
 
     def next_wait_ns(self) -> int:
         """How long the source waits before the item it is about to read: 1 ms at first, then twice as long each."""
-        if self.level == PressureLevel.NONE:
-            self._wait_ns = 0
-        else:
+        if self.level > PressureLevel.NONE:
             self._wait_ns = min(self._longest_wait_ns, 2 * self._wait_ns or NS_PER_SECOND // 1000)
         return self._wait_ns
 

@@ -1,15 +1,19 @@
-"""Queues between stages: one stage puts, one takes; bounded in items and bytes; first in, first out."""
+"""Queues between stages: one stage puts, one takes; bounded in items and bytes; first in, first out.
+
+The threads of stages offer and poll, which never waits; who finds no room or no item leaves the waiting to the loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from order_book_platform.clock import Clock
-from order_book_platform.streaming.workers import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Bound:
 
 
 class Spill(Protocol):
-    """Where a queue puts what memory has no room for. Calls come from one thread, one at a time."""
+    """Where a queue puts what memory has no room for. Calls come one at a time, from different threads."""
 
     def put(self, item: Any) -> None:
         """Write one item behind those that are there."""
@@ -65,27 +69,32 @@ class Entry:
 
 
 class Queue:
-    """Holds items in memory up to a bound; `put` waits for room, `take` for an item.
+    """Holds items in memory up to a bound.
 
     Args:
         bound: what it may hold.
         clock: tells how long the oldest item has waited.
-        moved: set whenever an item was taken.
+        moved: called whenever an item was taken, by the thread that took it.
     """
 
-    def __init__(self, bound: Bound, clock: Clock, moved: asyncio.Event) -> None:
+    def __init__(self, bound: Bound, clock: Clock, moved: Callable[[], None]) -> None:
         self.bytes = 0
         """Of the items in memory."""
         self.spilled_bytes = 0
         self.oldest_since_ns: int | None = None
+        self.ended = False
+        """Whether what is in it is all there will be."""
         self._bound = bound
         self._clock = clock
         self._moved = moved
         self._held: deque[Entry] = deque()
-        self._ended = False
-        self._put_waits = False
-        self._filled = asyncio.Event()
+        self._lock = threading.Lock()
+        """Over everything here; never held while something else is waited for."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._room = asyncio.Event()
+        self._filled = asyncio.Event()
+        self._put_waits = False
+        self._take_waits = False
 
     def __len__(self) -> int:
         return len(self._held)
@@ -97,57 +106,81 @@ class Queue:
             return 1.0
         return min(1.0, max(len(self._held) / self._bound.items, self.bytes / self._bound.bytes))
 
-    async def put(self, entry: Entry) -> None:
-        """Append an entry as soon as there is room."""
-        while not self._admits(entry):
-            self._put_waits = True
-            self._room.clear()
-            await self._room.wait()
-        self._put_waits = False
+    def offer(self, entry: Entry) -> bool:
+        """Append an entry, if there is room."""
         entry.since_ns = self._clock.monotonic_ns()
-        await self._append(entry)
-        self._look_again()
+        with self._lock:
+            return self._offer_to_memory(entry)
 
-    async def take(self) -> Entry | None:
-        """The oldest entry, as soon as there is one; none after the last."""
-        while not len(self):
-            if self._ended:
+    def poll(self) -> Entry | None:
+        """Take the oldest entry, if there is one."""
+        with self._lock:
+            if not self._held:
                 return None
-            self._filled.clear()
-            await self._filled.wait()
-        entry = await self._remove()
-        self._look_again()
-        self._moved.set()
+            entry = self._release()
+        self._moved()
         return entry
 
     def end(self) -> None:
-        """Nothing more will be put."""
-        self._ended = True
+        """Nothing more will be offered."""
+        self.ended = True
         self._filled.set()
 
-    async def spill_while(self, memory_is_short: bool) -> None:
-        """Spill or not from now on; for queues that can."""
+    async def room_for(self, entry: Entry) -> None:
+        """Wait until the entry would be admitted; in the loop."""
+        while True:
+            self._room.clear()
+            with self._lock:
+                self._loop = asyncio.get_running_loop()
+                self._put_waits = not self._admits(entry)
+                if not self._put_waits:
+                    return
+            await self._room.wait()
+
+    async def filled(self) -> None:
+        """Wait until there is an entry, or there will be no more; in the loop."""
+        self._filled.clear()
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+            self._take_waits = not (len(self) or self.ended)
+            if not self._take_waits:
+                return
+        await self._filled.wait()
 
     def _admits(self, entry: Entry) -> bool:
         return self._bound.admits(len(self._held), self.bytes, entry.bytes)
 
-    async def _append(self, entry: Entry) -> None:
+    def _offer_to_memory(self, entry: Entry) -> bool:
+        if not self._admits(entry):
+            return False
         self._held.append(entry)
         self.bytes += entry.bytes
+        self._changed()
+        return True
 
-    async def _remove(self) -> Entry:
+    def _release(self) -> Entry:
         entry = self._held.popleft()
         self.bytes -= entry.bytes
+        self._changed()
         return entry
+
+    def _changed(self) -> None:
+        """Note the oldest, and wake who waits for what may have come about; within the lock."""
+        oldest = self._oldest()
+        self.oldest_since_ns = None if oldest is None else oldest.since_ns
+        if self._put_waits:
+            self._wake(self._room)
+        if self._take_waits and oldest is not None:
+            self._take_waits = False
+            self._wake(self._filled)
 
     def _oldest(self) -> Entry | None:
         return self._held[0] if self._held else None
 
-    def _look_again(self) -> None:
-        oldest = self._oldest()
-        self.oldest_since_ns = None if oldest is None else oldest.since_ns
-        self._filled.set()
-        self._room.set()
+    def _wake(self, event: asyncio.Event) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # raised by a loop that is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(event.set)
 
 
 class SpillingQueue(Queue):
@@ -158,19 +191,17 @@ class SpillingQueue(Queue):
     Args:
         bound: what it may hold in memory while memory is not short.
         clock: tells how long the oldest item has waited.
-        moved: set whenever an item was taken.
+        moved: called whenever an item was taken, by the thread that took it.
         spilling: where to, what is kept in memory, and how much may be spilled.
-        worker: makes the spill's calls.
     """
 
-    def __init__(
-        self, bound: Bound, clock: Clock, moved: asyncio.Event, spilling: Spilling, worker: Worker
-    ) -> None:
+    def __init__(self, bound: Bound, clock: Clock, moved: Callable[[], None], spilling: Spilling) -> None:
         super().__init__(bound, clock, moved)
-        self.worker = worker
         self._spilling = spilling
         self._spilled: deque[Entry] = deque()
         """Entries without their items."""
+        self._spill_lock = threading.Lock()
+        """Held over what is written or read and its entry: they are in the same order. Taken before the other lock."""
         self._memory_is_short = False
 
     def __len__(self) -> int:
@@ -181,37 +212,56 @@ class SpillingQueue(Queue):
         """How full memory or the spill is, whichever is fuller, 0 to 1."""
         return max(super().fill, min(1.0, self.spilled_bytes / self._spilling.limit_bytes))
 
-    async def spill_while(self, memory_is_short: bool) -> None:
+    def offer(self, entry: Entry) -> bool:
+        """Append an entry, if there is room in memory or, while memory is short, in the spill."""
+        entry.since_ns = self._clock.monotonic_ns()
+        with self._lock:
+            if not self._is_for_spill(entry):
+                return self._offer_to_memory(entry)
+        with self._spill_lock:
+            with self._lock:
+                item = self._note_spilled(entry)
+            self._spilling.to.put(item)
+        return True
+
+    def poll(self) -> Entry | None:
+        """Take the oldest entry, if there is one, from memory or from the spill."""
+        with self._lock:
+            if not len(self):
+                return None
+            entry = self._release() if self._held else None
+        if entry is None:
+            # Nothing got into memory since, because the spill is not empty and nobody else takes from it.
+            with self._spill_lock:
+                with self._lock:
+                    entry = self._spilled.popleft()
+                    self.spilled_bytes -= entry.bytes
+                    self._changed()
+                entry.item = self._spilling.to.take()
+        self._moved()
+        return entry
+
+    def spill_while(self, memory_is_short: bool) -> None:
         """Spill or not from now on, beginning with what is here; what is in the spill comes back either way."""
-        self._memory_is_short = memory_is_short
-        self._room.set()
-        if memory_is_short:
-            await self._spill(self._pop_excess())
+        with self._spill_lock:
+            with self._lock:
+                self._memory_is_short = memory_is_short
+                excess = self._pop_excess() if memory_is_short else deque()
+                items = [self._note_spilled(entry) for entry in excess]
+                self._changed()
+            for item in items:
+                self._spilling.to.put(item)
 
     def _admits(self, entry: Entry) -> bool:
         if not self._memory_is_short:
             return not self._spilled and super()._admits(entry)
         return not self._spilled or self.spilled_bytes + entry.bytes <= self._spilling.limit_bytes
 
-    def _keeps(self, entry: Entry) -> bool:
-        return not self._spilled and self._spilling.keep.admits(len(self._held), self.bytes, entry.bytes)
+    def _is_for_spill(self, entry: Entry) -> bool:
+        keeps = not self._spilled and self._spilling.keep.admits(len(self._held), self.bytes, entry.bytes)
+        return self._memory_is_short and not keeps and self._admits(entry)
 
-    async def _append(self, entry: Entry) -> None:
-        if not self._memory_is_short or self._keeps(entry):
-            await super()._append(entry)
-        else:
-            await self._spill([entry])
-
-    async def _spill(self, entries: Iterable[Entry]) -> None:
-        items = []
-        for entry in entries:
-            items.append(entry.take_out())
-            self._spilled.append(entry)
-            self.spilled_bytes += entry.bytes
-        # The worker's calls are made in order: whoever takes from now on reads after this has been written.
-        await self.worker.run("writing to the spill", self._write, items)
-
-    def _pop_excess(self) -> Iterable[Entry]:
+    def _pop_excess(self) -> deque[Entry]:
         """Take the newest entries out of memory until the low bound holds; oldest first."""
         keep, excess = self._spilling.keep, deque[Entry]()
         while not self._spilled and (
@@ -221,17 +271,13 @@ class SpillingQueue(Queue):
             self.bytes -= excess[0].bytes
         return excess
 
-    def _write(self, items: list[Any]) -> None:
-        for item in items:
-            self._spilling.to.put(item)
-
-    async def _remove(self) -> Entry:
-        if self._held:
-            return await super()._remove()
-        entry = self._spilled.popleft()
-        self.spilled_bytes -= entry.bytes
-        entry.item = await self.worker.run("reading from the spill", self._spilling.to.take)
-        return entry
+    def _note_spilled(self, entry: Entry) -> Any:
+        """Append the entry to those that are spilled; its item, to be written."""
+        self._spilled.append(entry)
+        self.spilled_bytes += entry.bytes
+        self._changed()
+        return entry.take_out()
 
     def _oldest(self) -> Entry | None:
-        return super()._oldest() or (self._spilled[0] if self._spilled else None)
+        oldest = super()._oldest()
+        return self._spilled[0] if oldest is None and self._spilled else oldest

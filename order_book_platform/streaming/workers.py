@@ -30,7 +30,7 @@ class Worker:
         self.name = name
         self.busy = Stopwatch()
         self.doing = "nothing"
-        """What the call in progress, or the last one, is for."""
+        """What the step in progress, or the last one, does."""
         self.closing_error: BaseException | None = None
         """What `at_end` raised."""
         self._clock = clock
@@ -43,9 +43,19 @@ class Worker:
         """Begin to serve."""
         self._thread.start()
 
-    async def run(self, doing: str, function: Callable[..., Result], *arguments: Any) -> Result:
+    @property
+    def is_called(self) -> bool:
+        """Whether a long call should end soon: another one waits, or the worker is being closed."""
+        return self._closed or not self._calls.empty()
+
+    def progress(self, doing: str) -> None:
+        """For a call that makes steps, between two of them: the last one is over, and what the next one does."""
+        self.doing = doing
+        self.busy.lap(self._clock.monotonic_ns())
+
+    async def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call in the thread; what the call raises comes out here."""
-        call = _Call(asyncio.get_running_loop(), doing, function, arguments)
+        call = _Call(asyncio.get_running_loop(), function, arguments)
         self._calls.put(call)
         result, error = await call.outcome
         if error is not None:
@@ -71,7 +81,6 @@ class Worker:
 
     def _serve(self) -> None:
         while (call := self._calls.get()) is not None and not self._closed:
-            self.doing = call.doing
             self.busy.start(self._clock.monotonic_ns())
             call.make()
             self.busy.stop(self._clock.monotonic_ns())
@@ -90,11 +99,9 @@ class _Call:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        doing: str,
         function: Callable[..., Any],
         arguments: tuple[Any, ...],
     ) -> None:
-        self.doing = doing
         self.outcome: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
         self._loop = loop
         self._function = function

@@ -15,3 +15,5 @@ def test_a_stopwatch_adds_up() -> None:
     assert (watch.read_ns(99), watch.running_ns(99)) == (4, 0)
     watch.start(100)
     assert (watch.read_ns(101), watch.running_ns(101)) == (5, 1)
+    watch.lap(103)
+    assert (watch.read_ns(105), watch.running_ns(105)) == (9, 2)

@@ -232,10 +232,17 @@ def test_an_error_while_flushing_is_the_stages_own(gate: threading.Event) -> Non
 
 
 def test_a_throttled_source_still_gets_there() -> None:
-    """With thresholds that throttle from the first look on, everything comes through."""
+    """With thresholds that throttle from the first look on, each item waits for leave, and all come through."""
     taken: list[int] = []
     looked = threading.Event()
-    backpressure = Backpressure(throttle=(0.0, 0.0), longest_wait_ns=1_000_000)
+    waits: list[int] = []
+
+    class Counted(Backpressure):
+        def next_wait_ns(self) -> int:
+            waits.append(super().next_wait_ns())
+            return waits[-1]
+
+    backpressure = Counted(throttle=(0.0, 0.0), longest_wait_ns=1_000_000)
 
     def source() -> Iterator[int]:
         yield 0
@@ -250,6 +257,8 @@ def test_a_throttled_source_still_gets_there() -> None:
     pipeline(source(), [stage], backpressure=backpressure, observe=observe).run()
     assert taken == list(range(10))
     assert backpressure.transitions == {"none -> throttle": 1}
+    assert set(waits) == {1_000_000}
+    assert len(waits) >= 9  # before each of items 2 to 9, and before the end
 
 
 def test_short_memory_spills_and_comes_back(gate: threading.Event) -> None:

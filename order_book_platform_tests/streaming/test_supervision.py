@@ -48,7 +48,7 @@ def test_a_stage_that_hangs_with_input_waiting(gate: threading.Event) -> None:
     clock = ManualClock()
 
     def work(item: int) -> Iterator[int]:
-        while not running._queues[0]._ended:  # from here on the source's thread is idle
+        while not running._queues[0].ended:  # from here on the source's thread is idle
             pass
         hang(clock, gate)
         yield item
@@ -74,29 +74,30 @@ def test_a_last_word_that_hangs(gate: threading.Event) -> None:
 
 
 def test_a_spill_that_hangs(gate: threading.Event) -> None:
-    """A disk that does not answer is found, though no stage is inside a step."""
+    """A disk that does not answer is found, and not the stage that waits for what is being written."""
     clock = ManualClock()
     spilling_began = threading.Event()
 
     class Stuck:
         def put(self, item: object) -> None:
+            clock.advance(1)
             spilling_began.set()
-            while len(queue):  # from here on the stage's thread is idle as well: it waits for what is spilled
+            while running.metrics().stages[1].items < 2:  # from here on the stage, too, waits for the spill
                 pass
             hang(clock, gate)
 
         def take(self) -> object:
-            raise AssertionError
+            return 1
 
     spilling = Spilling(Stuck(), Bound(1, 100), 100)
     stage = Stage("write", consumer(lambda item: spilling_began.wait()), spilling=spilling)
     # Memory is short from when the source has ended: one item with the stage, one in memory, one to be spilled.
-    memory = MemoryGuard(1, sample=lambda: int(queue._ended), drop=lambda: None)
+    memory = MemoryGuard(1, sample=lambda: int(queue.ended), drop=lambda: None)
     running = pipeline(iter([1, 1, 1]), [stage], memory=memory, clock=clock, stall_after_ns=MINUTE_NS)
     queue = running._queues[0]
     with pytest.raises(StallError) as raised:
         running.run()
-    assert raised.value.where == "stage spill before write of the stream"
+    assert raised.value.where == "stage spill of the stream"
     assert raised.value.found == "none for 61.0 s, writing to the spill"
 
 

@@ -23,7 +23,7 @@ def test_calls_are_made_in_order_in_one_thread() -> None:
         return 10 * number
 
     async def ask() -> list[int]:
-        return await asyncio.gather(*(worker.run("calling", call, number) for number in range(5)))
+        return await asyncio.gather(*(worker.run(call, number) for number in range(5)))
 
     worker.start()
     assert asyncio.run(ask()) == [0, 10, 20, 30, 40]
@@ -42,9 +42,9 @@ def test_errors_come_out_as_they_are(error: BaseException) -> None:
 
     async def ask() -> int:
         with pytest.raises(type(error)) as raised:
-            await worker.run("failing", fail)
+            await worker.run(fail)
         assert raised.value is error
-        return await worker.run("adding", int, "7")
+        return await worker.run(int, "7")
 
     worker.start()
     assert asyncio.run(ask()) == 7
@@ -58,16 +58,48 @@ def test_time_is_measured_inside_calls_only() -> None:
     worker = Worker("a worker", clock)
 
     async def ask() -> None:
-        await worker.run("waiting", clock.advance, 7)
+        await worker.run(clock.advance, 7)
         clock.advance(1000)
-        await worker.run("waiting longer", clock.advance, 5)
+        await worker.run(clock.advance, 5)
 
     worker.start()
     asyncio.run(ask())
     worker.close()
     assert worker.join(60)
     assert worker.busy.read_ns(clock.monotonic_ns()) == 12
-    assert worker.doing == "waiting longer"
+
+
+def test_a_long_call_tells_of_its_progress(gate: threading.Event) -> None:
+    """Between two steps the time of the last one is over; it hears of others that wait, and of being closed."""
+    clock = ManualClock()
+    worker = Worker("a worker", clock)
+    asked = threading.Event()
+    seen: list[object] = []
+
+    def call() -> None:
+        for step in ("one", "two"):
+            worker.progress(step)
+            clock.advance(7)
+            now_ns = clock.monotonic_ns()
+            seen.append((worker.doing, worker.busy.running_ns(now_ns), worker.busy.read_ns(now_ns)))
+        seen.append(worker.is_called)
+        gate.wait()
+        seen.append(worker.is_called)
+
+    async def ask() -> None:
+        calls = [asyncio.create_task(worker.run(each)) for each in (call, asked.set)]
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(*calls)
+
+    worker.start()
+    asyncio.run(ask())
+    assert seen[:2] == [("one", 7, 7), ("two", 7, 14)]
+    assert seen[3] is True
+    assert not worker.is_called
+    worker.close()
+    assert worker.is_called
+    assert worker.join(60)
 
 
 def test_an_idle_worker_holds_nothing() -> None:
@@ -76,7 +108,7 @@ def test_an_idle_worker_holds_nothing() -> None:
     worker = Worker("a worker", SystemClock())
 
     async def ask() -> None:
-        living.add(await worker.run("making", Item))
+        living.add(await worker.run(Item))
 
     worker.start()
     asyncio.run(ask())
@@ -105,8 +137,8 @@ def test_the_last_act_comes_after_the_call_in_progress_and_before_those_not_begu
 
     async def ask() -> None:
         tasks = [
-            asyncio.create_task(worker.run("one", call)),
-            asyncio.create_task(worker.run("two", done.append, "never")),
+            asyncio.create_task(worker.run(call)),
+            asyncio.create_task(worker.run(done.append, "never")),
         ]
         while not inside.is_set():
             await asyncio.sleep(0)
@@ -133,7 +165,7 @@ def test_a_call_that_hangs_is_abandoned(gate: threading.Event) -> None:
         gate.wait()
 
     async def ask() -> None:
-        task = asyncio.create_task(worker.run("hanging", call))
+        task = asyncio.create_task(worker.run(call))
         while not inside.is_set():
             await asyncio.sleep(0)
         task.cancel()
