@@ -126,7 +126,8 @@ class Codes:
 
     def saved(self) -> Words:
         """The list of sizes, uint64[n, 2], in order of their codes."""
-        return self._sizes[: self.sizes].copy()
+        with self._lock:
+            return self._sizes[: self.sizes].copy()
 
     def resumed(self, sizes: Words) -> None:
         """Give the sizes of a saved list the codes that they had; before any other is met."""

@@ -70,7 +70,7 @@ def run_attempts(
             writer.metadata.update(replay.fixed_point.to_metadata(), precision=parts.numbers.precision)
             if unfinished:
                 parts.adopt(unfinished.parts)
-                parts.numbers.shown = unfinished.shown
+                parts.numbers.shown = unfinished.saved.shown
             before = replay.planner.place.deltas
             stream = BookStream(store, settings, replay, parts, resumption, memory)
 

@@ -18,7 +18,7 @@ from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import ReconstructionError
 from order_book_platform.kernels.book import Book, Levels, Plan
 from order_book_platform.model import Codes, FixedPoint, PartitionKey
-from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.codes import unit_fits
 from order_book_platform.model.decimals import Words, integers, words_of
 from order_book_platform.model.doubt import Doubt
@@ -44,12 +44,20 @@ class SavedReplay:
         book: of `Book.saved`.
         history: of `SnapshotHistory.saved`.
         sizes: of `Codes.saved`; empty for pips.
+        shown: of `RowNumbers`, at the same moment: what comes later may have other codes when it comes again.
     """
 
     place: Place
     book: Mapping[str, Int64Array]
     history: Mapping[str, Int64Array]
     sizes: Words
+    shown: BoolArray
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        arrays = (*self.book.values(), *self.history.values(), self.sizes, self.shown)
+        return sum(array.nbytes for array in arrays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +194,10 @@ class Replayer:
             self.history.add(due)
         return self.history.table(self.book.outcome)
 
-    def saved(self, place: Place) -> SavedReplay:
-        """Where the replay stands, after the step that has this place."""
+    def saved(self, place: Place, shown: BoolArray) -> SavedReplay:
+        """Where the replay stands, after the step that has this place, and what its rows have shown."""
         sizes = self.codes.saved() if self.codes else np.empty((0, 2), np.uint64)
-        return SavedReplay(place, self.book.saved(), self.history.saved(), sizes)
+        return SavedReplay(place, self.book.saved(), self.history.saved(), sizes, shown.copy())
 
 
 def _strategy(settings: Settings, assessment: Manifest) -> Strategy:

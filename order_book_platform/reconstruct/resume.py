@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.clock import Clock, SystemClock
@@ -36,12 +35,10 @@ class Unfinished:
 
     Attributes:
         saved: where the replay goes on.
-        shown: of `RowNumbers`.
         parts: that it finished.
     """
 
     saved: SavedReplay
-    shown: NDArray[np.bool_]
     parts: tuple[FinishedFile, ...]
 
 
@@ -144,7 +141,7 @@ class Resumption:
         }
         arrays: dict[str, NDArray[Any]] = {f"book.{name}": array for name, array in saved.book.items()}
         arrays |= {f"history.{name}": array for name, array in saved.history.items()}
-        arrays |= {"sizes": saved.sizes, "shown": parts.numbers.shown}
+        arrays |= {"sizes": saved.sizes, "shown": saved.shown}
         self._checkpoints.save(Checkpoint(facts, arrays))
         self._writer.resumable = True
         self._last_ns = self._clock.monotonic_ns()
@@ -163,9 +160,13 @@ def _unfinished(checkpoint: Checkpoint, parts: tuple[FinishedFile, ...]) -> Unfi
         if inner:
             groups[group][inner] = array
     saved = SavedReplay(
-        Place(**checkpoint.facts["place"]), groups["book"], groups["history"], checkpoint.arrays["sizes"]
+        Place(**checkpoint.facts["place"]),
+        groups["book"],
+        groups["history"],
+        checkpoint.arrays["sizes"],
+        checkpoint.arrays["shown"],
     )
-    return Unfinished(saved, checkpoint.arrays["shown"], parts)
+    return Unfinished(saved, parts)
 
 
 def _identity(settings: Settings, key: PartitionKey, inputs: Mapping[str, str]) -> str:

@@ -46,6 +46,11 @@ class PartEnd:
 
     saved: SavedReplay | None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what waits to be saved."""
+        return self.saved.nbytes if self.saved else 0
+
 
 class BookStream:
     """Stages of one reconstruction, from where the replay stands to the end of the day.
@@ -121,7 +126,7 @@ class BookStream:
             yield self._parts.table(rows)
         if step.ends_part:
             due = self._resumption.due(step.place)
-            yield PartEnd(self._replay.saved(step.place) if due else None)
+            yield PartEnd(self._replay.saved(step.place, self._parts.numbers.shown) if due else None)
 
     def _last_rows(self) -> Iterator[pa.Table]:
         for rows in self._replay.last_rows():
@@ -198,7 +203,7 @@ def _size_of(item: Any) -> int:
             return item.nbytes
         case Step():
             return (item.deltas.nbytes if item.deltas else 0) + item.due.used.nbytes
-        case pa.Table():
+        case pa.Table() | PartEnd():
             return int(item.nbytes)
     return 0
 

@@ -17,10 +17,12 @@ from order_book_platform.model import DeltaBatch, PartitionKey
 from order_book_platform.observability import silent
 from order_book_platform.reconstruct import Reconstruction, Reconstructor, strategy
 from order_book_platform.reconstruct.parts import BookParts
+from order_book_platform.reconstruct.replayer import Replayer
 from order_book_platform.reconstruct.resume import Resumption
-from order_book_platform.reconstruct.stream import BookStream, LogSpill, spill_in
+from order_book_platform.reconstruct.stream import BookStream, LogSpill, PartEnd, spill_in
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.sources import delta_batches
+from order_book_platform.streaming import MemoryGuard
 from order_book_platform_tests.chain import Chain
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
@@ -217,3 +219,27 @@ def test_the_spill_gives_back_what_it_got(lake: Path, tmp_path: Path, order: str
         assert not (tmp_path / "spill").exists()
     for one, other in zip(batches, found, strict=True):
         assert one.to_arrow().equals(other.to_arrow())
+
+def test_a_checkpoint_has_nothing_of_what_came_after_it(lake: Path, tmp_path: Path) -> None:
+    """A writer that lags behind: sizes that later rows show had no codes yet, and may get others."""
+    chain = chain_with(tmp_path, lake, "decimal128", {"reconstruct": {"checkpoint_events": 1}})
+    chain.books(KEY)
+    store, settings = chain.store, chain.settings
+    small = settings.model_copy(update={"sources": settings.sources.model_copy(update={"batch_rows": 200})})
+    replay = Replayer.of(store, small, KEY)
+    with store.write("reconstructed_books", KEY) as writer:
+        resumption = Resumption(store, small, writer, replay.inputs)
+        parts = BookParts(writer, small.reconstruct.depth, replay.codes)
+        stream = BookStream(store, small, replay, parts, resumption, MemoryGuard(small.streaming.memory_limit))
+        items = [
+            item
+            for piece in stream._read()
+            for batch in stream._decode(piece)
+            for step in stream._sequence(batch)
+            for item in stream._apply(step)
+        ]
+        saved = next(item.saved for item in items if isinstance(item, PartEnd) and item.saved)
+        resumption.save(saved, parts)
+        (left,) = store.checkpoints("reconstructed_books", KEY).newest_first()
+    assert not left.arrays["shown"][len(left.arrays["sizes"]) :].any()
+    assert parts.numbers.shown[len(left.arrays["sizes"]) :].any()
