@@ -53,9 +53,6 @@ def delta_batches(
 def snapshot_batches(
     store: DataStore, key: PartitionKey, codes: Codes | None = None, from_row: int = 0
 ) -> Iterator[SnapshotBatch]:
-    """The `snapshots` of a partition, as it is now, some thousand at a time; see `delta_batches`."""
-    table = store.rows("snapshots", key)
-    return (
-        SnapshotBatch.from_arrow(pa.Table.from_batches([record]), codes)
-        for record in table.batches(SNAPSHOT_ROWS, from_row=from_row)
-    )
+    """The `snapshots` of a partition, some thousand at a time; see `delta_batches`."""
+    rows = store.rows("snapshots", key).batches(SNAPSHOT_ROWS, from_row=from_row)
+    return (SnapshotBatch.from_arrow(pa.Table.from_batches([record]), codes) for record in rows)
