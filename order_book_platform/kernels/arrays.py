@@ -115,7 +115,7 @@ class Ladder(NamedTuple):
         )
 
     def fill(self, s: int, levels: LiveLevels) -> None:
-        """Put levels on side s, which is empty and has far blocks enough (`far_blocks_of`)."""
+        """Put levels on side s, which is empty and has far blocks enough for those outside the window."""
         if not len(levels.keys):
             return
         slots = len(self.cells) // 4

@@ -59,6 +59,11 @@ class Place:
     first_sound: int = -1
     last_used: int = NEVER
 
+    @property
+    def events(self) -> int:
+        """Deltas and snapshots before it."""
+        return self.deltas + self.snapshots
+
     def after(self, deltas: int) -> Place:
         """The same place in the snapshots, so many deltas into the day."""
         return replace(self, deltas=deltas)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -53,6 +54,8 @@ def run_attempts(
     """
     attempts: list[Attempt] = []
     folder = store.folder(DATASET, key)
+    for left in folder.parent.glob(f".spill-*-{folder.name}"):
+        shutil.rmtree(left)  # of a run that was killed, of whichever attempt
     with ExitStack() as spills:
 
         def begin(number: int) -> Pipeline:

@@ -81,7 +81,6 @@ class Reconstructor:
             attempt.parts.close()
             writer.inputs.update(attempt.replay.inputs)
             self._finish(writer, attempt.replay, attempt.parts)
-        attempt.resumption.clear()
         run = RunFacts(attempt.resumed_from, attempt.resumption.refused, attempt.resumption.written, restarts)
         return Reconstruction(self._store.manifest(DATASET, key), run, attempt.metrics)
 

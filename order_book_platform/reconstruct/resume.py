@@ -53,8 +53,7 @@ class Resumption:
         clock: tells when a checkpoint is due.
 
     Attributes:
-        refused: checkpoints that could not be used.
-        written: by this run.
+        written: checkpoints of this run.
     """
 
     def __init__(
@@ -74,12 +73,18 @@ class Resumption:
         self._last_ns = self._clock.monotonic_ns()
         self._last_events = 0
         self._abandoned = False
-        self.refused = 0
+        self._misfits = 0
         self.written = 0
+
+    @property
+    def refused(self) -> int:
+        """Checkpoints that could not be used."""
+        return self._misfits + self._checkpoints.damaged
 
     def take_up(self) -> Unfinished | None:
         """The newest checkpoint that holds; whatever it does not speak of is removed from the partition's folder."""
         found = self._newest()
+        self._writer.resumable = found is not None
         kept = {part.name for part in found.parts} if found else set()
         for path in self._writer.folder.iterdir():
             if path.name not in kept:
@@ -87,8 +92,7 @@ class Resumption:
         if found is None:
             self._checkpoints.clear()
             return None
-        self._writer.resumable = True
-        self._last_events = found.saved.place.deltas
+        self._last_events = found.saved.place.events
         _LOG.info(
             "%s goes on after %s deltas and %s parts of an earlier run",
             self._writer.key,
@@ -109,22 +113,30 @@ class Resumption:
             broken = [part.name for part in parts if not self._is_whole(part)]
             if not broken:
                 return _unfinished(checkpoint, parts)
-            self.refused += 1
+            self._misfits += 1
             _LOG.warning("%s: part %s is not what its checkpoint says", self._writer.key, broken[0])
-        self.refused += self._checkpoints.damaged
         return None
 
     def _is_whole(self, part: FinishedFile) -> bool:
         path = self._writer.folder / part.name
-        return path.is_file() and path.stat().st_size == part.bytes and file_sha256(path) == part.sha256
+        try:
+            return path.stat().st_size == part.bytes and file_sha256(path) == part.sha256
+        except OSError as error:
+            _LOG.warning("%s: part %s cannot be read (%s)", self._writer.key, part.name, error)
+            return False
 
     def due(self, place: Place) -> bool:
-        """Whether a checkpoint is due at the end of a part."""
+        """Whether a checkpoint is due at the end of a part; if so, the next one is counted from here.
+
+        Called by the stage that applies, which does not wait until the checkpoint is written.
+        """
         if self._events == 0:
             return False
-        events = place.deltas + place.snapshots - self._last_events
-        waited_ns = self._clock.monotonic_ns() - self._last_ns
-        return events >= self._events or waited_ns >= self._interval
+        now_ns = self._clock.monotonic_ns()
+        if place.events - self._last_events < self._events and now_ns - self._last_ns < self._interval:
+            return False
+        self._last_events, self._last_ns = place.events, now_ns
+        return True
 
     def abandon(self) -> None:
         """Another attempt has taken over: nothing is saved any more."""
@@ -144,13 +156,7 @@ class Resumption:
         arrays |= {"sizes": saved.sizes, "shown": saved.shown}
         self._checkpoints.save(Checkpoint(facts, arrays))
         self._writer.resumable = True
-        self._last_ns = self._clock.monotonic_ns()
-        self._last_events = saved.place.deltas + saved.place.snapshots
         self.written += 1
-
-    def clear(self) -> None:
-        """The partition stands: nothing is left to take up."""
-        self._checkpoints.clear()
 
 
 def _unfinished(checkpoint: Checkpoint, parts: tuple[FinishedFile, ...]) -> Unfinished:

@@ -128,7 +128,10 @@ def locked_file(path: Path) -> Iterator[None]:
 
 @contextmanager
 def write_errors_named(
-    folder: Path, what: str = "the partition", kept: str = "what was published before is untouched"
+    folder: Path,
+    what: str = "the partition",
+    kept: str = "what was published before is untouched",
+    building: Path | None = None,
 ) -> Iterator[None]:
     """Turn a full disk or a forbidden folder into an error that says where, and what to do.
 
@@ -136,6 +139,8 @@ def write_errors_named(
         folder: what is being written; errors about files elsewhere pass through.
         what: what that is, for the message.
         kept: what a full disk does not touch, for the message.
+        building: what has been written so far; if it is still there when the error has come out, the next run goes on
+            from it.
 
     Raises:
         DiskFullError: the device, the quota or the allowed file size is used up.
@@ -145,12 +150,13 @@ def write_errors_named(
         yield
     except OSError as error:
         if error.errno in FULL:
-            free = shutil.disk_usage(_nearest(folder)).free
+            free = f"{shutil.disk_usage(_nearest(folder)).free / 1e6:,.0f} MB free"
+            goes_on = building if building is not None and building.is_dir() else None
             raise DiskFullError(
                 expected=f"room for {what} being written",
-                found=f"{os.strerror(error.errno)}; {free / 1e6:,.0f} MB free without it",
+                found=f"{os.strerror(error.errno)}; {free} {_beside(goes_on) if goes_on else 'without it'}",
                 where=str(folder),
-                remedy=f"Free space there and run again; {kept}.",
+                remedy=f"Free space there and run again{', to go on from there' if goes_on else ''}; {kept}.",
             ) from error
         if error.errno in _REFUSED and _concerns(error, folder):
             raise StorageAccessError(
@@ -160,6 +166,11 @@ def write_errors_named(
                 remedy="Give this user the right to write there, or set another data_root.",
             ) from error
         raise
+
+
+def _beside(building: Path) -> str:
+    written = sum(path.stat().st_size for path in building.iterdir())
+    return f"beside {written / 1e6:,.0f} MB that are written"
 
 
 def _nearest(folder: Path) -> Path:

@@ -51,11 +51,21 @@ class Checkpoints:
         self.damaged = 0
         """Checkpoints that could not be read."""
 
+    def exist(self) -> bool:
+        """Whether there is any, damaged or not."""
+        return bool(self._paths())
+
     def save(self, checkpoint: Checkpoint) -> None:
-        """Keep one more, and drop the oldest beyond `KEPT`; on the device when this returns."""
-        self.folder.mkdir(exist_ok=True)
-        paths = self._paths()
-        number = int(paths[-1].stem.removeprefix("checkpoint-")) + 1 if paths else 0
+        """Keep one more, and drop the oldest beyond `KEPT`; on the device when this returns.
+
+        Somebody else who was given up may wake up and save, too. So nobody writes to a file that was there before,
+        and none is taken for granted.
+        """
+        if not self.folder.is_dir():
+            self.folder.mkdir(exist_ok=True)
+            sync_path(self.folder.parent)
+        paths, begun = self._paths(), sorted(self.folder.glob("checkpoint-*.unfinished"))
+        number = 1 + max((int(path.stem.removeprefix("checkpoint-")) for path in paths + begun), default=-1)
         # Names of arrays are kept apart from ours, and from the arguments of `savez`, by a dot.
         members: dict[str, Any] = {f".{name}": array for name, array in checkpoint.arrays.items()}
         members[_FACTS] = np.frombuffer(json.dumps(checkpoint.facts).encode(), np.uint8)
@@ -67,8 +77,8 @@ class Checkpoints:
         sync_path(unfinished)
         unfinished.rename(path)
         sync_path(self.folder)
-        for old in paths[: 1 - KEPT]:
-            old.unlink()
+        for old in paths[: 1 - KEPT] + begun:
+            old.unlink(missing_ok=True)
 
     def newest_first(self) -> Iterator[Checkpoint]:
         """Those that can be read; of others the log says why not."""

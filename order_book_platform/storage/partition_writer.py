@@ -61,18 +61,21 @@ class PartitionWriter:
 
     def parquet(self, name: str, schema: pa.Schema, row_group_rows: int = 262_144) -> ParquetSink:
         """Open a Parquet file of this partition for streaming; closed by the writer."""
-        self._sinks[name] = ParquetSink(self.folder / name, schema, row_group_rows)
-        return self._sinks[name]
+        sinks = self._sinks
+        sinks[name] = ParquetSink(self.folder / name, schema, row_group_rows)
+        return sinks[name]
 
     def finish(self, name: str) -> FinishedFile:
         """Close a Parquet file before the others; on the device when this returns. Its footer is written now."""
-        sink = self._sinks.pop(name)
+        # Those of now: whoever hangs below may wake up when they have been forgotten.
+        sinks, finished = self._sinks, self._finished
+        sink = sinks.pop(name)
         sink.close(self._footer())
         path = self.folder / name
         sync_path(path)
         sync_path(self.folder)
-        self._finished[name] = FinishedFile(name, sink.rows, path.stat().st_size, file_sha256(path))
-        return self._finished[name]
+        finished[name] = FinishedFile(name, sink.rows, path.stat().st_size, file_sha256(path))
+        return finished[name]
 
     def adopt(self, finished: FinishedFile) -> None:
         """Take up a file that an earlier writer finished; what it says has been checked."""

@@ -47,6 +47,8 @@ class DataStore:
     def write(self, dataset: str, key: PartitionKey, *, keep: bool = False) -> Iterator[PartitionWriter]:
         """Build a partition aside, publish it whole when the block ends; an error leaves the old one intact.
 
+        Its checkpoints are removed with what they speak of, while no other run can be at work.
+
         Args:
             dataset: its name.
             key: symbol and day.
@@ -60,9 +62,14 @@ class DataStore:
         target = self.folder(dataset, key)
         aside = target.with_name(f".replaced-{target.name}")
         building = target.with_name(f".building-{target.name}")
-        with write_errors_named(target), locked_folder(building, keep=keep) as folder:
+        with (
+            write_errors_named(target, building=building if keep else None),
+            locked_folder(building, keep=keep) as folder,
+        ):
             recover_aside(target, aside)
-            writer = PartitionWriter(folder, dataset, key)
+            checkpoints = self.checkpoints(dataset, key)
+            # What an earlier run left is worth keeping until this one has found that it is of no use.
+            writer = PartitionWriter(folder, dataset, key, resumable=keep and checkpoints.exist())
             try:
                 yield writer
                 writer.seal()
@@ -73,6 +80,7 @@ class DataStore:
                     shutil.rmtree(folder, ignore_errors=True)
                 raise
             put_in_place(folder, target, aside)
+            checkpoints.clear()
 
     def checkpoints(self, dataset: str, key: PartitionKey) -> Checkpoints:
         """Of a partition that is being built."""

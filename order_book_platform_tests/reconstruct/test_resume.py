@@ -16,12 +16,16 @@ from pathlib import Path
 
 import pytest
 
+from order_book_platform.clock import ManualClock
 from order_book_platform.errors import DiskFullError
 from order_book_platform.model import PartitionKey
+from order_book_platform.model.planning import Place
 from order_book_platform.model.schemas import books
 from order_book_platform.reconstruct import Reconstructor, strategy
+from order_book_platform.reconstruct.resume import Resumption
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import PartitionWriter
+from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.storage.partition_writer import FinishedFile
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.lake import write_settings
@@ -169,6 +173,87 @@ def test_a_damaged_part_is_made_again(
     parts = sorted(folder.with_name(f".building-{folder.name}").glob("books-*.parquet"))
     how(parts[-2])
     assert 0 < crashes.goes_on(undisturbed) <= PART_DELTAS * (len(parts) - 1)
+
+
+def test_what_was_refused_is_counted(crashes: Crashes, undisturbed: dict[str, str]) -> None:
+    """A damaged checkpoint, and a part that cannot be read: each costs one checkpoint, and the run says so."""
+    crashes.forget()
+    assert crashes.run("boundary 50")[0] == "killed"
+    store = crashes.chain.store
+    folder = store.folder("reconstructed_books", KEY)
+    checkpoints = sorted(store.checkpoints("reconstructed_books", KEY).folder.glob("*.state"))
+    flip(checkpoints[-1])
+    kept = store.checkpoints("reconstructed_books", KEY)
+    names = [[each["name"] for each in found.facts["parts"]] for found in kept.newest_first()]
+    part = folder.with_name(f".building-{folder.name}") / names[0][-1]
+    part.unlink()
+    part.mkdir()
+    result = Reconstructor(store, crashes.chain.settings).run(KEY)
+    assert result.run.checkpoints_refused == 2
+    assert result.run.resumed_from > 0
+
+
+def test_a_run_that_ends_before_it_has_looked_loses_nothing(
+    crashes: Crashes, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An input that is missing, or an interrupt meanwhile: what was left is there for the run after it."""
+    crashes.forget()
+    assert crashes.run("boundary 50")[0] == "killed"
+
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Resumption, "_is_whole", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Reconstructor(crashes.chain.store, crashes.chain.settings).run(KEY)
+    assert crashes.goes_on(undisturbed) > 0
+
+
+def test_checkpoints_go_before_another_run_can_come(
+    crashes: Crashes, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are removed under the lock of the partition: the next run's are its own."""
+    crashes.forget()
+    store, held = crashes.chain.store, []
+    folder = store.folder("reconstructed_books", KEY)
+    lock = folder.with_name(f".building-{folder.name}.lock")
+    clear = Checkpoints.clear
+
+    def watched(self: Checkpoints) -> None:
+        held.append(lock.exists())
+        clear(self)
+
+    monkeypatch.setattr(Checkpoints, "clear", watched)
+    Reconstructor(store, crashes.chain.settings).run(KEY)
+    assert held == [True] * len(held)
+    assert len(held) > 1
+
+
+def test_a_spill_of_a_run_that_was_killed_is_removed(crashes: Crashes, undisturbed: dict[str, str]) -> None:
+    """Of whichever attempt it was."""
+    crashes.forget()
+    folder = crashes.chain.store.folder("reconstructed_books", KEY)
+    for number in (0, 2):
+        folder.with_name(f".spill-{number}-{folder.name}").mkdir(parents=True)
+    crashes.goes_on(undisturbed)
+
+
+def test_a_checkpoint_is_due_once(crashes: Crashes, undisturbed: dict[str, str]) -> None:
+    """Parts that end while one is being written do not ask for it again; events count on where a run goes on."""
+    settings = crashes.chain.settings
+    wanted = settings.reconstruct.model_copy(update={"checkpoint_events": 100})
+    with crashes.chain.store.write("reconstructed_books", KEY) as writer:
+        resumption = Resumption(
+            crashes.chain.store,
+            settings.model_copy(update={"reconstruct": wanted}),
+            writer,
+            {},
+            ManualClock(),
+        )
+        writer.text("none", "")
+    due = [resumption.due(Place(deltas=deltas, snapshots=10)) for deltas in (80, 90, 91, 180, 190, 191)]
+    assert due == [False, True, False, False, True, False]
 
 
 def test_what_was_left_by_other_settings_is_not_taken_up(

@@ -220,6 +220,7 @@ def test_the_spill_gives_back_what_it_got(lake: Path, tmp_path: Path, order: str
     for one, other in zip(batches, found, strict=True):
         assert one.to_arrow().equals(other.to_arrow())
 
+
 def test_a_checkpoint_has_nothing_of_what_came_after_it(lake: Path, tmp_path: Path) -> None:
     """A writer that lags behind: sizes that later rows show had no codes yet, and may get others."""
     chain = chain_with(tmp_path, lake, "decimal128", {"reconstruct": {"checkpoint_events": 1}})
@@ -230,7 +231,9 @@ def test_a_checkpoint_has_nothing_of_what_came_after_it(lake: Path, tmp_path: Pa
     with store.write("reconstructed_books", KEY) as writer:
         resumption = Resumption(store, small, writer, replay.inputs)
         parts = BookParts(writer, small.reconstruct.depth, replay.codes)
-        stream = BookStream(store, small, replay, parts, resumption, MemoryGuard(small.streaming.memory_limit))
+        stream = BookStream(
+            store, small, replay, parts, resumption, MemoryGuard(small.streaming.memory_limit)
+        )
         items = [
             item
             for piece in stream._read()

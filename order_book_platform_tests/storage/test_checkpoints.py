@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread, current_thread
 
 import numpy as np
 import pytest
 
+from order_book_platform.storage import checkpoints
+from order_book_platform.storage.atomic import sync_path
 from order_book_platform.storage.checkpoints import KEPT, Checkpoint, Checkpoints
 
 
@@ -61,10 +65,43 @@ def test_every_damaged_byte_is_noticed(tmp_path: Path, caplog: pytest.LogCapture
 
 
 def test_what_a_crash_left_is_no_checkpoint(tmp_path: Path) -> None:
-    """A file that was never renamed is passed over, and written over."""
+    """A file that was never renamed is passed over, and removed."""
     checkpoints = Checkpoints(tmp_path)
     (tmp_path / "checkpoint-00000000.unfinished").write_bytes(b"half")
     assert numbers(checkpoints) == []
     checkpoints.save(checkpoint(7))
     assert numbers(checkpoints) == [7]
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000000.state"]
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000001.state"]
+
+
+def test_what_hangs_takes_nothing_from_whoever_came_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A save that was given up wakes up in the middle of another one: that one is kept."""
+    began, wake = Event(), Event()
+    hanging, other = Checkpoints(tmp_path), Checkpoints(tmp_path)
+    for number in range(3):
+        other.save(checkpoint(number))
+
+    def save() -> None:
+        with suppress(FileNotFoundError):
+            hanging.save(checkpoint(3))
+
+    def slow(path: Path) -> None:
+        sync_path(path)
+        if current_thread() is thread and not began.is_set():
+            began.set()
+            wake.wait(60)
+        elif current_thread() is not thread:
+            wake.set()
+            thread.join(60)
+
+    monkeypatch.setattr(checkpoints, "sync_path", slow)
+    thread = Thread(target=save)
+    thread.start()
+    began.wait(60)
+    other.save(checkpoint(4))
+    assert numbers(other)[0] == 4
+    other.save(checkpoint(5))
+    assert numbers(other)[0] == 5
+    assert not list(tmp_path.glob("*.unfinished"))

@@ -143,6 +143,25 @@ def test_two_writers_of_one_partition(store: DataStore) -> None:
     assert (values(store), values(store, OTHER)) == ([9], [5])
 
 
+def test_a_file_that_is_finished_after_it_was_forgotten_is_none(
+    store: DataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that hangs: what began the file is given up, and what it says of it later counts no more."""
+    with store.write(DATASET, KEY) as writer:
+        writer.parquet("late.parquet", SCHEMA)
+
+        def hangs(_: Path) -> None:
+            writer.forget()
+            fill(writer, [9])
+
+        monkeypatch.setattr("order_book_platform.storage.partition_writer.sync_path", hangs)
+        writer.finish("late.parquet")
+        monkeypatch.undo()
+        (writer.folder / "late.parquet").unlink()
+    assert "late.parquet" not in store.check(DATASET, KEY).files
+    assert values(store) == [9]
+
+
 def test_not_a_number_is_not_json(store: DataStore) -> None:
     """A report that other tools could not read is not published."""
     with pytest.raises(ValueError, match="JSON compliant"), store.write(DATASET, KEY) as writer:
