@@ -109,7 +109,7 @@ demo: $(STAMP) instance ## simulate two instruments on two days, run every asset
 		$(BIN)/obp materialize --symbol $$symbol --day $$day; \
 		seed=$$((seed + 1)); \
 	done; done; \
-	for kind in "Books:reconstructed_books/*books.parquet" "Features:rl_features/*features.parquet" \
+	for kind in "Books:reconstructed_books/*books-*.parquet" "Features:rl_features/*features.parquet" \
 		"Assessments:data_assessment/*report.md" "Fidelity, with plots:fidelity_report/*report.html"; do \
 		echo; echo "$${kind%%:*}"; \
 		find data/store -path "data/store/$${kind#*:}" | sort | sed 's/^/  /'; \
@@ -120,9 +120,9 @@ demo: $(STAMP) instance ## simulate two instruments on two days, run every asset
 ui: $(STAMP) instance ## Dagster's web UI and daemon on port 3000 (another: make ui PORT=4000)
 	@$(WITH_DAGSTER) $(BIN)/dg dev --port $(PORT)
 
-bench: $(STAMP) $(PEERS_STAMP) ## benchmarks: the replay loop beside other systems, all assets of a partition, the start of a process
+bench: $(STAMP) $(PEERS_STAMP) ## benchmarks: the replay loop beside other systems, a day through all assets, the start of a process
 	@$(BIN)/obp bench replay
-	@$(BIN)/obp bench assets
+	@$(BIN)/obp bench day
 	@$(BIN)/obp bench start
 
 # What the replay loop is measured beside has an environment of its own: it wants an older numpy.

@@ -14,9 +14,15 @@ from order_book_platform.storage import DataStore
 KEY = PartitionKey(Instrument("SIMULATED", "BTC-USDT-PERP"), date(2024, 8, 8))
 
 
-def simulated_lake(folder: Path, messages: int) -> tuple[DataStore, Settings]:
-    """A lake with one simulated day of a BTC perpetual, and an empty store."""
-    MarketSimulator(profile("btc-perp"), 1).write(folder / "lake", KEY, messages, Faults.parse(""))
+def simulated_lake(folder: Path, messages: int | None) -> tuple[DataStore, Settings]:
+    """A lake with one simulated day of a BTC perpetual, and an empty store.
+
+    Args:
+        folder: of both.
+        messages: of the day; None where it lies there already.
+    """
+    if messages is not None:
+        MarketSimulator(profile("btc-perp"), 1).write(folder / "lake", KEY, messages, Faults.parse(""))
     settings = Settings(
         lake_root=folder / "lake",
         data_root=folder / "store",

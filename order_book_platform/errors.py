@@ -110,6 +110,26 @@ class PartitionCorruptError(StorageError):
     """A published partition does not match its manifest."""
 
 
+class LogMissingError(StorageError):
+    """There is no log in that folder, or it does not reach to the row asked for."""
+
+
+class LogBusyError(StorageError):
+    """Another process is writing to the same log."""
+
+
+class LogSchemaError(StorageError):
+    """Rows have another schema than the log, or one that cannot be kept in it."""
+
+
+class LogCorruptError(StorageError):
+    """Rows of a log that were on the device are damaged or gone; nothing is cut off and nothing skipped."""
+
+
+class LogBrokenError(StorageError):
+    """A writer of a log that may not go on: it has been closed, or the device refused to keep what it was given."""
+
+
 class DiskFullError(StorageError):
     """The disk has no room for what is being written."""
 
@@ -128,6 +148,14 @@ class ReplayMismatchError(OrderBookPlatformError):
 
 class NoBookError(OrderBookPlatformError):
     """No book exists at the instant asked for."""
+
+
+class StreamError(OrderBookPlatformError):
+    """Family: a stream of stages that cannot go on."""
+
+
+class StallError(StreamError):
+    """A stage has made no step for too long, and restarting it has not helped."""
 
 
 class BenchmarkError(OrderBookPlatformError):

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import (
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
     ValidationError,
@@ -33,7 +34,7 @@ from order_book_platform.model import Instrument
 from order_book_platform.model.schemas import DEPTH
 
 DEFAULT_FILE = "platform.toml"
-OTHER_VARIABLES = frozenset({"OBP_CONFIG", "OBP_RECORDINGS", "OBP_EXAMPLES"})
+OTHER_VARIABLES = frozenset({"OBP_CONFIG", "OBP_RECORDINGS", "OBP_EXAMPLES", "OBP_CRASHES"})
 """Variables that set no value: the settings file, and what tests and benchmarks are told."""
 
 Duration = Annotated[int, BeforeValidator(duration_ns), Field(gt=0)]
@@ -123,6 +124,22 @@ class ReconstructSettings(_Section):
     """Start from the previous day's closing state where there is one; makes days depend on each other."""
     warm_up: Duration = 600 * NS_PER_SECOND
     """A book that no snapshot has seeded counts as seeded after this; until one does, none of its levels is known."""
+    checkpoint_events: int = Field(default=1_000_000, ge=0)
+    """A run that dies goes on from its last checkpoint, taken where a part ends after so many deltas. 0: none."""
+    checkpoint_interval: Duration = 300 * NS_PER_SECOND
+    """A checkpoint is taken at the next end of a part after this, however few deltas there were."""
+
+
+class StreamingSettings(_Section):
+    """What a stream may use, and when it counts as stuck."""
+
+    memory_limit: ByteSize = Field(default=ByteSize(4_000_000_000), gt=0)
+    """Of the whole process. From 70 % of it on batches get smaller, from 80 % caches are dropped, from 90 % on what
+    waits between stages goes to disk."""
+    stall_after: Duration = 300 * NS_PER_SECOND
+    """A stage that is at one step for longer has stalled; the stream begins again from its last checkpoint."""
+    restarts: int = Field(default=3, ge=0)
+    """So often; then the run fails and says where it hung."""
 
 
 class FeatureSettings(_Section):
@@ -168,6 +185,7 @@ class Settings(BaseSettings):
     sources: SourceSettings = SourceSettings()
     gaps: GapSettings = GapSettings()
     reconstruct: ReconstructSettings = ReconstructSettings()
+    streaming: StreamingSettings = StreamingSettings()
     features: FeatureSettings = FeatureSettings()
 
     @classmethod

@@ -16,9 +16,9 @@ import pytest
 
 from benchmarks import (
     BENCHMARKS,
-    assets,
     chart,
     contest,
+    day,
     flatness,
     memory,
     peers,
@@ -81,12 +81,23 @@ def check_shape(document: dict[str, Any]) -> None:
     assert document["bars"]
 
 
-def test_a_small_run_of_assets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """On a few messages: one JSON object."""
-    monkeypatch.setattr(assets, "MESSAGES", 300)
-    monkeypatch.setattr("sys.argv", ["benchmark", "--json"])
-    assets.main()
-    check_shape(json.loads(capsys.readouterr().out))
+def test_small_days(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a few messages: one JSON object with the figures of every asset, and the bars."""
+    monkeypatch.setattr("sys.argv", ["benchmark", "--json", "--messages", "300", "--flat"])
+    day.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    assert {result["system"] for result in document["results"]} == {*day.COMPONENTS, day.WHOLE}
+    assert len({result["work"] for result in document["results"]}) == 3
+    assert len(document["bars"]) == 4
+    assert all(bar["reached"] is not None for bar in document["bars"])
+
+
+def test_a_day_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a figure: the process's last line comes out."""
+    monkeypatch.setattr(day, "simulated_lake", lambda *_: None)
+    with pytest.raises(BenchmarkError, match="book_delta_v2"):
+        day.measure(300)
 
 
 @pytest.mark.usefixtures("in_place")
@@ -176,13 +187,11 @@ def test_wrong_usage(
 def test_every_benchmark_is_there() -> None:
     """Each name that `obp bench` offers is a module with a main."""
     for name in BENCHMARKS:
-        assert callable(
-            {"replay": replay, "assets": assets, "precision": precision, "start": start}[name].main
-        )
+        assert callable({"replay": replay, "day": day, "precision": precision, "start": start}[name].main)
 
 
 @pytest.mark.parametrize(("option", "code"), [("--help", 0), ("--what", 2)])
-@pytest.mark.parametrize("benchmark", [assets, precision, replay, start], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("benchmark", [day, precision, replay, start], ids=lambda module: module.__name__)
 def test_asking_measures_nothing(
     benchmark: ModuleType,
     option: str,
@@ -551,7 +560,7 @@ def test_chart_program(
     assert capsys.readouterr().out == chart.markdown(results) + "\n"
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"benchmark": "assets"}', None])
+@pytest.mark.parametrize("content", ["", "[]", '{"benchmark": "day"}', None])
 def test_chart_of_something_else(content: str | None, tmp_path: Path) -> None:
     """A file that holds no results of the replay is refused, and the error says how to make one."""
     file = tmp_path / "replay.json"

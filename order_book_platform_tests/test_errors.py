@@ -158,6 +158,55 @@ MESSAGES: dict[str, tuple[dict[str, str], str]] = {
         },
         "gaps.parquet: expected 120 bytes, found 100 bytes. Materialize it again.",
     ),
+    "LogMissingError": (
+        {"expected": "at least 9 rows", "found": "7", "where": "/srv/log", "remedy": "Start from 7."},
+        "/srv/log: expected at least 9 rows, found 7. Start from 7.",
+    ),
+    "LogBusyError": (
+        {
+            "expected": "one writer per log",
+            "found": "another one at work",
+            "where": "/srv/log",
+            "remedy": "Wait for the other one to end, or choose another folder.",
+        },
+        (
+            "/srv/log: expected one writer per log, found another one at work. "
+            "Wait for the other one to end, or choose another folder."
+        ),
+    ),
+    "LogSchemaError": (
+        {
+            "expected": "a: int64",
+            "found": "a: double",
+            "where": "/srv/log",
+            "remedy": "Convert the rows first.",
+        },
+        "/srv/log: expected a: int64, found a: double. Convert the rows first.",
+    ),
+    "LogCorruptError": (
+        {
+            "expected": "row 12, which was on the device",
+            "found": "no frame that counts",
+            "where": "/srv/log/00000000000000000000.log, byte 640",
+            "remedy": "Restore it from a copy, or set the log aside and begin another.",
+        },
+        (
+            "/srv/log/00000000000000000000.log, byte 640: expected row 12, which was on the device, found no frame "
+            "that counts. Restore it from a copy, or set the log aside and begin another."
+        ),
+    ),
+    "LogBrokenError": (
+        {
+            "expected": "an open log",
+            "found": "one that has been closed",
+            "where": "/srv/log",
+            "remedy": "Open the log again: what was synced is there.",
+        },
+        (
+            "/srv/log: expected an open log, found one that has been closed. "
+            "Open the log again: what was synced is there."
+        ),
+    ),
     "DiskFullError": (
         {"expected": "room", "found": "0 MB free", "where": "dt=2024-08-08", "remedy": "Free space there."},
         "dt=2024-08-08: expected room, found 0 MB free. Free space there.",
@@ -187,6 +236,19 @@ MESSAGES: dict[str, tuple[dict[str, str], str]] = {
             "remedy": "Ask for a later time.",
         },
         "--at: expected a time after 00:00:00.5, found 00:00:00. Ask for a later time.",
+    ),
+    "StreamError": (
+        {"expected": "items", "found": "none", "where": "stage read", "remedy": "Look at the source."},
+        "stage read: expected items, found none. Look at the source.",
+    ),
+    "StallError": (
+        {
+            "expected": "a step within 1m",
+            "found": "none for 61.0 s",
+            "where": "stage write of the stream",
+            "remedy": "Look at the disk.",
+        },
+        "stage write of the stream: expected a step within 1m, found none for 61.0 s. Look at the disk.",
     ),
     "BenchmarkError": (
         {

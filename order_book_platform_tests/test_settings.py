@@ -452,6 +452,9 @@ def written(key: str, default: object) -> str:
         return f"`{DEFAULT_DECIMALS}`, fewer or more if needed" if key.endswith("_decimals") else "detected"
     gaps = (name for name, field in GapSettings.model_fields.items() if isinstance(field.default, int))
     durations = (*(f"gaps.{name}" for name in gaps), "reconstruct.grid", "reconstruct.warm_up")
+    durations += ("reconstruct.checkpoint_interval", "streaming.stall_after")
+    if key == "streaming.memory_limit":
+        return f"`{int(str(default)) // 10**9}GB`"
     if key in (*durations, "features.clock", "features.flow_window"):
         return f"`{duration_text(int(str(default)))}`"
     if key == "features.horizons":

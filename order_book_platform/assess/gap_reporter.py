@@ -8,31 +8,27 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from order_book_platform.assess.crossed import CrossedSpells
 from order_book_platform.assess.gaps import Gap, Reach, classify, disagreement, gaps_table
-from order_book_platform.assess.message_scan import Break, MessageScan
-from order_book_platform.kernels.book import Book, Plan
+from order_book_platform.assess.message_scan import MessageScan
+from order_book_platform.kernels.book import Book
 from order_book_platform.kernels.replay import OUTCOME_COMPARED, OUTCOME_USE, OUTCOME_WRONG, USE_REPAIRED
-from order_book_platform.model import (
-    BookFlag,
-    Codes,
-    DeltaBatch,
-    Gate,
-    GateResult,
-    PartitionKey,
-    SnapshotBatch,
-)
+from order_book_platform.model import Codes, DeltaBatch, Gate, GateResult, PartitionKey
+from order_book_platform.model.batches import Int64Array
 from order_book_platform.model.doubt import Doubt
+from order_book_platform.model.planning import Planner
 from order_book_platform.model.schemas import GAPS
 from order_book_platform.model.snapshots import (
+    Candidates,
     SnapshotDefect,
-    candidate_rows,
     defect_counts,
     snapshot_defects,
 )
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
-from order_book_platform.sources import delta_batches
+from order_book_platform.sources import delta_batches, snapshot_batches
 from order_book_platform.storage import DataStore, Manifest
 
 GAP_RATIO = Gate("<", 0.001)
@@ -80,18 +76,20 @@ class GapReporter:
         manifest = self._store.manifest("raw_deltas", key)
         codes = Codes.of(manifest.metadata)
         tick = codes.tick_codes if codes else manifest.fixed_point.tick_pips
-        snapshots = SnapshotBatch.from_arrow(self._store.table("snapshots", key), codes)
-        defects = snapshot_defects(snapshots, tick)
-        rows = candidate_rows(defects, self._settings.reconstruct.extend_every)
-        candidates = snapshots.take(rows[defects[rows] == SnapshotDefect.NONE])
-        reach = Reach(candidates.sequence_number, candidates.origin_time)
+        heads, defects, reach = self._heads(key, codes, tick)
 
-        scan = MessageScan(self._settings.gaps.silence, snapshots.sequence_number)
+        scan = MessageScan(self._settings.gaps.silence, heads)
         for batch in self._batches(key, codes, "scan", progress):
             scan.feed(batch)
         gaps = [classify(item, reach, self._settings.gaps) for item in scan.breaks]
-        doubt = Doubt.of_gaps(gaps_table(gaps))
-        found, compared = self._replayed(key, codes, candidates, doubt, reach, tick, progress)
+        recover_from = Doubt.of_gaps(gaps_table(gaps)).recover_from
+        planner = Planner(
+            snapshot_batches(self._store, key, codes),
+            Candidates(self._settings.reconstruct.extend_every),
+            recover_from,
+            tick,
+        )
+        found, compared = self._replayed(planner, self._batches(key, codes, "replay", progress), tick, reach)
         gaps += found
 
         report = self._report(scan, gaps, compared, defect_counts(defects))
@@ -114,67 +112,55 @@ class GapReporter:
     ) -> Iterator[DeltaBatch]:
         return delta_batches(self._store, key, self._settings.sources.batch_rows, stage, progress, codes)
 
+    def _heads(
+        self, key: PartitionKey, codes: Codes | None, tick: int
+    ) -> tuple[Int64Array, NDArray[np.uint8], Reach]:
+        """Of all snapshots: sequence numbers, defects, and those from which a book can recover."""
+        choice = Candidates(self._settings.reconstruct.extend_every)
+        sequences, defects = [np.empty(0, np.int64)], [np.empty(0, np.uint8)]
+        reach = [np.empty((0, 2), np.int64)]
+        for batch in snapshot_batches(self._store, key, codes):
+            found = snapshot_defects(batch, tick)
+            rows = choice.rows(found)
+            rows = rows[found[rows] == SnapshotDefect.NONE]
+            sequences.append(batch.sequence_number)
+            defects.append(found)
+            reach.append(np.stack([batch.sequence_number[rows], batch.origin_time[rows]], 1))
+        usable = np.concatenate(reach)
+        return np.concatenate(sequences), np.concatenate(defects), Reach(usable[:, 0], usable[:, 1])
+
     def _replayed(
-        self,
-        key: PartitionKey,
-        codes: Codes | None,
-        candidates: SnapshotBatch,
-        doubt: Doubt,
-        reach: Reach,
-        tick: int,
-        progress: Progress,
+        self, planner: Planner, batches: Iterator[DeltaBatch], tick: int, reach: Reach
     ) -> tuple[list[Gap], int]:
         """Gaps that only show once a book is built, and how many snapshots could be compared with it.
 
         Compared are those of which the book claims to know at least one level.
         """
-        plan = Plan(candidates, doubt.forced(candidates.sequence_number))
-        book = Book(tick, depth=1, plan=plan, crossed_after_ns=self._settings.gaps.crossed_after)
-        crossed: list[np.ndarray[Any, np.dtype[np.int64]]] = []
-        for batch in self._batches(key, codes, "replay", progress):
-            crossed += [rows[:, :4].copy() for rows in book.feed(batch)]
+        settings = self._settings.gaps
+        book, crossed = (
+            Book(tick, depth=1, crossed_after_ns=settings.crossed_after),
+            CrossedSpells(settings.crossed_after),
+        )
+        heads = [np.empty((0, 2), np.int64)]
+        for batch in batches:
+            due = planner.until(int(batch.sequence_number[-1]))
+            heads.append(np.stack([due.used.sequence_number, due.used.origin_time], 1))
+            book.add_snapshots(due.used, due.forced)
+            for rows in book.feed(batch):
+                crossed.feed(rows)
+        crossed.end(book.last_origin_time, book.last_sequence_number)
         gaps = []
-        agreed = compared = 0
-        for i, outcome in enumerate(book.outcome):
-            if outcome[OUTCOME_USE] == USE_REPAIRED and outcome[OUTCOME_WRONG] > 0:
-                ends = [
-                    (int(candidates.sequence_number[j]), int(candidates.origin_time[j])) for j in (agreed, i)
-                ]
-                gaps.append(
-                    disagreement(
-                        ends[0], ends[1], int(outcome[OUTCOME_WRONG]), int(outcome[OUTCOME_COMPARED])
-                    )
-                )
-            compared += int(outcome[OUTCOME_COMPARED] > 0)
-            agreed = i
-        rows = np.concatenate(crossed) if crossed else np.empty((0, 4), np.int64)
-        return gaps + self._crossed(rows, book, reach), compared
-
-    def _crossed(self, rows: np.ndarray[Any, np.dtype[np.int64]], book: Book, reach: Reach) -> list[Gap]:
-        """Spells during which the best bid stood above the best ask for longer than the threshold."""
-        if not len(rows):
-            return []
-        state = np.concatenate([[0], (rows[:, 3] & BookFlag.CROSSED != 0).astype(np.int8), [0]])
-        starts, ends = np.flatnonzero(np.diff(state) == 1), np.flatnonzero(np.diff(state) == -1)
-        last = np.array([[book.last_origin_time, 0, book.last_sequence_number, 0]])
-        rows = np.concatenate([rows, last])
-        gaps = []
-        for start, end in zip(starts, ends, strict=True):
-            lasted = int(rows[end, 0] - rows[start, 0])
-            if lasted <= self._settings.gaps.crossed_after:
-                continue
-            item = Break(
-                "crossed",
-                int(rows[start, 2]),
-                int(rows[end, 2]),
-                int(rows[start, 0]),
-                int(rows[end, 0]),
-                None,
-                f"crossed for {lasted / 1e9:.3f} s",
-            )
-            gap = classify(item, reach, self._settings.gaps)
-            gaps.append(replace(gap, flagged_from_sequence_number=item.before))
-        return gaps
+        outcome, taken = book.outcome, np.concatenate(heads)
+        wrong = (outcome[:, OUTCOME_USE] == USE_REPAIRED) & (outcome[:, OUTCOME_WRONG] > 0)
+        for i in np.flatnonzero(wrong).tolist():
+            agreed, found = taken[max(i - 1, 0)].tolist(), taken[i].tolist()
+            levels = int(outcome[i, OUTCOME_WRONG]), int(outcome[i, OUTCOME_COMPARED])
+            gaps.append(disagreement((agreed[0], agreed[1]), (found[0], found[1]), *levels))
+        gaps += [
+            replace(classify(item, reach, settings), flagged_from_sequence_number=item.before)
+            for item in crossed.breaks
+        ]
+        return gaps, int((outcome[:, OUTCOME_COMPARED] > 0).sum())
 
     def _report(
         self, scan: MessageScan, gaps: list[Gap], compared: int, defects: dict[str, int]

@@ -42,7 +42,7 @@ class AssetOutcome:
     @property
     def rows(self) -> int | None:
         """Rows of the main file; None where that is not a table."""
-        return self.manifest.rows.get(DATASETS[self.manifest.dataset])
+        return self.manifest.main_rows
 
 
 @dataclass(slots=True)

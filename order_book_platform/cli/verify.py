@@ -24,7 +24,7 @@ def verify(ctx: click.Context, symbol: str, day: date, batch_rows: int | None, a
     """Replay a published day again and compare the replay_hash. Exits 1 if it differs.
 
     Three hashes have to be equal: the one in the manifest, that of the second replay, and that of the rows as
-    they stand in books.parquet. Inputs that were published anew since the books were made are named, and exit 1
+    they stand in the published parts. Inputs that were published anew since the books were made are named, and exit 1
     too: the books are out of date.
 
     \b

@@ -63,6 +63,7 @@ def build_asset(
                 **gates_metadata(result.gates),
                 **partition_metadata(store, key, result.manifest),
                 **siblings_metadata(store, key, stage.siblings),
+                **stage.run_metadata(result),
             }
             platform.watcher.finished(stage.name, result.manifest, result.gates)
             return dg.MaterializeResult(

@@ -2,6 +2,7 @@
 
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.assess.assessor import RULES
+from order_book_platform.defs.metadata import stream_metadata
 from order_book_platform.defs.pictures import book_pictures, gap_pictures
 from order_book_platform.defs.stages import Stage
 from order_book_platform.fidelity import GATES as FIDELITY_GATES
@@ -60,6 +61,7 @@ RECONSTRUCTED_BOOKS = Stage(
     kinds=frozenset({"parquet", "numba"}),
     deps=("raw_deltas", "sequence_gap_report", "data_assessment"),
     highlights=("replay_hash",),
+    run_metadata=stream_metadata,
     pictures=book_pictures,
 )
 

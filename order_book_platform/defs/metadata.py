@@ -2,16 +2,16 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import asdict
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from order_book_platform.clock import iso_from_ns
+from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
 from order_book_platform.defs.columns import column_description
 from order_book_platform.model import GateResult, PartitionKey
-from order_book_platform.storage import DATASETS, DataStore, Manifest
+from order_book_platform.reconstruct import Reconstruction
+from order_book_platform.storage import DataStore, Manifest, ParquetRows
 
 TIME_COLUMNS = ("origin_time", "received_time", "time")
 
@@ -21,16 +21,15 @@ def partition_metadata(
 ) -> dict[str, dg.MetadataValue]:
     """Metadata every dataset has: where it is, how much it is, what it spans, what it was made from."""
     folder = store.folder(manifest.dataset, key)
-    main = DATASETS[manifest.dataset]
     metadata: dict[str, dg.MetadataValue] = {"path": dg.MetadataValue.path(str(folder))}
     if "report.html" in manifest.files:
         metadata["report page"] = dg.MetadataValue.path(str(folder / "report.html"))
     if "report.md" in manifest.files:
         metadata["report"] = dg.MetadataValue.md((folder / "report.md").read_text(encoding="utf-8"))
-    if main in manifest.rows:
-        metadata["dagster/row_count"] = dg.MetadataValue.int(manifest.rows[main])
-        metadata["dagster/partition_row_count"] = dg.MetadataValue.int(manifest.rows[main])
-        metadata |= table_metadata(folder / main)
+    if manifest.main_rows is not None:
+        metadata["dagster/row_count"] = dg.MetadataValue.int(manifest.main_rows)
+        metadata["dagster/partition_row_count"] = dg.MetadataValue.int(manifest.main_rows)
+        metadata |= table_metadata(store.rows(manifest.dataset, key))
     return metadata | {
         "size": dg.MetadataValue.text(
             _megabytes(sum(int(file["bytes"]) for file in manifest.files.values()))
@@ -47,6 +46,24 @@ def highlights_metadata(manifest: Manifest, names: Sequence[str]) -> dict[str, d
     return {name.replace("_", " "): dg.MetadataValue.text(str(manifest.metadata[name])) for name in names}
 
 
+def stream_metadata(result: Reconstruction) -> dict[str, dg.MetadataValue]:
+    """How a reconstruction went: what it resumed from, and what each stage did and waited for."""
+    rows = [
+        "| stage | rows | MB | busy s | waited for input s | waited for room s |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for stage in result.metrics.stages:
+        times = (stage.busy_ns, stage.blocked_up_ns, stage.blocked_down_ns)
+        seconds = " | ".join(f"{ns / NS_PER_SECOND:.1f}" for ns in times)
+        rows.append(f"| {stage.stage} | {stage.rows:,} | {stage.bytes / 1e6:,.1f} | {seconds} |")
+    return {
+        "stages": dg.MetadataValue.md("\n".join(rows)),
+        "run": dg.MetadataValue.json(
+            {**asdict(result.run), "pressure transitions": dict(result.metrics.transitions)}
+        ),
+    }
+
+
 def siblings_metadata(
     store: DataStore, key: PartitionKey, datasets: Sequence[str]
 ) -> dict[str, dg.MetadataValue]:
@@ -55,37 +72,19 @@ def siblings_metadata(
     for dataset in datasets:
         manifest = store.manifest(dataset, key)
         metadata[f"{dataset} path"] = dg.MetadataValue.path(str(store.folder(dataset, key)))
-        metadata[f"{dataset} rows"] = dg.MetadataValue.int(manifest.rows[DATASETS[dataset]])
+        metadata[f"{dataset} rows"] = dg.MetadataValue.int(manifest.main_rows or 0)
         metadata[f"{dataset} fingerprint"] = dg.MetadataValue.text(manifest.fingerprint)
     return metadata
 
 
-def table_metadata(path: Path) -> dict[str, dg.MetadataValue]:
-    """Column schema and time spans of a Parquet file, from its footer alone."""
-    with pq.ParquetFile(path) as file:
-        metadata: dict[str, dg.MetadataValue] = {}
-        for name in TIME_COLUMNS:
-            span = span_ns(file, name)
-            if span is not None:
-                metadata[f"{name} span"] = dg.MetadataValue.text(" → ".join(iso_from_ns(ns) for ns in span))
-        schema = column_schema(file.schema_arrow)
-    return metadata | {"dagster/column_schema": dg.MetadataValue.table_schema(schema)}
-
-
-def span_ns(file: pq.ParquetFile, name: str) -> tuple[int, int] | None:
-    """Smallest and largest value of an int64 column, from the row groups' statistics."""
-    if name not in file.schema_arrow.names:
-        return None
-    index = file.schema_arrow.names.index(name)
-    found = [
-        statistics
-        for group in range(file.metadata.num_row_groups)
-        if (statistics := file.metadata.row_group(group).column(index).statistics) is not None
-        and statistics.has_min_max
-    ]
-    if not found:
-        return None
-    return min(int(each.min) for each in found), max(int(each.max) for each in found)
+def table_metadata(table: ParquetRows) -> dict[str, dg.MetadataValue]:
+    """Column schema and time spans of a table, from its files' footers alone."""
+    metadata: dict[str, dg.MetadataValue] = {}
+    for name in TIME_COLUMNS:
+        span = table.span(name)
+        if span is not None:
+            metadata[f"{name} span"] = dg.MetadataValue.text(" → ".join(iso_from_ns(ns) for ns in span))
+    return metadata | {"dagster/column_schema": dg.MetadataValue.table_schema(column_schema(table.schema))}
 
 
 def column_schema(schema: pa.Schema) -> dg.TableSchema:

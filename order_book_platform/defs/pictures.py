@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from order_book_platform.defs.metadata import span_ns
 from order_book_platform.model import PartitionKey
 from order_book_platform.plots.book import depth_heatmap
 from order_book_platform.plots.decimals import in_pips
@@ -18,8 +17,7 @@ def book_pictures(store: DataStore, key: PartitionKey) -> Mapping[str, bytes]:
 
 def gap_pictures(store: DataStore, key: PartitionKey) -> Mapping[str, bytes]:
     """Gaps over the span of the deltas."""
-    with store.parquet("raw_deltas", key) as file:
-        first_ns, last_ns = span_ns(file, "origin_time") or (0, 0)
+    first_ns, last_ns = store.rows("raw_deltas", key).span("origin_time") or (0, 0)
     return {
         "Gaps over time": gap_timeline(store.frame("sequence_gap_report", key).collect(), first_ns, last_ns)
     }

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
+
+import dagster as dg
 
 from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.observability import Progress, silent
@@ -29,6 +31,14 @@ class Component(Protocol):
         """Make and publish one partition."""
 
 
+RunMetadata = Callable[[Any], Mapping[str, dg.MetadataValue]]
+
+
+def no_run_metadata(result: object) -> Mapping[str, dg.MetadataValue]:
+    """For components of which there is nothing to say but what they published."""
+    return {}
+
+
 Pictures = Callable[[DataStore, PartitionKey], Mapping[str, bytes]]
 
 
@@ -51,6 +61,7 @@ class Stage:
         highlights: keys of the manifest's metadata that deserve a line of their own.
         siblings: datasets that are published with it and are no assets of their own.
         pictures: PNGs worth showing with a materialization, title to bytes.
+        run_metadata: what the component's result says of the run, and the partition does not.
     """
 
     name: str
@@ -62,3 +73,4 @@ class Stage:
     highlights: Sequence[str] = ()
     siblings: Sequence[str] = ()
     pictures: Pictures = no_pictures
+    run_metadata: RunMetadata = no_run_metadata

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 
 from order_book_platform.fidelity.alignment import ShiftedReferences, pair_with_last, with_placebos
 from order_book_platform.fidelity.book_metrics import bad_references, book_metrics
@@ -30,7 +29,7 @@ from order_book_platform.fidelity.windows import Windows
 from order_book_platform.model import Codes, GateResult, PartitionKey
 from order_book_platform.model.batches import Int64Array
 from order_book_platform.observability import Progress
-from order_book_platform.storage import DataStore
+from order_book_platform.storage import DataStore, ParquetRows
 
 BOOKS = "reconstructed_books"
 USED_FILE = "used_snapshots.parquet"
@@ -90,8 +89,7 @@ class Measurement:
         facts = self._facts()
         used = self._store.table(BOOKS, self._key, USED_FILE)
         after_seed = self._snapshot_numbers(facts)
-        with self._store.parquet("raw_deltas", self._key) as deltas:
-            seen, last_message = find_messages(after_seed, deltas)
+        seen, last_message = find_messages(after_seed, self._store.rows("raw_deltas", self._key))
         used_numbers = used.column("sequence_number").to_numpy()
         held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips)
         evidence = self._against_snapshots(held_out, facts)
@@ -111,17 +109,15 @@ class Measurement:
         return Measured(tuple(metrics), references, windows.frame(), source, levels, facts)
 
     def _facts(self) -> BookFacts:
-        with self._store.parquet(BOOKS, self._key) as file:
-            return gather_facts(
-                self._told("book", read_heads(file, codes=self._codes), file.metadata.num_rows)
-            )
+        books = self._store.rows(BOOKS, self._key)
+        return gather_facts(self._told("book", read_heads(books, codes=self._codes), books.num_rows))
 
     def _snapshot_numbers(self, facts: BookFacts) -> Int64Array:
         """Sequence numbers of all snapshots from the seed on, used ones too."""
         if facts.first_seed is None or not self._store.exists(SNAPSHOTS, self._key):
             return _NONE
-        with self._store.parquet(SNAPSHOTS, self._key) as file:
-            numbers: Int64Array = file.read(columns=["sequence_number"]).column(0).to_numpy()
+        table = self._store.rows(SNAPSHOTS, self._key).read(["sequence_number"])
+        numbers: Int64Array = table.column(0).to_numpy()
         return numbers[numbers >= facts.first_seed]
 
     def _windows(self, facts: BookFacts) -> Windows:
@@ -129,35 +125,32 @@ class Measurement:
 
     def _against_snapshots(self, held_out: HeldOut, facts: BookFacts) -> SnapshotEvidence:
         """Stream held-out snapshots and the book rows they belong to past each other."""
-        with self._store.parquet(BOOKS, self._key) as books:
-            depth = (
-                len([name for name in books.schema_arrow.names if name.endswith(("_price_pips", "_price"))])
-                // 2
-            )
-            if not self._store.exists(SNAPSHOTS, self._key):
-                nothing = SnapshotEvidence(depth, self._tick_pips, 0, self._windows(facts))
-                nothing.close()
-                return nothing
-            with self._store.parquet(SNAPSHOTS, self._key) as file:
-                rows, listed = file.metadata.num_rows, longest_list(file) or depth
-                levels = min(depth, listed)
-                evidence = SnapshotEvidence(
-                    levels,
-                    self._tick_pips,
-                    rows,
-                    self._windows(facts),
-                    self._codes.size_floats if self._codes else as_floats,
-                )
-                read = read_snapshots(file, listed, codes=self._codes)
-                chosen = held_out.select(self._told(SNAPSHOTS, read, rows))
-                shifted = with_placebos(part.cut(levels) for part in chosen)
-                for references, found in self._pairs(shifted, books, levels):
-                    evidence.add(references, found)
+        books = self._store.rows(BOOKS, self._key)
+        depth = len([name for name in books.schema.names if name.endswith(("_price_pips", "_price"))]) // 2
+        if not self._store.exists(SNAPSHOTS, self._key):
+            nothing = SnapshotEvidence(depth, self._tick_pips, 0, self._windows(facts))
+            nothing.close()
+            return nothing
+        snapshots = self._store.rows(SNAPSHOTS, self._key)
+        rows, listed = snapshots.num_rows, longest_list(snapshots) or depth
+        levels = min(depth, listed)
+        evidence = SnapshotEvidence(
+            levels,
+            self._tick_pips,
+            rows,
+            self._windows(facts),
+            self._codes.size_floats if self._codes else as_floats,
+        )
+        read = read_snapshots(snapshots, listed, codes=self._codes)
+        chosen = held_out.select(self._told(SNAPSHOTS, read, rows))
+        shifted = with_placebos(part.cut(levels) for part in chosen)
+        for references, found in self._pairs(shifted, books, levels):
+            evidence.add(references, found)
         evidence.close()
         return evidence
 
     def _pairs(
-        self, references: Iterator[ShiftedReferences], books: pq.ParquetFile, levels: int
+        self, references: Iterator[ShiftedReferences], books: ParquetRows, levels: int
     ) -> Iterator[tuple[ShiftedReferences, BookRows]]:
         """References and the book rows they belong to."""
         return pair_with_last(references, read_books(books, levels, codes=self._codes), equal=self._grid)
@@ -171,16 +164,16 @@ class Measurement:
         evidence = BestEvidence(self._tick_pips, self._windows(facts))
         tickers = HeldOut(_NONE, _ALWAYS.min, _ALWAYS.max, self._tick_pips)
         compared = 0
-        with self._store.parquet(BOOKS, self._key) as books, self._store.parquet(TICKERS, self._key) as file:
-            references = with_placebos(tickers.select(read_tickers(file, codes=self._codes)))
-            judged = _from(
-                facts.first_seed, self._told(TICKERS, read_books(books, 1, codes=self._codes), facts.rows)
-            )
-            for rows, latest in pair_with_last(judged, references, beyond_end=False):
-                evidence.add(rows.time_ns, rows, latest)
-                compared += len(rows)
-            for _ in references:
-                continue  # the counts are of all tickers, also of those after the last book row
+        books, file = self._store.rows(BOOKS, self._key), self._store.rows(TICKERS, self._key)
+        references = with_placebos(tickers.select(read_tickers(file, codes=self._codes)))
+        judged = _from(
+            facts.first_seed, self._told(TICKERS, read_books(books, 1, codes=self._codes), facts.rows)
+        )
+        for rows, latest in pair_with_last(judged, references, beyond_end=False):
+            evidence.add(rows.time_ns, rows, latest)
+            compared += len(rows)
+        for _ in references:
+            continue  # the counts are of all tickers, also of those after the last book row
         return evidence, tickers.counts, compared
 
     def _told(self, stage: str, parts: Iterator[T], total: int) -> Iterator[T]:

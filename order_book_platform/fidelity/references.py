@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from order_book_platform.fidelity.rows import ReferenceRows, in_order
 from order_book_platform.model import SnapshotBatch
 from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.snapshots import SnapshotDefect, snapshot_defects
+from order_book_platform.storage import ParquetRows
 
 DEFECTS = tuple(defect.name.lower() for defect in SnapshotDefect if defect is not SnapshotDefect.NONE)
 """What makes a reference unfit in itself; a row is charged with one of them."""
@@ -108,7 +108,7 @@ class HeldOut:
 
 
 def find_messages(
-    numbers: Int64Array, deltas: pq.ParquetFile, batch_rows: int = 1 << 20
+    numbers: Int64Array, deltas: ParquetRows, batch_rows: int = 1 << 20
 ) -> tuple[BoolArray, int | None]:
     """Look up sequence numbers among the messages of `raw_deltas`, reading only that column.
 
@@ -124,7 +124,7 @@ def find_messages(
     wanted, back = np.unique(numbers, return_inverse=True)
     found = np.zeros(len(wanted), dtype=np.bool_)
     highest: int | None = None
-    for batch in deltas.iter_batches(batch_rows, columns=["sequence_number"]):
+    for batch in deltas.batches(batch_rows, columns=["sequence_number"]):
         column = batch.column(0).to_numpy()
         if not len(column):
             continue

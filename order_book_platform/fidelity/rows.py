@@ -11,12 +11,12 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from order_book_platform.model import Codes, SnapshotBatch
 from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.schemas import DEPTH, MISSING_PIPS, level_columns
+from order_book_platform.storage import ParquetRows
 
 BATCH_ROWS = 16_384
 """Rows of 20 levels a side read at a time: 10 MB."""
@@ -128,7 +128,7 @@ def _ending(codes: Codes | None) -> str:
 
 
 def read_heads(
-    file: pq.ParquetFile, batch_rows: int = 16 * BATCH_ROWS, codes: Codes | None = None
+    file: ParquetRows, batch_rows: int = 16 * BATCH_ROWS, codes: Codes | None = None
 ) -> Iterator[BookHeads]:
     """Stream the narrow columns of a books file.
 
@@ -138,7 +138,7 @@ def read_heads(
         codes: what decimals are read as.
     """
     prices = [f"{side}_0_price{_ending(codes)}" for side in ("bid", "ask")]
-    for batch in file.iter_batches(batch_rows, columns=["origin_time", "sequence_number", "flags", *prices]):
+    for batch in file.batches(batch_rows, columns=["origin_time", "sequence_number", "flags", *prices]):
         best = [_numbers(batch, name, codes, MISSING_PIPS) for name in prices]
         yield BookHeads(
             _numpy(batch, "sequence_number"),
@@ -149,7 +149,7 @@ def read_heads(
 
 
 def read_books(
-    file: pq.ParquetFile, levels: int, batch_rows: int = BATCH_ROWS, codes: Codes | None = None
+    file: ParquetRows, levels: int, batch_rows: int = BATCH_ROWS, codes: Codes | None = None
 ) -> Iterator[BookRows]:
     """Stream a books file, cut to its first `levels` levels a side.
 
@@ -164,7 +164,7 @@ def read_books(
     columns = [name.removesuffix("_pips") + _ending(codes) for name in level_columns(levels)]
     head = ["origin_time", "sequence_number", "flags", "known_bid_levels", "known_ask_levels"]
     latest = np.iinfo(np.int64).min
-    for batch in file.iter_batches(batch_rows, columns=[*head, *columns]):
+    for batch in file.batches(batch_rows, columns=[*head, *columns]):
         prices = np.empty((batch.num_rows, 2, levels), dtype=np.int64)
         sizes = np.empty_like(prices)
         for position, name in enumerate(columns):
@@ -188,7 +188,7 @@ def read_books(
 
 
 def read_snapshots(
-    file: pq.ParquetFile, levels: int, batch_rows: int | None = None, codes: Codes | None = None
+    file: ParquetRows, levels: int, batch_rows: int | None = None, codes: Codes | None = None
 ) -> Iterator[ReferenceRows]:
     """Stream a snapshots file, filled up to K levels a side.
 
@@ -198,7 +198,7 @@ def read_snapshots(
         batch_rows: rows at a time; never changes a result. By default as much as a batch of 20 levels.
         codes: what decimals are read as.
     """
-    for batch in file.iter_batches(batch_rows or max(1, BATCH_ROWS * DEPTH // max(levels, DEPTH))):
+    for batch in file.batches(batch_rows or max(1, BATCH_ROWS * DEPTH // max(levels, DEPTH))):
         snapshots = SnapshotBatch.from_arrow(pa.Table.from_batches([batch]), codes)
         shape = (len(snapshots), 2, levels)
         prices = np.full(shape, MISSING_PIPS, dtype=np.int64)
@@ -209,7 +209,7 @@ def read_snapshots(
 
 
 def read_tickers(
-    file: pq.ParquetFile, batch_rows: int = 16 * BATCH_ROWS, codes: Codes | None = None
+    file: ParquetRows, batch_rows: int = 16 * BATCH_ROWS, codes: Codes | None = None
 ) -> Iterator[ReferenceRows]:
     """Stream a tickers file as references of one level.
 
@@ -222,7 +222,7 @@ def read_tickers(
     """
     clock = "received_time" if _has_nulls(file, "origin_time") else "origin_time"
     levels = [f"{side}_{what}{_ending(codes)}" for what in ("price", "size") for side in ("bid", "ask")]
-    for batch in file.iter_batches(batch_rows, columns=[clock, "sequence_number", *levels]):
+    for batch in file.batches(batch_rows, columns=[clock, "sequence_number", *levels]):
         values = [_numbers(batch, name, codes, MISSING_PIPS) for name in levels]
         yield ReferenceRows(
             _numpy(batch, "sequence_number"),
@@ -232,12 +232,12 @@ def read_tickers(
         )
 
 
-def longest_list(file: pq.ParquetFile, batch_rows: int = 16 * BATCH_ROWS) -> int:
+def longest_list(file: ParquetRows, batch_rows: int = 16 * BATCH_ROWS) -> int:
     """K of a snapshots file: the largest number of levels on a side of any row; 0 where there are none."""
     longest = 0
     for side in ("bid", "ask"):
-        name = next(name for name in file.schema_arrow.names if name.startswith(f"{side}_price"))
-        for batch in file.iter_batches(batch_rows, columns=[name]):
+        name = next(name for name in file.schema.names if name.startswith(f"{side}_price"))
+        for batch in file.batches(batch_rows, columns=[name]):
             offsets = batch.column(0).offsets.to_numpy()
             longest = max(longest, int(np.diff(offsets).max(initial=0)))
     return longest
@@ -256,5 +256,5 @@ def in_order(sequence_number: Int64Array, latest: int) -> BoolArray:
     return sequence_number >= np.maximum(np.maximum.accumulate(sequence_number), latest)
 
 
-def _has_nulls(file: pq.ParquetFile, name: str) -> bool:
-    return any(batch.column(0).null_count for batch in file.iter_batches(16 * BATCH_ROWS, columns=[name]))
+def _has_nulls(file: ParquetRows, name: str) -> bool:
+    return any(batch.column(0).null_count for batch in file.batches(16 * BATCH_ROWS, columns=[name]))

@@ -93,6 +93,65 @@ class Ladder(NamedTuple):
         shared = ("cells", "words", "summary", "blocks", "base", "best", "low", "bound")
         return grown._replace(**{name: getattr(self, name) for name in shared})
 
+    def live(self, s: int) -> LiveLevels:
+        """Every level of side s, by ascending key: best first."""
+        slots = len(self.cells) // 4
+        cells = self.cells[2 * s * slots : 2 * (s + 1) * slots].reshape(slots, 2)
+        base = int(self.base[s])
+        # Few words have a bit set, so that the slots need not be looked at one by one.
+        words = self.words[s * slots // 64 : (s + 1) * slots // 64]
+        filled = np.flatnonzero(words)
+        bits = np.unpackbits(words[filled].view(np.uint8), bitorder="little").reshape(len(filled), 64)
+        word, bit = np.nonzero(bits)
+        slot = filled[word] * 64 + bit
+        key = base + (slot - base) % slots
+        near = np.argsort(key)
+        used = self.far_order[s, : self.blocks[s]]
+        far = np.arange(BLOCK_LEVELS) < self.far_fill[s, used][:, None]
+        return LiveLevels(
+            np.concatenate([key[near], self.far_keys[s, used][far]]),
+            np.concatenate([cells[slot[near], 0], self.far_sizes[s, used][far]]),
+            np.concatenate([cells[slot[near], 1], self.far_seen[s, used][far]]),
+        )
+
+    def fill(self, s: int, levels: LiveLevels) -> None:
+        """Put levels on side s, which is empty and has far blocks enough for those outside the window."""
+        if not len(levels.keys):
+            return
+        slots = len(self.cells) // 4
+        keys, base = levels.keys, (int(levels.keys[0]) - slots // 4) & -64
+        self.base[s], self.best[s] = base, keys[0]
+        near = int(np.searchsorted(keys, base + slots))
+        at = s * slots + (keys[:near] & (slots - 1))
+        self.cells.reshape(-1, 2)[at] = np.stack([levels.sizes[:near], levels.seen[:near]], 1)
+        bits = np.uint64(1) << (at & 63).astype(np.uint64)
+        np.bitwise_or.at(self.words, at >> 6, bits)
+        np.bitwise_or.at(self.summary, at >> 12, np.uint64(1) << (at >> 6 & 63).astype(np.uint64))
+        far = np.arange(len(keys) - near)
+        block, place = far // BLOCK_LEVELS, far % BLOCK_LEVELS
+        for kept, values in (
+            (self.far_keys, keys),
+            (self.far_sizes, levels.sizes),
+            (self.far_seen, levels.seen),
+        ):
+            kept[s, block, place] = values[near:]
+        self.blocks[s] = -(-len(far) // BLOCK_LEVELS)
+        self.far_fill[s, : self.blocks[s]] = np.bincount(block, minlength=int(self.blocks[s]))
+
+
+class LiveLevels(NamedTuple):
+    """Levels of one side, by ascending key.
+
+    Attributes:
+        keys: int64[n].
+        sizes: int64[n], pips.
+        seen: int64[n]: the message that last named each.
+    """
+
+    keys: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    seen: NDArray[np.int64]
+
 
 class Memory(NamedTuple):
     """What a replay remembers between batches, besides the book itself; `replay` names the columns.

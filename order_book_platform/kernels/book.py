@@ -5,7 +5,7 @@ This is the one place that turns a loop's status into memory to grow or an error
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from order_book_platform.kernels.arrays import (
     NOTHING_KNOWN,
     WINDOW_SLOTS,
     Ladder,
+    LiveLevels,
     Memory,
     Steps,
 )
@@ -31,6 +32,7 @@ from order_book_platform.kernels.messages import find_bad_level, find_messages
 from order_book_platform.kernels.rows import ROW_HEAD, STATES
 from order_book_platform.kernels.snapshot import take_snapshot
 from order_book_platform.model import DeltaBatch, SnapshotBatch
+from order_book_platform.model.batches import deepened
 from order_book_platform.model.doubt import PROVEN_LOSS
 from order_book_platform.model.schemas import DEPTH, MISSING_PIPS
 
@@ -38,6 +40,8 @@ Int64Array = NDArray[np.int64]
 
 CADENCES = {"change": replay.CADENCE_CHANGE, "message": replay.CADENCE_MESSAGE, "grid": replay.CADENCE_GRID}
 USES = {replay.USE_SEEDED: "seeded", replay.USE_EXTENDED: "extended", replay.USE_REPAIRED: "repaired"}
+SIDES = ("bid", "ask")
+_NOTHING = np.empty(0, np.int64)
 NEVER_NS = 2**62
 """Longer than any spell."""
 _FREE_BLOCKS = 256
@@ -83,9 +87,7 @@ class Plan:
     @classmethod
     def nothing(cls) -> Plan:
         """No snapshots and no doubt: a cold replay."""
-        none = np.empty(0, np.int64)
-        levels = np.empty((0, 2, 1), np.int64)
-        return cls(SnapshotBatch(none, none, none, levels, levels), np.empty(0, np.bool_))
+        return cls(SnapshotBatch.nothing(), np.empty(0, np.bool_))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,6 @@ class Book:
             _require(holds, expected, str(found), f"Book({name})")
         self.step_pips = step_pips
         self.depth = depth
-        self.plan = plan or Plan.nothing()
         self._inverse, self._twos = divisor_inverse(step_pips)
         self._largest_tick = LARGEST_TICK // step_pips
         self._ladder = Ladder.empty(window_slots, 2 * window_slots // BLOCK_LEVELS + _FREE_BLOCKS)
@@ -188,7 +189,8 @@ class Book:
         self._rows = np.empty((row_capacity, ROW_HEAD + 4 * depth), np.int64)
         self._starts = np.empty(1, np.int64)
         self._feeding = False
-        self._steps = self._steps_of(self.plan)
+        self._steps = self._steps_of(plan or Plan.nothing())
+        self._past = [np.empty((0, 4), np.int64)]
 
     def feed(self, batch: DeltaBatch) -> Iterator[Int64Array]:
         """Apply a batch and hand out the rows it gave.
@@ -251,20 +253,52 @@ class Book:
                 yield self._rows[:n_rows]
                 n_rows = 0
 
-    def show_snapshots(self, stop: int | None = None) -> Iterator[Int64Array]:
-        """Rows of the plan's snapshots alone, without any delta: each is the whole book until the next.
+    def add_snapshots(self, snapshots: SnapshotBatch, forced: NDArray[np.bool_]) -> None:
+        """Let more snapshots follow those of the plan, so that a plan need not be in memory as a whole.
 
         Args:
-            stop: how many of them; by default all.
+            snapshots: to take over, ascending by sequence number, none before those of the plan. They have to come
+                before the messages they are due at.
+            forced: as in `Plan`.
+
+        Raises:
+            BatchError: as in `Plan` and `Book`, or a snapshot is due before one that came earlier; nothing has changed.
+        """
+        shots, due = self._steps, int(self._memory.state[rows.STATE_CANDIDATE])
+        more = self._steps_of(Plan(snapshots, forced))
+        if not len(more.sequence):
+            return
+        latest = int(shots.sequence[-1]) if len(shots.sequence) else replay.NO_TIME
+        _require(
+            latest <= more.sequence[0],
+            f"snapshots from sequence number {latest} on",
+            str(more.sequence[0]),
+            "Book.add_snapshots",
+        )
+        # What has been taken over is let go; what came of it is kept.
+        self._past.append(shots.outcome[:due])
+        depth = max(shots.ticks.shape[2], more.ticks.shape[2])
+        both = [
+            step._replace(ticks=deepened(step.ticks, depth, NO_TICK), sizes=deepened(step.sizes, depth, 0))
+            for step in (shots, more)
+        ]
+        joined = {
+            name: np.concatenate([getattr(both[0], name)[due:], getattr(both[1], name)])
+            for name in ("sequence", "origin", "received", "ticks", "sizes", "forced", "outcome")
+        }
+        self._steps = shots._replace(**joined)
+        self._memory.state[rows.STATE_CANDIDATE] = 0
+
+    def show_snapshots(self) -> Iterator[Int64Array]:
+        """Rows of the snapshots alone, without any delta: each is the whole book until the next.
 
         Returns:
             As `feed`.
         """
-        stop = len(self.plan.snapshots) if stop is None else stop
         n_rows = 0
         while True:
             status, n_rows = replay.replay_snapshots(
-                self._ladder, self._memory, self._steps, self._rows, n_rows, stop
+                self._ladder, self._memory, self._steps, self._rows, n_rows, len(self._steps.sequence)
             )
             if status == replay.LEVELS_FULL:
                 self._make_room(self._steps.ticks.shape[2])
@@ -363,6 +397,48 @@ class Book:
             self._ladder.bound[s] = NOTHING_KNOWN if bound is None else bound // self.step_pips * sign
         self._memory.state[[rows.STATE_SEEDED, rows.STATE_EVALUATE]] = 1
 
+    def saved(self) -> dict[str, Int64Array]:
+        """All that a book needs to go on from here, as arrays of their own; between two batches.
+
+        Snapshots that are still due are no part of it. `resumed` is the inverse.
+        """
+        memory, ladder = self._memory, self._ladder
+        kept = {name: getattr(memory, name).copy() for name in ("state", "counts", "last", "top")}
+        kept["state"][rows.STATE_CANDIDATE] = 0
+        kept |= {"low": ladder.low.copy(), "bound": ladder.bound.copy(), "outcome": self.outcome}
+        for s, side in enumerate(SIDES):
+            kept |= {f"{side}_{name}": values for name, values in ladder.live(s)._asdict().items()}
+        return kept
+
+    def resumed(self, saved: Mapping[str, Int64Array]) -> None:
+        """Go on from what `saved` gave of a book with the same arguments; before the first batch.
+
+        Args:
+            saved: arrays by name. The plan of this book holds the snapshots that were still due, and all doubts.
+
+        Raises:
+            BatchError: an array is missing, or has another shape; nothing has changed.
+        """
+        memory, ladder = self._memory, self._ladder
+        sides = [
+            LiveLevels(*(saved.get(f"{side}_{name}", _NOTHING) for name in LiveLevels._fields))
+            for side in SIDES
+        ]
+        fixed = {name: getattr(memory, name) for name in ("state", "counts", "last", "top")}
+        fixed |= {"low": ladder.low, "bound": ladder.bound}
+        wanted = {name: array.shape for name, array in fixed.items()}
+        found = {name: saved[name].shape for name in wanted if name in saved}
+        _require(found == wanted, f"arrays of shapes {wanted}", str(found), "Book.resumed")
+        for levels in sides:
+            lengths = {len(array) for array in levels}
+            _require(len(lengths) == 1, "levels with keys, sizes and ages", str(lengths), "Book.resumed")
+        self._make_room(max(len(levels.keys) for levels in sides))
+        for s, levels in enumerate(sides):
+            self._ladder.fill(s, levels)
+        for name, array in fixed.items():
+            array[...] = saved[name]
+        self._past = [saved["outcome"]]
+
     @property
     def bounds_pips(self) -> tuple[int | None, int | None]:
         """Worst bid and worst ask price up to which the book is known; None where nothing is."""
@@ -389,16 +465,7 @@ class Book:
 
     def levels(self, side: int) -> Levels:
         """All live levels of side 0 (bids) or 1 (asks), best first."""
-        base, blocks = int(self._ladder.base[side]), int(self._ladder.blocks[side])
-        slots = len(self._ladder.cells) // 4
-        cells = self._ladder.cells[2 * side * slots : 2 * (side + 1) * slots : 2]
-        at = np.flatnonzero(cells)
-        near = base + (at - base) % slots
-        order = np.argsort(near)
-        used = self._ladder.far_order[side, :blocks]
-        far = np.arange(BLOCK_LEVELS) < self._ladder.far_fill[side, used][:, None]
-        keys = np.concatenate([near[order], self._ladder.far_keys[side, used][far]])
-        sizes = np.concatenate([cells[at[order]], self._ladder.far_sizes[side, used][far]])
+        keys, sizes, _ = self._ladder.live(side)
         sign = -1 if side == 0 else 1
         known = keys <= self._ladder.bound[side]
         if self.doubt & PROVEN_LOSS:
@@ -438,5 +505,7 @@ class Book:
 
     @property
     def outcome(self) -> Int64Array:
-        """int64[m, 4] of the plan's snapshots taken over so far: use, levels compared, wrong, changed."""
-        return self._steps.outcome[: int(self._memory.state[rows.STATE_CANDIDATE])]
+        """int64[m, 4] of the snapshots taken over so far: use, levels compared, wrong, changed."""
+        return np.concatenate(
+            [*self._past, self._steps.outcome[: int(self._memory.state[rows.STATE_CANDIDATE])]]
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -89,6 +89,12 @@ class DeltaBatch:
 
     def __len__(self) -> int:
         return len(self.sequence_number)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        arrays = (getattr(self, field.name) for field in fields(self))
+        return sum(array.nbytes for array in arrays if array is not None)
 
     @classmethod
     def from_arrow(cls, table: pa.Table | pa.RecordBatch, codes: Codes | None = None) -> DeltaBatch:
@@ -190,6 +196,13 @@ def _same_lengths(prices: pa.ListArray, sizes: pa.ListArray, side: str) -> Int64
     return lengths
 
 
+def deepened(levels: Int64Array, depth: int, filler: int) -> Int64Array:
+    """Levels int64[n, 2, K] with room for `depth` ≥ K of them, what is new filled with `filler`."""
+    if depth == levels.shape[2]:
+        return levels
+    return np.concatenate([levels, np.full((*levels.shape[:2], depth - levels.shape[2]), filler)], axis=2)
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotBatch:
     """Depth snapshots with up to K levels a side; level 0 is best.
@@ -228,9 +241,34 @@ class SnapshotBatch:
         return len(self.sequence_number)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        arrays = (getattr(self, field.name) for field in fields(self))
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    @property
     def depth(self) -> int:
         """Levels a side that the arrays have room for."""
         return int(self.price_pips.shape[-1])
+
+    @classmethod
+    def nothing(cls) -> SnapshotBatch:
+        """No snapshot."""
+        none, levels = np.empty(0, np.int64), np.empty((0, 2, 1), np.int64)
+        return cls(none, none, none, levels, levels)
+
+    @staticmethod
+    def concat(batches: Sequence[SnapshotBatch]) -> SnapshotBatch:
+        """One batch of several, in order, with room for the levels of the deepest."""
+        depth = max((batch.depth for batch in batches), default=1)
+        joined: dict[str, Any] = {}
+        for field in fields(SnapshotBatch):
+            arrays = [getattr(batch, field.name) for batch in batches if len(batch)]
+            if field.name.endswith("_pips"):
+                filler = schemas.MISSING_PIPS if field.name == "price_pips" else 0
+                arrays = [deepened(array, depth, filler) for array in arrays]
+            joined[field.name] = np.concatenate(arrays) if arrays else getattr(batches[0], field.name)
+        return SnapshotBatch(**joined)
 
     def take(self, rows: NDArray[np.intp] | BoolArray | slice) -> SnapshotBatch:
         """The chosen snapshots."""
@@ -299,19 +337,35 @@ class SnapshotBatch:
         )
 
 
-def whole_messages(batches: Iterable[DeltaBatch]) -> Iterator[DeltaBatch]:
-    """Cut a stream of batches anew, so that no message is split between two.
+class MessageCutter:
+    """Cuts a stream of batches anew, so that no message is split between two.
 
     The last message of a batch is held back until the next one shows that it is complete.
     """
-    rest: DeltaBatch | None = None
-    for batch in batches:
+
+    def __init__(self) -> None:
+        self._rest: DeltaBatch | None = None
+
+    def take(self, batch: DeltaBatch) -> Iterator[DeltaBatch]:
+        """The messages that the next batch completes, if any."""
         if not len(batch):
-            continue
-        joined = batch if rest is None else DeltaBatch.concat([rest, batch])
+            return
+        joined = batch if self._rest is None else DeltaBatch.concat([self._rest, batch])
         cut = int(np.searchsorted(joined.sequence_number, joined.sequence_number[-1], "left"))
-        rest = joined.slice(cut, len(joined))
+        self._rest = joined.slice(cut, len(joined))
         if cut:
             yield joined.slice(0, cut)
-    if rest is not None:
-        yield rest
+
+    def finish(self) -> Iterator[DeltaBatch]:
+        """The last message, after the last batch."""
+        if self._rest is not None:
+            yield self._rest
+            self._rest = None
+
+
+def whole_messages(batches: Iterable[DeltaBatch]) -> Iterator[DeltaBatch]:
+    """A stream of batches cut anew, so that no message is split between two; see `MessageCutter`."""
+    cutter = MessageCutter()
+    for batch in batches:
+        yield from cutter.take(batch)
+    yield from cutter.finish()

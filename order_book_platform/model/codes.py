@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import gcd
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -69,6 +70,7 @@ class Codes:
         self._codes: dict[bytes, int] = {bytes(16): 0}
         self._sizes: Words = np.zeros((1024, 2), np.uint64)
         self._floats = np.empty(0)
+        self._lock = Lock()
 
     @classmethod
     def of(cls, metadata: Mapping[str, object]) -> Codes | None:
@@ -119,14 +121,29 @@ class Codes:
                 where="a decimal size",
                 remedy="Build raw_deltas and snapshots again.",
             )
+        codes = self._codes_of(words)
+        return codes[encoded.indices.to_numpy()] if len(words) else np.empty(0, np.int64)
+
+    def saved(self) -> Words:
+        """The list of sizes, uint64[n, 2], in order of their codes."""
+        with self._lock:
+            return self._sizes[: self.sizes].copy()
+
+    def resumed(self, sizes: Words) -> None:
+        """Give the sizes of a saved list the codes that they had; before any other is met."""
+        self._codes_of(sizes)
+
+    def _codes_of(self, words: Words) -> Int64Array:
+        """Codes int64[n] of sizes uint64[n, 2]; deltas and snapshots may be read in different threads."""
         known = self._codes
         codes = np.empty(len(words), np.int64)
-        for i, key in enumerate(np.ascontiguousarray(words).view("V16").ravel().tolist()):
-            code = known.setdefault(key, len(known))
-            codes[i] = code
-            if code == len(known) - 1:
-                self._keep(code, words[i])
-        return codes[encoded.indices.to_numpy()] if len(words) else np.empty(0, np.int64)
+        with self._lock:
+            for i, key in enumerate(np.ascontiguousarray(words).view("V16").ravel().tolist()):
+                code = known.setdefault(key, len(known))
+                codes[i] = code
+                if code == len(known) - 1:
+                    self._keep(code, words[i])
+        return codes
 
     def _keep(self, code: int, words: Words) -> None:
         if code == len(self._sizes):

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from order_book_platform.model.flags import BookFlag
 
+NEVER = -(2**63)
+"""Before every sequence number."""
+
 PROVEN_LOSS = 256
 """Bit beside `BookFlag`: a loss is proven, so no level may be called known."""
 
@@ -27,6 +30,12 @@ class Doubt:
     edge_sequence: NDArray[np.int64]
     edge_bits: NDArray[np.int64]
     recover_from: NDArray[np.int64]
+
+    @classmethod
+    def none(cls) -> Doubt:
+        """No doubt at all."""
+        nothing = np.empty(0, np.int64)
+        return cls(nothing, nothing, nothing)
 
     @classmethod
     def of_gaps(cls, gaps: pa.Table) -> Doubt:
@@ -57,15 +66,29 @@ class Doubt:
             np.array(sorted(forced), np.int64),
         )
 
+
+class Recoveries:
+    """Which snapshots of a plan repair without being asked: the first one at or after each recovery point.
+
+    Args:
+        recover_from: of `Doubt`.
+        after: sequence number of the last snapshot of the plan so far; what was due up to it has been done.
+    """
+
+    def __init__(self, recover_from: NDArray[np.int64], after: int = NEVER) -> None:
+        self._due = recover_from[recover_from > after]
+
     def forced(self, snapshot_sequence: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which snapshots of a plan repair without being asked.
+        """Of the plan's next snapshots, which repair.
 
         Args:
             snapshot_sequence: int64[m], ascending.
         """
-        at = np.searchsorted(snapshot_sequence, self.recover_from, "left")
+        at = np.searchsorted(snapshot_sequence, self._due, "left")
+        met = at < len(snapshot_sequence)
         forced = np.zeros(len(snapshot_sequence), np.bool_)
-        forced[at[at < len(snapshot_sequence)]] = True
+        forced[at[met]] = True
+        self._due = self._due[~met]
         return forced
 
 

@@ -7,6 +7,7 @@ n-th after it may extend or repair, all others are held out.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -68,19 +69,66 @@ def defect_counts(defects: NDArray[np.uint8]) -> dict[str, int]:
     }
 
 
-def candidate_rows(defects: NDArray[np.uint8], extend_every: int) -> NDArray[np.intp]:
-    """Positions of the snapshots that may shape the book: the first sound one and every n-th after it.
+@dataclass(slots=True)
+class Candidates:
+    """Which snapshots may shape the book: the first sound one and every n-th after it, piece by piece.
 
-    Args:
-        defects: uint8[n], of all snapshots in order.
-        extend_every: n; 0 for the seed alone.
-
-    Returns:
-        Ascending positions, sound or not: an unsound candidate is rejected, never replaced by its neighbour.
+    Attributes:
+        extend_every: n; 0 for the first sound one alone.
+        seen: snapshots so far.
+        first: place of the first sound one; -1 before it.
     """
-    sound = np.flatnonzero(defects == SnapshotDefect.NONE)
-    if not len(sound):
-        return sound
-    if extend_every == 0:
-        return sound[:1]
-    return np.arange(sound[0], len(defects), extend_every, dtype=np.intp)
+
+    extend_every: int
+    seen: int = 0
+    first: int = -1
+
+    def rows(self, defects: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Positions of the candidates among the next snapshots.
+
+        Args:
+            defects: uint8[n], of the snapshots that follow those seen.
+
+        Returns:
+            Ascending positions, sound or not: an unsound candidate is rejected, never replaced by its neighbour.
+        """
+        start = self.seen
+        self.seen += len(defects)
+        if self.first < 0:
+            sound = np.flatnonzero(defects == SnapshotDefect.NONE)
+            if not len(sound):
+                return sound
+            self.first = start + int(sound[0])
+        if self.extend_every == 0:
+            return np.arange(self.first, self.first + 1, dtype=np.intp)[self.first < start :] - start
+        begun = max(start - self.first, 0)
+        nearest = self.first + -(-begun // self.extend_every) * self.extend_every
+        return np.arange(nearest, self.seen, self.extend_every, dtype=np.intp) - start
+
+
+@dataclass(slots=True)
+class HeldOutEvery:
+    """Which snapshots shape a book that is made of nothing else: all but every n-th, piece by piece.
+
+    From the first one on, which has nothing before it that it could be held against.
+
+    Attributes:
+        every: n; 0 holds out none.
+        seen: snapshots so far.
+        first: not used; every choice has it.
+    """
+
+    every: int
+    seen: int = 0
+    first: int = -1
+
+    def rows(self, defects: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Positions of those that are not held out among the next snapshots, sound or not."""
+        place = np.arange(self.seen + 1, self.seen + 1 + len(defects))
+        self.seen += len(defects)
+        return np.flatnonzero(place % self.every != 0) if self.every else place - place[:1]
+
+
+def candidate_rows(defects: NDArray[np.uint8], extend_every: int) -> NDArray[np.intp]:
+    """Positions of the candidates among all snapshots of a day; see `Candidates`."""
+    return Candidates(extend_every).rows(defects)

@@ -11,16 +11,33 @@ import pyarrow as pa
 
 from order_book_platform.kernels.book import Book
 from order_book_platform.model import BookFlag, Codes, GateResult, PartitionKey
-from order_book_platform.model.schemas import CLOSING_STATE, USED_SNAPSHOTS, books, in_precision
+from order_book_platform.model.schemas import CLOSING_STATE, USED_SNAPSHOTS, in_precision
 from order_book_platform.observability import Progress, silent
+from order_book_platform.reconstruct.attempts import run_attempts
 from order_book_platform.reconstruct.inspection import BookState, Verification, book_at, verify
+from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer
-from order_book_platform.reconstruct.rows import ReplayHash, RowNumbers, count_flags
-from order_book_platform.reconstruct.strategy import used_snapshots
+from order_book_platform.reconstruct.resume import DATASET
 from order_book_platform.settings import Settings
-from order_book_platform.storage import DataStore, Manifest
+from order_book_platform.storage import DataStore, Manifest, PartitionWriter
+from order_book_platform.streaming import StreamMetrics
 
-BOOK_GROUP_ROWS = 65_536
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a run says of itself and a partition does not: the same rows come of any run.
+
+    Attributes:
+        resumed_from: deltas that an earlier run had applied.
+        checkpoints_refused: of earlier runs, because they were damaged or did not fit.
+        checkpoints_written: by this run, since its last restart.
+        restarts: after a stage had stalled.
+    """
+
+    resumed_from: int
+    checkpoints_refused: int
+    checkpoints_written: int
+    restarts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +46,14 @@ class Reconstruction:
 
     Attributes:
         manifest: of `reconstructed_books`; its metadata holds `replay_hash` and counts.
+        run: how it came to be.
+        metrics: of the stages, at their end.
         gates: none; the fidelity report judges.
     """
 
     manifest: Manifest
+    run: RunFacts
+    metrics: StreamMetrics
     gates: tuple[GateResult, ...] = ()
 
 
@@ -55,28 +76,23 @@ class Reconstructor:
             PartitionMissingError: an input has not been published.
             ReconstructionError: the previous day's closing state does not fit.
         """
-        wanted = self._settings.reconstruct
-        replay = Replayer.of(self._store, self._settings, key)
-        digest, counts, numbers = ReplayHash(), Counter[str](), RowNumbers(replay.codes)
-        precision = numbers.precision
-        with self._store.write("reconstructed_books", key) as writer:
-            sink = writer.parquet(
-                "books.parquet", in_precision(books(wanted.depth), precision), BOOK_GROUP_ROWS
-            )
-            for rows in replay.rows(self._store, self._settings, key, progress):
-                digest.update(numbers.hashed(rows))
-                count_flags(rows, counts)
-                sink.write(numbers.table(rows, wanted.depth))
-            used = used_snapshots(replay.plan, replay.book.outcome)
-            writer.parquet("used_snapshots.parquet", USED_SNAPSHOTS).write(used)
-            closing = closing_state(replay.book, replay.codes)
-            writer.parquet("closing_state.parquet", closing.schema).write(closing)
-            writer.inputs.update(replay.inputs)
-            writer.metadata.update(replay.fixed_point.to_metadata(), precision=precision)
-            if replay.codes:
-                writer.metadata.update(price_unit=replay.codes.unit, size_unit=numbers.size_unit)
-            writer.metadata.update(self._describe(replay, used, counts, sink.rows, digest))
-        return Reconstruction(self._store.manifest("reconstructed_books", key))
+        with self._store.write(DATASET, key, keep=True) as writer:
+            attempt, restarts = run_attempts(self._store, self._settings, key, writer, progress)
+            attempt.parts.close()
+            writer.inputs.update(attempt.replay.inputs)
+            self._finish(writer, attempt.replay, attempt.parts)
+        run = RunFacts(attempt.resumed_from, attempt.resumption.refused, attempt.resumption.written, restarts)
+        return Reconstruction(self._store.manifest(DATASET, key), run, attempt.metrics)
+
+    def _finish(self, writer: PartitionWriter, replay: Replayer, parts: BookParts) -> None:
+        """What stands beside the rows."""
+        used, uses, first_seed = replay.used_snapshots()
+        writer.parquet("used_snapshots.parquet", USED_SNAPSHOTS).write(used)
+        closing = closing_state(replay.book, replay.codes)
+        writer.parquet("closing_state.parquet", closing.schema).write(closing)
+        if replay.codes:
+            writer.metadata.update(price_unit=replay.codes.unit, size_unit=parts.numbers.size_unit)
+        writer.metadata.update(self._describe(replay, uses, first_seed, parts))
 
     def book_at(
         self, key: PartitionKey, *, at_ns: int | None = None, sequence_number: int | None = None
@@ -91,24 +107,20 @@ class Reconstructor:
         return verify(self._store, self._settings, key, batch_rows=batch_rows, progress=progress)
 
     def _describe(
-        self, replay: Replayer, used: pa.Table, counts: Counter[str], rows: int, digest: ReplayHash
+        self, replay: Replayer, uses: Counter[str], seed: int | None, parts: BookParts
     ) -> dict[str, Any]:
         wanted, book = self._settings.reconstruct, replay.book
-        uses = Counter(used.column("use").to_pylist())
-        seeds = [row["sequence_number"] for row in used.to_pylist() if row["use"] == "seeded"]
-        first_seed = (
-            replay.continued_from if replay.continued_from is not None else (seeds[0] if seeds else None)
-        )
+        first_seed = replay.continued_from if replay.continued_from is not None else seed
         unit = replay.codes.unit if replay.codes else 1
         bid, ask = (None if bound is None else bound * unit for bound in book.bounds_pips)
         return {
             "strategy": replay.strategy.name,
-            "seed": _seed(replay, seeds),
+            "seed": _seed(replay, seed),
             "depth": wanted.depth,
             "cadence": wanted.cadence,
             "grid_ns": wanted.grid if wanted.cadence == "grid" else None,
             "extend_every": wanted.extend_every,
-            "replay_hash": digest.hexdigest(),
+            "replay_hash": parts.digest.hexdigest(),
             "first_seed_sequence_number": first_seed,
             "continued_from": replay.continued_from,
             "not_continued": replay.not_continued,
@@ -122,19 +134,19 @@ class Reconstructor:
             },
             "counts": {
                 "messages": book.messages,
-                "rows": rows,
+                "rows": parts.rows,
                 **book.counts,
                 **{use: uses[use] for use in ("seeded", "extended", "repaired", "rejected")},
-                **dict(sorted(counts.items())),
+                **dict(sorted(parts.counts.items())),
             },
         }
 
 
-def _seed(replay: Replayer, seeds: list[int]) -> str:
+def _seed(replay: Replayer, seed: int | None) -> str:
     """What the book stands on from its start: in this order of preference, but a day that goes on needs no seed."""
     if replay.continued_from is not None:
         return "previous day"
-    if seeds:
+    if seed is not None:
         return "snapshot"
     return "warm-up" if replay.book.seeded else "none"
 

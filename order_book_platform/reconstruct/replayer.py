@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -12,42 +13,63 @@ from math import gcd
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import ReconstructionError
-from order_book_platform.kernels.book import Book, Levels
-from order_book_platform.model import Codes, FixedPoint, PartitionKey, SnapshotBatch
+from order_book_platform.kernels.book import Book, Levels, Plan
+from order_book_platform.model import Codes, FixedPoint, PartitionKey
+from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.codes import unit_fits
-from order_book_platform.model.decimals import integers, words_of
+from order_book_platform.model.decimals import Words, integers, words_of
+from order_book_platform.model.doubt import Doubt
 from order_book_platform.model.fixed_point import EXACT
+from order_book_platform.model.planning import Place, Planner
 from order_book_platform.model.schemas import DECIMALS
 from order_book_platform.observability import Progress
-from order_book_platform.reconstruct.strategy import (
-    FullEventReplay,
-    Instant,
-    ReplayPlan,
-    SnapshotReplay,
-    Strategy,
-)
+from order_book_platform.reconstruct.strategy import STRATEGIES, FullEventReplay, Instant, Step, Strategy
+from order_book_platform.reconstruct.used import SnapshotHistory
 from order_book_platform.settings import Settings
-from order_book_platform.sources import delta_batches
+from order_book_platform.sources import delta_batches, snapshot_batches
 from order_book_platform.storage import DataStore, Manifest
 
-STRATEGIES: dict[str, Callable[[int], Strategy]] = {
-    strategy.name: strategy for strategy in (FullEventReplay, SnapshotReplay)
-}
-"""By name; each takes `reconstruct.extend_every`."""
+REST_OF_DAY = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class SavedReplay:
+    """Where a replay can go on.
+
+    Attributes:
+        place: in its inputs.
+        book: of `Book.saved`.
+        history: of `SnapshotHistory.saved`.
+        sizes: of `Codes.saved`; empty for pips.
+        shown: of `RowNumbers`, at the same moment: what comes later may have other codes when it comes again.
+    """
+
+    place: Place
+    book: Mapping[str, Int64Array]
+    history: Mapping[str, Int64Array]
+    sizes: Words
+    shown: BoolArray
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        arrays = (*self.book.values(), *self.history.values(), self.sizes, self.shown)
+        return sum(array.nbytes for array in arrays)
 
 
 @dataclass(frozen=True, slots=True)
 class Replayer:
-    """A book ready to be fed with one day.
+    """A book ready to be taken through one day.
 
     Attributes:
-        book: empty, or restored from the previous day.
-        plan: the strategy's decisions.
-        strategy: that decided, and drives the book.
+        key: symbol and day.
+        book: empty, restored from the previous day, or resumed.
+        planner: hands out the snapshots that shape it.
+        history: those that have been.
+        strategy: drives it.
         fixed_point: of the deltas.
         codes: what decimals are replayed as; None where the deltas hold pips.
         inputs: dataset to fingerprint.
@@ -55,8 +77,10 @@ class Replayer:
         not_continued: why it was not, although it was wished.
     """
 
+    key: PartitionKey
     book: Book
-    plan: ReplayPlan
+    planner: Planner
+    history: SnapshotHistory
     strategy: Strategy
     fixed_point: FixedPoint
     codes: Codes | None
@@ -66,66 +90,136 @@ class Replayer:
 
     @classmethod
     def of(
-        cls, store: DataStore, settings: Settings, key: PartitionKey, *, cadence: str | None = None
+        cls,
+        store: DataStore,
+        settings: Settings,
+        key: PartitionKey,
+        *,
+        cadence: str | None = None,
+        saved: SavedReplay | None = None,
     ) -> Replayer:
         """Read the inputs other than the deltas and decide.
 
+        Args:
+            store: has them.
+            settings: `reconstruct` and `gaps`.
+            key: symbol and day.
+            cadence: instead of the one of the settings.
+            saved: where to go on; by default the day's beginning.
+
         Raises:
             PartitionMissingError: an input has not been published.
+            ReconstructionError: the previous day's closing state does not fit.
         """
         wanted = settings.reconstruct
         names = ("raw_deltas", "snapshots", "sequence_gap_report", "data_assessment")
         inputs = {name: store.manifest(name, key) for name in names}
-        recommended = inputs["data_assessment"].metadata["recommendation"]["strategy"]
-        strategy: Strategy = STRATEGIES[recommended if wanted.strategy == "auto" else wanted.strategy](
-            wanted.extend_every
-        )
-        point = inputs["raw_deltas"].fixed_point
+        strategy = _strategy(settings, inputs["data_assessment"])
         before, why_not = (None, None)
         if wanted.continue_previous_day:
             before, why_not = _day_before(store, settings, key, inputs["raw_deltas"], strategy)
         step_before = before.metadata["closing"]["step_pips"] if before else 0
         codes, tick = _codes(inputs["raw_deltas"], step_before)
-        snapshots = SnapshotBatch.from_arrow(store.table("snapshots", key), codes)
-        plan = strategy.plan(snapshots, store.table("sequence_gap_report", key), tick)
-        book = Book(
-            gcd(tick, step_before // codes.unit if codes else step_before),
-            depth=wanted.depth,
-            cadence=cadence or wanted.cadence,
-            grid_ns=wanted.grid,
-            plan=plan.plan,
-            crossed_after_ns=settings.gaps.crossed_after,
-            warm_up_ns=wanted.warm_up,
-            silence_ns=settings.gaps.silence,
-        )
+        doubt = strategy.doubt(Doubt.of_gaps(store.table("sequence_gap_report", key)))
+        step = gcd(tick, step_before // codes.unit if codes else step_before)
+        book = _empty_book(settings, step, cadence or wanted.cadence, doubt)
         fingerprints = {name: manifest.fingerprint for name, manifest in inputs.items()}
         if before:
-            _restore(book, store, key, before, codes)
             fingerprints["previous reconstructed_books"] = before.fingerprint
+        place = saved.place if saved else Place()
+        if saved:
+            _resume(book, codes, saved)
+        elif before:
+            _restore(book, store, key, before, codes)
+        planner = Planner(
+            snapshot_batches(store, key, codes, place.snapshots),
+            strategy.choice(),
+            doubt.recover_from,
+            tick,
+            place,
+        )
         continued_from = before.metadata["closing"]["sequence_number"] if before else None
-        return cls(book, plan, strategy, point, codes, fingerprints, continued_from, why_not)
+        return cls(
+            key,
+            book,
+            planner,
+            SnapshotHistory(saved.history if saved else None),
+            strategy,
+            inputs["raw_deltas"].fixed_point,
+            codes,
+            fingerprints,
+            continued_from,
+            why_not,
+        )
+
+    def steps(
+        self, store: DataStore, progress: Progress, batch_rows: int, until: Instant | None = None
+    ) -> Iterator[Step]:
+        """The day from where the book stands, or up to an instant, as steps for `apply`."""
+        cutter = self.strategy.cutter(self.planner, until)
+        if not cutter.ended():
+            begin = self.planner.place.deltas
+            for batch in delta_batches(store, self.key, batch_rows, "replay", progress, self.codes, begin):
+                yield from cutter.take(batch)
+                if cutter.ended():
+                    break
+        yield from cutter.finish()
 
     def rows(
-        self,
-        store: DataStore,
-        settings: Settings,
-        key: PartitionKey,
-        progress: Progress,
-        batch_rows: int | None = None,
-        until: Instant | None = None,
-    ) -> Iterator[NDArray[np.int64]]:
+        self, store: DataStore, progress: Progress, batch_rows: int, until: Instant | None = None
+    ) -> Iterator[Int64Array]:
         """Replay the day, or up to an instant, and hand out the rows, each piece valid until the next.
 
         Yields:
             int64[n, 6 + 4·depth].
         """
-        rows = batch_rows or settings.sources.batch_rows
-        yield from self.strategy.rows(
-            self.book, delta_batches(store, key, rows, "replay", progress, self.codes), until
-        )
+        for step in self.steps(store, progress, batch_rows, until):
+            yield from self.apply(step)
+        yield from self.last_rows()
+
+    def apply(self, step: Step) -> Iterator[Int64Array]:
+        """Take a step; the rows it gave, each piece valid until the next."""
+        self.history.add(step.due)
+        return self.strategy.apply(self.book, step)
+
+    def last_rows(self) -> Iterator[Int64Array]:
+        """Rows still due at the end of the day."""
         last = self.book.finish()
         if len(last):
             yield last
+
+    def used_snapshots(self) -> tuple[pa.Table, Counter[str], int | None]:
+        """After the last step: see `SnapshotHistory.table`. What the deltas did not reach is judged as well."""
+        for due in self.planner.pieces(REST_OF_DAY):
+            self.history.add(due)
+        return self.history.table(self.book.outcome)
+
+    def saved(self, place: Place, shown: BoolArray) -> SavedReplay:
+        """Where the replay stands, after the step that has this place, and what its rows have shown."""
+        sizes = self.codes.saved() if self.codes else np.empty((0, 2), np.uint64)
+        return SavedReplay(place, self.book.saved(), self.history.saved(), sizes, shown.copy())
+
+
+def _strategy(settings: Settings, assessment: Manifest) -> Strategy:
+    """The one of the settings, or the one that is recommended."""
+    wanted = settings.reconstruct
+    recommended = assessment.metadata["recommendation"]["strategy"]
+    return STRATEGIES[recommended if wanted.strategy == "auto" else wanted.strategy](wanted.extend_every)
+
+
+def _empty_book(settings: Settings, step_pips: int, cadence: str, doubt: Doubt) -> Book:
+    """A book whose plan has all doubts of the day, and no snapshot yet."""
+    wanted, nothing = settings.reconstruct, Plan.nothing()
+    return Book(
+        step_pips,
+        depth=wanted.depth,
+        cadence=cadence,
+        grid_ns=wanted.grid,
+        plan=Plan(nothing.snapshots, nothing.forced, doubt.edge_sequence, doubt.edge_bits),
+        crossed_after_ns=settings.gaps.crossed_after,
+        warm_up_ns=wanted.warm_up,
+        silence_ns=settings.gaps.silence,
+    )
 
 
 def _codes(deltas: Manifest, step_before: int) -> tuple[Codes | None, int]:
@@ -160,8 +254,7 @@ def _day_before(
     manifest = store.manifest("reconstructed_books", before)
     _check_same_numbers(manifest, deltas, before)
     closing = manifest.metadata["closing"]
-    with store.parquet("raw_deltas", key) as file:
-        heads = list(islice(file.iter_batches(1, columns=["origin_time", "prev_final_update_id"]), 1))
+    heads = list(islice(store.rows("raw_deltas", key).batches(1, ["origin_time", "prev_final_update_id"]), 1))
     if not heads or closing["sequence_number"] is None:
         return None, "one of the days has no message"
     head = heads[0].to_pylist()[0]
@@ -206,6 +299,12 @@ def _check_same_numbers(before: Manifest, deltas: Manifest, where: PartitionKey)
 
 def _previous(key: PartitionKey) -> PartitionKey:
     return PartitionKey(key.instrument, key.day - timedelta(days=1))
+
+
+def _resume(book: Book, codes: Codes | None, saved: SavedReplay) -> None:
+    if codes is not None:
+        codes.resumed(saved.sizes)
+    book.resumed(saved.book)
 
 
 def _restore(book: Book, store: DataStore, key: PartitionKey, before: Manifest, codes: Codes | None) -> None:

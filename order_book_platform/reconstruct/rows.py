@@ -44,7 +44,8 @@ class RowNumbers:
     def __init__(self, codes: Codes | None) -> None:
         self._codes = codes
         self.precision: Precision = "int64" if codes is None else "decimal128"
-        self._shown = np.zeros(1, np.bool_)
+        self.shown = np.zeros(1, np.bool_)
+        """bool[n]: which codes of sizes have been in a table; for `size_unit`, and for whoever goes on."""
 
     def hashed(self, rows: Int64Array) -> Hashed:
         """What `replay_hash` is made of.
@@ -90,12 +91,12 @@ class RowNumbers:
         """Greatest common divisor of all sizes in the tables so far, unscaled; 0 if there is none, or for pips."""
         if self._codes is None:
             return 0
-        return common_divisor(self._codes.size_words(np.flatnonzero(self._shown)), 0)
+        return common_divisor(self._codes.size_words(np.flatnonzero(self.shown)), 0)
 
     def _show(self, codes: Int64Array, known: int) -> None:
-        if len(self._shown) < known:
-            self._shown = np.concatenate([self._shown, np.zeros(known, np.bool_)])
-        self._shown[codes] = True
+        if len(self.shown) < known:
+            self.shown = np.concatenate([self.shown, np.zeros(known, np.bool_)])
+        self.shown[codes] = True
 
     def _level(self, prices: Int64Array, sizes: Int64Array) -> list[pa.Array]:
         present = prices != MISSING_PIPS

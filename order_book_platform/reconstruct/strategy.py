@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from order_book_platform.kernels.book import USES, Book, Plan
-from order_book_platform.kernels.replay import OUTCOME_CHANGED, OUTCOME_COMPARED, OUTCOME_USE, OUTCOME_WRONG
+from order_book_platform.kernels.book import Book
 from order_book_platform.model import DeltaBatch, SnapshotBatch
 from order_book_platform.model.doubt import Doubt
-from order_book_platform.model.schemas import USED_SNAPSHOTS
-from order_book_platform.model.snapshots import SnapshotDefect, candidate_rows, snapshot_defects
+from order_book_platform.model.planning import Choice, Due, Place, Planner
+from order_book_platform.model.snapshots import Candidates, HeldOutEvery
 
-
-@dataclass(frozen=True, slots=True)
-class ReplayPlan:
-    """A strategy's decisions for one day.
-
-    Attributes:
-        plan: what the replay needs.
-        rejected: candidates that failed their quality gate; nothing was taken from them, and they are no evidence.
-    """
-
-    plan: Plan
-    rejected: SnapshotBatch
+PART_DELTAS = 1_048_576
+"""Deltas of a part of the published books; the message that completes them belongs to it."""
+PART_SNAPSHOTS = 65_536
+"""Snapshots of a part, where a book is made of these alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +41,52 @@ class Instant:
         return int(later.argmax()) if later.any() else len(events)
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is done to a book at once.
+
+    Attributes:
+        deltas: whole messages; none where the book is made of snapshots alone.
+        due: of the plan.
+        place: where the day stands afterwards.
+        ends_part: whether a part of the published books ends here.
+    """
+
+    deltas: DeltaBatch | None
+    due: Due
+    place: Place
+    ends_part: bool
+
+
+class StepCutter(Protocol):
+    """Cuts one day into steps, batch by batch."""
+
+    def ended(self) -> bool:
+        """Whether no deltas are wanted any more: the instant has been passed, or they are not used at all."""
+
+    def take(self, deltas: DeltaBatch) -> Iterator[Step]:
+        """The steps of the next whole messages."""
+
+    def finish(self) -> Iterator[Step]:
+        """The steps that are left after the last message."""
+
+
 class Strategy(Protocol):
     """How a book is rebuilt: decides before the replay, then drives it."""
 
     name: str
 
-    def plan(self, snapshots: SnapshotBatch, gaps: pa.Table, tick_pips: int) -> ReplayPlan:
-        """Decide which snapshots shape the book and which rows are doubtful.
+    def choice(self) -> Choice:
+        """A fresh choice of the snapshots that shape the book."""
 
-        Args:
-            snapshots: all of the day, ascending by sequence number.
-            gaps: table with schema `GAPS`.
-            tick_pips: of the deltas.
-        """
+    def doubt(self, doubt: Doubt) -> Doubt:
+        """What of the day's doubt concerns this strategy."""
 
-    def rows(
-        self, book: Book, batches: Iterator[DeltaBatch], until: Instant | None = None
-    ) -> Iterator[NDArray[np.int64]]:
-        """Drive a book, planned by this strategy, through the day or up to an instant; rows as `Book.feed` gives."""
+    def cutter(self, planner: Planner, until: Instant | None = None) -> StepCutter:
+        """Cuts the day into steps, from where the planner stands, to its end or up to an instant."""
+
+    def apply(self, book: Book, step: Step) -> Iterator[NDArray[np.int64]]:
+        """Take a step; rows as `Book.feed` gives them."""
 
 
 class FullEventReplay:
@@ -84,26 +102,23 @@ class FullEventReplay:
     def __init__(self, extend_every: int) -> None:
         self.extend_every = extend_every
 
-    def plan(self, snapshots: SnapshotBatch, gaps: pa.Table, tick_pips: int) -> ReplayPlan:
-        """See `Strategy.plan`."""
-        defects = snapshot_defects(snapshots, tick_pips)
-        rows = candidate_rows(defects, self.extend_every)
-        doubt = Doubt.of_gaps(gaps)
-        used = snapshots.take(rows[defects[rows] == SnapshotDefect.NONE])
-        return ReplayPlan(
-            Plan(used, doubt.forced(used.sequence_number), doubt.edge_sequence, doubt.edge_bits),
-            snapshots.take(rows[defects[rows] != SnapshotDefect.NONE]),
-        )
+    def choice(self) -> Choice:
+        """See `Strategy.choice`."""
+        return Candidates(self.extend_every)
 
-    def rows(
-        self, book: Book, batches: Iterator[DeltaBatch], until: Instant | None = None
-    ) -> Iterator[NDArray[np.int64]]:
-        """See `Strategy.rows`."""
-        for batch in batches:
-            count = len(batch) if until is None else until.count(batch)
-            yield from book.feed(batch.slice(0, count))
-            if count < len(batch):
-                return
+    def doubt(self, doubt: Doubt) -> Doubt:
+        """See `Strategy.doubt`."""
+        return doubt
+
+    def cutter(self, planner: Planner, until: Instant | None = None) -> StepCutter:
+        """See `Strategy.cutter`."""
+        return DeltaSteps(planner, until)
+
+    def apply(self, book: Book, step: Step) -> Iterator[NDArray[np.int64]]:
+        """See `Strategy.apply`."""
+        assert step.deltas is not None
+        book.add_snapshots(step.due.used, step.due.forced)
+        return book.feed(step.deltas)
 
 
 class SnapshotReplay:
@@ -119,53 +134,100 @@ class SnapshotReplay:
     def __init__(self, hold_out_every: int) -> None:
         self.hold_out_every = max(hold_out_every, 2) if hold_out_every else 0
 
-    def plan(self, snapshots: SnapshotBatch, gaps: pa.Table, tick_pips: int) -> ReplayPlan:
-        """See `Strategy.plan`. Gaps of the deltas say nothing of a book that is made without them."""
-        defects = snapshot_defects(snapshots, tick_pips)
-        # From the first one on, which has nothing before it that it could be held against.
-        place = np.arange(1, len(defects) + 1)
-        rows = np.flatnonzero(place % self.hold_out_every != 0) if self.hold_out_every else place - 1
-        used = snapshots.take(rows[defects[rows] == SnapshotDefect.NONE])
-        return ReplayPlan(
-            Plan(used, np.zeros(len(used), np.bool_)),
-            snapshots.take(rows[defects[rows] != SnapshotDefect.NONE]),
-        )
+    def choice(self) -> Choice:
+        """See `Strategy.choice`."""
+        return HeldOutEvery(self.hold_out_every)
 
-    def rows(
-        self, book: Book, batches: Iterator[DeltaBatch], until: Instant | None = None
-    ) -> Iterator[NDArray[np.int64]]:
-        """See `Strategy.rows`."""
-        return book.show_snapshots(None if until is None else until.count(book.plan.snapshots))
+    def doubt(self, doubt: Doubt) -> Doubt:
+        """See `Strategy.doubt`. Gaps of the deltas say nothing of a book that is made without them."""
+        return Doubt.none()
+
+    def cutter(self, planner: Planner, until: Instant | None = None) -> StepCutter:
+        """See `Strategy.cutter`."""
+        return SnapshotSteps(planner, until)
+
+    def apply(self, book: Book, step: Step) -> Iterator[NDArray[np.int64]]:
+        """See `Strategy.apply`."""
+        book.add_snapshots(step.due.used, step.due.forced)
+        return book.show_snapshots()
 
 
-def used_snapshots(plan: ReplayPlan, outcome: NDArray[np.int64]) -> pa.Table:
-    """Table with schema `USED_SNAPSHOTS`: what became of each candidate that the replay reached.
+class DeltaSteps:
+    """Steps of deltas, with the snapshots that fall due in each; see `StepCutter`.
 
-    Args:
-        plan: of the replay.
-        outcome: int64[m, 4], see `kernels.replay`.
+    A part ends with the message that completes its deltas, however these come.
     """
-    taken = plan.plan.snapshots
-    rows: list[dict[str, Any]] = [
-        {
-            "sequence_number": int(taken.sequence_number[i]),
-            "origin_time": int(taken.origin_time[i]),
-            "use": USES[int(result[OUTCOME_USE])],
-            "levels_compared": int(result[OUTCOME_COMPARED]),
-            "levels_wrong": int(result[OUTCOME_WRONG]),
-            "levels_added": int(result[OUTCOME_CHANGED]),
-        }
-        for i, result in enumerate(outcome)
-    ]
-    rows += [
-        {
-            "sequence_number": int(sequence),
-            "origin_time": int(origin),
-            "use": "rejected",
-            "levels_compared": 0,
-            "levels_wrong": 0,
-            "levels_added": 0,
-        }
-        for sequence, origin in zip(plan.rejected.sequence_number, plan.rejected.origin_time, strict=True)
-    ]
-    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["sequence_number"]), schema=USED_SNAPSHOTS)
+
+    def __init__(self, planner: Planner, until: Instant | None) -> None:
+        self._ended = False
+        self._planner = planner
+        self._until = until
+        self._done = planner.place.deltas
+        self._part_end = self._done + PART_DELTAS
+
+    def ended(self) -> bool:
+        """See `StepCutter.ended`."""
+        return self._ended
+
+    def take(self, deltas: DeltaBatch) -> Iterator[Step]:
+        """See `StepCutter.take`."""
+        count = len(deltas) if self._until is None else self._until.count(deltas)
+        self._ended = count < len(deltas)
+        start = 0
+        while start < count:
+            stop = _end_of_message(deltas, start + self._part_end - self._done, count)
+            batch = deltas.slice(start, stop)
+            self._done += len(batch)
+            ends_part = self._done >= self._part_end
+            if ends_part:
+                self._part_end = self._done + PART_DELTAS
+            due = self._planner.until(int(batch.sequence_number[-1]))
+            yield Step(batch, due, self._planner.place.after(self._done), ends_part)
+            start = stop
+
+    def finish(self) -> Iterator[Step]:
+        """See `StepCutter.finish`: snapshots that no message reaches shape nothing."""
+        return iter(())
+
+
+class SnapshotSteps:
+    """Steps of snapshots alone; see `StepCutter`."""
+
+    def __init__(self, planner: Planner, until: Instant | None) -> None:
+        self._planner = planner
+        self._until = until
+
+    def ended(self) -> bool:
+        """See `StepCutter.ended`."""
+        return True
+
+    def take(self, deltas: DeltaBatch) -> Iterator[Step]:
+        """See `StepCutter.take`."""
+        return iter(())
+
+    def finish(self) -> Iterator[Step]:
+        """See `StepCutter.finish`."""
+        part_end = self._planner.place.snapshots + PART_SNAPSHOTS
+        for due in self._planner.pieces(PART_SNAPSHOTS):
+            count = len(due.used) if self._until is None else self._until.count(due.used)
+            place = self._planner.place
+            ends_part = place.snapshots >= part_end
+            if ends_part:
+                part_end = place.snapshots + PART_SNAPSHOTS
+            shown = Due(due.used.take(slice(0, count)), due.forced[:count], due.rejected)
+            yield Step(None, shown, place, ends_part)
+            if count < len(due.used):
+                return
+
+
+STRATEGIES: dict[str, Callable[[int], Strategy]] = {
+    strategy.name: strategy for strategy in (FullEventReplay, SnapshotReplay)
+}
+"""By name; each takes `reconstruct.extend_every`."""
+
+
+def _end_of_message(batch: DeltaBatch, wanted: int, count: int) -> int:
+    """End of the message that holds row `wanted` - 1, or `count` where that comes first."""
+    if wanted >= count:
+        return count
+    return int(np.searchsorted(batch.sequence_number, batch.sequence_number[wanted - 1], "right"))

@@ -81,25 +81,24 @@ class FeatureBuilder:
             where=str(key),
         )
         tally = FeatureTally(plan.imbalance_levels)
-        with (
-            self._store.parquet("reconstructed_books", key) as book_file,
-            self._store.parquet("trades", key) as trade_file,
-            self._store.write("rl_features", key) as writer,
-        ):
-            book_reader = EventReader(book_file, plan, key, self._batch_rows, point if decimal else None)
-            trade_reader = EventReader(trade_file, plan, key, self._batch_rows, point if decimal else None)
+        book_rows, trade_rows = (self._store.rows(name, key) for name in ("reconstructed_books", "trades"))
+        book_reader, trade_reader = (
+            EventReader(rows, plan, key, self._batch_rows, point if decimal else None)
+            for rows in (book_rows, trade_rows)
+        )
+        with self._store.write("rl_features", key) as writer:
             sink = writer.parquet("features.parquet", plan.schema)
             for table in feature_tables(plan, book_reader.books(), trade_reader.trades()):
                 if not trades.metadata.get("audit", {}).get("available", True):
                     table = without_trade_counts(table)  # noqa: PLW2901 - the same rows
                 sink.write(table)
                 tally.add(table)
-                progress("features", book_reader.rows, book_file.metadata.num_rows)
+                progress("features", book_reader.rows, book_rows.num_rows)
             writer.inputs.update(reconstructed_books=books.fingerprint, trades=trades.fingerprint)
             read = {
                 "book_rows": book_reader.rows,
                 "book_time_regressions": book_reader.regressions,
-                "trade_rows": trade_file.metadata.num_rows,
+                "trade_rows": trade_rows.num_rows,
                 "trade_time_regressions": trade_reader.regressions,
             }
             writer.metadata.update(point.to_metadata(), **plan.to_metadata())

@@ -8,7 +8,6 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_DAY, day_start_ns, iso_from_ns
@@ -17,6 +16,7 @@ from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
 from order_book_platform.model.schemas import MISSING_PIPS
 from order_book_platform.rl.pips import batch_in_pips
 from order_book_platform.rl.plan import FeaturePlan
+from order_book_platform.storage import ParquetRows
 
 Int64Array = NDArray[np.int64]
 UInt8Array = NDArray[np.uint8]
@@ -108,14 +108,14 @@ class Cursor(Generic[ChunkT]):
 
 
 class EventReader:
-    """Streams one Parquet file of events in batches; memory is bounded by one row group, compressed, and one batch.
+    """Streams a table of events in batches; memory is bounded by one row group, compressed, and one batch.
 
     Args:
-        file: the open Parquet file.
+        table: of books or trades.
         plan: grid and levels.
         key: the partition, for plausible times and errors.
         batch_rows: rows decoded at a time; never changes a result.
-        point: pips that decimals are turned into; None where the file has pips.
+        point: pips that decimals are turned into; None where it has pips.
 
     Attributes:
         rows: rows read so far.
@@ -124,14 +124,14 @@ class EventReader:
 
     def __init__(
         self,
-        file: pq.ParquetFile,
+        table: ParquetRows,
         plan: FeaturePlan,
         key: PartitionKey,
         batch_rows: int,
         point: FixedPoint | None = None,
     ) -> None:
         self._point = point
-        self._file = file
+        self._table = table
         self._plan = plan
         self._key = key
         self._batch_rows = batch_rows
@@ -140,7 +140,7 @@ class EventReader:
         self.regressions = 0
 
     def books(self) -> Iterator[BookChunk]:
-        """Chunks of a books file.
+        """Chunks of a table of books.
 
         Raises:
             BatchError: an `origin_time` far from the partition's day.
@@ -170,7 +170,7 @@ class EventReader:
             )
 
     def trades(self) -> Iterator[TradeChunk]:
-        """Chunks of a trades file.
+        """Chunks of a table of trades.
 
         Raises:
             BatchError: an `origin_time` far from the partition's day.
@@ -184,12 +184,10 @@ class EventReader:
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         if self._point:
             columns = [name.removesuffix("_pips") for name in columns]
-        # One iteration per row group: a single one over the file would keep every compressed page read so far.
-        for group in range(self._file.num_row_groups):
-            for batch in self._file.iter_batches(self._batch_rows, row_groups=[group], columns=columns):
-                if batch.num_rows:
-                    self.rows += batch.num_rows
-                    yield batch_in_pips(batch, self._point, str(self._key)) if self._point else batch
+        for batch in self._table.batches(self._batch_rows, columns):
+            if batch.num_rows:
+                self.rows += batch.num_rows
+                yield batch_in_pips(batch, self._point, str(self._key)) if self._point else batch
 
     def _place(self, origin: Int64Array) -> tuple[Int64Array, Int64Array]:
         """Time that never goes back, and the step it falls in."""

@@ -6,6 +6,6 @@ where a delta came from.
 
 from order_book_platform.sources.ingest import IngestResult, LakeIngest
 from order_book_platform.sources.lake import LakeSource
-from order_book_platform.sources.raw_deltas import delta_batches
+from order_book_platform.sources.published import delta_batches, snapshot_batches
 
-__all__ = ["IngestResult", "LakeIngest", "LakeSource", "delta_batches"]
+__all__ = ["IngestResult", "LakeIngest", "LakeSource", "delta_batches", "snapshot_batches"]

@@ -16,6 +16,7 @@ from order_book_platform.sources.checks import check_nulls, check_times, check_v
 from order_book_platform.sources.grid import check_grid
 from order_book_platform.sources.lake import DELTA_COLUMNS, LakeFile
 from order_book_platform.sources.numbers import Reading
+from order_book_platform.streaming import read_ahead
 
 
 @dataclass(slots=True)
@@ -108,7 +109,7 @@ class DeltaReader:
 
     def _streamed(self) -> Iterator[DeltaBatch]:
         for file in self.files:
-            for row, batch in file.batches(list(DELTA_COLUMNS), self.batch_rows):
+            for row, batch in read_ahead(file.batches(list(DELTA_COLUMNS), self.batch_rows)):
                 yield self._convert(file, row, batch)
 
     def _sorted(self) -> Iterator[DeltaBatch]:

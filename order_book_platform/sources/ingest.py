@@ -19,6 +19,7 @@ from order_book_platform.sources.numbers import FloatBits, Pips, Reading
 from order_book_platform.sources.snapshots import SnapshotReader
 from order_book_platform.sources.trades import TradeReader
 from order_book_platform.storage import DataStore, Manifest, PartitionWriter
+from order_book_platform.streaming import read_ahead
 
 DELTA_GROUP_ROWS = 1_048_576
 SNAPSHOT_GROUP_ROWS = 16_384
@@ -189,7 +190,7 @@ class LakeIngest:
         reader = DeltaReader(files, key.day, reading, settings.max_off_grid_rows, settings.batch_rows)
         total = sum(file.rows for file in files)
         sink = writer.parquet("deltas.parquet", in_precision(RAW_DELTAS, reading.precision), DELTA_GROUP_ROWS)
-        for batch in reader.batches():
+        for batch in read_ahead(reader.batches()):
             sink.write(batch.to_arrow(reading.numbers))
             progress("deltas", sink.rows, total)
         return reader

@@ -27,8 +27,8 @@ from order_book_platform.errors import (
 )
 from order_book_platform.model import Instrument, PartitionKey
 from order_book_platform.model.schemas import DEPTH
-from order_book_platform.sources.raw_deltas import record_batches
 from order_book_platform.storage.manifest import file_sha256
+from order_book_platform.storage.parquet_rows import row_groups
 
 DELTA_COLUMNS: dict[str, pa.DataType] = {
     "timestamp": pa.int64(),
@@ -91,7 +91,7 @@ class LakeFile:
         """
         row = 0
         try:
-            for batch in record_batches(self.parquet, batch_rows, columns):
+            for batch in row_groups(self.parquet, batch_rows, columns):
                 yield row, batch
                 row += batch.num_rows
         except (OSError, pa.ArrowException) as error:

@@ -1,13 +1,25 @@
-"""Published datasets: partitions written aside, then put in place whole.
+"""Published datasets: partitions written aside, then put in place whole. Logs: rows appended that survive a crash.
 
 In: arrow tables and text from the components. Out: `<data root>/<dataset>/exchange=E/symbol=S/dt=D/` with a
-manifest, and readers over them.
+manifest, folders of log segments, and readers over them.
 """
 
 from order_book_platform.storage.datasets import DATASETS
+from order_book_platform.storage.log import LogBatch, LogReader, LogWriter
 from order_book_platform.storage.manifest import Manifest
+from order_book_platform.storage.parquet_rows import ParquetRows
 from order_book_platform.storage.parquet_sink import ParquetSink
 from order_book_platform.storage.partition_writer import PartitionWriter
 from order_book_platform.storage.store import DataStore
 
-__all__ = ["DATASETS", "DataStore", "Manifest", "ParquetSink", "PartitionWriter"]
+__all__ = [
+    "DATASETS",
+    "DataStore",
+    "LogBatch",
+    "LogReader",
+    "LogWriter",
+    "Manifest",
+    "ParquetRows",
+    "ParquetSink",
+    "PartitionWriter",
+]

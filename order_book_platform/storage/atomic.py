@@ -15,7 +15,9 @@ from order_book_platform.errors import DiskFullError, PartitionBusyError, Storag
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when a device, a quota or the allowed size of a file is used up."""
+
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -78,8 +80,8 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 @contextmanager
-def locked_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder that this writer alone may fill; what a dead one left in it is removed.
+def locked_folder(folder: Path, *, keep: bool = False) -> Iterator[Path]:
+    """A folder that this writer alone may fill; what a dead one left in it is removed, unless it shall be kept.
 
     The lock is a file beside the folder, since the folder itself moves when it is published. The operating
     system lets go of it when a process dies, however it dies.
@@ -88,16 +90,20 @@ def locked_folder(folder: Path) -> Iterator[Path]:
         PartitionBusyError: another writer holds it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f"{folder.name}.lock")):
-        if folder.exists():
+    with locked_file(folder.with_name(f"{folder.name}.lock")):
+        if folder.exists() and not keep:
             shutil.rmtree(folder)
-        folder.mkdir()
+        folder.mkdir(exist_ok=keep)
         yield folder
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file `path`, and remove it at the end."""
+def locked_file(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the file `path`, and remove it at the end.
+
+    Raises:
+        PartitionBusyError: another process, or another lock of this one, holds it.
+    """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -121,11 +127,20 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def write_errors_named(folder: Path) -> Iterator[None]:
+def write_errors_named(
+    folder: Path,
+    what: str = "the partition",
+    kept: str = "what was published before is untouched",
+    building: Path | None = None,
+) -> Iterator[None]:
     """Turn a full disk or a forbidden folder into an error that says where, and what to do.
 
     Args:
-        folder: the partition being written; errors about files elsewhere pass through.
+        folder: what is being written; errors about files elsewhere pass through.
+        what: what that is, for the message.
+        kept: what a full disk does not touch, for the message.
+        building: what has been written so far; if it is still there when the error has come out, the next run goes on
+            from it.
 
     Raises:
         DiskFullError: the device, the quota or the allowed file size is used up.
@@ -134,13 +149,14 @@ def write_errors_named(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            free = shutil.disk_usage(_nearest(folder)).free
+        if error.errno in FULL:
+            free = f"{shutil.disk_usage(_nearest(folder)).free / 1e6:,.0f} MB free"
+            goes_on = building if building is not None and building.is_dir() else None
             raise DiskFullError(
-                expected="room for the partition being written",
-                found=f"{os.strerror(error.errno)}; {free / 1e6:,.0f} MB free without it",
+                expected=f"room for {what} being written",
+                found=f"{os.strerror(error.errno)}; {free} {_beside(goes_on) if goes_on else 'without it'}",
                 where=str(folder),
-                remedy="Free space there and run again; what was published before is untouched.",
+                remedy=f"Free space there and run again{', to go on from there' if goes_on else ''}; {kept}.",
             ) from error
         if error.errno in _REFUSED and _concerns(error, folder):
             raise StorageAccessError(
@@ -150,6 +166,11 @@ def write_errors_named(folder: Path) -> Iterator[None]:
                 remedy="Give this user the right to write there, or set another data_root.",
             ) from error
         raise
+
+
+def _beside(building: Path) -> str:
+    written = sum(path.stat().st_size for path in building.iterdir())
+    return f"beside {written / 1e6:,.0f} MB that are written"
 
 
 def _nearest(folder: Path) -> Path:

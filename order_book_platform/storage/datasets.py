@@ -9,8 +9,8 @@ DATASETS: dict[str, str] = {
     "trades": "trades.parquet",
     "sequence_gap_report": "gaps.parquet",
     "data_assessment": "report.json",
-    "reconstructed_books": "books.parquet",
+    "reconstructed_books": "books-*.parquet",
     "fidelity_report": "metrics.parquet",
     "rl_features": "features.parquet",
 }
-"""Dataset name to the file that `scan` reads."""
+"""Dataset name to the file that `scan` reads; with a star, the parts that follow each other in order of their names."""

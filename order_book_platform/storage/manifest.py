@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
@@ -12,6 +13,7 @@ from typing import Any, get_origin, get_type_hints
 from order_book_platform.model import FixedPoint
 from order_book_platform.model.codes import precision_of
 from order_book_platform.model.schemas import Precision
+from order_book_platform.storage.datasets import DATASETS
 
 MANIFEST = "manifest.json"
 """Its file name; a folder without it is not a partition."""
@@ -47,6 +49,16 @@ class Manifest:
     def fixed_point(self) -> FixedPoint:
         """Decimals, tick and lot of the partition's prices and sizes."""
         return FixedPoint.from_metadata(self.metadata)
+
+    def parts(self, name: str | None = None) -> list[str]:
+        """Files that together hold a table, in order: those of the dataset's main file, or of a name with a star."""
+        return sorted(fnmatch.filter(self.files, name or DATASETS[self.dataset]))
+
+    @property
+    def main_rows(self) -> int | None:
+        """Rows of the main table; None where that is a report."""
+        parts = [part for part in self.parts() if part in self.rows]
+        return sum(self.rows[part] for part in parts) if parts else None
 
     @property
     def precision(self) -> Precision:

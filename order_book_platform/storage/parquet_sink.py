@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,11 +35,16 @@ class ParquetSink:
         self._row_group_rows = row_group_rows
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
+        self._busy = Lock()
         self.rows = 0
         """Rows taken so far."""
 
     def write(self, table: pa.Table) -> None:
         """Take the rows of `table`; whole row groups go to disk."""
+        with self._busy:
+            self._take(table)
+
+    def _take(self, table: pa.Table) -> None:
         self.rows += table.num_rows
         self._pending.append(table)
         self._pending_rows += table.num_rows
@@ -63,13 +69,17 @@ class ParquetSink:
         self._writer.close()
 
     def abandon(self) -> None:
-        """Close the file handle without caring for the content."""
+        """Close the file handle without caring for the content; a write that hangs in another thread keeps it."""
+        if not self._busy.acquire(blocking=False):
+            return
         self._pending = []
         try:
             self._writer.close()
         except (OSError, pa.ArrowException):
             # The content is thrown away; a full disk while closing must not hide the error that led here.
             return
+        finally:
+            self._busy.release()
 
     def _write_group(self, table: pa.Table) -> None:
         # The writer looks for a page's end once per chunk: one chunk a column, or bytes depend on arrivals.

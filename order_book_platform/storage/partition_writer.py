@@ -11,11 +11,32 @@ import pyarrow as pa
 
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.schemas import SCHEMA_VERSION
+from order_book_platform.storage.atomic import sync_path
 from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
 from order_book_platform.storage.parquet_sink import ParquetSink
 from order_book_platform.version import __version__
 
 _IN_FOOTER = ("precision", "price_decimals", "size_decimals", "tick_pips", "lot_pips")
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedFile:
+    """A Parquet file that will not change any more.
+
+    Attributes:
+        name: in the partition's folder.
+        rows, bytes: its size.
+        sha256: of its bytes.
+    """
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the manifest."""
+        return {"bytes": self.bytes, "sha256": self.sha256}
 
 
 @dataclass(slots=True)
@@ -25,7 +46,8 @@ class PartitionWriter:
     Attributes:
         folder: where the files are being built.
         inputs: fill in: what the partition is made from, name to SHA-256.
-        metadata: fill in before the block ends.
+        metadata: fill in before the block ends; what a footer needs, before the first file is finished.
+        resumable: whether the folder is to stay as it is if the block ends with an error.
     """
 
     folder: Path
@@ -33,12 +55,31 @@ class PartitionWriter:
     key: PartitionKey
     inputs: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    resumable: bool = False
     _sinks: dict[str, ParquetSink] = field(default_factory=dict)
+    _finished: dict[str, FinishedFile] = field(default_factory=dict)
 
     def parquet(self, name: str, schema: pa.Schema, row_group_rows: int = 262_144) -> ParquetSink:
         """Open a Parquet file of this partition for streaming; closed by the writer."""
-        self._sinks[name] = ParquetSink(self.folder / name, schema, row_group_rows)
-        return self._sinks[name]
+        sinks = self._sinks
+        sinks[name] = ParquetSink(self.folder / name, schema, row_group_rows)
+        return sinks[name]
+
+    def finish(self, name: str) -> FinishedFile:
+        """Close a Parquet file before the others; on the device when this returns. Its footer is written now."""
+        # Those of now: whoever hangs below may wake up when they have been forgotten.
+        sinks, finished = self._sinks, self._finished
+        sink = sinks.pop(name)
+        sink.close(self._footer())
+        path = self.folder / name
+        sync_path(path)
+        sync_path(self.folder)
+        finished[name] = FinishedFile(name, sink.rows, path.stat().st_size, file_sha256(path))
+        return finished[name]
+
+    def adopt(self, finished: FinishedFile) -> None:
+        """Take up a file that an earlier writer finished; what it says has been checked."""
+        self._finished[finished.name] = finished
 
     def text(self, name: str, content: str) -> None:
         """Write a text file."""
@@ -51,7 +92,31 @@ class PartitionWriter:
 
     def seal(self) -> Manifest:
         """Close the Parquet files and write the manifest."""
-        footer = {
+        footer = self._footer()
+        for sink in self._sinks.values():
+            sink.close(footer)
+        rows = {name: sink.rows for name, sink in self._sinks.items()}
+        files = {name: file.to_dict() for name, file in self._finished.items()}
+        for path in sorted(self.folder.iterdir()):
+            if path.name not in files:
+                files[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        manifest = Manifest(
+            dataset=self.dataset,
+            schema_version=SCHEMA_VERSION,
+            code_version=__version__,
+            symbol=self.key.instrument.key,
+            day=self.key.day.isoformat(),
+            inputs=dict(self.inputs),
+            rows=rows | {name: file.rows for name, file in self._finished.items()},
+            files=files,
+            metadata=dict(self.metadata),
+        )
+        (self.folder / MANIFEST).write_bytes(manifest.to_bytes())
+        return manifest
+
+    def _footer(self) -> dict[str, str]:
+        """What every Parquet file says of itself."""
+        return {
             "order_book_platform": json.dumps(
                 {
                     "dataset": self.dataset,
@@ -64,24 +129,10 @@ class PartitionWriter:
                 sort_keys=True,
             )
         }
-        for sink in self._sinks.values():
-            sink.close(footer)
-        manifest = Manifest(
-            dataset=self.dataset,
-            schema_version=SCHEMA_VERSION,
-            code_version=__version__,
-            symbol=self.key.instrument.key,
-            day=self.key.day.isoformat(),
-            inputs=dict(self.inputs),
-            rows={name: sink.rows for name, sink in self._sinks.items()},
-            files={
-                path.name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-                for path in sorted(self.folder.iterdir())
-            },
-            metadata=dict(self.metadata),
-        )
-        (self.folder / MANIFEST).write_bytes(manifest.to_bytes())
-        return manifest
+
+    def forget(self) -> None:
+        """Nothing that was begun belongs to the partition any more; files that are open are left to who writes them."""
+        self._sinks, self._finished = {}, {}
 
     def abandon(self) -> None:
         """Close open files; what was written is worth nothing now, and the store removes it."""

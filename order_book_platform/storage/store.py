@@ -11,7 +11,6 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from order_book_platform.errors import PartitionCorruptError, PartitionMissingError
 from order_book_platform.model import Instrument, PartitionKey
@@ -23,8 +22,10 @@ from order_book_platform.storage.atomic import (
     sync_tree,
     write_errors_named,
 )
+from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.storage.datasets import DATASETS
 from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
+from order_book_platform.storage.parquet_rows import ParquetRows
 from order_book_platform.storage.partition_writer import PartitionWriter
 
 
@@ -43,8 +44,15 @@ class DataStore:
         return self.root / dataset / key.path
 
     @contextmanager
-    def write(self, dataset: str, key: PartitionKey) -> Iterator[PartitionWriter]:
+    def write(self, dataset: str, key: PartitionKey, *, keep: bool = False) -> Iterator[PartitionWriter]:
         """Build a partition aside, publish it whole when the block ends; an error leaves the old one intact.
+
+        Its checkpoints are removed with what they speak of, while no other run can be at work.
+
+        Args:
+            dataset: its name.
+            key: symbol and day.
+            keep: leave what an earlier writer left behind in the folder; else it is removed.
 
         Raises:
             PartitionBusyError: another run is writing it.
@@ -54,18 +62,30 @@ class DataStore:
         target = self.folder(dataset, key)
         aside = target.with_name(f".replaced-{target.name}")
         building = target.with_name(f".building-{target.name}")
-        with write_errors_named(target), locked_folder(building) as folder:
+        with (
+            write_errors_named(target, building=building if keep else None),
+            locked_folder(building, keep=keep) as folder,
+        ):
             recover_aside(target, aside)
-            writer = PartitionWriter(folder, dataset, key)
+            checkpoints = self.checkpoints(dataset, key)
+            # What an earlier run left is worth keeping until this one has found that it is of no use.
+            writer = PartitionWriter(folder, dataset, key, resumable=keep and checkpoints.exist())
             try:
                 yield writer
                 writer.seal()
                 sync_tree(folder)
             except BaseException:
                 writer.abandon()
-                shutil.rmtree(folder, ignore_errors=True)
+                if not writer.resumable:
+                    shutil.rmtree(folder, ignore_errors=True)
                 raise
             put_in_place(folder, target, aside)
+            checkpoints.clear()
+
+    def checkpoints(self, dataset: str, key: PartitionKey) -> Checkpoints:
+        """Of a partition that is being built."""
+        target = self.folder(dataset, key)
+        return Checkpoints(target.with_name(f".checkpoints-{target.name}"))
 
     def exists(self, dataset: str, key: PartitionKey) -> bool:
         """Whether the partition has been published."""
@@ -98,16 +118,24 @@ class DataStore:
             )
         return manifest
 
-    def path(self, dataset: str, key: PartitionKey, name: str | None = None) -> Path:
-        """A file of a published partition, by default the dataset's main one, after a look at its length.
+    def path(self, dataset: str, key: PartitionKey, name: str) -> Path:
+        """A file of a published partition, after a look at its length.
 
         Raises:
             PartitionMissingError: the partition has not been published, or has no such file.
             PartitionCorruptError: the file is missing or has another length than when it was sealed.
         """
+        return self._path(self.manifest(dataset, key), key, name)
+
+    def paths(self, dataset: str, key: PartitionKey, name: str | None = None) -> list[Path]:
+        """The files that hold a table of a published partition, by default the dataset's main one; see `path`."""
         manifest = self.manifest(dataset, key)
-        name = name or DATASETS[dataset]
-        path = self.folder(dataset, key) / name
+        # Where there is no part the wanted name goes on, to be missed by it.
+        parts = manifest.parts(name) or [name or DATASETS[dataset]]
+        return [self._path(manifest, key, part) for part in parts]
+
+    def _path(self, manifest: Manifest, key: PartitionKey, name: str) -> Path:
+        path = self.folder(manifest.dataset, key) / name
         if name not in manifest.files:
             raise PartitionMissingError(
                 expected=f"a file {name} in the partition",
@@ -133,47 +161,33 @@ class DataStore:
         """
         manifest = self.manifest(dataset, key)
         for name, wanted in manifest.files.items():
-            path = self.path(dataset, key, name)
+            path = self._path(manifest, key, name)
             found = file_sha256(path)
             if found != wanted["sha256"]:
                 raise _corrupt(f"SHA-256 {wanted['sha256']}", found, path)
         return manifest
 
-    def parquet(self, dataset: str, key: PartitionKey, name: str | None = None) -> pq.ParquetFile:
-        """Open a Parquet file of a published partition; by default the dataset's main file.
+    def rows(self, dataset: str, key: PartitionKey, name: str | None = None) -> ParquetRows:
+        """The rows of a table of a published partition, by default of the dataset's main one.
 
         Raises:
             PartitionMissingError: it has not been published.
-            PartitionCorruptError: the file is missing or damaged.
+            PartitionCorruptError: a file is missing or damaged.
         """
-        path = self.path(dataset, key, name)
-        try:
-            return pq.ParquetFile(path)
-        except (OSError, pa.ArrowException) as error:
-            raise _corrupt("a readable Parquet file", str(error), path) from error
+        return ParquetRows(self.paths(dataset, key, name))
 
     def table(self, dataset: str, key: PartitionKey, name: str | None = None) -> pa.Table:
-        """Read a whole Parquet file of a partition; for the small ones.
-
-        Raises:
-            PartitionMissingError: it has not been published.
-            PartitionCorruptError: the file is missing or damaged.
-        """
-        with self.parquet(dataset, key, name) as file:
-            try:
-                return file.read()
-            except (OSError, pa.ArrowException) as error:
-                path = self.path(dataset, key, name)
-                raise _corrupt("a readable Parquet file", str(error), path) from error
+        """A whole table of a partition; for the small ones. See `rows`."""
+        return self.rows(dataset, key, name).read()
 
     def frame(self, dataset: str, key: PartitionKey, name: str | None = None) -> pl.LazyFrame:
-        """A polars LazyFrame over a Parquet file of a partition, as stored.
+        """A polars LazyFrame over a table of a partition, as stored.
 
         Raises:
             PartitionMissingError: it has not been published.
-            PartitionCorruptError: the file is missing or has another length than when it was sealed.
+            PartitionCorruptError: a file is missing or has another length than when it was sealed.
         """
-        return pl.scan_parquet(self.path(dataset, key, name), hive_partitioning=False, glob=False)
+        return pl.scan_parquet(self.paths(dataset, key, name), hive_partitioning=False, glob=False)
 
     def report(self, dataset: str, key: PartitionKey) -> dict[str, Any]:
         """The partition's report.json.

@@ -8,7 +8,7 @@ import pytest
 from order_book_platform.assess.gaps import Reach, classify, disagreement, gaps_table
 from order_book_platform.assess.message_scan import Break
 from order_book_platform.model import BookFlag
-from order_book_platform.model.doubt import PROVEN_LOSS, Doubt
+from order_book_platform.model.doubt import PROVEN_LOSS, Doubt, Recoveries
 from order_book_platform.settings import GapSettings
 
 S = 10**9
@@ -67,7 +67,7 @@ def test_only_gaps_that_must_be_recovered_force_a_repair() -> None:
         disagreement((210, 30 * S), (900, 500 * S), 1, 40),
     ]
     doubt = Doubt.of_gaps(gaps_table(gaps))
-    assert doubt.forced(REACH.sequence).tolist() == [False, True, False]
+    assert Recoveries(doubt.recover_from).forced(REACH.sequence).tolist() == [False, True, False]
 
 
 def test_no_gaps_no_doubt() -> None:

@@ -73,7 +73,7 @@ def test_new_inputs_are_named(materialized: tuple[Platform, Any], key: Partition
 def test_damaged_file_exits_1(materialized: tuple[Platform, Any], key: PartitionKey, tmp_path: Path) -> None:
     """A file that differs from its manifest is named."""
     platform = copied(materialized[0], tmp_path)
-    file = DataStore(platform.store).folder("reconstructed_books", key) / "books.parquet"
+    file = DataStore(platform.store).folder("reconstructed_books", key) / "books-00000.parquet"
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)

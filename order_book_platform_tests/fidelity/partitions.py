@@ -47,7 +47,7 @@ def publish_books(
     store: DataStore, books: pa.Table, used: pa.Table, key: PartitionKey = KEY, **metadata: object
 ) -> None:
     """Publish a reconstructed book and the snapshots it was made from."""
-    tables = {"books.parquet": books, "used_snapshots.parquet": used}
+    tables = {"books-00000.parquet": books, "used_snapshots.parquet": used}
     publish(
         store, "reconstructed_books", tables, key, **{"cadence": "change", "replay_hash": "00", **metadata}
     )

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from order_book_platform.fidelity.references import HeldOut, find_messages
 from order_book_platform.fidelity.rows import ReferenceRows
 from order_book_platform.model.schemas import MISSING_PIPS
+from order_book_platform.storage import ParquetRows
 
 GOOD = [[50, 40, 30], [60, 70, 80]]
 BAD = {
@@ -118,8 +119,8 @@ def test_messages_are_found_by_number(tmp_path: Path, batch_rows: int) -> None:
     numbers = [10, 10, 12, 12, 12, 15, 14, 20]
     pq.write_table(pa.table({"sequence_number": pa.array(numbers)}), tmp_path / "d.parquet", row_group_size=3)
     wanted = np.array([14, 11, 10, 20, 21, 14, 9])
-    with pq.ParquetFile(tmp_path / "d.parquet") as file:
-        found, highest = find_messages(wanted, file, batch_rows)
+    file = ParquetRows([tmp_path / "d.parquet"])
+    found, highest = find_messages(wanted, file, batch_rows)
     assert found.tolist() == [number in numbers for number in wanted.tolist()]
     assert highest == 20
 
@@ -127,5 +128,5 @@ def test_messages_are_found_by_number(tmp_path: Path, batch_rows: int) -> None:
 def test_without_messages_none_is_the_last(tmp_path: Path) -> None:
     """An empty file has no highest number."""
     pq.write_table(pa.table({"sequence_number": pa.array([], pa.int64())}), tmp_path / "d.parquet")
-    with pq.ParquetFile(tmp_path / "d.parquet") as file:
-        assert find_messages(np.array([1]), file)[1] is None
+    file = ParquetRows([tmp_path / "d.parquet"])
+    assert find_messages(np.array([1]), file)[1] is None

@@ -20,14 +20,15 @@ from order_book_platform.fidelity.rows import (
 )
 from order_book_platform.model import schemas
 from order_book_platform.model.schemas import MISSING_PIPS
+from order_book_platform.storage import ParquetRows
 from order_book_platform_tests.fidelity.partitions import Market
 from order_book_platform_tests.oracle import OracleReplay
 
 
-def write(folder: Path, table: pa.Table, group_rows: int = 100) -> pq.ParquetFile:
+def write(folder: Path, table: pa.Table, group_rows: int = 100) -> ParquetRows:
     """The table as a file of small row groups."""
     pq.write_table(table, folder / "rows.parquet", row_group_size=group_rows)
-    return pq.ParquetFile(folder / "rows.parquet")
+    return ParquetRows([folder / "rows.parquet"])
 
 
 def assert_equal(ours: ArrayRows, theirs: ArrayRows) -> None:
@@ -40,10 +41,10 @@ def assert_equal(ours: ArrayRows, theirs: ArrayRows) -> None:
 def test_books_are_read_as_they_were_written(tmp_path: Path, replayed: OracleReplay, levels: int) -> None:
     """Every level, flag and count arrives where it belongs, and batch size changes nothing."""
     table = replayed.rows.slice(0, 150)
-    with write(tmp_path, table) as file:
-        parts = list(read_books(file, levels, batch_rows=7))
-        whole = type(parts[0]).concat(parts)
-        assert_equal(whole, type(parts[0]).concat(list(read_books(file, levels))))
+    file = write(tmp_path, table)
+    parts = list(read_books(file, levels, batch_rows=7))
+    whole = type(parts[0]).concat(parts)
+    assert_equal(whole, type(parts[0]).concat(list(read_books(file, levels))))
     assert whole.sequence_number.tolist() == table["sequence_number"].to_pylist()
     assert whole.time_ns.tolist() == table["origin_time"].to_pylist()
     assert whole.flags.tolist() == table["flags"].to_pylist()
@@ -62,9 +63,9 @@ def test_levels_that_do_not_exist_are_marked(tmp_path: Path, replayed: OracleRep
     for name in ("bid_0_price_pips", "bid_0_size_pips"):
         at = table.schema.get_field_index(name)
         table = table.set_column(at, table.schema.field(at), pa.array([None, 5], pa.int64()))
-    with write(tmp_path, table) as file:
-        (rows,) = read_books(file, 2)
-        (heads,) = read_heads(file)
+    file = write(tmp_path, table)
+    (rows,) = read_books(file, 2)
+    (heads,) = read_heads(file)
     assert rows.price_pips[:, 0, 0].tolist() == [MISSING_PIPS, 5]
     assert rows.size_pips[:, 0, 0].tolist() == [0, 5]
     assert heads.best_pips[:, 0].tolist() == [MISSING_PIPS, 5]
@@ -74,8 +75,8 @@ def test_levels_that_do_not_exist_are_marked(tmp_path: Path, replayed: OracleRep
 def test_book_rows_that_go_back_are_left_out(tmp_path: Path, replayed: OracleReplay, batch_rows: int) -> None:
     """A row behind an earlier sequence number cannot be aligned; the others are kept."""
     table = replayed.rows.take([3, 1, 4, 2, 4, 7])
-    with write(tmp_path, table) as file:
-        kept = [n for part in read_books(file, 1, batch_rows) for n in part.sequence_number.tolist()]
+    file = write(tmp_path, table)
+    kept = [n for part in read_books(file, 1, batch_rows) for n in part.sequence_number.tolist()]
     numbers = table["sequence_number"].to_pylist()
     assert kept == [numbers[0], numbers[2], numbers[4], numbers[5]]
 
@@ -95,9 +96,9 @@ def test_snapshots_are_filled_up_to_the_longest(tmp_path: Path, market: Market) 
     short = type(batch)(
         batch.origin_time, batch.received_time, batch.sequence_number, prices, batch.size_pips
     )
-    with write(tmp_path, short.to_arrow(), 2) as file:
-        assert longest_list(file, batch_rows=2) == 20
-        parts = list(read_snapshots(file, 20, batch_rows=2))
+    file = write(tmp_path, short.to_arrow(), 2)
+    assert longest_list(file, batch_rows=2) == 20
+    parts = list(read_snapshots(file, 20, batch_rows=2))
     whole = type(parts[0]).concat(parts)
     assert np.array_equal(whole.price_pips, prices)
     assert np.array_equal(whole.size_pips, np.where(prices == MISSING_PIPS, 0, batch.size_pips))
@@ -117,8 +118,8 @@ def test_tickers_without_exchange_time_are_timed_by_arrival(tmp_path: Path, lack
         "ask_price_pips": [60, 61],
         "ask_size_pips": [3, 4],
     }
-    with write(tmp_path, pa.table(columns, schema=schemas.TICKERS), 1) as file:
-        parts = list(read_tickers(file))
+    file = write(tmp_path, pa.table(columns, schema=schemas.TICKERS), 1)
+    parts = list(read_tickers(file))
     whole = type(parts[0]).concat(parts)
     assert whole.time_ns.tolist() == ([15, 25] if lacking else [10, 20])
     assert whole.price_pips.tolist() == [[[50], [60]], [[51], [61]]]

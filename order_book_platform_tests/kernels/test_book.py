@@ -255,11 +255,13 @@ def test_the_times_of_a_message_are_those_of_its_first_row() -> None:
 def test_snapshots_alone_are_the_book_one_after_another(
     shots: list[tuple[oracle.Levels, oracle.Levels]], depth: int, cadence: str, capacity: int, stop: int
 ) -> None:
-    """Each row is what its snapshot says, nothing is left of the one before, and a stop on the way changes nothing."""
+    """Each row is what its snapshot says, nothing is left of the one before, and more may come after a stop."""
     snapshots = snapshot_batch([(10 * (i + 1), shot) for i, shot in enumerate(shots)])
-    plan = Plan(snapshots, np.zeros(len(shots), np.bool_))
+    first, second = snapshots.take(slice(0, stop)), snapshots.take(slice(stop, None))
+    plan = Plan(first, np.zeros(len(first), np.bool_))
     book = Book(STEP, depth=depth, cadence=cadence, plan=plan, window_slots=WINDOW, row_capacity=capacity)
-    rows = [piece.copy() for piece in book.show_snapshots(min(stop, len(shots)))]
+    rows = [piece.copy() for piece in book.show_snapshots()]
+    book.add_snapshots(second, np.zeros(len(second), np.bool_))
     rows += [piece.copy() for piece in book.show_snapshots()]
     wanted: list[list[int]] = []
     for i in range(len(shots)):

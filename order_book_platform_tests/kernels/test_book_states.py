@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from order_book_platform.errors import BatchError
 from order_book_platform.kernels.book import Book, Plan
-from order_book_platform.model import DeltaBatch
+from order_book_platform.model import DeltaBatch, SnapshotBatch
 from order_book_platform.model.doubt import PROVEN_LOSS
 from order_book_platform_tests import oracle
 from order_book_platform_tests.conftest import UNCOMPILED
@@ -53,39 +53,50 @@ class BookStates(RuleBasedStateMachine):
             }
         ),
         capacity=st.integers(1, 4),
+        streamed=st.booleans(),
     )
-    def decide(self, marks, shots, forced, doubts, policy, capacity) -> None:  # type: ignore[no-untyped-def]
+    def decide(self, marks, shots, forced, doubts, policy, capacity, streamed) -> None:  # type: ignore[no-untyped-def]
         """The plan, the policies and the size of the row buffer."""
         numbers = [5 * mark for mark in sorted(marks)]
         self.snapshots = snapshot_batch(list(zip(numbers, shots, strict=False)))
         self.forced = frozenset(numbers[i] for i in forced if i < len(numbers))
         self.edges = tuple(sorted(dict(doubts).items()))
         self.policy = policy
-        edges = np.array(self.edges, np.int64).reshape(-1, 2)
-        plan = Plan(
-            self.snapshots,
-            np.isin(self.snapshots.sequence_number, sorted(self.forced)),
-            edges[:, 0].copy(),
-            edges[:, 1].copy(),
-        )
-        self.book = Book(
-            STEP,
-            depth=DEPTH,
-            cadence="message",
-            plan=plan,
-            window_slots=WINDOW,
-            row_capacity=capacity,
-            **policy,
-        )
+        self.capacity = capacity
+        self.streamed = streamed
+        self.planned = 0
+        self.book = self.empty_book()
         self.made: list[Message] = []
         self.sequence: list[int] = []
         self.rows: list[np.ndarray] = []
         self.centre = CENTRE
 
+    def empty_book(self) -> Book:
+        """A book with whatever of the plan is still to come, or with its doubts alone where snapshots come later."""
+        edges = np.array(self.edges, np.int64).reshape(-1, 2)
+        shots, forced = self.next_snapshots(0 if self.streamed else 10**6)
+        return Book(
+            STEP,
+            depth=DEPTH,
+            cadence="message",
+            plan=Plan(shots, forced, edges[:, 0].copy(), edges[:, 1].copy()),
+            window_slots=WINDOW,
+            row_capacity=self.capacity,
+            **self.policy,
+        )
+
+    def next_snapshots(self, until: int) -> tuple[SnapshotBatch, np.ndarray]:
+        """Those that have not been planned yet, up to a sequence number, and which of them are forced."""
+        stop = int(np.searchsorted(self.snapshots.sequence_number, until, "right"))
+        shots = self.snapshots.take(slice(self.planned, max(stop, self.planned)))
+        self.planned = max(stop, self.planned)
+        return shots, np.isin(shots.sequence_number, sorted(self.forced))
+
     def feed(self, made: list[Message], lost: int = 0) -> None:
         """Some messages in one batch, after so many that never came."""
         start = (self.sequence[-1] if self.sequence else 0) + 10 * (lost + 1)
         sequence = [start + 10 * i for i in range(len(made))]
+        self.book.add_snapshots(*self.next_snapshots(sequence[-1]))
         self.rows += [piece.copy() for piece in self.book.feed(delta_batch(made, sequence))]
         self.made += made
         self.sequence += sequence
@@ -143,6 +154,15 @@ class BookStates(RuleBasedStateMachine):
         bad: DeltaBatch = replace(batch, price_pips=price, size_pips=size, sequence_number=number)
         with pytest.raises(BatchError):
             self.book.feed(bad)
+
+    @rule()
+    def restart(self) -> None:
+        """Another book goes on from what was saved of this one."""
+        saved = self.book.saved()
+        last = self.sequence[-1] if self.sequence else 0
+        self.planned = int(np.searchsorted(self.snapshots.sequence_number, last, "right"))
+        self.book = self.empty_book()
+        self.book.resumed(saved)
 
     @invariant()
     def equal(self) -> None:

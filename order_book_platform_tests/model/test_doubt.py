@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.model import BookFlag, schemas
-from order_book_platform.model.doubt import PROVEN_LOSS, Doubt
+from order_book_platform.model.doubt import PROVEN_LOSS, Doubt, Recoveries
 
 SEQUENCES = 30
 COLUMNS = (
@@ -78,5 +78,5 @@ def test_forced_repairs(gaps: list[dict[str, Any]], snapshots: list[int]) -> Non
         next((at for at, number in enumerate(sequence) if number >= each["to_sequence_number"]), None)
         for each in asking
     }
-    forced = Doubt.of_gaps(table(gaps)).forced(sequence)
+    forced = Recoveries(Doubt.of_gaps(table(gaps)).recover_from).forced(sequence)
     assert set(np.flatnonzero(forced).tolist()) == expected - {None}

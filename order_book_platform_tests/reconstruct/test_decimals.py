@@ -127,7 +127,7 @@ def test_verify_notices_other_decimals(tmp_path: Path) -> None:
         bump = (
             pl.when(pl.col("size") > 0).then(pl.lit(Decimal("1e-18")).cast(pl.Decimal(38, 18))).otherwise(0)
         )
-        schema = chain.store.parquet("raw_deltas", SIMULATED).schema_arrow
+        schema = chain.store.rows("raw_deltas", SIMULATED).schema
         changed = table.with_columns((pl.col("size") + bump).cast(pl.Decimal(38, 18)))
         writer.parquet("deltas.parquet", schema).write(changed.to_arrow().cast(schema))
         writer.metadata.update(manifest.metadata)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,8 @@ from order_book_platform.errors import NoBookError, PartitionCorruptError
 from order_book_platform.model import BookFlag, DeltaBatch, PartitionKey, SnapshotBatch
 from order_book_platform.model.schemas import RAW_DELTAS
 from order_book_platform.observability import silent
-from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.reconstruct import Reconstructor, strategy
+from order_book_platform.reconstruct.resume import Resumption
 from order_book_platform.simulate import MarketSimulator, profile
 from order_book_platform.sources import LakeIngest, delta_batches
 from order_book_platform_tests import oracle
@@ -105,9 +107,9 @@ def test_verify_notices_changed_inputs_and_damaged_files(lake: Path, tmp_path: P
     result = Reconstructor(chain.store, chain.settings).verify(KEY)
     assert result.stored == result.published != result.replayed
     assert result.changed_inputs == ("raw_deltas",)
-    books = chain.store.folder("reconstructed_books", KEY) / "books.parquet"
+    books = chain.store.folder("reconstructed_books", KEY) / "books-00000.parquet"
     books.write_bytes(books.read_bytes()[:-1] + b"?")
-    with pytest.raises(PartitionCorruptError, match=r"books\.parquet"):
+    with pytest.raises(PartitionCorruptError, match=r"books-00000\.parquet"):
         Reconstructor(chain.store, chain.settings).verify(KEY)
 
 
@@ -198,6 +200,37 @@ def test_a_day_may_go_on_from_the_day_before(tmp_path: Path) -> None:
     assert cold.metadata["continued_from"] is None
     assert "previous reconstructed_books" not in cold.inputs
     assert manifest.metadata["counts"]["unknown_depth_rows"] <= cold.metadata["counts"]["unknown_depth_rows"]
+
+
+@pytest.mark.parametrize("precision", ["int64", "decimal128"])
+def test_a_day_that_goes_on_from_the_day_before_can_be_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """It goes on from its checkpoint, not from the day before once more; the partition is the same."""
+    monkeypatch.setattr(strategy, "PART_DELTAS", 300)
+    chain = two_days(
+        tmp_path,
+        continue_previous_day=True,
+        checkpoint_events=1,
+        instrument={"precision": precision},
+    )
+    chain.books(KEY)
+    wanted = chain.books(NEXT)[-1]
+    assert wanted.manifest.metadata["continued_from"] is not None
+    save = Resumption.save
+
+    def interrupted(self: Resumption, *arguments: Any) -> None:
+        save(self, *arguments)
+        if self.written == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Resumption, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Reconstructor(chain.store, chain.settings).run(NEXT)
+    again = Reconstructor(chain.store, chain.settings).run(NEXT)
+    assert again.run.resumed_from > 0
+    assert again.manifest == wanted.manifest
 
 
 def test_a_day_does_not_go_on_over_a_hole_or_from_doubt(tmp_path: Path) -> None:

@@ -11,13 +11,15 @@ import pytest
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.model import BookFlag, PartitionKey, SnapshotBatch
-from order_book_platform.model.schemas import GAPS, level_columns
+from order_book_platform.model.planning import Planner
+from order_book_platform.model.schemas import level_columns
 from order_book_platform.reconstruct import Reconstructor, SnapshotReplay
 from order_book_platform.reconstruct.strategy import Instant
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform_tests.chain import Chain, failed
 from order_book_platform_tests.streams import CENTRE, STEP, snapshot_batch
 
+NONE = np.empty(0, np.int64)
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
 
 
@@ -38,10 +40,10 @@ def shots(count: int) -> SnapshotBatch:
 def test_snapshot_replay_holds_out_every_nth(every: int, held_out: list[int]) -> None:
     """What is held out is fixed by position, and never shown."""
     snapshots = shots(25 if every == 10 else 9)
-    plan = SnapshotReplay(every).plan(snapshots, GAPS.empty_table(), STEP)
-    left = np.setdiff1d(snapshots.sequence_number, plan.plan.snapshots.sequence_number)
+    (due,) = Planner(iter([snapshots]), SnapshotReplay(every).choice(), NONE, STEP).pieces(100)
+    left = np.setdiff1d(snapshots.sequence_number, due.used.sequence_number)
     assert left.tolist() == held_out
-    assert len(plan.rejected) == 0
+    assert len(due.rejected) == 0
 
 
 def test_snapshot_replay_shows_sound_snapshots_as_they_are(tmp_path: Path) -> None:
@@ -176,8 +178,8 @@ def test_a_day_of_snapshots_is_no_seed(tmp_path: Path) -> None:
 
 def test_every_second_snapshot_at_most_is_held_out() -> None:
     """Asked to hold out each, a book of snapshots still has something to show."""
-    plan = SnapshotReplay(1).plan(shots(6), GAPS.empty_table(), STEP)
-    assert plan.plan.snapshots.sequence_number.tolist() == [10, 30, 50]
+    (due,) = Planner(iter([shots(6)]), SnapshotReplay(1).choice(), NONE, STEP).pieces(100)
+    assert due.used.sequence_number.tolist() == [10, 30, 50]
 
 
 def test_a_crossed_book_without_snapshots_loses_the_older_levels(tmp_path: Path) -> None:

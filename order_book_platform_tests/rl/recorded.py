@@ -88,7 +88,7 @@ def replay(recordings: Path, key: PartitionKey) -> pa.Table:
 def publish(recordings: Path, key: PartitionKey, store: DataStore, table: pa.Table) -> None:
     """Publish books and trades of one recording where the builder looks for them."""
     with store.write("reconstructed_books", key) as writer:
-        writer.parquet("books.parquet", books(DEPTH)).write(table)
+        writer.parquet("books-00000.parquet", books(DEPTH)).write(table)
         writer.metadata.update(FIXED_POINT.to_metadata(), depth=DEPTH, cadence="message")
     raw = lake_frame(recordings, "trades", key)
     with store.write("trades", key) as writer:

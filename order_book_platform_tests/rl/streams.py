@@ -18,6 +18,7 @@ from order_book_platform.rl.builder import feature_tables
 from order_book_platform.rl.events import EventReader
 from order_book_platform.rl.plan import FeaturePlan
 from order_book_platform.settings import FeatureSettings
+from order_book_platform.storage import ParquetRows
 from order_book_platform_tests.rl.naive import BookRow, Trade
 
 KEY = PartitionKey.parse("BINANCE_FUTURES:BTC-USDT-PERP", "2024-08-08")
@@ -167,7 +168,7 @@ def shift(rows: list[BookRow], ns: int) -> list[BookRow]:
     ]
 
 
-def _file(table: pa.Table) -> pq.ParquetFile:
+def _file(table: pa.Table) -> ParquetRows:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, row_group_size=7)
-    return pq.ParquetFile(pa.BufferReader(sink.getvalue()))
+    return ParquetRows([sink.getvalue()])

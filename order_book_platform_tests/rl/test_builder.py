@@ -50,7 +50,7 @@ def publish(
     """Books and trades where the builder looks for them."""
     fixed_point = FixedPoint(tick_pips=TICK).to_metadata()
     with store.write("reconstructed_books", KEY) as writer:
-        writer.parquet("books.parquet", books(DEPTH)).write(book_table(rows))
+        writer.parquet("books-00000.parquet", books(DEPTH)).write(book_table(rows))
         writer.metadata.update({**fixed_point, "depth": DEPTH, "cadence": "change", **metadata})
     with store.write("trades", KEY) as writer:
         writer.parquet("trades.parquet", TRADES).write(trade_table(trades or []))
@@ -222,7 +222,7 @@ def test_refuses_missing_inputs(store: DataStore, dataset: str) -> None:
         build(store)
     if dataset == "trades":
         with store.write("reconstructed_books", KEY) as writer:
-            writer.parquet("books.parquet", books(DEPTH)).write(book_table(clean_rows()))
+            writer.parquet("books-00000.parquet", books(DEPTH)).write(book_table(clean_rows()))
         assert "trades" in refused(store, PartitionMissingError).expected
     else:
         assert "reconstructed_books" in refused(store, PartitionMissingError).expected

@@ -14,6 +14,7 @@ from order_book_platform.model import FixedPoint
 from order_book_platform.model.schemas import TRADES
 from order_book_platform.rl.events import Cursor, EventReader, TradeChunk
 from order_book_platform.rl.plan import FeaturePlan
+from order_book_platform.storage import ParquetRows
 from order_book_platform_tests.rl.naive import Trade
 from order_book_platform_tests.rl.streams import DEPTH, KEY, SETTINGS, START, TICK, trade_table
 
@@ -55,9 +56,9 @@ def test_rows_fall_into_the_step_that_ends_at_or_after_them(tmp_path: Path) -> N
     """A row on a grid time belongs to the step that ends there; one that goes back belongs to the highest before."""
     times = [START, START + 1, START + 100_000_000, START + 100_000_001, START + 5]
     pq.write_table(trade_table([Trade(time, True, 1) for time in times]), tmp_path / "trades.parquet")
-    with pq.ParquetFile(tmp_path / "trades.parquet") as file:
-        reader = EventReader(file, PLAN, KEY, batch_rows=2)
-        steps = [step - START // 100_000_000 for chunk in reader.trades() for step in chunk.step.tolist()]
+    file = ParquetRows([tmp_path / "trades.parquet"])
+    reader = EventReader(file, PLAN, KEY, batch_rows=2)
+    steps = [step - START // 100_000_000 for chunk in reader.trades() for step in chunk.step.tolist()]
     assert steps == [0, 1, 1, 2, 2]
     assert (reader.rows, reader.regressions) == (5, 1)
 
@@ -75,9 +76,9 @@ def test_reading_lets_go_of_what_was_read(tmp_path: Path) -> None:
     size = path.stat().st_size
     before = pa.total_allocated_bytes()
     held = []
-    with pq.ParquetFile(path) as file:
-        for chunk in EventReader(file, PLAN, KEY, batch_rows=1_000).trades():
-            held.append(pa.total_allocated_bytes() - before)
-            del chunk
+    file = ParquetRows([path])
+    for chunk in EventReader(file, PLAN, KEY, batch_rows=1_000).trades():
+        held.append(pa.total_allocated_bytes() - before)
+        del chunk
     assert len(held) == rows * groups // 1_000
     assert max(held) < size / 4

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from order_book_platform.errors import (
@@ -100,7 +101,7 @@ def test_a_sound_day_arrives_exactly(lake: Path) -> None:
     """Pips, sides, times and numbers are those of the file; tick and lot are found."""
     store, _ = ingest(lake)
     source, found = delta_frame(), deltas_of(store)
-    assert store.parquet("raw_deltas", KEY).schema_arrow.equals(RAW_DELTAS)
+    assert store.rows("raw_deltas", KEY).schema.equals(RAW_DELTAS)
     assert found["price_pips"].to_list() == [round(price * 10**8) for price in source["price"]]
     assert found["size_pips"].to_list() == [round(size * 10**8) for size in source["size"]]
     for ours, theirs in (
@@ -463,7 +464,7 @@ def test_coarse_deltas_take_the_tick_of_the_snapshots(lake: Path) -> None:
     store, _ = ingest(lake)
     for dataset in ("raw_deltas", "snapshots", "trades"):
         assert store.manifest(dataset, KEY).fixed_point.tick_pips == 5 * 10**7
-        footer = store.parquet(dataset, KEY).metadata.metadata
+        footer = pq.read_metadata(*store.paths(dataset, KEY)).metadata
         assert any(b'"tick_pips":50000000' in value.replace(b" ", b"") for value in footer.values())
     assert store.manifest("snapshots", KEY).metadata["audit"]["off_delta_tick_rows"] == 5
 

@@ -192,6 +192,15 @@ def test_a_full_disk_is_named(tmp_path: Path, number: int) -> None:
     assert isinstance(caught.value.__cause__, OSError)
 
 
+def test_a_full_disk_says_what_stays_on_it(tmp_path: Path) -> None:
+    """Where the next run goes on, what is written is not free, and need not be written again."""
+    (tmp_path / "part").write_bytes(bytes(3_000_000))
+    with pytest.raises(DiskFullError) as caught, write_errors_named(tmp_path / "x", building=tmp_path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.found.endswith(" MB free beside 3 MB that are written")
+    assert "run again, to go on from there; what was published" in str(caught.value)
+
+
 def test_a_file_where_a_folder_belongs_is_named(tmp_path: Path) -> None:
     """The data root, or a folder in it, is a file."""
     root = tmp_path / "root"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from itertools import pairwise
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pyarrow as pa
@@ -113,6 +114,28 @@ def test_nulls_where_none_may_be_are_refused(tmp_path: Path) -> None:
         sink.write(pa.table([pa.array([1, None])], schema=nullable))
         sink.close()
     sink.abandon()
+
+
+def test_giving_up_leaves_a_file_to_the_write_that_hangs_in_it(tmp_path: Path) -> None:
+    """Neither are two at one file, nor does the one that gives up hang as well; later it can be closed."""
+    sink, began, wake = ParquetSink(tmp_path / "x.parquet", SCHEMA, row_group_rows=5), Event(), Event()
+
+    def hanging(table: pa.Table) -> None:
+        began.set()
+        wake.wait(60)
+        write_group(table)
+
+    write_group = sink._write_group
+    sink._write_group = hanging  # type: ignore[method-assign]
+    thread = Thread(target=sink.write, args=(rows(5),))
+    thread.start()
+    began.wait(60)
+    sink.abandon()
+    wake.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    sink.close()
+    assert pq.ParquetFile(tmp_path / "x.parquet").metadata.num_rows == 5
 
 
 def test_an_abandoned_file_raises_nothing(tmp_path: Path) -> None:

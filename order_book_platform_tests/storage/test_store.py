@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -79,8 +80,8 @@ def test_published(store: DataStore) -> None:
     assert manifest.fixed_point.price_decimals == 2
     assert store.report(DATASET, KEY) == {"n": 3}
     assert store.frame(DATASET, KEY).collect()["time"].to_list() == [1, 2, 3]
-    with store.parquet(DATASET, KEY) as file:
-        assert b'"price_decimals": 2' in file.metadata.metadata[b"order_book_platform"]
+    footer = pq.read_metadata(store.path(DATASET, KEY, "deltas.parquet")).metadata
+    assert b'"price_decimals": 2' in footer[b"order_book_platform"]
     assert beside(store) == ["dt=2024-08-08"]
 
 
@@ -117,12 +118,12 @@ def test_an_error_leaves_the_old_partition(store: DataStore) -> None:
 
 def test_readers_see_the_old_partition_until_the_end(store: DataStore) -> None:
     """While the new one is being built, and the new one afterwards; an open file stays readable."""
-    with store.parquet(DATASET, KEY) as opened:
-        with store.write(DATASET, KEY) as writer:
-            fill(writer, [9])
-            assert values(store) == [1, 2, 3]
-        assert values(store) == [9]
-        assert opened.read().column("time").to_pylist() == [1, 2, 3]
+    opened = store.rows(DATASET, KEY)
+    with store.write(DATASET, KEY) as writer:
+        fill(writer, [9])
+        assert values(store) == [1, 2, 3]
+    assert values(store) == [9]
+    assert opened.read().column("time").to_pylist() == [1, 2, 3]
 
 
 def test_a_file_that_is_no_longer_written_disappears(store: DataStore) -> None:
@@ -140,6 +141,25 @@ def test_two_writers_of_one_partition(store: DataStore) -> None:
             pass
         publish(store, [5], OTHER)
     assert (values(store), values(store, OTHER)) == ([9], [5])
+
+
+def test_a_file_that_is_finished_after_it_was_forgotten_is_none(
+    store: DataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that hangs: what began the file is given up, and what it says of it later counts no more."""
+    with store.write(DATASET, KEY) as writer:
+        writer.parquet("late.parquet", SCHEMA)
+
+        def hangs(_: Path) -> None:
+            writer.forget()
+            fill(writer, [9])
+
+        monkeypatch.setattr("order_book_platform.storage.partition_writer.sync_path", hangs)
+        writer.finish("late.parquet")
+        monkeypatch.undo()
+        (writer.folder / "late.parquet").unlink()
+    assert "late.parquet" not in store.check(DATASET, KEY).files
+    assert values(store) == [9]
 
 
 def test_not_a_number_is_not_json(store: DataStore) -> None:
@@ -299,7 +319,7 @@ def test_absent(store: DataStore) -> None:
     with pytest.raises(
         PartitionMissingError, match=r"expected a file x\.parquet .*, found deltas\.parquet, "
     ):
-        store.parquet(DATASET, KEY, "x.parquet")
+        store.rows(DATASET, KEY, "x.parquet")
     assert not store.exists(DATASET, OTHER)
     assert not store.exists("trades", KEY)
 

@@ -1,0 +1,95 @@
+"""Rows of the replay into parts of the published partition: hashed, counted and encoded on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from order_book_platform.model import Codes
+from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.schemas import books, in_precision
+from order_book_platform.reconstruct.rows import ReplayHash, RowNumbers, count_flags, table_rows
+from order_book_platform.storage import ParquetRows, ParquetSink, PartitionWriter
+from order_book_platform.storage.partition_writer import FinishedFile
+
+GROUP_ROWS = 65_536
+
+
+class BookParts:
+    """Writes the parts of one partition.
+
+    Args:
+        writer: of the partition; its metadata already say what stands in the files' footers.
+        depth: visible levels a side.
+        codes: of the replay's numbers; None for pips.
+
+    Attributes:
+        digest: the `replay_hash` of all rows so far.
+        counts: rows with each flag.
+        numbers: turns rows into what is stored.
+        finished: parts that will not change any more.
+        rows: in all parts.
+    """
+
+    def __init__(self, writer: PartitionWriter, depth: int, codes: Codes | None) -> None:
+        self.digest, self.counts, self.numbers = ReplayHash(), Counter[str](), RowNumbers(codes)
+        self.finished: list[FinishedFile] = []
+        self.rows = 0
+        self._writer = writer
+        self._depth = depth
+        self._sink: ParquetSink | None = None
+
+    def table(self, rows: Int64Array) -> pa.Table:
+        """Rows int64[n, 6 + 4·depth], which are not kept, as a table to `write`; hashed and counted.
+
+        What it changes is not what `write` and `end` do, so that these may be at work in another thread.
+        """
+        self.digest.update(self.numbers.hashed(rows))
+        count_flags(rows, self.counts)
+        return self.numbers.table(rows, self._depth)
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows to the part."""
+        if self._sink is None:
+            self._sink = self._writer.parquet(self._name, self._schema, GROUP_ROWS)
+        self._sink.write(table)
+        self.rows += table.num_rows
+
+    def end(self) -> None:
+        """The part ends here: it is on the device when this returns. A part without rows is none."""
+        if self._sink is not None:
+            self.finished.append(self._writer.finish(self._name))
+            self._sink = None
+
+    def close(self) -> None:
+        """All rows have come; a partition without any has one empty part."""
+        if not self.rows:
+            self.write(self._schema.empty_table())
+        self.end()
+
+    def adopt(self, finished: Sequence[FinishedFile]) -> None:
+        """Go on after parts that an earlier run finished: read them, and count and hash their rows.
+
+        Raises:
+            PartitionCorruptError: a part cannot be read.
+        """
+        for part in finished:
+            for batch in ParquetRows([self._writer.folder / part.name]).batches(GROUP_ROWS):
+                self.digest.update(table_rows(pa.Table.from_batches([batch])))
+                flags = np.zeros((batch.num_rows, 4), np.int64)
+                flags[:, 3] = batch.column("flags").to_numpy(zero_copy_only=False)
+                count_flags(flags, self.counts)
+            self._writer.adopt(part)
+            self.finished.append(part)
+            self.rows += part.rows
+
+    @property
+    def _name(self) -> str:
+        return f"books-{len(self.finished):05}.parquet"
+
+    @property
+    def _schema(self) -> pa.Schema:
+        return in_precision(books(self._depth), self.numbers.precision)

@@ -1,0 +1,189 @@
+"""Checkpoints of a reconstruction: taken where a part ends, taken up by the next run if everything is as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from order_book_platform.clock import Clock, SystemClock
+from order_book_platform.model import PartitionKey
+from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.planning import Place
+from order_book_platform.reconstruct.parts import BookParts
+from order_book_platform.reconstruct.replayer import SavedReplay
+from order_book_platform.settings import Settings
+from order_book_platform.storage import DataStore, PartitionWriter
+from order_book_platform.storage.checkpoints import Checkpoint
+from order_book_platform.storage.manifest import file_sha256
+from order_book_platform.storage.partition_writer import FinishedFile
+from order_book_platform.version import code_fingerprint
+
+DATASET = "reconstructed_books"
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What an earlier run left, and was found to be whole.
+
+    Attributes:
+        saved: where the replay goes on.
+        parts: that it finished.
+    """
+
+    saved: SavedReplay
+    parts: tuple[FinishedFile, ...]
+
+
+class Resumption:
+    """Checkpoints of one partition that is being built.
+
+    Args:
+        store: has the inputs and gets the partition.
+        settings: all that shape the rows, and how often a checkpoint is due.
+        writer: of the partition.
+        inputs: dataset to fingerprint.
+        clock: tells when a checkpoint is due.
+
+    Attributes:
+        written: checkpoints of this run.
+    """
+
+    def __init__(
+        self,
+        store: DataStore,
+        settings: Settings,
+        writer: PartitionWriter,
+        inputs: Mapping[str, str],
+        clock: Clock | None = None,
+    ) -> None:
+        self._checkpoints = store.checkpoints(DATASET, writer.key)
+        self._writer = writer
+        self._identity = _identity(settings, writer.key, inputs)
+        self._events = settings.reconstruct.checkpoint_events
+        self._interval = settings.reconstruct.checkpoint_interval
+        self._clock = clock or SystemClock()
+        self._last_ns = self._clock.monotonic_ns()
+        self._last_events = 0
+        self._abandoned = False
+        self._misfits = 0
+        self.written = 0
+
+    @property
+    def refused(self) -> int:
+        """Checkpoints that could not be used."""
+        return self._misfits + self._checkpoints.damaged
+
+    def take_up(self) -> Unfinished | None:
+        """The newest checkpoint that holds; whatever it does not speak of is removed from the partition's folder."""
+        found = self._newest()
+        self._writer.resumable = found is not None
+        kept = {part.name for part in found.parts} if found else set()
+        for path in self._writer.folder.iterdir():
+            if path.name not in kept:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if found is None:
+            self._checkpoints.clear()
+            return None
+        self._last_events = found.saved.place.events
+        _LOG.info(
+            "%s goes on after %s deltas and %s parts of an earlier run",
+            self._writer.key,
+            f"{found.saved.place.deltas:,}",
+            len(found.parts),
+        )
+        return found
+
+    def _newest(self) -> Unfinished | None:
+        for checkpoint in self._checkpoints.newest_first():
+            if checkpoint.facts["identity"] != self._identity:
+                _LOG.info(
+                    "%s begins anew: inputs, settings or code have changed since it was left",
+                    self._writer.key,
+                )
+                return None
+            parts = tuple(FinishedFile(**part) for part in checkpoint.facts["parts"])
+            broken = [part.name for part in parts if not self._is_whole(part)]
+            if not broken:
+                return _unfinished(checkpoint, parts)
+            self._misfits += 1
+            _LOG.warning("%s: part %s is not what its checkpoint says", self._writer.key, broken[0])
+        return None
+
+    def _is_whole(self, part: FinishedFile) -> bool:
+        path = self._writer.folder / part.name
+        try:
+            return path.stat().st_size == part.bytes and file_sha256(path) == part.sha256
+        except OSError as error:
+            _LOG.warning("%s: part %s cannot be read (%s)", self._writer.key, part.name, error)
+            return False
+
+    def due(self, place: Place) -> bool:
+        """Whether a checkpoint is due at the end of a part; if so, the next one is counted from here.
+
+        Called by the stage that applies, which does not wait until the checkpoint is written.
+        """
+        if self._events == 0:
+            return False
+        now_ns = self._clock.monotonic_ns()
+        if place.events - self._last_events < self._events and now_ns - self._last_ns < self._interval:
+            return False
+        self._last_events, self._last_ns = place.events, now_ns
+        return True
+
+    def abandon(self) -> None:
+        """Another attempt has taken over: nothing is saved any more."""
+        self._abandoned = True
+
+    def save(self, saved: SavedReplay, parts: BookParts) -> None:
+        """Keep a checkpoint; every part so far is on the device."""
+        if self._abandoned:
+            return
+        facts = {
+            "identity": self._identity,
+            "place": asdict(saved.place),
+            "parts": [asdict(part) for part in parts.finished],
+        }
+        arrays: dict[str, NDArray[Any]] = {f"book.{name}": array for name, array in saved.book.items()}
+        arrays |= {f"history.{name}": array for name, array in saved.history.items()}
+        arrays |= {"sizes": saved.sizes, "shown": saved.shown}
+        self._checkpoints.save(Checkpoint(facts, arrays))
+        self._writer.resumable = True
+        self.written += 1
+
+
+def _unfinished(checkpoint: Checkpoint, parts: tuple[FinishedFile, ...]) -> Unfinished:
+    groups: dict[str, dict[str, Int64Array]] = {"book": {}, "history": {}}
+    for name, array in checkpoint.arrays.items():
+        group, _, inner = name.partition(".")
+        if inner:
+            groups[group][inner] = array
+    saved = SavedReplay(
+        Place(**checkpoint.facts["place"]),
+        groups["book"],
+        groups["history"],
+        checkpoint.arrays["sizes"],
+        checkpoint.arrays["shown"],
+    )
+    return Unfinished(saved, parts)
+
+
+def _identity(settings: Settings, key: PartitionKey, inputs: Mapping[str, str]) -> str:
+    """SHA-256 over all that the rows depend on."""
+    shaping = {
+        "key": str(key),
+        "inputs": dict(inputs),
+        "reconstruct": settings.reconstruct.model_dump(
+            mode="json", exclude={"checkpoint_events", "checkpoint_interval"}
+        ),
+        "gaps": settings.gaps.model_dump(mode="json"),
+        "code": code_fingerprint(),
+    }
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,29 @@
+"""Stages of a stream: each in a thread of its own, joined by bounded queues, held back, watched and measured.
+
+In: a source, stages and limits. Out: whatever the last stage does with the items, in the source's order, and metrics.
+Nothing here knows what an item is; bounds, pressure, spilling and restarts change when things happen, never what.
+"""
+
+from order_book_platform.streaming.ahead import read_ahead
+from order_book_platform.streaming.metrics import StageMetrics, StreamMetrics
+from order_book_platform.streaming.pipeline import Pipeline
+from order_book_platform.streaming.pressure import Backpressure, MemoryGuard, MemoryLevel, PressureLevel
+from order_book_platform.streaming.queues import Bound, Spill, Spilling
+from order_book_platform.streaming.stages import Stage
+from order_book_platform.streaming.supervision import run_with_restarts
+
+__all__ = [
+    "Backpressure",
+    "Bound",
+    "MemoryGuard",
+    "MemoryLevel",
+    "Pipeline",
+    "PressureLevel",
+    "Spill",
+    "Spilling",
+    "Stage",
+    "StageMetrics",
+    "StreamMetrics",
+    "read_ahead",
+    "run_with_restarts",
+]

@@ -1,0 +1,51 @@
+"""Executors whose work is done when a test wants it: at once, when told to, or when its result is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
+
+
+class Later(Executor):
+    """Does its work when it is told to."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, work: Callable[[], Any]) -> Future[Any]:  # type: ignore[override]
+        """Take work."""
+        future: Future[Any] = Future()
+        self.given.append((future, work))
+        return future
+
+    def run(self) -> None:
+        """Do it."""
+        future, work = self.given.pop()
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - handed to whoever asks for the result
+            future.set_exception(error)
+
+
+class AtOnce(Later):
+    """Does its work when it is given."""
+
+    def submit(self, work: Callable[[], Any]) -> Future[Any]:  # type: ignore[override]
+        """Do it."""
+        future = super().submit(work)
+        self.run()
+        return future
+
+
+class Lazy(Later):
+    """Does its work when its result is asked for."""
+
+    def submit(self, work: Callable[[], Any]) -> Future[Any]:  # type: ignore[override]
+        """Take work."""
+
+        class Asked(Future[Any]):
+            def result(self, timeout: float | None = None) -> Any:
+                return work()
+
+        return Asked()

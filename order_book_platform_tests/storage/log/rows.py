@@ -1,0 +1,64 @@
+"""Rows whose content follows from their place, so that a lost, repeated, moved or invented one is seen."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pyarrow as pa
+
+from order_book_platform.storage.log import LogReader, LogWriter
+
+SCHEMA = pa.schema(
+    [
+        pa.field("place", pa.int64(), nullable=False),
+        pa.field("levels", pa.list_(pa.field("item", pa.int64(), nullable=False))),
+        pa.field("text", pa.string()),
+    ],
+    metadata={"symbol": "BINANCE:BTC-USDT"},
+)
+
+
+def batch(first_row: int, rows: int) -> pa.RecordBatch:
+    """Rows from a place on."""
+    places = range(first_row, first_row + rows)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(places, pa.int64()),
+            pa.array([[place, -place][: place % 3] for place in places], SCHEMA.field("levels").type),
+            pa.array([f"row {place * 7919}" if place % 5 else None for place in places], pa.string()),
+        ],
+        schema=SCHEMA,
+    )
+
+
+def append(writer: LogWriter, rows: int) -> None:
+    """Append the rows that have to come next."""
+    first_row = writer.next_row
+    assert writer.append(batch(first_row, rows)) == first_row
+    assert writer.next_row == first_row + rows
+
+
+def checked_rows(folder: Path, from_row: int = 0) -> int:
+    """Read a log; every row has to be the one of its place. Returns where it ends."""
+    place = from_row
+    for rows in LogReader(folder).read(from_row):
+        assert rows.first_row == place
+        assert rows.batch.schema.equals(SCHEMA, check_metadata=True)
+        assert rows.batch.equals(batch(place, rows.batch.num_rows))
+        assert rows.batch.num_rows > 0
+        place = rows.next_row
+    return place
+
+
+def names(folder: Path) -> list[str]:
+    """Names in a folder, short: places without their zeros."""
+    return sorted(re.sub(r"^0{1,19}(?=\d)", "", path.name) for path in folder.iterdir())
+
+
+def sealed_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every sealed segment."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("[0-9]*.parquet")
+    }

@@ -1,0 +1,107 @@
+"""Checkpoints: the newest few, whole or not there."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread, current_thread
+
+import numpy as np
+import pytest
+
+from order_book_platform.storage import checkpoints
+from order_book_platform.storage.atomic import sync_path
+from order_book_platform.storage.checkpoints import KEPT, Checkpoint, Checkpoints
+
+
+def checkpoint(number: int) -> Checkpoint:
+    """One that can be told from others."""
+    arrays = {
+        "book.state": np.full((2, 3), number),
+        "none": np.empty((0, 4), np.uint64),
+        "file": np.array([True, False]),
+    }
+    return Checkpoint({"number": number, "text": "ä"}, arrays)
+
+
+def numbers(checkpoints: Checkpoints) -> list[int]:
+    """Of those that can be read, newest first."""
+    return [each.facts["number"] for each in checkpoints.newest_first()]
+
+
+def test_the_newest_are_kept_and_come_back_as_they_were(tmp_path: Path) -> None:
+    """Facts, names, shapes and dtypes, in a process that did not write them."""
+    checkpoints = Checkpoints(tmp_path / "c")
+    assert numbers(checkpoints) == []
+    for number in range(5):
+        checkpoints.save(checkpoint(number))
+    assert len(list(checkpoints.folder.iterdir())) == KEPT
+    found = list(Checkpoints(tmp_path / "c").newest_first())
+    assert [each.facts for each in found] == [checkpoint(number).facts for number in (4, 3, 2)]
+    assert set(found[0].arrays) == {"book.state", "none", "file"}
+    for name, array in checkpoint(4).arrays.items():
+        np.testing.assert_array_equal(found[0].arrays[name], array)
+        assert found[0].arrays[name].dtype == array.dtype
+    checkpoints.clear()
+    assert numbers(checkpoints) == []
+    assert not checkpoints.folder.exists()
+
+
+def test_every_damaged_byte_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever byte of the newest is flipped, and wherever it is cut: the one before is taken, and the log says so."""
+    checkpoints = Checkpoints(tmp_path)
+    for number in (0, 1):
+        checkpoints.save(checkpoint(number))
+    path = sorted(tmp_path.iterdir())[-1]
+    content = path.read_bytes()
+    for at in range(len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0x41]) + content[at + 1 :])
+        assert numbers(checkpoints) == [0]
+    assert checkpoints.damaged == len(content)
+    assert "cannot be read" in caplog.text
+    for length in range(0, len(content), 7):
+        path.write_bytes(content[:length])
+        assert numbers(checkpoints) == [0]
+
+
+def test_what_a_crash_left_is_no_checkpoint(tmp_path: Path) -> None:
+    """A file that was never renamed is passed over, and removed."""
+    checkpoints = Checkpoints(tmp_path)
+    (tmp_path / "checkpoint-00000000.unfinished").write_bytes(b"half")
+    assert numbers(checkpoints) == []
+    checkpoints.save(checkpoint(7))
+    assert numbers(checkpoints) == [7]
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000001.state"]
+
+
+def test_what_hangs_takes_nothing_from_whoever_came_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A save that was given up wakes up in the middle of another one: that one is kept."""
+    began, wake = Event(), Event()
+    hanging, other = Checkpoints(tmp_path), Checkpoints(tmp_path)
+    for number in range(3):
+        other.save(checkpoint(number))
+
+    def save() -> None:
+        with suppress(FileNotFoundError):
+            hanging.save(checkpoint(3))
+
+    def slow(path: Path) -> None:
+        sync_path(path)
+        if current_thread() is thread and not began.is_set():
+            began.set()
+            wake.wait(60)
+        elif current_thread() is not thread:
+            wake.set()
+            thread.join(60)
+
+    monkeypatch.setattr(checkpoints, "sync_path", slow)
+    thread = Thread(target=save)
+    thread.start()
+    began.wait(60)
+    other.save(checkpoint(4))
+    assert numbers(other)[0] == 4
+    other.save(checkpoint(5))
+    assert numbers(other)[0] == 5
+    assert not list(tmp_path.glob("*.unfinished"))

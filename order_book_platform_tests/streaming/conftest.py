@@ -1,0 +1,27 @@
+"""No test of streams leaves a thread behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """Whoever abandons a thread on purpose lets it go and joins it before the test ends."""
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) == before
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What a step hangs on; opened at the end, and the threads that were abandoned at it are waited for."""
+    event = threading.Event()
+    yield event
+    event.set()
+    for thread in threading.enumerate():
+        if thread.name.endswith("(abandoned)"):
+            thread.join()

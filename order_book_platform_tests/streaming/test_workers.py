@@ -1,0 +1,179 @@
+"""Worker threads: one call at a time, in order; errors come out; a hanging call is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+
+import pytest
+
+from order_book_platform.clock import ManualClock, SystemClock
+from order_book_platform.streaming.workers import Worker
+from order_book_platform_tests.streaming.streams import Item, gone
+
+
+def test_calls_are_made_in_order_in_one_thread() -> None:
+    """What is asked for first is done first, in a thread that is not the loop's."""
+    calls: list[tuple[int, str]] = []
+    worker = Worker("a worker", SystemClock())
+
+    def call(number: int) -> int:
+        calls.append((number, threading.current_thread().name))
+        return 10 * number
+
+    async def ask() -> list[int]:
+        return await asyncio.gather(*(worker.run(call, number) for number in range(5)))
+
+    worker.start()
+    assert asyncio.run(ask()) == [0, 10, 20, 30, 40]
+    worker.close()
+    assert worker.join(60)
+    assert calls == [(number, "a worker") for number in range(5)]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), asyncio.CancelledError()])
+def test_errors_come_out_as_they_are(error: BaseException) -> None:
+    """Whatever is raised in the thread is raised where it was asked for, and the next call is made."""
+    worker = Worker("a worker", SystemClock())
+
+    def fail() -> None:
+        raise error
+
+    async def ask() -> int:
+        with pytest.raises(type(error)) as raised:
+            await worker.run(fail)
+        assert raised.value is error
+        return await worker.run(int, "7")
+
+    worker.start()
+    assert asyncio.run(ask()) == 7
+    worker.close()
+    assert worker.join(60)
+
+
+def test_time_is_measured_inside_calls_only() -> None:
+    """The clock moves inside a call and outside of one; the first counts."""
+    clock = ManualClock()
+    worker = Worker("a worker", clock)
+
+    async def ask() -> None:
+        await worker.run(clock.advance, 7)
+        clock.advance(1000)
+        await worker.run(clock.advance, 5)
+
+    worker.start()
+    asyncio.run(ask())
+    worker.close()
+    assert worker.join(60)
+    assert worker.busy.read_ns(clock.monotonic_ns()) == 12
+
+
+def test_a_long_call_tells_of_its_progress(gate: threading.Event) -> None:
+    """Between two steps the time of the last one is over; it hears of others that wait, and of being closed."""
+    clock = ManualClock()
+    worker = Worker("a worker", clock)
+    asked = threading.Event()
+    seen: list[object] = []
+
+    def call() -> None:
+        for step in ("one", "two"):
+            worker.progress(step)
+            clock.advance(7)
+            now_ns = clock.monotonic_ns()
+            seen.append((worker.doing, worker.busy.running_ns(now_ns), worker.busy.read_ns(now_ns)))
+        seen.append(worker.is_called)
+        gate.wait()
+        seen.append(worker.is_called)
+
+    async def ask() -> None:
+        calls = [asyncio.create_task(worker.run(each)) for each in (call, asked.set)]
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(*calls)
+
+    worker.start()
+    asyncio.run(ask())
+    assert seen[:2] == [("one", 7, 7), ("two", 7, 14)]
+    assert seen[3] is True
+    assert not worker.is_called
+    worker.close()
+    assert worker.is_called
+    assert worker.join(60)
+
+
+def test_an_idle_worker_holds_nothing() -> None:
+    """What a call has returned is not kept until the next one."""
+    living: weakref.WeakSet[Item] = weakref.WeakSet()
+    worker = Worker("a worker", SystemClock())
+
+    async def ask() -> None:
+        living.add(await worker.run(Item))
+
+    worker.start()
+    asyncio.run(ask())
+    assert gone(living)
+    worker.close()
+    assert worker.join(60)
+
+
+def test_the_last_act_comes_after_the_call_in_progress_and_before_those_not_begun(
+    gate: threading.Event,
+) -> None:
+    """Closing lets a call end, drops what was not begun, and keeps what the last act raises."""
+    done: list[str] = []
+    inside = threading.Event()
+
+    def last() -> None:
+        done.append("last act")
+        raise OSError("cannot close")
+
+    worker = Worker("a worker", SystemClock(), at_end=last)
+
+    def call() -> None:
+        inside.set()
+        gate.wait()
+        done.append("call in progress")
+
+    async def ask() -> None:
+        tasks = [
+            asyncio.create_task(worker.run(call)),
+            asyncio.create_task(worker.run(done.append, "never")),
+        ]
+        while not inside.is_set():
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+
+    worker.start()
+    asyncio.run(ask())
+    worker.close()
+    gate.set()
+    assert worker.join(60)
+    assert done == ["call in progress", "last act"]
+    assert isinstance(worker.closing_error, OSError)
+
+
+def test_a_call_that_hangs_is_abandoned(gate: threading.Event) -> None:
+    """Waiting ends without the thread; its loop is gone, so what it returns much later goes nowhere."""
+    inside = threading.Event()
+    ended = threading.Event()
+    worker = Worker("a worker", SystemClock(), at_end=ended.set)
+
+    def call() -> None:
+        inside.set()
+        gate.wait()
+
+    async def ask() -> None:
+        task = asyncio.create_task(worker.run(call))
+        while not inside.is_set():
+            await asyncio.sleep(0)
+        task.cancel()
+
+    worker.start()
+    asyncio.run(ask())
+    worker.close()
+    assert not worker.join(0)
+    assert "a worker (abandoned)" in [thread.name for thread in threading.enumerate()]
+    gate.set()
+    assert ended.wait(60)
