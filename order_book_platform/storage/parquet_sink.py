@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+Packing = Literal["dictionary", "plain"]
+"""How a column is packed before it is compressed: `dictionary` where values come again, `plain` where runs are long."""
 
 
 class ParquetSink:
@@ -17,6 +22,7 @@ class ParquetSink:
         path: the file to write.
         schema: of every table that will come.
         row_group_rows: rows per row group; memory is bounded by one group and one incoming table.
+        packing: columns that are not delta-packed, by name.
         options: of pyarrow's writer, instead of compression and packing: for files in somebody else's layout.
     """
 
@@ -25,9 +31,15 @@ class ParquetSink:
         path: Path,
         schema: pa.Schema,
         row_group_rows: int = 262_144,
+        *,
+        packing: Mapping[str, Packing] = MappingProxyType({}),
         options: Mapping[str, object] | None = None,
     ) -> None:
-        packed = {"compression": "zstd", "use_dictionary": False, "column_encoding": _encodings(schema)}
+        packed = {
+            "compression": "zstd",
+            "use_dictionary": [name for name, how in packing.items() if how == "dictionary"],
+            "column_encoding": _encodings(schema, packing),
+        }
         self._writer = pq.ParquetWriter(
             path, schema, write_statistics=True, store_schema=True, **(packed if options is None else options)
         )
@@ -86,10 +98,12 @@ class ParquetSink:
         self._writer.write_table(table.combine_chunks(), row_group_size=self._row_group_rows)
 
 
-def _encodings(schema: pa.Schema) -> dict[str, str]:
-    """DELTA_BINARY_PACKED for int64, whole or inside lists: small, and twice as fast as a dictionary."""
+def _encodings(schema: pa.Schema, packing: Mapping[str, Packing]) -> dict[str, str]:
+    """DELTA_BINARY_PACKED for int64, whole or inside lists, that is not to be packed in another way."""
     encodings: dict[str, str] = {}
     for field in schema:
+        if field.name in packing:
+            continue
         if field.type == pa.int64():
             encodings[field.name] = "DELTA_BINARY_PACKED"
         elif pa.types.is_list(field.type) and field.type.value_type == pa.int64():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +15,7 @@ from order_book_platform.model import PartitionKey
 from order_book_platform.model.schemas import SCHEMA_VERSION
 from order_book_platform.storage.atomic import sync_path
 from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
-from order_book_platform.storage.parquet_sink import ParquetSink
+from order_book_platform.storage.parquet_sink import Packing, ParquetSink
 from order_book_platform.version import __version__
 
 _IN_FOOTER = ("precision", "price_decimals", "size_decimals", "tick_pips", "lot_pips")
@@ -59,10 +61,16 @@ class PartitionWriter:
     _sinks: dict[str, ParquetSink] = field(default_factory=dict)
     _finished: dict[str, FinishedFile] = field(default_factory=dict)
 
-    def parquet(self, name: str, schema: pa.Schema, row_group_rows: int = 262_144) -> ParquetSink:
-        """Open a Parquet file of this partition for streaming; closed by the writer."""
+    def parquet(
+        self,
+        name: str,
+        schema: pa.Schema,
+        row_group_rows: int = 262_144,
+        packing: Mapping[str, Packing] = MappingProxyType({}),
+    ) -> ParquetSink:
+        """Open a Parquet file of this partition for streaming; closed by the writer. See `ParquetSink`."""
         sinks = self._sinks
-        sinks[name] = ParquetSink(self.folder / name, schema, row_group_rows)
+        sinks[name] = ParquetSink(self.folder / name, schema, row_group_rows, packing=packing)
         return sinks[name]
 
     def finish(self, name: str) -> FinishedFile:
