@@ -6,8 +6,10 @@ import numpy as np
 from numba import types
 
 from order_book_platform.kernels.compiled import kernel
+from order_book_platform.model.schemas import MISSING_PIPS
 
 _F8_IN = types.Array(types.float64, 1, "C", readonly=True)
+_MISSING = MISSING_PIPS
 
 
 @kernel(types.UniTuple(types.int64, 3)(_F8_IN, types.float64, types.float64, types.int64[::1]))
@@ -36,3 +38,27 @@ def to_pips(values, scale, limit, pips):  # type: ignore[no-untyped-def]
                 first_off = i
             off += 1
     return n, off, first_off
+
+
+@kernel(types.void(_F8_IN, types.float64, types.float64, types.int64[::1], types.boolean[::1]))
+def levels_to_pips(values, scale, limit, pips, wrong):  # type: ignore[no-untyped-def]
+    """Pips of prices or sizes of levels, where NaN stands for no level.
+
+    Args:
+        values: float64[n].
+        scale: pips of 1, a power of ten.
+        limit: largest count of pips that converts exactly.
+        pips: int64[n], written: `MISSING_PIPS` where there is no level, or one that cannot be.
+        wrong: bool[n], written: not above 0, beyond the limit, or not the float nearest to its pips.
+    """
+    for i in range(values.shape[0]):
+        value = values[i]
+        scaled = value * scale
+        pips[i] = _MISSING
+        wrong[i] = False
+        if value > 0 and scaled <= limit:
+            rounded = np.rint(scaled)
+            pips[i] = np.int64(rounded)
+            wrong[i] = rounded / scale != value
+        elif not np.isnan(value):
+            wrong[i] = True

@@ -32,7 +32,9 @@ def _whole(column: pa.Array | pa.ChunkedArray) -> Any:
 
 
 def _optional(table: pa.Table | pa.RecordBatch, name: str) -> Int64Array | None:
-    """A column that a source has or has not: all null is None, a mixture is refused rather than dropped."""
+    """A column that a source has or has not: absent or all null is None, a mixture is refused rather than dropped."""
+    if name not in table.schema.names:
+        return None
     nulls = table.column(name).null_count
     if nulls and nulls != table.num_rows:
         raise BatchError(
@@ -101,7 +103,7 @@ class DeltaBatch:
         """Batch of an arrow table with the `raw_deltas` columns; copies only what arrow has to.
 
         Args:
-            table: of int64 pips, or of decimals.
+            table: of int64 pips, or of decimals; columns that a batch may lack may be absent.
             codes: of the decimals; the batch then holds codes where it says pips.
 
         Raises:
@@ -150,8 +152,10 @@ class DeltaBatch:
 
     def copy(self) -> DeltaBatch:
         """The same rows in arrays of their own."""
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}
-        return DeltaBatch(**{name: None if each is None else each.copy() for name, each in columns.items()})
+        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, column in columns.items():
+            columns[name] = None if column is None else column.copy()
+        return DeltaBatch(**columns)
 
     @staticmethod
     def concat(batches: list[DeltaBatch]) -> DeltaBatch:

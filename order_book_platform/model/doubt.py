@@ -78,6 +78,10 @@ class Recoveries:
     def __init__(self, recover_from: NDArray[np.int64], after: int = NEVER) -> None:
         self._due = recover_from[recover_from > after]
 
+    def add(self, recover_from: NDArray[np.int64]) -> None:
+        """More recovery points, found as the day is read: behind every snapshot of the plan so far."""
+        self._due = np.concatenate([self._due, recover_from])
+
     def forced(self, snapshot_sequence: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Of the plan's next snapshots, which repair.
 

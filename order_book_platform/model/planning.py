@@ -96,6 +96,10 @@ class Planner:
         self._tick_pips = tick_pips
         self._ahead: SnapshotBatch | None = None
 
+    def recover(self, recover_from: Int64Array) -> None:
+        """More of `recover_from`, found as the day is read; behind every snapshot that has been handed out."""
+        self._recoveries.add(recover_from)
+
     def until(self, sequence_number: int) -> Due:
         """The next snapshots of the plan, up to a sequence number."""
         due: list[Due] = []

@@ -22,7 +22,7 @@ class ParquetSink:
         path: the file to write.
         schema: of every table that will come.
         row_group_rows: rows per row group; memory is bounded by one group and one incoming table.
-        packing: columns that are not delta-packed, by name.
+        packing: columns that are not delta-packed, by name; `NAME.list.element` for what is inside lists.
         options: of pyarrow's writer, instead of compression and packing: for files in somebody else's layout.
     """
 
@@ -102,10 +102,8 @@ def _encodings(schema: pa.Schema, packing: Mapping[str, Packing]) -> dict[str, s
     """DELTA_BINARY_PACKED for int64, whole or inside lists, that is not to be packed in another way."""
     encodings: dict[str, str] = {}
     for field in schema:
-        if field.name in packing:
-            continue
         if field.type == pa.int64():
             encodings[field.name] = "DELTA_BINARY_PACKED"
         elif pa.types.is_list(field.type) and field.type.value_type == pa.int64():
             encodings[f"{field.name}.list.element"] = "DELTA_BINARY_PACKED"
-    return encodings
+    return {name: how for name, how in encodings.items() if name not in packing}

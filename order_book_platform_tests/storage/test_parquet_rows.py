@@ -71,6 +71,25 @@ def test_columns_and_spans() -> None:
     assert table.read(["n"]).column("n").to_pylist() == list(range(11))
 
 
+def test_columns_of_nothing_but_nulls_need_not_be_read() -> None:
+    """They are known by the statistics, in all parts together and row group by row group; one value is enough."""
+    rows = {
+        "n": pa.array([1, 2, 3, 4]),
+        "none": pa.nulls(4, pa.int64()),
+        "late": pa.array([None, None, 3, None]),
+    }
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(rows), sink, row_group_size=2)
+    table = ParquetRows([sink.getvalue()])
+    assert table.filled == ["n", "late"]
+    first, second = [next(piece.batches(9)) for piece in table.pieces()]
+    assert first.schema.names == ["n"]
+    assert second.to_pydict() == {"n": [3, 4], "late": [3, None]}
+    unknown = pa.BufferOutputStream()
+    pq.write_table(pa.table(rows), unknown, write_statistics=False)
+    assert ParquetRows([unknown.getvalue()]).filled == ["n", "none", "late"]
+
+
 def test_damage_is_named(tmp_path: Path) -> None:
     """Which part; at its opening, or where its pages are decoded."""
     good = part(0, 1_000, 100).to_pybytes()
