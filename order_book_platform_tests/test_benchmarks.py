@@ -7,8 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from benchmarks import (
     BENCHMARKS,
     chart,
+    checkpoints,
     contest,
     day,
     flatness,
@@ -37,6 +39,7 @@ from benchmarks.streams import Stream
 from order_book_platform.errors import BenchmarkError
 from order_book_platform.kernels.book import Book
 from order_book_platform.model import BookFlag
+from order_book_platform.reconstruct import strategy
 
 RIGHT = Other("a dict", "order_book_platform_tests.bench_peer", "right", replay.BEST, "driven by a test", 2.0)
 ABSENT = replace(RIGHT, label="nobody's", module="order_book_platform_tests.absent_peer")
@@ -171,6 +174,32 @@ def test_the_process_that_start_measures() -> None:
     assert sorted(marks.values()) == list(marks.values())
 
 
+def test_what_checkpoints_cost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As many runs with as without; those with have written checkpoints."""
+    monkeypatch.setattr(strategy, "PART_DELTAS", 4_000)
+    monkeypatch.setattr("sys.argv", ["benchmark", "--json", "--messages", "300", "--turns", "2"])
+    written, rebuilt = [], checkpoints.rebuilt
+
+    def noted(*arguments: Any, events: int) -> tuple[float, float, int]:
+        found = rebuilt(*arguments, events=min(events, 4_000))
+        written.append((events > 0, found[2] > 0))
+        return found
+
+    monkeypatch.setattr(checkpoints, "rebuilt", noted)
+    checkpoints.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    assert {result["runs"] for result in document["results"]} == {2}
+    assert sorted(written) == [(False, False)] * 3 + [(True, True)] * 2
+
+
+def test_a_day_without_checkpoints_costs_nothing_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused: the figure would be of something else."""
+    monkeypatch.setattr("sys.argv", ["benchmark", "--json", "--messages", "30", "--turns", "1"])
+    with pytest.raises(BenchmarkError, match="a day with a checkpoint"):
+        checkpoints.main()
+
+
 @pytest.mark.usefixtures("in_place")
 @pytest.mark.parametrize("arguments", [["--deltas", "0"], ["--deltas", "29999"], ["--runs", "0"], ["--what"]])
 def test_wrong_usage(
@@ -187,26 +216,27 @@ def test_wrong_usage(
 def test_every_benchmark_is_there() -> None:
     """Each name that `obp bench` offers is a module with a main."""
     for name in BENCHMARKS:
-        assert callable({"replay": replay, "day": day, "precision": precision, "start": start}[name].main)
+        assert callable(import_module(f"benchmarks.{name}").main)
 
 
 @pytest.mark.parametrize(("option", "code"), [("--help", 0), ("--what", 2)])
-@pytest.mark.parametrize("benchmark", [day, precision, replay, start], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("name", BENCHMARKS)
 def test_asking_measures_nothing(
-    benchmark: ModuleType,
+    name: str,
     option: str,
     code: int,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Help and an unknown option end every benchmark before it starts."""
+    benchmark = import_module(f"benchmarks.{name}")
     monkeypatch.setattr(benchmark, "Report", None)
     monkeypatch.setattr("sys.argv", ["benchmark", option])
     with pytest.raises(SystemExit) as end:
         benchmark.main()
     assert end.value.code == code
     printed = capsys.readouterr()
-    assert f"usage: obp bench {benchmark.__name__.rpartition('.')[2]} " in printed.out + printed.err
+    assert f"usage: obp bench {name} " in printed.out + printed.err
 
 
 # --- report ---------------------------------------------------------------------------------------------------------
