@@ -3,7 +3,7 @@
 
 PYTHON ?=
 PORT ?= 3000
-PYTEST_ARGS ?= -n auto --dist loadfile
+PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin

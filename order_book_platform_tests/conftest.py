@@ -31,6 +31,28 @@ RECORDED = (
 
 RECORDED_KEYS = [PartitionKey.parse(*pair) for pair in RECORDED]
 
+LONGEST = (
+    "defs/test_backfill.py",
+    "kernels/test_book.py",
+    "reconstruct/test_resume.py",
+    "cli/test_materialize.py",
+    "test_recordings.py",
+    "kernels/test_compiled.py",
+    "test_no_look_ahead.py",
+    "fidelity/test_recordings.py",
+    "test_benchmarks.py",
+    "storage/log/test_crash.py",
+    "reconstruct/test_decimals.py",
+)
+"""Files that take longest, the longest first; all others take less than twenty seconds each."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is alone with it at the end."""
+    tests = Path(__file__).parent
+    place = {tests / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
+
 
 @pytest.fixture(scope="session")
 def recordings() -> Path:

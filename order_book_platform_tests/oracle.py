@@ -5,9 +5,11 @@ No bitmaps, no incremental state: each row is read off the dicts anew. Everythin
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +20,13 @@ from order_book_platform.model.snapshots import SnapshotDefect, candidate_rows, 
 
 Levels = list[tuple[int, int]]
 """(price, size) from the best price outward."""
+
+# As plain integers: a flag that is combined with another one takes a microsecond, and there are millions of rows.
+SEEDED = int(BookFlag.SEEDED)
+UNKNOWN_DEPTH = int(BookFlag.UNKNOWN_DEPTH)
+LOCKED = int(BookFlag.LOCKED)
+CROSSED = int(BookFlag.CROSSED)
+REPAIRED = int(BookFlag.REPAIRED)
 
 
 class OracleSide:
@@ -35,18 +44,19 @@ class OracleSide:
         self.bound: int | None = None
         """Key up to which every level is known; None: nothing is."""
 
-    def set(self, price: int, size: int, message: int = 0) -> None:
-        """Set a level's size; 0 removes it, which it may already be."""
+    def set(self, price: int, size: int, message: int = 0) -> int:
+        """Set a level's size; 0 removes it, which it may already be. Gives the size before."""
         key = price * self.sign
         self.seen[key] = message
-        if size and key not in self.sizes:
-            insort(self.keys, key)
-        elif not size and key in self.sizes:
-            self.keys.remove(key)
+        before = self.sizes.get(key, 0)
         if size:
+            if not before:
+                insort(self.keys, key)
             self.sizes[key] = size
-        else:
-            self.sizes.pop(key, None)
+        elif before:
+            del self.keys[bisect_left(self.keys, key)]
+            del self.sizes[key]
+        return before
 
     def best(self, depth: int) -> Levels:
         """The first `depth` levels."""
@@ -54,7 +64,7 @@ class OracleSide:
 
     def known(self, depth: int) -> int:
         """How many of the first `depth` levels are inside the known range."""
-        return 0 if self.bound is None else sum(key <= self.bound for key in self.keys[:depth])
+        return 0 if self.bound is None else bisect_right(self.keys[:depth], self.bound)
 
     def differences(self, levels: Levels) -> tuple[int, int]:
         """Levels that both this side and `levels` claim to know, and how many of them differ."""
@@ -102,17 +112,17 @@ class OracleBook:
     )
     """What `Book.counts` says."""
 
-    @property
+    @cached_property
     def sides(self) -> tuple[OracleSide, OracleSide]:
         """Bids, asks."""
         return self.bids, self.asks
 
     def set(self, is_bid: bool, price: int, size: int) -> None:
         """Apply one delta."""
-        side = self.sides[0 if is_bid else 1]
+        side = self.bids if is_bid else self.asks
         self.counts["deltas"] += 1
-        self.counts["deltas_without_effect"] += side.sizes.get(price * side.sign, 0) == size
-        side.set(price, size, self.message)
+        if side.set(price, size, self.message) == size:
+            self.counts["deltas_without_effect"] += 1
 
     @property
     def crossed(self) -> bool:
@@ -143,14 +153,18 @@ class OracleBook:
     def row(self, depth: int, doubt: int = 0) -> tuple[int, ...]:
         """Flags, known levels and 4·depth level fields; missing levels as (`MISSING_PIPS`, 0)."""
         known = [0 if doubt & PROVEN_LOSS else side.known(depth) for side in self.sides]
-        sides = [side.best(depth) for side in self.sides]
-        flags = (BookFlag.SEEDED if self.seeded or self.warm else BookFlag(0)) | BookFlag(doubt & 0xFF)
+        flags = (SEEDED if self.seeded or self.warm else 0) | (doubt & 0xFF)
         if min(known) < depth:
-            flags |= BookFlag.UNKNOWN_DEPTH
-        if all(sides) and sides[0][0][0] >= sides[1][0][0]:
-            flags |= BookFlag.LOCKED if sides[0][0][0] == sides[1][0][0] else BookFlag.CROSSED
-        filled = [own + [(schemas.MISSING_PIPS, 0)] * (depth - len(own)) for own in sides]
-        return int(flags), *known, *(value for own in filled for level in own for value in level)
+            flags |= UNKNOWN_DEPTH
+        if self.bids.keys and self.asks.keys and -self.bids.keys[0] >= self.asks.keys[0]:
+            flags |= LOCKED if -self.bids.keys[0] == self.asks.keys[0] else CROSSED
+        row = [flags, *known]
+        for side in self.sides:
+            levels = side.best(depth)
+            for level in levels:
+                row += level
+            row += (schemas.MISSING_PIPS, 0) * (depth - len(levels))
+        return tuple(row)
 
 
 @dataclass
@@ -158,14 +172,26 @@ class OracleReplay:
     """What a replay gave.
 
     Attributes:
-        rows: schema `books(depth)`; one row per message, or per message that changed something.
-        used: schema `USED_SNAPSHOTS`.
+        row_values: of each row what its columns hold; one row per message, or per message that changed something.
+        used_values: of each snapshot that was due what its columns hold.
         book: after the last message.
+        schema: of the rows.
     """
 
-    rows: pa.Table
-    used: pa.Table
+    row_values: list[tuple[int, ...]]
+    used_values: list[tuple[int, int, str, int, int, int]]
     book: OracleBook
+    schema: pa.Schema
+
+    @cached_property
+    def rows(self) -> pa.Table:
+        """The rows, schema `books(depth)`."""
+        return _table(self.row_values, self.schema)
+
+    @cached_property
+    def used(self) -> pa.Table:
+        """The snapshots, schema `USED_SNAPSHOTS`."""
+        return _table(self.used_values, schemas.USED_SNAPSHOTS)
 
 
 def snapshot_levels(snapshots: SnapshotBatch, row: int) -> tuple[Levels, Levels]:
@@ -211,7 +237,8 @@ def replay(
     book = OracleBook()
     crossed_since: int | None = None
     defects = snapshot_defects(snapshots, tick_pips)
-    due = [int(row) for row in candidate_rows(defects, extend_every)]
+    numbers = snapshots.sequence_number.tolist()
+    due = deque((numbers[row], row) for row in candidate_rows(defects, extend_every).tolist())
     rows: list[tuple[int, ...]] = []
     used: list[tuple[int, int, str, int, int, int]] = []
     shown: tuple[int, ...] = ()
@@ -238,9 +265,10 @@ def replay(
         for at in range(start, stop):
             book.set(columns[3][at], columns[4][at], columns[5][at])
         pending |= _take_due(book, snapshots, defects, due, sequence, used, forced)
-        book.counts["crossed_messages"] += book.crossed
-        book.counts["crossed_episodes"] += book.crossed and crossed_since is None
-        crossed_since = (now_ns if crossed_since is None else crossed_since) if book.crossed else None
+        crossed = book.crossed
+        book.counts["crossed_messages"] += crossed
+        book.counts["crossed_episodes"] += crossed and crossed_since is None
+        crossed_since = (now_ns if crossed_since is None else crossed_since) if crossed else None
         if (
             crossed_since is not None
             and crossed_after_ns is not None
@@ -250,30 +278,26 @@ def replay(
             pending, crossed_since = True, None
         now = book.row(depth, doubt)
         if every_message or pending or now != shown:
-            flags = now[0] | (BookFlag.REPAIRED if pending else 0)
+            flags = now[0] | (REPAIRED if pending else 0)
             pending = False
             rows.append((columns[0][start], columns[1][start], sequence, flags, *now[1:]))
         shown = now
-    return OracleReplay(
-        _table(rows, schemas.in_precision(schemas.books(depth), precision)),
-        _table(used, schemas.USED_SNAPSHOTS),
-        book,
-    )
+    return OracleReplay(rows, used, book, schemas.in_precision(schemas.books(depth), precision))
 
 
 def _take_due(
     book: OracleBook,
     snapshots: SnapshotBatch,
     defects: np.ndarray,
-    due: list[int],
+    due: deque[tuple[int, int]],
     sequence: int,
     used: list[tuple[int, int, str, int, int, int]],
     forced: frozenset[int],
 ) -> bool:
     """Take over the candidates up to a sequence number; true if one of them repaired the book."""
     repaired = False
-    while due and snapshots.sequence_number[due[0]] <= sequence:
-        row = due.pop(0)
+    while due and due[0][0] <= sequence:
+        _, row = due.popleft()
         head = int(snapshots.sequence_number[row]), int(snapshots.origin_time[row])
         if defects[row] != SnapshotDefect.NONE:
             used.append((*head, "rejected", 0, 0, 0))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from order_book_platform.model import DeltaBatch, SnapshotBatch
 from order_book_platform.model.schemas import MISSING_PIPS
@@ -40,6 +43,18 @@ class Stream:
 
 near = st.integers(-12, 12)
 far = st.one_of(st.integers(-3_000, 3_000), st.integers(-9_000, 9_000), st.integers(-400_000, 400_000))
+# Made once: strategies made anew for each example take as long as what is drawn from them.
+_jumps = st.sampled_from([0, 0, 0, 1, -1, 5, -5, 900, -900, 5_000, -5_000, 60_000, -60_000])
+_rows = st.lists(
+    st.tuples(st.booleans(), st.one_of(near, near, near, far), st.sampled_from([0, 0, 1, 2, 3, 10**12])),
+    min_size=1,
+    max_size=10,
+)
+_gaps = st.lists(st.sampled_from([1, 1, 1, 2, 3, 50, 2_000]), min_size=1, max_size=5)
+_small_sizes = st.integers(1, 3)
+_one_in_five = st.integers(0, 4)
+_doubts = st.sampled_from([0, 0, 2, 2 + 256, 128, 2 + 64 + 256])
+_seeds = st.integers(0, 2**32)
 
 
 @st.composite
@@ -48,18 +63,9 @@ def messages(draw: st.DrawFn, largest: int = 40) -> list[Message]:
     centre = CENTRE
     out: list[Message] = []
     for _ in range(draw(st.integers(1, largest))):
-        centre += draw(st.sampled_from([0, 0, 0, 1, -1, 5, -5, 900, -900, 5_000, -5_000, 60_000, -60_000]))
+        centre += draw(_jumps)
         centre = max(centre, 450_000)
-        rows = draw(
-            st.lists(
-                st.tuples(
-                    st.booleans(), st.one_of(near, near, near, far), st.sampled_from([0, 0, 1, 2, 3, 10**12])
-                ),
-                min_size=1,
-                max_size=10,
-            )
-        )
-        out.append([(is_bid, centre + offset, size) for is_bid, offset, size in rows])
+        out.append([(is_bid, centre + offset, size) for is_bid, offset, size in draw(_rows)])
     return out
 
 
@@ -69,9 +75,8 @@ def snapshot_at(draw: st.DrawFn, centre: int) -> tuple[list[tuple[int, int]], li
     mid = centre + draw(near)
     sides = []
     for sign in (-1, 1):
-        steps = draw(st.lists(st.sampled_from([1, 1, 1, 2, 3, 50, 2_000]), min_size=1, max_size=5))
-        ticks = mid + sign * np.cumsum(steps)
-        sides.append([(int(tick), draw(st.integers(1, 3))) for tick in ticks])
+        ticks = [mid + sign * gap for gap in accumulate(draw(_gaps))]
+        sides.append([(tick, draw(_small_sizes)) for tick in ticks])
     return sides[0], sides[1]
 
 
@@ -85,19 +90,20 @@ def streams(draw: st.DrawFn, largest: int = 40) -> Stream:
     for mark in marks:
         nearest = made[min(max(mark // 2 - 1, 0), len(made) - 1)]
         shots.append((5 * mark, draw(snapshot_at(nearest[0][1]))))
-    forced = frozenset(number for number, _ in shots if draw(st.integers(0, 4)) == 0)
-    doubt = st.sampled_from([0, 0, 2, 2 + 256, 128, 2 + 64 + 256])
+    forced = frozenset(number for number, _ in shots if draw(_one_in_five) == 0)
     places = sorted(draw(st.sets(st.integers(1, 10 * len(made) + 5), max_size=3)))
     return Stream(
         delta_batch(made, sequence),
         snapshot_batch(shots),
         forced,
-        tuple((place, draw(doubt)) for place in places),
+        tuple((place, draw(_doubts)) for place in places),
     )
 
 
 SHAPES = ("walk", "crash", "double", "empty", "one_sided", "finer_tick", "scattered", "burst", "crossed")
 """What can happen to a market from one message to the next; see `shaped_streams`."""
+_shapes = st.lists(st.sampled_from(SHAPES), min_size=1, max_size=8)
+_steps = st.sampled_from([1, 5, 10**6, 10**8, 10**11])
 
 
 @st.composite
@@ -108,9 +114,9 @@ def shaped_streams(draw: st.DrawFn) -> Stream:
     side, goes over to a tenth of its tick, spreads levels over everything between a tenth and twice its price, sends
     hundreds of rows at once, or stays crossed. Snapshots and doubt as in `streams`.
     """
-    shapes = draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=8))
-    step = draw(st.sampled_from([1, 5, 10**6, 10**8, 10**11]))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    shapes = draw(_shapes)
+    step = draw(_steps)
+    rng = np.random.default_rng(draw(_seeds))
     highest = 2**61 // step // 80 if step > 10**9 or rng.random() < 0.1 else 2_000_000
     market = _Market(rng, int(rng.integers(50, highest)) * 10)
     made = [message for shape in shapes for message in market.messages(shape)]
@@ -119,14 +125,18 @@ def shaped_streams(draw: st.DrawFn) -> Stream:
     for i in np.flatnonzero(rng.random(len(made)) < 0.2).tolist():
         number = sequence[i] - 5 * int(rng.integers(0, 2))
         for _ in range(1 + int(rng.random() < 0.1)):
-            sides = [market.side(made[i][0][1], sign) for sign in (-1, 1)]
+            sides = [market.side(int(made[i].tick[0]), sign) for sign in (-1, 1)]
             shots.append((number, (sides[0], sides[1])))
     forced = frozenset(number for number, _ in shots if rng.random() < 0.2)
     bits = [0, 2, 2 + 256, 128, 2 + 64 + 256]
     places = sorted(set(rng.integers(1, sequence[-1] + 5, 2).tolist()))
     edges = tuple((place, bits[int(rng.integers(0, len(bits)))]) for place in places)
     return Stream(
-        delta_batch(made, sequence, step),
+        batch_of(
+            np.repeat(sequence, [len(rows.tick) for rows in made]),
+            *(np.concatenate(columns) for columns in zip(*made, strict=True)),
+            step,
+        ),
         snapshot_batch(shots, step),
         forced,
         edges if rng.random() < 0.5 else (),
@@ -144,7 +154,7 @@ def witnessed_streams(draw: st.DrawFn, lost: float) -> Stream:
         draw: hypothesis's.
         lost: share of the messages that never come, the first one excepted.
     """
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    rng = np.random.default_rng(draw(_seeds))
     centre = CENTRE
     sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
     for tick, size in rng.integers([-40, 1], [40, 4], (40, 2)).tolist():
@@ -173,6 +183,18 @@ def witnessed_streams(draw: st.DrawFn, lost: float) -> Stream:
     return Stream(delta_batch(made, sequence), snapshot_batch(shots), forced, ())
 
 
+class _Rows(NamedTuple):
+    """The rows of one message."""
+
+    is_bid: NDArray[np.bool_]
+    tick: NDArray[np.int64]
+    size: NDArray[np.int64]
+
+
+_SIZES = np.array([0, 0, 1, 2, 3, 10**12])
+_GAPS = np.array([1, 1, 2, 10, 50])
+
+
 class _Market:
     """Draws messages around a tick that moves; prices stay within 1 … 2^61 pips."""
 
@@ -181,7 +203,11 @@ class _Market:
         self.centre = self.highest = centre
         self.coarse = 10
 
-    def messages(self, shape: str) -> list[Message]:
+    def any_of(self, values: NDArray[Any], count: int) -> NDArray[Any]:
+        """So many of the values; what the generator's `choice` does, without its half a hundred microseconds."""
+        return values[self.rng.integers(0, len(values), count)]
+
+    def messages(self, shape: str) -> list[_Rows]:
         """The messages of one shape."""
         if shape == "crash":
             self.centre = max(self.centre // 10, 50)
@@ -189,50 +215,63 @@ class _Market:
             self.centre = min(self.centre * 2, self.highest * 2)
         elif shape == "finer_tick":
             self.coarse = 1
-        wide, rows, sides = 30, 8, (True, False)
+        wide, rows, sides = 30, 8, np.array([True, False])
         if shape == "scattered":
             wide = 0
         elif shape == "burst":
             rows = 300
         elif shape == "one_sided":
-            sides = (bool(self.rng.integers(0, 2)),)
+            sides = np.array([bool(self.rng.integers(0, 2))])
         out = []
         for _ in range(int(self.rng.integers(1, 6))):
             count = int(self.rng.integers(1, rows + 1))
             near = self.centre + self.rng.integers(-wide, wide + 1, count) * self.coarse
             ticks = near if wide else self.rng.integers(self.centre // 10, self.centre * 2, count)
-            named = self.rng.choice(sides, count)
-            sizes = self.rng.choice([0, 0, 1, 2, 3, 10**12], count)
+            named = self.any_of(sides, count)
+            sizes = self.any_of(_SIZES, count)
             if shape == "empty":
                 sizes[:] = 0
             elif shape == "crossed":
                 named[:] = ticks > self.centre
                 sizes = np.maximum(sizes, 1)
-            drawn = zip(named.tolist(), np.maximum(ticks, 1).tolist(), sizes.tolist(), strict=True)
-            out.append([(bool(is_bid), int(tick), int(size)) for is_bid, tick, size in drawn])
+            out.append(_Rows(named, np.maximum(ticks, 1), sizes))
             self.centre = max(self.centre + int(self.rng.integers(-3, 4)) * self.coarse, 50)
         return out
 
     def side(self, tick: int, sign: int) -> list[tuple[int, int]]:
         """One side of a sound snapshot around a tick."""
-        steps = np.cumsum(self.rng.choice([1, 1, 2, 10, 50], int(self.rng.integers(1, 6))))
-        ticks = [max(tick, 400) + sign * int(each) for each in steps]
-        return [
-            (each, int(size)) for each, size in zip(ticks, self.rng.integers(1, 4, len(ticks)), strict=True)
-        ]
+        gaps = self.any_of(_GAPS, int(self.rng.integers(1, 6))).cumsum()
+        ticks = max(tick, 400) + sign * gaps
+        return list(zip(ticks.tolist(), self.rng.integers(1, 4, len(ticks)).tolist(), strict=True))
 
 
 def delta_batch(made: list[Message], sequence: list[int], step: int = STEP) -> DeltaBatch:
-    """A batch of messages; origin time is 1,000 ns a message, arrival 7 ns later."""
-    rows = [(number, *row) for number, message in zip(sequence, made, strict=True) for row in message]
-    number = np.array([row[0] for row in rows], np.int64)
+    """A batch of messages; see `batch_of`."""
+    rows = [row for message in made for row in message]
+    return batch_of(
+        np.repeat(np.array(sequence, np.int64), np.array([len(message) for message in made], np.intp)),
+        np.array([row[0] for row in rows], np.bool_),
+        np.array([row[1] for row in rows], np.int64),
+        np.array([row[2] for row in rows], np.int64),
+        step,
+    )
+
+
+def batch_of(
+    number: NDArray[np.int64],
+    is_bid: NDArray[np.bool_],
+    tick: NDArray[np.int64],
+    size: NDArray[np.int64],
+    step: int,
+) -> DeltaBatch:
+    """A batch of columns; origin time is 1,000 ns a message, arrival 7 ns later."""
     return DeltaBatch(
         origin_time=number * 100,
         received_time=number * 100 + 7,
         sequence_number=number,
-        is_bid=np.array([row[1] for row in rows], np.bool_),
-        price_pips=np.array([row[2] for row in rows], np.int64) * step,
-        size_pips=np.array([row[3] for row in rows], np.int64),
+        is_bid=is_bid,
+        price_pips=tick * step,
+        size_pips=size,
     )
 
 

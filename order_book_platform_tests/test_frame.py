@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import order_book_platform
+from order_book_platform_tests.conftest import LONGEST
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "order_book_platform"
@@ -250,6 +251,12 @@ def test_a_python_without_venv_is_told(bare_clone: Path) -> None:
     assert done.returncode == 2
     assert f"make: {crippled} cannot create virtual environments" in done.stderr
     assert "apt install python3-venv" in done.stderr
+
+
+def test_what_takes_longest_is_found() -> None:
+    """A file that was renamed would lose its place at the head of the tests in silence."""
+    missing = [name for name in LONGEST if not (Path(__file__).parent / name).is_file()]
+    assert missing == []
 
 
 def test_ci_runs_the_readmes_test_command() -> None:

@@ -17,7 +17,7 @@ from order_book_platform.kernels import book as book_module
 from order_book_platform.kernels.book import USES, Book, Levels, Plan
 from order_book_platform.model import BookFlag
 from order_book_platform.model.doubt import PROVEN_LOSS
-from order_book_platform.model.schemas import MISSING_PIPS, level_columns
+from order_book_platform.model.schemas import MISSING_PIPS
 from order_book_platform.model.snapshots import candidate_rows, snapshot_defects
 from order_book_platform_tests import oracle
 from order_book_platform_tests.conftest import MANY
@@ -87,20 +87,8 @@ def recorded_stream() -> Stream:
 
 
 def oracle_rows(result: oracle.OracleReplay, depth: int) -> np.ndarray:
-    """The oracle's table in the loop's form."""
-    names = [
-        "origin_time",
-        "received_time",
-        "sequence_number",
-        "flags",
-        "known_bid_levels",
-        "known_ask_levels",
-    ]
-    columns = [result.rows.column(name).to_numpy() for name in names]
-    for name in level_columns(depth):
-        fill = MISSING_PIPS if "price" in name else 0
-        columns.append(result.rows.column(name).fill_null(fill).to_numpy())
-    return np.stack(columns, axis=1).astype(np.int64)
+    """The oracle's rows in the loop's form."""
+    return np.array(result.row_values, np.int64).reshape(-1, 6 + 4 * depth)
 
 
 def assert_equals_the_oracle(
@@ -129,7 +117,7 @@ def assert_equals_the_oracle(
         known = [not lost and side.bound is not None and key <= side.bound for key in side.keys]
         assert levels.known.tolist() == known
     uses = [(USES[use], *counts) for use, *counts in book.outcome.tolist()]
-    assert uses == [tuple(list(row.values())[2:]) for row in wanted.used.to_pylist()]
+    assert uses == [row[2:] for row in wanted.used_values]
 
 
 choices = st.integers(0, 3), st.integers(1, 6), st.sampled_from(["change", "message"])

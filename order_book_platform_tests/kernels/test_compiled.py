@@ -62,6 +62,9 @@ def kernel(signature):
     return decorate
 """
 
+HANGS_AFTER_S = 500
+"""Far beyond what anything here takes, also where eight processes that compile share a busy core."""
+
 pytestmark = pytest.mark.skipif(
     bool(config.DISABLE_JIT or config.BOUNDSCHECK),
     reason="the processes asked have numba's settings as they come; `make test` asks them",
@@ -121,7 +124,12 @@ def obey_permissions() -> None:
 
 def answer_of(process: subprocess.Popen[str]) -> str:
     """What a process prints, errors and warnings included."""
-    said, complained = process.communicate(timeout=100)
+    try:
+        said, complained = process.communicate(timeout=HANGS_AFTER_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
     return said.strip() + complained
 
 
@@ -313,8 +321,9 @@ BOOK = """
 import hashlib, sys
 import numba
 import numpy as np
+from order_book_platform.kernels.compiled import _TURNS, Kernel
+_TURNS.patience_s = 1e9  # who comes first and who waits is asked here, not for how long
 from order_book_platform.kernels.book import Book
-from order_book_platform.kernels.compiled import Kernel
 from order_book_platform.model import DeltaBatch
 
 rng = np.random.default_rng(8)

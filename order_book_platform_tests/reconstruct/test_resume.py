@@ -128,8 +128,11 @@ def test_killed_at_any_instant(crashes: Crashes, undisturbed: dict[str, str]) ->
     chance, killed, resumed = random.Random(7), 0, 0
     for _ in range(INSTANTS):
         crashes.forget()
-        word, _ = crashes.run(f"instant {chance.uniform(0, longest):.4f}")
+        instant = chance.uniform(0, longest)
+        word, _ = crashes.run(f"instant {instant:.4f}")
         killed += word == "killed"
+        if word == "done":  # other processes had held up the one that was timed
+            longest = instant
         resumed += crashes.goes_on(undisturbed) > 0
     assert killed > INSTANTS // 2
     assert resumed > 0
