@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from order_book_platform.model.batches import DeltaBatch, Int64Array
 
-PROVEN = frozenset({"chain", "unseen_snapshot", "disagreement"})
+PROVEN = frozenset({"chain", "unseen_snapshot"})
 """Causes that show a loss; a silence or a crossed book only suggests one."""
 
 

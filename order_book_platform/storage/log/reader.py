@@ -76,9 +76,26 @@ class LogReader:
             LogMissingError: there is no such folder, or the log does not reach to `from_row`.
             LogCorruptError: rows that were on the device are damaged or gone.
         """
+        going_on = True
+        for rows in self.tail(from_row):
+            if rows is not None:
+                yield rows
+            elif not going_on:
+                return
+            else:
+                going_on = wait()
+
+    def tail(self, from_row: int = 0) -> Iterator[LogBatch | None]:
+        """As `follow`, for who has something else to do meanwhile: None where that is all there is by now.
+
+        It never ends: whoever asks again after a None looks again.
+
+        Raises:
+            LogMissingError: there is no such folder, or the log does not reach to `from_row`.
+            LogCorruptError: rows that were on the device are damaged or gone.
+        """
         begin = max((row for row in first_rows(self.folder) if row <= from_row), default=0)
         with closing(_Cursor(self.folder, begin)) as cursor:
-            going_on = True
             while True:
                 for rows in cursor.batches(from_row):
                     from_row = rows.next_row
@@ -90,9 +107,7 @@ class LogReader:
                         where=str(self.folder),
                         remedy="Start from a row that is there: what was not synced may have been lost in a crash.",
                     )
-                if not going_on:
-                    return
-                going_on = wait()
+                yield None
 
 
 class _Cursor:
