@@ -74,7 +74,8 @@ class TailState:
         recover_from: int64[r], recovery points that no snapshot has met.
         edges: where doubt changes in this step.
         breaks: found in this step.
-        late: snapshots that came too late for it, and the number of the message that had been applied.
+        late: snapshots that came too late for it.
+        before: sequence number and origin time of the last message before it.
     """
 
     arrived: Arrived
@@ -84,6 +85,7 @@ class TailState:
     edges: Edges
     breaks: list[Break]
     late: SnapshotBatch
+    before: tuple[int, int]
 
 
 class StepCutter(Protocol):

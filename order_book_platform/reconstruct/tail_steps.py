@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from order_book_platform.errors import BatchError
 from order_book_platform.model import DeltaBatch, SnapshotBatch
 from order_book_platform.model.arrivals import SnapshotArrivals
@@ -31,9 +33,9 @@ class TailSteps(DeltaSteps):
     def __init__(self, settings: Settings, tick_pips: int, place: Place, state: TailState | None) -> None:
         gaps = settings.gaps
         self.arrivals = SnapshotArrivals(state.arrived if state else None)
-        planner = Planner(
-            self.arrivals, Candidates(settings.reconstruct.extend_every), _points(state), tick_pips, place
-        )
+        points = state.recover_from if state else np.empty(0, np.int64)
+        choice = Candidates(settings.reconstruct.extend_every)
+        planner = Planner(self.arrivals, choice, points, tick_pips, place)
         super().__init__(planner, None)
         self._finder = BreakFinder(gaps.silence, *(state.finder if state else ()))
         self._doubt = RunningDoubt(gaps.recover_after, gaps.snapshot_reach, *(state.doubt if state else ()))
@@ -63,6 +65,7 @@ class TailSteps(DeltaSteps):
         return start + self.arrivals.cut(deltas.slice(start, stop))
 
     def _step(self, batch: DeltaBatch, ends_part: bool) -> Step:
+        before = self._finder.last_sequence, self._finder.last_ns
         late = self.arrivals.enter(batch)
         released = self.arrivals.release(int(batch.sequence_number[-1]))
         pairs, breaks = self._finder.feed(batch, released)
@@ -78,11 +81,6 @@ class TailSteps(DeltaSteps):
             edges,
             breaks,
             late,
+            before,
         )
         return Step(step.deltas, step.due, step.place, step.ends_part, state)
-
-
-def _points(state: TailState | None):  # type: ignore[no-untyped-def]
-    import numpy as np
-
-    return state.recover_from if state else np.empty(0, np.int64)
