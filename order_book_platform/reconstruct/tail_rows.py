@@ -134,6 +134,7 @@ class TailRows(RowTables):
         self._timer.last_events = replay.place.events
         self._takes_checkpoints = settings.reconstruct.checkpoint_events > 0
         self._step: Step | None = None
+        self._marked: Step | None = None
         self._made = books.place
         self._found = findings.place
         self._synced_ns, self._synced_rows = self._clock.monotonic_ns(), books.place
@@ -162,7 +163,7 @@ class TailRows(RowTables):
 
     def last(self) -> Iterator[TailCheckpoint]:
         """See `stream.RowPlace`: who goes on from an end in peace has nothing to do again."""
-        if self._step is not None and self._takes_checkpoints:
+        if self._step is not None and self._step is not self._marked and self._takes_checkpoints:
             yield self._checkpoint(self._step)
 
     def write(self, item: pa.Table | TailCheckpoint) -> None:
@@ -184,6 +185,7 @@ class TailRows(RowTables):
 
     def _checkpoint(self, step: Step) -> TailCheckpoint:
         assert step.tail is not None
+        self._marked = step
         saved = self._replay.saved(step)
         return TailCheckpoint(saved, step.tail, self._made, self._found, dict(self._replay.tally))
 
