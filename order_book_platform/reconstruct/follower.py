@@ -19,8 +19,9 @@ from order_book_platform.reconstruct.resume import identity
 from order_book_platform.reconstruct.rows import ReplayHash, table_rows
 from order_book_platform.reconstruct.strategy import FullEventReplay, Step
 from order_book_platform.reconstruct.stream import BookStream
+from order_book_platform.reconstruct.tail_checkpoints import TailCheckpoints
 from order_book_platform.reconstruct.tail_replay import TailReplay
-from order_book_platform.reconstruct.tail_rows import TailCheckpoints, TailRows
+from order_book_platform.reconstruct.tail_rows import TailRows
 from order_book_platform.reconstruct.tail_source import SYMBOL, CaughtUp, TailSource, capture_point
 from order_book_platform.reconstruct.tail_steps import TailSteps
 from order_book_platform.settings import Settings

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from order_book_platform.model import PartitionKey
-from order_book_platform.reconstruct import Reconstructor, resume, strategy, tail_rows
+from order_book_platform.reconstruct import Reconstructor, resume, strategy
+from order_book_platform.reconstruct.tail_checkpoints import TailCheckpoint, TailCheckpoints
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.storage import DataStore
 
@@ -72,14 +73,14 @@ def reconstruct(settings: Settings, key: PartitionKey, dies_at: int | None, answ
 
 def follow(settings: Settings, key: PartitionKey, dies_at: int | None, answer: int) -> None:
     """One run along a capture that has ended; tells the same."""
-    newest = tail_rows.TailCheckpoints.newest
+    newest = TailCheckpoints.newest
 
-    def noted(self: tail_rows.TailCheckpoints, rows: int, findings: int) -> tail_rows.TailCheckpoint | None:
+    def noted(self: TailCheckpoints, rows: int, findings: int) -> TailCheckpoint | None:
         found = newest(self, rows, findings)
         os.write(answer, f"{found.saved.place.deltas if found else 0} ".encode())
         return found
 
-    tail_rows.TailCheckpoints.newest = noted  # type: ignore[method-assign]
+    TailCheckpoints.newest = noted  # type: ignore[method-assign]
     boundaries = Boundaries(dies_at)
     capture, output = (Path(argument) for argument in sys.argv[5:7])
     store = DataStore(settings.data_root)

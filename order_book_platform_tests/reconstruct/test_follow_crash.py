@@ -23,7 +23,7 @@ from order_book_platform_tests.lake import write_settings
 from order_book_platform_tests.reconstruct.captures import captured
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
-INSTANTS = int(os.environ.get("OBP_CRASHES", "200")) // 5
+INSTANTS = int(os.environ.get("OBP_CRASHES", "200")) // 8
 """Random instants at which a follower is killed."""
 
 
@@ -57,7 +57,7 @@ def followers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Followers]:
     """A capture of a day with faults, checkpoints as often as can be, and the server."""
     folder = tmp_path_factory.mktemp("followers")
     faults = Faults.parse("drop=8,crossed=1x3s,bad_snapshots=4,silence=1x7s")
-    MarketSimulator(profile("btc-perp"), 5).write(folder / "lake", KEY, 500, faults)
+    MarketSimulator(profile("btc-perp"), 5).write(folder / "lake", KEY, 400, faults)
     sections = {"reconstruct": {"checkpoint_events": 4_000}, "sources": {"batch_rows": 2_000}}
     chain = Chain.over(folder, folder / "lake", [KEY], **sections)
     chain.books(KEY)
