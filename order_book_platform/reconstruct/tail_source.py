@@ -111,34 +111,42 @@ class TailSource:
     def _next_deltas(self) -> tuple[list[pa.RecordBatch], bool]:
         """What is there, up to so many rows; and whether that is all."""
         found: list[pa.RecordBatch] = []
-        while sum(batch.num_rows for batch in found) < READ_ROWS:
+        count = 0
+        while count < READ_ROWS:
             rows = next(self._deltas)
             if rows is None:
                 return found, True
             found.append(self._checked(rows, DELTAS, RAW_DELTAS))
+            count += rows.batch.num_rows
         return found, False
 
     def _arrived(self) -> Iterator[Records]:
-        """The snapshots that arrived no later than the deltas read so far."""
-        while True:
-            if self._ahead is None:
-                rows = next(self._snapshots)
-                if rows is None:
-                    return
-                batch = self._checked(rows, SNAPSHOTS_LOG, SNAPSHOTS)
-                times = np.maximum.accumulate(
-                    np.maximum(batch.column("received_time").to_numpy(), self._snapshots_clock_ns)
-                )
-                self._snapshots_clock_ns = int(times[-1])
-                self._ahead = batch, times
+        """The snapshots that arrived no later than the deltas read so far, as one table."""
+        found: list[pa.RecordBatch] = []
+        while self._ahead is not None or self._look_ahead():
+            assert self._ahead is not None
             batch, times = self._ahead
             count = int(np.searchsorted(times, self._clock_ns, "right"))
             if count:
-                yield Records(pa.Table.from_batches([batch.slice(0, count)]))
+                found.append(batch.slice(0, count))
             if count < batch.num_rows:
                 self._ahead = batch.slice(count), times[count:]
-                return
+                break
             self._ahead = None
+        if found:
+            yield Records(pa.Table.from_batches(found))
+
+    def _look_ahead(self) -> bool:
+        """Read the next snapshots of the log, if there are any by now."""
+        rows = next(self._snapshots)
+        if rows is None:
+            return False
+        batch = self._checked(rows, SNAPSHOTS_LOG, SNAPSHOTS)
+        received = batch.column("received_time").to_numpy()
+        times = np.maximum.accumulate(np.maximum(received, self._snapshots_clock_ns))
+        self._snapshots_clock_ns = int(times[-1])
+        self._ahead = batch, times
+        return True
 
     def _checked(self, rows: LogBatch, log: str, wanted: pa.Schema) -> pa.RecordBatch:
         if rows.batch.schema != wanted:

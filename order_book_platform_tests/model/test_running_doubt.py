@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +41,7 @@ def test_it_is_the_doubt_of_the_day_but_for_the_future(
     running = RunningDoubt(SETTINGS.recover_after, SETTINGS.snapshot_reach)
     sequence, bits, recover_from = [], [], []
     bounds = [0, *sorted(cuts), MESSAGES]
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds):
         if start == stop:
             continue
         first = max(start, 1)
