@@ -8,5 +8,6 @@ BENCHMARKS = {
     "day": "a whole day of a BTC perpetual through all six assets: time and memory of each",
     "checkpoints": "what checkpoints cost a reconstruction: with and without them, in turn",
     "precision": "int64 pips beside decimal128: conversion, arithmetic, Parquet, and from files to books",
+    "follow": "the tail of a live capture: catching up with a log, and the delay from append to row",
     "start": "from the start of a process to its first rows: warm, cold, eight at once",
 }

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from order_book_platform.model import PartitionKey
 from order_book_platform.observability import Progress
+from order_book_platform.reconstruct.day_stream import day_stream
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer
 from order_book_platform.reconstruct.resume import DATASET, Resumption
-from order_book_platform.reconstruct.stream import BookStream, spill_in
+from order_book_platform.reconstruct.spill import spill_in
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, PartitionWriter
 from order_book_platform.streaming import MemoryGuard, Pipeline, StreamMetrics, run_with_restarts
@@ -53,6 +54,7 @@ def run_attempts(
         StallError: a stage stalled once more than `streaming.restarts` allows.
     """
     attempts: list[Attempt] = []
+    total = store.rows("raw_deltas", key).num_rows
     folder = store.folder(DATASET, key)
     for left in folder.parent.glob(f".spill-*-{folder.name}"):
         shutil.rmtree(left)  # of a run that was killed, of whichever attempt
@@ -75,19 +77,18 @@ def run_attempts(
                 parts.adopt(unfinished.parts)
                 parts.numbers.shown = unfinished.saved.shown
             before = replay.planner.place.deltas
-            stream = BookStream(store, settings, replay, parts, resumption, memory)
+            stream = day_stream(store, settings, replay, parts, resumption, memory)
 
             def observe(metrics: StreamMetrics) -> None:
                 applied = next(stage.rows for stage in metrics.stages if stage.stage == "apply")
-                progress("replay", before + applied, stream.total)
+                progress("replay", before + applied, total)
 
-            pipeline = stream.pipeline(spill, observe)
+            pipeline = stream.pipeline(observe, spill)
             attempts.append(Attempt(replay, parts, resumption, pipeline, before))
             return pipeline
 
         memory = MemoryGuard(settings.streaming.memory_limit)
         restarts = run_with_restarts(begin, settings.streaming.restarts)
     attempt = attempts[-1]
-    total = store.rows("raw_deltas", key).num_rows
     progress("replay", total, total)
     return attempt, restarts

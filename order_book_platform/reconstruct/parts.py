@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from order_book_platform.model import Codes
-from order_book_platform.model.batches import Int64Array
 from order_book_platform.model.schemas import books, in_precision
-from order_book_platform.reconstruct.rows import ReplayHash, RowNumbers, count_flags, table_rows
+from order_book_platform.reconstruct.rows import RowTables, count_flags, table_rows
 from order_book_platform.storage import ParquetRows, ParquetSink, PartitionWriter
 from order_book_platform.storage.partition_writer import FinishedFile
 
 GROUP_ROWS = 65_536
 
 
-class BookParts:
+class BookParts(RowTables):
     """Writes the parts of one partition.
 
     Args:
@@ -27,29 +25,16 @@ class BookParts:
         codes: of the replay's numbers; None for pips.
 
     Attributes:
-        digest: the `replay_hash` of all rows so far.
-        counts: rows with each flag.
-        numbers: turns rows into what is stored.
         finished: parts that will not change any more.
         rows: in all parts.
     """
 
     def __init__(self, writer: PartitionWriter, depth: int, codes: Codes | None) -> None:
-        self.digest, self.counts, self.numbers = ReplayHash(), Counter[str](), RowNumbers(codes)
+        super().__init__(depth, codes)
         self.finished: list[FinishedFile] = []
         self.rows = 0
         self._writer = writer
-        self._depth = depth
         self._sink: ParquetSink | None = None
-
-    def table(self, rows: Int64Array) -> pa.Table:
-        """Rows int64[n, 6 + 4·depth], which are not kept, as a table to `write`; hashed and counted.
-
-        What it changes is not what `write` and `end` do, so that these may be at work in another thread.
-        """
-        self.digest.update(self.numbers.hashed(rows))
-        count_flags(rows, self.counts)
-        return self.numbers.table(rows, self._depth)
 
     def write(self, table: pa.Table) -> None:
         """Add rows to the part."""

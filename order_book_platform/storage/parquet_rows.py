@@ -115,6 +115,11 @@ class Piece:
     where: str
 
     @property
+    def nbytes(self) -> int:
+        """Bytes as it lies in its file."""
+        return len(self.content)
+
+    @property
     def rows(self) -> int:
         """Wanted ones."""
         count: int = self.footer.row_group(self.group).num_rows

@@ -35,7 +35,8 @@ class Pipeline:
     can be interrupted. A pipeline runs once.
 
     Args:
-        source: what the stream is made of; stepped through and closed in a thread.
+        source: what the stream is made of; stepped through and closed in a thread. It yields `Waiting` while it has
+            nothing.
         stages: each gets what the one before yields; what the last one yields is ignored.
         size_of: bytes of an item, for bounds and metrics.
         rows_of: rows of an item, for metrics.

@@ -16,10 +16,12 @@ from order_book_platform.errors import StallError
 from order_book_platform.model import DeltaBatch, PartitionKey
 from order_book_platform.observability import silent
 from order_book_platform.reconstruct import Reconstruction, Reconstructor, strategy
+from order_book_platform.reconstruct.day_stream import PartEnd, day_stream
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer
 from order_book_platform.reconstruct.resume import Resumption
-from order_book_platform.reconstruct.stream import BookStream, LogSpill, PartEnd, spill_in
+from order_book_platform.reconstruct.spill import LogSpill, spill_in
+from order_book_platform.reconstruct.stream import BookStream
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.sources import delta_batches
 from order_book_platform.streaming import MemoryGuard
@@ -231,12 +233,11 @@ def test_a_checkpoint_has_nothing_of_what_came_after_it(lake: Path, tmp_path: Pa
     with store.write("reconstructed_books", KEY) as writer:
         resumption = Resumption(store, small, writer, replay.inputs)
         parts = BookParts(writer, small.reconstruct.depth, replay.codes)
-        stream = BookStream(
-            store, small, replay, parts, resumption, MemoryGuard(small.streaming.memory_limit)
-        )
+        memory = MemoryGuard(small.streaming.memory_limit)
+        stream = day_stream(store, small, replay, parts, resumption, memory)
         items = [
             item
-            for piece in stream._read()
+            for piece in stream._source.read()
             for batch in stream._decode(piece)
             for step in stream._sequence(batch)
             for item in stream._apply(step)
