@@ -79,7 +79,7 @@ def run_attempts(
 
             def observe(metrics: StreamMetrics) -> None:
                 applied = next(stage.rows for stage in metrics.stages if stage.stage == "apply")
-                progress("replay", before + applied, stream.total)
+                progress("replay", before + applied, stream.total, metrics)
 
             pipeline = stream.pipeline(spill, observe)
             attempts.append(Attempt(replay, parts, resumption, pipeline, before))
