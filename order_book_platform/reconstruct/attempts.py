@@ -11,6 +11,7 @@ from order_book_platform.observability import Progress
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer
 from order_book_platform.reconstruct.resume import DATASET, Resumption
+from order_book_platform.reconstruct.room import BooksRoom
 from order_book_platform.reconstruct.stream import BookStream, spill_in
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, PartitionWriter
@@ -50,6 +51,7 @@ def run_attempts(
         The attempt that came to the end, and how many stalled before it.
 
     Raises:
+        DiskFullError: there is clearly not enough room for the rest of the day.
         StallError: a stage stalled once more than `streaming.restarts` allows.
     """
     attempts: list[Attempt] = []
@@ -75,10 +77,13 @@ def run_attempts(
                 parts.adopt(unfinished.parts)
                 parts.numbers.shown = unfinished.saved.shown
             before = replay.planner.place.deltas
+            room = BooksRoom(store, settings.reconstruct, replay, parts, writer)
+            writer.require_room()
             stream = BookStream(store, settings, replay, parts, resumption, memory)
 
             def observe(metrics: StreamMetrics) -> None:
                 applied = next(stage.rows for stage in metrics.stages if stage.stage == "apply")
+                room.applied(before + applied)
                 progress("replay", before + applied, stream.total, metrics)
 
             pipeline = stream.pipeline(spill, observe)

@@ -32,12 +32,13 @@ class BookParts:
         numbers: turns rows into what is stored.
         finished: parts that will not change any more.
         rows: in all parts.
+        made: rows that have become tables; those not yet in a part wait to be written.
     """
 
     def __init__(self, writer: PartitionWriter, depth: int, codes: Codes | None) -> None:
         self.digest, self.counts, self.numbers = ReplayHash(), Counter[str](), RowNumbers(codes)
         self.finished: list[FinishedFile] = []
-        self.rows = 0
+        self.rows = self.made = 0
         self._writer = writer
         self._depth = depth
         self._sink: ParquetSink | None = None
@@ -49,6 +50,7 @@ class BookParts:
         """
         self.digest.update(self.numbers.hashed(rows))
         count_flags(rows, self.counts)
+        self.made += len(rows)
         return self.numbers.table(rows, self._depth)
 
     def write(self, table: pa.Table) -> None:
@@ -85,6 +87,7 @@ class BookParts:
             self._writer.adopt(part)
             self.finished.append(part)
             self.rows += part.rows
+            self.made += part.rows
 
     @property
     def _name(self) -> str:

@@ -10,6 +10,7 @@ from order_book_platform.storage.manifest import Manifest
 from order_book_platform.storage.parquet_rows import ParquetRows
 from order_book_platform.storage.parquet_sink import ParquetSink
 from order_book_platform.storage.partition_writer import PartitionWriter
+from order_book_platform.storage.room import Room
 from order_book_platform.storage.store import DataStore
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "ParquetRows",
     "ParquetSink",
     "PartitionWriter",
+    "Room",
 ]

@@ -26,7 +26,8 @@ from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.storage.datasets import DATASETS
 from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
 from order_book_platform.storage.parquet_rows import ParquetRows
-from order_book_platform.storage.partition_writer import PartitionWriter
+from order_book_platform.storage.partition_writer import BUILDING, PartitionWriter
+from order_book_platform.storage.room import Room
 
 
 class DataStore:
@@ -44,7 +45,9 @@ class DataStore:
         return self.root / dataset / key.path
 
     @contextmanager
-    def write(self, dataset: str, key: PartitionKey, *, keep: bool = False) -> Iterator[PartitionWriter]:
+    def write(
+        self, dataset: str, key: PartitionKey, *, keep: bool = False, room: Room | None = None
+    ) -> Iterator[PartitionWriter]:
         """Build a partition aside, publish it whole when the block ends; an error leaves the old one intact.
 
         Its checkpoints are removed with what they speak of, while no other run can be at work.
@@ -53,6 +56,7 @@ class DataStore:
             dataset: its name.
             key: symbol and day.
             keep: leave what an earlier writer left behind in the folder; else it is removed.
+            room: shared by partitions that are written together: a full disk has to hold all of them.
 
         Raises:
             PartitionBusyError: another run is writing it.
@@ -61,21 +65,24 @@ class DataStore:
         """
         target = self.folder(dataset, key)
         aside = target.with_name(f".replaced-{target.name}")
-        building = target.with_name(f".building-{target.name}")
+        building = target.with_name(f"{BUILDING}{target.name}")
+        room = room or Room()
         with (
-            write_errors_named(target, building=building if keep else None),
+            write_errors_named(target, building=building if keep else None, room=room),
             locked_folder(building, keep=keep) as folder,
         ):
             recover_aside(target, aside)
             checkpoints = self.checkpoints(dataset, key)
             # What an earlier run left is worth keeping until this one has found that it is of no use.
             writer = PartitionWriter(folder, dataset, key, resumable=keep and checkpoints.exist())
+            room.add(writer)
             try:
                 yield writer
                 writer.seal()
                 sync_tree(folder)
             except BaseException:
                 writer.abandon()
+                room.measure()
                 if not writer.resumable:
                     shutil.rmtree(folder, ignore_errors=True)
                 raise
