@@ -5,6 +5,7 @@ manifest, folders of log segments, and readers over them.
 """
 
 from order_book_platform.storage.datasets import DATASETS
+from order_book_platform.storage.leftovers import Leftover, leftovers
 from order_book_platform.storage.log import LogBatch, LogReader, LogWriter
 from order_book_platform.storage.manifest import Manifest
 from order_book_platform.storage.parquet_rows import ParquetRows
@@ -16,6 +17,7 @@ from order_book_platform.storage.store import DataStore
 __all__ = [
     "DATASETS",
     "DataStore",
+    "Leftover",
     "LogBatch",
     "LogReader",
     "LogWriter",
@@ -24,4 +26,5 @@ __all__ = [
     "ParquetSink",
     "PartitionWriter",
     "Room",
+    "leftovers",
 ]
