@@ -1,8 +1,8 @@
 """How long a reconstruction takes to end when it is told to, and whether the next one goes on where it was.
 
 A simulated day of a BTC perpetual. `obp materialize` gets Ctrl-C; a run that Dagster has launched is terminated as the
-button in the web UI does. Both at several instants: as soon as the books are begun, and after a tenth, a half and nine
-tenths of them. Each time the next run has to go on from a checkpoint, if one had been taken, and end with the
+button in the web UI does. Both at several instants: as soon as the books are begun, and after one, three and six tenths
+of them. Each time the next run has to go on from a checkpoint, if one had been taken, and end with the
 `replay_hash` of a run that was left alone.
 
 Run: `obp bench cancel [--json] [--messages N]`, or `python -m benchmarks.cancel …`.
@@ -36,8 +36,8 @@ from order_book_platform.storage import DataStore
 MESSAGES = 290_000
 """Some 20 M deltas."""
 DATASET = "reconstructed_books"
-SHARES = (0.0, 0.1, 0.5, 0.9)
-"""Of the books' parts: when a run is told to end."""
+SHARES = (0.0, 0.1, 0.3, 0.6)
+"""Of the books' parts: when a run is told to end. Later, it may come to its end before it hears of it."""
 REQUIRED_S = 5.0
 GIVEN_UP_S = 60.0
 LOOK_S = 0.005

@@ -14,6 +14,7 @@ from dagster._core.workspace.load_target import ModuleTarget
 from dagster_graphql.cli import execute_query
 
 from benchmarks.report import ROOT
+from order_book_platform.cli.runner import QUIET
 from order_book_platform.defs.jobs import MATERIALIZE_JOB
 from order_book_platform.defs.partitions import DAY, SYMBOL, to_dagster
 from order_book_platform.errors import BenchmarkError
@@ -82,7 +83,7 @@ class CodeLocation:
             "assetSelection": [{"path": [asset]} for asset in assets],
         }
         tags = [{"key": name, "value": value} for name, value in partition.items()]
-        params = {"selector": selector, "executionMetadata": {"tags": tags}, "runConfigData": {}}
+        params = {"selector": selector, "executionMetadata": {"tags": tags}, "runConfigData": QUIET}
         run_id: str = self._ask("launchRun", LAUNCH, {"params": params}, "LaunchRunSuccess")["run"]["runId"]
         return run_id
 

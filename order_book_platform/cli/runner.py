@@ -61,6 +61,7 @@ def run_assets(
 
     Raises:
         SettingsError: an asset's name is unknown, or the day is not a finished one.
+        SourceMissingError: there are no source files of that day; no run is recorded.
         OrderBookPlatformError: whatever a component refuses.
         KeyboardInterrupt: the user stopped it.
     """
@@ -68,6 +69,7 @@ def run_assets(
 
     from order_book_platform.cli.instance import dagster_instance
     from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
+    from order_book_platform.sources import LakeSource
 
     board = AssetBoard()
     definitions = build_definitions(Platform(invocation.settings_file, settings, board))
@@ -76,6 +78,9 @@ def run_assets(
     selected = _selected(known, assets)
     with dagster_instance(invocation.settings_file) as instance:
         _refuse_unfinished_day(job, key, to_dagster(key))
+        if "raw_deltas" in selected:
+            # A day that nobody has is a typing error: a run that fails on it would turn the lineage red.
+            LakeSource(settings.lake_root).require("book_delta_v2", key)
         with board.shown(key, selected), _errors_of_components():
             result = job.execute_in_process(
                 run_config=QUIET,

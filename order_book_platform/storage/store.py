@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from order_book_platform.storage.atomic import (
 from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.storage.datasets import DATASETS
 from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
-from order_book_platform.storage.parquet_rows import ParquetRows
+from order_book_platform.storage.parquet_rows import ParquetRows, not_readable
 from order_book_platform.storage.partition_writer import BUILDING, PartitionWriter
 from order_book_platform.storage.room import Room
 
@@ -104,6 +105,7 @@ class DataStore:
         Raises:
             PartitionMissingError: it has not been published.
             PartitionCorruptError: the manifest cannot be read, or belongs to another partition or schema.
+            StorageAccessError: this user may not read it.
         """
         path = self.folder(dataset, key) / MANIFEST
         try:
@@ -115,6 +117,8 @@ class DataStore:
                 where=f"{key} in {self.root}",
                 remedy=f"Run: obp materialize --symbol {key.instrument} --day {key.day} --select {dataset}",
             ) from error
+        except PermissionError as error:
+            raise not_readable(path) from error
         except (ValueError, OSError) as error:
             raise _corrupt("a readable manifest", str(error), path) from error
         wanted = (dataset, key.instrument.key, key.day.isoformat(), SCHEMA_VERSION)
@@ -131,6 +135,7 @@ class DataStore:
         Raises:
             PartitionMissingError: the partition has not been published, or has no such file.
             PartitionCorruptError: the file is missing or has another length than when it was sealed.
+            StorageAccessError: this user may not read it.
         """
         return self._path(self.manifest(dataset, key), key, name)
 
@@ -157,6 +162,8 @@ class DataStore:
                 "no file" if length is None else f"{length} bytes",
                 path,
             )
+        if not os.access(path, os.R_OK):
+            raise not_readable(path)
         return path
 
     def check(self, dataset: str, key: PartitionKey) -> Manifest:
