@@ -9,5 +9,6 @@ BENCHMARKS = {
     "checkpoints": "what checkpoints cost a reconstruction: with and without them, in turn",
     "precision": "int64 pips beside decimal128: conversion, arithmetic, Parquet, and from files to books",
     "follow": "the tail of a live capture: catching up with a log, and the delay from append to row",
+    "cancel": "how long a reconstruction takes to end when it is told to, and that the next one goes on",
     "start": "from the start of a process to its first rows: warm, cold, eight at once",
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from benchmarks import (
     BENCHMARKS,
+    cancel,
     chart,
     checkpoints,
     contest,
@@ -39,7 +41,8 @@ from benchmarks.streams import Stream
 from order_book_platform.errors import BenchmarkError
 from order_book_platform.kernels.book import Book
 from order_book_platform.model import BookFlag
-from order_book_platform.reconstruct import strategy
+from order_book_platform.reconstruct import Reconstructor, strategy
+from order_book_platform.reconstruct.resume import Resumption
 
 RIGHT = Other("a dict", "order_book_platform_tests.bench_peer", "right", replay.BEST, "driven by a test", 2.0)
 ABSENT = replace(RIGHT, label="nobody's", module="order_book_platform_tests.absent_peer")
@@ -101,6 +104,82 @@ def test_a_day_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(day, "simulated_lake", lambda *_: None)
     with pytest.raises(BenchmarkError, match="book_delta_v2"):
         day.measure(300)
+
+
+# --- cancel ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cancelled_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> cancel.Day:
+    """A short day whose books have a checkpoint after every part, and that finds nothing of the books made."""
+    monkeypatch.setattr(strategy, "PART_DELTAS", 4_000)
+    made = cancel.Day.of(tmp_path, 400)
+    wanted = made.settings.reconstruct.model_copy(update={"checkpoint_events": 1})
+    return replace(made, settings=made.settings.model_copy(update={"reconstruct": wanted}))
+
+
+def stopped(day: cancel.Day, end: Callable[[], None] = lambda: None) -> cancel.Running:
+    """A run of this process that stops by itself after two checkpoints, and ends when it is told to."""
+    save, told = Resumption.save, []
+
+    def interrupted(self: Resumption, *arguments: Any) -> None:
+        save(self, *arguments)
+        if self.written == 2:
+            raise KeyboardInterrupt
+
+    def tell() -> None:
+        told.append(True)
+        end()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Resumption, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Reconstructor(day.store, day.settings).run(cancel.KEY)
+    return cancel.Running(tell, lambda: bool(told))
+
+
+def test_a_run_that_is_told_to_end(cancelled_day: cancel.Day) -> None:
+    """The next one goes on, and makes the same books."""
+    seconds, resumed_from = cancel.cancelled(cancelled_day, lambda: stopped(cancelled_day), 0.1)
+    assert seconds >= 0
+    assert resumed_from >= 8_000
+
+
+def test_a_run_that_does_not_end_as_it_should(
+    cancelled_day: cancel.Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it was told, not at all, without what it had done, or with other books: an error, not a figure."""
+    day, checkpoints = cancelled_day, cancelled_day.store.checkpoints(cancel.DATASET, cancel.KEY)
+    nothing = cancel.Running(lambda: None, lambda: True)
+    with pytest.raises(BenchmarkError, match="ended or hung before"):
+        cancel.cancelled(day, lambda: nothing, 0.1)
+    with pytest.raises(BenchmarkError, match="began anew"):
+        cancel.cancelled(day, lambda: stopped(day, checkpoints.clear), 0)
+    with pytest.raises(BenchmarkError, match="expected replay_hash of another"):
+        cancel.cancelled(replace(day, replay_hash="of another"), lambda: stopped(day), 0)
+    whole = lambda: Reconstructor(day.store, day.settings).run(cancel.KEY)  # noqa: E731
+    with pytest.raises(BenchmarkError, match="came to its end first"):
+        cancel.cancelled(day, lambda: stopped(day, whole), 0)
+    monkeypatch.setattr(cancel, "GIVEN_UP_S", 0.0)
+    with pytest.raises(BenchmarkError, match="goes on for 0 s"):
+        cancel.cancelled(day, lambda: replace(stopped(day), has_ended=lambda: False), 0)
+
+
+def test_a_small_run_of_cancel(
+    cancelled_day: cancel.Day, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both ways at every instant, in one JSON object, with a bar for each way."""
+    monkeypatch.setattr(cancel, "SHARES", (0.0, 0.1))
+    monkeypatch.setattr(cancel.Day, "of", lambda *_: cancelled_day)
+    monkeypatch.setattr(cancel, "dagster_over", lambda _: nullcontext())
+    for way in ("by_command", "by_dagster"):
+        monkeypatch.setattr(cancel, way, lambda _: stopped(cancelled_day))
+    monkeypatch.setattr("sys.argv", ["benchmark", "--json"])
+    cancel.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    assert len(document["results"]) == 8
+    assert [bar["required"] for bar in document["bars"]] == [5.0, 5.0]
 
 
 @pytest.mark.usefixtures("in_place")

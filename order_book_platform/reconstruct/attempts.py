@@ -12,6 +12,7 @@ from order_book_platform.reconstruct.day_stream import day_stream
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer
 from order_book_platform.reconstruct.resume import DATASET, Resumption
+from order_book_platform.reconstruct.room import BooksRoom
 from order_book_platform.reconstruct.spill import spill_in
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, PartitionWriter
@@ -51,6 +52,7 @@ def run_attempts(
         The attempt that came to the end, and how many stalled before it.
 
     Raises:
+        DiskFullError: there is clearly not enough room for the rest of the day.
         StallError: a stage stalled once more than `streaming.restarts` allows.
     """
     attempts: list[Attempt] = []
@@ -77,11 +79,14 @@ def run_attempts(
                 parts.adopt(unfinished.parts)
                 parts.numbers.shown = unfinished.saved.shown
             before = replay.planner.place.deltas
+            room = BooksRoom(store, settings.reconstruct, replay, parts, writer)
+            writer.require_room()
             stream = day_stream(store, settings, replay, parts, resumption, memory)
 
             def observe(metrics: StreamMetrics) -> None:
                 applied = next(stage.rows for stage in metrics.stages if stage.stage == "apply")
-                progress("replay", before + applied, total)
+                room.applied(before + applied)
+                progress("replay", before + applied, total, metrics)
 
             pipeline = stream.pipeline(observe, spill)
             attempts.append(Attempt(replay, parts, resumption, pipeline, before))

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.model import Codes
+from order_book_platform.model.batches import Int64Array
 from order_book_platform.model.schemas import books, in_precision
 from order_book_platform.reconstruct.rows import RowTables, count_flags, table_rows
 from order_book_platform.storage import ParquetRows, ParquetSink, PartitionWriter
@@ -27,14 +28,20 @@ class BookParts(RowTables):
     Attributes:
         finished: parts that will not change any more.
         rows: in all parts.
+        made: rows that have become tables; those not yet in a part wait to be written.
     """
 
     def __init__(self, writer: PartitionWriter, depth: int, codes: Codes | None) -> None:
         super().__init__(depth, codes)
         self.finished: list[FinishedFile] = []
-        self.rows = 0
+        self.rows = self.made = 0
         self._writer = writer
         self._sink: ParquetSink | None = None
+
+    def table(self, rows: Int64Array) -> pa.Table:
+        """See `RowTables`."""
+        self.made += len(rows)
+        return super().table(rows)
 
     def write(self, table: pa.Table) -> None:
         """Add rows to the part."""
@@ -70,6 +77,7 @@ class BookParts(RowTables):
             self._writer.adopt(part)
             self.finished.append(part)
             self.rows += part.rows
+            self.made += part.rows
 
     @property
     def _name(self) -> str:

@@ -20,7 +20,7 @@ from order_book_platform.sources.lake import LakeFile, LakeSource
 from order_book_platform.sources.numbers import FloatBits, Pips, Reading
 from order_book_platform.sources.snapshots import SnapshotReader
 from order_book_platform.sources.trades import TradeReader
-from order_book_platform.storage import DataStore, Manifest, PartitionWriter
+from order_book_platform.storage import DataStore, Manifest, PartitionWriter, Room
 from order_book_platform.storage.parquet_sink import Packing
 from order_book_platform.streaming import read_ahead
 
@@ -32,6 +32,8 @@ DELTA_PACKING: dict[str, Packing] = {
 }
 """A message repeats its times and ids row by row, a day its prices and sizes. Half the bytes of delta packing; a
 recorded perpetual's row is written in 79 ns instead of 110, and read in 24 instead of 35."""
+BYTES_PER_SOURCE_BYTE = {"book_delta_v2": 1.6, "book": 1.0, "trades": 0.5}
+"""Of recorded days of three markets: 1.4 to 1.9, 0.8 to 1.1, 0.4 to 0.5."""
 
 Files = dict[str, list[LakeFile]]
 """Opened files by table."""
@@ -123,10 +125,14 @@ class LakeIngest:
     ) -> None:
         with ExitStack() as partitions:
             # The last one entered is published first: snapshots and trades stand when raw_deltas appears.
-            deltas = partitions.enter_context(self._store.write("raw_deltas", key))
-            trades = partitions.enter_context(self._store.write("trades", key))
-            snapshots = partitions.enter_context(self._store.write("snapshots", key))
+            room = Room()
+            deltas = partitions.enter_context(self._store.write("raw_deltas", key, room=room))
+            trades = partitions.enter_context(self._store.write("trades", key, room=room))
+            snapshots = partitions.enter_context(self._store.write("snapshots", key, room=room))
             writers = {"deltas": deltas, "snapshots": snapshots, "trades": trades}
+            for name, table in (("deltas", "book_delta_v2"), ("snapshots", "book"), ("trades", "trades")):
+                source_bytes = sum(file.path.stat().st_size for file in files[table])
+                writers[name].expected_bytes = round(BYTES_PER_SOURCE_BYTE[table] * source_bytes)
             self._fill(key, files, writers, reading, why, progress)
 
     def _fill(
@@ -203,6 +209,7 @@ class LakeIngest:
         sink = writer.parquet("deltas.parquet", schema, DELTA_GROUP_ROWS, packing)
         for batch in read_ahead(reader.batches()):
             sink.write(batch.to_arrow(reading.numbers))
+            writer.progressed(sink.rows, total)
             progress("deltas", sink.rows, total)
         return reader
 
@@ -221,6 +228,7 @@ class LakeIngest:
         total = sum(file.rows for file in files)
         for batch in read_ahead(reader.batches()):
             sink.write(batch.to_arrow(reading.numbers))
+            writer.progressed(sink.rows, total)
             progress("snapshots", sink.rows, total)
         return reader
 
@@ -235,10 +243,12 @@ class LakeIngest:
         settings = self._settings.sources
         sink = writer.parquet("trades.parquet", in_precision(TRADES, reading.precision))
         reader = TradeReader(files, key.day, reading, settings.max_off_grid_rows, settings.batch_rows)
+        total = sum(file.rows for file in files)
         if files:
             for table in reader.tables():
                 sink.write(table)
-                progress("trades", sink.rows, sum(file.rows for file in files))
+                writer.progressed(sink.rows, total)
+                progress("trades", sink.rows, total)
         return reader
 
     def _describe(

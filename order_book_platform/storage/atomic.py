@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from order_book_platform.errors import DiskFullError, PartitionBusyError, StorageAccessError
+from order_book_platform.errors import PartitionBusyError, StorageAccessError
+from order_book_platform.storage.room import PARTITION, PUBLISHED_IS_KEPT, Room, full_disk
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
@@ -129,9 +130,10 @@ def locked_file(path: Path) -> Iterator[None]:
 @contextmanager
 def write_errors_named(
     folder: Path,
-    what: str = "the partition",
-    kept: str = "what was published before is untouched",
+    what: str = PARTITION,
+    kept: str = PUBLISHED_IS_KEPT,
     building: Path | None = None,
+    room: Room | None = None,
 ) -> Iterator[None]:
     """Turn a full disk or a forbidden folder into an error that says where, and what to do.
 
@@ -141,6 +143,7 @@ def write_errors_named(
         kept: what a full disk does not touch, for the message.
         building: what has been written so far; if it is still there when the error has come out, the next run goes on
             from it.
+        room: how much is needed, where that can be told.
 
     Raises:
         DiskFullError: the device, the quota or the allowed file size is used up.
@@ -150,14 +153,9 @@ def write_errors_named(
         yield
     except OSError as error:
         if error.errno in FULL:
-            free = f"{shutil.disk_usage(_nearest(folder)).free / 1e6:,.0f} MB free"
-            goes_on = building if building is not None and building.is_dir() else None
-            raise DiskFullError(
-                expected=f"room for {what} being written",
-                found=f"{os.strerror(error.errno)}; {free} {_beside(goes_on) if goes_on else 'without it'}",
-                where=str(folder),
-                remedy=f"Free space there and run again{', to go on from there' if goes_on else ''}; {kept}.",
-            ) from error
+            stays = building if building is not None and building.is_dir() else None
+            why = os.strerror(error.errno)
+            raise full_disk(folder, room or Room(), what=what, kept=kept, why=why, building=stays) from error
         if error.errno in _REFUSED and _concerns(error, folder):
             raise StorageAccessError(
                 expected="a folder that can be written",
@@ -166,16 +164,6 @@ def write_errors_named(
                 remedy="Give this user the right to write there, or set another data_root.",
             ) from error
         raise
-
-
-def _beside(building: Path) -> str:
-    written = sum(path.stat().st_size for path in building.iterdir())
-    return f"beside {written / 1e6:,.0f} MB that are written"
-
-
-def _nearest(folder: Path) -> Path:
-    """The closest folder at or above `folder` that exists."""
-    return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
 def _concerns(error: OSError, folder: Path) -> bool:

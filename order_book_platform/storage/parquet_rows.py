@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from order_book_platform.errors import PartitionCorruptError
+from order_book_platform.errors import PartitionCorruptError, StorageAccessError
 
 
 class ParquetRows:
@@ -28,6 +28,7 @@ class ParquetRows:
 
     Raises:
         PartitionCorruptError: a part cannot be read, here and wherever rows are.
+        StorageAccessError: this user may not read a part.
     """
 
     def __init__(self, parts: Sequence[Path | pa.Buffer]) -> None:
@@ -256,7 +257,19 @@ def row_groups(
 def _errors_named(where: str) -> Iterator[None]:
     try:
         yield
+    except PermissionError as error:
+        raise not_readable(where) from error
     except (OSError, pa.ArrowException) as error:
         raise PartitionCorruptError(
             expected="a readable Parquet file", found=str(error), where=where, remedy="Materialize it again."
         ) from error
+
+
+def not_readable(where: Path | str) -> StorageAccessError:
+    """The error about a file that is there and may not be read; it may well be sound."""
+    return StorageAccessError(
+        expected="a file that can be read",
+        found="Permission denied",
+        where=str(where),
+        remedy="Give this user the right to read it.",
+    )

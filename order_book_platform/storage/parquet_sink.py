@@ -51,6 +51,11 @@ class ParquetSink:
         self.rows = 0
         """Rows taken so far."""
 
+    @property
+    def stored_rows(self) -> int:
+        """Of these, in the file."""
+        return self.rows - self._pending_rows
+
     def write(self, table: pa.Table) -> None:
         """Take the rows of `table`; whole row groups go to disk."""
         with self._busy:

@@ -14,7 +14,7 @@ import pytest
 
 from order_book_platform.errors import StallError
 from order_book_platform.model import DeltaBatch, PartitionKey
-from order_book_platform.observability import silent
+from order_book_platform.observability import StreamFigures, silent
 from order_book_platform.reconstruct import Reconstruction, Reconstructor, strategy
 from order_book_platform.reconstruct.day_stream import PartEnd, day_stream
 from order_book_platform.reconstruct.parts import BookParts
@@ -111,6 +111,25 @@ def test_memory_that_is_short_changes_nothing(
     assert found == wanted
     assert result.metrics.transitions["drop_caches -> spill"] == 1
     assert sum(spilled) > 1_000
+
+
+def test_progress_has_the_stages_figures(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the stream runs: whoever watches sees all five; the last word, when it has ended, has none."""
+    chain = Chain.over(tmp_path, lake, [KEY])
+    chain.books(KEY)
+    monkeypatch.setattr("order_book_platform.streaming.pipeline.WATCH_S", 0.001)
+    seen: list[tuple[int, int, StreamFigures | None]] = []
+    Reconstructor(chain.store, chain.settings).run(
+        KEY, lambda stage, done, total, figures=None: seen.append((done, total, figures))
+    )
+    *running, last = seen
+    total = chain.store.rows("raw_deltas", KEY).num_rows
+    assert last == (total, total, None)
+    assert running
+    for done, _, figures in running:
+        assert figures is not None
+        assert [stage.stage for stage in figures.stages] == ["read", "decode", "sequence", "apply", "write"]
+        assert figures.stages[3].rows == done
 
 
 def test_a_stage_that_hangs_is_begun_again(

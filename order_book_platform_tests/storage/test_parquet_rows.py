@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.errors import PartitionCorruptError
+from order_book_platform.errors import PartitionCorruptError, StorageAccessError
 from order_book_platform.storage import ParquetRows
 
 
@@ -112,3 +112,15 @@ def test_an_error_of_who_reads_is_left_alone() -> None:
     with pytest.raises(OSError, match="elsewhere"):
         for _ in parts([3], 2).batches(1):
             raise OSError("elsewhere")
+
+
+def test_a_part_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is not called damaged."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    pq.write_table(pa.table({"n": [1]}), tmp_path / "part.parquet")
+    monkeypatch.setattr(pq, "ParquetFile", refused)
+    with pytest.raises(StorageAccessError, match="a file that can be read, found Permission denied"):
+        ParquetRows([tmp_path / "part.parquet"])
