@@ -23,6 +23,7 @@ from order_book_platform.kernels.compare import (
     REFERENCE_LEVELS,
     ROW_COUNTS,
     compare_levels,
+    compare_levels_at,
 )
 from order_book_platform.model import BookFlag
 from order_book_platform.model.batches import BoolArray, Int64Array
@@ -178,6 +179,7 @@ class LevelTally:
         known: NDArray[np.uint8],
         price: Int64Array,
         size: Int64Array,
+        at: Int64Array | None = None,
     ) -> None:
         """Compare rows and take the counts in; see `kernels.compare_levels` for the rules.
 
@@ -185,14 +187,16 @@ class LevelTally:
             book_price: int64[n, 2, K] pips.
             book_size: int64[n, 2, K] pips.
             known: uint8[n, 2], levels the book claims to know.
-            price: int64[n, 2, K] pips of the reference.
-            size: int64[n, 2, K] pips of the reference.
+            price: int64[m, 2, K] pips of the reference.
+            size: int64[m, 2, K] pips of the reference.
+            at: int64[n], the reference row that each book row is compared with; by default the one beside it, m = n.
         """
         counts = np.empty((len(known), ROW_COUNTS), dtype=np.int64)
-        ours, our_sizes, claimed, theirs, their_sizes = (
-            np.ascontiguousarray(array) for array in (book_price, book_size, known, price, size)
-        )
-        compare_levels(ours, our_sizes, claimed, theirs, their_sizes, counts, self.by_level)
+        sides = [np.ascontiguousarray(array) for array in (book_price, book_size, known, price, size)]
+        if at is None:
+            compare_levels(*sides, counts, self.by_level)
+        else:
+            compare_levels_at(*sides, at, counts, self.by_level)
         equal, all_known = counts[:, ALL_EQUAL] == 1, counts[:, ALL_KNOWN] == 1
         self.rows += len(counts)
         self.equal += int(equal.sum())
