@@ -36,7 +36,9 @@ LEVELS_SCHEMA: dict[str, type[pl.DataType]] = {
 _REFERENCES = 1 + len(PLACEBO_SHIFTS_NS)
 
 
-def each_best(references: ShiftedReferences) -> Iterator[tuple[int, BoolArray | None, Int64Array, Int64Array]]:
+def each_best(
+    references: ShiftedReferences,
+) -> Iterator[tuple[int, BoolArray | None, Int64Array, Int64Array]]:
     """Best prices of the true reference, then of its placebos.
 
     Yields:
@@ -176,9 +178,7 @@ class SnapshotEvidence:
             if valid.all():
                 tally.add(price, size, known, pool.price_pips, pool.size_pips, at)
             else:
-                tally.add(
-                    price[valid], size[valid], known[valid], pool.price_pips, pool.size_pips, at[valid]
-                )
+                tally.add(price[valid], size[valid], known[valid], pool.price_pips, pool.size_pips, at[valid])
         rows = self._sample.places(len(books))
         sampled, beside = books.take(rows), references.take(rows)
         self._sample.keep(
