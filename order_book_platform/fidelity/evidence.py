@@ -36,22 +36,19 @@ LEVELS_SCHEMA: dict[str, type[pl.DataType]] = {
 _REFERENCES = 1 + len(PLACEBO_SHIFTS_NS)
 
 
-def each_reference(
+def each_best(
     references: ShiftedReferences,
-) -> Iterator[tuple[int, BoolArray, Int64Array, Int64Array]]:
-    """The true reference, then its placebos.
+) -> Iterator[tuple[int, BoolArray | None, Int64Array, Int64Array]]:
+    """Best prices of the true reference, then of its placebos.
 
     Yields:
-        Index (0 is true), bool[n] where it exists, price and size int64[n, 2, K] pips.
+        Index (0 is true), bool[n] where it exists or None for everywhere, price and size int64[n, 2, 1] pips.
     """
-    yield 0, np.ones(len(references), dtype=np.bool_), references.price_pips, references.size_pips
+    yield 0, None, references.price_pips[:, :, :1], references.size_pips[:, :, :1]
+    pool = references.pool
     for shift in range(len(PLACEBO_SHIFTS_NS)):
-        yield (
-            shift + 1,
-            references.shifted_valid[:, shift],
-            references.shifted_price_pips[:, shift],
-            references.shifted_size_pips[:, shift],
-        )
+        at, valid = references.later[:, shift], references.shifted_valid[:, shift]
+        yield shift + 1, valid, pool.price_pips[:, :, :1][at], pool.size_pips[:, :, :1][at]
 
 
 class BestEvidence:
@@ -76,10 +73,11 @@ class BestEvidence:
             references: n rows.
         """
         known = books.known > 0
-        for index, valid, price, size in each_reference(references):
-            best = compare_best(books.price_pips, books.size_pips, price, size, self._tick_pips)
+        ours = books.price_pips[:, :, :1].copy(), books.size_pips[:, :, :1].copy()
+        for index, valid, price, size in each_best(references):
+            best = compare_best(*ours, price, size, self._tick_pips)
             self.tallies[index].add(best, known, valid)
-            if index == 0:
+            if valid is None:
                 self.windows.add(time_ns, best)
             elif index == 1:
                 self.windows.add_placebo(time_ns, best, valid)
@@ -172,19 +170,24 @@ class SnapshotEvidence:
     def add(self, references: ShiftedReferences, books: BookRows) -> None:
         """Take in aligned rows."""
         self.best.add(references.time_ns, books, references)
-        triples = list(each_reference(references))
-        for index, valid, price, size in triples:
-            self._tallies[index].add(
-                books.price_pips[valid], books.size_pips[valid], books.known[valid], price[valid], size[valid]
-            )
-        _, valid_each, prices, sizes = zip(*triples, strict=True)
-        self._sample.add(
-            books.price_pips,
-            books.size_pips,
-            books.known,
-            np.stack(prices, 1),
-            np.stack(sizes, 1),
-            np.stack(valid_each, 1),
+        price, size, known = books.price_pips, books.size_pips, books.known
+        pool = references.pool
+        self._tallies[0].add(price, size, known, references.price_pips, references.size_pips)
+        for shift, tally in enumerate(self._tallies[1:]):
+            at, valid = references.later[:, shift], references.shifted_valid[:, shift]
+            if valid.all():
+                tally.add(price, size, known, pool.price_pips, pool.size_pips, at)
+            else:
+                tally.add(price[valid], size[valid], known[valid], pool.price_pips, pool.size_pips, at[valid])
+        rows = self._sample.places(len(books))
+        sampled, beside = books.take(rows), references.take(rows)
+        self._sample.keep(
+            sampled.price_pips,
+            sampled.size_pips,
+            sampled.known,
+            np.concatenate([beside.price_pips[:, None], beside.shifted_price_pips], axis=1),
+            np.concatenate([beside.size_pips[:, None], beside.shifted_size_pips], axis=1),
+            np.insert(beside.shifted_valid, 0, True, axis=1),
         )
 
     def close(self) -> None:

@@ -205,6 +205,17 @@ def _same_lengths(prices: pa.ListArray, sizes: pa.ListArray, side: str) -> Int64
     return lengths
 
 
+def _fill(levels: Int64Array, values: Int64Array, lengths: Int64Array) -> None:
+    """Write lists that lie one after another into the rows of int64[n, K], each from its first column on."""
+    depth = levels.shape[1]
+    if (
+        len(values) == levels.size
+    ):  # no list is longer than K, so all are as long: no need to ask where each one ends
+        levels[:] = values.reshape(levels.shape)
+    else:
+        levels[np.arange(depth) < lengths[:, None]] = values
+
+
 def deepened(levels: Int64Array, depth: int, filler: int) -> Int64Array:
     """Levels int64[n, 2, K] with room for `depth` ≥ K of them, what is new filled with `filler`."""
     if depth == levels.shape[2]:
@@ -327,14 +338,14 @@ class SnapshotBatch:
         prices = np.full((table.num_rows, 2, depth), schemas.MISSING_PIPS, dtype=np.int64)
         sizes = np.zeros((table.num_rows, 2, depth), dtype=np.int64)
         for index, (side_prices, side_sizes) in enumerate(lists):
-            present = np.arange(depth) < lengths[index][:, None]
+            here = (prices[:, index, :], sizes[:, index, :])
             if codes is None:
-                prices[:, index, :][present] = side_prices.flatten().to_numpy()
-                sizes[:, index, :][present] = side_sizes.flatten().to_numpy()
+                _fill(here[0], side_prices.flatten().to_numpy(), lengths[index])
+                _fill(here[1], side_sizes.flatten().to_numpy(), lengths[index])
                 continue
             found, exact = codes.price_codes(side_prices.flatten())
-            prices[:, index, :][present] = np.where(exact, found, _NO_CODE)
-            sizes[:, index, :][present] = codes.size_codes(side_sizes.flatten())
+            _fill(here[0], np.where(exact, found, _NO_CODE), lengths[index])
+            _fill(here[1], codes.size_codes(side_sizes.flatten()), lengths[index])
         unreadable = (prices == _NO_CODE).any(axis=(1, 2))
         prices[unreadable], sizes[unreadable] = schemas.MISSING_PIPS, 0
         return cls(

@@ -18,6 +18,7 @@ from order_book_platform.kernels.compare import (
     REFERENCE_LEVELS,
     ROW_COUNTS,
     compare_levels,
+    compare_levels_at,
 )
 from order_book_platform.model.schemas import MISSING_PIPS
 
@@ -83,3 +84,28 @@ def test_counts_equal_those_of_sets(
         assert counts[row, ALL_EQUAL] == ((bids, asks) == (their_bids, their_asks))
         assert counts[row, ALL_KNOWN] == (min(claims) >= DEPTH)
     assert levels.tolist() == by_level.tolist()
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [compare_levels_at, getattr(compare_levels_at, "py_func", compare_levels_at)],
+    ids=["compiled", "interpreted"],
+)
+@given(drawn=rows.filter(bool), data=st.data())
+def test_references_that_are_looked_up_count_as_if_they_stood_beside(
+    compare: Callable[..., None],
+    drawn: list[tuple[Side, Side, Side, Side, int, int]],
+    data: st.DataObject,
+) -> None:
+    """Any reference row for any book row, one for several too, gives the counts of the two side by side."""
+    book_price, book_size = fill([(bids, asks) for bids, asks, *_ in drawn])
+    price, size = fill([(bids, asks) for _, _, bids, asks, _, _ in drawn])
+    known = np.array([row[4:] for row in drawn], dtype=np.uint8).reshape(-1, 2)
+    places = st.integers(0, len(drawn) - 1)
+    at = np.array(data.draw(st.lists(places, min_size=len(drawn), max_size=len(drawn))), np.int64)
+    counts, beside = np.full((2, len(drawn), ROW_COUNTS), -9, dtype=np.int64)
+    levels, levels_beside = np.zeros((2, 2, DEPTH, 2), dtype=np.int64)
+    compare(book_price, book_size, known, price, size, at, counts, levels)
+    compare_levels(book_price, book_size, known, price[at], size[at], beside, levels_beside)
+    assert counts.tolist() == beside.tolist()
+    assert levels.tolist() == levels_beside.tolist()
