@@ -20,6 +20,7 @@ from benchmarks import (
     contest,
     day,
     flatness,
+    follow,
     memory,
     peers,
     peers_hftbacktest,
@@ -147,6 +148,20 @@ def test_a_small_run_of_precision(
         precision.main()
 
 
+def test_a_small_run_of_follow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a short capture: one JSON object with the rate and all delays; a writer that fails is an error."""
+    monkeypatch.setattr("sys.argv", ["follow", "--json", "--messages", "200", "--runs", "1"])
+    follow.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    metrics = [result["metric"] for result in document["results"]]
+    assert metrics == ["throughput", "CPU time", *(f"append to row visible, P{p}" for p in (50, 95, 99))]
+    assert all(result["value"] > 0 for result in document["results"])
+    monkeypatch.setattr("sys.argv", ["follow", "--pace", "0"])
+    with pytest.raises(SystemExit):
+        follow.main()
+
+
 def test_a_small_run_of_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Of processes that only say when they started: one JSON object; one that fails is an error."""
     at = "[time.monotonic_ns(), time.process_time_ns()]"
@@ -184,14 +199,19 @@ def test_wrong_usage(
     assert "obp bench replay" in capsys.readouterr().err
 
 
+KNOWN = {"replay": replay, "day": day, "precision": precision, "start": start, "follow": follow}
+
+
 def test_every_benchmark_is_there() -> None:
     """Each name that `obp bench` offers is a module with a main."""
     for name in BENCHMARKS:
-        assert callable({"replay": replay, "day": day, "precision": precision, "start": start}[name].main)
+        assert callable(KNOWN[name].main)
 
 
 @pytest.mark.parametrize(("option", "code"), [("--help", 0), ("--what", 2)])
-@pytest.mark.parametrize("benchmark", [day, precision, replay, start], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "benchmark", [day, follow, precision, replay, start], ids=lambda module: module.__name__
+)
 def test_asking_measures_nothing(
     benchmark: ModuleType,
     option: str,
