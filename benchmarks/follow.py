@@ -104,7 +104,7 @@ class Visible:
                 number = int(table.column("sequence_number")[-1].as_py())
                 self.appends.append((number, time.monotonic_ns()))
 
-        OnceLog.write = noted  # type: ignore[method-assign]
+        OnceLog.write = noted  # type: ignore[method-assign, assignment]
         try:
             yield
         finally:

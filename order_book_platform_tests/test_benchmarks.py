@@ -24,6 +24,7 @@ from benchmarks import (
     contest,
     day,
     flatness,
+    follow,
     memory,
     peers,
     peers_hftbacktest,
@@ -227,6 +228,20 @@ def test_a_small_run_of_precision(
     with pytest.raises(SystemExit):
         monkeypatch.setattr("sys.argv", ["precision", "--runs", "0"])
         precision.main()
+
+
+def test_a_small_run_of_follow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a short capture: one JSON object with the rate and all delays; a writer that fails is an error."""
+    monkeypatch.setattr("sys.argv", ["follow", "--json", "--messages", "200", "--runs", "1"])
+    follow.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    metrics = [result["metric"] for result in document["results"]]
+    assert metrics == ["throughput", "CPU time", *(f"append to row visible, P{p}" for p in (50, 95, 99))]
+    assert all(result["value"] > 0 for result in document["results"])
+    monkeypatch.setattr("sys.argv", ["follow", "--pace", "0"])
+    with pytest.raises(SystemExit):
+        follow.main()
 
 
 def test_a_small_run_of_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,9 +129,8 @@ class Follower:
         begin = checkpoints.newest(books_log.there, findings.there)
         books_log.go_on_at(begin.rows if begin else 0)
         findings.go_on_at(begin.findings if begin else 0)
-        replay = TailReplay(
-            self._settings, point.tick_pips, begin and begin.saved, begin.tally if begin else None
-        )
+        saved, tally = (begin.saved, begin.tally) if begin else (None, None)
+        replay = TailReplay(self._settings, point.tick_pips, saved, tally)
         state = begin.state if begin else None
         source = TailSource(self._capture, replay.place.deltas, state.arrived if state else Arrived(), wait)
         steps = TailSteps(self._settings, point.tick_pips, replay.place, state)

@@ -81,7 +81,12 @@ class TailCheckpoint:
         }
         none = np.empty(0, np.int64)
         state = TailState(
-            Arrived(**facts["arrived"], **waiting, ahead_ns=arrays["ahead_ns"]),
+            Arrived(
+                **facts["arrived"],
+                ahead=waiting["ahead"],
+                ahead_ns=arrays["ahead_ns"],
+                there=waiting["there"],
+            ),
             tuple(facts["finder"]),
             tuple(facts["doubt"]),
             arrays["recover_from"],

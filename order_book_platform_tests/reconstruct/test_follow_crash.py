@@ -56,7 +56,7 @@ class Followers:
 def followers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Followers]:
     """A capture of a day with faults, checkpoints as often as can be, and the server."""
     folder = tmp_path_factory.mktemp("followers")
-    faults = Faults.parse("drop=8,crossed=1x3s,bad_snapshots=4,silence=1x7s")
+    faults = Faults.parse("drop=8,crossed=1x3s,bad_snapshots=4,silence=1x2s")
     MarketSimulator(profile("btc-perp"), 5).write(folder / "lake", KEY, 400, faults)
     sections = {"reconstruct": {"checkpoint_events": 4_000}, "sources": {"batch_rows": 2_000}}
     chain = Chain.over(folder, folder / "lake", [KEY], **sections)

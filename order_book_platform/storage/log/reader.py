@@ -161,12 +161,10 @@ class _Cursor:
     @property
     def synced_row(self) -> int:
         """Rows of the log that the segment at hand says are on the device; 0 if there is none."""
-        match self._segment:
-            case SealedSegment():
-                return self._segment.next_row
-            case OpenSegment():
-                return self._segment.synced_row
-        return 0
+        segment = self._segment
+        if isinstance(segment, OpenSegment) and not sealed_path(self._folder, segment.first_row).exists():
+            return segment.synced_row
+        return 0 if segment is None else segment.next_row
 
     def batches(self, from_row: int) -> Iterator[LogBatch]:
         """All there is by now behind the edge, without what lies before `from_row`."""
