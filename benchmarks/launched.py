@@ -56,7 +56,7 @@ class CodeLocation:
         module: of the definitions.
     """
 
-    def __init__(self, process: WorkspaceProcessContext[Any], module: str) -> None:
+    def __init__(self, process: WorkspaceProcessContext, module: str) -> None:
         self._process = process
         self._module = module
 
