@@ -40,7 +40,7 @@ SHARES = (0.0, 0.1, 0.3, 0.6)
 """Of the books' parts: when a run is told to end. Later, it may come to its end before it hears of it."""
 REQUIRED_S = 5.0
 GIVEN_UP_S = 60.0
-LOOK_S = 0.005
+LOOK_S = 0.02
 BEGUN_S = 300.0
 """In which a run has to come as far as it should before it is told to end."""
 
@@ -140,9 +140,10 @@ def by_dagster(location: CodeLocation) -> Running:
     found: list[psutil.Process] = []
 
     def ended() -> bool:
-        process = location.process(run_id)
-        found.extend([process] if process and not found else [])
-        return location.is_finished(run_id) and all(has_ended(each) for each in found)
+        if not found:
+            process = location.process(run_id)
+            found.extend([process] if process else [])
+        return all(has_ended(each) for each in found) and location.is_finished(run_id)
 
     return Running(lambda: location.terminate(run_id), ended)
 

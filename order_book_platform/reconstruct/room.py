@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.clock import NS_PER_DAY
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer
 from order_book_platform.reconstruct.strategy import FullEventReplay
@@ -14,7 +14,6 @@ BYTES_PER_DELTA_LEVEL = 0.2
 with 5, 0.3 to 0.6 with one; a row after every message took up to 15 % more."""
 BYTES_PER_ROW_LEVEL = 10
 """Of a row each 100 ms: 175 to 230 bytes with 20 levels, on the same days."""
-NS_PER_DAY = 86_400 * NS_PER_SECOND
 
 
 class BooksRoom:
