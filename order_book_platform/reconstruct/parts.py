@@ -11,11 +11,10 @@ import pyarrow as pa
 from order_book_platform.model import Codes
 from order_book_platform.model.batches import Int64Array
 from order_book_platform.model.schemas import books, in_precision
+from order_book_platform.reconstruct.bounds import group_rows
 from order_book_platform.reconstruct.rows import ReplayHash, RowNumbers, count_flags, table_rows
 from order_book_platform.storage import ParquetRows, ParquetSink, PartitionWriter
 from order_book_platform.storage.partition_writer import FinishedFile
-
-GROUP_ROWS = 65_536
 
 
 class BookParts:
@@ -40,6 +39,7 @@ class BookParts:
         self.rows = 0
         self._writer = writer
         self._depth = depth
+        self._group_rows = group_rows(depth, 8 if codes is None else 16)
         self._sink: ParquetSink | None = None
 
     def table(self, rows: Int64Array) -> pa.Table:
@@ -54,7 +54,7 @@ class BookParts:
     def write(self, table: pa.Table) -> None:
         """Add rows to the part."""
         if self._sink is None:
-            self._sink = self._writer.parquet(self._name, self._schema, GROUP_ROWS)
+            self._sink = self._writer.parquet(self._name, self._schema, self._group_rows)
         self._sink.write(table)
         self.rows += table.num_rows
 
@@ -77,7 +77,7 @@ class BookParts:
             PartitionCorruptError: a part cannot be read.
         """
         for part in finished:
-            for batch in ParquetRows([self._writer.folder / part.name]).batches(GROUP_ROWS):
+            for batch in ParquetRows([self._writer.folder / part.name]).batches(self._group_rows):
                 self.digest.update(table_rows(pa.Table.from_batches([batch])))
                 flags = np.zeros((batch.num_rows, 4), np.int64)
                 flags[:, 3] = batch.column("flags").to_numpy(zero_copy_only=False)

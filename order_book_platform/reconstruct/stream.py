@@ -19,6 +19,7 @@ import pyarrow as pa
 from order_book_platform.model import DeltaBatch
 from order_book_platform.model.batches import MessageCutter
 from order_book_platform.model.schemas import RAW_DELTAS
+from order_book_platform.reconstruct.bounds import SPILL_BYTES, StreamBounds
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer, SavedReplay
 from order_book_platform.reconstruct.resume import Resumption
@@ -26,14 +27,7 @@ from order_book_platform.reconstruct.strategy import Step
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, LogReader, LogWriter
 from order_book_platform.storage.parquet_rows import Piece
-from order_book_platform.streaming import Bound, MemoryGuard, Pipeline, Spilling, Stage, StreamMetrics
-
-QUEUE_BYTES = 64 * 1024 * 1024
-"""Bound of every queue; each also holds at most 8 items, and one item whatever its size."""
-KEPT_BYTES = 16 * 1024 * 1024
-"""Of a queue that spills, what stays in memory."""
-SPILL_BYTES = 4 * 1024 * 1024 * 1024
-"""What may lie in the spill; beyond it the stages before it wait."""
+from order_book_platform.streaming import MemoryGuard, Pipeline, Spilling, Stage, StreamMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,7 @@ class BookStream:
 
     Args:
         store: has the inputs.
-        settings: `sources` and `streaming`.
+        settings: `sources`, `streaming` and `reconstruct.depth`.
         replay: sets up the book; driven by the stage `apply` alone.
         parts: takes the rows.
         resumption: takes checkpoints.
@@ -74,6 +68,7 @@ class BookStream:
         memory: MemoryGuard,
     ) -> None:
         self._settings = settings
+        self._bounds = StreamBounds.of(settings)
         self._replay = replay
         self._parts = parts
         self._resumption = resumption
@@ -86,8 +81,8 @@ class BookStream:
 
     def pipeline(self, spill: LogSpill, observe: Callable[[StreamMetrics], None]) -> Pipeline:
         """Ready to run, once."""
-        bound = Bound(items=8, bytes=QUEUE_BYTES)
-        spilling = Spilling(spill, Bound(items=8, bytes=KEPT_BYTES), SPILL_BYTES)
+        bound = self._bounds.queue
+        spilling = Spilling(spill, self._bounds.kept, SPILL_BYTES)
         return Pipeline(
             self._read(),
             (
@@ -108,7 +103,7 @@ class BookStream:
             yield from self._deltas.pieces(self._replay.planner.place.deltas)
 
     def _decode(self, piece: Piece) -> Iterator[DeltaBatch]:
-        rows = max(1, int(self._settings.sources.batch_rows * self._memory.batch_share))
+        rows = self._bounds.rows(self._memory.batch_share)
         for record in piece.batches(rows):
             yield DeltaBatch.from_arrow(record, self._replay.codes)
 
@@ -177,9 +172,9 @@ class LogSpill:
         return found
 
     def remove(self) -> None:
-        """Close the log and remove it."""
+        """Let go of the log and remove it; nothing of it is worth a sync."""
         if self._writer is not None:
-            self._writer.close()
+            self._writer.discard()
             self._writer = None
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -21,7 +21,7 @@ from order_book_platform.sources.trades import TradeReader
 from order_book_platform.storage import DataStore, Manifest, PartitionWriter
 from order_book_platform.streaming import read_ahead
 
-DELTA_GROUP_ROWS = 1_048_576
+DELTA_GROUP_ROWS = 262_144
 SNAPSHOT_GROUP_ROWS = 16_384
 
 Files = dict[str, list[LakeFile]]
