@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,12 +38,14 @@ from benchmarks import (
 from benchmarks.contest import Other
 from benchmarks.peers import Peer, Truth, compare, write_stream
 from benchmarks.report import OURS, Report, in_turn
+from benchmarks.simulated import PROFILE, TWICE_AS_BUSY
 from benchmarks.streams import Stream
 from order_book_platform.errors import BenchmarkError
 from order_book_platform.kernels.book import Book
 from order_book_platform.model import BookFlag
 from order_book_platform.reconstruct import Reconstructor, strategy
 from order_book_platform.reconstruct.resume import Resumption
+from order_book_platform.simulate import MarketSimulator
 
 RIGHT = Other("a dict", "order_book_platform_tests.bench_peer", "right", replay.BEST, "driven by a test", 2.0)
 ABSENT = replace(RIGHT, label="nobody's", module="order_book_platform_tests.absent_peer")
@@ -98,6 +100,17 @@ def test_small_days(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert len({result["work"] for result in document["results"]}) == 3
     assert len(document["bars"]) == 4
     assert all(bar["reached"] is not None for bar in document["bars"])
+
+
+def test_a_double_day_is_twice_as_busy() -> None:
+    """It fits into a day and its update ids, and a day of it is that of the same market otherwise."""
+    busy = day.market_of(2 * day.MESSAGES)
+    assert day.market_of(day.MESSAGES) is PROFILE
+    assert busy is TWICE_AS_BUSY
+    assert MarketSimulator(busy, 1).messages_per_day >= 2 * day.MESSAGES
+    assert busy.mean_interval_ms == pytest.approx(PROFILE.mean_interval_ms / 2, rel=0.02)
+    different = {name for name, value in asdict(busy).items() if value != asdict(PROFILE)[name]}
+    assert different == {"name", "interval_ms", "id_step"}
 
 
 def test_a_day_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

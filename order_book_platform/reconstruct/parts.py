@@ -10,11 +10,10 @@ import pyarrow as pa
 from order_book_platform.model import Codes
 from order_book_platform.model.batches import Int64Array
 from order_book_platform.model.schemas import books, in_precision
+from order_book_platform.reconstruct.bounds import group_rows
 from order_book_platform.reconstruct.rows import RowTables, count_flags, table_rows
 from order_book_platform.storage import ParquetRows, ParquetSink, PartitionWriter
 from order_book_platform.storage.partition_writer import FinishedFile
-
-GROUP_ROWS = 65_536
 
 
 class BookParts(RowTables):
@@ -36,6 +35,7 @@ class BookParts(RowTables):
         self.finished: list[FinishedFile] = []
         self.rows = self.made = 0
         self._writer = writer
+        self._group_rows = group_rows(depth, 8 if codes is None else 16)
         self._sink: ParquetSink | None = None
 
     def table(self, rows: Int64Array) -> pa.Table:
@@ -46,7 +46,7 @@ class BookParts(RowTables):
     def write(self, table: pa.Table) -> None:
         """Add rows to the part."""
         if self._sink is None:
-            self._sink = self._writer.parquet(self._name, self._schema, GROUP_ROWS)
+            self._sink = self._writer.parquet(self._name, self._schema, self._group_rows)
         self._sink.write(table)
         self.rows += table.num_rows
 
@@ -69,7 +69,7 @@ class BookParts(RowTables):
             PartitionCorruptError: a part cannot be read.
         """
         for part in finished:
-            for batch in ParquetRows([self._writer.folder / part.name]).batches(GROUP_ROWS):
+            for batch in ParquetRows([self._writer.folder / part.name]).batches(self._group_rows):
                 self.digest.update(table_rows(pa.Table.from_batches([batch])))
                 flags = np.zeros((batch.num_rows, 4), np.int64)
                 flags[:, 3] = batch.column("flags").to_numpy(zero_copy_only=False)

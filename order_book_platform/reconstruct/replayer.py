@@ -26,6 +26,7 @@ from order_book_platform.model.fixed_point import EXACT
 from order_book_platform.model.planning import Place, Planner
 from order_book_platform.model.schemas import DECIMALS
 from order_book_platform.observability import Progress
+from order_book_platform.reconstruct.bounds import StreamBounds
 from order_book_platform.reconstruct.strategy import STRATEGIES, FullEventReplay, Instant, Step, Strategy
 from order_book_platform.reconstruct.used import SnapshotHistory
 from order_book_platform.settings import Settings
@@ -226,6 +227,7 @@ def empty_book(settings: Settings, step_pips: int, cadence: str, doubt: Doubt) -
         crossed_after_ns=settings.gaps.crossed_after,
         warm_up_ns=wanted.warm_up,
         silence_ns=settings.gaps.silence,
+        row_capacity=StreamBounds.of(settings).table_rows,
     )
 
 

@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any
 
 from numpy.typing import NDArray
@@ -129,6 +130,7 @@ class Resumption:
         return found
 
     def _newest(self) -> Unfinished | None:
+        nothing_left = not any(self._writer.folder.iterdir())
         for checkpoint in self._checkpoints.newest_first():
             if checkpoint.facts["identity"] != self._identity:
                 _LOG.info(
@@ -137,6 +139,12 @@ class Resumption:
                 )
                 return None
             parts = tuple(FinishedFile(**part) for part in checkpoint.facts["parts"])
+            if parts and nothing_left:
+                # A run that died between publishing and removing its checkpoints: nothing is damaged.
+                _LOG.info(
+                    "%s begins anew: what its checkpoints speak of has been published", self._writer.key
+                )
+                return None
             broken = [part.name for part in parts if not self._is_whole(part)]
             if not broken:
                 return _unfinished(checkpoint, parts)
@@ -217,5 +225,7 @@ def identity(settings: Settings, of: str, inputs: Mapping[str, object]) -> str:
         ),
         "gaps": settings.gaps.model_dump(mode="json"),
         "code": code_fingerprint(),
+        # Arrow writes the parts, numba the loops, numpy what is between: another version of one may give other bytes.
+        "libraries": {name: version(name) for name in ("numba", "numpy", "pyarrow")},
     }
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()

@@ -12,10 +12,8 @@ import pyarrow as pa
 
 from order_book_platform.model import DeltaBatch
 from order_book_platform.model.schemas import RAW_DELTAS
+from order_book_platform.reconstruct.bounds import SPILL_BYTES
 from order_book_platform.storage import LogReader, LogWriter
-
-SPILL_BYTES = 4 * 1024 * 1024 * 1024
-"""What may lie in the spill; beyond it the stages before it wait."""
 
 
 class LogSpill:
@@ -53,9 +51,9 @@ class LogSpill:
         return found
 
     def remove(self) -> None:
-        """Close the log and remove it."""
+        """Let go of the log and remove it; nothing of it is worth a sync."""
         if self._writer is not None:
-            self._writer.close()
+            self._writer.discard()
             self._writer = None
         shutil.rmtree(self._folder, ignore_errors=True)
 

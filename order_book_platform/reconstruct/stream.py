@@ -15,15 +15,11 @@ import pyarrow as pa
 
 from order_book_platform.model import DeltaBatch, SnapshotBatch
 from order_book_platform.model.batches import Int64Array, MessageCutter
-from order_book_platform.reconstruct.spill import SPILL_BYTES, LogSpill
+from order_book_platform.reconstruct.bounds import QUEUE_ITEMS, SPILL_BYTES, StreamBounds
+from order_book_platform.reconstruct.spill import LogSpill
 from order_book_platform.reconstruct.strategy import Step, StepCutter
 from order_book_platform.settings import Settings
 from order_book_platform.streaming import Bound, MemoryGuard, Pipeline, Spilling, Stage, StreamMetrics
-
-QUEUE_BYTES = 64 * 1024 * 1024
-"""Bound of every queue; each also holds so many items, and one item whatever its size."""
-KEPT_BYTES = 16 * 1024 * 1024
-"""Of a queue that spills, what stays in memory."""
 
 
 class Source(Protocol):
@@ -70,7 +66,7 @@ class BookStream:
         cutter: cuts them into steps.
         replay: drives the book.
         rows: takes the rows.
-        settings: `sources` and `streaming`.
+        settings: `sources`, `streaming` and `reconstruct.depth`.
         memory: watches over the process.
         queue_items: that a queue holds at most.
     """
@@ -83,10 +79,11 @@ class BookStream:
         rows: RowPlace,
         settings: Settings,
         memory: MemoryGuard,
-        queue_items: int = 8,
+        queue_items: int = QUEUE_ITEMS,
     ) -> None:
         self._source = source
         self._cutter = cutter
+        self._bounds = StreamBounds.of(settings)
         self._replay = replay
         self._rows = rows
         self._settings = settings
@@ -103,10 +100,8 @@ class BookStream:
             observe: see `Pipeline`.
             spill: where batches go while memory is short; without it their source waits.
         """
-        bound = Bound(items=self._queue_items, bytes=QUEUE_BYTES)
-        spilling = None
-        if spill is not None:
-            spilling = Spilling(spill, Bound(items=self._queue_items, bytes=KEPT_BYTES), SPILL_BYTES)
+        bound = Bound(self._queue_items, self._bounds.queue.bytes)
+        spilling = None if spill is None else Spilling(spill, self._bounds.kept, SPILL_BYTES)
         return Pipeline(
             self._source.read(),
             (
@@ -123,8 +118,7 @@ class BookStream:
         )
 
     def _decode(self, item: Any) -> Iterator[Any]:
-        rows = max(1, int(self._settings.sources.batch_rows * self._memory.batch_share))
-        yield from self._source.decode(item, rows)
+        yield from self._source.decode(item, self._bounds.rows(self._memory.batch_share))
 
     def _sequence(self, batch: Any) -> Iterator[Step]:
         for whole in self._messages.take(batch):

@@ -24,7 +24,7 @@ from order_book_platform.storage import DataStore, Manifest, PartitionWriter, Ro
 from order_book_platform.storage.parquet_sink import Packing
 from order_book_platform.streaming import read_ahead
 
-DELTA_GROUP_ROWS = 1_048_576
+DELTA_GROUP_ROWS = 262_144
 SNAPSHOT_GROUP_ROWS = 16_384
 DELTA_PACKING: dict[str, Packing] = {
     **dict.fromkeys(("origin_time", "received_time", "sequence_number"), "plain"),

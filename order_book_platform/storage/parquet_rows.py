@@ -168,12 +168,10 @@ class _Window(io.RawIOBase):
         self._at = base[whence] + offset
         return self._at
 
-    def read(self, size: int | None = -1) -> bytes:
-        """So many bytes; only those that are there are asked for."""
+    def read(self, size: int | None = -1) -> memoryview:  # type: ignore[override]
+        """So many bytes, where they lie: arrow takes views, too. Only those that are there are asked for."""
         first = self._at - self._start
-        found = bytes(
-            self._content[first:] if size is None or size < 0 else self._content[first : first + size]
-        )
+        found = self._content[first:] if size is None or size < 0 else self._content[first : first + size]
         self._at += len(found)
         return found
 

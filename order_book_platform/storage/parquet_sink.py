@@ -21,7 +21,7 @@ class ParquetSink:
     Args:
         path: the file to write.
         schema: of every table that will come.
-        row_group_rows: rows per row group; memory is bounded by one group and one incoming table.
+        row_group_rows: rows per row group; memory is bounded by two groups and one incoming table.
         packing: columns that are not delta-packed, by name; `NAME.list.element` for what is inside lists.
         options: of pyarrow's writer, instead of compression and packing: for files in somebody else's layout.
     """
@@ -67,23 +67,30 @@ class ParquetSink:
         self._pending_rows += table.num_rows
         if self._pending_rows < self._row_group_rows:
             return
-        merged = pa.concat_tables(self._pending)
-        offset = 0
-        while merged.num_rows - offset >= self._row_group_rows:
-            self._write_group(merged.slice(offset, self._row_group_rows))
-            offset += self._row_group_rows
-        rest = merged.slice(offset)
+        rest = pa.concat_tables(self._pending)
+        self._pending = []
+        while rest.num_rows >= self._row_group_rows:
+            group = rest.slice(0, self._row_group_rows).combine_chunks()
+            rest = rest.slice(self._row_group_rows)  # what has been copied is let go before it is encoded
+            self._write_group(group)
+            del group
         self._pending = [rest] if rest.num_rows else []
         self._pending_rows = rest.num_rows
 
     def close(self, metadata: dict[str, str] | None = None) -> None:
         """Write what is left and the footer with `metadata`."""
         if self._pending_rows or self.rows == 0:
-            self._write_group(pa.concat_tables([self._schema.empty_table(), *self._pending]))
+            group = pa.concat_tables([self._schema.empty_table(), *self._pending]).combine_chunks()
+            self._pending = []
+            self._write_group(group)
         self._pending = []
         if metadata:
             self._writer.add_key_value_metadata(metadata)
         self._writer.close()
+
+    def _write_group(self, group: pa.Table) -> None:
+        # The writer looks for a page's end once per chunk: one chunk a column, or bytes depend on arrivals.
+        self._writer.write_table(group, row_group_size=self._row_group_rows)
 
     def abandon(self) -> None:
         """Close the file handle without caring for the content; a write that hangs in another thread keeps it."""
@@ -97,10 +104,6 @@ class ParquetSink:
             return
         finally:
             self._busy.release()
-
-    def _write_group(self, table: pa.Table) -> None:
-        # The writer looks for a page's end once per chunk: one chunk a column, or bytes depend on arrivals.
-        self._writer.write_table(table.combine_chunks(), row_group_size=self._row_group_rows)
 
 
 def _encodings(schema: pa.Schema, packing: Mapping[str, Packing]) -> dict[str, str]:

@@ -262,13 +262,15 @@ class Pipeline:
             self._look_for_stalls()
 
     def _judge(self) -> PressureLevel:
-        """Find the level of backpressure; on reaching the last, have the stages flush."""
+        """Find the level of backpressure; on reaching the last, have the stages flush and caches dropped."""
         before = self._backpressure.level
         fill = sum(queue.fill for queue in self._queues) / len(self._queues)
         level = self._backpressure.judge(fill, self._clock.monotonic_ns())
         if level == PressureLevel.FLUSH != before:
             for stage in self._stages:
                 self._begin(stage.flush, stage.name)
+            if self._memory is not None:
+                self._memory.drop_soon()
         return level
 
     def _pass_on_shortage(self) -> None:

@@ -27,7 +27,7 @@ from order_book_platform.errors import (
 )
 from order_book_platform.model import BookFlag, DeltaBatch, FixedPoint, PartitionKey, SnapshotBatch
 from order_book_platform.model.schemas import RAW_DELTAS, SNAPSHOTS, in_precision
-from order_book_platform.reconstruct import Followed, Reconstructor, follower, replay_hash_of
+from order_book_platform.reconstruct import Followed, Reconstructor, bounds, follower, replay_hash_of
 from order_book_platform.reconstruct.once_log import OnceLog
 from order_book_platform.reconstruct.rows import table_rows
 from order_book_platform.simulate import Faults, MarketSimulator, profile
@@ -422,7 +422,8 @@ def test_memory_that_is_short_and_a_slow_writer_change_nothing(
 
     monkeypatch.setattr(OnceLog, "write", slowly)
     monkeypatch.setattr("order_book_platform.reconstruct.tail_source.READ_ROWS", 1_500)
-    monkeypatch.setattr("order_book_platform.reconstruct.stream.QUEUE_BYTES", 20_000)
+    monkeypatch.setattr(bounds, "QUEUE_BYTES", 20_000)
+    monkeypatch.setattr(bounds, "LEAST_QUEUE_BYTES", 20_000)
     found = follow(
         clean, capture, tmp_path / "out", streaming={"memory_limit": 1_000}, sources={"batch_rows": 700}
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 from order_book_platform.errors import StallError
 from order_book_platform.model import DeltaBatch, PartitionKey
 from order_book_platform.observability import StreamFigures, silent
-from order_book_platform.reconstruct import Reconstruction, Reconstructor, strategy
+from order_book_platform.reconstruct import Reconstruction, Reconstructor, bounds, strategy
 from order_book_platform.reconstruct.day_stream import PartEnd, day_stream
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer
@@ -105,8 +106,7 @@ def test_memory_that_is_short_changes_nothing(
         put(self, item)
 
     monkeypatch.setattr(LogSpill, "put", noted)
-    monkeypatch.setattr("order_book_platform.reconstruct.stream.KEPT_BYTES", 1)
-    monkeypatch.setattr("order_book_platform.reconstruct.stream.QUEUE_BYTES", 40_000)
+    monkeypatch.setattr(bounds, "LEAST_QUEUE_BYTES", 40_000)
     result, found = again(chain, streaming={"memory_limit": 1_000})
     assert found == wanted
     assert result.metrics.transitions["drop_caches -> spill"] == 1
@@ -240,6 +240,21 @@ def test_the_spill_gives_back_what_it_got(lake: Path, tmp_path: Path, order: str
         assert not (tmp_path / "spill").exists()
     for one, other in zip(batches, found, strict=True):
         assert one.to_arrow().equals(other.to_arrow())
+
+
+def test_a_spill_that_is_given_up_is_not_synced(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody wants is only removed."""
+    chain = Chain.over(tmp_path, lake, [KEY])
+    chain.books(KEY)
+    batch = deltas(chain).slice(0, 500)
+    synced: list[int] = []
+    with spill_in(tmp_path / "spill") as spill:
+        spill.put(batch)
+        monkeypatch.setattr(os, "fsync", synced.append)
+    assert synced == []
+    assert not (tmp_path / "spill").exists()
 
 
 def test_a_checkpoint_has_nothing_of_what_came_after_it(lake: Path, tmp_path: Path) -> None:

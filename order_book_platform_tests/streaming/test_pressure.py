@@ -167,6 +167,19 @@ def test_caches_are_dropped_again_while_memory_stays_short() -> None:
     assert counts == [1, 1, 2, 2, 2, 3]
 
 
+def test_caches_are_dropped_once_where_somebody_asks_for_it() -> None:
+    """Whatever the level; a drop that is due anyway counts."""
+    dropped: list[int] = []
+    memory = guard([900, 0, 0], dropped)
+    counts = []
+    for now_ns in (0, 1, 2):
+        if now_ns != 1:
+            memory.drop_soon()
+        memory.check(now_ns)
+        counts.append(len(dropped))
+    assert counts == [1, 1, 2]
+
+
 @given(SHARES)
 def test_levels_do_not_flicker(shares: list[float]) -> None:
     """A level is left upwards only at its rise and downwards only below its fall, for any course of memory."""
