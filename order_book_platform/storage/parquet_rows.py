@@ -151,7 +151,7 @@ class _Window(io.RawIOBase):
         self._at = base[whence] + offset
         return self._at
 
-    def read(self, size: int | None = -1) -> memoryview:  # type: ignore[override]
+    def read(self, size: int | None = -1) -> memoryview:
         """So many bytes, where they lie: arrow takes views, too. Only those that are there are asked for."""
         first = self._at - self._start
         found = self._content[first:] if size is None or size < 0 else self._content[first : first + size]
