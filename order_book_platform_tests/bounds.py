@@ -21,10 +21,14 @@ from order_book_platform.sources.ingest import DELTA_GROUP_ROWS, SNAPSHOT_GROUP_
 from order_book_platform.sources.published import SNAPSHOT_ROWS
 
 FAR_LEVELS = 50_000
-"""Live levels beyond the window; what exchanges show has fewer than 20,000."""
+"""Live levels beyond the window; the simulated perpetual and the recordings have fewer than 9,000 in all."""
 SNAPSHOTS = 87_000
 """Of a day, one a second."""
 GAPS = 10_000
+PARTS = 104
+"""Of a day's books, 1,048,576 deltas each."""
+FOOTER_BYTES = 240_000
+"""Of a part that is open for reading; measured at 20 levels."""
 FREE_BYTES = 128 * 10**6
 """Freed, and kept by allocators: measured, not bounded by us."""
 _PAGE = 2 * 1024 * 1024
@@ -64,7 +68,7 @@ def books(settings: Settings) -> dict[str, int]:
         **_PLAN,
         "history: 48 bytes for each snapshot used": SNAPSHOTS * _USED,
         "write: a table, two row groups": table + 2 * GROUP_BYTES,
-        "checkpoint: four copies of levels and history": 4 * saved,
+        "checkpoint: three copies of levels and history": 3 * saved,
         "spill: a batch on its way in, one on its way out": 4 * batch,
     }
 
@@ -115,6 +119,7 @@ def fidelity(settings: Settings) -> dict[str, int]:
         "sequence numbers of deltas: five pieces": 5 * (1 << 20) * 8,
         "row groups of books, compressed, and a page of each column": GROUP_BYTES
         + (6 + 2 * depth) * _PAGE // 4,
+        "parts of the books, open": PARTS * FOOTER_BYTES,
         "figures": 96 * 10**6,
     }
 
@@ -139,6 +144,7 @@ def features(settings: Settings) -> dict[str, int]:
         "trades: three chunks": 3 * BATCH_ROWS * 40,
         "a row group of books, compressed, and a page of each column": GROUP_BYTES
         + (5 + 2 * levels) * _PAGE // 4,
+        "parts of the books, open": PARTS * FOOTER_BYTES,
         "working arrays of a block": 2 * steps,
         "two row groups of features": 2 * 262_144 * row,
     }
