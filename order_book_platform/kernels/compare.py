@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from numba import types
 
 from order_book_platform.kernels.compiled import kernel
@@ -15,6 +17,9 @@ _LEVELS = types.Array(types.int64, 3, "C", readonly=True)
 _KNOWN = types.Array(types.uint8, 2, "C", readonly=True)
 _AT = types.Array(types.int64, 1, "A", readonly=True)
 _ROWS, _BY_LEVEL = types.int64[:, ::1], types.int64[:, :, ::1]
+_STRIDED = types.Array(types.int64, 3, "A", readonly=True)
+_ERRORS = types.Array(types.float64, 2, "A", readonly=True)
+_COUNTED = types.Array(types.boolean, 2, "A", readonly=True)
 _MISSING = MISSING_PIPS
 
 
@@ -108,3 +113,54 @@ def compare_levels_at(  # type: ignore[no-untyped-def]
     """
     for r in range(book_price.shape[0]):
         compare_row(r, book_price, book_size, known, at[r], reference_price, reference_size, rows, levels)
+
+
+@kernel(types.void(_ERRORS, _COUNTED, types.int64[::1], types.int64[::1], types.float64[::1]))
+def add_errors(errors, counted, priced, off, squares):  # type: ignore[no-untyped-def]
+    """Add up errors per side, row after row.
+
+    Args:
+        errors: float64[n, 2]; NaN is left out.
+        counted: bool[n, 2], which are added up.
+        priced: int64[2], added to: how many.
+        off: int64[2], added to: how many that are not 0.
+        squares: float64[2], added to.
+    """
+    for r in range(errors.shape[0]):
+        for s in range(2):
+            error = errors[r, s]
+            if counted[r, s] and not math.isnan(error):
+                priced[s] += 1
+                off[s] += int(error != 0.0)
+                squares[s] += error * error
+
+
+@kernel(
+    types.void(
+        _STRIDED, _STRIDED, _STRIDED, _STRIDED, _AT, types.float64, types.boolean[::1], types.float64[:, ::1]
+    )
+)
+def compare_best_levels(  # type: ignore[no-untyped-def]
+    book_price, book_size, reference_price, reference_size, at, tick, exact, errors
+):
+    """Compare the best bid and ask of each book row with those of a reference row.
+
+    Args:
+        book_price: int64[n, 2, K] pips.
+        book_size: int64[n, 2, K] pips.
+        reference_price: int64[m, 2, K'] pips.
+        reference_size: int64[m, 2, K'] pips.
+        at: int64[n], the reference row that each book row is compared with.
+        tick: pips per tick, above 0.
+        exact: bool[n], written: all four prices and sizes are equal.
+        errors: float64[n, 2], written: book minus reference in ticks; NaN where either has no best level.
+    """
+    for r in range(book_price.shape[0]):
+        q = at[r]
+        equal = True
+        for s in range(2):
+            ours, theirs = book_price[r, s, 0], reference_price[q, s, 0]
+            equal = equal and ours == theirs and book_size[r, s, 0] == reference_size[q, s, 0]
+            undefined = ours == _MISSING or theirs == _MISSING
+            errors[r, s] = math.nan if undefined else (ours - theirs) / tick
+        exact[r] = equal
