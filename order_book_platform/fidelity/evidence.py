@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import polars as pl
 
@@ -18,7 +16,7 @@ from order_book_platform.fidelity.metrics import BestTally, LevelTally, compare_
 from order_book_platform.fidelity.results import GATES, SNAPSHOTS, Metric
 from order_book_platform.fidelity.rows import BookRows
 from order_book_platform.fidelity.windows import Windows
-from order_book_platform.model.batches import BoolArray, Int64Array
+from order_book_platform.model.batches import Int64Array
 
 _SIDES = ("bid", "ask")
 LEVELS_SCHEMA: dict[str, type[pl.DataType]] = {
@@ -34,21 +32,6 @@ LEVELS_SCHEMA: dict[str, type[pl.DataType]] = {
     "placebo_spearman": pl.Float64,
 }
 _REFERENCES = 1 + len(PLACEBO_SHIFTS_NS)
-
-
-def each_best(
-    references: ShiftedReferences,
-) -> Iterator[tuple[int, BoolArray | None, Int64Array, Int64Array]]:
-    """Best prices of the true reference, then of its placebos.
-
-    Yields:
-        Index (0 is true), bool[n] where it exists or None for everywhere, price and size int64[n, 2, 1] pips.
-    """
-    yield 0, None, references.price_pips[:, :, :1], references.size_pips[:, :, :1]
-    pool = references.pool
-    for shift in range(len(PLACEBO_SHIFTS_NS)):
-        at, valid = references.later[:, shift], references.shifted_valid[:, shift]
-        yield shift + 1, valid, pool.price_pips[:, :, :1][at], pool.size_pips[:, :, :1][at]
 
 
 class BestEvidence:
@@ -73,13 +56,15 @@ class BestEvidence:
             references: n rows.
         """
         known = books.known > 0
-        ours = books.price_pips[:, :, :1].copy(), books.size_pips[:, :, :1].copy()
-        for index, valid, price, size in each_best(references):
-            best = compare_best(*ours, price, size, self._tick_pips)
-            self.tallies[index].add(best, known, valid)
-            if valid is None:
-                self.windows.add(time_ns, best)
-            elif index == 1:
+        ours, tick, pool = (books.price_pips, books.size_pips), self._tick_pips, references.pool
+        best = compare_best(*ours, references.price_pips, references.size_pips, tick)
+        self.tallies[0].add(best, known)
+        self.windows.add(time_ns, best)
+        for shift, tally in enumerate(self.tallies[1:]):
+            at, valid = references.later[:, shift], references.shifted_valid[:, shift]
+            best = compare_best(*ours, pool.price_pips, pool.size_pips, tick, at)
+            tally.add(best, known, valid)
+            if shift == 0:
                 self.windows.add_placebo(time_ns, best, valid)
 
     def metrics(self, reference: str, unmatched: int, alignment: str) -> list[Metric]:

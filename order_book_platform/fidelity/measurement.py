@@ -33,7 +33,7 @@ from order_book_platform.model import Codes, GateResult, PartitionKey
 from order_book_platform.model.batches import Int64Array
 from order_book_platform.observability import Progress
 from order_book_platform.plots.book import TimeSteps, time_steps
-from order_book_platform.storage import DataStore, ParquetRows
+from order_book_platform.storage import DataStore
 from order_book_platform.streaming import read_ahead
 
 BOOKS = "reconstructed_books"
@@ -87,6 +87,7 @@ class Measurement:
         self._store = store
         self._key = key
         self._progress = progress
+        self._books = store.rows(BOOKS, key)
         manifest = store.manifest(BOOKS, key)
         self._codes = Codes.of(manifest.metadata)
         self._tick_pips = self._codes.tick_codes if self._codes else manifest.fixed_point.tick_pips
@@ -104,10 +105,9 @@ class Measurement:
         seen = seen[numbers >= facts.first_seed] if facts.first_seed is not None else seen[:0]
         used_numbers = used.column("sequence_number").to_numpy()
         held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips)
-        books = self._store.rows(BOOKS, self._key)
-        levels_of_file = [name for name in books.schema.names if name.startswith(("bid_", "ask_"))]
-        picked = PickedRows(steps.rows, levels_of_file)
-        evidence = self._against_snapshots(held_out, facts, books, picked)
+        schema = self._books.schema
+        picked = PickedRows(steps.rows, [name for name in schema.names if name.startswith(("bid_", "ask_"))])
+        evidence = self._against_snapshots(held_out, facts, picked)
         counts = held_out.counts
         unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
         metrics = evidence.metrics(unmatched, self._alignment)
@@ -121,13 +121,12 @@ class Measurement:
         metrics += bad_references(references)
         levels = evidence.level_frame()
         metrics += level_metrics(levels, unmatched, self._alignment)
-        shown = pl.DataFrame(picked.table(books.schema))
+        shown = pl.DataFrame(picked.table(schema))
         return Measured(tuple(metrics), references, windows.frame(), source, levels, facts, steps, shown)
 
     def _facts(self) -> tuple[BookFacts, TimeSteps]:
         """What the book's narrow columns say, and which of its rows shall be drawn."""
-        books = self._store.rows(BOOKS, self._key)
-        heads = self._told("book", read_heads(books, codes=self._codes), books.num_rows)
+        heads = self._told("book", read_heads(self._books, codes=self._codes), self._books.num_rows)
         times, flags = [_NONE], [_NONE.astype(np.uint8)]
 
         def noted() -> Iterator[BookHeads]:
@@ -150,9 +149,7 @@ class Measurement:
     def _windows(self, facts: BookFacts) -> Windows:
         return Windows(facts.first_time_ns, facts.last_time_ns)
 
-    def _against_snapshots(
-        self, held_out: HeldOut, facts: BookFacts, books: ParquetRows, picked: PickedRows
-    ) -> SnapshotEvidence:
+    def _against_snapshots(self, held_out: HeldOut, facts: BookFacts, picked: PickedRows) -> SnapshotEvidence:
         """Stream held-out snapshots and the book rows they belong to past each other, and the whole book past `picked`.
 
         Both are read and decoded ahead, each in a thread of its own.
@@ -161,16 +158,17 @@ class Measurement:
         snapshots = (
             self._store.rows(SNAPSHOTS, self._key) if self._store.exists(SNAPSHOTS, self._key) else None
         )
-        levels = min(depth, (longest_list(snapshots, enough=depth) if snapshots else 0) or depth)
+        longest = 0 if snapshots is None else longest_list(snapshots, enough=depth)
+        levels = min(depth, longest or depth)
         evidence = SnapshotEvidence(
             levels,
             self._tick_pips,
-            snapshots.num_rows if snapshots else 0,
+            0 if snapshots is None else snapshots.num_rows,
             self._windows(facts),
             self._codes.size_floats if self._codes else as_floats,
         )
-        rows = read_ahead(read_books(books, levels, codes=self._codes, picked=picked))
-        if snapshots:
+        rows = read_ahead(read_books(self._books, levels, codes=self._codes, picked=picked))
+        if snapshots is not None:
             read = read_ahead(read_snapshots(snapshots, levels, codes=self._codes))
             chosen = held_out.select(self._told(SNAPSHOTS, read, snapshots.num_rows))
             references = with_placebos(part.cut(levels) for part in chosen)
@@ -190,10 +188,10 @@ class Measurement:
         evidence = BestEvidence(self._tick_pips, self._windows(facts))
         tickers = HeldOut(_NONE, _ALWAYS.min, _ALWAYS.max, self._tick_pips)
         compared = 0
-        books, file = self._store.rows(BOOKS, self._key), self._store.rows(TICKERS, self._key)
+        file = self._store.rows(TICKERS, self._key)
         references = with_placebos(tickers.select(read_tickers(file, codes=self._codes)))
         judged = _from(
-            facts.first_seed, self._told(TICKERS, read_books(books, 1, codes=self._codes), facts.rows)
+            facts.first_seed, self._told(TICKERS, read_books(self._books, 1, codes=self._codes), facts.rows)
         )
         for rows, latest in pair_with_last(judged, references, beyond_end=False):
             evidence.add(rows.time_ns, rows, latest)

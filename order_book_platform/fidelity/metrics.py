@@ -23,6 +23,7 @@ from order_book_platform.kernels.compare import (
     REFERENCE_LEVELS,
     ROW_COUNTS,
     add_errors,
+    compare_best_levels,
     compare_levels,
     compare_levels_at,
 )
@@ -52,21 +53,28 @@ class BestPrices:
 
 
 def compare_best(
-    book_price: Int64Array, book_size: Int64Array, price: Int64Array, size: Int64Array, tick_pips: int
+    book_price: Int64Array,
+    book_size: Int64Array,
+    price: Int64Array,
+    size: Int64Array,
+    tick_pips: int,
+    at: Int64Array | None = None,
 ) -> BestPrices:
     """Compare best bid and ask of a book with those of a reference.
 
     Args:
         book_price: int64[n, 2, K] pips; only level 0 is looked at.
         book_size: int64[n, 2, K] pips.
-        price: int64[n, 2, K'] pips of the reference.
-        size: int64[n, 2, K'] pips of the reference.
+        price: int64[m, 2, K'] pips of the reference.
+        size: int64[m, 2, K'] pips of the reference.
         tick_pips: pips per tick.
+        at: int64[n], the reference row that each book row is compared with; by default the one beside it, m = n.
     """
-    ours, theirs = book_price[:, :, 0], price[:, :, 0]
-    exact = ((ours == theirs) & (book_size[:, :, 0] == size[:, :, 0])).all(axis=1)
-    undefined = (ours == MISSING_PIPS) | (theirs == MISSING_PIPS)
-    return BestPrices(exact, np.where(undefined, np.nan, (ours - theirs) / tick_pips))
+    n = len(book_price)
+    exact, errors = np.empty(n, dtype=np.bool_), np.empty((n, 2))
+    rows = np.arange(n) if at is None else at
+    compare_best_levels(book_price, book_size, price, size, rows, tick_pips, exact, errors)
+    return BestPrices(exact, errors)
 
 
 @dataclass(slots=True)

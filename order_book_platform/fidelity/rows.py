@@ -190,8 +190,9 @@ class PickedRows:
         Args:
             schema: of the file.
         """
-        wanted = pa.schema([schema.field(name) for name in self.columns])
-        return pa.Table.from_batches([part.cast(wanted) for part in self._parts], wanted)
+        if not self._parts:
+            return pa.schema([schema.field(name) for name in self.columns]).empty_table()
+        return pa.Table.from_batches(self._parts).combine_chunks()
 
 
 def read_books(

@@ -17,6 +17,7 @@ _LEVELS = types.Array(types.int64, 3, "C", readonly=True)
 _KNOWN = types.Array(types.uint8, 2, "C", readonly=True)
 _AT = types.Array(types.int64, 1, "A", readonly=True)
 _ROWS, _BY_LEVEL = types.int64[:, ::1], types.int64[:, :, ::1]
+_STRIDED = types.Array(types.int64, 3, "A", readonly=True)
 _ERRORS = types.Array(types.float64, 2, "A", readonly=True)
 _COUNTED = types.Array(types.boolean, 2, "A", readonly=True)
 _MISSING = MISSING_PIPS
@@ -132,3 +133,34 @@ def add_errors(errors, counted, priced, off, squares):  # type: ignore[no-untype
                 priced[s] += 1
                 off[s] += int(error != 0.0)
                 squares[s] += error * error
+
+
+@kernel(
+    types.void(
+        _STRIDED, _STRIDED, _STRIDED, _STRIDED, _AT, types.float64, types.boolean[::1], types.float64[:, ::1]
+    )
+)
+def compare_best_levels(  # type: ignore[no-untyped-def]
+    book_price, book_size, reference_price, reference_size, at, tick, exact, errors
+):
+    """Compare the best bid and ask of each book row with those of a reference row.
+
+    Args:
+        book_price: int64[n, 2, K] pips.
+        book_size: int64[n, 2, K] pips.
+        reference_price: int64[m, 2, K'] pips.
+        reference_size: int64[m, 2, K'] pips.
+        at: int64[n], the reference row that each book row is compared with.
+        tick: pips per tick, above 0.
+        exact: bool[n], written: all four prices and sizes are equal.
+        errors: float64[n, 2], written: book minus reference in ticks; NaN where either has no best level.
+    """
+    for r in range(book_price.shape[0]):
+        q = at[r]
+        equal = True
+        for s in range(2):
+            ours, theirs = book_price[r, s, 0], reference_price[q, s, 0]
+            equal = equal and ours == theirs and book_size[r, s, 0] == reference_size[q, s, 0]
+            undefined = ours == _MISSING or theirs == _MISSING
+            errors[r, s] = math.nan if undefined else (ours - theirs) / tick
+        exact[r] = equal

@@ -101,8 +101,8 @@ def time_steps(times_ns: NDArray[np.int64], flags: NDArray[np.uint8], columns: i
     steps = (times - first) * columns // (last - first + 1)
     ends = np.searchsorted(steps, np.arange(columns), side="right") - 1
     shown = np.zeros(columns, dtype=np.uint8)
-    begun, starts = np.unique(steps, return_index=True)
-    shown[begun] = np.bitwise_or.reduceat(flags, starts)
+    starts = np.flatnonzero(np.diff(steps, prepend=-1))
+    shown[steps[starts]] = np.bitwise_or.reduceat(flags, starts)
     held = np.concatenate([[False], ends[1:] == ends[:-1]])
     shown[held] = flags[ends[held]]
     rows, position = np.unique(ends, return_inverse=True)
