@@ -170,7 +170,8 @@ def _breaks(
 
 
 def _silence_detail(pairs: Pairs) -> Callable[[int], str]:
-    return lambda i: f"no message for {pairs.pauses[i] / 1e9:.3f} s"
+    pauses = pairs.pauses
+    return lambda i: f"no message for {pauses[i] / 1e9:.3f} s"
 
 
 def unseen_counts(pairs: Pairs, snapshot_sequence: Int64Array) -> Int64Array:

@@ -40,7 +40,8 @@ class BooksRoom:
         self._deltas = store.rows("raw_deltas", replay.key).num_rows
         self._counts_deltas = isinstance(replay.strategy, FullEventReplay)
         if self._counts_deltas:
-            writer.expected_bytes = bytes_of_deltas(wanted, self._deltas)
+            messages = store.manifest("raw_deltas", replay.key).metadata["audit"]["messages"]
+            writer.expected_bytes = bytes_of_deltas(wanted, self._deltas, messages)
         else:
             snapshots = store.rows("snapshots", replay.key).num_rows
             writer.expected_bytes = BYTES_PER_ROW_LEVEL * wanted.depth * snapshots
@@ -53,9 +54,9 @@ class BooksRoom:
             self._writer.progressed(round(deltas * share), self._deltas)
 
 
-def bytes_of_deltas(wanted: ReconstructSettings, deltas: int) -> int:
-    """What the rows of so many deltas take, with depth and cadence as wanted."""
-    by_deltas = round(BYTES_PER_DELTA_LEVEL * wanted.depth * deltas)
-    if wanted.cadence != "grid":
-        return by_deltas
-    return min(by_deltas, BYTES_PER_ROW_LEVEL * wanted.depth * (NS_PER_DAY // wanted.grid))
+def bytes_of_deltas(wanted: ReconstructSettings, deltas: int, messages: int) -> int:
+    """What the rows of so many deltas in so many messages take, with depth and cadence as wanted."""
+    rows = NS_PER_DAY // wanted.grid if wanted.cadence == "grid" else messages
+    return min(
+        round(BYTES_PER_DELTA_LEVEL * wanted.depth * deltas), BYTES_PER_ROW_LEVEL * wanted.depth * rows
+    )

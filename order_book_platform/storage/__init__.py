@@ -4,7 +4,7 @@ In: arrow tables and text from the components. Out: `<data root>/<dataset>/excha
 manifest, folders of log segments, and readers over them.
 """
 
-from order_book_platform.storage.datasets import DATASETS
+from order_book_platform.storage.datasets import DATASETS, asset_of
 from order_book_platform.storage.leftovers import Leftover, leftovers
 from order_book_platform.storage.log import LogBatch, LogReader, LogWriter
 from order_book_platform.storage.manifest import Manifest
@@ -26,5 +26,6 @@ __all__ = [
     "ParquetSink",
     "PartitionWriter",
     "Room",
+    "asset_of",
     "leftovers",
 ]

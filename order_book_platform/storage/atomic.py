@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from order_book_platform.errors import PartitionBusyError, StorageAccessError
 from order_book_platform.storage.room import PARTITION, PUBLISHED_IS_KEPT, Room, full_disk
 
 _RENAME_EXCHANGE = 2
+_LOCK_TRIES, _LOCK_WAIT_S = 6, 0.01
+"""Who only looks whether a lock is held holds it for an instant."""
 _AT_FDCWD = -100
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when a device, a quota or the allowed size of a file is used up."""
@@ -105,12 +108,17 @@ def locked_file(path: Path) -> Iterator[None]:
     Raises:
         PartitionBusyError: another process, or another lock of this one, holds it.
     """
+    tries = _LOCK_TRIES
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(descriptor)
+            tries -= 1
+            if tries:
+                time.sleep(_LOCK_WAIT_S)
+                continue
             raise PartitionBusyError(
                 expected="one writer per partition",
                 found="another one at work",

@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -69,7 +70,8 @@ def leftovers(root: Path) -> Iterator[Leftover]:
             kind = match[1].partition("-")[0]
             if kind == "checkpoints" and building.is_dir():
                 continue  # it is told of with what it belongs to
-            yield _found(dataset, key, kind, folder, match[2])  # type: ignore[arg-type]
+            with suppress(FileNotFoundError):  # published or cleared while we looked: nothing is left
+                yield _found(dataset, key, kind, folder, match[2])  # type: ignore[arg-type]
 
 
 def _found(dataset: str, key: PartitionKey, kind: Kind, folder: Path, name: str) -> Leftover:
@@ -91,11 +93,13 @@ def _found(dataset: str, key: PartitionKey, kind: Kind, folder: Path, name: str)
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether a run holds the lock; for an instant, so that none that begins right then is turned away for long."""
+    """Whether a run holds the lock, or may hold it for all we can see; looked at for an instant, see `locked_file`."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
     except OSError:
-        return False  # nobody has it, or nobody may know
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -16,7 +16,7 @@ Packing = Literal["dictionary", "plain"]
 
 
 class ParquetSink:
-    """Streams tables into one Parquet file (zstd, integers delta-packed).
+    """Streams tables into one Parquet file (zstd, integers delta-packed if nothing else is asked for).
 
     Args:
         path: the file to write.

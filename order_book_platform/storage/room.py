@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +26,10 @@ class Member(Protocol):
     @property
     def folder(self) -> Path:
         """Of its files."""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the folder stays when the work fails."""
 
     @property
     def expected_bytes(self) -> int:
@@ -69,6 +74,11 @@ class Room:
             self.whole_bytes += max(whole, written)
 
     @property
+    def going_bytes(self) -> int:
+        """What still lies there of members that go when the error has been raised."""
+        return sum(folder_bytes(member.folder) for member in self._members if not member.resumable)
+
+    @property
     def least_bytes(self) -> int:
         """What is surely still needed, whatever the estimate is worth."""
         surely = SURELY_OF_WRITTEN if self.by_share else SURELY_OF_INPUT
@@ -89,7 +99,7 @@ def full_disk(
         building: what is written and stays there, so that the next run goes on from it; None if it goes.
     """
     room.measure()
-    free_bytes = shutil.disk_usage(nearest(folder)).free
+    free_bytes = shutil.disk_usage(nearest(folder)).free + room.going_bytes
     expected, lacking_bytes = f"room for {what} being written", 0
     if room.whole_bytes:
         needed_bytes = room.whole_bytes - (room.written_bytes if building else 0)
@@ -115,7 +125,11 @@ def in_megabytes(size_bytes: int) -> str:
 
 def folder_bytes(folder: Path) -> int:
     """Of all files below; 0 where there is no such folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # it may go while somebody looks
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def nearest(folder: Path) -> Path:

@@ -24,7 +24,7 @@ from order_book_platform.storage.atomic import (
     write_errors_named,
 )
 from order_book_platform.storage.checkpoints import Checkpoints
-from order_book_platform.storage.datasets import DATASETS
+from order_book_platform.storage.datasets import DATASETS, asset_of
 from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
 from order_book_platform.storage.parquet_rows import ParquetRows, not_readable
 from order_book_platform.storage.partition_writer import BUILDING, PartitionWriter
@@ -115,7 +115,7 @@ class DataStore:
                 expected=f"a published partition of {dataset}",
                 found="none",
                 where=f"{key} in {self.root}",
-                remedy=f"Run: obp materialize --symbol {key.instrument} --day {key.day} --select {dataset}",
+                remedy=f"Run: obp materialize --symbol {key.instrument} --day {key.day} --select {asset_of(dataset)}",
             ) from error
         except PermissionError as error:
             raise not_readable(path) from error

@@ -224,7 +224,16 @@ def test_leftovers(empty: Platform) -> None:
         "left: spill",
     ]
     assert "unfinished" in findings(empty)
-    assert {each.check for each in checkup.check_leftovers(empty.store, ManualClock(0))}
+    early = list(checkup.check_leftovers(empty.store, ManualClock(0)))
+    assert all(" 0 s old" in each.found for each in early)
+
+
+def test_what_is_published_with_deltas_is_made_with_them(empty: Platform) -> None:
+    """Snapshots and trades are no assets of their own: the command that is named has to work."""
+    trades = DataStore(empty.store).folder("trades", PartitionKey.parse(SYMBOL, DAY))
+    trades.with_name(f".replaced-{trades.name}").mkdir(parents=True)
+    (found,) = checkup.check_leftovers(empty.store, ManualClock(0))
+    assert found.remedy.endswith("--select raw_deltas")
 
 
 @pytest.mark.parametrize(

@@ -123,12 +123,17 @@ def test_a_disk_that_fills(chain: Chain, disk: Disk, monkeypatch: pytest.MonkeyP
     assert published(chain) == wanted
 
 
+def estimate(chain: Chain, key: PartitionKey) -> int:
+    """What the books of a day are expected to take."""
+    audit = chain.store.manifest("raw_deltas", key).metadata["audit"]
+    return bytes_of_deltas(chain.settings.reconstruct, audit["rows"], audit["messages"])
+
+
 def test_a_disk_that_is_too_small(chain: Chain, disk: Disk) -> None:
     """Nothing is begun, and the published books stay; where the estimate may be too high, the run begins."""
     chain.books(KEY)
     wanted, books = published(chain), chain.store.root / "reconstructed_books"
-    total = chain.store.rows("raw_deltas", KEY).num_rows
-    least_bytes = SURELY_OF_INPUT * bytes_of_deltas(chain.settings.reconstruct, total)
+    least_bytes = SURELY_OF_INPUT * estimate(chain, KEY)
     disk(folder_bytes(books) + int(0.7 * least_bytes))
     with pytest.raises(DiskFullError, match="in all, estimated from its input, found 0 MB free without"):
         Reconstructor(chain.store, chain.settings).run(KEY)
@@ -145,17 +150,23 @@ def test_recorded_days_take_about_what_is_expected(recordings: Path, tmp_path: P
     chain = Chain.over(tmp_path, recordings / "lake", keys, reconstruct={"depth": depth})
     for key in keys:
         chain.books(key)
-        total = chain.store.rows("raw_deltas", key).num_rows
         found = folder_bytes(chain.store.folder("reconstructed_books", key))
-        expected = bytes_of_deltas(chain.settings.reconstruct, total)
+        expected = estimate(chain, key)
         assert 1.5 * SURELY_OF_INPUT * expected < found < 3 * expected
 
 
 def test_a_grid_takes_no_more_than_its_rows() -> None:
     """However many deltas there are."""
     seconds = ReconstructSettings(cadence="grid", grid="1s", depth=20)
-    assert bytes_of_deltas(seconds, 10**9) == 86_400 * 200
-    assert bytes_of_deltas(seconds, 1_000) == bytes_of_deltas(ReconstructSettings(depth=20), 1_000) == 4_000
+    assert bytes_of_deltas(seconds, 10**9, 10**8) == 86_400 * 200
+    assert bytes_of_deltas(seconds, 1_000, 50) == 4_000
+
+
+def test_a_message_gives_one_row_at_most() -> None:
+    """However many levels it names, far from the best price."""
+    wanted = ReconstructSettings(depth=20)
+    assert bytes_of_deltas(wanted, 1_000, 50) == 4_000
+    assert bytes_of_deltas(wanted, 450_000, 1_000) == 200_000
 
 
 def test_what_is_not_written_yet_is_not_counted(chain: Chain) -> None:
@@ -166,7 +177,7 @@ def test_what_is_not_written_yet_is_not_counted(chain: Chain) -> None:
     with chain.store.write("reconstructed_books", KEY) as writer:
         parts = BookParts(writer, chain.settings.reconstruct.depth, replay.codes)
         room = BooksRoom(chain.store, chain.settings.reconstruct, replay, parts, writer)
-        assert writer.expected_bytes == bytes_of_deltas(chain.settings.reconstruct, total)
+        assert writer.expected_bytes == estimate(chain, KEY)
         rows = next(replay.rows(chain.store, silent, 5_000)).copy()
         tables = [parts.table(rows) for _ in range(4)]
         for table in tables[:3]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -727,6 +728,31 @@ def test_unsorted_decimals_and_duplicates_are_counted_as_pips_are(lake: Path) ->
     assert audits[0]["duplicate_rows"] == audits[1]["duplicate_rows"] == 3
 
 
+@pytest.mark.parametrize("rows", [3, 7, 1_000])
+def test_what_is_audited_does_not_depend_on_batches(lake: Path, rows: int) -> None:
+    """Messages out of price order, which are looked through for repetitions one by one: there are none."""
+    first = delta_frame().row(0, named=True)
+    offsets = (5, 1, 9)
+    frame = pl.DataFrame(
+        [
+            {
+                **first,
+                "sequence_number": first["sequence_number"] + message,
+                "side_is_bid": True,
+                "price": first["price"] + offset,
+                "size": 1.0,
+            }
+            for message in range(30)
+            for offset in offsets
+        ],
+        schema=delta_frame().schema,
+    )
+    rewrite(lake, "book_delta_v2", lambda _: frame)
+    store, _ = ingest(lake, sources={"batch_rows": rows})
+    audit = store.manifest("raw_deltas", KEY).metadata["audit"]
+    assert (audit["messages"], audit["duplicate_rows"], audit["repeated_levels"]) == (30, 0, 0)
+
+
 # --- no room --------------------------------------------------------------------------------------------------------
 
 
@@ -737,6 +763,9 @@ def test_a_full_disk_says_what_the_three_partitions_take(
     """Together, since they are published together; as the sources suggest, or what of the deltas is written."""
     monkeypatch.setattr("order_book_platform.sources.ingest.DELTA_GROUP_ROWS", 3)
     monkeypatch.setattr("order_book_platform.storage.room.in_megabytes", str)
+    monkeypatch.setattr(
+        "order_book_platform.storage.room.shutil.disk_usage", lambda _: SimpleNamespace(free=0)
+    )
     write, calls = ParquetSink._write_group, []
 
     def filling(self: ParquetSink, table: pa.Table) -> None:
@@ -760,4 +789,6 @@ def test_a_full_disk_says_what_the_three_partitions_take(
     else:
         assert int(needed[1]) > siblings
         assert int(needed[1]) != from_input["book_delta_v2"] + siblings
+        # The deltas and trades that lie there go, too: what they take need not be freed.
+        assert int(re.search(r"at least (\d+) there", caught.value.remedy)[1]) < int(needed[1])  # type: ignore[index]
     assert not [path for path in (lake / "store").rglob("*") if path.is_file()]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -83,4 +85,30 @@ def test_no_store_no_leftovers(tmp_path: Path) -> None:
     """A data root that does not exist is not made."""
     assert not list(leftovers(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
-    shutil.rmtree(tmp_path)
+
+
+def test_what_is_published_meanwhile_is_not_left(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that goes while it is looked at is no error, and the others are still told of."""
+    building, rest = leave(store, ".building"), leave(store, ".spill-0")
+    listed = Path.rglob
+
+    def gone(self: Path, pattern: str) -> Iterator[Path]:
+        if self == building and self.exists():
+            self.rmdir()
+        return listed(self, pattern)
+
+    monkeypatch.setattr(Path, "rglob", gone)
+    assert [each.folders for each in leftovers(store.root)][-1] == (rest,)
+    assert not building.exists()
+
+
+def test_a_look_at_a_lock_turns_no_run_away(store: DataStore) -> None:
+    """Who only looks holds the lock for an instant, which a run waits for."""
+    lock = store.root / "some.lock"
+    lock.touch()
+    descriptor = os.open(lock, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    looking = threading.Timer(0.02, os.close, (descriptor,))
+    looking.start()
+    with locked_file(lock):
+        looking.join()
