@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -69,7 +69,9 @@ def lines_above(console: Console) -> Iterator[None]:
 def _print_lines(descriptor: int, console: Console) -> None:
     with open(descriptor, encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            console.print(Text(line.rstrip("\n")), soft_wrap=True)
+            # A terminal that is gone is no reason to let who writes here wait for ever.
+            with suppress(OSError):
+                console.print(Text(line.rstrip("\n")), soft_wrap=True)
 
 
 @contextmanager

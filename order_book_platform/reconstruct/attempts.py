@@ -64,8 +64,8 @@ def run_attempts(
 
         def begin(number: int) -> Pipeline:
             if attempts:
-                # Whatever still hangs writes to files that have no name any more.
-                attempts[-1].resumption.abandon()
+                # Whatever still hangs writes to files that have no name any more; nobody else keeps its book alive.
+                attempts.pop().resumption.abandon()
                 writer.forget()
             spill = spills.enter_context(spill_in(folder.with_name(f".spill-{number}-{folder.name}")))
             replay = Replayer.of(store, settings, key)

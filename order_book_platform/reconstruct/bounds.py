@@ -24,7 +24,7 @@ LEAST_BATCH_ROWS = 16_384
 """Scarce memory makes batches no smaller: each item costs some 2 ms, whatever is in it, and 1 MB is not the problem."""
 TABLE_ROWS = 16_384
 SPILL_BYTES = 4 * 1024 * 1024 * 1024
-"""What may lie in the spill; beyond it the stages before it wait."""
+"""What may wait in the spill; beyond it the stages before it wait. `spill.LOG_BYTES` more may lie on the disk."""
 GROUP_BYTES = 24 * 1024 * 1024
 """Of a row group of the published rows, before it is encoded. No limit changes it: files would have other bytes."""
 

@@ -12,49 +12,82 @@ import pyarrow as pa
 
 from order_book_platform.model import DeltaBatch
 from order_book_platform.model.schemas import RAW_DELTAS
-from order_book_platform.reconstruct.bounds import SPILL_BYTES
+from order_book_platform.reconstruct.bounds import QUEUE_BYTES
 from order_book_platform.storage import LogReader, LogWriter
+
+LOG_BYTES = 256 * 1024 * 1024
+"""Of batches in one log of the spill, as they measure in memory."""
 
 
 class LogSpill:
-    """Batches of deltas that memory has no room for, in a log; see `streaming.Spill`.
+    """Batches of deltas that memory has no room for, in logs; see `streaming.Spill`.
+
+    A log ends at `LOG_BYTES` and is removed when nothing is left in it: what lies on the disk is at most that much more
+    than what waits.
 
     Args:
-        folder: for the log, which is removed whenever nothing is left in it.
+        folder: for the logs; removed whenever nothing waits.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._writer: LogWriter | None = None
-        self._frames: Iterator[pa.RecordBatch] = iter(())
-        self._waiting: deque[int] = deque()
+        self._logs: deque[_Log] = deque()
+        self._begun = 0
 
     def put(self, item: DeltaBatch) -> None:
         """See `streaming.Spill`."""
-        (batch,) = item.to_arrow().combine_chunks().to_batches()
-        if self._writer is None:
-            self._writer = LogWriter.open(self._folder, RAW_DELTAS, segment_bytes=2 * SPILL_BYTES)
-            follow = LogReader(self._folder).follow(0, lambda: True)
-            self._frames = (each.batch for each in follow)
-        self._writer.append(batch)
-        self._waiting.append(batch.num_rows)
+        if not self._logs or self._logs[-1].written_bytes >= LOG_BYTES:
+            self._logs.append(_Log(self._folder / str(self._begun)))
+            self._begun += 1
+        self._logs[-1].put(item)
 
     def take(self) -> DeltaBatch:
         """See `streaming.Spill`."""
-        rows, frames = self._waiting.popleft(), []
-        while rows:
-            frames.append(next(self._frames))
-            rows -= frames[-1].num_rows
-        found = DeltaBatch.from_arrow(pa.Table.from_batches(frames).combine_chunks())
-        if not self._waiting:
-            self.remove()
+        found = self._logs[0].take()
+        if not self._logs[0].waiting:
+            self._logs.popleft().remove()
+            if not self._logs:
+                self.remove()
         return found
 
     def remove(self) -> None:
-        """Let go of the log and remove it; nothing of it is worth a sync."""
-        if self._writer is not None:
-            self._writer.discard()
-            self._writer = None
+        """Let go of the logs and remove them; nothing of it is worth a sync."""
+        while self._logs:
+            self._logs.popleft().remove()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class _Log:
+    """One log of a spill.
+
+    Attributes:
+        waiting: rows of each batch that has been put and not taken.
+        written_bytes: of all that were put.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.waiting: deque[int] = deque()
+        self.written_bytes = 0
+        self._folder = folder
+        # It never becomes a segment of the other form: that would be a long step with the queue's lock held.
+        self._writer = LogWriter.open(folder, RAW_DELTAS, segment_bytes=2 * (LOG_BYTES + QUEUE_BYTES))
+        self._frames = (each.batch for each in LogReader(folder).follow(0, lambda: True))
+
+    def put(self, item: DeltaBatch) -> None:
+        (batch,) = item.to_arrow().combine_chunks().to_batches()
+        self._writer.append(batch)
+        self.waiting.append(batch.num_rows)
+        self.written_bytes += item.nbytes
+
+    def take(self) -> DeltaBatch:
+        rows, frames = self.waiting.popleft(), []
+        while rows:
+            frames.append(next(self._frames))
+            rows -= frames[-1].num_rows
+        return DeltaBatch.from_arrow(pa.Table.from_batches(frames).combine_chunks())
+
+    def remove(self) -> None:
+        self._writer.discard()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

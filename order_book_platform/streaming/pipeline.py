@@ -270,7 +270,7 @@ class Pipeline:
             for stage in self._stages:
                 self._begin(stage.flush, stage.name)
             if self._memory is not None:
-                self._memory.drop_soon()
+                self._memory.give_soon()
         return level
 
     def _pass_on_shortage(self) -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from order_book_platform.errors import StallError
 from order_book_platform.model import DeltaBatch, PartitionKey
 from order_book_platform.observability import StreamFigures, silent
 from order_book_platform.reconstruct import Reconstruction, Reconstructor, bounds, strategy
+from order_book_platform.reconstruct import spill as spill_module
 from order_book_platform.reconstruct.day_stream import PartEnd, day_stream
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer
@@ -240,6 +242,31 @@ def test_the_spill_gives_back_what_it_got(lake: Path, tmp_path: Path, order: str
         assert not (tmp_path / "spill").exists()
     for one, other in zip(batches, found, strict=True):
         assert one.to_arrow().equals(other.to_arrow())
+
+
+def test_a_spill_takes_little_more_than_what_waits(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much has gone through it while it was never empty."""
+    monkeypatch.setattr(spill_module, "LOG_BYTES", 100_000)
+    chain = Chain.over(tmp_path, lake, [KEY])
+    chain.books(KEY)
+    whole, most, logs = deltas(chain), 0, set[str]()
+    batches = [whole.slice(start, start + 500) for start in range(0, 20_000, 500)]
+    with spill_in(tmp_path / "spill") as spill:
+        spill.put(batches[0])
+        for before, batch in pairwise(batches):
+            spill.put(batch)
+            assert spill.take().to_arrow().equals(before.to_arrow())
+            logs |= {path.name for path in (tmp_path / "spill").iterdir()}
+            most = max(
+                most,
+                sum(path.stat().st_size for path in (tmp_path / "spill").rglob("*") if path.is_file()),
+            )
+        spill.take()
+        assert not (tmp_path / "spill").exists()
+    assert len(logs) > 5
+    assert most < 3 * 100_000
 
 
 def test_a_spill_that_is_given_up_is_not_synced(
