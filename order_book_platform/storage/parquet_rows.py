@@ -132,7 +132,7 @@ class Piece:
         Raises:
             PartitionCorruptError: it cannot be decoded.
         """
-        with _errors_named(self.where):
+        with errors_named(self.where):
             file = pq.ParquetFile(_Window(self.content, self.start), metadata=self.footer)
             skip, group = self.skip, self.footer.row_group(self.group)
             columns = [
@@ -181,7 +181,7 @@ class _Part:
 
     def __init__(self, part: Path | pa.Buffer) -> None:
         self._where = str(part) if isinstance(part, Path) else "a file in memory"
-        with _errors_named(self._where):
+        with errors_named(self._where):
             self._source = pa.OSFile(str(part)) if isinstance(part, Path) else pa.BufferReader(part)
         with self.reader() as file:
             self.rows: int = file.metadata.num_rows
@@ -201,7 +201,7 @@ class _Part:
             described = self._footer.row_group(group)
             if from_row < described.num_rows:
                 start, end = _extent(described)
-                with _errors_named(self._where):
+                with errors_named(self._where):
                     content = self._source.read_at(end - start, start)
                 yield Piece(content, start, self._footer, group, max(from_row, 0), self._where)
             from_row -= described.num_rows
@@ -209,7 +209,7 @@ class _Part:
     @contextmanager
     def reader(self) -> Iterator[pq.ParquetFile]:
         """The file; its footer is read once."""
-        with _errors_named(self._where):
+        with errors_named(self._where):
             yield pq.ParquetFile(self._source, metadata=getattr(self, "_footer", None))
 
 
@@ -252,7 +252,8 @@ def row_groups(
 
 
 @contextmanager
-def _errors_named(where: str) -> Iterator[None]:
+def errors_named(where: str) -> Iterator[None]:
+    """Turn what arrow or the system say of a file into an error that names it."""
     try:
         yield
     except PermissionError as error:

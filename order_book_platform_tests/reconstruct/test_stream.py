@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from order_book_platform.errors import StallError
+from order_book_platform.errors import PartitionCorruptError, StallError
 from order_book_platform.model import DeltaBatch, PartitionKey
 from order_book_platform.observability import StreamFigures, silent
 from order_book_platform.reconstruct import Reconstruction, Reconstructor, bounds, strategy
 from order_book_platform.reconstruct import spill as spill_module
-from order_book_platform.reconstruct.day_stream import PartEnd, day_stream
+from order_book_platform.reconstruct.day_stream import DaySource, PartEnd, day_stream
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer
 from order_book_platform.reconstruct.resume import Resumption
@@ -27,6 +28,7 @@ from order_book_platform.reconstruct.spill import LogSpill, spill_in
 from order_book_platform.reconstruct.stream import BookStream
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.sources import delta_batches
+from order_book_platform.storage.parquet_rows import Piece, errors_named
 from order_book_platform.streaming import MemoryGuard
 from order_book_platform_tests.chain import Chain
 
@@ -213,6 +215,37 @@ def test_an_interrupt_leaves_what_was_done(
     result, found = again(chain)
     assert found == wanted
     assert result.run.checkpoints_written < len([name for name in wanted if name.startswith("books-")]) - 1
+
+
+def test_a_read_error_leaves_what_was_done(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails in the middle of the deltas is named; when it reads again, the run goes on from there."""
+    monkeypatch.setattr("order_book_platform.sources.ingest.DELTA_GROUP_ROWS", 4_000)
+    chain = Chain.over(tmp_path, lake, [KEY], reconstruct={"checkpoint_events": 1})
+    chain.books(KEY)
+    wanted, pieces, save, saved = files(chain), DaySource.read, Resumption.save, threading.Event()
+
+    def noted(self: Resumption, *arguments: Any) -> None:
+        save(self, *arguments)
+        saved.set()
+
+    def failing(self: DaySource) -> Iterator[Piece]:
+        for number, piece in enumerate(pieces(self)):
+            if number == 6:
+                assert saved.wait(60)
+                with errors_named("deltas.parquet"):
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+            yield piece
+
+    monkeypatch.setattr(Resumption, "save", noted)
+    monkeypatch.setattr(DaySource, "read", failing)
+    with pytest.raises(PartitionCorruptError, match="Input/output error"):
+        again(chain)
+    monkeypatch.setattr(DaySource, "read", pieces)
+    result, found = again(chain)
+    assert found == wanted
+    assert result.run.resumed_from > 0
 
 
 def chain_with(folder: Path, lake: Path, precision: str, sections: dict[str, Any]) -> Chain:
