@@ -117,8 +117,12 @@ demo: $(STAMP) instance ## simulate two instruments on two days, run every asset
 	echo; echo "What really happened (to compare with): data/lake/truth"; \
 	echo "Next: make ui, or $(BIN)/obp book --symbol $(firstword $(DEMO_SYMBOLS)) --day $(firstword $(DEMO_DAYS)) --at $(firstword $(DEMO_DAYS))T00:10:00"
 
+# Dagster treats SIGTERM like SIGINT, and a shell has what it starts with `&` ignore that one: it would never stop.
+# A shell cannot undo this for its children; Python can.
+STOPPABLE = $(BIN)/python -c 'import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])'
+
 ui: $(STAMP) instance ## Dagster's web UI and daemon on port 3000 (another: make ui PORT=4000)
-	@$(WITH_DAGSTER) $(BIN)/dg dev --port $(PORT)
+	@exec env $(WITH_DAGSTER) $(STOPPABLE) $(BIN)/dg dev --port $(PORT)
 
 bench: $(STAMP) $(PEERS_STAMP) ## benchmarks: the replay loop beside other systems, a day through all assets, the start of a process
 	@$(BIN)/obp bench replay

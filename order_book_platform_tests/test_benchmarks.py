@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,13 @@ import pytest
 
 from benchmarks import (
     BENCHMARKS,
+    cancel,
     chart,
+    checkpoints,
     contest,
     day,
     flatness,
+    follow,
     memory,
     peers,
     peers_hftbacktest,
@@ -33,10 +38,14 @@ from benchmarks import (
 from benchmarks.contest import Other
 from benchmarks.peers import Peer, Truth, compare, write_stream
 from benchmarks.report import OURS, Report, in_turn
+from benchmarks.simulated import PROFILE, TWICE_AS_BUSY
 from benchmarks.streams import Stream
 from order_book_platform.errors import BenchmarkError
 from order_book_platform.kernels.book import Book
 from order_book_platform.model import BookFlag
+from order_book_platform.reconstruct import Reconstructor, strategy
+from order_book_platform.reconstruct.resume import Resumption
+from order_book_platform.simulate import MarketSimulator
 
 RIGHT = Other("a dict", "order_book_platform_tests.bench_peer", "right", replay.BEST, "driven by a test", 2.0)
 ABSENT = replace(RIGHT, label="nobody's", module="order_book_platform_tests.absent_peer")
@@ -93,11 +102,98 @@ def test_small_days(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert all(bar["reached"] is not None for bar in document["bars"])
 
 
+def test_a_double_day_is_twice_as_busy() -> None:
+    """It fits into a day and its update ids, and a day of it is that of the same market otherwise."""
+    busy = day.market_of(2 * day.MESSAGES)
+    assert day.market_of(day.MESSAGES) is PROFILE
+    assert busy is TWICE_AS_BUSY
+    assert MarketSimulator(busy, 1).messages_per_day >= 2 * day.MESSAGES
+    assert busy.mean_interval_ms == pytest.approx(PROFILE.mean_interval_ms / 2, rel=0.02)
+    different = {name for name, value in asdict(busy).items() if value != asdict(PROFILE)[name]}
+    assert different == {"name", "interval_ms", "id_step"}
+
+
 def test_a_day_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a figure: the process's last line comes out."""
     monkeypatch.setattr(day, "simulated_lake", lambda *_: None)
     with pytest.raises(BenchmarkError, match="book_delta_v2"):
         day.measure(300)
+
+
+# --- cancel ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cancelled_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> cancel.Day:
+    """A short day whose books have a checkpoint after every part, and that finds nothing of the books made."""
+    monkeypatch.setattr(strategy, "PART_DELTAS", 4_000)
+    made = cancel.Day.of(tmp_path, 400)
+    wanted = made.settings.reconstruct.model_copy(update={"checkpoint_events": 1})
+    return replace(made, settings=made.settings.model_copy(update={"reconstruct": wanted}))
+
+
+def stopped(day: cancel.Day, end: Callable[[], None] = lambda: None) -> cancel.Running:
+    """A run of this process that stops by itself after two checkpoints, and ends when it is told to."""
+    save, told = Resumption.save, []
+
+    def interrupted(self: Resumption, *arguments: Any) -> None:
+        save(self, *arguments)
+        if self.written == 2:
+            raise KeyboardInterrupt
+
+    def tell() -> None:
+        told.append(True)
+        end()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Resumption, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Reconstructor(day.store, day.settings).run(cancel.KEY)
+    return cancel.Running(tell, lambda: bool(told))
+
+
+def test_a_run_that_is_told_to_end(cancelled_day: cancel.Day) -> None:
+    """The next one goes on, and makes the same books."""
+    seconds, resumed_from = cancel.cancelled(cancelled_day, lambda: stopped(cancelled_day), 0.1)
+    assert seconds >= 0
+    assert resumed_from >= 8_000
+
+
+def test_a_run_that_does_not_end_as_it_should(
+    cancelled_day: cancel.Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it was told, not at all, without what it had done, or with other books: an error, not a figure."""
+    day, checkpoints = cancelled_day, cancelled_day.store.checkpoints(cancel.DATASET, cancel.KEY)
+    nothing = cancel.Running(lambda: None, lambda: True)
+    with pytest.raises(BenchmarkError, match="ended or hung before"):
+        cancel.cancelled(day, lambda: nothing, 0.1)
+    with pytest.raises(BenchmarkError, match="began anew"):
+        cancel.cancelled(day, lambda: stopped(day, checkpoints.clear), 0)
+    with pytest.raises(BenchmarkError, match="expected replay_hash of another"):
+        cancel.cancelled(replace(day, replay_hash="of another"), lambda: stopped(day), 0)
+    whole = lambda: Reconstructor(day.store, day.settings).run(cancel.KEY)  # noqa: E731
+    with pytest.raises(BenchmarkError, match="came to its end first"):
+        cancel.cancelled(day, lambda: stopped(day, whole), 0)
+    monkeypatch.setattr(cancel, "GIVEN_UP_S", 0.0)
+    with pytest.raises(BenchmarkError, match="goes on for 0 s"):
+        cancel.cancelled(day, lambda: replace(stopped(day), has_ended=lambda: False), 0)
+
+
+def test_a_small_run_of_cancel(
+    cancelled_day: cancel.Day, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both ways at every instant, in one JSON object, with a bar for each way."""
+    monkeypatch.setattr(cancel, "SHARES", (0.0, 0.1))
+    monkeypatch.setattr(cancel.Day, "of", lambda *_: cancelled_day)
+    monkeypatch.setattr(cancel, "dagster_over", lambda _: nullcontext())
+    for way in ("by_command", "by_dagster"):
+        monkeypatch.setattr(cancel, way, lambda _: stopped(cancelled_day))
+    monkeypatch.setattr("sys.argv", ["benchmark", "--json"])
+    cancel.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    assert len(document["results"]) == 8
+    assert [bar["required"] for bar in document["bars"]] == [5.0, 5.0]
 
 
 @pytest.mark.usefixtures("in_place")
@@ -147,6 +243,20 @@ def test_a_small_run_of_precision(
         precision.main()
 
 
+def test_a_small_run_of_follow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a short capture: one JSON object with the rate and all delays; a writer that fails is an error."""
+    monkeypatch.setattr("sys.argv", ["follow", "--json", "--messages", "200", "--runs", "1"])
+    follow.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    metrics = [result["metric"] for result in document["results"]]
+    assert metrics == ["throughput", "CPU time", *(f"append to row visible, P{p}" for p in (50, 95, 99))]
+    assert all(result["value"] > 0 for result in document["results"])
+    monkeypatch.setattr("sys.argv", ["follow", "--pace", "0"])
+    with pytest.raises(SystemExit):
+        follow.main()
+
+
 def test_a_small_run_of_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Of processes that only say when they started: one JSON object; one that fails is an error."""
     at = "[time.monotonic_ns(), time.process_time_ns()]"
@@ -171,6 +281,32 @@ def test_the_process_that_start_measures() -> None:
     assert sorted(marks.values()) == list(marks.values())
 
 
+def test_what_checkpoints_cost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As many runs with as without; those with have written checkpoints."""
+    monkeypatch.setattr(strategy, "PART_DELTAS", 4_000)
+    monkeypatch.setattr("sys.argv", ["benchmark", "--json", "--messages", "300", "--turns", "2"])
+    written, rebuilt = [], checkpoints.rebuilt
+
+    def noted(*arguments: Any, events: int) -> tuple[float, float, int]:
+        found = rebuilt(*arguments, events=min(events, 4_000))
+        written.append((events > 0, found[2] > 0))
+        return found
+
+    monkeypatch.setattr(checkpoints, "rebuilt", noted)
+    checkpoints.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    assert {result["runs"] for result in document["results"]} == {2}
+    assert sorted(written) == [(False, False)] * 3 + [(True, True)] * 2
+
+
+def test_a_day_without_checkpoints_costs_nothing_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused: the figure would be of something else."""
+    monkeypatch.setattr("sys.argv", ["benchmark", "--json", "--messages", "30", "--turns", "1"])
+    with pytest.raises(BenchmarkError, match="a day with a checkpoint"):
+        checkpoints.main()
+
+
 @pytest.mark.usefixtures("in_place")
 @pytest.mark.parametrize("arguments", [["--deltas", "0"], ["--deltas", "29999"], ["--runs", "0"], ["--what"]])
 def test_wrong_usage(
@@ -187,26 +323,27 @@ def test_wrong_usage(
 def test_every_benchmark_is_there() -> None:
     """Each name that `obp bench` offers is a module with a main."""
     for name in BENCHMARKS:
-        assert callable({"replay": replay, "day": day, "precision": precision, "start": start}[name].main)
+        assert callable(import_module(f"benchmarks.{name}").main)
 
 
 @pytest.mark.parametrize(("option", "code"), [("--help", 0), ("--what", 2)])
-@pytest.mark.parametrize("benchmark", [day, precision, replay, start], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("name", BENCHMARKS)
 def test_asking_measures_nothing(
-    benchmark: ModuleType,
+    name: str,
     option: str,
     code: int,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Help and an unknown option end every benchmark before it starts."""
+    benchmark = import_module(f"benchmarks.{name}")
     monkeypatch.setattr(benchmark, "Report", None)
     monkeypatch.setattr("sys.argv", ["benchmark", option])
     with pytest.raises(SystemExit) as end:
         benchmark.main()
     assert end.value.code == code
     printed = capsys.readouterr()
-    assert f"usage: obp bench {benchmark.__name__.rpartition('.')[2]} " in printed.out + printed.err
+    assert f"usage: obp bench {name} " in printed.out + printed.err
 
 
 # --- report ---------------------------------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.assess.message_scan import Break
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.model import BookFlag
+from order_book_platform.model.breaks import Break
 
 ORIGIN, SEQUENCE, FLAGS = 0, 2, 3
 """Columns of a row of the replay."""

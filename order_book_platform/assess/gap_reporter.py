@@ -79,18 +79,12 @@ class GapReporter:
         heads, defects, reach = self._heads(key, codes, tick)
 
         scan = MessageScan(self._settings.gaps.silence, heads)
-        for batch in self._batches(key, codes, "scan", progress):
-            scan.feed(batch)
-        gaps = [classify(item, reach, self._settings.gaps) for item in scan.breaks]
-        recover_from = Doubt.of_gaps(gaps_table(gaps)).recover_from
-        planner = Planner(
-            snapshot_batches(self._store, key, codes),
-            Candidates(self._settings.reconstruct.extend_every),
-            recover_from,
-            tick,
+        choice, nothing = Candidates(self._settings.reconstruct.extend_every), np.empty(0, np.int64)
+        planner = Planner(snapshot_batches(self._store, key, codes), choice, nothing, tick)
+        batches = delta_batches(
+            self._store, key, self._settings.sources.batch_rows, "replay", progress, codes
         )
-        found, compared = self._replayed(planner, self._batches(key, codes, "replay", progress), tick, reach)
-        gaps += found
+        gaps, compared = self._found(scan, planner, batches, tick, reach)
 
         report = self._report(scan, gaps, compared, defect_counts(defects))
         kind = "exact" if scan.has_ids else "inferred"
@@ -106,11 +100,6 @@ class GapReporter:
             writer.json("report.json", {**report, "gates": [gate.to_dict()]})
             writer.metadata.update({name: report[name] for name in ("kind", "messages", "gaps", "by_cause")})
         return GapReport(self._store.manifest("sequence_gap_report", key), report, (gate,))
-
-    def _batches(
-        self, key: PartitionKey, codes: Codes | None, stage: str, progress: Progress
-    ) -> Iterator[DeltaBatch]:
-        return delta_batches(self._store, key, self._settings.sources.batch_rows, stage, progress, codes)
 
     def _heads(
         self, key: PartitionKey, codes: Codes | None, tick: int
@@ -129,27 +118,33 @@ class GapReporter:
         usable = np.concatenate(reach)
         return np.concatenate(sequences), np.concatenate(defects), Reach(usable[:, 0], usable[:, 1])
 
-    def _replayed(
-        self, planner: Planner, batches: Iterator[DeltaBatch], tick: int, reach: Reach
+    def _found(
+        self, scan: MessageScan, planner: Planner, batches: Iterator[DeltaBatch], tick: int, reach: Reach
     ) -> tuple[list[Gap], int]:
-        """Gaps that only show once a book is built, and how many snapshots could be compared with it.
+        """All gaps, and how many snapshots could be compared with the book.
 
-        Compared are those of which the book claims to know at least one level.
+        One pass: what the messages show by themselves tells the plan from where on a snapshot repairs, in time for the
+        book that is built from the same messages. Compared are those snapshots of which the book claims to know at
+        least one level.
         """
         settings = self._settings.gaps
         book, crossed = (
             Book(tick, depth=1, crossed_after_ns=settings.crossed_after),
             CrossedSpells(settings.crossed_after),
         )
-        heads = [np.empty((0, 2), np.int64)]
+        heads, gaps = [np.empty((0, 2), np.int64)], list[Gap]()
         for batch in batches:
+            scan.feed(batch)
+            more = [classify(item, reach, settings) for item in scan.breaks[len(gaps) :]]
+            if more:
+                planner.recover(Doubt.of_gaps(gaps_table(more)).recover_from)
+                gaps += more
             due = planner.until(int(batch.sequence_number[-1]))
             heads.append(np.stack([due.used.sequence_number, due.used.origin_time], 1))
             book.add_snapshots(due.used, due.forced)
             for rows in book.feed(batch):
                 crossed.feed(rows)
         crossed.end(book.last_origin_time, book.last_sequence_number)
-        gaps = []
         outcome, taken = book.outcome, np.concatenate(heads)
         wrong = (outcome[:, OUTCOME_USE] == USE_REPAIRED) & (outcome[:, OUTCOME_WRONG] > 0)
         for i in np.flatnonzero(wrong).tolist():

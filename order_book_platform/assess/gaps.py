@@ -9,12 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from order_book_platform.assess.message_scan import Break
+from order_book_platform.model.breaks import Break
 from order_book_platform.model.schemas import GAPS
 from order_book_platform.settings import GapSettings
-
-PROVEN = frozenset({"chain", "unseen_snapshot", "disagreement"})
-"""Causes that show a loss; a silence or a crossed book only suggests one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +67,8 @@ class Reach:
 
 def classify(item: Break, reach: Reach, settings: GapSettings) -> Gap:
     """What one break means and what will be done about it."""
-    proven = item.cause in PROVEN
     recovery = reach.next_after(item.after)
-    small = item.cause == "silence" and item.after_ns - item.before_ns <= settings.recover_after
-    small = small or item.cause == "crossed"
-    if small:
+    if item.is_small(settings.recover_after):
         gap_class, action = "small", "flag"
     elif recovery is None or recovery[1] - item.after_ns > settings.snapshot_reach:
         gap_class, action = "unrecoverable", "corrupt"
@@ -90,7 +84,7 @@ def classify(item: Break, reach: Reach, settings: GapSettings) -> Gap:
         from_origin_time=item.before_ns,
         to_origin_time=item.after_ns,
         missing_ids=item.missing_ids,
-        proven=proven,
+        proven=item.proven,
         flagged_from_sequence_number=item.after,
         flagged_until_sequence_number=recovery[0] if recovery else None,
         detail=item.detail,

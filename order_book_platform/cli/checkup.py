@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sys
 import tempfile
@@ -74,6 +75,7 @@ def examine(invocation: Invocation, clock: Clock | None = None) -> list[Finding]
         Finding("settings", "ok", f"{invocation.settings_file}: {len(settings.instruments)} instruments"),
         check_writable("data root", settings.data_root),
         check_disk(settings.data_root),
+        *check_leftovers(settings.data_root, clock or SystemClock()),
         *check_lake(settings),
         check_instance(invocation.settings_file),
         check_clock(settings, clock or SystemClock()),
@@ -150,6 +152,28 @@ def check_disk(folder: Path) -> Finding:
     if free < LOW_DISK_BYTES:
         return Finding("disk", "warn", found, "Enough for a few days of a liquid market; watch it.")
     return Finding("disk", "ok", found)
+
+
+def check_leftovers(root: Path, clock: Clock) -> Iterator[Finding]:
+    """What runs that died have left beside the partitions, unless another run is at work there."""
+    from order_book_platform.storage import asset_of, leftovers
+
+    for left in leftovers(root):
+        age = _age_text(max(0, clock.now_ns() - left.newest_ns))
+        found = f"{left.dataset} of {left.key}: {left.bytes / 1e6:,.1f} MB, {age} old"
+        made_by = asset_of(left.dataset)
+        again = f"obp materialize --symbol {left.key.instrument} --day {left.key.day} --select {made_by}"
+        remove = f"rm -r {' '.join(shlex.quote(str(folder)) for folder in left.folders)}"
+        if left.kind == "building" and left.checkpoints:
+            checkpoints = f"{left.checkpoints} checkpoint{'s' if left.checkpoints > 1 else ''}"
+            yield Finding(
+                "unfinished", "warn", f"{found}, {checkpoints}", f"Go on: {again}. Or give up: {remove}"
+            )
+        elif left.kind == "replaced" and not left.is_published:
+            # A machine died between two renames: this is the partition, and the next run puts it back.
+            yield Finding("set aside", "warn", found, f"It is the only one there is. Make it again: {again}")
+        else:
+            yield Finding(f"left: {left.kind}", "warn", found, f"Of no use: {remove}")
 
 
 def check_lake(settings: Settings) -> Iterator[Finding]:
@@ -246,6 +270,15 @@ def _distribution_metadata() -> Message:
         return cast("Message", metadata.metadata(DISTRIBUTION))
     except metadata.PackageNotFoundError:
         return Message()
+
+
+def _age_text(age_ns: int) -> str:
+    """In the largest unit of which there are two at least."""
+    seconds = age_ns // NS_PER_SECOND
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
 
 
 def _existing(folder: Path) -> Path:

@@ -14,6 +14,9 @@ from order_book_platform.cli.options import json_option
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """Check the installation, the settings, the folders, the Dagster instance and the clock. Changes nothing.
 
+    Names what runs that died have left beside partitions, with its size and age: unfinished ones with the command
+    that goes on from their last checkpoint, others with the one that removes them.
+
     Exits 1 if a check fails; a warning says what to look at and does not count.
 
     \b

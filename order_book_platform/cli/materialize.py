@@ -14,7 +14,8 @@ from order_book_platform.cli.options import day_option, json_option, partition_k
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from order_book_platform.cli.runner import AssetOutcome, RunOutcome
+    from order_book_platform.cli.board import AssetOutcome
+    from order_book_platform.cli.runner import RunOutcome
     from order_book_platform.storage import DataStore
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +14,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from order_book_platform.cli.live import LiveProgress
+
 if TYPE_CHECKING:
     from order_book_platform import observability
     from order_book_platform.model import GateResult
+    from order_book_platform.observability import StreamFigures
 
+REFRESHED_PER_SECOND = 5
+"""As often as a stream tells of itself; to draw a board takes milliseconds of a core."""
 PIPE_WIDTH = 140
 """Columns a table may take where nothing tells how wide the reader's window is."""
 
@@ -38,22 +42,6 @@ def _console(stream: TextIO) -> Console:
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console
-
-
-@contextmanager
-def kept_stderr() -> Iterator[TextIO]:
-    """Stderr as it is now, for the length of the block.
-
-    While an asset runs, Dagster sends file descriptor 2 into the run's compute log; what is drawn there reaches the
-    terminal late, and fills the log with bars.
-    """
-    try:
-        descriptor = os.dup(sys.stderr.fileno())
-    except (OSError, ValueError):  # a stream without a descriptor is not redirected either
-        yield sys.stderr
-        return
-    with open(descriptor, "w", encoding="utf-8", buffering=1) as stream:  # noqa: PTH123 - no path
-        yield stream
 
 
 def print_json(content: object) -> None:
@@ -133,29 +121,31 @@ class StageBars:
         self._prefix = prefix
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
+    def __call__(self, stage: str, done: int, total: int, figures: StreamFigures | None = None) -> None:
         """Move the stage's bar; total 0 means not known."""
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(f"{self._prefix}{stage}", total=None, rows="")
         self._progress.update(self._tasks[stage], completed=done, total=total or None, rows=f"{done:,}")
 
 
-def live_progress(stream: TextIO | None = None) -> Progress:
+def live_progress(stream: TextIO | None = None) -> LiveProgress:
     """A live display; draws nothing where that is no terminal.
 
     Args:
-        stream: where to; stderr if not given.
+        stream: where to; stderr if not given, and then what others write to it is printed above the display.
     """
     console = _console(stream or sys.stderr)
-    return Progress(
+    return LiveProgress(
         SpinnerColumn(finished_text=" "),
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         TextColumn("{task.fields[rows]}", justify="right"),
         TimeElapsedColumn(),
         console=console,
+        refresh_per_second=REFRESHED_PER_SECOND,
         disable=not console.is_terminal,
         transient=True,
+        redirect_stderr=stream is None,
     )
 
 

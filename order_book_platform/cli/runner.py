@@ -4,45 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
+from order_book_platform.cli.board import AssetBoard, AssetOutcome
 from order_book_platform.errors import OrderBookPlatformError, SettingsError
 from order_book_platform.model import GateResult, PartitionKey, Severity
-from order_book_platform.storage import DATASETS, Manifest
+from order_book_platform.storage import DATASETS
 
 if TYPE_CHECKING:
     import dagster as dg
-    from rich.progress import Progress, TaskID
 
-    from order_book_platform import observability
     from order_book_platform.cli.group import Invocation
     from order_book_platform.settings import Settings
 
 TAGS = {"obp/started_by": "cli"}
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run config that keeps Dagster's log off the terminal; the instance records it all the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class AssetOutcome:
-    """One published asset.
-
-    Attributes:
-        manifest: of the partition.
-        gates: figures against their bars.
-        seconds: how long it took.
-    """
-
-    manifest: Manifest
-    gates: tuple[GateResult, ...]
-    seconds: float
-
-    @property
-    def rows(self) -> int | None:
-        """Rows of the main file; None where that is not a table."""
-        return self.manifest.main_rows
 
 
 @dataclass(slots=True)
@@ -83,6 +61,7 @@ def run_assets(
 
     Raises:
         SettingsError: an asset's name is unknown, or the day is not a finished one.
+        SourceMissingError: there are no source files of that day; no run is recorded.
         OrderBookPlatformError: whatever a component refuses.
         KeyboardInterrupt: the user stopped it.
     """
@@ -90,6 +69,7 @@ def run_assets(
 
     from order_book_platform.cli.instance import dagster_instance
     from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
+    from order_book_platform.sources import LakeSource
 
     board = AssetBoard()
     definitions = build_definitions(Platform(invocation.settings_file, settings, board))
@@ -98,6 +78,9 @@ def run_assets(
     selected = _selected(known, assets)
     with dagster_instance(invocation.settings_file) as instance:
         _refuse_unfinished_day(job, key, to_dagster(key))
+        if "raw_deltas" in selected:
+            # A day that nobody has is a typing error: a run that fails on it would turn the lineage red.
+            LakeSource(settings.lake_root).require("book_delta_v2", key)
         with board.shown(key, selected), _errors_of_components():
             result = job.execute_in_process(
                 run_config=QUIET,
@@ -147,69 +130,3 @@ def _errors_of_components() -> Iterator[None]:
         raise
     except DagsterExecutionInterruptedError as error:
         raise KeyboardInterrupt from error
-
-
-@dataclass(slots=True)
-class _Running:
-    name: str
-    started_ns: int
-
-
-@dataclass(slots=True)
-class AssetBoard:
-    """A `defs.Watcher`: a live line per asset on a terminal, a plain line per finished asset elsewhere.
-
-    Attributes:
-        clock: measures how long an asset takes.
-        outcomes: of the assets that are done.
-    """
-
-    clock: Clock = field(default_factory=SystemClock)
-    outcomes: list[AssetOutcome] = field(default_factory=list)
-    _live: Progress | None = None
-    _tasks: dict[str, TaskID] = field(default_factory=dict)
-    _running: _Running | None = None
-
-    @contextmanager
-    def shown(self, key: PartitionKey, assets: Sequence[str]) -> Iterator[None]:
-        """Draw the board for the length of the block."""
-        from order_book_platform.cli.output import kept_stderr, live_progress
-
-        with kept_stderr() as stream, live_progress(stream) as self._live:
-            self._live.console.print(f"[bold]{key}[/bold]")
-            for name in assets:
-                self._tasks[name] = self._live.add_task(name, start=False, total=None, rows="")
-            yield
-
-    def started(self, asset: str, context: dg.AssetExecutionContext) -> observability.Progress:
-        """Start the asset's line."""
-        self._running = _Running(asset, self.clock.monotonic_ns())
-        if self._live is not None:
-            self._live.start_task(self._tasks[asset])
-        return self._progressed
-
-    def finished(self, asset: str, manifest: Manifest, gates: Sequence[GateResult]) -> None:
-        """Close the asset's line with its rows and time."""
-        assert self._running is not None
-        seconds = (self.clock.monotonic_ns() - self._running.started_ns) / NS_PER_SECOND
-        outcome = AssetOutcome(manifest, tuple(gates), seconds)
-        self.outcomes.append(outcome)
-        rows = "" if outcome.rows is None else f"{outcome.rows:,} rows"
-        if self._live is None:
-            return
-        if not self._live.console.is_terminal:
-            self._live.console.print(f"{asset:<20} {rows:>18} {seconds:8.1f} s", markup=False)
-            return
-        self._live.update(self._tasks[asset], description=asset, total=1, completed=1, rows=rows)
-        self._live.stop_task(self._tasks[asset])
-
-    def _progressed(self, stage: str, done: int, total: int) -> None:
-        if self._live is not None and self._running is not None:
-            name = self._running.name
-            self._live.update(
-                self._tasks[name],
-                description=f"{name}: {stage}",
-                total=total or None,
-                completed=done,
-                rows=f"{done:,}",
-            )

@@ -4,6 +4,9 @@ In: the settings and the components. Out: `build_definitions`, which both the we
 No logic lives here: an asset calls its component and reports what was published.
 """
 
+import atexit
+import gc
+
 from order_book_platform.defs.build import build_definitions
 from order_book_platform.defs.jobs import FIDELITY_JOB, MATERIALIZE_JOB
 from order_book_platform.defs.partitions import from_dagster, partitions_of, to_dagster
@@ -19,3 +22,7 @@ __all__ = [
     "partitions_of",
     "to_dagster",
 ]
+
+# Python looks for garbage as its last act, among all that Dagster has imported: 0.6 s of CPU time between the end of a
+# run and that of its process, 0.05 s without (measured). Nobody wants that memory any more.
+atexit.register(gc.freeze)

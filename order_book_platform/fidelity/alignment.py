@@ -8,34 +8,85 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.fidelity.rows import ArrayRows, ReferenceRows
+from order_book_platform.fidelity.rows import ReferenceRows, Rows
 from order_book_platform.model.batches import BoolArray, Int64Array
 
 PLACEBO_SHIFTS_NS = (NS_PER_SECOND, 10 * NS_PER_SECOND)
 """A placebo is the reference this much later. It must fail every gate that the reference passes."""
 
-L = TypeVar("L", bound=ArrayRows)
-R = TypeVar("R", bound=ArrayRows)
+
+class Sequenced(Protocol):
+    """Rows in ascending order of sequence number."""
+
+    @property
+    def sequence_number(self) -> Int64Array:
+        """int64[n], never falling."""
+
+    def __len__(self) -> int:
+        """Rows."""
+
+    def take(self, rows: Rows) -> Self:
+        """The chosen rows."""
+
+
+L = TypeVar("L", bound=Sequenced)
+R = TypeVar("R", bound=Sequenced)
 
 
 @dataclass(frozen=True, slots=True)
-class ShiftedReferences(ReferenceRows):
+class ShiftedReferences:
     """References with their placebos; S shifts.
 
+    A placebo is a row of the same stream some time later, so it is named, not copied.
+
     Attributes:
-        shifted_price_pips: int64[n, S, 2, K]: the last reference at or before `time_ns + shift`.
-        shifted_size_pips: int64[n, S, 2, K].
+        sequence_number: int64[n], never falling.
+        time_ns: int64[n], ns since the epoch; never falling.
+        price_pips: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
+        size_pips: int64[n, 2, K]; 0 where there is no level.
+        later: int64[n, S], rows of `pool`: the last reference at or before `time_ns + shift`.
         shifted_valid: bool[n, S]: false where the references end before `time_ns + shift`.
+        pool: the references themselves and those that follow.
     """
 
-    shifted_price_pips: Int64Array
-    shifted_size_pips: Int64Array
+    sequence_number: Int64Array
+    time_ns: Int64Array
+    price_pips: Int64Array
+    size_pips: Int64Array
+    later: Int64Array
     shifted_valid: BoolArray
+    pool: ReferenceRows
+
+    def __len__(self) -> int:
+        return len(self.sequence_number)
+
+    def take(self, rows: Rows) -> ShiftedReferences:
+        """The chosen rows."""
+        chosen = ReferenceRows(self.sequence_number, self.time_ns, self.price_pips, self.size_pips).take(rows)
+        return ShiftedReferences(
+            chosen.sequence_number,
+            chosen.time_ns,
+            chosen.price_pips,
+            chosen.size_pips,
+            self.later[rows],
+            self.shifted_valid[rows],
+            self.pool,
+        )
+
+    @property
+    def shifted_price_pips(self) -> Int64Array:
+        """int64[n, S, 2, K], prices of the placebos."""
+        return self.pool.price_pips[self.later]
+
+    @property
+    def shifted_size_pips(self) -> Int64Array:
+        """int64[n, S, 2, K], sizes of the placebos."""
+        return self.pool.size_pips[self.later]
 
 
 def with_placebos(
@@ -75,9 +126,9 @@ def _shift(references: ReferenceRows, count: int, shifts_ns: tuple[int, ...]) ->
         references.time_ns[:count],
         references.price_pips[:count],
         references.size_pips[:count],
-        references.price_pips[rows],
-        references.size_pips[rows],
+        rows,
         wanted <= references.time_ns[-1],
+        references,
     )
 
 
@@ -95,31 +146,29 @@ def pair_with_last(
     Yields:
         Left rows and their right rows, of equal length; left rows without a partner are left out.
     """
-    held = _next(right)
-    ended = held is None
+    held, following = _next(right), _next(right)
     for part in left:
         rest = part
         while len(rest) and held is not None:
-            settled = (
-                len(rest) if ended and beyond_end else _settled(rest, int(held.sequence_number[-1]), ended)
-            )
+            settled = _settled(rest, held, following, beyond_end)
             if settled:
                 pairs = _pair(rest.take(slice(0, settled)), held, equal)
                 if len(pairs[0]):
                     yield pairs
                 rest = rest.take(slice(settled, None))
-            if len(rest) and ended:
+            if len(rest) and following is None:
                 break
             if len(rest):
-                following = _next(right)
-                ended = following is None
-                if following is not None:
-                    held = type(held).concat([held.take(slice(-1, None)), following])
+                held, following = following, _next(right)
 
 
-def _settled(left: ArrayRows, last: int, ended: bool) -> int:
-    """How many left rows no further right row can change: those below the last one's number, at the end up to it."""
-    return int(np.searchsorted(left.sequence_number, last, side="right" if ended else "left"))
+def _settled(left: Sequenced, held: Sequenced, following: Sequenced | None, beyond_end: bool) -> int:
+    """How many left rows have their partner in `held` or none at all: those below the first row that follows it."""
+    if following is not None:
+        return int(np.searchsorted(left.sequence_number, following.sequence_number[0], side="left"))
+    if beyond_end:
+        return len(left)
+    return int(np.searchsorted(left.sequence_number, held.sequence_number[-1], side="right"))
 
 
 def _pair(left: L, right: R, equal: bool) -> tuple[L, R]:
@@ -127,7 +176,7 @@ def _pair(left: L, right: R, equal: bool) -> tuple[L, R]:
     keep = rows >= 0
     if equal:
         keep &= right.sequence_number[rows] == left.sequence_number
-    return left.take(keep), right.take(rows[keep])
+    return (left, right.take(rows)) if keep.all() else (left.take(keep), right.take(rows[keep]))
 
 
 def _next(stream: Iterator[R]) -> R | None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from order_book_platform.kernels import ranks
+from order_book_platform.kernels.columns import rows_to_columns
 from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.schemas import MISSING_PIPS
 
 Float64Array = NDArray[np.float64]
 
 SAMPLE_ROWS = 65_536
-"""Rows correlated at most, evenly spaced over the day: ranks need all of them in memory at once (84 MB)."""
+"""Rows correlated at most, evenly spaced over the day: ranks need all of them in memory at once (92 MB, and 42 MB more
+while they are ranked)."""
 
 
 Magnitude = Callable[[Int64Array], Float64Array]
@@ -28,11 +32,22 @@ def as_floats(pips: Int64Array) -> Float64Array:
 
 
 def average_ranks(values: NDArray[np.generic]) -> Float64Array:
-    """Ranks from 1 in ascending order; equal values share the average of their ranks. float64[n]."""
-    _, groups, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks: Float64Array = (last - (counts - 1) / 2)[groups]
-    return ranks
+    """Ranks from 1 in ascending order; equal values, none of them NaN, share the average of their ranks. float64[n]."""
+    found = np.empty(len(values))
+    room = np.empty((2, 2, len(values)), dtype=np.int64)
+    counts = np.empty((ranks.DIGITS, ranks.DIGIT_VALUES), dtype=np.int64)
+    ranks.average_ranks(_keys(values), room, counts, found)
+    return found
+
+
+def _keys(values: NDArray[np.generic]) -> Int64Array:
+    """Integers that sort and tie as the values do, int64[n]."""
+    if np.issubdtype(values.dtype, np.integer):
+        return np.ascontiguousarray(values, dtype=np.int64)
+    # A float's bits sort as it does where it is at least 0, the other way round below; 0 and −0 are one value.
+    bits = (values.astype(np.float64) + 0.0).view(np.int64)
+    keys: Int64Array = bits ^ (bits >> 63 & np.iinfo(np.int64).max)
+    return keys
 
 
 def pearson(x: Float64Array, y: Float64Array) -> float | None:
@@ -82,7 +97,8 @@ def correlate_levels(
     """
     depth = both.shape[2]
     linear, ranked = np.full((2, depth), np.nan), np.full((2, depth), np.nan)
-    for side in range(2):
+
+    def correlate_side(side: int) -> None:
         for level in range(depth):
             rows = both[:, side, level]
             ours, theirs = magnitude(book_size[rows, side, level]), magnitude(size[rows, side, level])
@@ -90,6 +106,9 @@ def correlate_levels(
             linear[side, level] = np.nan if value is None else value
             value = spearman(ours, theirs)
             ranked[side, level] = np.nan if value is None else value
+
+    with ThreadPoolExecutor(2) as threads:  # a side each; sorting and summing let go of the interpreter
+        list(threads.map(correlate_side, range(2)))
     return LevelCorrelations(linear, ranked, both.sum(axis=0))
 
 
@@ -107,8 +126,9 @@ class CorrelationSample:
     ) -> None:
         self._magnitude = magnitude
         self.step = max(1, -(-expected_rows // sample_rows))
-        self._seen = 0
-        self._parts: list[tuple[Int64Array, Int64Array, BoolArray]] = []
+        self._room = -(-expected_rows // self.step)
+        self._seen = self._kept = 0
+        self._both: BoolArray | None = None
 
     def add(
         self,
@@ -129,19 +149,52 @@ class CorrelationSample:
             sizes: int64[n, R, 2, K] pips.
             valid: bool[n, R], false where that reference has ended.
         """
-        rows = slice(-self._seen % self.step, None, self.step)
-        self._seen += len(known)
+        rows = self.places(len(known))
+        self.keep(book_price[rows], book_size[rows], known[rows], prices[rows], sizes[rows], valid[rows])
+
+    def places(self, count: int) -> slice:
+        """Which of the next `count` rows are to be kept."""
+        rows = slice(-self._seen % self.step, count, self.step)
+        self._seen += count
+        return rows
+
+    def keep(
+        self,
+        book_price: Int64Array,
+        book_size: Int64Array,
+        known: NDArray[np.uint8],
+        prices: Int64Array,
+        sizes: Int64Array,
+        valid: BoolArray,
+    ) -> None:
+        """Take in the rows at the `places`; arguments as of `add`."""
         depth = book_price.shape[2]
-        claimed = (np.arange(depth) < known[rows, :, None]) & (book_price[rows] != MISSING_PIPS)
-        both = claimed[:, None] & (prices[rows] != MISSING_PIPS) & valid[rows, :, None, None]
-        self._parts.append((book_size[rows].copy(), sizes[rows].copy(), both))
+        if self._both is None:
+            self._both = np.empty((prices.shape[1], self._room, 2, depth), dtype=np.bool_)
+            self._sizes = np.empty((1 + prices.shape[1], self._room, 2, depth), dtype=np.int64)
+        claimed = (np.arange(depth) < known[:, :, None]) & (book_price != MISSING_PIPS)
+        both = claimed[:, None] & (prices != MISSING_PIPS) & valid[:, :, None, None]
+        here = slice(self._kept, self._kept + len(known))
+        self._both[:, here] = both.swapaxes(0, 1)
+        self._sizes[0, here] = book_size
+        self._sizes[1:, here] = sizes.swapaxes(0, 1)
+        self._kept = here.stop
 
     def correlate(self) -> tuple[LevelCorrelations, ...]:
         """Correlations with each of the R references; empty where no row came."""
-        if not self._parts:
+        if self._both is None:
             return ()
-        book, sizes, both = (np.concatenate([part[index] for part in self._parts]) for index in range(3))
+        count = self._kept
+        book = _by_level(self._sizes[0, :count])
         return tuple(
-            correlate_levels(book, sizes[:, index], both[:, index], self._magnitude)
-            for index in range(sizes.shape[1])
+            correlate_levels(book, _by_level(sizes[:count]), both[:count], self._magnitude)
+            for sizes, both in zip(self._sizes[1:], self._both, strict=True)
         )
+
+
+def _by_level(sizes: Int64Array) -> Int64Array:
+    """The same int64[n, 2, K] with the sizes of a level lying together, as levels are correlated one by one."""
+    rows = sizes.reshape(len(sizes), -1)
+    columns = np.empty(rows.shape[::-1], dtype=np.int64)
+    rows_to_columns(rows, columns, len(rows))
+    return columns.reshape(*sizes.shape[1:], -1).transpose(2, 0, 1)

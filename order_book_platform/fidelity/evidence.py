@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import polars as pl
 
@@ -18,7 +16,7 @@ from order_book_platform.fidelity.metrics import BestTally, LevelTally, compare_
 from order_book_platform.fidelity.results import GATES, SNAPSHOTS, Metric
 from order_book_platform.fidelity.rows import BookRows
 from order_book_platform.fidelity.windows import Windows
-from order_book_platform.model.batches import BoolArray, Int64Array
+from order_book_platform.model.batches import Int64Array
 
 _SIDES = ("bid", "ask")
 LEVELS_SCHEMA: dict[str, type[pl.DataType]] = {
@@ -34,24 +32,6 @@ LEVELS_SCHEMA: dict[str, type[pl.DataType]] = {
     "placebo_spearman": pl.Float64,
 }
 _REFERENCES = 1 + len(PLACEBO_SHIFTS_NS)
-
-
-def each_reference(
-    references: ShiftedReferences,
-) -> Iterator[tuple[int, BoolArray, Int64Array, Int64Array]]:
-    """The true reference, then its placebos.
-
-    Yields:
-        Index (0 is true), bool[n] where it exists, price and size int64[n, 2, K] pips.
-    """
-    yield 0, np.ones(len(references), dtype=np.bool_), references.price_pips, references.size_pips
-    for shift in range(len(PLACEBO_SHIFTS_NS)):
-        yield (
-            shift + 1,
-            references.shifted_valid[:, shift],
-            references.shifted_price_pips[:, shift],
-            references.shifted_size_pips[:, shift],
-        )
 
 
 class BestEvidence:
@@ -76,12 +56,15 @@ class BestEvidence:
             references: n rows.
         """
         known = books.known > 0
-        for index, valid, price, size in each_reference(references):
-            best = compare_best(books.price_pips, books.size_pips, price, size, self._tick_pips)
-            self.tallies[index].add(best, known, valid)
-            if index == 0:
-                self.windows.add(time_ns, best)
-            elif index == 1:
+        ours, tick, pool = (books.price_pips, books.size_pips), self._tick_pips, references.pool
+        best = compare_best(*ours, references.price_pips, references.size_pips, tick)
+        self.tallies[0].add(best, known)
+        self.windows.add(time_ns, best)
+        for shift, tally in enumerate(self.tallies[1:]):
+            at, valid = references.later[:, shift], references.shifted_valid[:, shift]
+            best = compare_best(*ours, pool.price_pips, pool.size_pips, tick, at)
+            tally.add(best, known, valid)
+            if shift == 0:
                 self.windows.add_placebo(time_ns, best, valid)
 
     def metrics(self, reference: str, unmatched: int, alignment: str) -> list[Metric]:
@@ -172,19 +155,24 @@ class SnapshotEvidence:
     def add(self, references: ShiftedReferences, books: BookRows) -> None:
         """Take in aligned rows."""
         self.best.add(references.time_ns, books, references)
-        triples = list(each_reference(references))
-        for index, valid, price, size in triples:
-            self._tallies[index].add(
-                books.price_pips[valid], books.size_pips[valid], books.known[valid], price[valid], size[valid]
-            )
-        _, valid_each, prices, sizes = zip(*triples, strict=True)
-        self._sample.add(
-            books.price_pips,
-            books.size_pips,
-            books.known,
-            np.stack(prices, 1),
-            np.stack(sizes, 1),
-            np.stack(valid_each, 1),
+        price, size, known = books.price_pips, books.size_pips, books.known
+        pool = references.pool
+        self._tallies[0].add(price, size, known, references.price_pips, references.size_pips)
+        for shift, tally in enumerate(self._tallies[1:]):
+            at, valid = references.later[:, shift], references.shifted_valid[:, shift]
+            if valid.all():
+                tally.add(price, size, known, pool.price_pips, pool.size_pips, at)
+            else:
+                tally.add(price[valid], size[valid], known[valid], pool.price_pips, pool.size_pips, at[valid])
+        rows = self._sample.places(len(books))
+        sampled, beside = books.take(rows), references.take(rows)
+        self._sample.keep(
+            sampled.price_pips,
+            sampled.size_pips,
+            sampled.known,
+            np.concatenate([beside.price_pips[:, None], beside.shifted_price_pips], axis=1),
+            np.concatenate([beside.size_pips[:, None], beside.shifted_size_pips], axis=1),
+            np.insert(beside.shifted_valid, 0, True, axis=1),
         )
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from order_book_platform.fidelity.windows import WINDOWS_SCHEMA
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.plots import book, fidelity
 from order_book_platform.plots.decimals import in_pips
-from order_book_platform.plots.figure import DARK, LIGHT, Theme
+from order_book_platform.plots.figure import png_pair
 from order_book_platform.storage import DataStore
 
 
@@ -31,31 +31,32 @@ class Figure:
 
 
 def draw_figures(
-    books: pl.LazyFrame, fixed_point: FixedPoint, windows: pl.DataFrame, reference: str, levels: pl.DataFrame
+    steps: book.TimeSteps,
+    books: pl.DataFrame,
+    fixed_point: FixedPoint,
+    windows: pl.DataFrame,
+    reference: str,
+    levels: pl.DataFrame,
 ) -> tuple[Figure, ...]:
     """Draw what the report shows.
 
     Args:
-        books: of `reconstructed_books`.
-        fixed_point: of its prices and sizes.
+        steps: of the day's books.
+        books: level columns of `reconstructed_books`, of the rows that the steps show.
+        fixed_point: of their prices and sizes.
         windows: see `Windows.frame`.
         reference: what the windows compare with.
         levels: see `SnapshotEvidence.level_frame`.
     """
-    books, fixed_point = in_pips(books, fixed_point)
-    depth = book.sample_depth(books)
+    shown, fixed_point = in_pips(books.lazy(), fixed_point)
+    depth = steps.sample(shown.collect())
 
-    def errors(theme: Theme) -> bytes:
-        return fidelity.error_chart(windows, reference=reference, theme=theme)
-
-    def by_level(theme: Theme) -> bytes:
-        return fidelity.level_chart(levels, theme=theme)
-
-    def heat(theme: Theme) -> bytes:
-        return book.depth_heatmap(depth, fixed_point, theme=theme)
-
-    titles = (("Fidelity over time", errors), ("Fidelity by level", by_level), ("The book", heat))
-    return tuple(Figure(title, draw(LIGHT), draw(DARK)) for title, draw in titles)
+    drawn = {
+        "Fidelity over time": fidelity.error_figure(windows, reference=reference),
+        "Fidelity by level": fidelity.level_figure(levels),
+        "The book": book.depth_figure(depth, fixed_point),
+    }
+    return tuple(Figure(title, *png_pair(figure)) for title, figure in drawn.items())
 
 
 def draw_pictures(store: DataStore, key: PartitionKey) -> dict[str, bytes]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import polars as pl
 
-from order_book_platform.fidelity.alignment import ShiftedReferences, pair_with_last, with_placebos
+from order_book_platform.fidelity.alignment import pair_with_last, with_placebos
 from order_book_platform.fidelity.book_metrics import bad_references, book_metrics
 from order_book_platform.fidelity.correlation import as_floats
 from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics
@@ -18,7 +19,9 @@ from order_book_platform.fidelity.references import HeldOut, ReferenceCounts, fi
 from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, Metric, judge_placebos
 from order_book_platform.fidelity.rows import (
     ArrayRows,
+    BookHeads,
     BookRows,
+    PickedRows,
     longest_list,
     read_books,
     read_heads,
@@ -29,7 +32,9 @@ from order_book_platform.fidelity.windows import Windows
 from order_book_platform.model import Codes, GateResult, PartitionKey
 from order_book_platform.model.batches import Int64Array
 from order_book_platform.observability import Progress
-from order_book_platform.storage import DataStore, ParquetRows
+from order_book_platform.plots.book import TimeSteps, time_steps
+from order_book_platform.storage import DataStore
+from order_book_platform.streaming import read_ahead
 
 BOOKS = "reconstructed_books"
 USED_FILE = "used_snapshots.parquet"
@@ -50,6 +55,8 @@ class Measured:
         windows_reference: which of the two.
         levels: columns of `SnapshotEvidence.level_frame`.
         facts: of the book itself.
+        steps: which rows of the book stand for the day in its picture.
+        shown: level columns of these rows.
     """
 
     metrics: tuple[Metric, ...]
@@ -58,6 +65,8 @@ class Measured:
     windows_reference: str
     levels: pl.DataFrame
     facts: BookFacts
+    steps: TimeSteps
+    shown: pl.DataFrame
 
     @property
     def gates(self) -> tuple[GateResult, ...]:
@@ -78,6 +87,7 @@ class Measurement:
         self._store = store
         self._key = key
         self._progress = progress
+        self._books = store.rows(BOOKS, key)
         manifest = store.manifest(BOOKS, key)
         self._codes = Codes.of(manifest.metadata)
         self._tick_pips = self._codes.tick_codes if self._codes else manifest.fixed_point.tick_pips
@@ -86,13 +96,18 @@ class Measurement:
 
     def measure(self) -> Measured:
         """Read everything there is and work out every metric."""
-        facts = self._facts()
         used = self._store.table(BOOKS, self._key, USED_FILE)
-        after_seed = self._snapshot_numbers(facts)
-        seen, last_message = find_messages(after_seed, self._store.rows("raw_deltas", self._key))
+        numbers = self._snapshot_numbers()
+        with ThreadPoolExecutor(1) as beside:
+            looked_up = beside.submit(find_messages, numbers, self._store.rows("raw_deltas", self._key))
+            facts, steps = self._facts()
+            seen, last_message = looked_up.result()
+        seen = seen[numbers >= facts.first_seed] if facts.first_seed is not None else seen[:0]
         used_numbers = used.column("sequence_number").to_numpy()
         held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips)
-        evidence = self._against_snapshots(held_out, facts)
+        schema = self._books.schema
+        picked = PickedRows(steps.rows, [name for name in schema.names if name.startswith(("bid_", "ask_"))])
+        evidence = self._against_snapshots(held_out, facts, picked)
         counts = held_out.counts
         unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
         metrics = evidence.metrics(unmatched, self._alignment)
@@ -101,59 +116,68 @@ class Measurement:
             against, ticker_counts, compared = self._against_tickers(facts)
             metrics += against.metrics(TICKERS, facts.rows - compared, "sequence")
             references[TICKERS], windows, source = ticker_counts, against.windows, TICKERS
-        metrics += book_metrics(facts, used.column("use").to_pylist(), len(after_seed), int((~seen).sum()))
+        metrics += book_metrics(facts, used.column("use").to_pylist(), len(seen), int((~seen).sum()))
         metrics.append(judge_placebos(metrics))
         metrics += bad_references(references)
         levels = evidence.level_frame()
         metrics += level_metrics(levels, unmatched, self._alignment)
-        return Measured(tuple(metrics), references, windows.frame(), source, levels, facts)
+        shown = pl.DataFrame(picked.table(schema))
+        return Measured(tuple(metrics), references, windows.frame(), source, levels, facts, steps, shown)
 
-    def _facts(self) -> BookFacts:
-        books = self._store.rows(BOOKS, self._key)
-        return gather_facts(self._told("book", read_heads(books, codes=self._codes), books.num_rows))
+    def _facts(self) -> tuple[BookFacts, TimeSteps]:
+        """What the book's narrow columns say, and which of its rows shall be drawn."""
+        heads = self._told("book", read_heads(self._books, codes=self._codes), self._books.num_rows)
+        times, flags = [_NONE], [_NONE.astype(np.uint8)]
 
-    def _snapshot_numbers(self, facts: BookFacts) -> Int64Array:
-        """Sequence numbers of all snapshots from the seed on, used ones too."""
-        if facts.first_seed is None or not self._store.exists(SNAPSHOTS, self._key):
+        def noted() -> Iterator[BookHeads]:
+            for part in heads:
+                times.append(part.time_ns)
+                flags.append(part.flags)
+                yield part
+
+        facts = gather_facts(noted())
+        return facts, time_steps(np.concatenate(times), np.concatenate(flags))
+
+    def _snapshot_numbers(self) -> Int64Array:
+        """Sequence numbers of all snapshots, used ones too."""
+        if not self._store.exists(SNAPSHOTS, self._key):
             return _NONE
         table = self._store.rows(SNAPSHOTS, self._key).read(["sequence_number"])
         numbers: Int64Array = table.column(0).to_numpy()
-        return numbers[numbers >= facts.first_seed]
+        return numbers
 
     def _windows(self, facts: BookFacts) -> Windows:
         return Windows(facts.first_time_ns, facts.last_time_ns)
 
-    def _against_snapshots(self, held_out: HeldOut, facts: BookFacts) -> SnapshotEvidence:
-        """Stream held-out snapshots and the book rows they belong to past each other."""
-        books = self._store.rows(BOOKS, self._key)
-        depth = len([name for name in books.schema.names if name.endswith(("_price_pips", "_price"))]) // 2
-        if not self._store.exists(SNAPSHOTS, self._key):
-            nothing = SnapshotEvidence(depth, self._tick_pips, 0, self._windows(facts))
-            nothing.close()
-            return nothing
-        snapshots = self._store.rows(SNAPSHOTS, self._key)
-        rows, listed = snapshots.num_rows, longest_list(snapshots) or depth
-        levels = min(depth, listed)
+    def _against_snapshots(self, held_out: HeldOut, facts: BookFacts, picked: PickedRows) -> SnapshotEvidence:
+        """Stream held-out snapshots and the book rows they belong to past each other, and the whole book past `picked`.
+
+        Both are read and decoded ahead, each in a thread of its own.
+        """
+        depth = len(picked.columns) // 4
+        snapshots = (
+            self._store.rows(SNAPSHOTS, self._key) if self._store.exists(SNAPSHOTS, self._key) else None
+        )
+        longest = 0 if snapshots is None else longest_list(snapshots, enough=depth)
+        levels = min(depth, longest or depth)
         evidence = SnapshotEvidence(
             levels,
             self._tick_pips,
-            rows,
+            0 if snapshots is None else snapshots.num_rows,
             self._windows(facts),
             self._codes.size_floats if self._codes else as_floats,
         )
-        read = read_snapshots(snapshots, listed, codes=self._codes)
-        chosen = held_out.select(self._told(SNAPSHOTS, read, rows))
-        shifted = with_placebos(part.cut(levels) for part in chosen)
-        for references, found in self._pairs(shifted, books, levels):
-            evidence.add(references, found)
+        rows = read_ahead(read_books(self._books, levels, codes=self._codes, picked=picked))
+        if snapshots is not None:
+            read = read_ahead(read_snapshots(snapshots, levels, codes=self._codes))
+            chosen = held_out.select(self._told(SNAPSHOTS, read, snapshots.num_rows))
+            references = with_placebos(part.cut(levels) for part in chosen)
+            for shifted, found in pair_with_last(references, rows, equal=self._grid):
+                evidence.add(shifted, found)
+        for _ in rows:
+            continue  # what follows the last snapshot is drawn
         evidence.close()
         return evidence
-
-    def _pairs(
-        self, references: Iterator[ShiftedReferences], books: ParquetRows, levels: int
-    ) -> Iterator[tuple[ShiftedReferences, BookRows]]:
-        """References and the book rows they belong to."""
-        return pair_with_last(references, read_books(books, levels, codes=self._codes), equal=self._grid)
 
     def _against_tickers(self, facts: BookFacts) -> tuple[BestEvidence, ReferenceCounts, int]:
         """Stream book rows and the last ticker before each past each other.
@@ -164,10 +188,10 @@ class Measurement:
         evidence = BestEvidence(self._tick_pips, self._windows(facts))
         tickers = HeldOut(_NONE, _ALWAYS.min, _ALWAYS.max, self._tick_pips)
         compared = 0
-        books, file = self._store.rows(BOOKS, self._key), self._store.rows(TICKERS, self._key)
+        file = self._store.rows(TICKERS, self._key)
         references = with_placebos(tickers.select(read_tickers(file, codes=self._codes)))
         judged = _from(
-            facts.first_seed, self._told(TICKERS, read_books(books, 1, codes=self._codes), facts.rows)
+            facts.first_seed, self._told(TICKERS, read_books(self._books, 1, codes=self._codes), facts.rows)
         )
         for rows, latest in pair_with_last(judged, references, beyond_end=False):
             evidence.add(rows.time_ns, rows, latest)

@@ -22,7 +22,10 @@ from order_book_platform.kernels.compare import (
     MISSING_LEVELS,
     REFERENCE_LEVELS,
     ROW_COUNTS,
+    add_errors,
+    compare_best_levels,
     compare_levels,
+    compare_levels_at,
 )
 from order_book_platform.model import BookFlag
 from order_book_platform.model.batches import BoolArray, Int64Array
@@ -50,21 +53,28 @@ class BestPrices:
 
 
 def compare_best(
-    book_price: Int64Array, book_size: Int64Array, price: Int64Array, size: Int64Array, tick_pips: int
+    book_price: Int64Array,
+    book_size: Int64Array,
+    price: Int64Array,
+    size: Int64Array,
+    tick_pips: int,
+    at: Int64Array | None = None,
 ) -> BestPrices:
     """Compare best bid and ask of a book with those of a reference.
 
     Args:
         book_price: int64[n, 2, K] pips; only level 0 is looked at.
         book_size: int64[n, 2, K] pips.
-        price: int64[n, 2, K'] pips of the reference.
-        size: int64[n, 2, K'] pips of the reference.
+        price: int64[m, 2, K'] pips of the reference.
+        size: int64[m, 2, K'] pips of the reference.
         tick_pips: pips per tick.
+        at: int64[n], the reference row that each book row is compared with; by default the one beside it, m = n.
     """
-    ours, theirs = book_price[:, :, 0], price[:, :, 0]
-    exact = ((ours == theirs) & (book_size[:, :, 0] == size[:, :, 0])).all(axis=1)
-    undefined = (ours == MISSING_PIPS) | (theirs == MISSING_PIPS)
-    return BestPrices(exact, np.where(undefined, np.nan, (ours - theirs) / tick_pips))
+    n = len(book_price)
+    exact, errors = np.empty(n, dtype=np.bool_), np.empty((n, 2))
+    rows = np.arange(n) if at is None else at
+    compare_best_levels(book_price, book_size, price, size, rows, tick_pips, exact, errors)
+    return BestPrices(exact, errors)
 
 
 @dataclass(slots=True)
@@ -81,15 +91,14 @@ class PriceErrors:
     off: Int64Array = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
     squares: Float64Array = field(default_factory=lambda: np.zeros(2))
 
-    def add(self, error_ticks: Float64Array) -> None:
+    def add(self, error_ticks: Float64Array, counted: BoolArray) -> None:
         """Take in rows.
 
         Args:
             error_ticks: float64[n, 2]; NaN is left out.
+            counted: bool[n, 2], which of them are taken in.
         """
-        self.priced += (~np.isnan(error_ticks)).sum(axis=0)
-        self.off += (np.nan_to_num(error_ticks) != 0).sum(axis=0)
-        self.squares += np.nansum(error_ticks**2, axis=0)
+        add_errors(error_ticks, counted, self.priced, self.off, self.squares)
 
     def rms_ticks(self, side: int) -> float | None:
         """Root mean square of bids (0) or asks (1), ticks; None without rows."""
@@ -125,14 +134,15 @@ class BestTally:
             known: bool[n, 2], whether the book claims to know the best level of the side.
             rows: bool[n].
         """
-        chosen = slice(None) if rows is None else rows
-        exact, errors, claimed = best.exact[chosen], best.error_ticks[chosen], known[chosen]
-        self.rows += len(exact)
-        self.exact += int(exact.sum())
-        self.both_known += int(claimed.all(axis=1).sum())
-        self.unknown += (~claimed).sum(axis=0)
-        self.every.add(errors)
-        self.claimed.add(np.where(claimed, errors, np.nan))
+        chosen = np.ones(len(known), dtype=np.bool_) if rows is None else rows
+        bid, ask = (known[:, side] & chosen for side in range(2))
+        count = int(np.count_nonzero(chosen))
+        self.rows += count
+        self.exact += int(np.count_nonzero(best.exact & chosen))
+        self.both_known += int(np.count_nonzero(bid & ask))
+        self.unknown += count - np.array([np.count_nonzero(bid), np.count_nonzero(ask)])
+        self.every.add(best.error_ticks, np.broadcast_to(chosen[:, None], known.shape))
+        self.claimed.add(best.error_ticks, np.stack([bid, ask], axis=1))
 
     @property
     def exact_share(self) -> float | None:
@@ -178,6 +188,7 @@ class LevelTally:
         known: NDArray[np.uint8],
         price: Int64Array,
         size: Int64Array,
+        at: Int64Array | None = None,
     ) -> None:
         """Compare rows and take the counts in; see `kernels.compare_levels` for the rules.
 
@@ -185,14 +196,16 @@ class LevelTally:
             book_price: int64[n, 2, K] pips.
             book_size: int64[n, 2, K] pips.
             known: uint8[n, 2], levels the book claims to know.
-            price: int64[n, 2, K] pips of the reference.
-            size: int64[n, 2, K] pips of the reference.
+            price: int64[m, 2, K] pips of the reference.
+            size: int64[m, 2, K] pips of the reference.
+            at: int64[n], the reference row that each book row is compared with; by default the one beside it, m = n.
         """
         counts = np.empty((len(known), ROW_COUNTS), dtype=np.int64)
-        ours, our_sizes, claimed, theirs, their_sizes = (
-            np.ascontiguousarray(array) for array in (book_price, book_size, known, price, size)
-        )
-        compare_levels(ours, our_sizes, claimed, theirs, their_sizes, counts, self.by_level)
+        sides = [np.ascontiguousarray(array) for array in (book_price, book_size, known, price, size)]
+        if at is None:
+            compare_levels(*sides, counts, self.by_level)
+        else:
+            compare_levels_at(*sides, at, counts, self.by_level)
         equal, all_known = counts[:, ALL_EQUAL] == 1, counts[:, ALL_KNOWN] == 1
         self.rows += len(counts)
         self.equal += int(equal.sum())

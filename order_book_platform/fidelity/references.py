@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from order_book_platform.fidelity.rows import ReferenceRows, in_order
-from order_book_platform.model import SnapshotBatch
+from order_book_platform.kernels.defects import find_defects
+from order_book_platform.kernels.numbers import mark_numbers
 from order_book_platform.model.batches import BoolArray, Int64Array
-from order_book_platform.model.snapshots import SnapshotDefect, snapshot_defects
+from order_book_platform.model.snapshots import SnapshotDefect
 from order_book_platform.storage import ParquetRows
 
 DEFECTS = tuple(defect.name.lower() for defect in SnapshotDefect if defect is not SnapshotDefect.NONE)
@@ -73,7 +74,7 @@ class HeldOut:
         """Yield the rows that are evidence, their time made never falling."""
         for rows in references:
             keep = self._keep(rows)
-            chosen = rows.take(keep)
+            chosen = rows if keep.all() else rows.take(keep)
             if not len(chosen):
                 continue
             time_ns = np.maximum(np.maximum.accumulate(chosen.time_ns), self._latest_time)
@@ -91,11 +92,14 @@ class HeldOut:
             return struck
 
         counts.rows += len(rows)
-        counts.used += strike(np.isin(numbers, self._used))
+        counts.used += strike(_are_in(numbers, self._used))
         counts.out_of_order += strike(~in_order(numbers, self._latest_number))
-        charged = snapshot_defects(
-            SnapshotBatch(rows.time_ns, rows.time_ns, numbers, rows.price_pips, rows.size_pips),
+        charged = np.empty(len(rows), dtype=np.uint8)
+        find_defects(
+            np.ascontiguousarray(rows.price_pips),
+            np.ascontiguousarray(rows.size_pips),
             self._tick_pips,
+            charged,
         )
         for defect, name in enumerate(DEFECTS, start=1):
             counts.defects[name] += strike(charged == defect)
@@ -105,6 +109,14 @@ class HeldOut:
         counts.held_out += int(keep.sum())
         self._latest_number = max(self._latest_number, int(numbers.max(initial=self._latest_number)))
         return keep
+
+
+def _are_in(numbers: Int64Array, ascending: Int64Array) -> BoolArray:
+    """Which numbers are among the ascending ones, bool[n]."""
+    places = np.searchsorted(ascending, numbers)
+    found: BoolArray = places < len(ascending)
+    found[found] = ascending[places[found]] == numbers[found]
+    return found
 
 
 def find_messages(
@@ -126,10 +138,9 @@ def find_messages(
     highest: int | None = None
     for batch in deltas.batches(batch_rows, columns=["sequence_number"]):
         column = batch.column(0).to_numpy()
-        if not len(column):
-            continue
-        messages = np.unique(column[np.flatnonzero(np.diff(column, prepend=column[0] - 1))])
-        low, high = np.searchsorted(wanted, (messages[0], messages[-1] + 1))
-        found[low:high] |= np.isin(wanted[low:high], messages, assume_unique=True)
-        highest = int(messages[-1]) if highest is None else max(highest, int(messages[-1]))
+        if len(column):
+            # A message has many rows; numpy passes over them faster than a loop that looks at each.
+            begins = np.flatnonzero(column[1:] != column[:-1]) + 1
+            last = mark_numbers(np.concatenate([column[:1], column[begins]]), wanted, found)
+            highest = last if highest is None else max(highest, last)
     return found[back], highest

@@ -83,7 +83,8 @@ class FidelityReporter:
         measured = Measurement(self._store, key, progress).measure()
         progress("report", 0, 1)
         figures = draw_figures(
-            self._store.frame(BOOKS, key),
+            measured.steps,
+            measured.shown,
             books.fixed_point,
             measured.windows,
             measured.windows_reference,

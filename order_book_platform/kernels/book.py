@@ -289,6 +289,49 @@ class Book:
         self._steps = shots._replace(**joined)
         self._memory.state[rows.STATE_CANDIDATE] = 0
 
+    def add_edges(self, sequence: Int64Array, doubt: Int64Array) -> None:
+        """Let more doubt follow that of the plan, where it is found as the messages come; between two batches.
+
+        Edges that are over are let go of, so that memory does not grow however many there are.
+
+        Args:
+            sequence, doubt: as `edge_sequence` and `edge_doubt` of `Plan`; none before those that are still to come.
+
+        Raises:
+            BatchError: as in `Plan`, or an edge lies before one that is still to come; nothing has changed.
+        """
+        plan = Plan(SnapshotBatch.nothing(), np.empty(0, np.bool_), sequence, doubt)
+        shots, over = self._steps, int(self._memory.state[rows.STATE_EDGE])
+        if len(sequence) and len(shots.edge_sequence[over:]):
+            latest = int(shots.edge_sequence[-1])
+            _require(
+                latest <= sequence[0],
+                f"edges from sequence number {latest} on",
+                str(sequence[0]),
+                "Book.add_edges",
+            )
+        self._steps = shots._replace(
+            edge_sequence=np.concatenate([shots.edge_sequence[over:], plan.edge_sequence]),
+            edge_doubt=np.concatenate([shots.edge_doubt[over:], plan.edge_doubt]),
+        )
+        self._memory.state[rows.STATE_EDGE] = 0
+
+    def take_outcome(self) -> Int64Array:
+        """`outcome` of the snapshots taken over since the last call, which is then forgotten; between two batches.
+
+        For who follows a stream without end: what is not taken is kept.
+        """
+        found, due = self.outcome, int(self._memory.state[rows.STATE_CANDIDATE])
+        shots = self._steps
+        left = {
+            name: np.ascontiguousarray(getattr(shots, name)[due:])
+            for name in ("sequence", "origin", "received", "ticks", "sizes", "forced", "outcome")
+        }
+        self._steps = shots._replace(**left)
+        self._memory.state[rows.STATE_CANDIDATE] = 0
+        self._past = [np.empty((0, 4), np.int64)]
+        return found
+
     def show_snapshots(self) -> Iterator[Int64Array]:
         """Rows of the snapshots alone, without any delta: each is the whole book until the next.
 

@@ -163,10 +163,12 @@ class Codes:
 
     def size_floats(self, codes: Int64Array) -> NDArray[np.float64]:
         """Sizes in units of 10**-8 as the nearest float64[n]: for statistics, and the same as of int64 pips."""
-        new = integers(self._sizes[len(self._floats) : self.sizes])
-        if new:
-            self._floats = np.concatenate([self._floats, [size / _PIP for size in new]])
-        return self._floats[codes]
+        with self._lock:
+            new = integers(self._sizes[len(self._floats) : self.sizes])
+            if new:
+                self._floats = np.concatenate([self._floats, [size / _PIP for size in new]])
+            floats = self._floats
+        return floats[codes]
 
     def price_array(self, codes: Int64Array) -> pa.Array:
         """See `Numbers`."""

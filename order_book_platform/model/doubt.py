@@ -43,7 +43,7 @@ class Doubt:
         rows = gaps.to_pylist()
         changes: list[tuple[int, int, int]] = []
         for row in rows:
-            bits = _bits(row["cause"], row["action"], row["proven"])
+            bits = gap_bits(row["cause"], row["action"], row["proven"])
             changes.append((row["flagged_from_sequence_number"], +1, bits))
             if row["flagged_until_sequence_number"] is not None:
                 changes.append((row["flagged_until_sequence_number"], -1, bits))
@@ -78,6 +78,19 @@ class Recoveries:
     def __init__(self, recover_from: NDArray[np.int64], after: int = NEVER) -> None:
         self._due = recover_from[recover_from > after]
 
+    def add(self, recover_from: NDArray[np.int64]) -> None:
+        """Losses that were found meanwhile, all behind those before; the plan has reached what came before them.
+
+        Of points that are still open one is kept: no snapshot of the plan lay at or after any of them, so the next one
+        meets them all.
+        """
+        self._due = np.concatenate([self._due[-1:], recover_from])
+
+    @property
+    def open(self) -> NDArray[np.int64]:
+        """Recovery points that no snapshot has met."""
+        return self._due
+
     def forced(self, snapshot_sequence: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Of the plan's next snapshots, which repair.
 
@@ -92,8 +105,8 @@ class Recoveries:
         return forced
 
 
-def _bits(cause: str, action: str, proven: bool) -> int:
-    """What a gap says of its rows.
+def gap_bits(cause: str, action: str, proven: bool) -> int:
+    """What a gap says of its rows: bits of `BookFlag`, and `PROVEN_LOSS`.
 
     A disagreement and a long crossed spell are only known after the rows they cast doubt on. Those rows get a bit of
     their own and keep what they claimed at the time, so that nothing an agent sees depends on what came later.

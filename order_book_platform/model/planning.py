@@ -73,7 +73,8 @@ class Planner:
     """Hands out the snapshots that shape a book, in order, as the replay reaches them.
 
     Args:
-        snapshots: of the day, ascending by sequence number, from `place` on.
+        snapshots: of the day, ascending by sequence number, from `place` on. It is asked again after it had none, so
+            that those of a tail can come when they are there.
         choice: of the strategy; brought to `place`.
         recover_from: sequence numbers from which on the next snapshot repairs.
         tick_pips: of the deltas.
@@ -95,6 +96,19 @@ class Planner:
         self._recoveries = Recoveries(recover_from, place.last_used)
         self._tick_pips = tick_pips
         self._ahead: SnapshotBatch | None = None
+
+    def recover(self, recover_from: Int64Array) -> None:
+        """Losses that were found as the messages came: the next snapshot at or after each repairs.
+
+        Args:
+            recover_from: int64[r], ascending; sequence numbers of messages that `until` has not been asked for.
+        """
+        self._recoveries.add(recover_from)
+
+    @property
+    def recover_from(self) -> Int64Array:
+        """Recovery points that no snapshot has met so far; for who goes on from here."""
+        return self._recoveries.open
 
     def until(self, sequence_number: int) -> Due:
         """The next snapshots of the plan, up to a sequence number."""

@@ -108,6 +108,19 @@ GAPS = pa.schema(
     ]
 )
 
+FINDINGS = pa.schema(
+    [
+        _required("cause", pa.string()),
+        _required("from_sequence_number", pa.int64()),
+        _required("to_sequence_number", pa.int64()),
+        _required("from_origin_time", pa.int64()),
+        _required("to_origin_time", pa.int64()),
+        pa.field("missing_ids", pa.int64()),
+        _required("proven", pa.bool_()),
+        _required("detail", pa.string()),
+    ]
+)
+
 USED_SNAPSHOTS = pa.schema(
     [
         _required("sequence_number", pa.int64()),

@@ -3,6 +3,7 @@
 In: calls from the components. Out: whatever the caller of the component wants to show.
 """
 
+from order_book_platform.observability.figures import StageFigures, StreamFigures
 from order_book_platform.observability.progress import Progress, silent
 
-__all__ = ["Progress", "silent"]
+__all__ = ["Progress", "StageFigures", "StreamFigures", "silent"]

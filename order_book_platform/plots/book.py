@@ -26,6 +26,7 @@ from order_book_platform.plots.figure import (
     png_bytes,
     say_nothing_to_show,
     set_time_axis,
+    side_colours,
     to_dates,
 )
 
@@ -54,6 +55,60 @@ class DepthSample:
     flags: NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class TimeSteps:
+    """Which rows of a day stand for its C equally long steps of time.
+
+    Attributes:
+        first_ns: start of the first step, ns.
+        last_ns: end of the last step, ns.
+        rows: int64[m], numbers of the rows that are shown, ascending, each once.
+        position: int64[C], which of them each step shows.
+        flags: uint8[C], all flags of any row of the step.
+    """
+
+    first_ns: int
+    last_ns: int
+    rows: NDArray[np.int64]
+    position: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+
+    def sample(self, levels: pl.DataFrame) -> DepthSample:
+        """The books at the steps.
+
+        Args:
+            levels: level columns of `reconstructed_books`, in pips; its rows are `rows`.
+        """
+        depth = sum(name.endswith("_price_pips") for name in levels.columns) // 2
+        pips = levels.select(level_columns(depth)).cast(pl.Int64).fill_null(MISSING_PIPS).to_numpy()
+        cube = pips.reshape(len(self.rows), 2, depth, 2)[self.position]
+        return DepthSample(self.first_ns, self.last_ns, cube[..., 0], np.maximum(cube[..., 1], 0), self.flags)
+
+
+def time_steps(times_ns: NDArray[np.int64], flags: NDArray[np.uint8], columns: int = COLUMNS) -> TimeSteps:
+    """Choose the rows that are shown: the last of each step, or the one before it; no step without rows.
+
+    Args:
+        times_ns: int64[n], origin time of each row, ns.
+        flags: uint8[n].
+        columns: C, time steps.
+    """
+    if not len(times_ns):
+        none = np.zeros(0, dtype=np.int64)
+        return TimeSteps(0, 0, none, none, np.zeros(0, dtype=np.uint8))
+    times = np.maximum.accumulate(times_ns)
+    first, last = int(times[0]), int(times[-1])
+    steps = (times - first) * columns // (last - first + 1)
+    ends = np.searchsorted(steps, np.arange(columns), side="right") - 1
+    shown = np.zeros(columns, dtype=np.uint8)
+    starts = np.flatnonzero(np.diff(steps, prepend=-1))
+    shown[steps[starts]] = np.bitwise_or.reduceat(flags, starts)
+    held = np.concatenate([[False], ends[1:] == ends[:-1]])
+    shown[held] = flags[ends[held]]
+    rows, position = np.unique(ends, return_inverse=True)
+    return TimeSteps(first, max(last, first + columns), rows, position, shown)
+
+
 def sample_depth(frame: pl.DataFrame | pl.LazyFrame, columns: int = COLUMNS) -> DepthSample:
     """Thin out a day of books.
 
@@ -63,29 +118,16 @@ def sample_depth(frame: pl.DataFrame | pl.LazyFrame, columns: int = COLUMNS) -> 
     """
     rows = frame.lazy()
     narrow = rows.select("origin_time", "flags").collect(engine="streaming")
+    steps = time_steps(narrow["origin_time"].to_numpy(), narrow["flags"].to_numpy(), columns)
     depth = sum(name.endswith("_price_pips") for name in rows.collect_schema().names()) // 2
-    if not len(narrow):
-        empty = np.zeros((0, 2, depth), dtype=np.int64)
-        return DepthSample(0, 0, empty, empty, np.zeros(0, dtype=np.uint8))
-    times = np.maximum.accumulate(narrow["origin_time"].to_numpy())
-    first, last = int(times[0]), int(times[-1])
-    steps = (times - first) * columns // (last - first + 1)
-    ends = np.searchsorted(steps, np.arange(columns), side="right") - 1
-    flags = np.zeros(columns, dtype=np.uint8)
-    np.bitwise_or.at(flags, steps, narrow["flags"].to_numpy())
-    held = np.concatenate([[False], ends[1:] == ends[:-1]])
-    flags[held] = narrow["flags"].to_numpy()[ends[held]]
-    chosen, position = np.unique(ends, return_inverse=True)
-    wanted = pl.Series("row", chosen, dtype=pl.UInt32).implode()
+    wanted = pl.Series("row", steps.rows, dtype=pl.UInt32).implode()
     levels = (
         rows.select(level_columns(depth))
         .with_row_index("row")
         .filter(pl.col("row").is_in(wanted))
         .collect(engine="streaming")
     )
-    cube = levels.sort("row").drop("row").cast(pl.Int64).fill_null(MISSING_PIPS).to_numpy()
-    cube = cube.reshape(len(chosen), 2, depth, 2)[position]
-    return DepthSample(first, max(last, first + columns), cube[..., 0], np.maximum(cube[..., 1], 0), flags)
+    return steps.sample(levels.sort("row").drop("row"))
 
 
 def depth_heatmap(
@@ -106,6 +148,17 @@ def depth_heatmap(
     Returns:
         PNG bytes.
     """
+    return png_bytes(depth_figure(frame, fixed_point, theme=theme, title=title))
+
+
+def depth_figure(
+    frame: pl.DataFrame | pl.LazyFrame | DepthSample,
+    fixed_point: FixedPoint,
+    *,
+    theme: Theme = LIGHT,
+    title: str = "Depth over time",
+) -> Figure:
+    """The figure of `depth_heatmap`."""
     sample = frame if isinstance(frame, DepthSample) else sample_depth(frame)
     figure = new_figure(theme, height_px=HEIGHT_PX + 70, right_px=62)
     grid = figure.add_gridspec(
@@ -119,12 +172,12 @@ def depth_heatmap(
     if not sided.any():
         for axes in (upper, lower):
             say_nothing_to_show(axes, theme, "no row with both sides")
-        return png_bytes(figure)
+        return figure
     _draw_panels(figure, grid, (upper, lower), sample, sided, fixed_point, theme)
     set_time_axis(lower, sample.first_ns, sample.last_ns)
     upper.tick_params(labelbottom=False)
     lower.xaxis.label.set_color(theme.muted)
-    return png_bytes(figure)
+    return figure
 
 
 def _draw_panels(
@@ -145,7 +198,8 @@ def _draw_panels(
     )
     relative = _spread_sizes(sample, mid, (-reach, reach), tick, DISTANCE_BANDS, sided)
     norm = LogNorm(*_size_span(relative.sizes / 10.0**fixed_point.size_decimals))
-    colours = _side_colours(theme)
+    sides = side_colours(theme)
+    colours = (sides["bid"], sides["ask"])
     for axes, image, unit in zip(
         panels, (absolute, relative), (10**fixed_point.price_decimals, tick), strict=True
     ):
@@ -218,15 +272,6 @@ def _size_span(sizes: NDArray[np.float64]) -> tuple[float, float]:
     return low, max(high, low * 10)
 
 
-def _side_colours(theme: Theme) -> tuple[LinearSegmentedColormap, LinearSegmentedColormap]:
-    """From nearly the ground to the side's own hue, in 16 steps."""
-    bid, ask = (
-        LinearSegmentedColormap.from_list(name, [_mix(theme.ground, colour, 0.12), colour], N=16)
-        for name, colour in (("bid", theme.bid), ("ask", theme.ask))
-    )
-    return bid, ask
-
-
 def _draw_sizes(
     axes: Axes,
     image: _SizeImage,
@@ -268,7 +313,7 @@ def _draw_scale(
     for column, (name, scale) in enumerate(zip(("bid", "ask"), colours, strict=True), start=1):
         axes = figure.add_subplot(grid[:, column])
         bar = figure.colorbar(ScalarMappable(norm, scale), cax=axes)
-        axes.set_title(name, fontsize=9, color=theme.ink, loc="right" if name == "bid" else "left")
+        axes.set_title(name, fontsize=9, y=1.0, color=theme.ink, loc="right" if name == "bid" else "left")
         axes.tick_params(colors=theme.muted, labelsize=8, length=2)
         bar.outline.set_visible(False)
         axes.minorticks_off()
@@ -319,9 +364,3 @@ def _mark_doubt(axes: Axes, sample: DepthSample, theme: Theme) -> None:
         for start, stop in turns.reshape(-1, 2):
             axes.axvspan(edges[start], edges[stop], color=colour, alpha=0.25, linewidth=0, zorder=0.5)
             axes.axvspan(edges[start], edges[stop], ymax=0.035, color=colour, linewidth=0, zorder=3)
-
-
-def _mix(ground: str, colour: str, amount: float) -> str:
-    """`#rrggbb` between the two: 0 is the ground, 1 the colour."""
-    pairs = zip(bytes.fromhex(ground[1:]), bytes.fromhex(colour[1:]), strict=True)
-    return "#" + bytes(round(a + (b - a) * amount) for a, b in pairs).hex()

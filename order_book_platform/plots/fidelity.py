@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from order_book_platform.plots.figure import (
@@ -40,6 +41,17 @@ def error_chart(
     Returns:
         PNG bytes.
     """
+    return png_bytes(error_figure(windows, reference=reference, theme=theme, title=title))
+
+
+def error_figure(
+    windows: pl.DataFrame,
+    *,
+    reference: str = "snapshots",
+    theme: Theme = LIGHT,
+    title: str = "Best prices",
+) -> Figure:
+    """The figure of `error_chart`."""
     figure = new_figure(theme, left_px=104, right_px=42)
     upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.08})
     rows = int(windows["n"].sum())
@@ -56,7 +68,7 @@ def error_chart(
             say_nothing_to_show(axes, theme, f"nothing to compare with in {reference}")
             axes.set_xticks([])
             axes.set_yticks([])
-        return png_bytes(figure)
+        return figure
     width = int(windows["width_ns"][0])
     edges = to_dates(np.append(windows["start_ns"].to_numpy(), windows["start_ns"][-1] + width))
     _draw_errors(upper, edges, windows, theme)
@@ -64,7 +76,7 @@ def error_chart(
     add_legend(upper, theme)
     set_time_axis(lower, int(windows["start_ns"][0]), int(windows["start_ns"][-1]) + width)
     lower.set_xlabel(f"{lower.get_xlabel()}, windows of {width / 1e9:g} s", color=theme.muted)
-    return png_bytes(figure)
+    return figure
 
 
 def _stairs(axes: Axes, edges: np.ndarray, values: pl.Series, colour: str, label: str, width: float) -> None:
@@ -116,6 +128,13 @@ def level_chart(
     Returns:
         PNG bytes.
     """
+    return png_bytes(level_figure(levels, theme=theme, title=title))
+
+
+def level_figure(
+    levels: pl.DataFrame, *, theme: Theme = LIGHT, title: str = "Levels against held-out snapshots"
+) -> Figure:
+    """The figure of `level_chart`."""
     figure = new_figure(theme, left_px=56)
     panels = figure.subplots(1, 3, sharey=True, gridspec_kw={"wspace": 0.06})
     names = (
@@ -133,7 +152,7 @@ def level_chart(
         axes.set_xlabel(label, fontsize=9, color=theme.muted)
         _draw_level_bars(axes, levels, column, theme)
     add_legend(panels[-1], theme, columns=3)
-    return png_bytes(figure)
+    return figure
 
 
 def _draw_level_bars(axes: Axes, levels: pl.DataFrame, column: str, theme: Theme) -> None:

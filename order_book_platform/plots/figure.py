@@ -5,15 +5,22 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC
+from typing import Any
 
 import numpy as np
 from matplotlib import dates
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import Collection
+from matplotlib.colors import LinearSegmentedColormap, to_rgba, to_rgba_array
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_DAY, iso_from_ns
@@ -92,7 +99,8 @@ def dress(axes: Axes, theme: Theme, *, title: str = "", x_label: str = "", y_lab
     axes.grid(True, color=theme.grid, linewidth=0.7)
     axes.set_axisbelow(True)
     if title:
-        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=theme.ink, pad=8)
+        # Its height is given too: to find one, every tick label would be laid out and measured twice.
+        axes.set_title(title, loc="left", y=1.0, fontsize=11, fontweight="bold", color=theme.ink, pad=8)
     axes.set_xlabel(x_label, fontsize=9, color=theme.muted)
     axes.set_ylabel(y_label, fontsize=9, color=theme.muted)
 
@@ -167,6 +175,59 @@ def png_bytes(figure: Figure) -> bytes:
         metadata={"Software": None},
     )
     return buffer.getvalue()
+
+
+def png_pair(figure: Figure) -> tuple[bytes, bytes]:
+    """A figure drawn in `LIGHT` as PNG, and the same in `DARK`, as if it had been drawn anew.
+
+    Only colours are exchanged; axes, ticks and words are made and laid out once.
+    """
+    light = png_bytes(figure)
+    colours = {to_rgba(old): to_rgba(new) for old, new in zip(astuple(LIGHT), astuple(DARK), strict=True)}
+    scales = side_colours(DARK)
+    for artist in figure.findobj():
+        if isinstance(artist, ScalarMappable) and artist.get_array() is not None:
+            artist.set_cmap(scales[artist.get_cmap().name])
+        else:
+            _repaint(artist, colours)
+    return light, png_bytes(figure)
+
+
+def _repaint(artist: Artist, colours: Mapping[Any, Any]) -> None:
+    """Exchange colours, whatever their opacity."""
+
+    def other(colour: Any) -> Any:
+        *opaque, opacity = to_rgba(colour)
+        found = colours.get((*opaque, 1.0))
+        return colour if found is None else (*found[:3], opacity)
+
+    if isinstance(artist, Text):
+        artist.set_color(other(artist.get_color()))
+    elif isinstance(artist, Line2D):
+        edge, face = artist.get_markeredgecolor(), artist.get_markerfacecolor()
+        artist.set_color(other(artist.get_color()))
+        artist.set_markeredgecolor(other(edge))
+        artist.set_markerfacecolor(other(face))
+    elif isinstance(artist, Patch):
+        edge = artist.get_edgecolor()
+        artist.set_facecolor(other(artist.get_facecolor()))
+        artist.set_edgecolor(other(edge))
+    elif isinstance(artist, Collection):
+        artist.set_edgecolor([other(colour) for colour in to_rgba_array(artist.get_edgecolor())])
+
+
+def side_colours(theme: Theme) -> dict[str, LinearSegmentedColormap]:
+    """Colours of sizes, `bid` and `ask`: from nearly the ground to the side's own hue, in 16 steps."""
+    return {
+        name: LinearSegmentedColormap.from_list(name, [_mix(theme.ground, colour, 0.12), colour], N=16)
+        for name, colour in (("bid", theme.bid), ("ask", theme.ask))
+    }
+
+
+def _mix(ground: str, colour: str, amount: float) -> str:
+    """`#rrggbb` between the two: 0 is the ground, 1 the colour."""
+    pairs = zip(bytes.fromhex(ground[1:]), bytes.fromhex(colour[1:]), strict=True)
+    return "#" + bytes(round(a + (b - a) * amount) for a, b in pairs).hex()
 
 
 def data_uri(png: bytes) -> str:

@@ -1,9 +1,11 @@
 """The exact book after every event.
 
-In: `raw_deltas`, `snapshots`, the gap report and the assessment. Out: `reconstructed_books` with the closing state and
-the snapshots that were used; the book at any instant; a second replay to compare the `replay_hash` with.
+In: `raw_deltas`, `snapshots`, the gap report and the assessment, or the logs of a live capture. Out:
+`reconstructed_books` with the closing state and the snapshots that were used, or a log of books in near real time; the
+book at any instant; a second replay to compare the `replay_hash` with.
 """
 
+from order_book_platform.reconstruct.follower import Followed, replay_hash_of
 from order_book_platform.reconstruct.inspection import BookSide, BookState, Verification
 from order_book_platform.reconstruct.reconstructor import Reconstruction, Reconstructor
 from order_book_platform.reconstruct.strategy import FullEventReplay, SnapshotReplay
@@ -11,9 +13,11 @@ from order_book_platform.reconstruct.strategy import FullEventReplay, SnapshotRe
 __all__ = [
     "BookSide",
     "BookState",
+    "Followed",
     "FullEventReplay",
     "Reconstruction",
     "Reconstructor",
     "SnapshotReplay",
     "Verification",
+    "replay_hash_of",
 ]

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from order_book_platform.model import PartitionKey
 from order_book_platform.observability import Progress
+from order_book_platform.reconstruct.day_stream import day_stream
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer
 from order_book_platform.reconstruct.resume import DATASET, Resumption
-from order_book_platform.reconstruct.stream import BookStream, spill_in
+from order_book_platform.reconstruct.room import BooksRoom
+from order_book_platform.reconstruct.spill import spill_in
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, PartitionWriter
 from order_book_platform.streaming import MemoryGuard, Pipeline, StreamMetrics, run_with_restarts
@@ -50,9 +52,11 @@ def run_attempts(
         The attempt that came to the end, and how many stalled before it.
 
     Raises:
+        DiskFullError: there is clearly not enough room for the rest of the day.
         StallError: a stage stalled once more than `streaming.restarts` allows.
     """
     attempts: list[Attempt] = []
+    total = store.rows("raw_deltas", key).num_rows
     folder = store.folder(DATASET, key)
     for left in folder.parent.glob(f".spill-*-{folder.name}"):
         shutil.rmtree(left)  # of a run that was killed, of whichever attempt
@@ -60,8 +64,8 @@ def run_attempts(
 
         def begin(number: int) -> Pipeline:
             if attempts:
-                # Whatever still hangs writes to files that have no name any more.
-                attempts[-1].resumption.abandon()
+                # Whatever still hangs writes to files that have no name any more; nobody else keeps its book alive.
+                attempts.pop().resumption.abandon()
                 writer.forget()
             spill = spills.enter_context(spill_in(folder.with_name(f".spill-{number}-{folder.name}")))
             replay = Replayer.of(store, settings, key)
@@ -75,19 +79,21 @@ def run_attempts(
                 parts.adopt(unfinished.parts)
                 parts.numbers.shown = unfinished.saved.shown
             before = replay.planner.place.deltas
-            stream = BookStream(store, settings, replay, parts, resumption, memory)
+            room = BooksRoom(store, settings.reconstruct, replay, parts, writer)
+            writer.require_room()
+            stream = day_stream(store, settings, replay, parts, resumption, memory)
 
             def observe(metrics: StreamMetrics) -> None:
                 applied = next(stage.rows for stage in metrics.stages if stage.stage == "apply")
-                progress("replay", before + applied, stream.total)
+                room.applied(before + applied)
+                progress("replay", before + applied, total, metrics)
 
-            pipeline = stream.pipeline(spill, observe)
+            pipeline = stream.pipeline(observe, spill)
             attempts.append(Attempt(replay, parts, resumption, pipeline, before))
             return pipeline
 
         memory = MemoryGuard(settings.streaming.memory_limit)
         restarts = run_with_restarts(begin, settings.streaming.restarts)
     attempt = attempts[-1]
-    total = store.rows("raw_deltas", key).num_rows
     progress("replay", total, total)
     return attempt, restarts

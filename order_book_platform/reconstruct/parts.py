@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,14 +10,13 @@ import pyarrow as pa
 from order_book_platform.model import Codes
 from order_book_platform.model.batches import Int64Array
 from order_book_platform.model.schemas import books, in_precision
-from order_book_platform.reconstruct.rows import ReplayHash, RowNumbers, count_flags, table_rows
+from order_book_platform.reconstruct.bounds import group_rows
+from order_book_platform.reconstruct.rows import RowTables, count_flags, table_rows
 from order_book_platform.storage import ParquetRows, ParquetSink, PartitionWriter
 from order_book_platform.storage.partition_writer import FinishedFile
 
-GROUP_ROWS = 65_536
 
-
-class BookParts:
+class BookParts(RowTables):
     """Writes the parts of one partition.
 
     Args:
@@ -27,34 +25,28 @@ class BookParts:
         codes: of the replay's numbers; None for pips.
 
     Attributes:
-        digest: the `replay_hash` of all rows so far.
-        counts: rows with each flag.
-        numbers: turns rows into what is stored.
         finished: parts that will not change any more.
         rows: in all parts.
+        made: rows that have become tables; those not yet in a part wait to be written.
     """
 
     def __init__(self, writer: PartitionWriter, depth: int, codes: Codes | None) -> None:
-        self.digest, self.counts, self.numbers = ReplayHash(), Counter[str](), RowNumbers(codes)
+        super().__init__(depth, codes)
         self.finished: list[FinishedFile] = []
-        self.rows = 0
+        self.rows = self.made = 0
         self._writer = writer
-        self._depth = depth
+        self._group_rows = group_rows(depth, 8 if codes is None else 16)
         self._sink: ParquetSink | None = None
 
     def table(self, rows: Int64Array) -> pa.Table:
-        """Rows int64[n, 6 + 4·depth], which are not kept, as a table to `write`; hashed and counted.
-
-        What it changes is not what `write` and `end` do, so that these may be at work in another thread.
-        """
-        self.digest.update(self.numbers.hashed(rows))
-        count_flags(rows, self.counts)
-        return self.numbers.table(rows, self._depth)
+        """See `RowTables`."""
+        self.made += len(rows)
+        return super().table(rows)
 
     def write(self, table: pa.Table) -> None:
         """Add rows to the part."""
         if self._sink is None:
-            self._sink = self._writer.parquet(self._name, self._schema, GROUP_ROWS)
+            self._sink = self._writer.parquet(self._name, self._schema, self._group_rows)
         self._sink.write(table)
         self.rows += table.num_rows
 
@@ -77,7 +69,7 @@ class BookParts:
             PartitionCorruptError: a part cannot be read.
         """
         for part in finished:
-            for batch in ParquetRows([self._writer.folder / part.name]).batches(GROUP_ROWS):
+            for batch in ParquetRows([self._writer.folder / part.name]).batches(self._group_rows):
                 self.digest.update(table_rows(pa.Table.from_batches([batch])))
                 flags = np.zeros((batch.num_rows, 4), np.int64)
                 flags[:, 3] = batch.column("flags").to_numpy(zero_copy_only=False)
@@ -85,6 +77,7 @@ class BookParts:
             self._writer.adopt(part)
             self.finished.append(part)
             self.rows += part.rows
+            self.made += part.rows
 
     @property
     def _name(self) -> str:

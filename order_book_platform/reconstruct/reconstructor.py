@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from order_book_platform.kernels.book import Book
-from order_book_platform.model import BookFlag, Codes, GateResult, PartitionKey
+from order_book_platform.model import BookFlag, Codes, GateResult, Instrument, PartitionKey
 from order_book_platform.model.schemas import CLOSING_STATE, USED_SNAPSHOTS, in_precision
 from order_book_platform.observability import Progress, silent
 from order_book_platform.reconstruct.attempts import run_attempts
+from order_book_platform.reconstruct.follower import Followed, Follower
 from order_book_platform.reconstruct.inspection import BookState, Verification, book_at, verify
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer
@@ -105,6 +108,37 @@ class Reconstructor:
     ) -> Verification:
         """Replay again and compare with what was published; see `inspection.verify`."""
         return verify(self._store, self._settings, key, batch_rows=batch_rows, progress=progress)
+
+    def follow(
+        self,
+        instrument: Instrument,
+        capture: Path,
+        output: Path,
+        wait: Callable[[], bool],
+        observe: Callable[[StreamMetrics], None] | None = None,
+    ) -> Followed:
+        """Books of a live capture in near real time, from where an earlier run left off; see docs/formats/live.md.
+
+        Every row is in the log of books once, and is what an undisturbed run would have given, however often this one
+        is killed and called again.
+
+        Args:
+            instrument: that is captured.
+            capture: folder of the logs `raw_deltas` and `snapshots`.
+            output: folder of the books; made if it is not there.
+            wait: called when nothing new is there, from another thread. It returns when it is worth to look again, soon
+                enough for an interrupt; or False to stop, and what was appended before that is still applied.
+            observe: called with metrics a few times a second.
+
+        Raises:
+            LogMissingError: the capture has no such logs, or they do not reach to where an earlier run was.
+            LogSchemaError: a log has other columns, or belongs to another instrument, or other settings.
+            PrecisionError: the capture holds decimals.
+            LogBusyError: another process follows into the same folder.
+            ReplayMismatchError: a row that an earlier run wrote comes out differently.
+            StallError: a stage hangs; the next call goes on from the last checkpoint.
+        """
+        return Follower(self._settings, instrument, capture, output).run(wait, observe)
 
     def _describe(
         self, replay: Replayer, uses: Counter[str], seed: int | None, parts: BookParts

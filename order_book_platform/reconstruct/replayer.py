@@ -26,6 +26,7 @@ from order_book_platform.model.fixed_point import EXACT
 from order_book_platform.model.planning import Place, Planner
 from order_book_platform.model.schemas import DECIMALS
 from order_book_platform.observability import Progress
+from order_book_platform.reconstruct.bounds import StreamBounds
 from order_book_platform.reconstruct.strategy import STRATEGIES, FullEventReplay, Instant, Step, Strategy
 from order_book_platform.reconstruct.used import SnapshotHistory
 from order_book_platform.settings import Settings
@@ -122,7 +123,7 @@ class Replayer:
         codes, tick = _codes(inputs["raw_deltas"], step_before)
         doubt = strategy.doubt(Doubt.of_gaps(store.table("sequence_gap_report", key)))
         step = gcd(tick, step_before // codes.unit if codes else step_before)
-        book = _empty_book(settings, step, cadence or wanted.cadence, doubt)
+        book = empty_book(settings, step, cadence or wanted.cadence, doubt)
         fingerprints = {name: manifest.fingerprint for name, manifest in inputs.items()}
         if before:
             fingerprints["previous reconstructed_books"] = before.fingerprint
@@ -207,8 +208,15 @@ def _strategy(settings: Settings, assessment: Manifest) -> Strategy:
     return STRATEGIES[recommended if wanted.strategy == "auto" else wanted.strategy](wanted.extend_every)
 
 
-def _empty_book(settings: Settings, step_pips: int, cadence: str, doubt: Doubt) -> Book:
-    """A book whose plan has all doubts of the day, and no snapshot yet."""
+def empty_book(settings: Settings, step_pips: int, cadence: str, doubt: Doubt) -> Book:
+    """A book whose plan has all doubts that are known beforehand, and no snapshot yet.
+
+    Args:
+        settings: `reconstruct` and `gaps`.
+        step_pips: divides every price.
+        cadence: see `Book`.
+        doubt: of the day.
+    """
     wanted, nothing = settings.reconstruct, Plan.nothing()
     return Book(
         step_pips,
@@ -219,6 +227,7 @@ def _empty_book(settings: Settings, step_pips: int, cadence: str, doubt: Doubt) 
         crossed_after_ns=settings.gaps.crossed_after,
         warm_up_ns=wanted.warm_up,
         silence_ns=settings.gaps.silence,
+        row_capacity=StreamBounds.of(settings).table_rows,
     )
 
 

@@ -8,12 +8,12 @@ import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any
 
 from numpy.typing import NDArray
 
 from order_book_platform.clock import Clock, SystemClock
-from order_book_platform.model import PartitionKey
 from order_book_platform.model.batches import Int64Array
 from order_book_platform.model.planning import Place
 from order_book_platform.reconstruct.parts import BookParts
@@ -42,6 +42,38 @@ class Unfinished:
     parts: tuple[FinishedFile, ...]
 
 
+class CheckpointTimer:
+    """Tells when a checkpoint is due.
+
+    Args:
+        settings: `reconstruct`.
+        clock: for the interval.
+
+    Attributes:
+        last_events: how far the last checkpoint was.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self._events = settings.reconstruct.checkpoint_events
+        self._interval = settings.reconstruct.checkpoint_interval
+        self._clock = clock or SystemClock()
+        self._last_ns = self._clock.monotonic_ns()
+        self.last_events = 0
+
+    def due(self, events: int) -> bool:
+        """Whether a checkpoint is due after so many events; if so, the next one is counted from here.
+
+        Called by the stage that applies, which does not wait until the checkpoint is written.
+        """
+        if self._events == 0:
+            return False
+        now_ns = self._clock.monotonic_ns()
+        if events - self.last_events < self._events and now_ns - self._last_ns < self._interval:
+            return False
+        self.last_events, self._last_ns = events, now_ns
+        return True
+
+
 class Resumption:
     """Checkpoints of one partition that is being built.
 
@@ -66,12 +98,8 @@ class Resumption:
     ) -> None:
         self._checkpoints = store.checkpoints(DATASET, writer.key)
         self._writer = writer
-        self._identity = _identity(settings, writer.key, inputs)
-        self._events = settings.reconstruct.checkpoint_events
-        self._interval = settings.reconstruct.checkpoint_interval
-        self._clock = clock or SystemClock()
-        self._last_ns = self._clock.monotonic_ns()
-        self._last_events = 0
+        self._identity = identity(settings, str(writer.key), inputs)
+        self._timer = CheckpointTimer(settings, clock)
         self._abandoned = False
         self._misfits = 0
         self.written = 0
@@ -92,7 +120,7 @@ class Resumption:
         if found is None:
             self._checkpoints.clear()
             return None
-        self._last_events = found.saved.place.events
+        self._timer.last_events = found.saved.place.events
         _LOG.info(
             "%s goes on after %s deltas and %s parts of an earlier run",
             self._writer.key,
@@ -102,6 +130,7 @@ class Resumption:
         return found
 
     def _newest(self) -> Unfinished | None:
+        nothing_left = not any(self._writer.folder.iterdir())
         for checkpoint in self._checkpoints.newest_first():
             if checkpoint.facts["identity"] != self._identity:
                 _LOG.info(
@@ -110,6 +139,12 @@ class Resumption:
                 )
                 return None
             parts = tuple(FinishedFile(**part) for part in checkpoint.facts["parts"])
+            if parts and nothing_left:
+                # A run that died between publishing and removing its checkpoints: nothing is damaged.
+                _LOG.info(
+                    "%s begins anew: what its checkpoints speak of has been published", self._writer.key
+                )
+                return None
             broken = [part.name for part in parts if not self._is_whole(part)]
             if not broken:
                 return _unfinished(checkpoint, parts)
@@ -126,17 +161,8 @@ class Resumption:
             return False
 
     def due(self, place: Place) -> bool:
-        """Whether a checkpoint is due at the end of a part; if so, the next one is counted from here.
-
-        Called by the stage that applies, which does not wait until the checkpoint is written.
-        """
-        if self._events == 0:
-            return False
-        now_ns = self._clock.monotonic_ns()
-        if place.events - self._last_events < self._events and now_ns - self._last_ns < self._interval:
-            return False
-        self._last_events, self._last_ns = place.events, now_ns
-        return True
+        """Whether a checkpoint is due at the end of a part; see `CheckpointTimer`."""
+        return self._timer.due(place.events)
 
     def abandon(self) -> None:
         """Another attempt has taken over: nothing is saved any more."""
@@ -151,39 +177,55 @@ class Resumption:
             "place": asdict(saved.place),
             "parts": [asdict(part) for part in parts.finished],
         }
-        arrays: dict[str, NDArray[Any]] = {f"book.{name}": array for name, array in saved.book.items()}
-        arrays |= {f"history.{name}": array for name, array in saved.history.items()}
-        arrays |= {"sizes": saved.sizes, "shown": saved.shown}
-        self._checkpoints.save(Checkpoint(facts, arrays))
+        self._checkpoints.save(Checkpoint(facts, packed(saved)))
         self._writer.resumable = True
         self.written += 1
 
 
 def _unfinished(checkpoint: Checkpoint, parts: tuple[FinishedFile, ...]) -> Unfinished:
+    return Unfinished(unpacked(checkpoint, Place(**checkpoint.facts["place"])), parts)
+
+
+def packed(saved: SavedReplay) -> dict[str, NDArray[Any]]:
+    """All arrays of a replay by names that tell them apart."""
+    arrays: dict[str, NDArray[Any]] = {f"book.{name}": array for name, array in saved.book.items()}
+    arrays |= {f"history.{name}": array for name, array in saved.history.items()}
+    return arrays | {"sizes": saved.sizes, "shown": saved.shown}
+
+
+def unpacked(checkpoint: Checkpoint, place: Place) -> SavedReplay:
+    """Inverse of `packed`; other arrays are left alone."""
     groups: dict[str, dict[str, Int64Array]] = {"book": {}, "history": {}}
     for name, array in checkpoint.arrays.items():
         group, _, inner = name.partition(".")
-        if inner:
+        if inner and group in groups:
             groups[group][inner] = array
-    saved = SavedReplay(
-        Place(**checkpoint.facts["place"]),
+    return SavedReplay(
+        place,
         groups["book"],
         groups["history"],
         checkpoint.arrays["sizes"],
         checkpoint.arrays["shown"],
     )
-    return Unfinished(saved, parts)
 
 
-def _identity(settings: Settings, key: PartitionKey, inputs: Mapping[str, str]) -> str:
-    """SHA-256 over all that the rows depend on."""
+def identity(settings: Settings, of: str, inputs: Mapping[str, object]) -> str:
+    """SHA-256 over all that the rows depend on.
+
+    Args:
+        settings: `reconstruct` and `gaps`.
+        of: what is rebuilt.
+        inputs: what it is made of.
+    """
     shaping = {
-        "key": str(key),
+        "key": of,
         "inputs": dict(inputs),
         "reconstruct": settings.reconstruct.model_dump(
             mode="json", exclude={"checkpoint_events", "checkpoint_interval"}
         ),
         "gaps": settings.gaps.model_dump(mode="json"),
         "code": code_fingerprint(),
+        # Arrow writes the parts, numba the loops, numpy what is between: another version of one may give other bytes.
+        "libraries": {name: version(name) for name in ("numba", "numpy", "pyarrow")},
     }
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()

@@ -134,3 +134,30 @@ def count_flags(rows: Int64Array, counts: Counter[str]) -> None:
     """Add how many rows carry each flag, such as `crossed_rows`."""
     for flag in BookFlag:
         counts[f"{str(flag.name).lower()}_rows"] += int((rows[:, 3] & flag != 0).sum())
+
+
+class RowTables:
+    """Turns rows of one replay into tables of one partition or log, and keeps account of them.
+
+    Args:
+        depth: visible levels a side.
+        codes: of the replay's numbers; None for pips.
+
+    Attributes:
+        digest: the `replay_hash` of all rows so far.
+        counts: rows with each flag.
+        numbers: turns rows into what is stored.
+    """
+
+    def __init__(self, depth: int, codes: Codes | None) -> None:
+        self.digest, self.counts, self.numbers = ReplayHash(), Counter[str](), RowNumbers(codes)
+        self._depth = depth
+
+    def table(self, rows: Int64Array) -> pa.Table:
+        """Rows int64[n, 6 + 4·depth], which are not kept, as a table to write; hashed and counted.
+
+        What it changes is not what writing does, so that this may be at work in another thread.
+        """
+        self.digest.update(self.numbers.hashed(rows))
+        count_flags(rows, self.counts)
+        return self.numbers.table(rows, self._depth)

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from order_book_platform.kernels.book import Book
 from order_book_platform.model import DeltaBatch, SnapshotBatch
+from order_book_platform.model.arrivals import Arrived
+from order_book_platform.model.breaks import Break
 from order_book_platform.model.doubt import Doubt
 from order_book_platform.model.planning import Choice, Due, Place, Planner
+from order_book_platform.model.running_doubt import Edges
 from order_book_platform.model.snapshots import Candidates, HeldOutEvery
 
 PART_DELTAS = 1_048_576
@@ -50,12 +53,39 @@ class Step:
         due: of the plan.
         place: where the day stands afterwards.
         ends_part: whether a part of the published books ends here.
+        tail: of a live tail, what else was found; of a day None.
     """
 
     deltas: DeltaBatch | None
     due: Due
     place: Place
     ends_part: bool
+    tail: TailState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TailState:
+    """What following a live capture knows after a step, and what it found in it.
+
+    Attributes:
+        arrived: where the snapshots stand.
+        finder: what the search for breaks remembers: whether there are ids, messages, the last one's number and time.
+        doubt: bits in force, and the deadline of open gaps.
+        recover_from: int64[r], recovery points that no snapshot has met.
+        edges: where doubt changes in this step.
+        breaks: found in this step.
+        late: snapshots that came too late for it.
+        before: sequence number and origin time of the last message before it.
+    """
+
+    arrived: Arrived
+    finder: tuple[bool, int, int, int]
+    doubt: tuple[int, int]
+    recover_from: NDArray[np.int64]
+    edges: Edges
+    breaks: list[Break]
+    late: SnapshotBatch
+    before: tuple[int, int]
 
 
 class StepCutter(Protocol):
@@ -117,6 +147,8 @@ class FullEventReplay:
     def apply(self, book: Book, step: Step) -> Iterator[NDArray[np.int64]]:
         """See `Strategy.apply`."""
         assert step.deltas is not None
+        if step.tail is not None:
+            book.add_edges(step.tail.edges.sequence, step.tail.edges.bits)
         book.add_snapshots(step.due.used, step.due.forced)
         return book.feed(step.deltas)
 
@@ -175,19 +207,26 @@ class DeltaSteps:
         self._ended = count < len(deltas)
         start = 0
         while start < count:
-            stop = _end_of_message(deltas, start + self._part_end - self._done, count)
+            stop = self._stop(deltas, start, count)
             batch = deltas.slice(start, stop)
             self._done += len(batch)
             ends_part = self._done >= self._part_end
             if ends_part:
                 self._part_end = self._done + PART_DELTAS
-            due = self._planner.until(int(batch.sequence_number[-1]))
-            yield Step(batch, due, self._planner.place.after(self._done), ends_part)
+            yield self._step(batch, ends_part)
             start = stop
 
     def finish(self) -> Iterator[Step]:
         """See `StepCutter.finish`: snapshots that no message reaches shape nothing."""
         return iter(())
+
+    def _stop(self, deltas: DeltaBatch, start: int, count: int) -> int:
+        """The row before which the step that begins at `start` ends."""
+        return _end_of_message(deltas, start + self._part_end - self._done, count)
+
+    def _step(self, batch: DeltaBatch, ends_part: bool) -> Step:
+        due = self._planner.until(int(batch.sequence_number[-1]))
+        return Step(batch, due, self._planner.place.after(self._done), ends_part)
 
 
 class SnapshotSteps:

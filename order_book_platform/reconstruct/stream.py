@@ -1,99 +1,113 @@
 """The five stages of a reconstruction: read, decode, sequence, apply, write.
 
-Each has a thread of its own and a bounded queue in front of it; what flows through is row groups as they lie in the
-file, batches of deltas, steps of the book, tables of rows. Nothing that comes out depends on queues or batch sizes.
+Each has a thread of its own and a bounded queue in front of it; what flows through is what a source reads, batches of
+deltas, steps of the book, tables of rows. A day from files and the tail of a live capture go through the same stages:
+they differ in the source, in how steps are cut, and in where rows are put. Nothing that comes out depends on queues or
+batch sizes.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
-from order_book_platform.model import DeltaBatch
-from order_book_platform.model.batches import MessageCutter
-from order_book_platform.model.schemas import RAW_DELTAS
-from order_book_platform.reconstruct.parts import BookParts
-from order_book_platform.reconstruct.replayer import Replayer, SavedReplay
-from order_book_platform.reconstruct.resume import Resumption
-from order_book_platform.reconstruct.strategy import Step
+from order_book_platform.model import DeltaBatch, SnapshotBatch
+from order_book_platform.model.batches import Int64Array, MessageCutter
+from order_book_platform.reconstruct.bounds import QUEUE_ITEMS, SPILL_BYTES, StreamBounds
+from order_book_platform.reconstruct.spill import LogSpill
+from order_book_platform.reconstruct.strategy import Step, StepCutter
 from order_book_platform.settings import Settings
-from order_book_platform.storage import DataStore, LogReader, LogWriter
-from order_book_platform.storage.parquet_rows import Piece
 from order_book_platform.streaming import Bound, MemoryGuard, Pipeline, Spilling, Stage, StreamMetrics
 
-QUEUE_BYTES = 64 * 1024 * 1024
-"""Bound of every queue; each also holds at most 8 items, and one item whatever its size."""
-KEPT_BYTES = 16 * 1024 * 1024
-"""Of a queue that spills, what stays in memory."""
-SPILL_BYTES = 4 * 1024 * 1024 * 1024
-"""What may lie in the spill; beyond it the stages before it wait."""
+
+class Source(Protocol):
+    """Where deltas come from."""
+
+    def read(self) -> Iterator[Any]:
+        """What lies in the file or the log, undecoded, from where the replay stands; see `streaming.Pipeline`."""
+
+    def decode(self, item: Any, rows: int) -> Iterator[Any]:
+        """What was read as batches of deltas, at most so many rows each."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartEnd:
-    """A part of the published rows ends here.
+class Replay(Protocol):
+    """What drives the book; used by the stage `apply` alone."""
 
-    Attributes:
-        saved: where the replay stands, if a checkpoint is due.
-    """
+    def apply(self, step: Step) -> Iterator[Int64Array]:
+        """Take a step; the rows it gave, each piece valid until the next."""
 
-    saved: SavedReplay | None
+    def last_rows(self) -> Iterator[Int64Array]:
+        """Rows still due after the last step."""
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of what waits to be saved."""
-        return self.saved.nbytes if self.saved else 0
+
+class RowPlace(Protocol):
+    """Where rows go. Tables are made by the stage `apply`, and written by the stage `write`."""
+
+    def table(self, rows: Int64Array) -> pa.Table:
+        """Rows int64[n, 6 + 4·depth], which are not kept, as something to write."""
+
+    def after(self, step: Step) -> Iterator[Any]:
+        """What else is to be written when the rows of a step have been."""
+
+    def last(self) -> Iterator[Any]:
+        """The same after the last step."""
+
+    def write(self, item: Any) -> None:
+        """Write a table, or what `after` gave."""
 
 
 class BookStream:
-    """Stages of one reconstruction, from where the replay stands to the end of the day.
+    """Stages of one reconstruction, from where the replay stands to the end of its source.
 
     Args:
-        store: has the inputs.
-        settings: `sources` and `streaming`.
-        replay: sets up the book; driven by the stage `apply` alone.
-        parts: takes the rows.
-        resumption: takes checkpoints.
+        source: of the deltas.
+        cutter: cuts them into steps.
+        replay: drives the book.
+        rows: takes the rows.
+        settings: `sources`, `streaming` and `reconstruct.depth`.
         memory: watches over the process.
+        queue_items: that a queue holds at most.
     """
 
     def __init__(
         self,
-        store: DataStore,
+        source: Source,
+        cutter: StepCutter,
+        replay: Replay,
+        rows: RowPlace,
         settings: Settings,
-        replay: Replayer,
-        parts: BookParts,
-        resumption: Resumption,
         memory: MemoryGuard,
+        queue_items: int = QUEUE_ITEMS,
     ) -> None:
-        self._settings = settings
+        self._source = source
+        self._cutter = cutter
+        self._bounds = StreamBounds.of(settings)
         self._replay = replay
-        self._parts = parts
-        self._resumption = resumption
+        self._rows = rows
+        self._settings = settings
         self._memory = memory
-        self._deltas = store.rows("raw_deltas", replay.key)
-        self.total = self._deltas.num_rows
-        """Deltas of the day."""
-        self._cutter = replay.strategy.cutter(replay.planner)
+        self._queue_items = queue_items
         self._messages = MessageCutter()
 
-    def pipeline(self, spill: LogSpill, observe: Callable[[StreamMetrics], None]) -> Pipeline:
-        """Ready to run, once."""
-        bound = Bound(items=8, bytes=QUEUE_BYTES)
-        spilling = Spilling(spill, Bound(items=8, bytes=KEPT_BYTES), SPILL_BYTES)
+    def pipeline(
+        self, observe: Callable[[StreamMetrics], None] | None, spill: LogSpill | None = None
+    ) -> Pipeline:
+        """Ready to run, once.
+
+        Args:
+            observe: see `Pipeline`.
+            spill: where batches go while memory is short; without it their source waits.
+        """
+        bound = Bound(self._queue_items, self._bounds.queue.bytes)
+        spilling = None if spill is None else Spilling(spill, self._bounds.kept, SPILL_BYTES)
         return Pipeline(
-            self._read(),
+            self._source.read(),
             (
                 Stage("decode", self._decode, inbox=bound),
                 Stage("sequence", self._sequence, self._sequence_rest, inbox=bound, spilling=spilling),
-                Stage("apply", self._apply, self._last_rows, inbox=bound),
+                Stage("apply", self._apply, self._apply_rest, inbox=bound),
                 Stage("write", self._write, inbox=bound),
             ),
             size_of=_size_of,
@@ -103,119 +117,49 @@ class BookStream:
             stall_after_ns=self._settings.streaming.stall_after,
         )
 
-    def _read(self) -> Iterator[Piece]:
-        if not self._cutter.ended():
-            yield from self._deltas.pieces(self._replay.planner.place.deltas)
+    def _decode(self, item: Any) -> Iterator[Any]:
+        yield from self._source.decode(item, self._bounds.rows(self._memory.batch_share))
 
-    def _decode(self, piece: Piece) -> Iterator[DeltaBatch]:
-        rows = max(1, int(self._settings.sources.batch_rows * self._memory.batch_share))
-        for record in piece.batches(rows):
-            yield DeltaBatch.from_arrow(record, self._replay.codes)
-
-    def _sequence(self, batch: DeltaBatch) -> Iterator[Step]:
+    def _sequence(self, batch: Any) -> Iterator[Step]:
         for whole in self._messages.take(batch):
             yield from self._cutter.take(whole)
 
-    def _sequence_rest(self) -> Iterator[Step]:
+    def _messages_end(self) -> Iterator[Step]:
+        """The message that was held back is complete."""
         for whole in self._messages.finish():
             yield from self._cutter.take(whole)
+
+    def _sequence_rest(self) -> Iterator[Step]:
+        yield from self._messages_end()
         yield from self._cutter.finish()
 
-    def _apply(self, step: Step) -> Iterator[pa.Table | PartEnd]:
+    def _apply(self, step: Step) -> Iterator[Any]:
         for rows in self._replay.apply(step):
-            yield self._parts.table(rows)
-        if step.ends_part:
-            due = self._resumption.due(step.place)
-            yield PartEnd(self._replay.saved(step.place, self._parts.numbers.shown) if due else None)
+            yield self._rows.table(rows)
+        yield from self._rows.after(step)
 
-    def _last_rows(self) -> Iterator[pa.Table]:
+    def _apply_rest(self) -> Iterator[Any]:
         for rows in self._replay.last_rows():
-            yield self._parts.table(rows)
+            yield self._rows.table(rows)
+        yield from self._rows.last()
 
-    def _write(self, item: pa.Table | PartEnd) -> Iterator[None]:
-        if isinstance(item, pa.Table):
-            self._parts.write(item)
-        else:
-            self._parts.end()
-            if item.saved is not None:
-                self._resumption.save(item.saved, self._parts)
+    def _write(self, item: Any) -> Iterator[None]:
+        self._rows.write(item)
         yield None
 
 
-class LogSpill:
-    """Batches of deltas that memory has no room for, in a log; see `streaming.Spill`.
-
-    Args:
-        folder: for the log, which is removed whenever nothing is left in it.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._writer: LogWriter | None = None
-        self._frames: Iterator[pa.RecordBatch] = iter(())
-        self._waiting: deque[int] = deque()
-
-    def put(self, item: DeltaBatch) -> None:
-        """See `streaming.Spill`."""
-        (batch,) = item.to_arrow().combine_chunks().to_batches()
-        if self._writer is None:
-            self._writer = LogWriter.open(self._folder, RAW_DELTAS, segment_bytes=2 * SPILL_BYTES)
-            follow = LogReader(self._folder).follow(0, lambda: True)
-            self._frames = (each.batch for each in follow)
-        self._writer.append(batch)
-        self._waiting.append(batch.num_rows)
-
-    def take(self) -> DeltaBatch:
-        """See `streaming.Spill`."""
-        rows, frames = self._waiting.popleft(), []
-        while rows:
-            frames.append(next(self._frames))
-            rows -= frames[-1].num_rows
-        found = DeltaBatch.from_arrow(pa.Table.from_batches(frames).combine_chunks())
-        if not self._waiting:
-            self.remove()
-        return found
-
-    def remove(self) -> None:
-        """Close the log and remove it."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
-@contextmanager
-def spill_in(folder: Path) -> Iterator[LogSpill]:
-    """A spill that is gone when the block ends, and that finds nothing of an earlier one."""
-    spill = LogSpill(folder)
-    spill.remove()
-    try:
-        yield spill
-    finally:
-        spill.remove()
-
-
 def _size_of(item: Any) -> int:
-    match item:
-        case Piece():
-            return len(item.content)
-        case DeltaBatch():
-            return item.nbytes
-        case Step():
-            return (item.deltas.nbytes if item.deltas else 0) + item.due.used.nbytes
-        case pa.Table() | PartEnd():
-            return int(item.nbytes)
-    return 0
+    if isinstance(item, Step):
+        return (item.deltas.nbytes if item.deltas else 0) + item.due.used.nbytes
+    return int(getattr(item, "nbytes", 0))
 
 
 def _rows_of(item: Any) -> int:
     match item:
-        case Piece():
-            return item.rows
-        case DeltaBatch():
+        case DeltaBatch() | SnapshotBatch():
             return len(item)
         case Step():
             return len(item.deltas) if item.deltas else len(item.due.used)
         case pa.Table():
             return int(item.num_rows)
-    return 0
+    return int(getattr(item, "rows", 0))

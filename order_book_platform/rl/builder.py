@@ -17,10 +17,12 @@ from order_book_platform.rl.plan import FeaturePlan
 from order_book_platform.rl.steps import Steps
 from order_book_platform.rl.tally import FeatureTally
 from order_book_platform.settings import Settings
-from order_book_platform.storage import DataStore, Manifest
+from order_book_platform.storage import DataStore, Manifest, ParquetRows
 
 BATCH_ROWS = 65_536
 """Book rows decoded at a time: about 35 MB at 20 levels."""
+BYTES_PER_ROW = 70
+"""Of recorded days: 60 to 71."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,13 @@ class FeatureBuilder:
         )
         with self._store.write("rl_features", key) as writer:
             sink = writer.parquet("features.parquet", plan.schema)
+            writer.expected_bytes = expected_bytes(book_rows, self._settings.features.clock)
             for table in feature_tables(plan, book_reader.books(), trade_reader.trades()):
                 if not trades.metadata.get("audit", {}).get("available", True):
                     table = without_trade_counts(table)  # noqa: PLW2901 - the same rows
                 sink.write(table)
                 tally.add(table)
+                writer.progressed(book_reader.rows, book_rows.num_rows)
                 progress("features", book_reader.rows, book_rows.num_rows)
             writer.inputs.update(reconstructed_books=books.fingerprint, trades=trades.fingerprint)
             read = {
@@ -106,6 +110,12 @@ class FeatureBuilder:
             writer.metadata["counts"].update(read)
         gates = tally.gates(book_rows=book_reader.rows, book_time_regressions=book_reader.regressions)
         return FeatureResult(self._store.manifest("rl_features", key), gates)
+
+
+def expected_bytes(books: ParquetRows, clock_ns: int) -> int:
+    """What the features of a day take, from the time that its books span."""
+    first_ns, last_ns = books.span("origin_time") or (0, 0)
+    return BYTES_PER_ROW * ((last_ns - first_ns) // clock_ns + 1)
 
 
 def without_trade_counts(table: pa.Table) -> pa.Table:

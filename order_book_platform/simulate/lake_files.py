@@ -81,7 +81,7 @@ class LakeWriter:
             path = table_file(root, table, key)
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = _GROUP_ROWS.get(table, _DEFAULT_GROUP_ROWS)
-            self._sinks[table] = ParquetSink(path, SCHEMAS[table], rows, _OPTIONS)
+            self._sinks[table] = ParquetSink(path, SCHEMAS[table], rows, options=_OPTIONS)
 
     def write(self, table: str, rows: pa.Table) -> None:
         """Append rows to a table."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from order_book_platform.kernels import audit as loops
 from order_book_platform.model import DeltaBatch, whole_messages
+from order_book_platform.model.batches import Int64Array
 from order_book_platform.sources.checks import check_nulls, check_times, check_values
 from order_book_platform.sources.grid import check_grid
 from order_book_platform.sources.lake import DELTA_COLUMNS, LakeFile
@@ -85,6 +86,8 @@ class DeltaReader:
     audit: DeltaAudit = field(default_factory=DeltaAudit)
     tick_pips: int = 0
     lot_pips: int = 0
+    _counts: Int64Array = field(default_factory=lambda: np.zeros(loops.AUDIT_COUNTS, np.int64))
+    _table: tuple[Int64Array, Int64Array] = field(default_factory=lambda: _table(1024))
 
     def batches(self) -> Iterator[DeltaBatch]:
         """Batches of whole messages in replay order.
@@ -96,9 +99,9 @@ class DeltaReader:
         """
         self.audit = DeltaAudit(files=len(self.files), unsorted_rows=self._count_unsorted())
         self.tick_pips = self.lot_pips = 0
-        last_origin = None
+        self._counts, self._table = np.zeros(loops.AUDIT_COUNTS, np.int64), _table(1024)
         for batch in whole_messages(self._sorted() if self.audit.unsorted_rows else self._streamed()):
-            last_origin = self._observe(batch, last_origin)
+            self._observe(batch)
             yield batch
         check_grid(self.audit, self.reading.scale, self.files, self.max_off_grid_rows)
 
@@ -129,8 +132,9 @@ class DeltaReader:
         """Rows whose sequence number is below the one before, over all files; reads that column only."""
         count, last = 0, None
         for file in self.files:
-            for _, batch in file.batches(["sequence_number"], 4 * self.batch_rows):
-                sequence = batch.column(0).drop_null().to_numpy()
+            for _, batch in file.batches(["sequence_number"], self.batch_rows):
+                column = batch.column(0)
+                sequence = (column.drop_null() if column.null_count else column).to_numpy()
                 if len(sequence):
                     count += int((sequence[1:] < sequence[:-1]).sum()) + int(
                         last is not None and sequence[0] < last
@@ -154,48 +158,51 @@ class DeltaReader:
             size_pips=self.reading.column(self.audit, file, row, "size", size),
         )
 
-    def _observe(self, batch: DeltaBatch, last_origin: int | None) -> int:
-        """Add a batch of whole messages to the audit; returns the last message's origin time."""
-        audit, sequence = self.audit, batch.sequence_number
-        starts = np.flatnonzero(np.concatenate([[True], sequence[1:] != sequence[:-1]]))
-        longest = int(np.diff(np.append(starts, len(batch))).max())
-        counts = np.zeros(loops.AUDIT_COUNTS, np.int64)
-        slots = 1 << max(10, (2 * longest).bit_length())
-        loops.audit_messages(
-            batch.origin_time,
-            batch.received_time,
-            sequence,
-            batch.is_bid,
-            self.reading.spread(batch.price_pips),
-            batch.size_pips,
-            np.zeros(slots, np.int64),
-            np.full(slots, -1, np.int64),
-            counts,
-        )
-        audit.duplicate_rows += int(counts[loops.DUPLICATES])
-        audit.repeated_levels += int(counts[loops.REPEATED_LEVELS])
-        audit.deletions += int(counts[loops.DELETIONS])
-        origins = batch.origin_time[starts]
-        audit.origin_time_back += int((origins[1:] < origins[:-1]).sum())
-        if last_origin is not None:
-            audit.origin_time_back += int(origins[0] < last_origin)
-        known = batch.origin_time[batch.origin_time > 0]
-        if len(known):
-            audit.first_origin_time = min(audit.first_origin_time or int(known.min()), int(known.min()))
-            audit.last_origin_time = max(audit.last_origin_time, int(known.max()))
-        limits = {
-            "first_received_time": (int(batch.received_time.min()), min),
-            "last_received_time": (int(batch.received_time.max()), max),
-            "smallest_price_pips": (int(batch.price_pips.min()), min),
-            "largest_price_pips": (int(batch.price_pips.max()), max),
-            "largest_size_pips": (int(batch.size_pips.max()), max),
-        }
-        for name, (value, better) in limits.items():
-            setattr(audit, name, better(getattr(audit, name), value) if audit.rows else value)
+    def _observe(self, batch: DeltaBatch) -> None:
+        """Add a batch of whole messages to the audit."""
+        keys, row = self.reading.spread(batch.price_pips), 0
+        while row < len(batch):
+            row = loops.audit_messages(
+                batch.origin_time,
+                batch.received_time,
+                batch.sequence_number,
+                batch.is_bid,
+                batch.price_pips,
+                keys,
+                batch.size_pips,
+                row,
+                *self._table,
+                self._counts,
+            )
+            if row < len(batch):
+                self._table = _table(4 * len(self._table[0]))
+        self._table[1].fill(-1)  # rows of the next batch have the same numbers
         self.tick_pips = self.reading.divisor(batch.price_pips, self.tick_pips)
         self.lot_pips = self.reading.divisor(batch.size_pips, self.lot_pips)
         self.reading.count_sizes(batch.size_pips)
-        audit.rows += len(batch)
-        audit.messages += len(starts)
-        audit.longest_message = max(audit.longest_message, longest)
-        return int(origins[-1])
+        self.audit.rows += len(batch)
+        for name, count in _AUDITED.items():
+            setattr(self.audit, name, int(self._counts[count]))
+
+
+_AUDITED = {
+    "messages": loops.MESSAGES,
+    "deletions": loops.DELETIONS,
+    "duplicate_rows": loops.DUPLICATES,
+    "repeated_levels": loops.REPEATED_LEVELS,
+    "origin_time_back": loops.ORIGIN_BACK,
+    "longest_message": loops.LONGEST,
+    "first_origin_time": loops.FIRST_ORIGIN,
+    "last_origin_time": loops.LAST_ORIGIN,
+    "first_received_time": loops.FIRST_RECEIVED,
+    "last_received_time": loops.LAST_RECEIVED,
+    "smallest_price_pips": loops.SMALLEST_PRICE,
+    "largest_price_pips": loops.LARGEST_PRICE,
+    "largest_size_pips": loops.LARGEST_SIZE,
+}
+"""Attributes of `DeltaAudit` that the loop keeps, and their places there."""
+
+
+def _table(slots: int) -> tuple[Int64Array, Int64Array]:
+    """A hash table for `audit_messages`: slots and their owners."""
+    return np.zeros(slots, np.int64), np.full(slots, -1, np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.errors import DecimalRangeError, FixedPointRangeError, OffGridError, SettingsError
+from order_book_platform.kernels import grid as loops
 from order_book_platform.model import FixedPoint
 from order_book_platform.model.codes import unit_fits
 from order_book_platform.model.decimals import CODE_LIMIT
@@ -110,16 +111,18 @@ def on_grid(
     Raises:
         FixedPointRangeError: a value is too large for that many decimals.
     """
-    where = f"{file.path}: column {column}, rows from {row}"
-    pips, off = float_to_pips(values, decimals, where=where)
-    count = int(off.sum())
+    pips = np.empty(len(values), np.int64)
+    values = np.ascontiguousarray(values)
+    beyond, count, at = loops.to_pips(values, 10.0**decimals, float(EXACT_PIPS), pips)
+    if beyond < len(values):
+        # The plain way says what is wrong.
+        float_to_pips(values, decimals, where=f"{file.path}: column {column}, rows from {row}")
     if count:
         if column == "price":
             audit.off_grid_prices += count
         else:
             audit.off_grid_sizes += count
         if not audit.first_off_grid:
-            at = int(off.argmax())
             audit.first_off_grid = f"{file.path.name}: column {column}, row {row + at}: {float(values[at])!r}"
     return pips
 

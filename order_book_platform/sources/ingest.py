@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
 
+import pyarrow as pa
+
 from order_book_platform.errors import FixedPointError, FixedPointRangeError, OffGridError
 from order_book_platform.model import FixedPoint, GateResult, PartitionKey
 from order_book_platform.model.schemas import RAW_DELTAS, SNAPSHOTS, TRADES, in_precision
@@ -18,11 +20,20 @@ from order_book_platform.sources.lake import LakeFile, LakeSource
 from order_book_platform.sources.numbers import FloatBits, Pips, Reading
 from order_book_platform.sources.snapshots import SnapshotReader
 from order_book_platform.sources.trades import TradeReader
-from order_book_platform.storage import DataStore, Manifest, PartitionWriter
+from order_book_platform.storage import DataStore, Manifest, PartitionWriter, Room
+from order_book_platform.storage.parquet_sink import Packing
 from order_book_platform.streaming import read_ahead
 
-DELTA_GROUP_ROWS = 1_048_576
+DELTA_GROUP_ROWS = 262_144
 SNAPSHOT_GROUP_ROWS = 16_384
+DELTA_PACKING: dict[str, Packing] = {
+    **dict.fromkeys(("origin_time", "received_time", "sequence_number"), "plain"),
+    **dict.fromkeys(("price_pips", "size_pips", "price", "size"), "dictionary"),
+}
+"""A message repeats its times and ids row by row, a day its prices and sizes. Half the bytes of delta packing; a
+recorded perpetual's row is written in 79 ns instead of 110, and read in 24 instead of 35."""
+BYTES_PER_SOURCE_BYTE = {"book_delta_v2": 0.8, "book": 0.5, "trades": 0.5}
+"""Of recorded days of three markets: 0.6 to 0.9, 0.4 to 0.5, 0.4 to 0.5."""
 
 Files = dict[str, list[LakeFile]]
 """Opened files by table."""
@@ -114,10 +125,14 @@ class LakeIngest:
     ) -> None:
         with ExitStack() as partitions:
             # The last one entered is published first: snapshots and trades stand when raw_deltas appears.
-            deltas = partitions.enter_context(self._store.write("raw_deltas", key))
-            trades = partitions.enter_context(self._store.write("trades", key))
-            snapshots = partitions.enter_context(self._store.write("snapshots", key))
+            room = Room()
+            deltas = partitions.enter_context(self._store.write("raw_deltas", key, room=room))
+            trades = partitions.enter_context(self._store.write("trades", key, room=room))
+            snapshots = partitions.enter_context(self._store.write("snapshots", key, room=room))
             writers = {"deltas": deltas, "snapshots": snapshots, "trades": trades}
+            for name, table in (("deltas", "book_delta_v2"), ("snapshots", "book"), ("trades", "trades")):
+                source_bytes = sum(file.path.stat().st_size for file in files[table])
+                writers[name].expected_bytes = round(BYTES_PER_SOURCE_BYTE[table] * source_bytes)
             self._fill(key, files, writers, reading, why, progress)
 
     def _fill(
@@ -189,9 +204,12 @@ class LakeIngest:
         settings = self._settings.sources
         reader = DeltaReader(files, key.day, reading, settings.max_off_grid_rows, settings.batch_rows)
         total = sum(file.rows for file in files)
-        sink = writer.parquet("deltas.parquet", in_precision(RAW_DELTAS, reading.precision), DELTA_GROUP_ROWS)
+        schema = in_precision(RAW_DELTAS, reading.precision)
+        packing = {name: how for name, how in DELTA_PACKING.items() if name in schema.names}
+        sink = writer.parquet("deltas.parquet", schema, DELTA_GROUP_ROWS, packing)
         for batch in read_ahead(reader.batches()):
             sink.write(batch.to_arrow(reading.numbers))
+            writer.progressed(sink.rows, total)
             progress("deltas", sink.rows, total)
         return reader
 
@@ -204,13 +222,13 @@ class LakeIngest:
         delta_tick_pips: int,
         progress: Progress,
     ) -> SnapshotReader:
-        sink = writer.parquet(
-            "snapshots.parquet", in_precision(SNAPSHOTS, reading.precision), SNAPSHOT_GROUP_ROWS
-        )
+        schema = in_precision(SNAPSHOTS, reading.precision)
+        sink = writer.parquet("snapshots.parquet", schema, SNAPSHOT_GROUP_ROWS, _level_packing(schema))
         reader = SnapshotReader(files, key.day, reading, delta_tick_pips, SNAPSHOT_GROUP_ROWS)
         total = sum(file.rows for file in files)
-        for batch in reader.batches():
+        for batch in read_ahead(reader.batches()):
             sink.write(batch.to_arrow(reading.numbers))
+            writer.progressed(sink.rows, total)
             progress("snapshots", sink.rows, total)
         return reader
 
@@ -225,10 +243,12 @@ class LakeIngest:
         settings = self._settings.sources
         sink = writer.parquet("trades.parquet", in_precision(TRADES, reading.precision))
         reader = TradeReader(files, key.day, reading, settings.max_off_grid_rows, settings.batch_rows)
+        total = sum(file.rows for file in files)
         if files:
             for table in reader.tables():
                 sink.write(table)
-                progress("trades", sink.rows, sum(file.rows for file in files))
+                writer.progressed(sink.rows, total)
+                progress("trades", sink.rows, total)
         return reader
 
     def _describe(
@@ -246,6 +266,11 @@ class LakeIngest:
         writer.metadata.update(point.to_metadata())
         writer.metadata["precision"] = reading.precision
         writer.metadata["audit"] = audit
+
+
+def _level_packing(schema: pa.Schema) -> dict[str, Packing]:
+    """Prices and sizes of levels come again from snapshot to snapshot: 1.1 bytes a number instead of 2.0."""
+    return {f"{field.name}.list.element": "dictionary" for field in schema if pa.types.is_list(field.type)}
 
 
 def _configured(instrument: InstrumentSettings) -> dict[str, str | None]:

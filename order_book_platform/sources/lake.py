@@ -163,6 +163,16 @@ class LakeSource:
         """
         return bool(_parquet_files(self.root / table / key.path))
 
+    def require(self, table: str, key: PartitionKey) -> None:
+        """Look whether there are files of one symbol and day; they are not opened.
+
+        Raises:
+            SourceMissingError: the root, the table, the symbol or the day is not there.
+            SourceAccessError: a folder may not be read.
+        """
+        if not self.has(table, key):
+            raise self._missing(table, key, self.root / table / key.path)
+
     def files(self, table: str, key: PartitionKey) -> list[LakeFile]:
         """All files of one symbol and day, checked, ordered by their first sequence number or time, then by name.
 
@@ -173,11 +183,8 @@ class LakeSource:
             SourceSchemaError: a column is missing or has another dtype.
             SourceEmptyError: a file has no rows.
         """
-        folder = self.root / table / key.path
-        paths = _parquet_files(folder)
-        if not paths:
-            raise self._missing(table, key, folder)
-        files = [self._open(path, table) for path in paths]
+        self.require(table, key)
+        files = [self._open(path, table) for path in _parquet_files(self.root / table / key.path)]
         order = "sequence_number" if "sequence_number" in TABLES[table] else "timestamp"
         return sorted(files, key=lambda file: (file.extreme(order, self.batch_rows)[0], file.path.name))
 

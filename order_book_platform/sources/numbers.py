@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from order_book_platform.errors import DecimalRangeError
 from order_book_platform.kernels import audit as loops
+from order_book_platform.kernels import grid
 from order_book_platform.model import FixedPoint
 from order_book_platform.model.codes import Numbers
 from order_book_platform.model.decimals import (
@@ -27,7 +28,7 @@ from order_book_platform.model.decimals import (
     misfits,
     words_of,
 )
-from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS, float_to_pips
+from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS
 from order_book_platform.model.schemas import DECIMALS, MISSING_PIPS, Precision
 from order_book_platform.sources.beyond import BeyondPips
 from order_book_platform.sources.grid import GridAudit, on_grid
@@ -117,12 +118,9 @@ class Pips:
     def levels(self, name: str, floats: FloatArray) -> tuple[Int64Array, BoolArray]:
         """See `Reading`."""
         decimals = self.scale.price_decimals if name == "price" else self.scale.size_decimals
-        missing = np.isnan(floats)
-        with np.errstate(over="ignore"):  # what becomes infinite is too large
-            bad = ~missing & ~((floats > 0) & (floats * 10.0**decimals <= EXACT_PIPS))
-        pips, off_grid = float_to_pips(np.where(missing | bad, 0.0, floats), decimals)
-        pips[missing | bad] = MISSING_PIPS
-        return pips, bad | off_grid
+        pips, wrong = np.empty(floats.shape, np.int64), np.empty(floats.shape, np.bool_)
+        grid.levels_to_pips(floats.ravel(), 10.0**decimals, float(EXACT_PIPS), pips.ravel(), wrong.ravel())
+        return pips, wrong
 
     def divisor(self, values: Int64Array, start: int) -> int:
         """See `Reading`."""

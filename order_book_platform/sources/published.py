@@ -43,7 +43,7 @@ def delta_batches(
 
     def decoded() -> Iterator[DeltaBatch]:
         done = from_row
-        for record in table.batches(batch_rows, from_row=from_row):
+        for record in table.batches(batch_rows, table.filled, from_row):
             yield DeltaBatch.from_arrow(record, codes)
             done += record.num_rows
             progress(stage, done, table.num_rows)

@@ -15,6 +15,7 @@ from order_book_platform.model.schemas import DEPTH, MISSING_PIPS
 from order_book_platform.sources.checks import check_nulls, check_times
 from order_book_platform.sources.lake import BOOK_COLUMNS, LakeFile
 from order_book_platform.sources.numbers import Reading
+from order_book_platform.streaming import read_ahead
 
 
 @dataclass(slots=True)
@@ -88,7 +89,7 @@ class SnapshotReader:
 
     def _streamed(self) -> Iterator[SnapshotBatch]:
         for file in self.files:
-            for row, batch in file.batches(list(BOOK_COLUMNS), self.batch_rows):
+            for row, batch in read_ahead(file.batches(list(BOOK_COLUMNS), self.batch_rows)):
                 yield self._convert(file, row, batch)
 
     def _count_unsorted(self) -> int:

@@ -7,13 +7,17 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from order_book_platform.errors import DiskFullError, PartitionBusyError, StorageAccessError
+from order_book_platform.errors import PartitionBusyError, StorageAccessError
+from order_book_platform.storage.room import PARTITION, PUBLISHED_IS_KEPT, Room, full_disk
 
 _RENAME_EXCHANGE = 2
+_LOCK_TRIES, _LOCK_WAIT_S = 6, 0.01
+"""Who only looks whether a lock is held holds it for an instant."""
 _AT_FDCWD = -100
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when a device, a quota or the allowed size of a file is used up."""
@@ -104,12 +108,17 @@ def locked_file(path: Path) -> Iterator[None]:
     Raises:
         PartitionBusyError: another process, or another lock of this one, holds it.
     """
+    tries = _LOCK_TRIES
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(descriptor)
+            tries -= 1
+            if tries:
+                time.sleep(_LOCK_WAIT_S)
+                continue
             raise PartitionBusyError(
                 expected="one writer per partition",
                 found="another one at work",
@@ -129,9 +138,10 @@ def locked_file(path: Path) -> Iterator[None]:
 @contextmanager
 def write_errors_named(
     folder: Path,
-    what: str = "the partition",
-    kept: str = "what was published before is untouched",
+    what: str = PARTITION,
+    kept: str = PUBLISHED_IS_KEPT,
     building: Path | None = None,
+    room: Room | None = None,
 ) -> Iterator[None]:
     """Turn a full disk or a forbidden folder into an error that says where, and what to do.
 
@@ -141,6 +151,7 @@ def write_errors_named(
         kept: what a full disk does not touch, for the message.
         building: what has been written so far; if it is still there when the error has come out, the next run goes on
             from it.
+        room: how much is needed, where that can be told.
 
     Raises:
         DiskFullError: the device, the quota or the allowed file size is used up.
@@ -150,14 +161,9 @@ def write_errors_named(
         yield
     except OSError as error:
         if error.errno in FULL:
-            free = f"{shutil.disk_usage(_nearest(folder)).free / 1e6:,.0f} MB free"
-            goes_on = building if building is not None and building.is_dir() else None
-            raise DiskFullError(
-                expected=f"room for {what} being written",
-                found=f"{os.strerror(error.errno)}; {free} {_beside(goes_on) if goes_on else 'without it'}",
-                where=str(folder),
-                remedy=f"Free space there and run again{', to go on from there' if goes_on else ''}; {kept}.",
-            ) from error
+            stays = building if building is not None and building.is_dir() else None
+            why = os.strerror(error.errno)
+            raise full_disk(folder, room or Room(), what=what, kept=kept, why=why, building=stays) from error
         if error.errno in _REFUSED and _concerns(error, folder):
             raise StorageAccessError(
                 expected="a folder that can be written",
@@ -166,16 +172,6 @@ def write_errors_named(
                 remedy="Give this user the right to write there, or set another data_root.",
             ) from error
         raise
-
-
-def _beside(building: Path) -> str:
-    written = sum(path.stat().st_size for path in building.iterdir())
-    return f"beside {written / 1e6:,.0f} MB that are written"
-
-
-def _nearest(folder: Path) -> Path:
-    """The closest folder at or above `folder` that exists."""
-    return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
 def _concerns(error: OSError, folder: Path) -> bool:

@@ -73,7 +73,9 @@ class Checkpoints:
         content = io.BytesIO()
         np.savez(content, **members)
         unfinished = path.with_suffix(".unfinished")
-        unfinished.write_bytes(hashlib.sha256(content.getbuffer()).digest() + content.getbuffer())
+        with unfinished.open("wb") as file:
+            file.write(hashlib.sha256(content.getbuffer()).digest())
+            file.write(content.getbuffer())
         sync_path(unfinished)
         unfinished.rename(path)
         sync_path(self.folder)

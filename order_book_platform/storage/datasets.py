@@ -14,3 +14,10 @@ DATASETS: dict[str, str] = {
     "rl_features": "features.parquet",
 }
 """Dataset name to the file that `scan` reads; with a star, the parts that follow each other in order of their names."""
+
+_SIBLINGS = {"snapshots": "raw_deltas", "tickers": "raw_deltas", "trades": "raw_deltas"}
+
+
+def asset_of(dataset: str) -> str:
+    """The asset that makes a dataset: its own, or the one it is published with."""
+    return _SIBLINGS.get(dataset, dataset)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from order_book_platform.errors import PartitionCorruptError
+from order_book_platform.errors import PartitionCorruptError, StorageAccessError
 
 
 class ParquetRows:
@@ -28,6 +28,7 @@ class ParquetRows:
 
     Raises:
         PartitionCorruptError: a part cannot be read, here and wherever rows are.
+        StorageAccessError: this user may not read a part.
     """
 
     def __init__(self, parts: Sequence[Path | pa.Buffer]) -> None:
@@ -62,6 +63,14 @@ class ParquetRows:
             if from_row < part.rows:
                 yield from part.pieces(from_row)
             from_row -= part.rows
+
+    @property
+    def filled(self) -> list[str]:
+        """Names of flat columns that hold anything but nulls; those that statistics do not speak of are among them."""
+        names: set[str] = set()
+        for part in self._parts:
+            names.update(part.filled())
+        return [name for name in self.schema.names if name in names]
 
     def span(self, column: str) -> tuple[int, int] | None:
         """Smallest and largest value of an int64 column, from the statistics alone; None where there are none."""
@@ -107,21 +116,29 @@ class Piece:
     where: str
 
     @property
+    def nbytes(self) -> int:
+        """Bytes as it lies in its file."""
+        return len(self.content)
+
+    @property
     def rows(self) -> int:
         """Wanted ones."""
         count: int = self.footer.row_group(self.group).num_rows
         return count - self.skip
 
     def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
-        """Decode it, at most so many rows at a time.
+        """Decode it, at most so many rows at a time; columns that hold nothing but nulls are left out.
 
         Raises:
             PartitionCorruptError: it cannot be decoded.
         """
         with _errors_named(self.where):
             file = pq.ParquetFile(_Window(self.content, self.start), metadata=self.footer)
-            skip = self.skip
-            for batch in file.iter_batches(rows, row_groups=[self.group], use_threads=False):
+            skip, group = self.skip, self.footer.row_group(self.group)
+            columns = [
+                name for index, name in enumerate(file.schema_arrow.names) if not _is_null(group, index)
+            ]
+            for batch in file.iter_batches(rows, row_groups=[self.group], columns=columns, use_threads=False):
                 if skip < batch.num_rows:
                     yield batch.slice(skip)
                 skip = max(skip - batch.num_rows, 0)
@@ -151,12 +168,10 @@ class _Window(io.RawIOBase):
         self._at = base[whence] + offset
         return self._at
 
-    def read(self, size: int | None = -1) -> bytes:
-        """So many bytes; only those that are there are asked for."""
+    def read(self, size: int | None = -1) -> memoryview:
+        """So many bytes, where they lie: arrow takes views, too. Only those that are there are asked for."""
         first = self._at - self._start
-        found = bytes(
-            self._content[first:] if size is None or size < 0 else self._content[first : first + size]
-        )
+        found = self._content[first:] if size is None or size < 0 else self._content[first : first + size]
         self._at += len(found)
         return found
 
@@ -172,6 +187,13 @@ class _Part:
             self.rows: int = file.metadata.num_rows
             self.schema: pa.Schema = file.schema_arrow
             self._footer = file.metadata
+
+    def filled(self) -> Iterator[str]:
+        """See `ParquetRows.filled`."""
+        groups = [self._footer.row_group(group) for group in range(self._footer.num_row_groups)]
+        for index, name in enumerate(self.schema.names):
+            if not groups or not all(_is_null(group, index) for group in groups):
+                yield name
 
     def pieces(self, from_row: int) -> Iterator[Piece]:
         """Its row groups from a row on."""
@@ -189,6 +211,12 @@ class _Part:
         """The file; its footer is read once."""
         with _errors_named(self._where):
             yield pq.ParquetFile(self._source, metadata=getattr(self, "_footer", None))
+
+
+def _is_null(group: pq.RowGroupMetaData, column: int) -> bool:
+    """Whether a row group says that a column holds nothing but nulls: reading them takes 2 to 3 ns each."""
+    statistics = group.column(column).statistics
+    return statistics is not None and statistics.has_null_count and statistics.null_count == group.num_rows
 
 
 def _extent(group: pq.RowGroupMetaData) -> tuple[int, int]:
@@ -227,7 +255,19 @@ def row_groups(
 def _errors_named(where: str) -> Iterator[None]:
     try:
         yield
+    except PermissionError as error:
+        raise not_readable(where) from error
     except (OSError, pa.ArrowException) as error:
         raise PartitionCorruptError(
             expected="a readable Parquet file", found=str(error), where=where, remedy="Materialize it again."
         ) from error
+
+
+def not_readable(where: Path | str) -> StorageAccessError:
+    """The error about a file that is there and may not be read; it may well be sound."""
+    return StorageAccessError(
+        expected="a file that can be read",
+        found="Permission denied",
+        where=str(where),
+        remedy="Give this user the right to read it.",
+    )

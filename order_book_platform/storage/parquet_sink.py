@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+Packing = Literal["dictionary", "plain"]
+"""How a column is packed before it is compressed: `dictionary` where values come again, `plain` where runs are long."""
+
 
 class ParquetSink:
-    """Streams tables into one Parquet file (zstd, integers delta-packed).
+    """Streams tables into one Parquet file (zstd, integers delta-packed if nothing else is asked for).
 
     Args:
         path: the file to write.
         schema: of every table that will come.
-        row_group_rows: rows per row group; memory is bounded by one group and one incoming table.
+        row_group_rows: rows per row group; memory is bounded by two groups and one incoming table.
+        packing: columns that are not delta-packed, by name; `NAME.list.element` for what is inside lists.
         options: of pyarrow's writer, instead of compression and packing: for files in somebody else's layout.
     """
 
@@ -25,9 +31,15 @@ class ParquetSink:
         path: Path,
         schema: pa.Schema,
         row_group_rows: int = 262_144,
+        *,
+        packing: Mapping[str, Packing] = MappingProxyType({}),
         options: Mapping[str, object] | None = None,
     ) -> None:
-        packed = {"compression": "zstd", "use_dictionary": False, "column_encoding": _encodings(schema)}
+        packed = {
+            "compression": "zstd",
+            "use_dictionary": [name for name, how in packing.items() if how == "dictionary"],
+            "column_encoding": _encodings(schema, packing),
+        }
         self._writer = pq.ParquetWriter(
             path, schema, write_statistics=True, store_schema=True, **(packed if options is None else options)
         )
@@ -38,6 +50,11 @@ class ParquetSink:
         self._busy = Lock()
         self.rows = 0
         """Rows taken so far."""
+
+    @property
+    def stored_rows(self) -> int:
+        """Of these, in the file."""
+        return self.rows - self._pending_rows
 
     def write(self, table: pa.Table) -> None:
         """Take the rows of `table`; whole row groups go to disk."""
@@ -50,23 +67,30 @@ class ParquetSink:
         self._pending_rows += table.num_rows
         if self._pending_rows < self._row_group_rows:
             return
-        merged = pa.concat_tables(self._pending)
-        offset = 0
-        while merged.num_rows - offset >= self._row_group_rows:
-            self._write_group(merged.slice(offset, self._row_group_rows))
-            offset += self._row_group_rows
-        rest = merged.slice(offset)
+        rest = pa.concat_tables(self._pending)
+        self._pending = []
+        while rest.num_rows >= self._row_group_rows:
+            group = rest.slice(0, self._row_group_rows).combine_chunks()
+            rest = rest.slice(self._row_group_rows)  # what has been copied is let go before it is encoded
+            self._write_group(group)
+            del group
         self._pending = [rest] if rest.num_rows else []
         self._pending_rows = rest.num_rows
 
     def close(self, metadata: dict[str, str] | None = None) -> None:
         """Write what is left and the footer with `metadata`."""
         if self._pending_rows or self.rows == 0:
-            self._write_group(pa.concat_tables([self._schema.empty_table(), *self._pending]))
+            group = pa.concat_tables([self._schema.empty_table(), *self._pending]).combine_chunks()
+            self._pending = []
+            self._write_group(group)
         self._pending = []
         if metadata:
             self._writer.add_key_value_metadata(metadata)
         self._writer.close()
+
+    def _write_group(self, group: pa.Table) -> None:
+        # The writer looks for a page's end once per chunk: one chunk a column, or bytes depend on arrivals.
+        self._writer.write_table(group, row_group_size=self._row_group_rows)
 
     def abandon(self) -> None:
         """Close the file handle without caring for the content; a write that hangs in another thread keeps it."""
@@ -81,17 +105,13 @@ class ParquetSink:
         finally:
             self._busy.release()
 
-    def _write_group(self, table: pa.Table) -> None:
-        # The writer looks for a page's end once per chunk: one chunk a column, or bytes depend on arrivals.
-        self._writer.write_table(table.combine_chunks(), row_group_size=self._row_group_rows)
 
-
-def _encodings(schema: pa.Schema) -> dict[str, str]:
-    """DELTA_BINARY_PACKED for int64, whole or inside lists: small, and twice as fast as a dictionary."""
+def _encodings(schema: pa.Schema, packing: Mapping[str, Packing]) -> dict[str, str]:
+    """DELTA_BINARY_PACKED for int64, whole or inside lists, that is not to be packed in another way."""
     encodings: dict[str, str] = {}
     for field in schema:
         if field.type == pa.int64():
             encodings[field.name] = "DELTA_BINARY_PACKED"
         elif pa.types.is_list(field.type) and field.type.value_type == pa.int64():
             encodings[f"{field.name}.list.element"] = "DELTA_BINARY_PACKED"
-    return encodings
+    return {name: how for name, how in encodings.items() if name not in packing}

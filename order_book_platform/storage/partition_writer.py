@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -13,9 +16,14 @@ from order_book_platform.model import PartitionKey
 from order_book_platform.model.schemas import SCHEMA_VERSION
 from order_book_platform.storage.atomic import sync_path
 from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
-from order_book_platform.storage.parquet_sink import ParquetSink
+from order_book_platform.storage.parquet_sink import Packing, ParquetSink
+from order_book_platform.storage.room import PARTITION, PUBLISHED_IS_KEPT, Room, full_disk
 from order_book_platform.version import __version__
 
+BUILDING = ".building-"
+"""A partition's folder has its name after this until it is published."""
+REPORT_BYTES = 1_000_000
+"""Reports of recorded days took 3 to 577 kB."""
 _IN_FOOTER = ("precision", "price_decimals", "size_decimals", "tick_pips", "lot_pips")
 
 
@@ -48,6 +56,7 @@ class PartitionWriter:
         inputs: fill in: what the partition is made from, name to SHA-256.
         metadata: fill in before the block ends; what a footer needs, before the first file is finished.
         resumable: whether the folder is to stay as it is if the block ends with an error.
+        expected_bytes: fill in: what the partition takes, estimated from its input; by default what reports do.
     """
 
     folder: Path
@@ -56,13 +65,21 @@ class PartitionWriter:
     inputs: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     resumable: bool = False
+    expected_bytes: int = REPORT_BYTES
+    _handed_over: float = 0.0
     _sinks: dict[str, ParquetSink] = field(default_factory=dict)
     _finished: dict[str, FinishedFile] = field(default_factory=dict)
 
-    def parquet(self, name: str, schema: pa.Schema, row_group_rows: int = 262_144) -> ParquetSink:
-        """Open a Parquet file of this partition for streaming; closed by the writer."""
+    def parquet(
+        self,
+        name: str,
+        schema: pa.Schema,
+        row_group_rows: int = 262_144,
+        packing: Mapping[str, Packing] = MappingProxyType({}),
+    ) -> ParquetSink:
+        """Open a Parquet file of this partition for streaming; closed by the writer. See `ParquetSink`."""
         sinks = self._sinks
-        sinks[name] = ParquetSink(self.folder / name, schema, row_group_rows)
+        sinks[name] = ParquetSink(self.folder / name, schema, row_group_rows, packing=packing)
         return sinks[name]
 
     def finish(self, name: str) -> FinishedFile:
@@ -76,6 +93,37 @@ class PartitionWriter:
         sync_path(self.folder)
         finished[name] = FinishedFile(name, sink.rows, path.stat().st_size, file_sha256(path))
         return finished[name]
+
+    def progressed(self, done: int, total: int) -> None:
+        """Fill in: how much of the work has been handed to the sinks; from any thread."""
+        self._handed_over = min(1.0, done / total) if total else 0.0
+
+    @property
+    def stored_share(self) -> float:
+        """Share of the work whose result lies in the folder: sinks hold rows back until a row group is full."""
+        sinks, finished = list(self._sinks.values()), list(self._finished.values())
+        before = sum(file.rows for file in finished)
+        taken = before + sum(sink.rows for sink in sinks)
+        stored = before + sum(sink.stored_rows for sink in sinks)
+        return self._handed_over * stored / taken if taken else 0.0
+
+    def require_room(self) -> None:
+        """Fail now rather than after an hour, if what is free is clearly less than what is still needed.
+
+        Raises:
+            DiskFullError: it is.
+        """
+        room = Room()
+        room.add(self)
+        room.measure()
+        if shutil.disk_usage(self.folder).free < room.least_bytes:
+            raise full_disk(
+                self.folder.with_name(self.folder.name.removeprefix(BUILDING)),
+                room,
+                what=PARTITION,
+                kept=PUBLISHED_IS_KEPT,
+                building=self.folder if self.resumable else None,
+            )
 
     def adopt(self, finished: FinishedFile) -> None:
         """Take up a file that an earlier writer finished; what it says has been checked."""

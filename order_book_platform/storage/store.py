@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +24,11 @@ from order_book_platform.storage.atomic import (
     write_errors_named,
 )
 from order_book_platform.storage.checkpoints import Checkpoints
-from order_book_platform.storage.datasets import DATASETS
+from order_book_platform.storage.datasets import DATASETS, asset_of
 from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
-from order_book_platform.storage.parquet_rows import ParquetRows
-from order_book_platform.storage.partition_writer import PartitionWriter
+from order_book_platform.storage.parquet_rows import ParquetRows, not_readable
+from order_book_platform.storage.partition_writer import BUILDING, PartitionWriter
+from order_book_platform.storage.room import Room
 
 
 class DataStore:
@@ -44,7 +46,9 @@ class DataStore:
         return self.root / dataset / key.path
 
     @contextmanager
-    def write(self, dataset: str, key: PartitionKey, *, keep: bool = False) -> Iterator[PartitionWriter]:
+    def write(
+        self, dataset: str, key: PartitionKey, *, keep: bool = False, room: Room | None = None
+    ) -> Iterator[PartitionWriter]:
         """Build a partition aside, publish it whole when the block ends; an error leaves the old one intact.
 
         Its checkpoints are removed with what they speak of, while no other run can be at work.
@@ -53,6 +57,7 @@ class DataStore:
             dataset: its name.
             key: symbol and day.
             keep: leave what an earlier writer left behind in the folder; else it is removed.
+            room: shared by partitions that are written together: a full disk has to hold all of them.
 
         Raises:
             PartitionBusyError: another run is writing it.
@@ -61,21 +66,24 @@ class DataStore:
         """
         target = self.folder(dataset, key)
         aside = target.with_name(f".replaced-{target.name}")
-        building = target.with_name(f".building-{target.name}")
+        building = target.with_name(f"{BUILDING}{target.name}")
+        room = room or Room()
         with (
-            write_errors_named(target, building=building if keep else None),
+            write_errors_named(target, building=building if keep else None, room=room),
             locked_folder(building, keep=keep) as folder,
         ):
             recover_aside(target, aside)
             checkpoints = self.checkpoints(dataset, key)
             # What an earlier run left is worth keeping until this one has found that it is of no use.
             writer = PartitionWriter(folder, dataset, key, resumable=keep and checkpoints.exist())
+            room.add(writer)
             try:
                 yield writer
                 writer.seal()
                 sync_tree(folder)
             except BaseException:
                 writer.abandon()
+                room.measure()
                 if not writer.resumable:
                     shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -97,6 +105,7 @@ class DataStore:
         Raises:
             PartitionMissingError: it has not been published.
             PartitionCorruptError: the manifest cannot be read, or belongs to another partition or schema.
+            StorageAccessError: this user may not read it.
         """
         path = self.folder(dataset, key) / MANIFEST
         try:
@@ -106,8 +115,10 @@ class DataStore:
                 expected=f"a published partition of {dataset}",
                 found="none",
                 where=f"{key} in {self.root}",
-                remedy=f"Run: obp materialize --symbol {key.instrument} --day {key.day} --select {dataset}",
+                remedy=f"Run: obp materialize --symbol {key.instrument} --day {key.day} --select {asset_of(dataset)}",
             ) from error
+        except PermissionError as error:
+            raise not_readable(path) from error
         except (ValueError, OSError) as error:
             raise _corrupt("a readable manifest", str(error), path) from error
         wanted = (dataset, key.instrument.key, key.day.isoformat(), SCHEMA_VERSION)
@@ -124,6 +135,7 @@ class DataStore:
         Raises:
             PartitionMissingError: the partition has not been published, or has no such file.
             PartitionCorruptError: the file is missing or has another length than when it was sealed.
+            StorageAccessError: this user may not read it.
         """
         return self._path(self.manifest(dataset, key), key, name)
 
@@ -150,6 +162,8 @@ class DataStore:
                 "no file" if length is None else f"{length} bytes",
                 path,
             )
+        if not os.access(path, os.R_OK):
+            raise not_readable(path)
         return path
 
     def check(self, dataset: str, key: PartitionKey) -> Manifest:

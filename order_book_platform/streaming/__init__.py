@@ -9,7 +9,7 @@ from order_book_platform.streaming.metrics import StageMetrics, StreamMetrics
 from order_book_platform.streaming.pipeline import Pipeline
 from order_book_platform.streaming.pressure import Backpressure, MemoryGuard, MemoryLevel, PressureLevel
 from order_book_platform.streaming.queues import Bound, Spill, Spilling
-from order_book_platform.streaming.stages import Stage
+from order_book_platform.streaming.stages import Stage, Waiting
 from order_book_platform.streaming.supervision import run_with_restarts
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Stage",
     "StageMetrics",
     "StreamMetrics",
+    "Waiting",
     "read_ahead",
     "run_with_restarts",
 ]

@@ -20,7 +20,7 @@ class StageMetrics:
         queue_bytes: of these, in memory.
         spilled_bytes: of these, in the spill.
         oldest_ns: how long the oldest of them has been waiting.
-        blocked_up_ns: waiting for input.
+        blocked_up_ns: waiting for input; of the source for something new to read.
         blocked_down_ns: waiting for room behind; of the source also held back by pressure.
     """
 

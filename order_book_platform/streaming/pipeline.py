@@ -35,7 +35,8 @@ class Pipeline:
     can be interrupted. A pipeline runs once.
 
     Args:
-        source: what the stream is made of; stepped through and closed in a thread.
+        source: what the stream is made of; stepped through and closed in a thread. It yields `Waiting` while it has
+            nothing.
         stages: each gets what the one before yields; what the last one yields is ignored.
         size_of: bytes of an item, for bounds and metrics.
         rows_of: rows of an item, for metrics.
@@ -261,13 +262,15 @@ class Pipeline:
             self._look_for_stalls()
 
     def _judge(self) -> PressureLevel:
-        """Find the level of backpressure; on reaching the last, have the stages flush."""
+        """Find the level of backpressure; on reaching the last, have the stages flush and caches dropped."""
         before = self._backpressure.level
         fill = sum(queue.fill for queue in self._queues) / len(self._queues)
         level = self._backpressure.judge(fill, self._clock.monotonic_ns())
         if level == PressureLevel.FLUSH != before:
             for stage in self._stages:
                 self._begin(stage.flush, stage.name)
+            if self._memory is not None:
+                self._memory.give_soon()
         return level
 
     def _pass_on_shortage(self) -> None:

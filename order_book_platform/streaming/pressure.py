@@ -138,13 +138,33 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def drop_caches() -> None:
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+"""Of glibc's malloc.h."""
+_RETURNED_BYTES = 64 * 1024
+"""Blocks of this size and above go back to the system when they are freed; left alone, glibc raises it to 32 MB."""
+
+
+def give_back() -> None:
     """Give back what Python, arrow and the C library keep for later."""
-    gc.collect()
+    gc.collect(1)  # all generations would take 0.3 s, and streams make no cycles that live long
     pa.default_memory_pool().release_unused()
-    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, others do not
-    if malloc_trim is not None:
-        malloc_trim(0)
+    c_library = ctypes.CDLL(None)
+    if hasattr(c_library, "malloc_trim"):  # glibc has it, others do not
+        c_library.malloc_trim(0)
+
+
+def drop_caches() -> None:
+    """Give back what is kept for later, and have arrow and the C library keep less from now on.
+
+    At a limit of 400 MB a reconstruction came to 423 MB with the first alone, and to 402 MB with both.
+    """
+    pa.default_memory_pool().release_unused()  # the one that is left behind: nobody asks it again
+    pa.set_memory_pool(pa.system_memory_pool())
+    c_library = ctypes.CDLL(None)
+    if hasattr(c_library, "mallopt"):
+        c_library.mallopt(_M_MMAP_THRESHOLD, _RETURNED_BYTES)
+        c_library.mallopt(_M_ARENA_MAX, 1)
+    give_back()
 
 
 class MemoryGuard:
@@ -154,6 +174,7 @@ class MemoryGuard:
         limit_bytes: what the process shall not exceed.
         sample: measures it.
         drop: called on reaching `DROP_CACHES`, and again every `drop_every_ns` while that lasts.
+        give: called when somebody asks for it, whatever the level; changes nothing for later.
         rises: shares of the limit at which each level is reached.
         falls: shares of the limit below which each level is left.
         drop_every_ns: freed memory goes back to the system only when asked for.
@@ -164,18 +185,21 @@ class MemoryGuard:
         limit_bytes: int,
         sample: Callable[[], int] = resident_bytes,
         drop: Callable[[], None] = drop_caches,
+        give: Callable[[], None] = give_back,
         rises: tuple[float, float, float] = (0.7, 0.8, 0.9),
         falls: tuple[float, float, float] = (0.6, 0.7, 0.8),
-        drop_every_ns: int = 5 * NS_PER_SECOND,
+        drop_every_ns: int = NS_PER_SECOND,
     ) -> None:
         self._ladder = _Ladder("memory", MemoryLevel, everyday=logging.INFO)
         self._limit_bytes = limit_bytes
         self._sample = sample
         self._drop = drop
+        self._give = give
         self._rises = rises
         self._falls = falls
         self._drop_every_ns = drop_every_ns
         self._dropped_ns: int | None = None
+        self._is_asked_to_give = False
 
     @property
     def level(self) -> MemoryLevel:
@@ -197,6 +221,10 @@ class MemoryGuard:
         """Whether queues that can spill shall do so."""
         return self.level == MemoryLevel.SPILL
 
+    def give_soon(self) -> None:
+        """Have what is kept for later given back at the next check, whatever the level; from any thread."""
+        self._is_asked_to_give = True
+
     def check(self, now_ns: int) -> MemoryLevel:
         """Measure, find the level anew, and drop caches if that is due.
 
@@ -204,9 +232,13 @@ class MemoryGuard:
             now_ns: of a clock that does not go back.
         """
         self._ladder.climb(self._sample() / self._limit_bytes, self._rises, self._falls)
+        asked, self._is_asked_to_give = self._is_asked_to_give, False
         if self.level < MemoryLevel.DROP_CACHES:
             self._dropped_ns = None
         elif self._dropped_ns is None or now_ns - self._dropped_ns >= self._drop_every_ns:
             self._dropped_ns = now_ns
             self._drop()
+            return self.level
+        if asked:
+            self._give()
         return self.level

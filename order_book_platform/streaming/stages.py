@@ -20,6 +20,18 @@ _END = object()
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a source yields in place of an item while it has none: not a step, so that it cannot be taken for a stall.
+
+    Attributes:
+        call: returns when it is worth to ask the source again. Called in the source's thread; a stream that ends
+            meanwhile waits for it as long as for a step in progress.
+    """
+
+    call: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """What a stage does. All its calls come from one thread, one at a time.
 
@@ -113,7 +125,12 @@ class _Task:
         if item is _END:
             self._close()
             self._over()
-        elif self._outbox is not None:
+        else:
+            self._take(item)
+
+    def _take(self, item: Any) -> None:
+        """What is made wants to be handed on."""
+        if self._outbox is not None:
             self._made = Entry(item, self._measures.rows_of(item), self._measures.size_of(item))
 
     def _hand_on(self) -> bool:
@@ -205,6 +222,14 @@ class SourceTask(_Task):
         self._has_leave = False
         self.worker.progress("reading the next item")
         return None
+
+    def _take(self, item: Any) -> None:
+        if not isinstance(item, Waiting):
+            super()._take(item)
+            return
+        self._blocked_up.start(self._clock.monotonic_ns())
+        self.worker.wait_in(item.call)
+        self._blocked_up.stop(self._clock.monotonic_ns())
 
     def _hand_on(self) -> bool:
         made = self._made

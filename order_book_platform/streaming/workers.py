@@ -53,6 +53,15 @@ class Worker:
         self.doing = doing
         self.busy.lap(self._clock.monotonic_ns())
 
+    def wait_in(self, call: Callable[[], object]) -> None:
+        """For a call that makes steps, instead of one: wait in the thread for something outside, which is no work."""
+        self.doing = "waiting for something new"
+        self.busy.stop(self._clock.monotonic_ns())
+        try:
+            call()
+        finally:
+            self.busy.start(self._clock.monotonic_ns())
+
     async def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call in the thread; what the call raises comes out here."""
         call = _Call(asyncio.get_running_loop(), function, arguments)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.errors import PartitionMissingError
-from order_book_platform.model import PartitionKey
+from order_book_platform.kernels.book import Book
+from order_book_platform.model import PartitionKey, SnapshotBatch
+from order_book_platform.model.doubt import Doubt, Recoveries
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform_tests.chain import Chain, failed
 
@@ -96,6 +100,28 @@ def test_the_replay_is_the_same_as_the_reconstruction(tmp_path: Path) -> None:
     repaired = [row["sequence_number"] for row in used if row["use"] == "repaired" and row["levels_wrong"]]
     assert repaired == wanted
     assert repaired
+
+
+@pytest.mark.parametrize("rows", [300, 1_000_000])
+def test_snapshots_behind_a_gap_repair_without_being_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """Found in the same pass, and in time: as if all gaps had been known before the replay."""
+    sequences, forced, add = [], [], Book.add_snapshots
+
+    def noted(self: Book, snapshots: SnapshotBatch, repairs: NDArray[np.bool_]) -> None:
+        sequences.append(snapshots.sequence_number)
+        forced.append(repairs)
+        add(self, snapshots, repairs)
+
+    chain, _ = simulated(tmp_path, "drop=16,silence=1x7s")
+    found = Doubt.of_gaps(chain.store.table("sequence_gap_report", KEY))
+    sources = chain.settings.sources.model_copy(update={"batch_rows": rows})
+    monkeypatch.setattr(Book, "add_snapshots", noted)
+    GapReporter(chain.store, chain.settings.model_copy(update={"sources": sources})).run(KEY)
+    wanted = Recoveries(found.recover_from).forced(np.concatenate(sequences))
+    assert np.concatenate(forced).tolist() == wanted.tolist()
+    assert wanted.any()
 
 
 def test_a_missing_partition_says_what_to_run(tmp_path: Path) -> None:

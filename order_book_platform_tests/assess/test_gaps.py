@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from order_book_platform.assess.gaps import Reach, classify, disagreement, gaps_table
-from order_book_platform.assess.message_scan import Break
 from order_book_platform.model import BookFlag
+from order_book_platform.model.breaks import Break
 from order_book_platform.model.doubt import PROVEN_LOSS, Doubt, Recoveries
 from order_book_platform.settings import GapSettings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,8 +17,10 @@ from order_book_platform.cli.checkup import Finding
 from order_book_platform.cli.group import Invocation
 from order_book_platform.clock import NS_PER_SECOND, ManualClock
 from order_book_platform.kernels import compiled
+from order_book_platform.model import PartitionKey
 from order_book_platform.settings import load_settings
-from order_book_platform_tests.cli.conftest import SYMBOL, Platform
+from order_book_platform.storage import DataStore
+from order_book_platform_tests.cli.conftest import DAY, SYMBOL, Platform
 
 
 def findings(platform: Platform) -> dict[str, Finding]:
@@ -184,3 +187,59 @@ def test_clock(simulated: Platform) -> None:
     early = checkup.check_clock(settings, at(2024, 8, 8))
     assert early.status == "fail"
     assert "before 2024-08-09" in early.found
+
+
+def test_leftovers(empty: Platform) -> None:
+    """Each with size, age and what to do: go on, remove, or make it again where it is the only one there is."""
+    books = DataStore(empty.store).folder("reconstructed_books", PartitionKey.parse(SYMBOL, DAY))
+    for name in (".building", ".checkpoints", ".spill-0", ".replaced"):
+        folder = books.with_name(f"{name}-{books.name}")
+        folder.mkdir(parents=True)
+        (folder / "checkpoint-00000001.state").write_bytes(bytes(1_500_000))
+        os.utime(folder / "checkpoint-00000001.state", (7_000, 7_000))
+        os.utime(folder, (7_000, 7_000))
+    clock = ManualClock((7_000 + 3 * 3_600) * NS_PER_SECOND)
+    found = list(checkup.check_leftovers(empty.store, clock))
+    what = f"reconstructed_books of {SYMBOL} {DAY}"
+    again = f"obp materialize --symbol {SYMBOL} --day {DAY} --select reconstructed_books"
+    assert found[0] == Finding(
+        "unfinished",
+        "warn",
+        f"{what}: 3.0 MB, 3 hours old, 1 checkpoint",
+        f"Go on: {again}. Or give up: rm -r {books.with_name('.building-' + books.name)} "
+        f"{books.with_name('.checkpoints-' + books.name)}",
+    )
+    assert found[1].check == "set aside"
+    assert found[1].remedy.endswith(again)
+    assert found[2] == Finding(
+        "left: spill",
+        "warn",
+        f"{what}: 1.5 MB, 3 hours old",
+        f"Of no use: rm -r {books.with_name('.spill-0-' + books.name)}",
+    )
+    books.mkdir()
+    assert [each.check for each in checkup.check_leftovers(empty.store, clock)] == [
+        "unfinished",
+        "left: replaced",
+        "left: spill",
+    ]
+    assert "unfinished" in findings(empty)
+    early = list(checkup.check_leftovers(empty.store, ManualClock(0)))
+    assert all(" 0 s old" in each.found for each in early)
+
+
+def test_what_is_published_with_deltas_is_made_with_them(empty: Platform) -> None:
+    """Snapshots and trades are no assets of their own: the command that is named has to work."""
+    trades = DataStore(empty.store).folder("trades", PartitionKey.parse(SYMBOL, DAY))
+    trades.with_name(f".replaced-{trades.name}").mkdir(parents=True)
+    (found,) = checkup.check_leftovers(empty.store, ManualClock(0))
+    assert found.remedy.endswith("--select raw_deltas")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (119, "119 s"), (120, "2 minutes"), (7_200, "2 hours"), (172_800, "2 days")],
+)
+def test_ages(seconds: int, text: str) -> None:
+    """In whole units, two at least."""
+    assert checkup._age_text(seconds * NS_PER_SECOND) == text

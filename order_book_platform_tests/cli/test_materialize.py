@@ -181,15 +181,32 @@ def test_impossible_partitions_exit_2(simulated: Platform, arguments: list[str],
     assert not result.stdout
 
 
-def test_missing_files_exit_1_and_leave_a_failed_run(empty: Platform) -> None:
-    """Without source files the component's own error is shown, and the run is recorded as failed."""
-    result = empty.obp("materialize", "--symbol", SYMBOL, "--day", DAY)
+@pytest.mark.parametrize("select", [[], ["--select", "raw_deltas"]])
+def test_a_day_without_files_exits_1_and_records_no_run(empty: Platform, select: list[str]) -> None:
+    """A day that was mistyped: the component's own error is shown, and the lineage does not turn red."""
+    result = empty.obp("materialize", "--symbol", SYMBOL, "--day", DAY, *select)
     assert result.exit_code == 1
     assert "Error (SourceMissingError)" in result.stderr
     assert "remedy    Set lake_root" in result.stderr
     assert "Traceback" not in result.stderr
-    with dg.DagsterInstance.from_config(str(empty.config.parent / ".dagster")) as instance:
-        assert [each.status for each in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
+    assert runs(empty) == []
+
+
+def test_other_errors_leave_a_failed_run(empty: Platform) -> None:
+    """Files that are there and damaged: that is worth a record."""
+    folder = empty.config.parent / "lake" / "book_delta_v2" / PartitionKey.parse(SYMBOL, DAY).path
+    folder.mkdir(parents=True)
+    (folder / "1.parquet").write_bytes(b"not Parquet")
+    result = empty.obp("materialize", "--symbol", SYMBOL, "--day", DAY)
+    assert result.exit_code == 1
+    assert "Error (SourceCorruptError)" in result.stderr
+    assert runs(empty) == [dg.DagsterRunStatus.FAILURE]
+
+
+def runs(platform: Platform) -> list[dg.DagsterRunStatus]:
+    """How the runs ended that the instance knows."""
+    with dg.DagsterInstance.from_config(str(platform.config.parent / ".dagster")) as instance:
+        return [each.status for each in instance.get_runs()]
 
 
 def test_missing_inputs_name_the_asset_to_make(empty: Platform) -> None:

@@ -201,3 +201,13 @@ def test_module_loads_the_settings_in_force(
     monkeypatch.setenv("OBP_CONFIG", str(tmp_path / "none.toml"))
     with pytest.raises(SettingsError, match=r"none\.toml: expected a settings file"):
         build_definitions()
+
+
+def test_a_process_ends_at_once() -> None:
+    """At its exit Python finds nothing to collect, whichever way in imported the definitions."""
+    code = (
+        "import atexit, gc; atexit.register(lambda: print(len(gc.get_objects()) < gc.get_freeze_count())); "
+        "import order_book_platform.defs"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "True\n"

@@ -80,3 +80,19 @@ def test_only_the_rows_of_the_longest_shift_are_held() -> None:
     first = next(with_placebos(counted(), (50,)))
     assert first.sequence_number.tolist() == [0]
     assert taken == 7
+
+
+def test_chosen_references_keep_their_placebos() -> None:
+    """A row's placebos are its own wherever it goes: taken by number, by mask or as a run."""
+    whole = next(with_placebos(stream(list(range(40)), []), (50, 100)))
+    for rows in (np.array([3, 9, 28]), np.arange(len(whole)) % 3 == 1, slice(5, 9)):
+        chosen = whole.take(rows)
+        assert chosen.sequence_number.tolist() == whole.sequence_number[rows].tolist()
+        for name in ("shifted_price_pips", "shifted_size_pips", "shifted_valid", "price_pips"):
+            assert np.array_equal(getattr(chosen, name), getattr(whole, name)[rows]), name
+
+
+def test_a_row_that_begins_a_batch_is_the_last_of_its_number() -> None:
+    """A number that ends one batch and begins the next belongs to the next; the one before it to the batch before."""
+    pairs = list(pair_with_last(stream([1, 2, 3], []), stream([1, 2, 2, 3], [2, 3])))
+    assert [row for _, theirs in pairs for row in theirs.price_pips[:, 0, 0].tolist()] == [0, 2, 3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from order_book_platform.model.schemas import MISSING_PIPS
 values = st.lists(st.integers(0, 6), max_size=25)
 
 
-def plain_ranks(numbers: list[int]) -> list[float]:
+def plain_ranks(numbers: Sequence[float]) -> list[float]:
     """Position among the sorted, averaged over equals."""
     ordered = sorted(numbers)
     places = {number: [at + 1 for at, other in enumerate(ordered) if other == number] for number in numbers}
@@ -123,3 +124,11 @@ def test_unknown_missing_and_ended_rows_are_no_pairs() -> None:
 def test_without_rows_there_are_no_correlations() -> None:
     """Nothing sampled gives nothing, not zeros."""
     assert CorrelationSample(10).correlate() == ()
+
+
+@given(
+    st.lists(st.sampled_from([-2.5, -0.0, 0.0, 0.5, 1e-300, 3e18, float("inf"), float("-inf")]), max_size=12)
+)
+def test_floats_are_ranked_as_they_compare(numbers: list[float]) -> None:
+    """Below 0, 0 of either sign, and beyond the exact integers."""
+    assert average_ranks(np.array(numbers, dtype=np.float64)).tolist() == plain_ranks(numbers)

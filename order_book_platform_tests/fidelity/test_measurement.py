@@ -13,6 +13,7 @@ import pytest
 from order_book_platform.fidelity.measurement import Measured, Measurement
 from order_book_platform.model import BookFlag, Severity, SnapshotBatch, schemas
 from order_book_platform.observability import silent
+from order_book_platform.plots.book import sample_depth
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
     DAY_NS,
@@ -463,3 +464,25 @@ def test_progress_is_told(store: DataStore) -> None:
         counts = [(done, total) for name, done, total in told if name == stage]
         assert counts[0][0] == 0
         assert counts[-1][0] == counts[-1][1] > 0
+
+
+def test_the_rows_to_be_drawn_are_taken_on_the_way(store: DataStore) -> None:
+    """The picture's sample equals one read from the published book, though the book is read once."""
+    measured = measure(store)
+    ours, theirs = (
+        measured.steps.sample(measured.shown),
+        sample_depth(store.frame("reconstructed_books", KEY)),
+    )
+    for name in ("first_ns", "last_ns", "price_pips", "size_pips", "flags"):
+        assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
+
+
+def test_a_book_that_nothing_is_held_against_is_drawn_too(
+    tmp_path: Path, market: Market, replayed: OracleReplay
+) -> None:
+    """Without snapshots there is no comparison, but all rows that are shown."""
+    store = DataStore(tmp_path / "bare")
+    publish(store, "raw_deltas", {"deltas.parquet": market.deltas.to_arrow()})
+    publish_books(store, replayed.rows, replayed.used)
+    measured = measure(store)
+    assert len(measured.shown) == len(measured.steps.rows) > 0

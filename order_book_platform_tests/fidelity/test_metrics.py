@@ -140,3 +140,18 @@ def test_a_share_of_nothing_is_no_figure() -> None:
     assert BestTally().exact_share is None
     assert BestTally().every.rms_ticks(0) is None
     assert BestTally().claimed.rms_ticks(0) is None
+
+
+def test_reference_rows_that_are_looked_up_are_compared_like_those_beside() -> None:
+    """A tally over named rows equals that over the same rows copied."""
+    random = np.random.default_rng(5)
+    price = np.sort(random.integers(1, 9, (30, 2, 3)), axis=2)
+    size, other = random.integers(1, 3, (2, 30, 2, 3))
+    known = random.integers(0, 4, (30, 2)).astype(np.uint8)
+    at = random.integers(0, 30, 30)
+    named, copied = LevelTally(3), LevelTally(3)
+    named.add(price, size, known, price, other, at)
+    copied.add(price, size, known, price[at], other[at])
+    for name in LevelTally.__dataclass_fields__:
+        assert np.array_equal(getattr(named, name), getattr(copied, name)), name
+    assert 0 < named.missing < named.reference_levels

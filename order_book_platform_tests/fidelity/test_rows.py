@@ -11,6 +11,8 @@ import pytest
 
 from order_book_platform.fidelity.rows import (
     ArrayRows,
+    BookRows,
+    PickedRows,
     in_order,
     longest_list,
     read_books,
@@ -124,3 +126,63 @@ def test_tickers_without_exchange_time_are_timed_by_arrival(tmp_path: Path, lack
     assert whole.time_ns.tolist() == ([15, 25] if lacking else [10, 20])
     assert whole.price_pips.tolist() == [[[50], [60]], [[51], [61]]]
     assert whole.size_pips.tolist() == [[[1], [3]], [[2], [4]]]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 7, 40, 1_000])
+def test_rows_are_picked_out_of_the_stream(tmp_path: Path, replayed: OracleReplay, batch_rows: int) -> None:
+    """Wherever batches end, all columns of the wanted rows come as they are in the file, also of rows left out."""
+    table = pa.concat_tables([replayed.rows.slice(0, 100), replayed.rows.slice(0, 50)])
+    file = write(tmp_path, table)
+    wanted = np.array([0, 6, 7, 99, 120, 149])
+    columns = ["origin_time", *schemas.level_columns(5)]
+    picked = PickedRows(wanted, columns)
+    for _ in read_books(file, 2, batch_rows, picked=picked):
+        pass
+    assert picked.table(file.schema).equals(table.take(wanted).select(columns))
+
+
+def test_no_row_picked_is_an_empty_table(tmp_path: Path, replayed: OracleReplay) -> None:
+    """The columns are there, with their types."""
+    file = write(tmp_path, replayed.rows.slice(0, 10))
+    picked = PickedRows(np.zeros(0, np.int64), ["origin_time"])
+    list(read_books(file, 2, picked=picked))
+    assert picked.table(file.schema).schema.names == ["origin_time"]
+    assert picked.table(file.schema).num_rows == 0
+
+
+def test_chosen_book_rows_lie_row_after_row(tmp_path: Path, replayed: OracleReplay) -> None:
+    """Read as columns, taken as rows: by number or by mask the same ones, contiguous for the comparison."""
+    (rows,) = read_books(write(tmp_path, replayed.rows.slice(0, 90), 90), 20)
+    chosen = np.array([3, 4, 80, 80])
+    taken = rows.take(chosen)
+    assert isinstance(taken, BookRows)
+    assert taken.price_pips.flags.c_contiguous
+    for name in BookRows.__dataclass_fields__:
+        assert np.array_equal(getattr(taken, name), getattr(rows, name)[chosen]), name
+    mask = np.arange(90) % 7 == 2
+    assert_equal(rows.take(mask), rows.take(np.flatnonzero(mask)))
+
+
+def test_the_longest_list_is_looked_for_no_further_than_needed(tmp_path: Path, market: Market) -> None:
+    """A list that is long enough ends the search; otherwise all are looked at."""
+    batch = market.snapshots.take(slice(0, 4))
+    prices = batch.price_pips.copy()
+    prices[0, :, 5:] = MISSING_PIPS
+    short = type(batch)(
+        batch.origin_time, batch.received_time, batch.sequence_number, prices, batch.size_pips
+    )
+    file = write(tmp_path, short.to_arrow(), 1)
+    assert longest_list(file, 1, enough=5) == 5
+    assert longest_list(file, 1, enough=6) == 20
+    assert longest_list(file, 1, enough=21) == 20
+
+
+def test_long_lists_come_fewer_at_a_time(tmp_path: Path, market: Market) -> None:
+    """Levels held at once are bounded, whatever their number a row; deeper rows keep all of them."""
+    good = market.snapshots.take(slice(0, 6))
+    ladder = np.arange(50, dtype=np.int64)
+    deep = np.broadcast_to(np.stack([1_000 - ladder, 1_001 + ladder]), (6, 2, 50)).copy()
+    long = type(good)(good.origin_time, good.received_time, good.sequence_number, deep, deep)
+    parts = list(read_snapshots(write(tmp_path, long.to_arrow()), 20, batch_rows=5))
+    assert [len(part) for part in parts] == [2, 2, 1, 1]
+    assert np.array_equal(np.concatenate([part.price_pips for part in parts]), deep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import gcd
 
 import numpy as np
@@ -10,44 +11,84 @@ from hypothesis import strategies as st
 
 from order_book_platform.kernels import audit
 
+Row = tuple[int, bool, int, int, int, int]
 rows = st.lists(
-    st.tuples(st.integers(0, 3), st.booleans(), st.integers(1, 4), st.integers(0, 2), st.integers(0, 1)),
+    st.tuples(
+        st.integers(0, 3),
+        st.booleans(),
+        st.integers(1, 4),
+        st.integers(0, 2),
+        st.integers(0, 1),
+        st.integers(-1, 5),
+    ),
     max_size=60,
 )
+"""Sequence number, side, tick, size, arrival, origin time."""
 
 
-@given(rows)
-def test_duplicates_and_repeated_levels_are_counted(made: list[tuple[int, bool, int, int, int]]) -> None:
-    """A row like an earlier one of its message is a duplicate; the same level set otherwise is repeated."""
-    made = sorted(made, key=lambda row: row[0])
-    sequence = np.array([row[0] for row in made], np.int64)
-    is_bid = np.array([row[1] for row in made], np.bool_)
-    price = np.array([row[2] * 10**7 for row in made], np.int64)
-    size = np.array([row[3] for row in made], np.int64)
-    received = np.array([row[4] for row in made], np.int64)
-    counts = np.zeros(audit.AUDIT_COUNTS, np.int64)
-    audit.audit_messages(
-        sequence,
-        received,
-        sequence,
-        is_bid,
-        price,
-        size,
-        np.zeros(1024, np.int64),
-        np.full(1024, -1, np.int64),
-        counts,
+def audited(made: list[Row], cuts: list[int], slots: int = 1024) -> tuple[np.ndarray, int]:
+    """Counts of rows that come in batches of whole messages, and how often the table was too small."""
+    sequence, is_bid, tick, size, received, origin = (
+        np.array([row[at] for row in made], np.bool_ if at == 1 else np.int64) for at in range(6)
     )
-    last: dict[tuple[int, bool, int], tuple[int, int]] = {}
+    price = tick * 10**7
+    counts, grown = np.zeros(audit.AUDIT_COUNTS, np.int64), 0
+    starts = np.searchsorted(sequence, cuts).tolist()
+    for start, stop in pairwise([0, *sorted(starts), len(made)]):
+        columns = [each[start:stop] for each in (origin, received, sequence, is_bid, price, price, size)]
+        row, table = 0, (np.zeros(slots, np.int64), np.full(slots, -1, np.int64))
+        while row < stop - start:
+            row = audit.audit_messages(*columns, row, *table, counts)
+            if row < stop - start:
+                grown += 1
+                table = np.zeros(1024, np.int64), np.full(1024, -1, np.int64)
+    return counts, grown
+
+
+@given(rows, st.lists(st.integers(0, 4), max_size=3))
+def test_everything_that_is_counted(made: list[Row], cuts: list[int]) -> None:
+    """A row like an earlier one of its message is a duplicate, the same level set otherwise is repeated."""
+    made = sorted(made, key=lambda row: row[0])
+    counts, _ = audited(made, cuts)
+    last: dict[tuple[int, bool, int], tuple[int, int, int]] = {}
     duplicates = repeated = 0
-    for number, bid, tick, amount, arrival in made:
+    for number, bid, tick, *said in made:
         before = last.get((number, bid, tick))
-        if before is not None:
-            duplicates += before == (amount, arrival)
-            repeated += before != (amount, arrival)
-        last[number, bid, tick] = (amount, arrival)
+        duplicates += before == tuple(said)
+        repeated += before not in (None, tuple(said))
+        last[number, bid, tick] = (said[0], said[1], said[2])
     assert counts[audit.DUPLICATES] == duplicates
     assert counts[audit.REPEATED_LEVELS] == repeated
     assert counts[audit.DELETIONS] == sum(row[3] == 0 for row in made)
+    messages = [[row for row in made if row[0] == number] for number in sorted({row[0] for row in made})]
+    assert counts[audit.MESSAGES] == len(messages)
+    assert counts[audit.LONGEST] == max((len(message) for message in messages), default=0)
+    assert counts[audit.ORIGIN_BACK] == sum(
+        after[0][5] < before[0][5] for before, after in pairwise(messages)
+    )
+    known = [row[5] for row in made if row[5] > 0]
+    extremes = {
+        audit.FIRST_ORIGIN: min(known, default=0),
+        audit.LAST_ORIGIN: max(known, default=0),
+        audit.FIRST_RECEIVED: min((row[4] for row in made), default=0),
+        audit.LAST_RECEIVED: max((row[4] for row in made), default=0),
+        audit.SMALLEST_PRICE: min((row[2] * 10**7 for row in made), default=0),
+        audit.LARGEST_PRICE: max((row[2] * 10**7 for row in made), default=0),
+        audit.LARGEST_SIZE: max((row[3] for row in made), default=0),
+    }
+    assert {which: counts[which] for which in extremes} == extremes
+
+
+def test_a_table_that_is_too_small_is_asked_for() -> None:
+    """A long message out of order needs one; one in order of price does not."""
+    long: list[Row] = [(1, True, tick, 1, 1, 1) for tick in (*range(1, 40), 7)]
+    counts, grown = audited(long, [], slots=64)
+    assert (grown, counts[audit.REPEATED_LEVELS] + counts[audit.DUPLICATES], counts[audit.MESSAGES]) == (
+        1,
+        1,
+        1,
+    )
+    assert audited(long[:-1], [], slots=64)[1] == 0
 
 
 @given(st.lists(st.integers(0, 10**15), max_size=20), st.integers(0, 10**9))

@@ -627,6 +627,45 @@ def test_memory_is_bounded_by_the_levels_alive_and_not_by_what_has_been() -> Non
     assert len(book.levels(1).price_pips) == 0
 
 
+@given(streams(), st.integers(1, 4))
+def test_doubt_and_snapshots_that_come_with_the_messages(stream: Stream, every: int) -> None:
+    """Given before the batch they concern, they are as good as a plan; and what came of snapshots can be taken away."""
+    whole, known = replayed(stream)
+    plan = plan_of(stream, 1)
+    book = Book(stream.step, depth=3, window_slots=WINDOW)
+    rows, outcome, shots, edges = [], [], 0, 0
+    for batch in cut(stream.deltas, every):
+        last = int(batch.sequence_number[-1])
+        shot_stop, edge_stop = (
+            int(np.searchsorted(numbers, last, "right"))
+            for numbers in (plan.snapshots.sequence_number, plan.edge_sequence)
+        )
+        book.add_edges(plan.edge_sequence[edges:edge_stop], plan.edge_doubt[edges:edge_stop])
+        book.add_snapshots(
+            plan.snapshots.take(slice(shots, max(shots, shot_stop))),
+            plan.forced[shots : max(shots, shot_stop)],
+        )
+        shots, edges = max(shots, shot_stop), max(edges, edge_stop)
+        rows += [piece.copy() for piece in book.feed(batch)]
+        outcome.append(book.take_outcome())
+        assert len(book.outcome) == 0
+    np.testing.assert_array_equal(np.concatenate(rows), whole)
+    np.testing.assert_array_equal(np.concatenate(outcome), known.outcome[:shots])
+
+
+def test_doubt_that_comes_too_early_is_refused() -> None:
+    """Before an edge that is still to come; and edges that are over make room for any."""
+    book = Book(STEP)
+    book.add_edges(np.array([50]), np.array([2]))
+    with pytest.raises(BatchError, match=r"edges from sequence number 50 on, found 40"):
+        book.add_edges(np.array([40]), np.array([0]))
+    list(book.feed(delta_batch([[(True, CENTRE, 1)]], [60])))
+    assert book.doubt == 2
+    book.add_edges(np.array([40]), np.array([0]))
+    list(book.feed(delta_batch([[(True, CENTRE, 2)]], [70])))
+    assert book.doubt == 0
+
+
 @pytest.mark.parametrize("price", [CENTRE * STEP + 1, 0, -STEP])
 def test_a_snapshot_off_the_tick_cannot_enter_a_plan(price: int) -> None:
     """The quality gate has to sort such snapshots out; the book refuses what slips through."""

@@ -17,7 +17,10 @@ from order_book_platform.kernels.compare import (
     MISSING_LEVELS,
     REFERENCE_LEVELS,
     ROW_COUNTS,
+    add_errors,
+    compare_best_levels,
     compare_levels,
+    compare_levels_at,
 )
 from order_book_platform.model.schemas import MISSING_PIPS
 
@@ -83,3 +86,88 @@ def test_counts_equal_those_of_sets(
         assert counts[row, ALL_EQUAL] == ((bids, asks) == (their_bids, their_asks))
         assert counts[row, ALL_KNOWN] == (min(claims) >= DEPTH)
     assert levels.tolist() == by_level.tolist()
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [compare_levels_at, getattr(compare_levels_at, "py_func", compare_levels_at)],
+    ids=["compiled", "interpreted"],
+)
+@given(drawn=rows.filter(bool), data=st.data())
+def test_references_that_are_looked_up_count_as_if_they_stood_beside(
+    compare: Callable[..., None],
+    drawn: list[tuple[Side, Side, Side, Side, int, int]],
+    data: st.DataObject,
+) -> None:
+    """Any reference row for any book row, one for several too, gives the counts of the two side by side."""
+    book_price, book_size = fill([(bids, asks) for bids, asks, *_ in drawn])
+    price, size = fill([(bids, asks) for _, _, bids, asks, _, _ in drawn])
+    known = np.array([row[4:] for row in drawn], dtype=np.uint8).reshape(-1, 2)
+    places = st.integers(0, len(drawn) - 1)
+    at = np.array(data.draw(st.lists(places, min_size=len(drawn), max_size=len(drawn))), np.int64)
+    counts, beside = np.full((2, len(drawn), ROW_COUNTS), -9, dtype=np.int64)
+    levels, levels_beside = np.zeros((2, 2, DEPTH, 2), dtype=np.int64)
+    compare(book_price, book_size, known, price, size, at, counts, levels)
+    compare_levels(book_price, book_size, known, price[at], size[at], beside, levels_beside)
+    assert counts.tolist() == beside.tolist()
+    assert levels.tolist() == levels_beside.tolist()
+
+
+@pytest.mark.parametrize(
+    "add", [add_errors, getattr(add_errors, "py_func", add_errors)], ids=["compiled", "interpreted"]
+)
+@given(
+    drawn=st.lists(
+        st.tuples(*[st.one_of(st.just(np.nan), st.integers(-9, 9).map(float))] * 2, *[st.booleans()] * 2),
+        max_size=9,
+    )
+)
+def test_errors_add_up_to_those_of_a_loop_in_python(
+    add: Callable[..., None], drawn: list[tuple[float, float, bool, bool]]
+) -> None:
+    """Per side: how many are defined and counted, how many are not 0, and their squares, on top of what was there."""
+    errors = np.array([row[:2] for row in drawn]).reshape(-1, 2)
+    counted = np.array([row[2:] for row in drawn], dtype=np.bool_).reshape(-1, 2)
+    priced, off, squares = np.array([10, 20]), np.array([30, 40]), np.array([50.0, 60.0])
+    add(errors, counted, priced, off, squares)
+    for side in range(2):
+        kept = [row[side] for row in drawn if row[2 + side] and row[side] == row[side]]
+        assert priced[side] == 10 * (side + 1) + len(kept)
+        assert off[side] == 30 + 10 * side + sum(error != 0 for error in kept)
+        assert squares[side] == 50.0 + 10 * side + sum(error**2 for error in kept)
+
+
+top = st.one_of(st.just((MISSING_PIPS, 0)), st.tuples(st.integers(1, 3), st.integers(1, 2)))
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [compare_best_levels, getattr(compare_best_levels, "py_func", compare_best_levels)],
+    ids=["compiled", "interpreted"],
+)
+@given(
+    ours=st.lists(st.tuples(top, top), max_size=6),
+    theirs=st.lists(st.tuples(top, top), min_size=1, max_size=6),
+    data=st.data(),
+)
+def test_best_levels_are_compared_as_they_read(
+    compare: Callable[..., None],
+    ours: list[tuple[tuple[int, int], ...]],
+    theirs: list[tuple[tuple[int, int], ...]],
+    data: st.DataObject,
+) -> None:
+    """Exact is equality of all four numbers; an error is the difference of two prices that both exist, in ticks."""
+    at = data.draw(st.lists(st.integers(0, len(theirs) - 1), min_size=len(ours), max_size=len(ours)))
+    book, reference = (
+        np.array(rows, np.int64).reshape(len(rows), 2, 1, 2).transpose(3, 0, 1, 2) for rows in (ours, theirs)
+    )
+    exact, errors = np.zeros(len(ours), np.bool_), np.zeros((len(ours), 2))
+    compare(*book, *reference, np.array(at, np.int64), 4.0, exact, errors)
+    for row, place in enumerate(at):
+        assert exact[row] == (ours[row] == theirs[place])
+        for side in range(2):
+            prices = ours[row][side][0], theirs[place][side][0]
+            if MISSING_PIPS in prices:
+                assert np.isnan(errors[row, side])
+            else:
+                assert errors[row, side] == (prices[0] - prices[1]) / 4

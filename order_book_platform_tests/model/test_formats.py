@@ -44,3 +44,11 @@ def test_nullable_columns_say_so() -> None:
     for field in (*schemas.GAPS, *schemas.RAW_DELTAS):
         if field.nullable and field.type == pa.int64():
             assert re.search(rf"\| {field.name} \| int64, null \|", text), field.name
+
+
+def test_findings_of_a_live_tail_are_documented() -> None:
+    """Every column with its dtype, nullable ones as such."""
+    text = (Path(__file__).parents[2] / "docs/formats/live.md").read_text(encoding="utf-8")
+    for field in schemas.FINDINGS:
+        null = ", null" if field.nullable else ""
+        assert re.search(rf"\| [\w, ]*\b{field.name}\b[\w, ]* \| {field.type}{null} \|", text), field.name

@@ -108,3 +108,17 @@ def test_recoveries_in_pieces(recover: list[int], numbers: list[int], at: int) -
     if len(first):
         again = Recoveries(recover_from, after=int(first[-1]))
         assert again.forced(second).tolist() == wanted[at:].tolist()
+
+
+@given(
+    st.lists(st.integers(0, 30), max_size=6), st.lists(st.integers(0, 30), max_size=12), st.integers(1, 30)
+)
+def test_recoveries_told_as_they_are_found(recover: list[int], numbers: list[int], step: int) -> None:
+    """Told in time for the snapshots behind them, recovery points do what they do when all are known at once."""
+    recover_from, sequence = np.array(sorted(recover), np.int64), np.array(sorted(numbers), np.int64)
+    wanted = Recoveries(recover_from).forced(sequence)
+    told, found = Recoveries(np.empty(0, np.int64)), []
+    for start in range(0, 31, step):
+        told.add(recover_from[(recover_from >= start) & (recover_from < start + step)])
+        found.append(told.forced(sequence[(sequence >= start) & (sequence < start + step)]))
+    assert np.concatenate(found).tolist() == wanted.tolist()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from order_book_platform.model import BookFlag
 from order_book_platform.model.schemas import MISSING_PIPS
-from order_book_platform.plots.book import depth_heatmap, sample_depth
-from order_book_platform.plots.figure import DARK, LIGHT
+from order_book_platform.plots.book import depth_figure, depth_heatmap, sample_depth, time_steps
+from order_book_platform.plots.figure import DARK, LIGHT, png_pair
 from order_book_platform_tests.plots.frames import POINT, START_NS, book_frame, has_colour, pixels, with_flags
 
 
@@ -107,3 +107,21 @@ def test_time_that_runs_back_is_held() -> None:
     sample = sample_depth(frame, 10)
     assert sample.last_ns == START_NS + 50
     assert sample.price_pips[-1, 0, 0] == frame["bid_0_price_pips"][2]
+
+
+@pytest.mark.parametrize("rows", [0, 300])
+def test_a_heatmap_repainted_is_one_drawn_in_the_dark(rows: int) -> None:
+    """Sizes, scales and shaded doubts too: the pair is what two drawings give."""
+    frame = with_flags(book_frame(300), 100, 120, int(BookFlag.GAP))[:rows]
+    pair = depth_heatmap(frame, POINT), depth_heatmap(frame, POINT, theme=DARK)
+    assert png_pair(depth_figure(frame, POINT)) == pair
+
+
+def test_chosen_rows_are_enough_for_a_sample() -> None:
+    """The steps taken from times and flags, and the books of their rows alone, give what the whole frame gives."""
+    frame = book_frame(1_000)
+    steps = time_steps(frame["origin_time"].to_numpy(), frame["flags"].to_numpy(), 70)
+    ours, theirs = steps.sample(frame[steps.rows.tolist()]), sample_depth(frame, 70)
+    assert len(steps.rows) == 70
+    for name in ("first_ns", "last_ns", "price_pips", "size_pips", "flags"):
+        assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name

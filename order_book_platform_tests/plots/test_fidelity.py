@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from order_book_platform.plots.fidelity import error_chart, level_chart
-from order_book_platform.plots.figure import DARK, LIGHT, Theme
+from order_book_platform.plots.fidelity import error_chart, error_figure, level_chart, level_figure
+from order_book_platform.plots.figure import DARK, LIGHT, Theme, png_pair
 from order_book_platform_tests.plots.frames import SECOND, START_NS, has_colour
 
 
@@ -77,3 +77,17 @@ def test_levels_that_were_not_measured_or_disagree_are_drawn(
 ) -> None:
     """Null is written as not measured; a negative correlation has room."""
     assert level_chart(levels(value, placebo)) != level_chart(levels())
+
+
+@pytest.mark.parametrize("rows", [0, 50])
+def test_errors_repainted_are_errors_drawn_in_the_dark(rows: int) -> None:
+    """With something to compare and without, the pair is what two drawings give."""
+    frame = windows(rows=rows)
+    assert png_pair(error_figure(frame)) == (error_chart(frame), error_chart(frame, theme=DARK))
+
+
+@pytest.mark.parametrize("value", [None, 0.9])
+def test_levels_repainted_are_levels_drawn_in_the_dark(value: float | None) -> None:
+    """Measured and not, the pair is what two drawings give."""
+    frame = levels(value)
+    assert png_pair(level_figure(frame)) == (level_chart(frame), level_chart(frame, theme=DARK))

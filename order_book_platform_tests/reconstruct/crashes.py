@@ -3,7 +3,8 @@
 Reads lines from stdin, `boundary N` (killed right before its n-th sync, rename or removal), `instant SECONDS` or
 `whole`; answers each with `killed` or `done`, how many boundaries there were, and from which delta the run went on.
 
-Run: `python -m order_book_platform_tests.reconstruct.crashes SETTINGS SYMBOL DAY PART_DELTAS`.
+Run: `python -m order_book_platform_tests.reconstruct.crashes SETTINGS SYMBOL DAY PART_DELTAS [CAPTURE OUTPUT]`; with
+the last two what is killed follows a capture.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 from order_book_platform.model import PartitionKey
 from order_book_platform.reconstruct import Reconstructor, resume, strategy
+from order_book_platform.reconstruct.tail_checkpoints import TailCheckpoint, TailCheckpoints
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.storage import DataStore
 
@@ -69,12 +71,30 @@ def reconstruct(settings: Settings, key: PartitionKey, dies_at: int | None, answ
     os.write(answer, f"{boundaries.passed}".encode())
 
 
+def follow(settings: Settings, key: PartitionKey, dies_at: int | None, answer: int) -> None:
+    """One run along a capture that has ended; tells the same."""
+    newest = TailCheckpoints.newest
+
+    def noted(self: TailCheckpoints, rows: int, findings: int) -> TailCheckpoint | None:
+        found = newest(self, rows, findings)
+        os.write(answer, f"{found.saved.place.deltas if found else 0} ".encode())
+        return found
+
+    TailCheckpoints.newest = noted  # type: ignore[method-assign]
+    boundaries = Boundaries(dies_at)
+    capture, output = (Path(argument) for argument in sys.argv[5:7])
+    store = DataStore(settings.data_root)
+    Reconstructor(store, settings).follow(key.instrument, capture, output, lambda: False)
+    os.write(answer, f"{boundaries.passed}".encode())
+
+
 def main() -> None:
     """Serve until stdin ends."""
     settings, key = load_settings(Path(sys.argv[1])), PartitionKey.parse(sys.argv[2], sys.argv[3])
     strategy.PART_DELTAS = int(sys.argv[4])  # type: ignore[misc]
     # Loads every compiled loop, which all forks then have.
     Reconstructor(DataStore(settings.data_root), settings).run(key)
+    work = follow if len(sys.argv) > 5 else reconstruct
     for line in sys.stdin:
         kind, _, value = line.strip().partition(" ")
         read, write = os.pipe()
@@ -82,7 +102,7 @@ def main() -> None:
         if child == 0:
             status = 1
             try:
-                reconstruct(settings, key, int(value) if kind == "boundary" else None, write)
+                work(settings, key, int(value) if kind == "boundary" else None, write)
                 status = 0
             finally:
                 os._exit(status)

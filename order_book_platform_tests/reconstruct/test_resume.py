@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from order_book_platform.errors import DiskFullError
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.planning import Place
 from order_book_platform.model.schemas import books
-from order_book_platform.reconstruct import Reconstructor, strategy
+from order_book_platform.reconstruct import Reconstructor, resume, strategy
 from order_book_platform.reconstruct.resume import Resumption
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import PartitionWriter
@@ -194,6 +195,44 @@ def test_what_was_refused_is_counted(crashes: Crashes, undisturbed: dict[str, st
     result = Reconstructor(store, crashes.chain.settings).run(KEY)
     assert result.run.checkpoints_refused == 2
     assert result.run.resumed_from > 0
+
+
+def test_checkpoints_of_what_was_published_are_not_refused(
+    crashes: Crashes, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that died right after publishing leaves them behind: the next one begins anew, and nothing is damaged."""
+    crashes.forget()
+    monkeypatch.setattr(strategy, "PART_DELTAS", PART_DELTAS)
+    clear = Checkpoints.clear
+
+    def dying(self: Checkpoints) -> None:
+        if self.exist():
+            raise KeyboardInterrupt
+        clear(self)
+
+    store, settings = crashes.chain.store, crashes.chain.settings
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "clear", dying)
+        with pytest.raises(KeyboardInterrupt):
+            Reconstructor(store, settings).run(KEY)
+    assert store.checkpoints("reconstructed_books", KEY).exist()
+    result = Reconstructor(store, settings).run(KEY)
+    assert (result.run.checkpoints_refused, result.run.resumed_from) == (0, 0)
+    assert crashes.published() == undisturbed
+
+
+@pytest.mark.parametrize("library", ["numba", "numpy", "pyarrow"])
+def test_what_was_left_by_another_version_of_a_library_is_not_taken_up(
+    crashes: Crashes, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    """It may give other bytes for the same rows."""
+    crashes.forget()
+    assert crashes.run("boundary 50")[0] == "killed"
+    monkeypatch.setattr(strategy, "PART_DELTAS", PART_DELTAS)
+    monkeypatch.setattr(resume, "version", lambda name: "0" if name == library else version(name))
+    result = Reconstructor(crashes.chain.store, crashes.chain.settings).run(KEY)
+    assert result.run.resumed_from == 0
+    assert crashes.published() == undisturbed
 
 
 def test_a_run_that_ends_before_it_has_looked_loses_nothing(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,15 @@ import pytest
 
 from order_book_platform.errors import StallError
 from order_book_platform.model import DeltaBatch, PartitionKey
-from order_book_platform.observability import silent
-from order_book_platform.reconstruct import Reconstruction, Reconstructor, strategy
+from order_book_platform.observability import StreamFigures, silent
+from order_book_platform.reconstruct import Reconstruction, Reconstructor, bounds, strategy
+from order_book_platform.reconstruct import spill as spill_module
+from order_book_platform.reconstruct.day_stream import PartEnd, day_stream
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import Replayer
 from order_book_platform.reconstruct.resume import Resumption
-from order_book_platform.reconstruct.stream import BookStream, LogSpill, PartEnd, spill_in
+from order_book_platform.reconstruct.spill import LogSpill, spill_in
+from order_book_platform.reconstruct.stream import BookStream
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.sources import delta_batches
 from order_book_platform.streaming import MemoryGuard
@@ -103,12 +108,30 @@ def test_memory_that_is_short_changes_nothing(
         put(self, item)
 
     monkeypatch.setattr(LogSpill, "put", noted)
-    monkeypatch.setattr("order_book_platform.reconstruct.stream.KEPT_BYTES", 1)
-    monkeypatch.setattr("order_book_platform.reconstruct.stream.QUEUE_BYTES", 40_000)
+    monkeypatch.setattr(bounds, "LEAST_QUEUE_BYTES", 40_000)
     result, found = again(chain, streaming={"memory_limit": 1_000})
     assert found == wanted
     assert result.metrics.transitions["drop_caches -> spill"] == 1
     assert sum(spilled) > 1_000
+
+
+def test_progress_has_the_stages_figures(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the stream runs: whoever watches sees all five; the last word, when it has ended, has none."""
+    chain = Chain.over(tmp_path, lake, [KEY])
+    chain.books(KEY)
+    monkeypatch.setattr("order_book_platform.streaming.pipeline.WATCH_S", 0.001)
+    seen: list[tuple[int, int, StreamFigures | None]] = []
+    Reconstructor(chain.store, chain.settings).run(
+        KEY, lambda stage, done, total, figures=None: seen.append((done, total, figures))
+    )
+    *running, last = seen
+    total = chain.store.rows("raw_deltas", KEY).num_rows
+    assert last == (total, total, None)
+    assert running
+    for done, _, figures in running:
+        assert figures is not None
+        assert [stage.stage for stage in figures.stages] == ["read", "decode", "sequence", "apply", "write"]
+        assert figures.stages[3].rows == done
 
 
 def test_a_stage_that_hangs_is_begun_again(
@@ -221,6 +244,46 @@ def test_the_spill_gives_back_what_it_got(lake: Path, tmp_path: Path, order: str
         assert one.to_arrow().equals(other.to_arrow())
 
 
+def test_a_spill_takes_little_more_than_what_waits(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much has gone through it while it was never empty."""
+    monkeypatch.setattr(spill_module, "LOG_BYTES", 100_000)
+    chain = Chain.over(tmp_path, lake, [KEY])
+    chain.books(KEY)
+    whole, most, logs = deltas(chain), 0, set[str]()
+    batches = [whole.slice(start, start + 500) for start in range(0, 20_000, 500)]
+    with spill_in(tmp_path / "spill") as spill:
+        spill.put(batches[0])
+        for before, batch in pairwise(batches):
+            spill.put(batch)
+            assert spill.take().to_arrow().equals(before.to_arrow())
+            logs |= {path.name for path in (tmp_path / "spill").iterdir()}
+            most = max(
+                most,
+                sum(path.stat().st_size for path in (tmp_path / "spill").rglob("*") if path.is_file()),
+            )
+        spill.take()
+        assert not (tmp_path / "spill").exists()
+    assert len(logs) > 5
+    assert most < 3 * 100_000
+
+
+def test_a_spill_that_is_given_up_is_not_synced(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody wants is only removed."""
+    chain = Chain.over(tmp_path, lake, [KEY])
+    chain.books(KEY)
+    batch = deltas(chain).slice(0, 500)
+    synced: list[int] = []
+    with spill_in(tmp_path / "spill") as spill:
+        spill.put(batch)
+        monkeypatch.setattr(os, "fsync", synced.append)
+    assert synced == []
+    assert not (tmp_path / "spill").exists()
+
+
 def test_a_checkpoint_has_nothing_of_what_came_after_it(lake: Path, tmp_path: Path) -> None:
     """A writer that lags behind: sizes that later rows show had no codes yet, and may get others."""
     chain = chain_with(tmp_path, lake, "decimal128", {"reconstruct": {"checkpoint_events": 1}})
@@ -231,12 +294,11 @@ def test_a_checkpoint_has_nothing_of_what_came_after_it(lake: Path, tmp_path: Pa
     with store.write("reconstructed_books", KEY) as writer:
         resumption = Resumption(store, small, writer, replay.inputs)
         parts = BookParts(writer, small.reconstruct.depth, replay.codes)
-        stream = BookStream(
-            store, small, replay, parts, resumption, MemoryGuard(small.streaming.memory_limit)
-        )
+        memory = MemoryGuard(small.streaming.memory_limit)
+        stream = day_stream(store, small, replay, parts, resumption, memory)
         items = [
             item
-            for piece in stream._read()
+            for piece in stream._source.read()
             for batch in stream._decode(piece)
             for step in stream._sequence(batch)
             for item in stream._apply(step)

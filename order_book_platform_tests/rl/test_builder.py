@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from order_book_platform.clock import NS_PER_DAY
@@ -20,8 +21,9 @@ from order_book_platform.errors import (
 from order_book_platform.model import BookFlag, FixedPoint, Severity
 from order_book_platform.model.schemas import TRADES, books, features
 from order_book_platform.rl import FeatureBuilder, FeatureResult
+from order_book_platform.rl.builder import BYTES_PER_ROW, expected_bytes
 from order_book_platform.settings import Settings
-from order_book_platform.storage import DataStore
+from order_book_platform.storage import DataStore, ParquetRows
 from order_book_platform_tests.rl.naive import SECOND, BookRow, Trade
 from order_book_platform_tests.rl.streams import DEPTH, KEY, SETTINGS, START, TICK, book_table, trade_table
 
@@ -291,3 +293,13 @@ def test_default_schema_names() -> None:
     assert [field.name for field in schema if field.nullable] == [
         *("mid2", "spread_ticks", "ofi_1", *(f"mlofi_{level}" for level in range(1, 11)), "latency_ms")
     ]
+
+
+def test_room_for_features() -> None:
+    """A row for each step of the clock between the first book and the last."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"origin_time": [START, START + 10 * SECOND]}), sink)
+    assert expected_bytes(ParquetRows([sink.getvalue()]), SECOND // 10) == 101 * BYTES_PER_ROW
+    empty = pa.BufferOutputStream()
+    pq.write_table(pa.table({"origin_time": pa.array([], pa.int64())}), empty)
+    assert expected_bytes(ParquetRows([empty.getvalue()]), SECOND // 10) == BYTES_PER_ROW

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from order_book_platform.errors import StorageAccessError
@@ -70,3 +71,12 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("")
     with pytest.raises(StorageAccessError, match="root"), built_aside(tmp_path / "root", KEY):
         pass
+
+
+def test_files_are_compressed_as_crypto_lake_does_it(tmp_path: Path) -> None:
+    """Snappy: what a reader of real files meets."""
+    with built_aside(tmp_path, KEY) as folder:
+        build(folder)
+    for table in LAKE_TABLES:
+        group = pq.ParquetFile(table_file(tmp_path, table, KEY)).metadata.row_group(0)
+        assert {group.column(index).compression for index in range(group.num_columns)} == {"SNAPPY"}

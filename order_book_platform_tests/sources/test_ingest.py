@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from order_book_platform.errors import (
     DecimalRangeError,
+    DiskFullError,
     FixedPointRangeError,
     OffGridError,
     OrderBookPlatformError,
@@ -32,7 +38,8 @@ from order_book_platform.model.schemas import RAW_DELTAS
 from order_book_platform.observability import silent
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.sources import LakeIngest, LakeSource, delta_batches
-from order_book_platform.storage import DataStore
+from order_book_platform.sources.ingest import BYTES_PER_SOURCE_BYTE
+from order_book_platform.storage import DataStore, ParquetSink
 from order_book_platform.storage.reader import scan
 from order_book_platform_tests.conftest import RECORDED_KEYS
 from order_book_platform_tests.lake import (
@@ -719,3 +726,69 @@ def test_unsorted_decimals_and_duplicates_are_counted_as_pips_are(lake: Path) ->
     differ = {name for name in audits[0] if audits[0][name] != audits[1].get(name)}
     assert differ == {"smallest_price_pips", "largest_price_pips", "largest_size_pips"}
     assert audits[0]["duplicate_rows"] == audits[1]["duplicate_rows"] == 3
+
+
+@pytest.mark.parametrize("rows", [3, 7, 1_000])
+def test_what_is_audited_does_not_depend_on_batches(lake: Path, rows: int) -> None:
+    """Messages out of price order, which are looked through for repetitions one by one: there are none."""
+    first = delta_frame().row(0, named=True)
+    offsets = (5, 1, 9)
+    frame = pl.DataFrame(
+        [
+            {
+                **first,
+                "sequence_number": first["sequence_number"] + message,
+                "side_is_bid": True,
+                "price": first["price"] + offset,
+                "size": 1.0,
+            }
+            for message in range(30)
+            for offset in offsets
+        ],
+        schema=delta_frame().schema,
+    )
+    rewrite(lake, "book_delta_v2", lambda _: frame)
+    store, _ = ingest(lake, sources={"batch_rows": rows})
+    audit = store.manifest("raw_deltas", KEY).metadata["audit"]
+    assert (audit["messages"], audit["duplicate_rows"], audit["repeated_levels"]) == (30, 0, 0)
+
+
+# --- no room --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("refused", "basis"), [(1, "its input"), (20, "what is written so far")])
+def test_a_full_disk_says_what_the_three_partitions_take(
+    lake: Path, monkeypatch: pytest.MonkeyPatch, refused: int, basis: str
+) -> None:
+    """Together, since they are published together; as the sources suggest, or what of the deltas is written."""
+    monkeypatch.setattr("order_book_platform.sources.ingest.DELTA_GROUP_ROWS", 3)
+    monkeypatch.setattr("order_book_platform.storage.room.in_megabytes", str)
+    monkeypatch.setattr(
+        "order_book_platform.storage.room.shutil.disk_usage", lambda _: SimpleNamespace(free=0)
+    )
+    write, calls = ParquetSink._write_group, []
+
+    def filling(self: ParquetSink, table: pa.Table) -> None:
+        calls.append(table)
+        if len(calls) == refused:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, table)
+
+    monkeypatch.setattr(ParquetSink, "_write_group", filling)
+    with pytest.raises(DiskFullError, match=f"in all, estimated from {basis}") as caught:
+        ingest(lake, sources={"batch_rows": 7})
+    needed = re.search(r"about (\d+) in all", caught.value.expected)
+    assert needed
+    from_input = {
+        table: round(factor * sum(path.stat().st_size for path in (lake / "lake" / table).rglob("*.parquet")))
+        for table, factor in BYTES_PER_SOURCE_BYTE.items()
+    }
+    siblings = from_input["book"] + from_input["trades"]
+    if refused == 1:
+        assert int(needed[1]) == from_input["book_delta_v2"] + siblings
+    else:
+        assert int(needed[1]) > siblings
+        assert int(needed[1]) != from_input["book_delta_v2"] + siblings
+        # The deltas and trades that lie there go, too: what they take need not be freed.
+        assert int(re.search(r"at least (\d+) there", caught.value.remedy)[1]) < int(needed[1])  # type: ignore[index]
+    assert not [path for path in (lake / "store").rglob("*") if path.is_file()]

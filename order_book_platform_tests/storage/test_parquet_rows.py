@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.errors import PartitionCorruptError
+from order_book_platform.errors import PartitionCorruptError, StorageAccessError
 from order_book_platform.storage import ParquetRows
 
 
@@ -71,6 +71,25 @@ def test_columns_and_spans() -> None:
     assert table.read(["n"]).column("n").to_pylist() == list(range(11))
 
 
+def test_columns_of_nothing_but_nulls_need_not_be_read() -> None:
+    """They are known by the statistics, in all parts together and row group by row group; one value is enough."""
+    rows = {
+        "n": pa.array([1, 2, 3, 4]),
+        "none": pa.nulls(4, pa.int64()),
+        "late": pa.array([None, None, 3, None]),
+    }
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(rows), sink, row_group_size=2)
+    table = ParquetRows([sink.getvalue()])
+    assert table.filled == ["n", "late"]
+    first, second = [next(piece.batches(9)) for piece in table.pieces()]
+    assert first.schema.names == ["n"]
+    assert second.to_pydict() == {"n": [3, 4], "late": [3, None]}
+    unknown = pa.BufferOutputStream()
+    pq.write_table(pa.table(rows), unknown, write_statistics=False)
+    assert ParquetRows([unknown.getvalue()]).filled == ["n", "none", "late"]
+
+
 def test_damage_is_named(tmp_path: Path) -> None:
     """Which part; at its opening, or where its pages are decoded."""
     good = part(0, 1_000, 100).to_pybytes()
@@ -93,3 +112,15 @@ def test_an_error_of_who_reads_is_left_alone() -> None:
     with pytest.raises(OSError, match="elsewhere"):
         for _ in parts([3], 2).batches(1):
             raise OSError("elsewhere")
+
+
+def test_a_part_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is not called damaged."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    pq.write_table(pa.table({"n": [1]}), tmp_path / "part.parquet")
+    monkeypatch.setattr(pq, "ParquetFile", refused)
+    with pytest.raises(StorageAccessError, match="a file that can be read, found Permission denied"):
+        ParquetRows([tmp_path / "part.parquet"])

@@ -58,6 +58,31 @@ def written(path: Path, table: pa.Table, cuts: list[int], row_group_rows: int) -
     return path.read_bytes()
 
 
+def test_columns_are_packed_as_asked(tmp_path: Path) -> None:
+    """By a dictionary, plainly, or else in deltas; the same rows and the same bytes however they arrive."""
+    names = ("by_delta", "by_dictionary", "by_nothing")
+    schema = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in names])
+    table = pa.table({name: np.arange(3_000) % 7 for name in names}, schema=schema)
+
+    def file(name: str, cut: int) -> Path:
+        sink = ParquetSink(
+            tmp_path / name, schema, 1_000, packing={"by_dictionary": "dictionary", "by_nothing": "plain"}
+        )
+        sink.write(table.slice(0, cut))
+        sink.write(table.slice(cut))
+        sink.close()
+        return tmp_path / name
+
+    path = file("one", 1_500)
+    assert path.read_bytes() == file("other", 7).read_bytes()
+    assert pq.read_table(path).equals(table)
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    encodings = [set(group.column(index).encodings) for index in range(3)]
+    assert "DELTA_BINARY_PACKED" in encodings[0]
+    assert "RLE_DICTIONARY" in encodings[1]
+    assert not encodings[2] & {"DELTA_BINARY_PACKED", "RLE_DICTIONARY"}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for all examples."""

@@ -306,6 +306,31 @@ def test_a_data_root_that_is_a_file(tmp_path: Path) -> None:
         publish(DataStore(tmp_path / "root"), [1])
 
 
+# --- forbidden ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["manifest.json", DATASETS[DATASET]])
+def test_a_file_that_may_not_be_read_is_not_called_corrupt(
+    store: DataStore, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whether it is damaged nobody can tell: the error says who lacks a right, and to what."""
+    path, read_bytes, access = store.folder(DATASET, KEY) / name, Path.read_bytes, os.access
+
+    def refused(self: Path) -> bytes:
+        if self == path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return read_bytes(self)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(os, "access", lambda each, mode: each != path and access(each, mode))
+    for read in (store.rows, store.frame, store.check):
+        with pytest.raises(
+            StorageAccessError, match="a file that can be read, found Permission denied"
+        ) as caught:
+            read(DATASET, KEY)
+        assert caught.value.where == str(path)
+
+
 # --- damaged --------------------------------------------------------------------------------------------------------
 
 

@@ -181,10 +181,12 @@ def test_all_is_normal_after_the_end(gate: threading.Event) -> None:
 
 
 def test_a_long_pause_makes_stages_flush(gate: threading.Event) -> None:
-    """Those that can are asked once, between two steps; the stream goes on, in order."""
+    """Those that can are asked once, between two steps, caches are dropped; the stream goes on, in order."""
     clock = ManualClock()
     taken: list[object] = []
     flushes: list[str] = []
+    dropped: list[str] = []
+    memory = MemoryGuard(1_000, sample=lambda: 0, drop=lambda: dropped.append("caches"))
 
     def write(item: int) -> None:
         gate.wait()
@@ -193,7 +195,7 @@ def test_a_long_pause_makes_stages_flush(gate: threading.Event) -> None:
     def observe(metrics: StreamMetrics) -> None:
         if metrics.pressure == "pause" and not clock.monotonic_ns():
             clock.advance(11 * NS_PER_SECOND)
-        if metrics.pressure == "flush":
+        if metrics.pressure == "flush" and dropped:
             gate.set()
 
     def flush_writer() -> None:
@@ -205,8 +207,11 @@ def test_a_long_pause_makes_stages_flush(gate: threading.Event) -> None:
         Stage("write", consumer(write), flush=flush_writer, inbox=Bound(2, 100)),
     ]
     backpressure = Backpressure(flush_after_ns=10 * NS_PER_SECOND)
-    pipeline(iter(range(1, 30)), stages, backpressure=backpressure, observe=observe, clock=clock).run()
+    pipeline(
+        iter(range(1, 30)), stages, backpressure=backpressure, memory=memory, observe=observe, clock=clock
+    ).run()
     assert sorted(flushes) == ["middle", "writer"]
+    assert dropped == ["caches"]
     assert taken == [1, "flushed", *range(2, 30)]
     assert backpressure.transitions["pause -> flush"] == 1
     assert backpressure.level == 0

@@ -167,6 +167,23 @@ def test_caches_are_dropped_again_while_memory_stays_short() -> None:
     assert counts == [1, 1, 2, 2, 2, 3]
 
 
+def test_memory_is_given_back_once_where_somebody_asks_for_it() -> None:
+    """Whatever the level; a drop that is due anyway counts, and what lasts is not done for less than scarce memory."""
+    dropped: list[int] = []
+    given: list[int] = []
+    samples = iter([900, 0, 0])
+    memory = MemoryGuard(
+        1_000, lambda: next(samples), lambda: dropped.append(1), give=lambda: given.append(1)
+    )
+    counts = []
+    for now_ns in (0, 1, 2):
+        if now_ns != 1:
+            memory.give_soon()
+        memory.check(now_ns)
+        counts.append((len(dropped), len(given)))
+    assert counts == [(1, 0), (1, 0), (1, 1)]
+
+
 @given(SHARES)
 def test_levels_do_not_flicker(shares: list[float]) -> None:
     """A level is left upwards only at its rise and downwards only below its fall, for any course of memory."""

@@ -10,7 +10,15 @@ import pytest
 
 from order_book_platform.clock import NS_PER_SECOND, Clock, ManualClock
 from order_book_platform.errors import StallError
-from order_book_platform.streaming import Bound, MemoryGuard, Pipeline, Spilling, Stage, run_with_restarts
+from order_book_platform.streaming import (
+    Bound,
+    MemoryGuard,
+    Pipeline,
+    Spilling,
+    Stage,
+    Waiting,
+    run_with_restarts,
+)
 from order_book_platform_tests.streaming.streams import consumer, pipeline, same, sink
 
 MINUTE_NS = 60 * NS_PER_SECOND
@@ -41,6 +49,48 @@ def test_a_source_that_hangs(gate: threading.Event) -> None:
     gate.set()
     abandoned[0].join()
     assert taken == []
+
+
+def test_waiting_for_something_new_is_no_stall() -> None:
+    """However long it takes: the source's watch stands still meanwhile, and the time counts as waiting for input."""
+    clock = ManualClock()
+    taken: list[int] = []
+    looked = threading.Event()
+
+    def wait() -> None:
+        clock.advance(61 * NS_PER_SECOND)
+        looked.clear()
+        assert looked.wait(30)  # until stalls have been looked for, twice: once may have been just before
+        looked.clear()
+        assert looked.wait(30)
+
+    def source() -> Iterator[int | Waiting]:
+        yield 1
+        yield Waiting(wait)
+        yield 2
+
+    running = pipeline(source(), [sink(taken)], clock=clock, stall_after_ns=MINUTE_NS)
+    look = running._look_for_stalls
+
+    def watched() -> None:
+        look()
+        looked.set()
+
+    running._look_for_stalls = watched  # type: ignore[method-assign]
+    running.run()
+    assert taken == [1, 2]
+    read = running.metrics().stages[0]
+    assert (read.items, read.blocked_up_ns, read.busy_ns) == (2, 61 * NS_PER_SECOND, 0)
+
+
+def test_an_error_while_it_waits_ends_the_stream() -> None:
+    """As one of a step would."""
+
+    def wait() -> None:
+        raise ValueError("gone")
+
+    with pytest.raises(ValueError, match="gone"):
+        pipeline(iter([Waiting(wait)]), [sink([])]).run()
 
 
 def test_a_stage_that_hangs_with_input_waiting(gate: threading.Event) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -76,23 +76,74 @@ class LogReader:
             LogMissingError: there is no such folder, or the log does not reach to `from_row`.
             LogCorruptError: rows that were on the device are damaged or gone.
         """
-        begin = max((row for row in first_rows(self.folder) if row <= from_row), default=0)
-        with closing(_Cursor(self.folder, begin)) as cursor:
-            going_on = True
+        going_on = True
+        with closing(self.tail(from_row)) as tail:
+            for rows in tail:
+                if rows is not None:
+                    yield rows
+                elif not going_on:
+                    return
+                else:
+                    going_on = wait()
+
+    def tail(self, from_row: int = 0) -> LogTail:
+        """As `follow`, for who has something else to do while nothing new is there.
+
+        Args:
+            from_row: place of the first row wanted.
+        """
+        return LogTail(self.folder, from_row)
+
+
+class LogTail:
+    """Rows of a log from a place on, in order; None where that is all there is by now. An iterator that never ends.
+
+    Args:
+        folder: of the log.
+        from_row: place of the first row wanted.
+
+    Attributes:
+        synced_row: rows of the log that are known to be on the device; also while no more come.
+    """
+
+    def __init__(self, folder: Path, from_row: int) -> None:
+        self.synced_row = 0
+        self._folder = folder
+        self._rows = self._read(from_row)
+
+    def __iter__(self) -> LogTail:
+        return self
+
+    def __next__(self) -> LogBatch | None:
+        """The next rows; whoever asks again after a None looks again.
+
+        Raises:
+            LogMissingError: there is no such folder, or the log does not reach to where it was to begin.
+            LogCorruptError: rows that were on the device are damaged or gone.
+        """
+        return next(self._rows)
+
+    def close(self) -> None:
+        """Let go of the log."""
+        self._rows.close()
+
+    def _read(self, from_row: int) -> Generator[LogBatch | None]:
+        begin = max((row for row in first_rows(self._folder) if row <= from_row), default=0)
+        with closing(_Cursor(self._folder, begin)) as cursor:
             while True:
                 for rows in cursor.batches(from_row):
                     from_row = rows.next_row
+                    self.synced_row = max(self.synced_row, rows.synced_row)
                     yield rows
                 if cursor.edge < from_row:
                     raise LogMissingError(
                         expected=f"at least {from_row} rows",
                         found=f"{cursor.edge}",
-                        where=str(self.folder),
+                        where=str(self._folder),
                         remedy="Start from a row that is there: what was not synced may have been lost in a crash.",
                     )
-                if not going_on:
-                    return
-                going_on = wait()
+                self.synced_row = max(self.synced_row, cursor.synced_row)
+                yield None
 
 
 class _Cursor:
@@ -106,6 +157,14 @@ class _Cursor:
         self.edge = first_row
         self._folder = folder
         self._segment: SealedSegment | OpenSegment | None = None
+
+    @property
+    def synced_row(self) -> int:
+        """Rows of the log that the segment at hand says are on the device; 0 if there is none."""
+        segment = self._segment
+        if isinstance(segment, OpenSegment) and not sealed_path(self._folder, segment.first_row).exists():
+            return segment.synced_row
+        return 0 if segment is None else segment.next_row
 
     def batches(self, from_row: int) -> Iterator[LogBatch]:
         """All there is by now behind the edge, without what lies before `from_row`."""

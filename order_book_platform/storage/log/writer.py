@@ -194,12 +194,16 @@ class LogWriter:
                         self._rotate()
                     self._finish_sealing()
         finally:
-            self._broken = _CLOSED
-            if self._tail is not None:
-                self._tail.close()
-            if self._sealing is not None:
-                wait([self._sealing])  # nothing may be at work when the lock is gone
-            self._held.close()
+            self.discard()
+
+    def discard(self) -> None:
+        """Let go of the log without syncing anything: for one that is about to be removed."""
+        self._broken = _CLOSED
+        if self._tail is not None:
+            self._tail.close()
+        if self._sealing is not None:
+            wait([self._sealing])  # nothing may be at work when the lock is gone
+        self._held.close()
 
     def _check_usable(self) -> None:
         if self._broken is not None:

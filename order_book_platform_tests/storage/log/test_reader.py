@@ -527,3 +527,27 @@ def test_following_another_process(tmp_path: Path) -> None:
             assert process.wait(60) == 0
         assert follower.place == said == checked_rows(tmp_path)
     assert not list(tmp_path.glob("*.log"))
+
+
+def test_a_tail_says_when_it_has_all_and_what_is_on_the_device(tmp_path: Path) -> None:
+    """None where nothing new is there, again and again; a sync is seen without a row behind it."""
+    with LogWriter.open(tmp_path, SCHEMA) as writer:
+        tail = LogReader(tmp_path).tail(2)
+        append(writer, 3)
+        first = next(tail)
+        assert first is not None
+        assert (first.first_row, first.next_row) == (2, 3)
+        assert [next(tail), next(tail)] == [None, None]
+        assert tail.synced_row == 0
+        writer.sync()
+        assert next(tail) is None
+        assert tail.synced_row == 3
+        append(writer, 1)
+        rows = next(tail)
+        assert rows is not None
+        assert rows.first_row == 3
+        writer.rotate()
+        assert next(tail) is None
+        assert tail.synced_row == 4
+    tail.close()
+    assert list(tail) == []

@@ -183,6 +183,23 @@ def test_closed(tmp_path: Path) -> None:
         assert writer.recovered == Recovered(next_row=2, open_rows=2, cut_bytes=0, removed=())
 
 
+def test_discarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is synced or sealed, the log can be opened by somebody else, and closing it afterwards is harmless."""
+    writer = LogWriter.open(tmp_path, SCHEMA)
+    append(writer, 5)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    writer.discard()
+    writer.close(seal=True)
+    assert synced == []
+    assert names(tmp_path) == ["0.log"]
+    with pytest.raises(LogBrokenError, match="has been closed"):
+        append(writer, 1)
+    monkeypatch.undo()
+    with LogWriter.open(tmp_path, SCHEMA) as other:
+        assert other.next_row == 5
+
+
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     """Named as what it is."""
     (tmp_path / "log").touch()

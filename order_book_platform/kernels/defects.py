@@ -1,0 +1,49 @@
+"""Which snapshots are unfit in themselves: the rules of `model.snapshots.snapshot_defects` in one pass."""
+
+from __future__ import annotations
+
+from numba import types
+
+from order_book_platform.kernels.compiled import kernel
+from order_book_platform.model.schemas import MISSING_PIPS
+from order_book_platform.model.snapshots import SnapshotDefect
+
+_LEVELS = types.Array(types.int64, 3, "C", readonly=True)
+_MISSING = MISSING_PIPS
+_NONE, _EMPTY_SIDE, _UNSORTED, _CROSSED, _OFF_TICK, _BAD_SIZE = (int(defect) for defect in SnapshotDefect)
+
+
+@kernel(types.void(_LEVELS, _LEVELS, types.int64, types.uint8[::1]))
+def find_defects(price, size, tick, defects):  # type: ignore[no-untyped-def]
+    """Charge each snapshot with the first defect that applies.
+
+    Args:
+        price: int64[n, 2, K] pips, K > 0; `MISSING_PIPS` where there is no level.
+        size: int64[n, 2, K] pips.
+        tick: pips, above 0.
+        defects: uint8[n], written: `SnapshotDefect`.
+    """
+    for r in range(price.shape[0]):
+        unsorted = off_tick = bad_size = 0
+        for s in range(2):
+            sign = -1 if s == 0 else 1
+            for k in range(price.shape[2]):
+                here = price[r, s, k]
+                if here == _MISSING:
+                    continue
+                bad_size |= int(size[r, s, k] <= 0)
+                off_tick |= int(here % tick != 0)
+                if k > 0:
+                    unsorted |= int((here - price[r, s, k - 1]) * sign <= 0)
+        if price[r, 0, 0] == _MISSING or price[r, 1, 0] == _MISSING:
+            defects[r] = _EMPTY_SIDE
+        elif unsorted:
+            defects[r] = _UNSORTED
+        elif price[r, 0, 0] >= price[r, 1, 0]:
+            defects[r] = _CROSSED
+        elif off_tick:
+            defects[r] = _OFF_TICK
+        elif bad_size:
+            defects[r] = _BAD_SIZE
+        else:
+            defects[r] = _NONE

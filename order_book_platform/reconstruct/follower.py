@@ -1,0 +1,200 @@
+"""Near-real-time books: the tail of a live capture through the stages of a reconstruction, on and on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from order_book_platform.errors import LogMissingError, LogSchemaError, ReconstructionError
+from order_book_platform.model import FixedPoint, Instrument, SnapshotBatch
+from order_book_platform.model.arrivals import Arrived
+from order_book_platform.model.schemas import FINDINGS, books
+from order_book_platform.reconstruct.once_log import OnceLog
+from order_book_platform.reconstruct.resume import identity
+from order_book_platform.reconstruct.rows import ReplayHash, table_rows
+from order_book_platform.reconstruct.strategy import FullEventReplay, Step
+from order_book_platform.reconstruct.stream import BookStream
+from order_book_platform.reconstruct.tail_checkpoints import TailCheckpoints
+from order_book_platform.reconstruct.tail_replay import TailReplay
+from order_book_platform.reconstruct.tail_rows import TailRows
+from order_book_platform.reconstruct.tail_source import SYMBOL, CaughtUp, TailSource, capture_point
+from order_book_platform.reconstruct.tail_steps import TailSteps
+from order_book_platform.settings import Settings
+from order_book_platform.storage import LogReader
+from order_book_platform.streaming import MemoryGuard, StreamMetrics
+
+BOOKS, FINDINGS_LOG, CHECKPOINTS = "books", "findings", "checkpoints"
+"""What lies in the output folder: two logs, and checkpoints."""
+QUEUE_ITEMS = 2
+"""What waits in a queue has been cut already: the less, the more is read at once when a stage is behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What following came to.
+
+    Attributes:
+        rows: in the log of books.
+        rows_again: of them, made again by this run and found equal.
+        messages: applied since the beginning of the logs.
+        deltas: the same.
+        resumed_from: deltas that an earlier run had applied.
+        tally: since the beginning: snapshots `seeded`, `extended`, `repaired`, `rejected`, `late_snapshot`, and breaks
+            by cause.
+        checkpoints_refused, checkpoints_written: of earlier runs; by this run.
+        replay_hash: of all rows in the log of books, if this run made them all; else None, see `replay_hash_of`.
+        metrics: of the stages, at their end; None where nothing was there to be read.
+    """
+
+    rows: int
+    rows_again: int
+    messages: int
+    deltas: int
+    resumed_from: int
+    tally: Mapping[str, int]
+    checkpoints_refused: int
+    checkpoints_written: int
+    replay_hash: str | None
+    metrics: StreamMetrics | None
+
+
+class TailStream(BookStream):
+    """The stages of a live tail: snapshots come with the deltas, and all that was read is whole messages."""
+
+    def _sequence(self, batch: Any) -> Iterator[Step]:
+        match batch:
+            case CaughtUp():
+                yield from self._messages_end()
+            case SnapshotBatch():
+                assert isinstance(self._cutter, TailSteps)
+                self._cutter.arrive(batch)
+            case _:
+                yield from super()._sequence(batch)
+
+
+class Follower:
+    """Follows one live capture into one output folder.
+
+    Args:
+        settings: `reconstruct`, `gaps` and `streaming`.
+        instrument: that is captured.
+        capture: folder of the logs `raw_deltas` and `snapshots`.
+        output: folder of the books; made if it is not there.
+    """
+
+    def __init__(self, settings: Settings, instrument: Instrument, capture: Path, output: Path) -> None:
+        self._settings = settings
+        self._instrument = instrument
+        self._capture = capture
+        self._output = output
+
+    def run(
+        self, wait: Callable[[], bool], observe: Callable[[StreamMetrics], None] | None = None
+    ) -> Followed:
+        """Follow until `wait` says stop; see `Reconstructor.follow`."""
+        if self._settings.reconstruct.strategy == "snapshot":
+            raise ReconstructionError(
+                expected="strategy auto or full_event",
+                found="snapshot",
+                where="settings: reconstruct.strategy",
+                remedy="Follow with another strategy: a live tail applies every delta.",
+            )
+        going_on = True
+        while (point := capture_point(self._capture, self._instrument)) is None:
+            if not going_on:
+                return Followed(0, 0, 0, 0, 0, {}, 0, 0, None, None)
+            going_on = wait()
+        self._check_output(point)
+        with (
+            OnceLog(self._output / BOOKS, self._schema(point)) as books_log,
+            OnceLog(self._output / FINDINGS_LOG, FINDINGS.with_metadata(self._metadata(point))) as findings,
+        ):
+            return self._run(point, books_log, findings, wait, observe)
+
+    def _run(
+        self,
+        point: FixedPoint,
+        books_log: OnceLog,
+        findings: OnceLog,
+        wait: Callable[[], bool],
+        observe: Callable[[StreamMetrics], None] | None,
+    ) -> Followed:
+        shaping = identity(self._settings, self._instrument.key, {"capture": point.to_metadata()})
+        checkpoints = TailCheckpoints(self._output / CHECKPOINTS, shaping)
+        begin = checkpoints.newest(books_log.there, findings.there)
+        books_log.go_on_at(begin.rows if begin else 0)
+        findings.go_on_at(begin.findings if begin else 0)
+        saved, tally = (begin.saved, begin.tally) if begin else (None, None)
+        replay = TailReplay(self._settings, point.tick_pips, saved, tally)
+        state = begin.state if begin else None
+        source = TailSource(self._capture, replay.place.deltas, state.arrived if state else Arrived(), wait)
+        steps = TailSteps(self._settings, point.tick_pips, replay.place, state)
+        rows = TailRows(books_log, findings, replay, source, checkpoints, self._settings)
+        memory = MemoryGuard(self._settings.streaming.memory_limit)
+        stream = TailStream(source, steps, replay, rows, self._settings, memory, QUEUE_ITEMS)
+        pipeline = stream.pipeline(observe)
+        pipeline.run()
+        is_whole = begin is None and books_log.place == books_log.rows
+        return Followed(
+            books_log.rows,
+            min(books_log.place, books_log.there) - (begin.rows if begin else 0),
+            replay.book.messages,
+            rows.deltas,
+            replay.place.deltas,
+            dict(sorted(replay.tally.items())),
+            checkpoints.refused,
+            checkpoints.written,
+            rows.digest.hexdigest() if is_whole else None,
+            pipeline.metrics(),
+        )
+
+    def _schema(self, point: FixedPoint) -> pa.Schema:
+        return books(self._settings.reconstruct.depth).with_metadata(self._metadata(point))
+
+    def _metadata(self, point: FixedPoint) -> dict[str, str]:
+        """Of both output logs: what the rows are of, and the settings that shape them."""
+        shaping = {
+            "gaps": self._settings.gaps.model_dump(mode="json"),
+            "reconstruct": self._settings.reconstruct.model_dump(
+                mode="json",
+                exclude={"strategy", "continue_previous_day", "checkpoint_events", "checkpoint_interval"},
+            ),
+        }
+        return {
+            SYMBOL.decode(): self._instrument.key,
+            **{name: str(value) for name, value in point.to_metadata().items()},
+            "strategy": FullEventReplay.name,
+            "settings": json.dumps(shaping, sort_keys=True),
+        }
+
+    def _check_output(self, point: FixedPoint) -> None:
+        """Refuse a folder of other books before anything in it is touched."""
+        try:
+            found = LogReader(self._output / BOOKS).schema()
+        except LogMissingError:
+            return
+        if found is not None and not found.equals(self._schema(point), check_metadata=True):
+            metadata = {key.decode(): value.decode() for key, value in (found.metadata or {}).items()}
+            raise LogSchemaError(
+                expected=f"books of {self._metadata(point)}",
+                found=f"others, of {metadata}",
+                where=str(self._output / BOOKS),
+                remedy="Choose another output folder, or the settings these books were made with.",
+            )
+
+
+def replay_hash_of(output: Path) -> str:
+    """`replay_hash` of all rows in the log of books of an output folder, read again.
+
+    Raises:
+        LogMissingError: there is none.
+    """
+    digest = ReplayHash()
+    for rows in LogReader(output / BOOKS).read():
+        digest.update(table_rows(pa.Table.from_batches([rows.batch])))
+    return digest.hexdigest()

@@ -1,0 +1,160 @@
+"""What each asset holds at most, from the constants and settings that bound it: docs/memory.md in numbers."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from order_book_platform.fidelity import correlation, rows
+from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS
+from order_book_platform.kernels.arrays import WINDOW_SLOTS
+from order_book_platform.model import FixedPoint
+from order_book_platform.reconstruct.bounds import (
+    DELTA_BYTES,
+    GROUP_BYTES,
+    StreamBounds,
+    row_bytes,
+)
+from order_book_platform.rl.builder import BATCH_ROWS
+from order_book_platform.rl.plan import FeaturePlan
+from order_book_platform.settings import Settings
+from order_book_platform.sources.ingest import DELTA_GROUP_ROWS, SNAPSHOT_GROUP_ROWS
+from order_book_platform.sources.published import SNAPSHOT_ROWS
+
+FAR_LEVELS = 50_000
+"""Live levels beyond the window; the simulated perpetual and the recordings have fewer than 9,000 in all."""
+SNAPSHOTS = 87_000
+"""Of a day, one a second."""
+GAPS = 10_000
+PARTS = 104
+"""Of a day's books, 1,048,576 deltas each."""
+FOOTER_BYTES = 240_000
+"""Of a part that is open for reading; measured at 20 levels."""
+FREE_BYTES = 128 * 10**6
+"""Freed, and kept by allocators: measured, not bounded by us."""
+_PAGE = 2 * 1024 * 1024
+"""Of a column that is decoded: a page of at most 1 MiB as it lies in the file, and decompressed."""
+_LEVELS = 4 * 20
+_SNAPSHOT = 3 * 8 + _LEVELS * 8
+_SLOT = 16 + 48
+_FAR = 400
+_USED = 16 + 32
+_PLAN = {
+    "plan: a row group of snapshots, and four pieces of it": SNAPSHOT_GROUP_ROWS * _SNAPSHOT
+    + 4 * SNAPSHOT_ROWS * _SNAPSHOT
+}
+_BOOK = {
+    "book: window of both sides, and room for one left behind": 2 * WINDOW_SLOTS * _SLOT,
+    "book: far levels": FAR_LEVELS * _FAR,
+}
+
+
+def books(settings: Settings) -> dict[str, int]:
+    """`reconstructed_books`."""
+    bounds, depth = StreamBounds.of(settings), settings.reconstruct.depth
+    queue, batch = bounds.queue.bytes, bounds.batch_rows * DELTA_BYTES
+    piece, table = DELTA_GROUP_ROWS * DELTA_BYTES, bounds.table_rows * row_bytes(depth)
+    saved = FAR_LEVELS * 24 + SNAPSHOTS * _USED
+    return {
+        "queue before decode": max(queue, piece),
+        "queue before sequence": queue,
+        "queue before apply": queue,
+        "queue before write": max(queue, table),
+        "read: a row group": piece,
+        "decode: a row group, a page of each column, two batches": piece + 9 * _PAGE + 2 * batch,
+        "sequence: a batch, joined with what was left, and one handed on": 3 * batch,
+        "apply: a batch, starts of its messages": batch + 8 * bounds.batch_rows,
+        "apply: rows, and two tables of them": 3 * table,
+        **_BOOK,
+        **_PLAN,
+        "history: 48 bytes for each snapshot used": SNAPSHOTS * _USED,
+        "write: a table, two row groups": table + 2 * GROUP_BYTES,
+        "checkpoint: three copies of levels and history": 3 * saved,
+        "spill: a batch on its way in, one on its way out": 4 * batch,
+    }
+
+
+def raw_deltas(settings: Settings) -> dict[str, int]:
+    """`raw_deltas`, with `snapshots` and `trades`."""
+    batch = settings.sources.batch_rows * DELTA_BYTES
+    return {
+        "three batches read ahead": 3 * batch,
+        "four batches of pips": 4 * batch,
+        "conversion: half a batch": batch // 2,
+        "a page of each column": 6 * _PAGE,
+        "two row groups": 2 * DELTA_GROUP_ROWS * DELTA_BYTES,
+        "snapshots: four row groups": 4 * SNAPSHOT_GROUP_ROWS * _SNAPSHOT,
+    }
+
+
+def gap_report(settings: Settings) -> dict[str, int]:
+    """`sequence_gap_report`."""
+    batch = settings.sources.batch_rows * DELTA_BYTES
+    return {
+        "five batches, two of them read ahead": 5 * batch,
+        "scan: half a batch": batch // 2,
+        "a page of each column": 9 * _PAGE,
+        **_BOOK,
+        **_PLAN,
+        "snapshots: 80 bytes each": SNAPSHOTS * 80,
+        "gaps: 1,000 bytes each": GAPS * 1_000,
+        "latencies and pauses: bins of 0.1 ms": 2 * 100_000 * 100,
+    }
+
+
+def assessment(_: Settings) -> dict[str, int]:
+    """`data_assessment`."""
+    return {"gaps and reports: 1,000 bytes a gap, twice": 2 * GAPS * 1_000}
+
+
+def fidelity(settings: Settings) -> dict[str, int]:
+    """`fidelity_report`."""
+    references = 1 + len(PLACEBO_SHIFTS_NS)
+    depth = 2 * settings.reconstruct.depth
+    sample = correlation.SAMPLE_ROWS * depth * (8 + references * (8 + 1))
+    piece = rows.BATCH_ROWS * depth * 16
+    return {
+        "correlations: the sample, and a copy": 2 * sample,
+        "rows and references: 16 pieces": 16 * piece,
+        "best prices: four pieces of 48 bytes a row": 4 * 16 * rows.BATCH_ROWS * 48,
+        "sequence numbers of deltas: five pieces": 5 * (1 << 20) * 8,
+        "row groups of books, compressed, and a page of each column": GROUP_BYTES
+        + (6 + 2 * depth) * _PAGE // 4,
+        "parts of the books, open": PARTS * FOOTER_BYTES,
+        "figures": 96 * 10**6,
+    }
+
+
+def features(settings: Settings) -> dict[str, int]:
+    """`rl_features`."""
+    plan = FeaturePlan.of(
+        settings.features,
+        depth=settings.reconstruct.depth,
+        cadence="change",
+        fixed_point=FixedPoint(8, 8, 1, 1),
+        where="",
+    )
+    levels = plan.mlofi_levels + max(*plan.imbalance_levels, plan.mlofi_levels)
+    chunk = BATCH_ROWS * (5 + 2 * levels) * 8
+    row = sum(4 if pa.types.is_float32(kind) else 8 for kind in plan.schema.types)
+    steps = (
+        (plan.history + plan.block) * 8 * (9 + 2 * len(plan.imbalance_levels) + 4 * (plan.mlofi_levels + 5))
+    )
+    return {
+        "book rows: three chunks": 3 * chunk,
+        "trades: three chunks": 3 * BATCH_ROWS * 40,
+        "a row group of books, compressed, and a page of each column": GROUP_BYTES
+        + (5 + 2 * levels) * _PAGE // 4,
+        "parts of the books, open": PARTS * FOOTER_BYTES,
+        "working arrays of a block": 2 * steps,
+        "two row groups of features": 2 * 262_144 * row,
+    }
+
+
+ASSETS = {
+    "raw_deltas": raw_deltas,
+    "sequence_gap_report": gap_report,
+    "data_assessment": assessment,
+    "reconstructed_books": books,
+    "fidelity_report": fidelity,
+    "rl_features": features,
+}

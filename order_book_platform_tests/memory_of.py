@@ -1,0 +1,70 @@
+"""How much memory assets take beyond what a process has anyway: a process of its own, to be measured from its start.
+
+A short day comes first, so that loops are compiled or loaded and libraries are warm; the peak of the long one is told.
+
+Run: `python -m order_book_platform_tests.memory_of SHORT_SETTINGS LONG_SETTINGS SLOW ASSET…`; SLOW is `apply`, `write`
+or `nothing`: the stage of the books that begins late, so that every queue before it is full by then.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.day import COMPONENTS, forget_peak, peak_bytes
+from order_book_platform.model import PartitionKey
+from order_book_platform.reconstruct.parts import BookParts
+from order_book_platform.reconstruct.replayer import Replayer
+from order_book_platform.settings import Settings, load_settings
+from order_book_platform.storage import DataStore
+from order_book_platform.streaming.pressure import give_back
+
+KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
+LATE_S = 3.0
+
+
+def begins_late(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same call, but the first time it takes a while."""
+    begun: list[float] = []
+
+    def late(*arguments: Any) -> Any:
+        if not begun:
+            begun.append(time.monotonic())
+            time.sleep(LATE_S)
+        return call(*arguments)
+
+    return late
+
+
+def run(settings: Settings, assets: list[str]) -> dict[str, int]:
+    """Build assets; the peak of each, in bytes."""
+    peaks = {}
+    for name in assets:
+        give_back()
+        forget_peak()
+        COMPONENTS[name](DataStore(settings.data_root), settings).run(KEY)
+        peaks[name] = peak_bytes() or 0
+    return peaks
+
+
+def main() -> None:
+    """Measure and print."""
+    short, long = (load_settings(Path(path)) for path in sys.argv[1:3])
+    slow, *assets = sys.argv[3:]
+    run(short, list(COMPONENTS))
+    give_back()
+    forget_peak()
+    before = peak_bytes() or 0
+    if slow == "apply":
+        Replayer.apply = begins_late(Replayer.apply)  # type: ignore[method-assign]
+    elif slow == "write":
+        BookParts.write = begins_late(BookParts.write)  # type: ignore[method-assign]
+    sys.stdout.write(json.dumps({"before": before, "peaks": run(long, assets)}))
+
+
+if __name__ == "__main__":
+    main()

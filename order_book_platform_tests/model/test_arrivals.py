@@ -1,0 +1,85 @@
+"""When a snapshot is there, when it is late, and where messages have to be cut for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from order_book_platform.model import DeltaBatch, SnapshotBatch
+from order_book_platform.model.arrivals import SnapshotArrivals
+from order_book_platform_tests.streams import CENTRE, delta_batch, snapshot_batch
+
+
+def messages(received: list[int]) -> DeltaBatch:
+    """Numbers 10, 20, … of two rows each, arriving then."""
+    batch = delta_batch([[(True, CENTRE, 1), (True, CENTRE - 1, 1)]] * len(received), numbers(len(received)))
+    return replace(batch, received_time=np.repeat(np.array(received), 2))
+
+
+def numbers(count: int) -> list[int]:
+    """Of so many messages."""
+    return [10 * (i + 1) for i in range(count)]
+
+
+def shots(*pairs: tuple[int, int]) -> SnapshotBatch:
+    """(number, arrival) of each."""
+    batch = snapshot_batch([(number, ([(CENTRE, 1)], [(CENTRE + 1, 1)])) for number, _ in pairs])
+    return replace(batch, received_time=np.array([arrival for _, arrival in pairs]))
+
+
+@pytest.mark.parametrize(
+    ("arrival", "number", "cut", "late"),
+    [
+        (100, 20, 8, False),  # with its message
+        (250, 40, 8, False),  # long before its message
+        (201, 20, 4, False),  # right behind it: between the two
+        (200, 20, 8, False),  # no later than it
+        (201, 10, 4, True),  # a message has gone by
+        (201, 25, 8, False),  # of a message that never came
+        (401, 40, 8, False),  # nothing has arrived as late: not there yet
+        (0, 5, 8, False),  # before the first message
+    ],
+)
+def test_where_a_snapshot_comes_in(arrival: int, number: int, cut: int, late: bool) -> None:
+    """Four messages that arrive at 100, 200, 300, 400."""
+    tail, deltas = SnapshotArrivals(), messages([100, 200, 300, 400])
+    tail.arrive(shots((number, arrival)))
+    assert tail.cut(deltas) == cut
+    found = [tail.enter(deltas.slice(0, cut))]
+    released = tail.release(int(deltas.sequence_number[cut - 1])).tolist()
+    if cut < len(deltas):
+        assert tail.cut(deltas.slice(cut, 8)) == 8 - cut
+        found.append(tail.enter(deltas.slice(cut, 8)))
+        assert released == []
+        released = tail.release(40).tolist()
+    assert [n for each in found for n in each.sequence_number.tolist()] == ([number] if late else [])
+    there = arrival <= 400
+    assert released == ([number] if there and not late else [])
+    assert (len(tail.now.ahead), len(tail.now.there), tail.now.late) == (int(not there), 0, int(late))
+    assert [len(batch) for batch in tail] == ([1] if released else [])
+
+
+def test_clocks_that_go_back_do_not_change_the_order() -> None:
+    """Of either log: what came before in it had been there before."""
+    tail, deltas = SnapshotArrivals(), messages([100, 50, 60])
+    tail.arrive(shots((30, 100), (20, 40)))
+    assert len(tail.enter(deltas.slice(0, 2))) == 0
+    assert tail.release(10).tolist() == []
+    assert tail.now.there.sequence_number.tolist() == [20, 30]
+    tail.enter(deltas.slice(2, 6))
+    assert tail.release(30).tolist() == [20, 30]
+
+
+def test_what_waits_goes_on_with_another() -> None:
+    """Snapshots that are there, and those that are ahead of every delta."""
+    tail, deltas = SnapshotArrivals(), messages([100, 200, 300])
+    tail.arrive(shots((30, 100), (20, 250)))
+    tail.enter(deltas.slice(0, 2))
+    other = SnapshotArrivals(tail.now)
+    assert other.now.row == 2
+    assert other.cut(deltas.slice(2, 6)) == 2
+    other.enter(deltas.slice(2, 4))
+    other.enter(deltas.slice(4, 6))
+    assert other.release(30).tolist() == [20, 30]

@@ -1,0 +1,125 @@
+"""Published days turned into the logs of a live capture, and followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from order_book_platform.model import DeltaBatch, FixedPoint, PartitionKey, SnapshotBatch
+from order_book_platform.model.schemas import RAW_DELTAS, SNAPSHOTS
+from order_book_platform.storage import LogWriter
+from order_book_platform_tests.chain import Chain
+
+
+class Capture:
+    """The two logs of a capture, written as the contract has it.
+
+    Args:
+        folder: of both.
+        symbol: of the schema's metadata.
+        point: fixed point of the schema's metadata.
+        segment_bytes: of both logs.
+    """
+
+    def __init__(
+        self, folder: Path, symbol: str, point: FixedPoint, segment_bytes: int = 100_000_000
+    ) -> None:
+        metadata = {"symbol": symbol, **{name: str(value) for name, value in point.to_metadata().items()}}
+        self.folder = folder
+        self.deltas, self.snapshots = (
+            LogWriter.open(folder / name, schema.with_metadata(metadata), segment_bytes=segment_bytes)
+            for name, schema in (("raw_deltas", RAW_DELTAS), ("snapshots", SNAPSHOTS))
+        )
+
+    def append(self, item: DeltaBatch | SnapshotBatch) -> None:
+        """Append what arrived next."""
+        writer = self.deltas if isinstance(item, DeltaBatch) else self.snapshots
+        for batch in item.to_arrow().combine_chunks().to_batches():
+            writer.append(batch)
+
+    def sync(self) -> None:
+        """Both logs."""
+        self.snapshots.sync()
+        self.deltas.sync()
+
+    def close(self) -> None:
+        """Both logs."""
+        self.snapshots.close()
+        self.deltas.close()
+
+
+def arrivals(
+    deltas: DeltaBatch, snapshots: SnapshotBatch, frame_rows: int
+) -> Iterator[DeltaBatch | SnapshotBatch]:
+    """A day in the order of its arrival: frames of whole messages, each snapshot before what did not arrive earlier.
+
+    Args:
+        deltas: of the day.
+        snapshots: of the day, in order of arrival.
+        frame_rows: of a frame at least, as far as messages go; 0 for one message each.
+    """
+    sequence = deltas.sequence_number
+    starts = np.flatnonzero(np.diff(sequence, prepend=sequence[0] - 1))
+    clock = np.maximum.accumulate(deltas.received_time)
+    shot_clock = np.maximum.accumulate(snapshots.received_time)
+    done, at = 0, 0
+    while at < len(deltas):
+        later = starts[np.searchsorted(starts, at + max(frame_rows, 1)) :]
+        stop = int(later[0]) if len(later) else len(deltas)
+        count = int(np.searchsorted(shot_clock, clock[stop - 1], "right"))
+        if count > done:
+            yield snapshots.take(slice(done, count))
+            done = count
+        yield deltas.slice(at, stop)
+        at = stop
+
+
+def inputs(chain: Chain, key: PartitionKey) -> tuple[DeltaBatch, SnapshotBatch, FixedPoint]:
+    """Both inputs of a published day."""
+    return (
+        DeltaBatch.from_arrow(chain.store.table("raw_deltas", key)),
+        SnapshotBatch.from_arrow(chain.store.table("snapshots", key)),
+        chain.store.manifest("raw_deltas", key).fixed_point,
+    )
+
+
+def captured(
+    folder: Path, chain: Chain, key: PartitionKey, frame_rows: int = 500, sync_every: int = 5
+) -> Path:
+    """A day as a capture would have left it."""
+    deltas, snapshots, point = inputs(chain, key)
+    return write_capture(
+        folder, key.instrument.key, point, arrivals(deltas, snapshots, frame_rows), sync_every
+    )
+
+
+def write_capture(
+    folder: Path,
+    symbol: str,
+    point: FixedPoint,
+    items: Iterator[DeltaBatch | SnapshotBatch],
+    sync_every: int = 5,
+) -> Path:
+    """Append everything, with a sync after every so many frames."""
+    capture = Capture(folder, symbol, point)
+    for number, item in enumerate(items, 1):
+        capture.append(item)
+        if number % sync_every == 0:
+            capture.sync()
+    capture.close()
+    return folder
+
+
+def stop() -> bool:
+    """For a capture that has ended: nothing more is waited for."""
+    return False
+
+
+def book_table(output: Path) -> pa.Table:
+    """All rows of a log of books."""
+    from order_book_platform.storage import LogReader
+
+    return pa.Table.from_batches([rows.batch for rows in LogReader(output / "books").read()])

@@ -1,0 +1,64 @@
+"""A log that rows are put into once, however often they are made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from order_book_platform.errors import LogBusyError, ReplayMismatchError
+from order_book_platform.reconstruct.once_log import OnceLog
+from order_book_platform.storage import LogReader
+
+SCHEMA = pa.schema([pa.field("place", pa.int64(), nullable=False), pa.field("size", pa.int64())])
+
+
+def rows(start: int, stop: int) -> pa.Table:
+    """Rows whose content follows from their place."""
+    place = np.arange(start, stop)
+    sizes = pa.array([None if at % 3 == 0 else at * 7 for at in place.tolist()], pa.int64())
+    return pa.table([pa.array(place), sizes], schema=SCHEMA)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.lists(st.integers(0, 15), max_size=5)), min_size=1, max_size=5)
+)
+def test_each_row_is_there_once(tmp_path_factory: pytest.TempPathFactory, runs: list) -> None:  # type: ignore[type-arg]
+    """Runs that begin anywhere among what is there, and get as far as they get."""
+    folder, most = tmp_path_factory.mktemp("once"), 0
+    for start, lengths in runs:
+        with OnceLog(folder, SCHEMA) as log:
+            assert log.there == most
+            log.go_on_at(min(start, most))
+            for length in lengths:
+                log.write(rows(log.place, log.place + length))
+            most = max(most, log.place)
+            assert log.rows == most
+    found = [each.batch for each in LogReader(folder).read()]
+    assert not found or pa.Table.from_batches(found).equals(rows(0, most))
+
+
+def test_a_row_that_differs_is_named(tmp_path: Path) -> None:
+    """Its place, the columns, both values; a null is another value than a number."""
+    with OnceLog(tmp_path, SCHEMA) as log:
+        log.write(rows(0, 10))
+    with OnceLog(tmp_path, SCHEMA) as log:
+        log.go_on_at(4)
+        log.write(rows(4, 6))
+        wrong = pa.concat_tables([rows(6, 8), pa.table([[8], [1]], schema=SCHEMA)])
+        with pytest.raises(
+            ReplayMismatchError, match="row 8: expected the row that is there: size 56, found size 1"
+        ):
+            log.write(wrong)
+        assert log.rows == 10
+
+
+def test_one_process_writes(tmp_path: Path) -> None:
+    """A second one is refused, and leaves nothing open."""
+    with OnceLog(tmp_path, SCHEMA), pytest.raises(LogBusyError):
+        OnceLog(tmp_path, SCHEMA)
+    OnceLog(tmp_path, SCHEMA).__exit__(None, None, None)

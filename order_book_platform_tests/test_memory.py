@@ -1,0 +1,93 @@
+"""Memory is what docs/memory.md says: the document has the code's numbers, and real processes stay within them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from order_book_platform.settings import Settings, load_settings
+from order_book_platform.simulate import MarketSimulator, profile
+from order_book_platform_tests.bounds import ASSETS, FREE_BYTES
+from order_book_platform_tests.lake import write_settings
+from order_book_platform_tests.memory_of import KEY
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "memory.md"
+MESSAGES = 80_000
+"""5.4 M deltas: 220 MB in memory."""
+MB = 1_000_000
+
+
+def settings_over(folder: Path, lake: Path, **sections: Any) -> Path:
+    """A settings file whose data lie beside it."""
+    return write_settings(folder, lake_root=str(lake), keys=[KEY], **sections)
+
+
+def measured(short: Path, long: Path, late: str, *assets: str) -> dict[str, int]:
+    """What a process of its own took for each asset beyond what it had before, in bytes."""
+    command = [sys.executable, "-m", "order_book_platform_tests.memory_of", str(short), str(long), late]
+    done = subprocess.run([*command, *assets], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    return {name: peak - told["before"] for name, peak in told["peaks"].items()}
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short day and a long one, each with a store of its own."""
+    folder = tmp_path_factory.mktemp("days")
+    for name, messages in (("short", 300), ("long", MESSAGES)):
+        MarketSimulator(profile("btc-perp"), 1).write(folder / f"{name}-lake", KEY, messages)
+        settings_over(folder / name, folder / f"{name}-lake")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chain(days: Path) -> dict[str, int]:
+    """Growth of one process by all six assets of the long day, one after another."""
+    return measured(days / "short/settings.toml", days / "long/settings.toml", "nothing", *ASSETS)
+
+
+def rows_of(asset: str) -> dict[str, int]:
+    """The table of an asset in the document: MB by what takes them."""
+    section = DOCUMENT.read_text(encoding="utf-8").split(f"### `{asset}`")[1].split("###")[0]
+    return {
+        what: int(mb)
+        for what, mb in re.findall(r"^\| ([^|]+?) \| [^|]*\| ([\d,]+) \|$", section, re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("asset", ASSETS)
+def test_the_document_adds_up(days: Path, asset: str) -> None:
+    """Every bound of the code is in it, at the default settings, and their sum."""
+    bounds = ASSETS[asset](load_settings(days / "long/settings.toml"))
+    written = rows_of(asset)
+    assert written.pop("**sum**") == round(sum(bounds.values()) / MB)
+    assert written == {what: round(size / MB) for what, size in bounds.items()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks come from /proc")
+@pytest.mark.parametrize("asset", ASSETS)
+def test_a_process_stays_within_the_sum(days: Path, chain: dict[str, int], asset: str) -> None:
+    """Of what it holds, and of what allocators keep of the assets before."""
+    bounds = ASSETS[asset](load_settings(days / "long/settings.toml"))
+    assert chain[asset] <= sum(bounds.values()) + FREE_BYTES
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks come from /proc")
+@pytest.mark.parametrize(("late", "depth"), [("apply", 20), ("write", 100)])
+def test_full_queues_stay_within_the_sum(
+    days: Path, chain: dict[str, int], tmp_path: Path, late: str, depth: int
+) -> None:
+    """A stage that begins late, so that all before it have run until their queues were full: no queue is endless."""
+    sections = {"streaming": {"memory_limit": MB * 1_000}, "reconstruct": {"depth": depth}}
+    path = settings_over(tmp_path, days / "long-lake", **sections)
+    settings: Settings = load_settings(path)
+    settings.data_root.symlink_to(days / "long/store")
+    found = measured(days / "short/settings.toml", path, late, "reconstructed_books")
+    assert found["reconstructed_books"] <= sum(ASSETS["reconstructed_books"](settings).values())
