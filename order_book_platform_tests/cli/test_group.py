@@ -142,8 +142,10 @@ def test_interrupt_of_a_run_of_its_own(simulated: Platform, tmp_path: Path) -> N
         "2024-08-08",
     ]
     environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
+    # A process that a shell started in the background ignores SIGINT, and so do its children until they say otherwise.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     process = subprocess.Popen(
-        [sys.executable, "-c", "from order_book_platform.cli import main; main()", *arguments],
+        [sys.executable, "-c", f"{heeding}; from order_book_platform.cli import main; main()", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
