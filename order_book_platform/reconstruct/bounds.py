@@ -15,13 +15,13 @@ QUEUE_BYTES = 32 * 1024 * 1024
 """Of each queue, if the limit is no reason for less: twice as much was no faster, half as much took 10 % more time."""
 LEAST_QUEUE_BYTES = 1024 * 1024
 LIMIT_SHARE = 128
-"""A queue has this part of the limit. At 400 MB, with twice as much, a process came to 423 MB instead of 393."""
+"""A queue has this part of the limit. At 400 MB, with twice as much, a process came to 406 MB instead of 392."""
 QUEUE_SHARE = 4
 """A batch of deltas or rows takes this part of a queue, so that stages need not wait for each other."""
 DELTA_BYTES = 64
 """Of a delta in a batch that has every column there is."""
 LEAST_BATCH_ROWS = 16_384
-"""Scarce memory makes batches no smaller: each item costs some 2 ms, whatever is in it, and 1 MB is not the problem."""
+"""Scarce memory makes batches no smaller: each item costs 2 to 4 ms, whatever is in it, and 1 MB is not the problem."""
 TABLE_ROWS = 16_384
 SPILL_BYTES = 4 * 1024 * 1024 * 1024
 """What may wait in the spill; beyond it the stages before it wait. `spill.LOG_BYTES` more may lie on the disk."""

@@ -70,17 +70,29 @@ class TradeReader:
             OffGridError: more off-grid values than accepted.
             FixedPointRangeError: a value is too large for the decimals.
         """
-        self.audit = TradeAudit(files=len(self.files))
-        parts = [
-            self._convert(file, row, batch)
-            for file in self.files
-            for row, batch in file.batches(list(TRADE_COLUMNS), self.batch_rows)
-        ]
+        self.audit = TradeAudit(files=len(self.files), unsorted_rows=self._count_unsorted())
+        if self.audit.unsorted_rows:
+            whole = pa.concat_tables(list(self._streamed()))
+            yield whole.take(np.argsort(whole.column("origin_time").to_numpy(), kind="stable"))
+        else:
+            yield from self._streamed()
         check_grid(self.audit, self.reading.scale, self.files, self.max_off_grid_rows)
-        times = np.concatenate([part.column("origin_time").to_numpy() for part in parts])
-        self.audit.unsorted_rows = int((times[1:] < times[:-1]).sum())
-        whole = pa.concat_tables(parts)
-        yield whole.take(np.argsort(times, kind="stable")) if self.audit.unsorted_rows else whole
+
+    def _streamed(self) -> Iterator[pa.Table]:
+        for file in self.files:
+            for row, batch in file.batches(list(TRADE_COLUMNS), self.batch_rows):
+                yield self._convert(file, row, batch)
+
+    def _count_unsorted(self) -> int:
+        """Rows with an earlier origin_time than the row before, over all files; reads that column only."""
+        count, last = 0, None
+        for file in self.files:
+            for _, batch in file.batches(["timestamp"], self.batch_rows):
+                times = batch.column(0).drop_null().to_numpy()
+                if len(times):
+                    count += int((times[1:] < times[:-1]).sum()) + int(last is not None and times[0] < last)
+                    last = times[-1]
+        return count
 
     def _convert(self, file: LakeFile, row: int, batch: pa.RecordBatch) -> pa.Table:
         check_nulls(file, row, batch)
