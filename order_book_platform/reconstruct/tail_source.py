@@ -74,6 +74,7 @@ class TailSource:
 
     def read(self) -> Iterator[Records | CaughtUp | Waiting]:
         """See `stream.Source`. Snapshots come before the first deltas that did not arrive before them."""
+        owed = False  # a pass that ended with the last row, but not for want of more, has not said that all is read
         while True:
             going_on = self._going_on  # what was appended before the word to stop is still read
             batches, is_all = self._next_deltas()
@@ -81,8 +82,10 @@ class TailSource:
                 table = pa.Table.from_batches(batches)
                 self._clock_ns = max(self._clock_ns, int(np.max(table.column("received_time").to_numpy())))
                 yield from self._arrived()
+                owed = True
                 yield Records(table)
-            if is_all and batches:
+            if is_all and owed:
+                owed = False
                 yield CaughtUp()
             elif is_all and not going_on:
                 next(self._snapshots)  # what it says of the device; its rows came after every delta
