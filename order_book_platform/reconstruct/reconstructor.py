@@ -136,7 +136,8 @@ class Reconstructor:
             PrecisionError: the capture holds decimals.
             LogBusyError: another process follows into the same folder.
             ReplayMismatchError: a row that an earlier run wrote comes out differently.
-            StallError: a stage hangs; the next call goes on from the last checkpoint.
+            StallError: a stage hangs; the next call goes on from the last checkpoint. If it is a call to the device
+                that hangs, the books stay busy until it returns: end the process.
         """
         return Follower(self._settings, instrument, capture, output).run(wait, observe)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from order_book_platform.errors import (
     PrecisionError,
     ReconstructionError,
     ReplayMismatchError,
+    StallError,
 )
 from order_book_platform.model import BookFlag, DeltaBatch, FixedPoint, PartitionKey, SnapshotBatch
 from order_book_platform.model.schemas import RAW_DELTAS, SNAPSHOTS, in_precision
@@ -611,6 +613,36 @@ def test_two_followers_do_not_share_a_folder(clean: Chain, tmp_path: Path) -> No
     assert seen
     with pytest.raises(ReconstructionError, match="a live tail applies every delta"):
         follow(clean, capture, tmp_path / "out", reconstruct={"strategy": "snapshot"})
+
+
+def test_a_device_that_hangs_is_a_stall(
+    clean: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes out while the call still hangs, nobody makes another one, and the next run goes on."""
+    capture = captured(tmp_path / "capture", clean, KEY)
+    follow(clean, capture, tmp_path / "before")  # compiled loops are loaded: nothing else takes long
+    fsync, hangs, released = os.fsync, threading.Event(), threading.Event()
+    callers: list[threading.Thread] = []
+
+    def hanging(descriptor: int) -> None:
+        if threading.current_thread().name == "write":
+            hangs.set()
+        if hangs.is_set() and not released.is_set():
+            callers.append(threading.current_thread())
+            released.wait(60)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", hanging)
+    monkeypatch.setattr("order_book_platform.reconstruct.tail_rows.SYNC_NS", 0)
+    with pytest.raises(StallError, match="stage write of the stream"):
+        follow(clean, capture, tmp_path / "out", streaming={"stall_after": 3 * 10**9})
+    assert [thread.name for thread in callers] == ["write (abandoned)"]
+    with pytest.raises(LogBusyError):
+        follow(clean, capture, tmp_path / "out")
+    released.set()
+    callers[0].join()
+    follow(clean, capture, tmp_path / "out")
+    assert replay_hash_of(tmp_path / "out") == published_hash(clean)
 
 
 def test_an_interrupt_leaves_what_was_done(

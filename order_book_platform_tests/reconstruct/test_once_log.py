@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.errors import LogBusyError, ReplayMismatchError
+from order_book_platform.errors import LogBrokenError, LogBusyError, ReplayMismatchError
 from order_book_platform.reconstruct.once_log import OnceLog
-from order_book_platform.storage import LogReader
+from order_book_platform.storage import LogReader, LogWriter
+from order_book_platform.storage.log import writer
 
 SCHEMA = pa.schema([pa.field("place", pa.int64(), nullable=False), pa.field("size", pa.int64())])
 
@@ -62,3 +65,66 @@ def test_one_process_writes(tmp_path: Path) -> None:
     with OnceLog(tmp_path, SCHEMA), pytest.raises(LogBusyError):
         OnceLog(tmp_path, SCHEMA)
     OnceLog(tmp_path, SCHEMA).__exit__(None, None, None)
+
+
+def test_a_sync_that_hangs_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody calls the device again; until the call returns the log stays held, and then it is let go of."""
+    hangs, released, callers, outcome = threading.Event(), threading.Event(), [], []
+
+    def fsync(_: int) -> None:
+        callers.append(threading.current_thread().name)
+        hangs.set()
+        released.wait(60)
+
+    def sync(log: OnceLog) -> None:
+        try:
+            log.sync()
+        except LogBrokenError as error:
+            outcome.append(error)
+
+    with pytest.raises(KeyboardInterrupt), OnceLog(tmp_path, SCHEMA) as log:
+        log.write(rows(0, 10))
+        monkeypatch.setattr(os, "fsync", fsync)
+        thread = threading.Thread(target=sync, args=(log,), name="write", daemon=True)
+        thread.start()
+        assert hangs.wait(60)
+        raise KeyboardInterrupt
+    assert callers == ["write"]
+    with pytest.raises(LogBusyError):
+        OnceLog(tmp_path, SCHEMA)
+    released.set()
+    thread.join()
+    monkeypatch.undo()
+    assert [error.found for error in outcome] == ["one that was let go of while a call to the device hung"]
+    with OnceLog(tmp_path, SCHEMA) as again:
+        assert again.there == 10
+
+
+def test_a_segment_whose_sealing_hangs_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the caller nor the end of the interpreter waits; the lock goes when it is over."""
+    begun, released = threading.Event(), threading.Event()
+    monkeypatch.setitem(LogWriter.open.__func__.__kwdefaults__, "segment_bytes", 2_000)  # type: ignore[attr-defined]
+
+    def hanging(*_: object) -> None:
+        begun.set()
+        released.wait(60)
+
+    monkeypatch.setattr(writer, "seal", hanging)
+    with pytest.raises(KeyboardInterrupt), OnceLog(tmp_path, SCHEMA) as log:
+        for place in range(0, 200, 20):
+            if not begun.is_set():
+                log.write(rows(place, place + 20))
+        assert begun.wait(60)
+        there = log.rows
+        raise KeyboardInterrupt
+    thread = next(each for each in threading.enumerate() if each.name == "seal")
+    assert thread.daemon
+    with pytest.raises(LogBusyError):
+        OnceLog(tmp_path, SCHEMA)
+    released.set()
+    thread.join()
+    monkeypatch.undo()
+    with OnceLog(tmp_path, SCHEMA) as again:
+        assert again.there == there

@@ -196,14 +196,23 @@ class LogWriter:
         finally:
             self.discard()
 
-    def discard(self) -> None:
-        """Let go of the log without syncing anything: for one that is about to be removed."""
+    def discard(self, *, wait_for_sealing: bool = True) -> None:
+        """Let go of the log without syncing anything: for one that is about to be removed, or a device that hangs.
+
+        Args:
+            wait_for_sealing: return when nothing is at work any more. Otherwise, should a segment be being sealed, the
+                lock goes when that is over; or with the process.
+        """
         self._broken = _CLOSED
         if self._tail is not None:
             self._tail.close()
-        if self._sealing is not None:
+        if self._sealing is None:
+            self._held.close()
+        elif wait_for_sealing:
             wait([self._sealing])  # nothing may be at work when the lock is gone
-        self._held.close()
+            self._held.close()
+        else:
+            self._sealing.add_done_callback(lambda _: self._held.close())
 
     def _check_usable(self) -> None:
         if self._broken is not None:
