@@ -76,6 +76,10 @@ class TailStream(BookStream):
             case _:
                 yield from super()._sequence(batch)
 
+    def _sequence_rest(self) -> Iterator[Step]:
+        # A message that is held back here may lack rows: its end is `CaughtUp`, which never came.
+        yield from self._cutter.finish()
+
 
 class Follower:
     """Follows one live capture into one output folder.
@@ -94,9 +98,12 @@ class Follower:
         self._output = output
 
     def run(
-        self, wait: Callable[[], bool], observe: Callable[[StreamMetrics], None] | None = None
+        self,
+        wait: Callable[[], bool],
+        observe: Callable[[StreamMetrics], None] | None = None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> Followed:
-        """Follow until `wait` says stop; see `Reconstructor.follow`."""
+        """Follow until `wait` or `stopped` says so; see `Reconstructor.follow`."""
         if self._settings.reconstruct.strategy == "snapshot":
             raise ReconstructionError(
                 expected="strategy auto or full_event",
@@ -108,13 +115,13 @@ class Follower:
         while (point := capture_point(self._capture, self._instrument)) is None:
             if not going_on:
                 return Followed(0, 0, 0, 0, 0, {}, 0, 0, None, None)
-            going_on = wait()
+            going_on = wait() and not stopped()
         self._check_output(point)
         with (
             OnceLog(self._output / BOOKS, self._schema(point)) as books_log,
             OnceLog(self._output / FINDINGS_LOG, FINDINGS.with_metadata(self._metadata(point))) as findings,
         ):
-            return self._run(point, books_log, findings, wait, observe)
+            return self._run(point, books_log, findings, wait, observe, stopped)
 
     def _run(
         self,
@@ -123,6 +130,7 @@ class Follower:
         findings: OnceLog,
         wait: Callable[[], bool],
         observe: Callable[[StreamMetrics], None] | None,
+        stopped: Callable[[], bool],
     ) -> Followed:
         shaping = identity(self._settings, self._instrument.key, {"capture": point.to_metadata()})
         checkpoints = TailCheckpoints(self._output / CHECKPOINTS, shaping)
@@ -132,7 +140,8 @@ class Follower:
         saved, tally = (begin.saved, begin.tally) if begin else (None, None)
         replay = TailReplay(self._settings, point.tick_pips, saved, tally)
         state = begin.state if begin else None
-        source = TailSource(self._capture, replay.place.deltas, state.arrived if state else Arrived(), wait)
+        arrived = state.arrived if state else Arrived()
+        source = TailSource(self._capture, replay.place.deltas, arrived, wait, stopped)
         steps = TailSteps(self._settings, point.tick_pips, replay.place, state)
         rows = TailRows(books_log, findings, replay, source, checkpoints, self._settings)
         memory = MemoryGuard(self._settings.streaming.memory_limit)

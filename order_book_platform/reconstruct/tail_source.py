@@ -59,24 +59,32 @@ class TailSource:
         deltas_row: of `raw_deltas`, where to go on.
         arrived: of the snapshots, the same.
         wait: see `LogReader.follow`.
-
+        stopped: whether to end behind what has been read, though there is more; asked once for every `READ_ROWS`.
     """
 
-    def __init__(self, folder: Path, deltas_row: int, arrived: Arrived, wait: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        deltas_row: int,
+        arrived: Arrived,
+        wait: Callable[[], bool],
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._deltas = LogReader(folder / DELTAS).tail(deltas_row)
         self._snapshots = LogReader(folder / SNAPSHOTS_LOG).tail(arrived.row)
         self._folder = folder
+        self._row = deltas_row
+        self._end: int | None = None
         self._clock_ns = arrived.deltas_clock_ns
         self._snapshots_clock_ns = arrived.clock_ns
         self._ahead: tuple[pa.RecordBatch, np.ndarray[tuple[int], np.dtype[np.int64]]] | None = None
-        self._wait = wait
+        self._wait, self._stopped = wait, stopped
         self._going_on = True
 
     def read(self) -> Iterator[Records | CaughtUp | Waiting]:
         """See `stream.Source`. Snapshots come before the first deltas that did not arrive before them."""
         owed = False  # a pass that ended with the last row, but not for want of more, has not said that all is read
-        while True:
-            going_on = self._going_on  # what was appended before the word to stop is still read
+        while not self._stopped():
             batches, is_all = self._next_deltas()
             if batches:
                 table = pa.Table.from_batches(batches)
@@ -87,11 +95,16 @@ class TailSource:
             if is_all and owed:
                 owed = False
                 yield CaughtUp()
-            elif is_all and not going_on:
-                next(self._snapshots)  # what it says of the device; its rows came after every delta
-                return
+            elif is_all and self._end is not None:
+                break
             elif is_all:
                 yield Waiting(self._ask)
+                if (
+                    not self._going_on
+                ):  # what was appended before the word to stop is still read, and nothing else
+                    self._end = LogReader(self._folder / DELTAS).next_row()
+        for log in (self._deltas, self._snapshots):
+            next(log)  # for what it says of the device: the rows themselves come too late
 
     def decode(self, item: Records | CaughtUp, rows: int) -> Iterator[DeltaBatch | SnapshotBatch | CaughtUp]:
         """See `stream.Source`."""
@@ -114,13 +127,17 @@ class TailSource:
     def _next_deltas(self) -> tuple[list[pa.RecordBatch], bool]:
         """What is there, up to so many rows; and whether that is all."""
         found: list[pa.RecordBatch] = []
-        count = 0
-        while count < READ_ROWS:
-            rows = next(self._deltas)
-            if rows is None:
+        enough = self._row + READ_ROWS
+        while self._row < enough:
+            if self._row == self._end or (rows := next(self._deltas)) is None:
                 return found, True
-            found.append(self._checked(rows, DELTAS, RAW_DELTAS))
-            count += rows.batch.num_rows
+            batch = self._checked(rows, DELTAS, RAW_DELTAS)
+            if self._end is not None:
+                batch = batch.slice(
+                    0, self._end - self._row
+                )  # sealed rows lie otherwise than they were appended
+            found.append(batch)
+            self._row += batch.num_rows
         return found, False
 
     def _arrived(self) -> Iterator[Records]:

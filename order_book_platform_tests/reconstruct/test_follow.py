@@ -615,6 +615,33 @@ def test_two_followers_do_not_share_a_folder(clean: Chain, tmp_path: Path) -> No
         follow(clean, capture, tmp_path / "out", reconstruct={"strategy": "snapshot"})
 
 
+@pytest.mark.parametrize("passes", [1, 2, 5])
+def test_one_that_is_stopped_while_it_is_behind(
+    clean: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: int
+) -> None:
+    """It ends with whole messages, though row groups of a sealed log are read, and the next run goes on."""
+    monkeypatch.setattr("order_book_platform.reconstruct.tail_source.READ_ROWS", 1_000)
+    deltas, snapshots, point = inputs(clean, KEY)
+    capture = Capture(tmp_path / "capture", KEY.instrument.key, point, row_group_rows=1_001)
+    for item in arrivals(deltas, snapshots, 300):
+        capture.append(item)
+    capture.close(seal=True)
+    asked: list[None] = []
+
+    def stopped() -> bool:
+        asked.append(None)
+        return len(asked) > passes
+
+    first = Reconstructor(clean.store, clean.settings).follow(
+        KEY.instrument, tmp_path / "capture", tmp_path / "out", stop, stopped=stopped
+    )
+    assert passes * 1_001 - 500 < first.deltas < passes * 1_001
+    assert first.checkpoints_written == 1
+    second = follow(clean, tmp_path / "capture", tmp_path / "out")
+    assert (second.resumed_from, second.rows_again) == (first.deltas, 0)
+    assert replay_hash_of(tmp_path / "out") == published_hash(clean)
+
+
 def test_a_device_that_hangs_is_a_stall(
     clean: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,10 +26,17 @@ def message(number: int) -> DeltaBatch:
     return replace(batch, received_time=np.full(MESSAGE_ROWS, number))
 
 
-def kinds(source: TailSource) -> list[str | int]:
-    """What a source gives up to its end, waiting where it asks to: rows, or what it says."""
+def kinds(source: TailSource, meanwhile: Callable[[], None] = lambda: None) -> list[str | int]:
+    """What a source gives up to its end, waiting where it asks to: rows, or what it says.
+
+    Args:
+        source: to be read.
+        meanwhile: called between two items.
+    """
     found: list[str | int] = []
     for item in source.read():
+        assert len(found) < 100
+        meanwhile()
         match item:
             case Records():
                 found.append(item.rows)
@@ -61,3 +68,61 @@ def test_the_last_message_is_complete_wherever_a_pass_ends(
     assert sum(rows for rows in found if isinstance(rows, int)) == count * MESSAGE_ROWS
     assert found[-2:] == ["caught up", "waits"]
     assert found.count("caught up") == 1
+
+
+def test_the_word_to_stop_is_heard_while_more_and_more_is_appended(capture: Capture) -> None:
+    """What was there when `wait` said so is still read; what comes later is not."""
+    numbers = iter(range(1, 1_000))
+    told: list[None] = []
+    capture.append(message(next(numbers)))
+
+    def wait() -> bool:
+        told.append(None)
+        capture.append(message(next(numbers)))
+        capture.append(message(next(numbers)))
+        return False
+
+    def go_on() -> None:
+        if told:
+            capture.append(message(next(numbers)))
+
+    found = kinds(TailSource(capture.folder, 0, Arrived(), wait), go_on)
+    assert found == [MESSAGE_ROWS, "caught up", "waits", 2 * MESSAGE_ROWS, "caught up"]
+
+
+def test_what_was_there_ends_within_a_row_group(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A segment that was sealed meanwhile has rows of later messages in the same group."""
+    monkeypatch.setattr(tail_source, "READ_ROWS", MESSAGE_ROWS)
+    later = iter([4, 5])
+
+    def wait() -> bool:
+        capture.append(message(2))
+        capture.deltas.rotate()
+        capture.append(message(3))
+        return False
+
+    def seal() -> None:
+        if capture.deltas.next_row >= 3 * MESSAGE_ROWS:
+            for number in later:
+                capture.append(message(number))
+            capture.deltas.rotate()
+
+    capture.append(message(1))
+    found = kinds(TailSource(capture.folder, 0, Arrived(), wait), seal)
+    assert found[-3:] == [MESSAGE_ROWS, MESSAGE_ROWS, "caught up"]
+    assert sum(rows for rows in found if isinstance(rows, int)) == 3 * MESSAGE_ROWS
+
+
+def test_who_wants_to_stop_is_asked_for_each_pass(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source ends behind what has been read, and does not say that this is all."""
+    monkeypatch.setattr(tail_source, "READ_ROWS", MESSAGE_ROWS)
+    for number in range(1, 11):
+        capture.append(message(number))
+    asked: list[None] = []
+
+    def stopped() -> bool:
+        asked.append(None)
+        return len(asked) > 3
+
+    source = TailSource(capture.folder, 0, Arrived(), lambda: True, stopped)
+    assert kinds(source) == [MESSAGE_ROWS] * 3
