@@ -22,7 +22,7 @@ from order_book_platform.reconstruct.stream import BookStream
 from order_book_platform.reconstruct.tail_checkpoints import TailCheckpoints
 from order_book_platform.reconstruct.tail_replay import TailReplay
 from order_book_platform.reconstruct.tail_rows import TailRows
-from order_book_platform.reconstruct.tail_source import SYMBOL, CaughtUp, TailSource, capture_point
+from order_book_platform.reconstruct.tail_source import SYMBOL, CaughtUp, Quiet, TailSource, capture_point
 from order_book_platform.reconstruct.tail_steps import TailSteps
 from order_book_platform.settings import Settings
 from order_book_platform.storage import LogReader
@@ -66,8 +66,10 @@ class Followed:
 class TailStream(BookStream):
     """The stages of a live tail: snapshots come with the deltas, and all that was read is whole messages."""
 
-    def _sequence(self, batch: Any) -> Iterator[Step]:
+    def _sequence(self, batch: Any) -> Iterator[Any]:
         match batch:
+            case Quiet():
+                yield batch
             case CaughtUp():
                 yield from self._messages_end()
             case SnapshotBatch():
@@ -79,6 +81,9 @@ class TailStream(BookStream):
     def _sequence_rest(self) -> Iterator[Step]:
         # A message that is held back here may lack rows: its end is `CaughtUp`, which never came.
         yield from self._cutter.finish()
+
+    def _apply(self, step: Any) -> Iterator[Any]:
+        yield from (step,) if isinstance(step, Quiet) else super()._apply(step)
 
 
 class Follower:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
 from order_book_platform.errors import LogSchemaError, PrecisionError
 from order_book_platform.model import DeltaBatch, FixedPoint, Instrument, SnapshotBatch
 from order_book_platform.model.arrivals import Arrived
@@ -21,6 +22,8 @@ DELTAS, SNAPSHOTS_LOG = "raw_deltas", "snapshots"
 """Folders of the two logs."""
 SYMBOL = b"symbol"
 """Key of the instrument in the schema's metadata."""
+QUIET_NS = NS_PER_SECOND
+"""After so long without a delta it is said that there are none, and again after as long."""
 READ_ROWS = 65_536
 """Deltas that are read at once where so many are there; what comes one by one is not waited for."""
 
@@ -51,6 +54,11 @@ class CaughtUp:
     """All that had been appended has been read: the last message is complete, since each is appended as a whole."""
 
 
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """No delta comes at the moment, or none any more: who has put something off may do it now."""
+
+
 class TailSource:
     """The logs of a live capture as one stream; see `stream.Source`.
 
@@ -60,6 +68,7 @@ class TailSource:
         arrived: of the snapshots, the same.
         wait: see `LogReader.follow`.
         stopped: whether to end behind what has been read, though there is more; asked once for every `READ_ROWS`.
+        clock: tells when it is quiet.
     """
 
     def __init__(
@@ -69,6 +78,7 @@ class TailSource:
         arrived: Arrived,
         wait: Callable[[], bool],
         stopped: Callable[[], bool] = lambda: False,
+        clock: Clock | None = None,
     ) -> None:
         self._deltas = LogReader(folder / DELTAS).tail(deltas_row)
         self._snapshots = LogReader(folder / SNAPSHOTS_LOG).tail(arrived.row)
@@ -80,10 +90,12 @@ class TailSource:
         self._ahead: tuple[pa.RecordBatch, np.ndarray[tuple[int], np.dtype[np.int64]]] | None = None
         self._wait, self._stopped = wait, stopped
         self._going_on = True
+        self._clock = clock or SystemClock()
 
-    def read(self) -> Iterator[Records | CaughtUp | Waiting]:
+    def read(self) -> Iterator[Records | CaughtUp | Quiet | Waiting]:
         """See `stream.Source`. Snapshots come before the first deltas that did not arrive before them."""
         owed = False  # a pass that ended with the last row, but not for want of more, has not said that all is read
+        heard_ns = self._clock.monotonic_ns()
         while not self._stopped():
             batches, is_all = self._next_deltas()
             if batches:
@@ -93,22 +105,28 @@ class TailSource:
                 owed = True
                 yield Records(table)
             if is_all and owed:
-                owed = False
+                owed, heard_ns = False, self._clock.monotonic_ns()
                 yield CaughtUp()
             elif is_all and self._end is not None:
                 break
             elif is_all:
+                if self._clock.monotonic_ns() - heard_ns >= QUIET_NS:
+                    heard_ns = self._clock.monotonic_ns()
+                    if self._ahead is None:
+                        self._look_ahead()  # for what it says of the device
+                    yield Quiet()
                 yield Waiting(self._ask)
-                if (
-                    not self._going_on
-                ):  # what was appended before the word to stop is still read, and nothing else
+                if not self._going_on:
+                    # What was appended before the word to stop is still read, and nothing else.
                     self._end = LogReader(self._folder / DELTAS).next_row()
         for log in (self._deltas, self._snapshots):
             next(log)  # for what it says of the device: the rows themselves come too late
 
-    def decode(self, item: Records | CaughtUp, rows: int) -> Iterator[DeltaBatch | SnapshotBatch | CaughtUp]:
+    def decode(
+        self, item: Records | CaughtUp | Quiet, rows: int
+    ) -> Iterator[DeltaBatch | SnapshotBatch | CaughtUp | Quiet]:
         """See `stream.Source`."""
-        if isinstance(item, CaughtUp):
+        if not isinstance(item, Records):
             yield item
         elif "bid_price_pips" in item.table.schema.names:
             yield SnapshotBatch.from_arrow(item.table)

@@ -32,6 +32,7 @@ from order_book_platform.model.schemas import RAW_DELTAS, SNAPSHOTS, in_precisio
 from order_book_platform.reconstruct import Followed, Reconstructor, bounds, follower, replay_hash_of
 from order_book_platform.reconstruct.once_log import OnceLog
 from order_book_platform.reconstruct.rows import table_rows
+from order_book_platform.reconstruct.tail_checkpoints import TailCheckpoint, TailCheckpoints
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import LogReader, LogWriter
 from order_book_platform_tests.chain import Chain
@@ -506,6 +507,97 @@ def test_checkpoints_stand_on_what_is_on_the_device(clean: Chain, tmp_path: Path
     assert follow(clean, tmp_path / "capture", tmp_path / "out", **wanted).checkpoints_written == 0
     capture.close()
     assert follow(clean, tmp_path / "capture", tmp_path / "out", **wanted).checkpoints_written > 0
+
+
+def test_a_checkpoint_that_waits_is_saved_when_it_is_quiet(
+    clean: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its input is synced after the last row: no other row has to come for it, and rows are synced as well."""
+    deltas, snapshots, point = inputs(clean, KEY)
+    capture = Capture(tmp_path / "capture", KEY.instrument.key, point)
+    for item in arrivals(deltas, snapshots, 300):
+        capture.append(item)
+    visible, saved, waits = Visible(monkeypatch), threading.Event(), []
+    save = TailCheckpoints.save
+
+    def told(self: TailCheckpoints, checkpoint: TailCheckpoint) -> None:
+        save(self, checkpoint)
+        saved.set()
+
+    def wait() -> bool:
+        waits.append(saved.is_set())
+        if len(waits) == 1:
+            visible.wait_for(clean.store.manifest("reconstructed_books", KEY).main_rows)
+            capture.sync()
+        if len(waits) < 3:
+            return True
+        waits.append(saved.wait(20))
+        return False
+
+    monkeypatch.setattr(TailCheckpoints, "save", told)
+    monkeypatch.setattr("order_book_platform.reconstruct.tail_source.QUIET_NS", 0)
+    changed = clean.settings.reconstruct.model_copy(update={"checkpoint_events": 1})
+    found = Reconstructor(clean.store, clean.settings.model_copy(update={"reconstruct": changed})).follow(
+        KEY.instrument, tmp_path / "capture", tmp_path / "out", wait
+    )
+    capture.close()
+    assert (waits[0], waits[-1]) == (False, True)
+    assert found.checkpoints_written >= 1
+
+
+def test_rows_are_synced_when_it_is_quiet(
+    clean: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though neither their number nor the time of the next one would have it."""
+    capture = captured(tmp_path / "capture", clean, KEY)
+    rows = clean.store.manifest("reconstructed_books", KEY).main_rows
+    synced, all_is_synced = OnceLog.sync, threading.Event()
+
+    def told(log: OnceLog) -> None:
+        synced(log)
+        if log.rows == rows:
+            all_is_synced.set()
+
+    monkeypatch.setattr(OnceLog, "sync", told)
+    monkeypatch.setattr("order_book_platform.reconstruct.tail_source.QUIET_NS", 0)
+    for name in ("SYNC_NS", "SYNC_ROWS"):
+        monkeypatch.setattr(f"order_book_platform.reconstruct.tail_rows.{name}", 2**62)
+    outcome: list[bool] = []
+
+    def wait() -> bool:
+        outcome.append(all_is_synced.wait(20))
+        return False
+
+    changed = clean.settings.reconstruct.model_copy(update={"checkpoint_events": 0})
+    Reconstructor(clean.store, clean.settings.model_copy(update={"reconstruct": changed})).follow(
+        KEY.instrument, capture, tmp_path / "out", wait
+    )
+    assert outcome == [True]
+
+
+def test_a_checkpoint_that_waits_is_saved_at_the_end(
+    clean: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its input was synced behind the last row, right before the word to stop."""
+    deltas, snapshots, point = inputs(clean, KEY)
+    capture = Capture(tmp_path / "capture", KEY.instrument.key, point)
+    for item in arrivals(deltas, snapshots, 300):
+        capture.append(item)
+
+    visible = Visible(monkeypatch)
+
+    def wait() -> bool:
+        visible.wait_for(clean.store.manifest("reconstructed_books", KEY).main_rows)
+        capture.sync()
+        return False
+
+    changed = clean.settings.reconstruct.model_copy(update={"checkpoint_events": 1})
+    found = Reconstructor(clean.store, clean.settings.model_copy(update={"reconstruct": changed})).follow(
+        KEY.instrument, tmp_path / "capture", tmp_path / "out", wait
+    )
+    capture.close()
+    again = follow(clean, tmp_path / "capture", tmp_path / "out", reconstruct={"checkpoint_events": 1})
+    assert again.resumed_from == found.deltas
 
 
 def metadata(**changed: str) -> dict[str, str]:

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from order_book_platform.model import DeltaBatch, FixedPoint
+from order_book_platform.clock import ManualClock
+from order_book_platform.model import DeltaBatch, FixedPoint, SnapshotBatch
 from order_book_platform.model.arrivals import Arrived
 from order_book_platform.reconstruct import tail_source
-from order_book_platform.reconstruct.tail_source import CaughtUp, Records, TailSource
+from order_book_platform.reconstruct.tail_source import CaughtUp, Quiet, Records, TailSource
 from order_book_platform.streaming import Waiting
 from order_book_platform_tests.reconstruct.captures import Capture
-from order_book_platform_tests.streams import CENTRE, delta_batch
+from order_book_platform_tests.streams import CENTRE, delta_batch, snapshot_batch
 
 MESSAGE_ROWS = 4
 
@@ -24,6 +25,12 @@ def message(number: int) -> DeltaBatch:
     """Rows of one message, arriving at its number."""
     batch = delta_batch([[(True, CENTRE - level, 1) for level in range(MESSAGE_ROWS)]], [number])
     return replace(batch, received_time=np.full(MESSAGE_ROWS, number))
+
+
+def snapshots(number: int) -> SnapshotBatch:
+    """One, of a message and arriving with it."""
+    batch = snapshot_batch([(number, ([(CENTRE, 1)], [(CENTRE + 1, 1)]))])
+    return replace(batch, received_time=np.array([number]))
 
 
 def kinds(source: TailSource, meanwhile: Callable[[], None] = lambda: None) -> list[str | int]:
@@ -42,6 +49,8 @@ def kinds(source: TailSource, meanwhile: Callable[[], None] = lambda: None) -> l
                 found.append(item.rows)
             case CaughtUp():
                 found.append("caught up")
+            case Quiet():
+                found.append("quiet")
             case Waiting():
                 found.append("waits")
                 item.call()
@@ -126,3 +135,23 @@ def test_who_wants_to_stop_is_asked_for_each_pass(capture: Capture, monkeypatch:
 
     source = TailSource(capture.folder, 0, Arrived(), lambda: True, stopped)
     assert kinds(source) == [MESSAGE_ROWS] * 3
+
+
+def test_a_quiet_second_is_told_each_time(capture: Capture) -> None:
+    """Not while deltas come; and what was synced meanwhile is known by then, of both logs."""
+    clock, seconds = ManualClock(), iter([0.5, 0.4, 0.2, 0.9, 0.2, 0.0])
+    capture.append(message(1))
+    capture.append(snapshots(1))
+
+    def wait() -> bool:
+        clock.advance(int(1e9 * next(seconds)))
+        if clock.monotonic_ns() == int(1.1e9):
+            capture.sync()
+        return clock.monotonic_ns() < int(2.2e9)
+
+    source = TailSource(capture.folder, 0, Arrived(), wait, clock=clock)
+    synced = []
+    found = kinds(source, lambda: synced.append(source.synced))
+    waits = ["waits"] * 3
+    assert found == [1, MESSAGE_ROWS, "caught up", *waits, "quiet", *waits[:2]]
+    assert synced[found.index("quiet")] == (MESSAGE_ROWS, 1)
