@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +41,7 @@ class OnceLog:
         self._at_work, self._is_left = threading.Lock(), False
         self.there = self._writer.next_row
         self.place = 0
-        self._earlier: Iterator[LogBatch] = iter(())
+        self._earlier: Iterator[LogBatch] | None = None
         self._ahead: pa.RecordBatch | None = None
 
     def __enter__(self) -> OnceLog:
@@ -57,6 +57,7 @@ class OnceLog:
         until then nobody else gets it.
         """
         if error is None:
+            self._forget_earlier()
             self._writer.close()
         else:
             self._is_left = True
@@ -69,8 +70,10 @@ class OnceLog:
 
     def go_on_at(self, row: int) -> None:
         """The next row written is this one; at most `there`."""
-        self.place, self._ahead = row, None
-        self._earlier = LogReader(self._folder).read(row) if row < self.there else iter(())
+        self._forget_earlier()
+        self.place = row
+        if row < self.there:
+            self._earlier = LogReader(self._folder).read(row)
 
     def write(self, table: pa.Table) -> None:
         """Append rows, or pass over those that are there already.
@@ -117,6 +120,7 @@ class OnceLog:
         """Let go of everything, unless a thread is at work: then it will."""
         if self._at_work.acquire(blocking=False):
             try:
+                self._forget_earlier()
                 self._writer.discard(wait_for_sealing=False)
             finally:
                 self._at_work.release()
@@ -125,12 +129,21 @@ class OnceLog:
         place = self.place
         while batch.num_rows:
             if self._ahead is None or not self._ahead.num_rows:
+                assert self._earlier is not None
                 self._ahead = next(self._earlier).batch
             count = min(self._ahead.num_rows, batch.num_rows)
             if not self._ahead.slice(0, count).equals(batch.slice(0, count)):
                 raise self._differs(self._ahead, batch, place)
             self._ahead, batch = self._ahead.slice(count), batch.slice(count)
             place += count
+        if place == self.there:
+            self._forget_earlier()
+
+    def _forget_earlier(self) -> None:
+        """Let go of the rows to compare with, and of the file they are read from."""
+        earlier, self._earlier, self._ahead = self._earlier, None, None
+        if isinstance(earlier, Generator):
+            earlier.close()
 
     def _differs(self, there: pa.RecordBatch, made: pa.RecordBatch, place: int) -> ReplayMismatchError:
         pairs = zip(there.to_pylist(), made.to_pylist(), strict=False)

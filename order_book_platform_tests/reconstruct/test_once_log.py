@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,37 @@ def test_a_row_that_differs_is_named(tmp_path: Path) -> None:
         ):
             log.write(wrong)
         assert log.rows == 10
+
+
+def read_files(folder: Path) -> int:
+    """Files of the log that this process has open for reading."""
+    flags = []
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            path = each.readlink()
+            if path.parent == folder and path.name != "writer.lock":
+                info = Path(f"/proc/self/fdinfo/{each.name}").read_text()
+                flags.append(int(info.split("flags:")[1].split()[0], 8) & os.O_ACCMODE)
+    return flags.count(os.O_RDONLY)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files come from /proc")
+@pytest.mark.parametrize("ends_badly", [False, True])
+def test_rows_to_compare_with_are_let_go_of(tmp_path: Path, ends_badly: bool) -> None:
+    """With the last one that was there, or with the log."""
+    with OnceLog(tmp_path, SCHEMA) as log:
+        log.write(rows(0, 10))
+    with OnceLog(tmp_path, SCHEMA) as log:
+        log.go_on_at(0)
+        log.write(rows(0, 5))
+        assert read_files(tmp_path) == 1
+        log.write(rows(5, 10))
+        assert read_files(tmp_path) == 0
+        log.go_on_at(0)
+        log.write(rows(0, 5))
+        assert read_files(tmp_path) == 1
+        log.__exit__(*((KeyboardInterrupt, KeyboardInterrupt(), None) if ends_badly else (None, None, None)))
+        assert read_files(tmp_path) == 0
 
 
 def test_one_process_writes(tmp_path: Path) -> None:
