@@ -49,7 +49,7 @@ class Capture:
         """Append what arrived next."""
         writer = self.deltas if isinstance(item, DeltaBatch) else self.snapshots
         for batch in item.to_arrow().combine_chunks().to_batches():
-            writer.append(batch)
+            writer.append(batch, whole=True)
 
     def sync(self) -> None:
         """Both logs."""
