@@ -405,7 +405,7 @@ def test_a_message_in_two_appends_is_found_out(clean: Chain, tmp_path: Path) -> 
             break
         return True
 
-    with pytest.raises(BatchError, match="all rows of a message go in one append, whole"):
+    with pytest.raises(BatchError, match="all rows of a message go in one whole append"):
         Reconstructor(clean.store, clean.settings).follow(
             KEY.instrument, tmp_path / "capture", tmp_path / "out", wait
         )
