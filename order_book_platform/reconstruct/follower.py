@@ -64,7 +64,28 @@ class Followed:
 
 
 class TailStream(BookStream):
-    """The stages of a live tail: snapshots come with the deltas, and all that was read is whole messages."""
+    """The stages of a live tail: snapshots come with the deltas, and all that was read is whole messages.
+
+    Args:
+        source: of both.
+        steps: cuts the deltas, and gets the snapshots.
+        replay: drives the book.
+        rows: takes the rows.
+        settings: see `BookStream`.
+        memory: watches over the process.
+    """
+
+    def __init__(
+        self,
+        source: TailSource,
+        steps: TailSteps,
+        replay: TailReplay,
+        rows: TailRows,
+        settings: Settings,
+        memory: MemoryGuard,
+    ) -> None:
+        super().__init__(source, steps, replay, rows, settings, memory, QUEUE_ITEMS)
+        self._steps = steps
 
     def _sequence(self, batch: Any) -> Iterator[Any]:
         match batch:
@@ -73,8 +94,7 @@ class TailStream(BookStream):
             case CaughtUp():
                 yield from self._messages_end()
             case SnapshotBatch():
-                assert isinstance(self._cutter, TailSteps)
-                self._cutter.arrive(batch)
+                self._steps.arrive(batch)
             case _:
                 yield from super()._sequence(batch)
 
@@ -150,7 +170,7 @@ class Follower:
         steps = TailSteps(self._settings, point.tick_pips, replay.place, state)
         rows = TailRows(books_log, findings, replay, source, checkpoints, self._settings)
         memory = MemoryGuard(self._settings.streaming.memory_limit)
-        stream = TailStream(source, steps, replay, rows, self._settings, memory, QUEUE_ITEMS)
+        stream = TailStream(source, steps, replay, rows, self._settings, memory)
         pipeline = stream.pipeline(observe)
         pipeline.run()
         is_whole = begin is None and books_log.place == books_log.rows

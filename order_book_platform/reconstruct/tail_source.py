@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,10 @@ class TailSource:
 
     def read(self) -> Iterator[Records | CaughtUp | Quiet | Waiting]:
         """See `stream.Source`. Snapshots come before the first deltas that did not arrive before them."""
+        with closing(self._deltas), closing(self._snapshots):
+            yield from self._read()
+
+    def _read(self) -> Iterator[Records | CaughtUp | Quiet | Waiting]:
         owed = False  # a pass that ended with the last row, but not for want of more, has not said that all is read
         heard_ns = self._clock.monotonic_ns()
         while not self._stopped():

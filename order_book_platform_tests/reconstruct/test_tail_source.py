@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -155,3 +156,22 @@ def test_a_quiet_second_is_told_each_time(capture: Capture) -> None:
     waits = ["waits"] * 3
     assert found == [1, MESSAGE_ROWS, "caught up", *waits, "quiet", *waits[:2]]
     assert synced[found.index("quiet")] == (MESSAGE_ROWS, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files come from /proc")
+def test_both_logs_are_let_go_of(capture: Capture) -> None:
+    """By a stream that ends before its source, too."""
+    capture.append(snapshots(1))
+    capture.append(message(1))
+    before = open_files()
+    source = TailSource(capture.folder, 0, Arrived(), lambda: True)
+    reading = source.read()
+    source_holds = [open_files() - before for _ in zip(range(3), reading, strict=False)]
+    assert source_holds[-1] == 2
+    reading.close()  # type: ignore[attr-defined]
+    assert open_files() == before
+
+
+def open_files() -> int:
+    """Of this process."""
+    return len(list(Path("/proc/self/fd").iterdir()))
