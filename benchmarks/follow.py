@@ -79,7 +79,7 @@ def capture(folder: Path, store: DataStore, pace: float | None) -> NDArray[np.in
                     snapshot_log.append(batch)
                 done = count
             times[i, 1] = time.monotonic_ns()
-            delta_log.append(records.slice(start, stop - start))
+            delta_log.append(records.slice(start, stop - start), whole=True)
             if time.monotonic_ns() - synced > NS_PER_SECOND:
                 snapshot_log.sync()
                 delta_log.sync()

@@ -33,8 +33,8 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 def follow(ctx: click.Context, symbol: str, capture: Path, output: Path, once: bool, as_json: bool) -> None:
     """Follow a live capture: a row of the book for each message, appended to a log some milliseconds later.
 
-    Ctrl-C ends it; so does a kill. The next call goes on, and every row is there once. docs/formats/live.md says what
-    lies in both folders.
+    Ctrl-C ends it, also while it is behind; so does a kill. The next call goes on, and every row is there once.
+    docs/formats/live.md says what lies in both folders.
 
     \b
     Example:
@@ -61,7 +61,7 @@ def follow(ctx: click.Context, symbol: str, capture: Path, output: Path, once: b
             return not once and not stopped.wait(LOOK_S)
 
         found = Reconstructor(DataStore(settings.data_root), settings).follow(
-            instrument, capture, output, wait, observe
+            instrument, capture, output, wait, observe, stopped.is_set
         )
     if as_json:
         print_json({"symbol": instrument.key, **_facts(found)})

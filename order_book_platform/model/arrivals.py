@@ -6,7 +6,7 @@ So whoever goes on after a crash finds every one where it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,8 +16,9 @@ from order_book_platform.errors import ReconstructionError
 from order_book_platform.model.batches import DeltaBatch, Int64Array, SnapshotBatch
 from order_book_platform.model.doubt import NEVER
 
-WAITING_BYTES = 256 * 1024 * 1024
-"""Snapshots that may wait for their messages: a day of 20 levels ten times a second."""
+WAITING_BYTES = 128 * 1024 * 1024
+"""Snapshots that may wait for their messages: five hours of 20 levels ten times a second without a delta, or one for
+each delta that is read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Arrived:
         last_sequence: of the last message; `NEVER` before the first.
         ahead: read, but of later arrival than any delta, in order of arrival.
         ahead_ns: int64[n], when each of them counts as arrived.
-        there: waiting for their messages, ascending by sequence number.
+        pieces: waiting for their messages, ascending by sequence number over all of them; never changed, so that the
+            moments share them.
         late: how many came too late.
     """
 
@@ -41,8 +43,18 @@ class Arrived:
     last_sequence: int = NEVER
     ahead: SnapshotBatch = field(default_factory=SnapshotBatch.nothing)
     ahead_ns: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
-    there: SnapshotBatch = field(default_factory=SnapshotBatch.nothing)
+    pieces: tuple[SnapshotBatch, ...] = ()
     late: int = 0
+
+    @property
+    def there(self) -> SnapshotBatch:
+        """The pieces as one batch, a copy."""
+        return _joined(self.pieces)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all snapshots."""
+        return self.ahead.nbytes + self.ahead_ns.nbytes + sum(piece.nbytes for piece in self.pieces)
 
 
 class SnapshotArrivals:
@@ -57,7 +69,7 @@ class SnapshotArrivals:
         self._row, self._late = at.row, at.late
         self._clock_ns, self._deltas_clock_ns = at.clock_ns, at.deltas_clock_ns
         self._last_sequence = at.last_sequence
-        self._ahead, self._ahead_ns, self._there = at.ahead, at.ahead_ns, at.there
+        self._ahead, self._ahead_ns, self._pieces = at.ahead, at.ahead_ns, at.pieces
         self._released: list[SnapshotBatch] = []
 
     @property
@@ -70,7 +82,7 @@ class SnapshotArrivals:
             self._last_sequence,
             self._ahead,
             self._ahead_ns,
-            self._there,
+            self._pieces,
             self._late,
         )
 
@@ -87,7 +99,7 @@ class SnapshotArrivals:
         self._row += len(snapshots)
         self._ahead = SnapshotBatch.concat([self._ahead, snapshots])
         self._ahead_ns = np.concatenate([self._ahead_ns, times])
-        waiting = self._ahead.nbytes + self._there.nbytes
+        waiting = self.now.nbytes
         if waiting > WAITING_BYTES:
             raise ReconstructionError(
                 expected=f"at most {WAITING_BYTES:,} bytes of snapshots ahead of the deltas",
@@ -115,8 +127,7 @@ class SnapshotArrivals:
         self._ahead, self._ahead_ns = self._ahead.take(slice(len(at), None)), self._ahead_ns[len(at) :]
         late = arrived.sequence_number < before
         if len(at):
-            joined = SnapshotBatch.concat([self._there, arrived.take(~late)])
-            self._there = joined.take(np.argsort(joined.sequence_number, kind="stable"))
+            self._wait(arrived.take(~late))
         self._late += int(late.sum())
         self._deltas_clock_ns = clock_ns
         self._last_sequence = int(deltas.sequence_number[-1])
@@ -138,12 +149,37 @@ class SnapshotArrivals:
 
     def release(self, sequence_number: int) -> Int64Array:
         """Let the planner have those up to a message; gives their sequence numbers, ascending."""
-        count = int(np.searchsorted(self._there.sequence_number, sequence_number, "right"))
-        released = self._there.take(slice(0, count))
-        if count:
-            self._there = self._there.take(slice(count, None))
-            self._released.append(released)
-        return released.sequence_number
+        released: list[SnapshotBatch] = []
+        for at, piece in enumerate(self._pieces):
+            count = int(np.searchsorted(piece.sequence_number, sequence_number, "right"))
+            if count:
+                released.append(piece.take(slice(0, count)))
+            if count < len(piece):
+                self._pieces = (piece.take(slice(count, None)), *self._pieces[at + 1 :])
+                break
+        else:
+            self._pieces = ()
+        joined = _joined(released)
+        if len(joined):
+            self._released.append(joined)
+        return joined.sequence_number
+
+    def _wait(self, arrived: SnapshotBatch) -> None:
+        """Put snapshots in their place among those that wait.
+
+        They are behind all others as a rule. A piece is joined with the new one if it is no longer than that, so that a
+        snapshot is copied as many times as pieces may be there: the logarithm of how many wait.
+        """
+        if not len(arrived):
+            return
+        pieces = list(self._pieces)
+        piece = arrived.take(np.argsort(arrived.sequence_number, kind="stable"))
+        while pieces and (
+            len(pieces[-1]) <= len(piece) or pieces[-1].sequence_number[-1] > piece.sequence_number[0]
+        ):
+            joined = SnapshotBatch.concat([pieces.pop(), piece])
+            piece = joined.take(np.argsort(joined.sequence_number, kind="stable"))
+        self._pieces = (*pieces, piece)
 
     def __iter__(self) -> Iterator[SnapshotBatch]:
         return self
@@ -152,3 +188,7 @@ class SnapshotArrivals:
         if not self._released:
             raise StopIteration
         return self._released.pop(0)
+
+
+def _joined(pieces: Sequence[SnapshotBatch]) -> SnapshotBatch:
+    return SnapshotBatch.concat(pieces) if pieces else SnapshotBatch.nothing()

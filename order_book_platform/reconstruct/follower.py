@@ -22,7 +22,7 @@ from order_book_platform.reconstruct.stream import BookStream
 from order_book_platform.reconstruct.tail_checkpoints import TailCheckpoints
 from order_book_platform.reconstruct.tail_replay import TailReplay
 from order_book_platform.reconstruct.tail_rows import TailRows
-from order_book_platform.reconstruct.tail_source import SYMBOL, CaughtUp, TailSource, capture_point
+from order_book_platform.reconstruct.tail_source import SYMBOL, CaughtUp, Quiet, TailSource, capture_point
 from order_book_platform.reconstruct.tail_steps import TailSteps
 from order_book_platform.settings import Settings
 from order_book_platform.storage import LogReader
@@ -64,17 +64,46 @@ class Followed:
 
 
 class TailStream(BookStream):
-    """The stages of a live tail: snapshots come with the deltas, and all that was read is whole messages."""
+    """The stages of a live tail: snapshots come with the deltas, and all that was read is whole messages.
 
-    def _sequence(self, batch: Any) -> Iterator[Step]:
+    Args:
+        source: of both.
+        steps: cuts the deltas, and gets the snapshots.
+        replay: drives the book.
+        rows: takes the rows.
+        settings: see `BookStream`.
+        memory: watches over the process.
+    """
+
+    def __init__(
+        self,
+        source: TailSource,
+        steps: TailSteps,
+        replay: TailReplay,
+        rows: TailRows,
+        settings: Settings,
+        memory: MemoryGuard,
+    ) -> None:
+        super().__init__(source, steps, replay, rows, settings, memory, QUEUE_ITEMS)
+        self._steps = steps
+
+    def _sequence(self, batch: Any) -> Iterator[Any]:
         match batch:
+            case Quiet():
+                yield batch
             case CaughtUp():
                 yield from self._messages_end()
             case SnapshotBatch():
-                assert isinstance(self._cutter, TailSteps)
-                self._cutter.arrive(batch)
+                self._steps.arrive(batch)
             case _:
                 yield from super()._sequence(batch)
+
+    def _sequence_rest(self) -> Iterator[Step]:
+        # A message that is held back here may lack rows: its end is `CaughtUp`, which never came.
+        yield from self._cutter.finish()
+
+    def _apply(self, step: Any) -> Iterator[Any]:
+        yield from (step,) if isinstance(step, Quiet) else super()._apply(step)
 
 
 class Follower:
@@ -94,9 +123,12 @@ class Follower:
         self._output = output
 
     def run(
-        self, wait: Callable[[], bool], observe: Callable[[StreamMetrics], None] | None = None
+        self,
+        wait: Callable[[], bool],
+        observe: Callable[[StreamMetrics], None] | None = None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> Followed:
-        """Follow until `wait` says stop; see `Reconstructor.follow`."""
+        """Follow until `wait` or `stopped` says so; see `Reconstructor.follow`."""
         if self._settings.reconstruct.strategy == "snapshot":
             raise ReconstructionError(
                 expected="strategy auto or full_event",
@@ -108,13 +140,13 @@ class Follower:
         while (point := capture_point(self._capture, self._instrument)) is None:
             if not going_on:
                 return Followed(0, 0, 0, 0, 0, {}, 0, 0, None, None)
-            going_on = wait()
+            going_on = wait() and not stopped()
         self._check_output(point)
         with (
             OnceLog(self._output / BOOKS, self._schema(point)) as books_log,
             OnceLog(self._output / FINDINGS_LOG, FINDINGS.with_metadata(self._metadata(point))) as findings,
         ):
-            return self._run(point, books_log, findings, wait, observe)
+            return self._run(point, books_log, findings, wait, observe, stopped)
 
     def _run(
         self,
@@ -123,6 +155,7 @@ class Follower:
         findings: OnceLog,
         wait: Callable[[], bool],
         observe: Callable[[StreamMetrics], None] | None,
+        stopped: Callable[[], bool],
     ) -> Followed:
         shaping = identity(self._settings, self._instrument.key, {"capture": point.to_metadata()})
         checkpoints = TailCheckpoints(self._output / CHECKPOINTS, shaping)
@@ -132,11 +165,12 @@ class Follower:
         saved, tally = (begin.saved, begin.tally) if begin else (None, None)
         replay = TailReplay(self._settings, point.tick_pips, saved, tally)
         state = begin.state if begin else None
-        source = TailSource(self._capture, replay.place.deltas, state.arrived if state else Arrived(), wait)
+        arrived = state.arrived if state else Arrived()
+        source = TailSource(self._capture, replay.place.deltas, arrived, wait, stopped)
         steps = TailSteps(self._settings, point.tick_pips, replay.place, state)
         rows = TailRows(books_log, findings, replay, source, checkpoints, self._settings)
         memory = MemoryGuard(self._settings.streaming.memory_limit)
-        stream = TailStream(source, steps, replay, rows, self._settings, memory, QUEUE_ITEMS)
+        stream = TailStream(source, steps, replay, rows, self._settings, memory)
         pipeline = stream.pipeline(observe)
         pipeline.run()
         is_whole = begin is None and books_log.place == books_log.rows

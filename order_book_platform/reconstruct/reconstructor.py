@@ -116,6 +116,7 @@ class Reconstructor:
         output: Path,
         wait: Callable[[], bool],
         observe: Callable[[StreamMetrics], None] | None = None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> Followed:
         """Books of a live capture in near real time, from where an earlier run left off; see docs/formats/live.md.
 
@@ -127,8 +128,11 @@ class Reconstructor:
             capture: folder of the logs `raw_deltas` and `snapshots`.
             output: folder of the books; made if it is not there.
             wait: called when nothing new is there, from another thread. It returns when it is worth to look again, soon
-                enough for an interrupt; or False to stop, and what was appended before that is still applied.
+                enough for an interrupt; or False to stop, and what was appended before that is still applied, and
+                nothing else.
             observe: called with metrics a few times a second.
+            stopped: whether to end at once, behind what has been read, however much there is: the next call goes on
+                there. Asked once for every 65,536 deltas, from another thread; it must not block.
 
         Raises:
             LogMissingError: the capture has no such logs, or they do not reach to where an earlier run was.
@@ -136,9 +140,10 @@ class Reconstructor:
             PrecisionError: the capture holds decimals.
             LogBusyError: another process follows into the same folder.
             ReplayMismatchError: a row that an earlier run wrote comes out differently.
-            StallError: a stage hangs; the next call goes on from the last checkpoint.
+            StallError: a stage hangs; the next call goes on from the last checkpoint. If it is a call to the device
+                that hangs, the books stay busy until it returns: end the process.
         """
-        return Follower(self._settings, instrument, capture, output).run(wait, observe)
+        return Follower(self._settings, instrument, capture, output).run(wait, observe, stopped)
 
     def _describe(
         self, replay: Replayer, uses: Counter[str], seed: int | None, parts: BookParts

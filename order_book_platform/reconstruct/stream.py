@@ -110,7 +110,7 @@ class BookStream:
                 Stage("apply", self._apply, self._apply_rest, inbox=bound),
                 Stage("write", self._write, inbox=bound),
             ),
-            size_of=_size_of,
+            size_of=size_of,
             rows_of=_rows_of,
             memory=self._memory,
             observe=observe,
@@ -148,9 +148,11 @@ class BookStream:
         yield None
 
 
-def _size_of(item: Any) -> int:
+def size_of(item: Any) -> int:
+    """Bytes of an item between two stages, with all that it keeps in memory."""
     if isinstance(item, Step):
-        return (item.deltas.nbytes if item.deltas else 0) + item.due.used.nbytes
+        waiting = item.tail.arrived.nbytes if item.tail else 0
+        return (item.deltas.nbytes if item.deltas else 0) + item.due.used.nbytes + waiting
     return int(getattr(item, "nbytes", 0))
 
 

@@ -43,7 +43,7 @@ class TailCheckpoint:
     @property
     def nbytes(self) -> int:
         """Bytes of what waits to be saved."""
-        return self.saved.nbytes + self.state.arrived.there.nbytes + self.state.arrived.ahead.nbytes
+        return self.saved.nbytes + self.state.arrived.nbytes
 
     def packed(self, identity: str) -> Checkpoint:
         """As facts and arrays.
@@ -85,7 +85,7 @@ class TailCheckpoint:
                 **facts["arrived"],
                 ahead=waiting["ahead"],
                 ahead_ns=arrays["ahead_ns"],
-                there=waiting["there"],
+                pieces=(waiting["there"],) if len(waiting["there"]) else (),
             ),
             tuple(facts["finder"]),
             tuple(facts["doubt"]),

@@ -17,11 +17,11 @@ from order_book_platform.reconstruct.rows import RowTables
 from order_book_platform.reconstruct.strategy import Step, TailState
 from order_book_platform.reconstruct.tail_checkpoints import TailCheckpoint, TailCheckpoints
 from order_book_platform.reconstruct.tail_replay import TailReplay
-from order_book_platform.reconstruct.tail_source import TailSource
+from order_book_platform.reconstruct.tail_source import Quiet, TailSource
 from order_book_platform.settings import Settings
 
 SYNC_ROWS, SYNC_NS = 65_536, NS_PER_SECOND
-"""The log is synced after so many rows, or with the first row after so long."""
+"""The log is synced after so many rows, or with the first row after so long; and when it is quiet."""
 
 
 class TailRows(RowTables):
@@ -82,15 +82,18 @@ class TailRows(RowTables):
         if self._timer.due(step.place.events):
             yield self._checkpoint(step)
 
-    def last(self) -> Iterator[TailCheckpoint]:
+    def last(self) -> Iterator[TailCheckpoint | Quiet]:
         """See `stream.RowPlace`: who goes on from an end in peace has nothing to do again."""
         if self._step is not None and self._step is not self._marked and self._takes_checkpoints:
             yield self._checkpoint(self._step)
+        yield Quiet()  # its input may have been synced since the last row, and a sync that hangs here is found
 
-    def write(self, item: pa.Table | TailCheckpoint) -> None:
+    def write(self, item: pa.Table | TailCheckpoint | Quiet) -> None:
         """See `stream.RowPlace`."""
         if isinstance(item, TailCheckpoint):
             self._unsaved = item
+        elif isinstance(item, Quiet):
+            self._sync()
         elif item.schema.names == FINDINGS.names:
             self._findings.write(item)
         else:
@@ -101,8 +104,12 @@ class TailRows(RowTables):
     def _sync_at_times(self) -> None:
         now_ns = self._clock.monotonic_ns()
         if self._books.place - self._synced_rows >= SYNC_ROWS or now_ns - self._synced_ns >= SYNC_NS:
-            self._books.sync()
-            self._synced_ns, self._synced_rows = now_ns, self._books.place
+            self._sync()
+
+    def _sync(self) -> None:
+        self._findings.sync()
+        self._books.sync()
+        self._synced_ns, self._synced_rows = self._clock.monotonic_ns(), self._books.place
 
     def _checkpoint(self, step: Step) -> TailCheckpoint:
         assert step.tail is not None
@@ -117,8 +124,7 @@ class TailRows(RowTables):
             return
         needed = waits.saved.place.deltas, waits.state.arrived.row
         if all(synced >= row for synced, row in zip(self._source.synced, needed, strict=True)):
-            self._findings.sync()
-            self._books.sync()
+            self._sync()
             self._checkpoints.save(waits)
             self._unsaved = None
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
 from order_book_platform.errors import LogSchemaError, PrecisionError
 from order_book_platform.model import DeltaBatch, FixedPoint, Instrument, SnapshotBatch
 from order_book_platform.model.arrivals import Arrived
@@ -21,6 +23,8 @@ DELTAS, SNAPSHOTS_LOG = "raw_deltas", "snapshots"
 """Folders of the two logs."""
 SYMBOL = b"symbol"
 """Key of the instrument in the schema's metadata."""
+QUIET_NS = NS_PER_SECOND
+"""After so long without a delta it is said that there are none, and again after as long."""
 READ_ROWS = 65_536
 """Deltas that are read at once where so many are there; what comes one by one is not waited for."""
 
@@ -51,6 +55,11 @@ class CaughtUp:
     """All that had been appended has been read: the last message is complete, since each is appended as a whole."""
 
 
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """No delta comes at the moment, or none any more: who has put something off may do it now."""
+
+
 class TailSource:
     """The logs of a live capture as one stream; see `stream.Source`.
 
@@ -59,40 +68,70 @@ class TailSource:
         deltas_row: of `raw_deltas`, where to go on.
         arrived: of the snapshots, the same.
         wait: see `LogReader.follow`.
-
+        stopped: whether to end behind what has been read, though there is more; asked once for every `READ_ROWS`.
+        clock: tells when it is quiet.
     """
 
-    def __init__(self, folder: Path, deltas_row: int, arrived: Arrived, wait: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        deltas_row: int,
+        arrived: Arrived,
+        wait: Callable[[], bool],
+        stopped: Callable[[], bool] = lambda: False,
+        clock: Clock | None = None,
+    ) -> None:
         self._deltas = LogReader(folder / DELTAS).tail(deltas_row)
         self._snapshots = LogReader(folder / SNAPSHOTS_LOG).tail(arrived.row)
         self._folder = folder
+        self._row = deltas_row
+        self._end: int | None = None
         self._clock_ns = arrived.deltas_clock_ns
         self._snapshots_clock_ns = arrived.clock_ns
         self._ahead: tuple[pa.RecordBatch, np.ndarray[tuple[int], np.dtype[np.int64]]] | None = None
-        self._wait = wait
+        self._wait, self._stopped = wait, stopped
         self._going_on = True
+        self._clock = clock or SystemClock()
 
-    def read(self) -> Iterator[Records | CaughtUp | Waiting]:
+    def read(self) -> Iterator[Records | CaughtUp | Quiet | Waiting]:
         """See `stream.Source`. Snapshots come before the first deltas that did not arrive before them."""
-        while True:
-            going_on = self._going_on  # what was appended before the word to stop is still read
+        with closing(self._deltas), closing(self._snapshots):
+            yield from self._read()
+
+    def _read(self) -> Iterator[Records | CaughtUp | Quiet | Waiting]:
+        owed = False  # a pass that ended with the last row, but not for want of more, has not said that all is read
+        heard_ns = self._clock.monotonic_ns()
+        while not self._stopped():
             batches, is_all = self._next_deltas()
             if batches:
                 table = pa.Table.from_batches(batches)
                 self._clock_ns = max(self._clock_ns, int(np.max(table.column("received_time").to_numpy())))
                 yield from self._arrived()
+                owed = True
                 yield Records(table)
-            if is_all and batches:
+            if is_all and owed:
+                owed, heard_ns = False, self._clock.monotonic_ns()
                 yield CaughtUp()
-            elif is_all and not going_on:
-                next(self._snapshots)  # what it says of the device; its rows came after every delta
-                return
+            elif is_all and self._end is not None:
+                break
             elif is_all:
+                if self._clock.monotonic_ns() - heard_ns >= QUIET_NS:
+                    heard_ns = self._clock.monotonic_ns()
+                    if self._ahead is None:
+                        self._look_ahead()  # for what it says of the device
+                    yield Quiet()
                 yield Waiting(self._ask)
+                if not self._going_on:
+                    # What was appended before the word to stop is still read, and nothing else.
+                    self._end = LogReader(self._folder / DELTAS).next_row()
+        for log in (self._deltas, self._snapshots):
+            next(log)  # for what it says of the device: the rows themselves come too late
 
-    def decode(self, item: Records | CaughtUp, rows: int) -> Iterator[DeltaBatch | SnapshotBatch | CaughtUp]:
+    def decode(
+        self, item: Records | CaughtUp | Quiet, rows: int
+    ) -> Iterator[DeltaBatch | SnapshotBatch | CaughtUp | Quiet]:
         """See `stream.Source`."""
-        if isinstance(item, CaughtUp):
+        if not isinstance(item, Records):
             yield item
         elif "bid_price_pips" in item.table.schema.names:
             yield SnapshotBatch.from_arrow(item.table)
@@ -111,13 +150,17 @@ class TailSource:
     def _next_deltas(self) -> tuple[list[pa.RecordBatch], bool]:
         """What is there, up to so many rows; and whether that is all."""
         found: list[pa.RecordBatch] = []
-        count = 0
-        while count < READ_ROWS:
-            rows = next(self._deltas)
-            if rows is None:
+        enough = self._row + READ_ROWS
+        while self._row < enough:
+            if self._row == self._end or (rows := next(self._deltas)) is None:
                 return found, True
-            found.append(self._checked(rows, DELTAS, RAW_DELTAS))
-            count += rows.batch.num_rows
+            batch = self._checked(rows, DELTAS, RAW_DELTAS)
+            if self._end is not None:
+                batch = batch.slice(
+                    0, self._end - self._row
+                )  # sealed rows lie otherwise than they were appended
+            found.append(batch)
+            self._row += batch.num_rows
         return found, False
 
     def _arrived(self) -> Iterator[Records]:

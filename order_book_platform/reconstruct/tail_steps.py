@@ -52,7 +52,7 @@ class TailSteps(DeltaSteps):
                 expected=f"a message after {finder.last_sequence}, each of them appended as a whole",
                 found=f"one of number {first}",
                 where=f"log of raw_deltas, row {self._done}",
-                remedy="Correct what writes the log: numbers ascend, and all rows of a message go in one append.",
+                remedy="Correct what writes the log: numbers ascend, and all rows of a message go in one whole append.",
             )
         yield from super().take(deltas)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -24,17 +25,20 @@ import os, sys
 from order_book_platform.cli import main
 from order_book_platform.reconstruct import Reconstructor
 follow = Reconstructor.follow
-def watched(self, instrument, capture, output, wait, observe):
+def watched(self, instrument, capture, output, wait, observe, stopped):
     signals = [int(sys.argv[1])]
-    def noted():
+    def signalled(ask):
         if signals:
             os.kill(os.getpid(), signals.pop())
-        return wait()
-    return follow(self, instrument, capture, output, noted, observe)
+            stopped.__self__.wait(60)
+        return ask()
+    if sys.argv[2] == "waits":
+        return follow(self, instrument, capture, output, lambda: signalled(wait), observe, stopped)
+    return follow(self, instrument, capture, output, wait, observe, lambda: signalled(stopped))
 Reconstructor.follow = watched
-main(sys.argv[2:])
+main(sys.argv[3:])
 """
-"""`obp` that gets a signal when it waits for the first time."""
+"""`obp` that gets a signal when it waits for the first time, or when it reads."""
 
 
 @pytest.fixture
@@ -69,21 +73,38 @@ def test_a_capture_that_is_not_there(materialized: tuple[Platform, Any], tmp_pat
     assert materialized[0].obp("follow", "--symbol", "NO:SUCH", *arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_in_peace(
-    materialized: tuple[Platform, Any], key: PartitionKey, capture: Path, tmp_path: Path, number: int
-) -> None:
-    """Exit code 0, a summary, and every row that the capture had."""
-    arguments = ["--config", str(materialized[0].config), "follow", "--symbol", SYMBOL]
-    arguments += ["--in", str(capture), "--out", str(tmp_path / "out"), "--json"]
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(int(number)), *arguments],
+def signalled(
+    platform: Platform, number: int, when: str, capture: Path, output: Path, *more: str
+) -> subprocess.CompletedProcess[str]:
+    """`obp follow` in a process of its own that gets a signal."""
+    arguments = ["--config", str(platform.config), "follow", "--symbol", SYMBOL]
+    arguments += ["--in", str(capture), "--out", str(output), "--json", *more]
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(int(number)), when, *arguments],
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
         env={name: value for name, value in os.environ.items() if name != "OBP_CONFIG"},
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_peace(
+    materialized: tuple[Platform, Any], key: PartitionKey, capture: Path, tmp_path: Path, number: int
+) -> None:
+    """Exit code 0, a summary, and every row that the capture had."""
+    done = signalled(materialized[0], number, "waits", capture, tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
     manifest = DataStore(materialized[0].store).manifest("reconstructed_books", key)
     assert manifest.metadata["replay_hash"] in done.stdout
+
+
+@pytest.mark.parametrize("more", [(), ("--once",)])
+def test_a_signal_ends_it_while_it_is_behind(
+    materialized: tuple[Platform, Any], capture: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    """Exit code 0 and a summary, though all of the capture is still to be read; --once is no exception."""
+    done = signalled(materialized[0], signal.SIGINT, "reads", capture, tmp_path / "out", *more)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["deltas"] == 0

@@ -83,3 +83,31 @@ def test_what_waits_goes_on_with_another() -> None:
     other.enter(deltas.slice(2, 4))
     other.enter(deltas.slice(4, 6))
     assert other.release(30).tolist() == [20, 30]
+
+
+def test_moments_share_what_waits() -> None:
+    """Snapshots far ahead of the deltas are not copied for each step that another one arrives in."""
+    count = 200
+    tail, deltas = SnapshotArrivals(), messages([10 * (i + 1) for i in range(count)])
+    tail.arrive(shots(*((10_000 + i, 10 * (i + 1)) for i in range(count))))
+    moments = []
+    for i in range(count):
+        tail.enter(deltas.slice(2 * i, 2 * i + 2))
+        moments.append(tail.now)
+    different = {id(piece): piece.nbytes for moment in moments for piece in moment.pieces}
+    assert sum(different.values()) <= tail.now.there.nbytes * np.log2(2 * count)
+    assert tail.release(10_099).tolist() == list(range(10_000, 10_100))
+    assert tail.now.there.sequence_number.tolist() == list(range(10_100, 10_200))
+    assert tail.release(20_000).tolist() == list(range(10_100, 10_200))
+
+
+def test_those_that_arrive_in_another_order_wait_in_that_of_their_numbers() -> None:
+    """However the pieces were cut when they came."""
+    numbers_ = np.random.default_rng(2).permutation(50).tolist()
+    tail, deltas = SnapshotArrivals(), messages([10 * (i + 1) for i in range(50)])
+    tail.arrive(shots(*((1_000 + number, 10 * (i + 1)) for i, number in enumerate(numbers_))))
+    for i in range(50):
+        tail.enter(deltas.slice(2 * i, 2 * i + 2))
+        assert tail.now.there.sequence_number.tolist() == sorted(1_000 + n for n in numbers_[: i + 1])
+    assert tail.release(1_020).tolist() == list(range(1_000, 1_021))
+    assert tail.release(2_000).tolist() == list(range(1_021, 1_050))

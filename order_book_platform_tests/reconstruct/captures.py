@@ -22,15 +22,26 @@ class Capture:
         symbol: of the schema's metadata.
         point: fixed point of the schema's metadata.
         segment_bytes: of both logs.
+        row_group_rows: of both logs.
     """
 
     def __init__(
-        self, folder: Path, symbol: str, point: FixedPoint, segment_bytes: int = 100_000_000
+        self,
+        folder: Path,
+        symbol: str,
+        point: FixedPoint,
+        segment_bytes: int = 100_000_000,
+        row_group_rows: int = 65_536,
     ) -> None:
         metadata = {"symbol": symbol, **{name: str(value) for name, value in point.to_metadata().items()}}
         self.folder = folder
         self.deltas, self.snapshots = (
-            LogWriter.open(folder / name, schema.with_metadata(metadata), segment_bytes=segment_bytes)
+            LogWriter.open(
+                folder / name,
+                schema.with_metadata(metadata),
+                segment_bytes=segment_bytes,
+                row_group_rows=row_group_rows,
+            )
             for name, schema in (("raw_deltas", RAW_DELTAS), ("snapshots", SNAPSHOTS))
         )
 
@@ -38,17 +49,17 @@ class Capture:
         """Append what arrived next."""
         writer = self.deltas if isinstance(item, DeltaBatch) else self.snapshots
         for batch in item.to_arrow().combine_chunks().to_batches():
-            writer.append(batch)
+            writer.append(batch, whole=True)
 
     def sync(self) -> None:
         """Both logs."""
         self.snapshots.sync()
         self.deltas.sync()
 
-    def close(self) -> None:
+    def close(self, seal: bool = False) -> None:
         """Both logs."""
-        self.snapshots.close()
-        self.deltas.close()
+        self.snapshots.close(seal=seal)
+        self.deltas.close(seal=seal)
 
 
 def arrivals(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -24,12 +25,14 @@ from order_book_platform.errors import (
     PrecisionError,
     ReconstructionError,
     ReplayMismatchError,
+    StallError,
 )
 from order_book_platform.model import BookFlag, DeltaBatch, FixedPoint, PartitionKey, SnapshotBatch
 from order_book_platform.model.schemas import RAW_DELTAS, SNAPSHOTS, in_precision
 from order_book_platform.reconstruct import Followed, Reconstructor, bounds, follower, replay_hash_of
 from order_book_platform.reconstruct.once_log import OnceLog
 from order_book_platform.reconstruct.rows import table_rows
+from order_book_platform.reconstruct.tail_checkpoints import TailCheckpoint, TailCheckpoints
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import LogReader, LogWriter
 from order_book_platform_tests.chain import Chain
@@ -402,7 +405,7 @@ def test_a_message_in_two_appends_is_found_out(clean: Chain, tmp_path: Path) -> 
             break
         return True
 
-    with pytest.raises(BatchError, match="all rows of a message go in one append"):
+    with pytest.raises(BatchError, match="all rows of a message go in one whole append"):
         Reconstructor(clean.store, clean.settings).follow(
             KEY.instrument, tmp_path / "capture", tmp_path / "out", wait
         )
@@ -504,6 +507,97 @@ def test_checkpoints_stand_on_what_is_on_the_device(clean: Chain, tmp_path: Path
     assert follow(clean, tmp_path / "capture", tmp_path / "out", **wanted).checkpoints_written == 0
     capture.close()
     assert follow(clean, tmp_path / "capture", tmp_path / "out", **wanted).checkpoints_written > 0
+
+
+def test_a_checkpoint_that_waits_is_saved_when_it_is_quiet(
+    clean: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its input is synced after the last row: no other row has to come for it, and rows are synced as well."""
+    deltas, snapshots, point = inputs(clean, KEY)
+    capture = Capture(tmp_path / "capture", KEY.instrument.key, point)
+    for item in arrivals(deltas, snapshots, 300):
+        capture.append(item)
+    visible, saved, waits = Visible(monkeypatch), threading.Event(), []
+    save = TailCheckpoints.save
+
+    def told(self: TailCheckpoints, checkpoint: TailCheckpoint) -> None:
+        save(self, checkpoint)
+        saved.set()
+
+    def wait() -> bool:
+        waits.append(saved.is_set())
+        if len(waits) == 1:
+            visible.wait_for(clean.store.manifest("reconstructed_books", KEY).main_rows)
+            capture.sync()
+        if len(waits) < 3:
+            return True
+        waits.append(saved.wait(20))
+        return False
+
+    monkeypatch.setattr(TailCheckpoints, "save", told)
+    monkeypatch.setattr("order_book_platform.reconstruct.tail_source.QUIET_NS", 0)
+    changed = clean.settings.reconstruct.model_copy(update={"checkpoint_events": 1})
+    found = Reconstructor(clean.store, clean.settings.model_copy(update={"reconstruct": changed})).follow(
+        KEY.instrument, tmp_path / "capture", tmp_path / "out", wait
+    )
+    capture.close()
+    assert (waits[0], waits[-1]) == (False, True)
+    assert found.checkpoints_written >= 1
+
+
+def test_rows_are_synced_when_it_is_quiet(
+    clean: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though neither their number nor the time of the next one would have it."""
+    capture = captured(tmp_path / "capture", clean, KEY)
+    rows = clean.store.manifest("reconstructed_books", KEY).main_rows
+    synced, all_is_synced = OnceLog.sync, threading.Event()
+
+    def told(log: OnceLog) -> None:
+        synced(log)
+        if log.rows == rows:
+            all_is_synced.set()
+
+    monkeypatch.setattr(OnceLog, "sync", told)
+    monkeypatch.setattr("order_book_platform.reconstruct.tail_source.QUIET_NS", 0)
+    for name in ("SYNC_NS", "SYNC_ROWS"):
+        monkeypatch.setattr(f"order_book_platform.reconstruct.tail_rows.{name}", 2**62)
+    outcome: list[bool] = []
+
+    def wait() -> bool:
+        outcome.append(all_is_synced.wait(20))
+        return False
+
+    changed = clean.settings.reconstruct.model_copy(update={"checkpoint_events": 0})
+    Reconstructor(clean.store, clean.settings.model_copy(update={"reconstruct": changed})).follow(
+        KEY.instrument, capture, tmp_path / "out", wait
+    )
+    assert outcome == [True]
+
+
+def test_a_checkpoint_that_waits_is_saved_at_the_end(
+    clean: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its input was synced behind the last row, right before the word to stop."""
+    deltas, snapshots, point = inputs(clean, KEY)
+    capture = Capture(tmp_path / "capture", KEY.instrument.key, point)
+    for item in arrivals(deltas, snapshots, 300):
+        capture.append(item)
+
+    visible = Visible(monkeypatch)
+
+    def wait() -> bool:
+        visible.wait_for(clean.store.manifest("reconstructed_books", KEY).main_rows)
+        capture.sync()
+        return False
+
+    changed = clean.settings.reconstruct.model_copy(update={"checkpoint_events": 1})
+    found = Reconstructor(clean.store, clean.settings.model_copy(update={"reconstruct": changed})).follow(
+        KEY.instrument, tmp_path / "capture", tmp_path / "out", wait
+    )
+    capture.close()
+    again = follow(clean, tmp_path / "capture", tmp_path / "out", reconstruct={"checkpoint_events": 1})
+    assert again.resumed_from == found.deltas
 
 
 def metadata(**changed: str) -> dict[str, str]:
@@ -611,6 +705,63 @@ def test_two_followers_do_not_share_a_folder(clean: Chain, tmp_path: Path) -> No
     assert seen
     with pytest.raises(ReconstructionError, match="a live tail applies every delta"):
         follow(clean, capture, tmp_path / "out", reconstruct={"strategy": "snapshot"})
+
+
+@pytest.mark.parametrize("passes", [1, 2, 5])
+def test_one_that_is_stopped_while_it_is_behind(
+    clean: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: int
+) -> None:
+    """It ends with whole messages, though row groups of a sealed log are read, and the next run goes on."""
+    monkeypatch.setattr("order_book_platform.reconstruct.tail_source.READ_ROWS", 1_000)
+    deltas, snapshots, point = inputs(clean, KEY)
+    capture = Capture(tmp_path / "capture", KEY.instrument.key, point, row_group_rows=1_001)
+    for item in arrivals(deltas, snapshots, 300):
+        capture.append(item)
+    capture.close(seal=True)
+    asked: list[None] = []
+
+    def stopped() -> bool:
+        asked.append(None)
+        return len(asked) > passes
+
+    first = Reconstructor(clean.store, clean.settings).follow(
+        KEY.instrument, tmp_path / "capture", tmp_path / "out", stop, stopped=stopped
+    )
+    assert passes * 1_001 - 500 < first.deltas < passes * 1_001
+    assert first.checkpoints_written == 1
+    second = follow(clean, tmp_path / "capture", tmp_path / "out")
+    assert (second.resumed_from, second.rows_again) == (first.deltas, 0)
+    assert replay_hash_of(tmp_path / "out") == published_hash(clean)
+
+
+def test_a_device_that_hangs_is_a_stall(
+    clean: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes out while the call still hangs, nobody makes another one, and the next run goes on."""
+    capture = captured(tmp_path / "capture", clean, KEY)
+    follow(clean, capture, tmp_path / "before")  # compiled loops are loaded: nothing else takes long
+    fsync, hangs, released = os.fsync, threading.Event(), threading.Event()
+    callers: list[threading.Thread] = []
+
+    def hanging(descriptor: int) -> None:
+        if threading.current_thread().name == "write":
+            hangs.set()
+        if hangs.is_set() and not released.is_set():
+            callers.append(threading.current_thread())
+            released.wait(60)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", hanging)
+    monkeypatch.setattr("order_book_platform.reconstruct.tail_rows.SYNC_NS", 0)
+    with pytest.raises(StallError, match="stage write of the stream"):
+        follow(clean, capture, tmp_path / "out", streaming={"stall_after": 3 * 10**9})
+    assert [thread.name for thread in callers] == ["write (abandoned)"]
+    with pytest.raises(LogBusyError):
+        follow(clean, capture, tmp_path / "out")
+    released.set()
+    callers[0].join()
+    follow(clean, capture, tmp_path / "out")
+    assert replay_hash_of(tmp_path / "out") == published_hash(clean)
 
 
 def test_an_interrupt_leaves_what_was_done(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.errors import LogBusyError, ReplayMismatchError
+from order_book_platform.errors import LogBrokenError, LogBusyError, ReplayMismatchError
 from order_book_platform.reconstruct.once_log import OnceLog
-from order_book_platform.storage import LogReader
+from order_book_platform.storage import LogReader, LogWriter
+from order_book_platform.storage.log import writer
 
 SCHEMA = pa.schema([pa.field("place", pa.int64(), nullable=False), pa.field("size", pa.int64())])
 
@@ -39,7 +44,7 @@ def test_each_row_is_there_once(tmp_path_factory: pytest.TempPathFactory, runs: 
             most = max(most, log.place)
             assert log.rows == most
     found = [each.batch for each in LogReader(folder).read()]
-    assert not found or pa.Table.from_batches(found).equals(rows(0, most))
+    assert pa.Table.from_batches(found, SCHEMA).equals(rows(0, most))
 
 
 def test_a_row_that_differs_is_named(tmp_path: Path) -> None:
@@ -57,8 +62,102 @@ def test_a_row_that_differs_is_named(tmp_path: Path) -> None:
         assert log.rows == 10
 
 
+def read_files(folder: Path) -> int:
+    """Files of the log that this process has open for reading."""
+    flags = []
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            path = each.readlink()
+            if path.parent == folder and path.name != "writer.lock":
+                info = Path(f"/proc/self/fdinfo/{each.name}").read_text()
+                flags.append(int(info.split("flags:")[1].split()[0], 8) & os.O_ACCMODE)
+    return flags.count(os.O_RDONLY)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files come from /proc")
+@pytest.mark.parametrize("ends_badly", [False, True])
+def test_rows_to_compare_with_are_let_go_of(tmp_path: Path, ends_badly: bool) -> None:
+    """With the last one that was there, or with the log."""
+    with OnceLog(tmp_path, SCHEMA) as log:
+        log.write(rows(0, 10))
+    with OnceLog(tmp_path, SCHEMA) as log:
+        log.go_on_at(0)
+        log.write(rows(0, 5))
+        assert read_files(tmp_path) == 1
+        log.write(rows(5, 10))
+        assert read_files(tmp_path) == 0
+        log.go_on_at(0)
+        log.write(rows(0, 5))
+        assert read_files(tmp_path) == 1
+        log.__exit__(*((KeyboardInterrupt, KeyboardInterrupt(), None) if ends_badly else (None, None, None)))
+        assert read_files(tmp_path) == 0
+
+
 def test_one_process_writes(tmp_path: Path) -> None:
     """A second one is refused, and leaves nothing open."""
     with OnceLog(tmp_path, SCHEMA), pytest.raises(LogBusyError):
         OnceLog(tmp_path, SCHEMA)
     OnceLog(tmp_path, SCHEMA).__exit__(None, None, None)
+
+
+def test_a_sync_that_hangs_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody calls the device again; until the call returns the log stays held, and then it is let go of."""
+    hangs, released, callers, outcome = threading.Event(), threading.Event(), [], []
+
+    def fsync(_: int) -> None:
+        callers.append(threading.current_thread().name)
+        hangs.set()
+        released.wait(60)
+
+    def sync(log: OnceLog) -> None:
+        try:
+            log.sync()
+        except LogBrokenError as error:
+            outcome.append(error)
+
+    with pytest.raises(KeyboardInterrupt), OnceLog(tmp_path, SCHEMA) as log:
+        log.write(rows(0, 10))
+        monkeypatch.setattr(os, "fsync", fsync)
+        thread = threading.Thread(target=sync, args=(log,), name="write", daemon=True)
+        thread.start()
+        assert hangs.wait(60)
+        raise KeyboardInterrupt
+    assert callers == ["write"]
+    with pytest.raises(LogBusyError):
+        OnceLog(tmp_path, SCHEMA)
+    released.set()
+    thread.join()
+    monkeypatch.undo()
+    assert [error.found for error in outcome] == ["one that was let go of while a call to the device hung"]
+    with OnceLog(tmp_path, SCHEMA) as again:
+        assert again.there == 10
+
+
+def test_a_segment_whose_sealing_hangs_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the caller nor the end of the interpreter waits; the lock goes when it is over."""
+    begun, released = threading.Event(), threading.Event()
+    monkeypatch.setitem(LogWriter.open.__func__.__kwdefaults__, "segment_bytes", 2_000)  # type: ignore[attr-defined]
+
+    def hanging(*_: object) -> None:
+        begun.set()
+        released.wait(60)
+
+    monkeypatch.setattr(writer, "seal", hanging)
+    with pytest.raises(KeyboardInterrupt), OnceLog(tmp_path, SCHEMA) as log:
+        for place in range(0, 200, 20):
+            if not begun.is_set():
+                log.write(rows(place, place + 20))
+        assert begun.wait(60)
+        there = log.rows
+        raise KeyboardInterrupt
+    thread = next(each for each in threading.enumerate() if each.name == "seal")
+    assert thread.daemon
+    with pytest.raises(LogBusyError):
+        OnceLog(tmp_path, SCHEMA)
+    released.set()
+    thread.join()
+    monkeypatch.undo()
+    with OnceLog(tmp_path, SCHEMA) as again:
+        assert again.there == there

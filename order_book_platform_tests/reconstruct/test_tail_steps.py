@@ -19,11 +19,19 @@ from order_book_platform.model.planning import Place
 from order_book_platform.model.snapshots import SnapshotDefect, snapshot_defects
 from order_book_platform.reconstruct.replayer import empty_book
 from order_book_platform.reconstruct.strategy import Step, TailState
+from order_book_platform.reconstruct.stream import size_of
 from order_book_platform.reconstruct.tail_checkpoints import TailCheckpoint
 from order_book_platform.reconstruct.tail_replay import TailReplay
 from order_book_platform.reconstruct.tail_steps import TailSteps
 from order_book_platform.settings import Settings
-from order_book_platform_tests.streams import cut, streams, witnessed_streams
+from order_book_platform_tests.streams import (
+    CENTRE,
+    cut,
+    delta_batch,
+    snapshot_batch,
+    streams,
+    witnessed_streams,
+)
 
 SILENCE_NS, SMALL_NS, REACH_NS = 1_500, 3_000, 6_000
 SETTINGS = Settings(
@@ -260,3 +268,15 @@ def test_snapshots_far_ahead_of_the_deltas_are_an_error(monkeypatch: pytest.Monk
     shots = SnapshotBatch(*(np.arange(10),) * 3, levels, levels)
     with pytest.raises(ReconstructionError, match="at most 500 bytes of snapshots ahead"):
         TailSteps(SETTINGS, 5, Place(), None).arrive(shots)
+
+
+def test_a_step_counts_what_waits_behind_it() -> None:
+    """A queue is bounded in bytes: the snapshots of a step's state are among them."""
+    deltas = delta_batch([[(True, CENTRE, 1)]], [10])
+    shots = snapshot_batch([(number, ([(CENTRE, 1)], [(CENTRE + 1, 1)])) for number in range(20, 40)])
+    steps = TailSteps(SETTINGS, 1, Place(), None)
+    steps.arrive(replace(shots, received_time=np.zeros(20, np.int64)))
+    (step,) = steps.take(deltas)
+    assert step.tail is not None
+    assert step.tail.arrived.nbytes >= shots.nbytes
+    assert size_of(step) == deltas.nbytes + step.tail.arrived.nbytes

@@ -127,7 +127,7 @@ class LogWriter:
     ) -> None:
         self.close()
 
-    def append(self, batch: pa.RecordBatch) -> int:
+    def append(self, batch: pa.RecordBatch, *, whole: bool = False) -> int:
         """Hand rows to the operating system; they outlive this process, and after `sync` the machine.
 
         A batch that is larger than a segment goes in several frames. If there is no room, what is not whole is cut
@@ -135,6 +135,8 @@ class LogWriter:
 
         Args:
             batch: rows of the log's schema.
+            whole: in one frame, so that who reads while this process writes, or after it has died, has all of the rows
+                or none; the segment then exceeds its size by that frame. If there is no room, none is kept.
 
         Returns:
             The place of the first one.
@@ -142,13 +144,14 @@ class LogWriter:
         Raises:
             LogSchemaError: the batch has another schema, or a null where there must be none; nothing was appended.
             DiskFullError: there is no room.
-            StorageError: a single row takes more than a frame holds.
+            StorageError: a single row takes more than a frame holds, or a batch that has to be whole does; nothing of
+                such a batch was appended.
         """
         self._check_usable()
         check_batch(batch, self.schema, self.folder)
         first_row = self.next_row
         with self._writing():
-            for piece in self._pieces(batch):
+            for piece in self._pieces(batch, whole):
                 self._append_frame(piece)
         return first_row
 
@@ -196,14 +199,23 @@ class LogWriter:
         finally:
             self.discard()
 
-    def discard(self) -> None:
-        """Let go of the log without syncing anything: for one that is about to be removed."""
+    def discard(self, *, wait_for_sealing: bool = True) -> None:
+        """Let go of the log without syncing anything: for one that is about to be removed, or a device that hangs.
+
+        Args:
+            wait_for_sealing: return when nothing is at work any more. Otherwise, should a segment be being sealed, the
+                lock goes when that is over; or with the process.
+        """
         self._broken = _CLOSED
         if self._tail is not None:
             self._tail.close()
-        if self._sealing is not None:
+        if self._sealing is None:
+            self._held.close()
+        elif wait_for_sealing:
             wait([self._sealing])  # nothing may be at work when the lock is gone
-        self._held.close()
+            self._held.close()
+        else:
+            self._sealing.add_done_callback(lambda _: self._held.close())
 
     def _check_usable(self) -> None:
         if self._broken is not None:
@@ -229,16 +241,16 @@ class LogWriter:
             self._broken = self._broken or "a device that fails"
             raise self._broken_error(f"{self._broken} ({os.strerror(errno.EIO)})") from error
 
-    def _pieces(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """The batch, cut in halves until each fits a frame and, if it can, a segment."""
+    def _pieces(self, batch: pa.RecordBatch, whole: bool) -> Iterator[pa.RecordBatch]:
+        """The batch; unless it has to be whole, cut in halves until each fits a frame and, if it can, a segment."""
         size = pa.ipc.get_record_batch_size(batch)
-        if batch.num_rows > 1 and size > min(self._segment_bytes, frames.MAX_PAYLOAD_BYTES):
+        if not whole and batch.num_rows > 1 and size > min(self._segment_bytes, frames.MAX_PAYLOAD_BYTES):
             half = batch.num_rows // 2
-            yield from self._pieces(batch.slice(0, half))
-            yield from self._pieces(batch.slice(half))
+            yield from self._pieces(batch.slice(0, half), whole)
+            yield from self._pieces(batch.slice(half), whole)
         elif size > frames.MAX_PAYLOAD_BYTES:
             raise StorageError(
-                expected=f"rows of at most {frames.MAX_PAYLOAD_BYTES} bytes",
+                expected=f"{'a whole batch' if whole else 'rows'} of at most {frames.MAX_PAYLOAD_BYTES} bytes",
                 found=f"one of {size}",
                 where=f"{self.folder}, row {self.next_row}",
                 remedy="Split it before it is appended.",

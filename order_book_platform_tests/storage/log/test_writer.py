@@ -108,6 +108,24 @@ def test_what_a_frame_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert checked_rows(tmp_path) == 101
 
 
+def test_a_batch_that_is_to_be_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One frame, though it is larger than a segment; nothing of it without room, or where a frame cannot hold it."""
+    with LogWriter.open(tmp_path, SCHEMA, segment_bytes=4_000) as writer:
+        with largest_file(3_000), pytest.raises(DiskFullError):
+            writer.append(batch(0, 1_000), whole=True)
+        assert (writer.next_row, checked_rows(tmp_path)) == (0, 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(frames, "MAX_PAYLOAD_BYTES", 3_000)
+            with pytest.raises(StorageError, match="a whole batch of at most 3000 bytes"):
+                writer.append(batch(0, 1_000), whole=True)
+        assert (writer.next_row, checked_rows(tmp_path)) == (0, 0)
+        writer.append(batch(0, 1_000), whole=True)
+        assert [each.batch.num_rows for each in LogReader(tmp_path).read()] == [1_000]
+        append(writer, 1)
+        assert names(tmp_path) == ["0.parquet", "1000.log", "writer.lock"]
+    assert checked_rows(tmp_path) == 1_001
+
+
 def test_a_slice_takes_no_more_than_its_rows(tmp_path: Path) -> None:
     """Ten rows out of a large batch are ten rows in the file."""
     with LogWriter.open(tmp_path, SCHEMA) as writer:
