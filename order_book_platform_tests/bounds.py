@@ -8,12 +8,14 @@ from order_book_platform.fidelity import correlation, rows
 from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.kernels.arrays import WINDOW_SLOTS
 from order_book_platform.model import FixedPoint
+from order_book_platform.model.arrivals import WAITING_BYTES
 from order_book_platform.reconstruct.bounds import (
     DELTA_BYTES,
     GROUP_BYTES,
     StreamBounds,
     row_bytes,
 )
+from order_book_platform.reconstruct.tail_source import READ_ROWS
 from order_book_platform.rl.builder import BATCH_ROWS
 from order_book_platform.rl.plan import FeaturePlan
 from order_book_platform.settings import Settings
@@ -25,6 +27,8 @@ FAR_LEVELS = 50_000
 SNAPSHOTS = 87_000
 """Of a day, one a second."""
 GAPS = 10_000
+LOG_GROUP_ROWS = 65_536
+"""Rows of a row group of a sealed segment, unless `LogWriter.open` is told otherwise."""
 PARTS = 104
 """Of a day's books, 1,048,576 deltas each."""
 FOOTER_BYTES = 240_000
@@ -70,6 +74,23 @@ def books(settings: Settings) -> dict[str, int]:
         "write: a table, two row groups": table + 2 * GROUP_BYTES,
         "checkpoint: three copies of levels and history": 3 * saved,
         "spill: a batch on its way in, one on its way out": 4 * batch,
+    }
+
+
+def following(settings: Settings) -> dict[str, int]:
+    """`obp follow`."""
+    bounds, depth = StreamBounds.of(settings), settings.reconstruct.depth
+    table = bounds.table_rows * row_bytes(depth)
+    return {
+        "four queues": 4 * bounds.queue.bytes,
+        "deltas read at once, decoded, and handed on": 3 * READ_ROWS * DELTA_BYTES,
+        "snapshots: a sealed row group read ahead": LOG_GROUP_ROWS * _SNAPSHOT,
+        "snapshots that wait: four copies": 4 * WAITING_BYTES,
+        "apply: rows, and two tables of them": 3 * table,
+        "write: a table as a frame": table,
+        "seal: a row group, as it came and in one piece": 2 * LOG_GROUP_ROWS * row_bytes(depth),
+        "checkpoint: three copies of levels": 3 * FAR_LEVELS * 24,
+        **_BOOK,
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.simulate import MarketSimulator, profile
-from order_book_platform_tests.bounds import ASSETS, FREE_BYTES
+from order_book_platform_tests.bounds import ASSETS, FREE_BYTES, following
 from order_book_platform_tests.lake import write_settings
 from order_book_platform_tests.memory_of import KEY
 
@@ -62,10 +62,10 @@ def rows_of(asset: str) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize("asset", ASSETS)
+@pytest.mark.parametrize("asset", [*ASSETS, "obp follow"])
 def test_the_document_adds_up(days: Path, asset: str) -> None:
     """Every bound of the code is in it, at the default settings, and their sum."""
-    bounds = ASSETS[asset](load_settings(days / "long/settings.toml"))
+    bounds = {**ASSETS, "obp follow": following}[asset](load_settings(days / "long/settings.toml"))
     written = rows_of(asset)
     assert written.pop("**sum**") == round(sum(bounds.values()) / MB)
     assert written == {what: round(size / MB) for what, size in bounds.items()}

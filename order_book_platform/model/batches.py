@@ -208,9 +208,7 @@ def _same_lengths(prices: pa.ListArray, sizes: pa.ListArray, side: str) -> Int64
 def _fill(levels: Int64Array, values: Int64Array, lengths: Int64Array) -> None:
     """Write lists that lie one after another into the rows of int64[n, K], each from its first column on."""
     depth = levels.shape[1]
-    if (
-        len(values) == levels.size
-    ):  # no list is longer than K, so all are as long: no need to ask where each one ends
+    if len(values) == levels.size:  # no list is longer than K, so all are as long
         levels[:] = values.reshape(levels.shape)
     else:
         levels[np.arange(depth) < lengths[:, None]] = values

@@ -28,6 +28,7 @@ class Partial:
     folder: Path
     expected_bytes: int
     stored_share: float
+    resumable: bool = True
 
 
 def partial(folder: Path, written: int, expected: int, share: float) -> Partial:
