@@ -24,7 +24,7 @@ from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore
 
 MESSAGES = 400_000
-"""Some 27 M deltas: 26 checkpoints, one a part, as often as the settings have it."""
+"""Some 27 M deltas; a checkpoint as often as the settings have it."""
 TURNS = 15
 COST = 0.02
 WITH, WITHOUT = "with checkpoints", "without"
