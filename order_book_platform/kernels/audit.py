@@ -93,7 +93,7 @@ def audit_messages(  # type: ignore[no-untyped-def]
     """Count messages and what is odd about them, and keep extremes.
 
     Nearly every message names its levels in order of price, which shows by itself that none comes twice; only others
-    go through the hash table (3 ns a row instead of 18).
+    go through the hash table (5 ns a row with everything else here; 18 with the table for all).
 
     Args:
         origin_time … size_pips: [n], whole messages; `keys` differ exactly where prices do.

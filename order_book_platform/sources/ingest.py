@@ -31,7 +31,7 @@ DELTA_PACKING: dict[str, Packing] = {
     **dict.fromkeys(("price_pips", "size_pips", "price", "size"), "dictionary"),
 }
 """A message repeats its times and ids row by row, a day its prices and sizes. Half the bytes of delta packing; a
-recorded perpetual's row is written in 79 ns instead of 110, and read in 24 instead of 35."""
+recorded perpetual's row is written in 45 ns instead of 80, and read in 14 instead of 24."""
 BYTES_PER_SOURCE_BYTE = {"book_delta_v2": 0.8, "book": 0.5, "trades": 0.5}
 """Of recorded days of three markets: 0.6 to 0.9, 0.4 to 0.5, 0.4 to 0.5."""
 
