@@ -124,7 +124,7 @@ class ReconstructSettings(_Section):
     """Start from the previous day's closing state where there is one; makes days depend on each other."""
     warm_up: Duration = 600 * NS_PER_SECOND
     """A book that no snapshot has seeded counts as seeded after this; until one does, none of its levels is known."""
-    checkpoint_events: int = Field(default=4_000_000, ge=0)
+    checkpoint_events: int = Field(default=1_000_000, ge=0)
     """A run that dies goes on from its last checkpoint, taken where a part ends after so many deltas. 0: none."""
     checkpoint_interval: Duration = 300 * NS_PER_SECOND
     """A checkpoint is taken at the next end of a part after this, however few deltas there were."""

@@ -93,25 +93,11 @@ class Ladder(NamedTuple):
         shared = ("cells", "words", "summary", "blocks", "base", "best", "low", "bound")
         return grown._replace(**{name: getattr(self, name) for name in shared})
 
-    def live(self, s: int) -> LiveLevels:
-        """Every level of side s, by ascending key: best first."""
-        slots = len(self.cells) // 4
-        cells = self.cells[2 * s * slots : 2 * (s + 1) * slots].reshape(slots, 2)
-        base = int(self.base[s])
-        # Few words have a bit set, so that the slots need not be looked at one by one.
-        words = self.words[s * slots // 64 : (s + 1) * slots // 64]
-        filled = np.flatnonzero(words)
-        bits = np.unpackbits(words[filled].view(np.uint8), bitorder="little").reshape(len(filled), 64)
-        word, bit = np.nonzero(bits)
-        slot = filled[word] * 64 + bit
-        key = base + (slot - base) % slots
-        near = np.argsort(key)
-        used = self.far_order[s, : self.blocks[s]]
-        far = np.arange(BLOCK_LEVELS) < self.far_fill[s, used][:, None]
-        return LiveLevels(
-            np.concatenate([key[near], self.far_keys[s, used][far]]),
-            np.concatenate([cells[slot[near], 0], self.far_sizes[s, used][far]]),
-            np.concatenate([cells[slot[near], 1], self.far_seen[s, used][far]]),
+    def occupied(self, s: int) -> int:
+        """How many levels side s has."""
+        words = self.words[s * len(self.words) // 2 : (s + 1) * len(self.words) // 2]
+        return int(
+            np.bitwise_count(words).sum() + self.far_fill[s, self.far_order[s, : self.blocks[s]]].sum()
         )
 
     def fill(self, s: int, levels: LiveLevels) -> None:

@@ -27,13 +27,14 @@ from order_book_platform.kernels.arrays import (
     Steps,
 )
 from order_book_platform.kernels.bits import divisor_inverse
-from order_book_platform.kernels.ladder import has_room
+from order_book_platform.kernels.ladder import has_room, read_levels
 from order_book_platform.kernels.messages import find_bad_level, find_messages
 from order_book_platform.kernels.rows import ROW_HEAD, STATES
 from order_book_platform.kernels.snapshot import take_snapshot
 from order_book_platform.model import DeltaBatch, SnapshotBatch
 from order_book_platform.model.batches import deepened
 from order_book_platform.model.doubt import PROVEN_LOSS
+from order_book_platform.model.growing import GrowingRows
 from order_book_platform.model.schemas import DEPTH, MISSING_PIPS
 
 Int64Array = NDArray[np.int64]
@@ -190,7 +191,7 @@ class Book:
         self._starts = np.empty(1, np.int64)
         self._feeding = False
         self._steps = self._steps_of(plan or Plan.nothing())
-        self._past = [np.empty((0, 4), np.int64)]
+        self._past = GrowingRows(4)
 
     def feed(self, batch: DeltaBatch) -> Iterator[Int64Array]:
         """Apply a batch and hand out the rows it gave.
@@ -276,7 +277,7 @@ class Book:
             "Book.add_snapshots",
         )
         # What has been taken over is let go; what came of it is kept.
-        self._past.append(shots.outcome[:due])
+        self._past.add(shots.outcome[:due])
         depth = max(shots.ticks.shape[2], more.ticks.shape[2])
         both = [
             step._replace(ticks=deepened(step.ticks, depth, NO_TICK), sizes=deepened(step.sizes, depth, 0))
@@ -329,7 +330,7 @@ class Book:
         }
         self._steps = shots._replace(**left)
         self._memory.state[rows.STATE_CANDIDATE] = 0
-        self._past = [np.empty((0, 4), np.int64)]
+        self._past = GrowingRows(4)
         return found
 
     def show_snapshots(self) -> Iterator[Int64Array]:
@@ -450,7 +451,7 @@ class Book:
         kept["state"][rows.STATE_CANDIDATE] = 0
         kept |= {"low": ladder.low.copy(), "bound": ladder.bound.copy(), "outcome": self.outcome}
         for s, side in enumerate(SIDES):
-            kept |= {f"{side}_{name}": values for name, values in ladder.live(s)._asdict().items()}
+            kept |= {f"{side}_{name}": values for name, values in self._live(s)._asdict().items()}
         return kept
 
     def resumed(self, saved: Mapping[str, Int64Array]) -> None:
@@ -480,7 +481,7 @@ class Book:
             self._ladder.fill(s, levels)
         for name, array in fixed.items():
             array[...] = saved[name]
-        self._past = [saved["outcome"]]
+        self._past = GrowingRows(4, saved["outcome"])
 
     @property
     def bounds_pips(self) -> tuple[int | None, int | None]:
@@ -508,12 +509,17 @@ class Book:
 
     def levels(self, side: int) -> Levels:
         """All live levels of side 0 (bids) or 1 (asks), best first."""
-        keys, sizes, _ = self._ladder.live(side)
+        keys, sizes, _ = self._live(side)
         sign = -1 if side == 0 else 1
         known = keys <= self._ladder.bound[side]
         if self.doubt & PROVEN_LOSS:
             known[:] = False
         return Levels(keys * sign * self.step_pips, sizes, known)
+
+    def _live(self, side: int) -> LiveLevels:
+        levels = np.empty((3, self._ladder.occupied(side)), np.int64)
+        read_levels(self._ladder, side, levels)
+        return LiveLevels(*levels)
 
     @property
     def messages(self) -> int:
@@ -549,6 +555,5 @@ class Book:
     @property
     def outcome(self) -> Int64Array:
         """int64[m, 4] of the snapshots taken over so far: use, levels compared, wrong, changed."""
-        return np.concatenate(
-            [*self._past, self._steps.outcome[: int(self._memory.state[rows.STATE_CANDIDATE])]]
-        )
+        due = int(self._memory.state[rows.STATE_CANDIDATE])
+        return np.concatenate([self._past.rows, self._steps.outcome[:due]])

@@ -209,6 +209,34 @@ def settle(ladder, s):  # type: ignore[no-untyped-def]
         raise_window(ladder, s, (best - (slots >> 2)) & -64)
 
 
+@kernel(types.void(LADDER, types.int64, types.int64[:, ::1]))
+def read_levels(ladder, s, levels):  # type: ignore[no-untyped-def]
+    """Write down every level of side s, by ascending key: best first.
+
+    Args:
+        ladder: stays as it is.
+        s: side.
+        levels: int64[3, n], n as `Ladder.occupied` says: gets keys, sizes, and the messages that last named them.
+    """
+    slots = ladder.cells.shape[0] >> 2
+    n = 0
+    key = next_near_key(ladder, s, ladder.base[s])
+    while key != NO_KEY:
+        at = slot_of(s, key, slots)
+        levels[0, n] = key
+        levels[1, n] = ladder.cells[at << _ONE]
+        levels[2, n] = ladder.cells[at << _ONE | _ONE]
+        n += 1
+        key = next_near_key(ladder, s, key + 1)
+    for place in range(ladder.blocks[s]):
+        block = ladder.far_order[s, place]
+        for i in range(ladder.far_fill[s, block]):
+            levels[0, n] = ladder.far_keys[s, block, i]
+            levels[1, n] = ladder.far_sizes[s, block, i]
+            levels[2, n] = ladder.far_seen[s, block, i]
+            n += 1
+
+
 @kernel(types.boolean(LADDER, types.int64))
 def has_room(ladder, levels):  # type: ignore[no-untyped-def]
     """Whether `levels` more levels, named in any order, surely find room on either side.

@@ -193,10 +193,12 @@ class Replayer:
         """After the last step: see `SnapshotHistory.table`. What the deltas did not reach is judged as well."""
         for due in self.planner.pieces(REST_OF_DAY):
             self.history.add(due)
-        return self.history.table(self.book.outcome)
+        self.history.came_of(self.book.take_outcome())
+        return self.history.table()
 
     def saved(self, place: Place, shown: BoolArray) -> SavedReplay:
         """Where the replay stands, after the step that has this place, and what its rows have shown."""
+        self.history.came_of(self.book.take_outcome())
         sizes = self.codes.saved() if self.codes else np.empty((0, 2), np.uint64)
         return SavedReplay(place, self.book.saved(), self.history.saved(), sizes, shown.copy())
 

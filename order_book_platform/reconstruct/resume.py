@@ -7,14 +7,13 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from typing import Any
 
 from numpy.typing import NDArray
 
 from order_book_platform.clock import Clock, SystemClock
-from order_book_platform.model.batches import Int64Array
 from order_book_platform.model.planning import Place
 from order_book_platform.reconstruct.parts import BookParts
 from order_book_platform.reconstruct.replayer import SavedReplay
@@ -26,6 +25,7 @@ from order_book_platform.storage.partition_writer import FinishedFile
 from order_book_platform.version import code_fingerprint
 
 DATASET = "reconstructed_books"
+_PART = tuple(each.name for each in fields(FinishedFile))
 _LOG = logging.getLogger(__name__)
 
 
@@ -175,9 +175,9 @@ class Resumption:
         facts = {
             "identity": self._identity,
             "place": asdict(saved.place),
-            "parts": [asdict(part) for part in parts.finished],
+            "parts": [{name: getattr(part, name) for name in _PART} for part in parts.finished],
         }
-        self._checkpoints.save(Checkpoint(facts, packed(saved)))
+        self._checkpoints.save(Checkpoint(facts, packed(saved), saved.history))
         self._writer.resumable = True
         self.written += 1
 
@@ -187,25 +187,20 @@ def _unfinished(checkpoint: Checkpoint, parts: tuple[FinishedFile, ...]) -> Unfi
 
 
 def packed(saved: SavedReplay) -> dict[str, NDArray[Any]]:
-    """All arrays of a replay by names that tell them apart."""
+    """Arrays of a replay by names that tell them apart; its history is kept as rows that grow."""
     arrays: dict[str, NDArray[Any]] = {f"book.{name}": array for name, array in saved.book.items()}
-    arrays |= {f"history.{name}": array for name, array in saved.history.items()}
     return arrays | {"sizes": saved.sizes, "shown": saved.shown}
 
 
 def unpacked(checkpoint: Checkpoint, place: Place) -> SavedReplay:
     """Inverse of `packed`; other arrays are left alone."""
-    groups: dict[str, dict[str, Int64Array]] = {"book": {}, "history": {}}
-    for name, array in checkpoint.arrays.items():
-        group, _, inner = name.partition(".")
-        if inner and group in groups:
-            groups[group][inner] = array
+    arrays = checkpoint.arrays
     return SavedReplay(
         place,
-        groups["book"],
-        groups["history"],
-        checkpoint.arrays["sizes"],
-        checkpoint.arrays["shown"],
+        {name.removeprefix("book."): array for name, array in arrays.items() if name.startswith("book.")},
+        checkpoint.grown,
+        arrays["sizes"],
+        arrays["shown"],
     )
 
 

@@ -17,6 +17,7 @@ from order_book_platform.kernels.replay import (
     USE_SEEDED,
 )
 from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.growing import GrowingRows
 from order_book_platform.model.planning import Due
 from order_book_platform.model.schemas import USED_SNAPSHOTS
 
@@ -29,31 +30,41 @@ class SnapshotHistory:
     """
 
     def __init__(self, saved: Mapping[str, Int64Array] | None = None) -> None:
-        none = np.empty((0, 2), np.int64)
-        self._used = [saved["used"] if saved else none]
-        self._rejected = [saved["rejected"] if saved else none]
+        saved = saved or {}
+        self._used = GrowingRows(2, saved.get("used"))
+        self._rejected = GrowingRows(2, saved.get("rejected"))
+        self._outcome = GrowingRows(4, saved.get("outcome"))
 
     def add(self, due: Due) -> None:
         """Remember the next ones."""
         for kept, batch in ((self._used, due.used), (self._rejected, due.rejected)):
-            kept.append(np.stack([batch.sequence_number, batch.origin_time], 1))
+            if len(batch):
+                kept.add(np.stack([batch.sequence_number, batch.origin_time], 1))
 
-    def saved(self) -> dict[str, Int64Array]:
-        """By use, int64[n, 2]: sequence number and origin time."""
-        return {"used": np.concatenate(self._used), "rejected": np.concatenate(self._rejected)}
-
-    def table(self, outcome: Int64Array) -> tuple[pa.Table, Counter[str], int | None]:
-        """What became of those that the replay reached, and of all that were rejected.
+    def came_of(self, outcome: Int64Array) -> None:
+        """Remember what came of the next ones.
 
         Args:
-            outcome: int64[m, 4], see `kernels.replay`.
+            outcome: int64[m, 4], of `Book.take_outcome`.
+        """
+        self._outcome.add(outcome)
+
+    def saved(self) -> dict[str, Int64Array]:
+        """All of it, as views: used and rejected int64[n, 2], sequence number and origin time; outcome int64[m, 4].
+
+        Rows are only ever added, so that two of these differ in what the later one has more.
+        """
+        return {"used": self._used.rows, "rejected": self._rejected.rows, "outcome": self._outcome.rows}
+
+    def table(self) -> tuple[pa.Table, Counter[str], int | None]:
+        """What became of those that the replay reached, and of all that were rejected.
 
         Returns:
             A table with schema `USED_SNAPSHOTS`, how many had each use, and the sequence number of the first that
             seeded.
         """
-        heads = self.saved()
-        used, rejected = heads["used"][: len(outcome)], heads["rejected"]
+        outcome, rejected = self._outcome.rows, self._rejected.rows
+        used = self._used.rows[: len(outcome)]
         nothing = np.zeros((len(rejected), 4), np.int64)
         rows = np.concatenate([np.hstack([used, outcome]), np.hstack([rejected, nothing])])
         rows = rows[np.argsort(rows[:, 0], kind="stable")]

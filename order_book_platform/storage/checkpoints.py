@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.storage.atomic import sync_path
+from order_book_platform.storage.grown_file import GrownFile, Piece, read_grown
 
 KEPT = 3
 """So many; one that turns out to be damaged leaves the one before."""
 DIGEST_BYTES = 32
-_FACTS = "facts"
+_LENGTH_BYTES = 8
+_ALIGNMENT = 8
 _LOG = logging.getLogger(__name__)
 
 
@@ -31,16 +33,20 @@ class Checkpoint:
     Attributes:
         facts: JSON-ready.
         arrays: by name.
+        grown: by name, int64[n, width]: those to which rows are only added from one checkpoint to the next. Each row is
+            written once, so that a checkpoint costs the same however many there are.
     """
 
     facts: dict[str, Any]
     arrays: Mapping[str, NDArray[Any]]
+    grown: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 class Checkpoints:
     """A folder of checkpoints, `checkpoint-00000042.state`; numbers grow.
 
-    Each is the SHA-256 of what follows, and numpy's npz of the arrays, with the facts as JSON bytes in one more.
+    Each is a SHA-256 of what follows: the length of a header, the header (JSON: facts, and name, dtype and shape of
+    each array), and the arrays. Rows of arrays that grow are in a `.rows` file beside them; see `grown_file`.
 
     Args:
         folder: made with the first one.
@@ -50,6 +56,7 @@ class Checkpoints:
         self.folder = folder
         self.damaged = 0
         """Checkpoints that could not be read."""
+        self._grown: GrownFile | None = None
 
     def exist(self) -> bool:
         """Whether there is any, damaged or not."""
@@ -64,23 +71,45 @@ class Checkpoints:
         if not self.folder.is_dir():
             self.folder.mkdir(exist_ok=True)
             sync_path(self.folder.parent)
-        paths, begun = self._paths(), sorted(self.folder.glob("checkpoint-*.unfinished"))
-        number = 1 + max((int(path.stem.removeprefix("checkpoint-")) for path in paths + begun), default=-1)
-        # Names of arrays are kept apart from ours, and from the arguments of `savez`, by a dot.
-        members: dict[str, Any] = {f".{name}": array for name, array in checkpoint.arrays.items()}
-        members[_FACTS] = np.frombuffer(json.dumps(checkpoint.facts).encode(), np.uint8)
+        names = sorted(path.name for path in self.folder.iterdir())
+        number = 1 + max((_number(name) for name in names), default=-1)
         path = self.folder / f"checkpoint-{number:08}.state"
-        content = io.BytesIO()
-        np.savez(content, **members)
+        pieces = self._grow(checkpoint, path.with_suffix(".rows"))
         unfinished = path.with_suffix(".unfinished")
         with unfinished.open("wb") as file:
-            file.write(hashlib.sha256(content.getbuffer()).digest())
-            file.write(content.getbuffer())
-        sync_path(unfinished)
+            content = _content(checkpoint, pieces)
+            digest = hashlib.sha256()
+            for part in content:
+                digest.update(part)
+            file.write(digest.digest())
+            file.writelines(content)
+            file.flush()
+            os.fsync(file.fileno())
         unfinished.rename(path)
         sync_path(self.folder)
-        for old in paths[: 1 - KEPT] + begun:
-            old.unlink(missing_ok=True)
+        self._drop_old(names, number)
+
+    def _grow(self, checkpoint: Checkpoint, path: Path) -> Piece | None:
+        """Rows that are not on the device yet, to the file that this writer alone has made."""
+        if not checkpoint.grown:
+            return None
+        grown = self._grown or GrownFile(path)
+        # Whoever failed half-way does not go on with that file: what is at its end is not known.
+        self._grown = None
+        piece = grown.save(checkpoint.grown)
+        self._grown = grown
+        return piece
+
+    def _drop_old(self, names: list[str], newest: int) -> None:
+        """What no kept checkpoint speaks of; `names` were there before the newest."""
+        states = [name for name in names if name.endswith(".state")][1 - KEPT :]
+        oldest = _number(states[0]) if states else newest
+        # A file of rows is begun with a checkpoint of its number, and used until the next one is begun.
+        needless = [name for name in names if name.endswith(".rows") and _number(name) <= oldest][:-1]
+        needless += [name for name in names if name.endswith(".unfinished")]
+        needless += [name for name in names if name.endswith(".state") and name not in states]
+        for name in needless:
+            (self.folder / name).unlink(missing_ok=True)
 
     def newest_first(self) -> Iterator[Checkpoint]:
         """Those that can be read; of others the log says why not."""
@@ -99,17 +128,44 @@ class Checkpoints:
         return sorted(self.folder.glob("checkpoint-*.state"))
 
 
+def _number(name: str) -> int:
+    digits = name.removeprefix("checkpoint-").partition(".")[0]
+    return int(digits) if digits.isdecimal() else -1
+
+
+def _content(checkpoint: Checkpoint, grown: Piece | None) -> list[Any]:
+    """Everything but the SHA-256, as buffers; each begins at a multiple of 8."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
+    described = [[name, array.dtype.str, array.shape] for name, array in arrays.items()]
+    header = {"facts": checkpoint.facts, "arrays": described, "grown": grown and grown.as_json()}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    content: list[Any] = [len(text).to_bytes(_LENGTH_BYTES, "little"), text]
+    for array in arrays.values():
+        if array.nbytes:
+            content += [array.reshape(-1).view(np.uint8).data, b"\0" * (-array.nbytes % _ALIGNMENT)]
+    return content
+
+
 def _read(path: Path) -> Checkpoint:
     """Nothing is looked at before all of it has been held against the checksum.
 
     Raises:
-        ValueError: it differs.
+        ValueError: it differs, or the rows that it speaks of do.
     """
     content = path.read_bytes()
     digest, rest = content[:DIGEST_BYTES], memoryview(content)[DIGEST_BYTES:]
     if hashlib.sha256(rest).digest() != digest:
         raise ValueError("its checksum differs")
-    with np.load(io.BytesIO(rest), allow_pickle=False) as file:
-        arrays = {name.removeprefix("."): file[name] for name in file.files if name != _FACTS}
-        facts: dict[str, Any] = json.loads(file[_FACTS].tobytes())
-    return Checkpoint(facts, arrays)
+    at = _LENGTH_BYTES + int.from_bytes(rest[:_LENGTH_BYTES], "little")
+    header = json.loads(bytes(rest[_LENGTH_BYTES:at]))
+    arrays = {}
+    for name, dtype, shape in header["arrays"]:
+        array = np.empty(shape, dtype)
+        if array.nbytes:
+            array.reshape(-1).view(np.uint8)[:] = rest[at : at + array.nbytes]
+        arrays[name] = array
+        at += array.nbytes + -array.nbytes % _ALIGNMENT
+    piece = header["grown"]
+    grown = read_grown(path.parent, Piece.of_json(piece)) if piece else {}
+    return Checkpoint(header["facts"], arrays, grown)

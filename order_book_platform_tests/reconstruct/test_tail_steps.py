@@ -247,7 +247,7 @@ def test_what_is_remembered_does_not_grow() -> None:
             saved.nbytes + sum(array.nbytes for array in replay.book._steps) + step.tail.arrived.there.nbytes
         )
         assert len(step.tail.recover_from) <= 101
-        assert len(replay.book._past) == 1
+        assert len(replay.book._past) == 0
     assert replay.tally["chain"] == count - 1
     assert max(sizes) < 30_000
 

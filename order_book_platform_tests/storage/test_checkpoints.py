@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread, current_thread
 
@@ -22,6 +25,12 @@ def checkpoint(number: int) -> Checkpoint:
         "file": np.array([True, False]),
     }
     return Checkpoint({"number": number, "text": "ä"}, arrays)
+
+
+def growing(number: int) -> Checkpoint:
+    """One with two arrays that have three, or one, rows more than those of the number before."""
+    many = np.arange(6 * number).reshape(-1, 2)
+    return replace(checkpoint(number), grown={"many": many, "few": np.full((number, 3), 7), "none": many[:0]})
 
 
 def numbers(checkpoints: Checkpoints) -> list[int]:
@@ -62,6 +71,64 @@ def test_every_damaged_byte_is_noticed(tmp_path: Path, caplog: pytest.LogCapture
     for length in range(0, len(content), 7):
         path.write_bytes(content[:length])
         assert numbers(checkpoints) == [0]
+
+
+def test_rows_that_grow_are_written_once_and_come_back(tmp_path: Path) -> None:
+    """Each of the kept checkpoints has its own; a process that goes on writes them anew, and drops what is needless."""
+    first = Checkpoints(tmp_path)
+    for number in range(1, 6):
+        first.save(growing(number))
+    frames = 5 * 2 * 24
+    assert (tmp_path / "checkpoint-00000000.rows").stat().st_size == frames + 8 * (5 * 6 + 5 * 3)
+    second = Checkpoints(tmp_path)
+    for number in range(6, 10):
+        second.save(growing(number))
+        found = list(Checkpoints(tmp_path).newest_first())
+        assert [each.facts["number"] for each in found] == [number, number - 1, number - 2]
+        for each in found:
+            for name, array in growing(each.facts["number"]).grown.items():
+                np.testing.assert_array_equal(each.grown[name], array)
+    assert [path.name for path in tmp_path.glob("*.rows")] == ["checkpoint-00000005.rows"]
+
+
+def test_damage_to_rows_that_grow_is_noticed(tmp_path: Path) -> None:
+    """Only checkpoints that speak of the damaged ones are passed over."""
+    checkpoints = Checkpoints(tmp_path)
+    ends = []
+    for number in (1, 2, 3):
+        checkpoints.save(growing(number))
+        ends.append((tmp_path / "checkpoint-00000000.rows").stat().st_size)
+    path = tmp_path / "checkpoint-00000000.rows"
+    content = path.read_bytes()
+    for at in range(len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0x41]) + content[at + 1 :])
+        assert numbers(checkpoints) == [n for n, end in zip((3, 2, 1), ends[::-1], strict=True) if end <= at]
+    path.write_bytes(content[: ends[1] + 1])
+    assert numbers(checkpoints) == [2, 1]
+    path.write_bytes(content + b"half a frame")
+    assert numbers(checkpoints) == [3, 2, 1]
+    path.unlink()
+    assert numbers(checkpoints) == []
+
+
+def test_after_a_failure_rows_begin_in_a_file_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full while rows are added leaves half of them behind: nothing is built on that."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(growing(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", _full)
+        with pytest.raises(OSError, match="No space"):
+            checkpoints.save(growing(2))
+    checkpoints.save(growing(3))
+    found = list(Checkpoints(tmp_path).newest_first())
+    assert [each.facts["number"] for each in found] == [3, 1]
+    np.testing.assert_array_equal(found[0].grown["many"], growing(3).grown["many"])
+
+
+def _full(_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_what_a_crash_left_is_no_checkpoint(tmp_path: Path) -> None:
