@@ -7,47 +7,11 @@ from dataclasses import dataclass
 from html import escape
 
 from order_book_platform.fidelity.figures import Figure
+from order_book_platform.fidelity.html import document, number_text
 from order_book_platform.fidelity.references import ReferenceCounts
 from order_book_platform.fidelity.results import Metric, failed_gates
 from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.plots import data_uri
-
-_STYLE = """
-:root{color-scheme:light dark;--ground:#fff;--panel:#f6f8fa;--ink:#1b1f24;--muted:#57606a;--line:#d8dee4;
---good:#00694d;--good-ground:#dff3ea;--bad:#a3132f;--bad-ground:#fde8ec}
-@media (prefers-color-scheme:dark){:root{--ground:#16191d;--panel:#1f2429;--ink:#e6e9ed;--muted:#9aa4af;
---line:#323940;--good:#5fd3a6;--good-ground:#12352a;--bad:#ff97a8;--bad-ground:#431722}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.55 system-ui,sans-serif}
-main{max-width:1160px;margin:0 auto;padding:28px 24px 64px}
-h1{font-size:1.55rem;line-height:1.25;margin:0}
-h2{font-size:1.1rem;margin:40px 0 10px}
-p{margin:8px 0}
-.muted{color:var(--muted)}
-.verdict{border-radius:10px;padding:16px 20px;margin:18px 0}
-.verdict strong{font-size:1.2rem}
-.verdict ul{margin:8px 0 0;padding-left:20px}
-.pass{background:var(--good-ground);color:var(--good)}
-.fail{background:var(--bad-ground);color:var(--bad)}
-figure{margin:14px 0 0}
-img{display:block;width:100%;height:auto;border:1px solid var(--line);border-radius:8px}
-.wide{overflow-x:auto}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.82rem}
-th,td{padding:5px 7px;vertical-align:top;text-align:left;border-bottom:1px solid var(--line);white-space:nowrap}
-th{color:var(--muted);font-weight:600}
-td.number,th.number{text-align:right}
-td.what{white-space:normal;min-width:15em}
-td.what small{display:block;color:var(--muted);line-height:1.35}
-td.ok{color:var(--good);font-weight:600}
-td.no{color:var(--bad);font-weight:600}
-details{margin:14px 0;border:1px solid var(--line);border-radius:8px;padding:8px 14px;background:var(--panel)}
-summary{cursor:pointer;font-weight:600}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 16px;margin:8px 0}
-dt{color:var(--muted)}
-dd{margin:0;overflow-wrap:anywhere}
-code{font:.85em ui-monospace,SFMono-Regular,Menlo,monospace}
-@media print{details{border:0;padding:0}}
-"""
 
 _METHOD = {
     "Held out": """Only snapshots after the seed that neither seeded, extended nor repaired the book, nor were rejected
@@ -105,19 +69,7 @@ def render_page(page: Page) -> str:
         "<h2>Made from</h2>",
         _definitions(page.provenance, code=True),
     )
-    body = "\n".join(parts)
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
-
-
-def number_text(value: float | None, digits: int = 6) -> str:
-    """A figure for people: whole numbers in full, others to `digits` significant digits, None as `not measured`."""
-    if value is None:
-        return "not measured"
-    return f"{value:,.0f}" if value == round(value) or abs(value) >= 10.0**digits else f"{value:.{digits}g}"
+    return document(title, parts)
 
 
 def _verdict(gates: tuple[GateResult, ...]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from order_book_platform.fidelity.figures import Figure
-from order_book_platform.fidelity.page import Page, number_text, render_page
+from order_book_platform.fidelity.html import number_text
+from order_book_platform.fidelity.page import Page, render_page
 from order_book_platform.fidelity.references import ReferenceCounts
 from order_book_platform.fidelity.results import Metric
 from order_book_platform.model import Gate, Severity

@@ -1,0 +1,186 @@
+"""Many fidelity reports side by side: which days of which symbols are bad, and by which gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal, get_args
+
+from order_book_platform.errors import PartitionCorruptError, PartitionMissingError
+from order_book_platform.model import PartitionKey
+from order_book_platform.storage import DataStore
+
+Verdict = Literal["not faithful", "unreadable", "no report", "outdated", "warned", "faithful"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""Worst first. `no report`: there are books that nobody has measured; `outdated`: they were made anew since."""
+_BOOKS, _REPORT = "reconstructed_books", "fidelity_report"
+_READERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A gate that does not hold.
+
+    Attributes:
+        gate: its name.
+        value: what was measured; None: nothing could be.
+        bar: what is required, such as `>= 0.999`.
+        is_error: whether the book is not faithful because of it; else it is a warning.
+    """
+
+    gate: str
+    value: float | None
+    bar: str
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One partition.
+
+    Attributes:
+        key: symbol and day.
+        verdict: one of `VERDICTS`.
+        failures: gates that do not hold, errors first, in the order of the report.
+        gates: how many were measured or should have been.
+        said: why there is no verdict of its own; empty otherwise.
+        report: where its page lies, an URL; empty without one.
+    """
+
+    key: PartitionKey
+    verdict: Verdict
+    failures: tuple[Failure, ...] = ()
+    gates: int = 0
+    said: str = ""
+    report: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        failures = [
+            {"gate": each.gate, "value": each.value, "bar": each.bar, "error": each.is_error}
+            for each in self.failures
+        ]
+        return {
+            "symbol": self.key.instrument.key,
+            "day": self.key.day.isoformat(),
+            "verdict": self.verdict,
+            "gates": self.gates,
+            "failures": failures,
+            "said": self.said,
+            "report": self.report,
+        }
+
+
+def compare_reports(
+    store: DataStore,
+    symbols: Sequence[str] = (),
+    first: date | None = None,
+    last: date | None = None,
+) -> list[Compared]:
+    """Everything that has been measured, and every book that has not.
+
+    Args:
+        store: of the reports.
+        symbols: only these; all without any.
+        first: only days from this on.
+        last: only days up to this one, which is included.
+
+    Returns:
+        By symbol and day.
+    """
+    found = {*store.partitions(_BOOKS), *store.partitions(_REPORT)}
+    keys = [
+        key
+        for key in found
+        if (not symbols or key.instrument.key in symbols)
+        and (first is None or first <= key.day)
+        and (last is None or key.day <= last)
+    ]
+    keys.sort(key=lambda key: (key.instrument.key, key.day))
+    with ThreadPoolExecutor(_READERS) as readers:  # what waits is the disk, or a file system on a network
+        return list(readers.map(lambda key: _compared(store, key), keys))
+
+
+def _compared(store: DataStore, key: PartitionKey) -> Compared:
+    try:
+        manifest = store.manifest(_REPORT, key)
+        report = store.report(_REPORT, key)
+    except PartitionMissingError:
+        return Compared(key, "no report", said="its books have not been measured")
+    except PartitionCorruptError as error:
+        return Compared(key, "unreadable", said=f"{error.found}, in {error.where}")
+    failed = [gate for gate in report["gates"] if not gate["passed"]]
+    failures = tuple(
+        Failure(gate["name"], gate["value"], gate["gate"], gate["severity"] == "error")
+        for gate in sorted(failed, key=lambda gate: gate["severity"] != "error")
+    )
+    books = store.exists(_BOOKS, key) and store.manifest(_BOOKS, key).fingerprint
+    outdated = bool(books) and manifest.inputs.get(_BOOKS) != books
+    verdict: Verdict = "faithful"
+    if any(each.is_error for each in failures):
+        verdict = "not faithful"
+    elif outdated:
+        verdict = "outdated"
+    elif failures:
+        verdict = "warned"
+    return Compared(
+        key,
+        verdict,
+        failures,
+        len(report["gates"]),
+        "its report is of books that have been made anew since" if outdated else "",
+        store.path(_REPORT, key, "report.html").absolute().as_uri(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GateCount:
+    """How often a gate does not hold.
+
+    Attributes:
+        gate: its name.
+        failed: partitions in which it does not.
+        worst: the failure that is farthest from the bar, among those measured; else any.
+        where: of it.
+    """
+
+    gate: str
+    failed: int
+    worst: Failure
+    where: PartitionKey
+
+
+def count_gates(compared: Iterable[Compared]) -> list[GateCount]:
+    """Gates that fail anywhere, those that fail most often first."""
+    found: dict[str, list[tuple[Failure, PartitionKey]]] = {}
+    for each in compared:
+        for failure in each.failures:
+            found.setdefault(failure.gate, []).append((failure, each.key))
+    counts = []
+    for gate, failures in found.items():
+        worst, where = max(failures, key=lambda pair: _distance(pair[0]))
+        counts.append(GateCount(gate, len(failures), worst, where))
+    return sorted(counts, key=lambda count: (-count.failed, count.gate))
+
+
+def worst_first(compared: Iterable[Compared]) -> list[Compared]:
+    """By verdict, then by the number of errors, of warnings, and by symbol and day."""
+    return sorted(
+        compared,
+        key=lambda each: (
+            VERDICTS.index(each.verdict),
+            -sum(failure.is_error for failure in each.failures),
+            -len(each.failures),
+            each.key.instrument.key,
+            each.key.day,
+        ),
+    )
+
+
+def _distance(failure: Failure) -> float:
+    """How far a value is from its bar; what could not be measured is nearest, since nothing can be said of it."""
+    if failure.value is None:
+        return -1.0
+    return abs(failure.value - float(failure.bar.split()[-1]))
