@@ -34,7 +34,7 @@ _STYLE = """
 .calendar{border-spacing:2px;border-collapse:separate;width:auto;font-size:.7rem}
 .calendar td,.calendar th{border:0;padding:0 3px 0 0;vertical-align:middle}
 .calendar a,.calendar i,.key i{display:inline-block;width:15px;height:15px;line-height:15px;border-radius:3px;
-font-style:normal;text-align:center;text-decoration:none;font-size:10px}
+font-style:normal;text-align:center;text-decoration:none;font-size:10px;vertical-align:middle}
 .calendar a{margin:1px}.calendar i{margin:1px}
 .n{background:var(--bad);color:var(--ground)}
 .u{background:var(--bad-ground);color:var(--bad);outline:1px solid var(--bad);outline-offset:-1px}
