@@ -41,7 +41,7 @@ def build_asset(
         name=stage.name,
         deps=deps,
         partitions_def=partitions,
-        check_specs=check_specs(stage.name, stage.gates, partitions),
+        check_specs=check_specs(stage.name, stage.gates, partitions, stage.blocking),
         description=stage.description,
         group_name=GROUP,
         kinds=set(stage.kinds),

@@ -47,6 +47,8 @@ DATA_ASSESSMENT = Stage(
     kinds=frozenset({"json", "markdown"}),
     deps=("raw_deltas", "sequence_gap_report"),
     gates={name: f"{meaning[0].upper()}{meaning[1:]}." for name, (_, meaning) in RULES.items()},
+    # The other rules say how much a book is worth; of no message, or a single one, there is none to be made.
+    blocking=frozenset({"deltas", "messages"}),
     highlights=("verdict",),
 )
 

@@ -9,7 +9,10 @@ from order_book_platform.model import GateResult, Severity
 
 
 def check_specs(
-    asset: str, gates: Mapping[str, str], partitions: dg.PartitionsDefinition
+    asset: str,
+    gates: Mapping[str, str],
+    partitions: dg.PartitionsDefinition,
+    blocking: frozenset[str] = frozenset(),
 ) -> Sequence[dg.AssetCheckSpec]:
     """One partitioned check per gate.
 
@@ -17,12 +20,15 @@ def check_specs(
         asset: the asset's name.
         gates: name of a gate to its description.
         partitions: of the asset.
+        blocking: gates that keep a run from going on to assets made from this one.
     """
     with warnings.catch_warnings():
         # Partitioned checks are a preview in Dagster 1.13; others would show one verdict for all days.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [
-            dg.AssetCheckSpec(name, asset=asset, description=text, partitions_def=partitions)
+            dg.AssetCheckSpec(
+                name, asset=asset, description=text, partitions_def=partitions, blocking=name in blocking
+            )
             for name, text in gates.items()
         ]
 

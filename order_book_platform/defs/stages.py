@@ -58,6 +58,7 @@ class Stage:
         kinds: icons, at most three.
         deps: names of the assets it reads; `lake/…` for source tables.
         gates: its checks: name to description.
+        blocking: those of them without which whatever is made from this asset would be wrong: it is not made.
         highlights: keys of the manifest's metadata that deserve a line of their own.
         siblings: datasets that are published with it and are no assets of their own.
         pictures: PNGs worth showing with a materialization, title to bytes.
@@ -70,6 +71,7 @@ class Stage:
     kinds: frozenset[str]
     deps: Sequence[str]
     gates: Mapping[str, str] = field(default_factory=dict)
+    blocking: frozenset[str] = frozenset()
     highlights: Sequence[str] = ()
     siblings: Sequence[str] = ()
     pictures: Pictures = no_pictures

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
@@ -209,3 +212,28 @@ def test_missing_source_fails_the_run_and_skips_the_rest(platform: Platform) -> 
     assert failure.user_failure_data is not None
     assert "Set lake_root" in failure.user_failure_data.metadata["remedy"].value
     assert not result.get_asset_materialization_events()
+
+
+def test_no_book_is_made_of_a_single_message(tmp_path: Path) -> None:
+    """Files of which nearly everything is gone: the assessment is there and says why, its check is red, and nothing comes after it."""
+    (tmp_path / "platform.toml").write_text(SETTINGS)
+    MarketSimulator(profile("btc-spot"), seed=1).write(tmp_path / "lake", KEY, 200)
+    for file in (tmp_path / "lake" / "book_delta_v2").rglob("*.parquet"):
+        deltas = pq.read_table(file, partitioning=None)
+        first = deltas.column("sequence_number")[0]
+        pq.write_table(deltas.filter(pc.equal(deltas.column("sequence_number"), first)), file)
+    platform = Platform.from_file(tmp_path / "platform.toml")
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = build_definitions(platform).resolve_job_def(MATERIALIZE_JOB)
+        result = job.execute_in_process(
+            instance=instance, partition_key=to_dagster(KEY), raise_on_error=False
+        )
+        failed = {
+            each.check_name
+            for each in result.get_asset_check_evaluations()
+            if not each.passed and each.blocking
+        }
+    assert not result.success
+    assert failed == {"messages"}
+    assert platform.store.report("data_assessment", KEY)["verdict"] == "no-go"
+    assert not platform.store.exists("reconstructed_books", KEY)
