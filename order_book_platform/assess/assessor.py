@@ -8,8 +8,9 @@ from typing import Any
 
 from order_book_platform.assess.estimate import RunEstimate, estimate_run
 from order_book_platform.assess.markdown import assessment_markdown
-from order_book_platform.clock import NS_PER_DAY, day_start_ns
+from order_book_platform.clock import NS_PER_DAY, day_start_ns, iso_from_ns
 from order_book_platform.model import FixedPoint, Gate, GateResult, PartitionKey, Severity
+from order_book_platform.model.fixed_point import EXACT
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, Manifest
@@ -33,6 +34,7 @@ RULES: dict[str, tuple[Gate, str]] = {
         "prices and sizes that int64 pips cannot hold, for which the day is kept as decimals",
     ),
     "increments": (Gate("==", 0), "configured increments (tick, lot) that the data contradict"),
+    "tick_changes": (Gate("==", 0, Severity.WARN), "changes of the tick during the day"),
     "memory": (Gate("<", MEMORY_LIMIT_BYTES), "estimated peak memory, bytes"),
     "day_coverage": (
         Gate(">=", 0.99, Severity.WARN),
@@ -149,6 +151,7 @@ class DataAssessor:
             "off_grid": (off_grid, rows + traded["rows"]),
             "decimals": (_forcing_decimals(precision), rows + traded["rows"]),
             "increments": (len(metadata["contradicted"]), max(configured, 1)),
+            "tick_changes": (len(metadata["tick_changes"]), max(rows, 1)),
             "memory": (estimate.peak_bytes, max(rows, 1)),
             "day_coverage": (_day_coverage(key, audit), messages),
             "proven_losses": (proven, messages),
@@ -205,6 +208,9 @@ class DataAssessor:
                 **inputs["raw_deltas"].metadata["precision_audit"],
                 "tick": f"{point.tick:f}",
                 "lot": f"{point.lot:f}",
+                "tick_changes": [
+                    _tick_change(point, change) for change in inputs["raw_deltas"].metadata["tick_changes"]
+                ],
                 "configured": inputs["raw_deltas"].metadata["configured"],
                 "contradicted": inputs["raw_deltas"].metadata["contradicted"],
                 **point.to_metadata(),
@@ -219,6 +225,16 @@ class DataAssessor:
             "estimate": estimate.to_dict(),
             "rules": [gate.to_dict() for gate in gates],
         }
+
+
+def _tick_change(point: FixedPoint, change: dict[str, int]) -> dict[str, Any]:
+    """A change of the tick in words: when, from what, to what."""
+    return {
+        "at": iso_from_ns(change["origin_time"]),
+        "sequence_number": change["sequence_number"],
+        "from": f"{point.price(change['from_pips']).normalize(EXACT):f}",
+        "to": f"{point.price(change['to_pips']).normalize(EXACT):f}",
+    }
 
 
 def _forcing_decimals(precision: dict[str, Any]) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.assess.crossed import CrossedSpells
+from order_book_platform.assess.distribution import distribution, reconnects
 from order_book_platform.assess.gaps import Gap, Reach, classify, disagreement, gaps_table
 from order_book_platform.assess.message_scan import MessageScan
 from order_book_platform.kernels.book import Book
@@ -174,6 +175,13 @@ class GapReporter:
             "unseen_snapshots": scan.unseen_snapshots,
             "snapshots_compared": compared,
             "snapshot_defects": defects,
+            "distribution": distribution(gaps),
+            "reconnects": reconnects(
+                gaps,
+                silence_ns=self._settings.gaps.silence,
+                first=(scan.first_sequence, scan.first_ns),
+                last=(scan.last_sequence, scan.last_ns),
+            ),
             "first_origin_time": scan.first_ns,
             "last_origin_time": scan.last_ns,
             "first_sequence_number": scan.first_sequence,

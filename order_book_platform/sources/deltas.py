@@ -17,6 +17,7 @@ from order_book_platform.sources.checks import check_nulls, check_times, check_v
 from order_book_platform.sources.grid import check_grid
 from order_book_platform.sources.lake import DELTA_COLUMNS, LakeFile
 from order_book_platform.sources.numbers import Reading
+from order_book_platform.sources.tick_trail import TickChange, TickTrail
 from order_book_platform.streaming import read_ahead
 
 
@@ -76,6 +77,7 @@ class DeltaReader:
         batch_rows: rows decoded at a time.
         audit: complete once `batches` is used up.
         tick_pips, lot_pips: the largest steps that divide every price and every size so far; 0 before the first.
+        tick_changes: where the former became another one; complete once `batches` is used up.
     """
 
     files: list[LakeFile]
@@ -86,6 +88,7 @@ class DeltaReader:
     audit: DeltaAudit = field(default_factory=DeltaAudit)
     tick_pips: int = 0
     lot_pips: int = 0
+    tick_changes: list[TickChange] = field(default_factory=list)
     _counts: Int64Array = field(default_factory=lambda: np.zeros(loops.AUDIT_COUNTS, np.int64))
     _table: tuple[Int64Array, Int64Array] = field(default_factory=lambda: _table(1024))
 
@@ -100,9 +103,11 @@ class DeltaReader:
         self.audit = DeltaAudit(files=len(self.files), unsorted_rows=self._count_unsorted())
         self.tick_pips = self.lot_pips = 0
         self._counts, self._table = np.zeros(loops.AUDIT_COUNTS, np.int64), _table(1024)
+        trail = TickTrail(self.reading)
         for batch in whole_messages(self._sorted() if self.audit.unsorted_rows else self._streamed()):
-            self._observe(batch)
+            self._observe(batch, trail)
             yield batch
+        self.tick_changes = trail.changes()
         check_grid(self.audit, self.reading.scale, self.files, self.max_off_grid_rows)
 
     @property
@@ -158,7 +163,7 @@ class DeltaReader:
             size_pips=self.reading.column(self.audit, file, row, "size", size),
         )
 
-    def _observe(self, batch: DeltaBatch) -> None:
+    def _observe(self, batch: DeltaBatch, trail: TickTrail) -> None:
         """Add a batch of whole messages to the audit."""
         keys, row = self.reading.spread(batch.price_pips), 0
         while row < len(batch):
@@ -177,7 +182,8 @@ class DeltaReader:
             if row < len(batch):
                 self._table = _table(4 * len(self._table[0]))
         self._table[1].fill(-1)  # rows of the next batch have the same numbers
-        self.tick_pips = self.reading.divisor(batch.price_pips, self.tick_pips)
+        trail.feed(batch)
+        self.tick_pips = trail.tick_pips
         self.lot_pips = self.reading.divisor(batch.size_pips, self.lot_pips)
         self.reading.count_sizes(batch.size_pips)
         self.audit.rows += len(batch)

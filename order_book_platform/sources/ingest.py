@@ -171,6 +171,7 @@ class LakeIngest:
         writers["deltas"].metadata.update(
             precision_audit=_precision_audit(reading, instrument, why),
             configured=_configured(instrument),
+            tick_changes=[change.to_dict() for change in deltas.tick_changes],
             contradicted=[name for name, wrong in (("tick", wrong_tick), ("lot", wrong_lot)) if wrong],
         )
         if reading.precision == "decimal128":
