@@ -28,19 +28,11 @@ Rows = NDArray[np.intp] | BoolArray | slice
 
 
 @dataclass(frozen=True, slots=True)
-class ArrayRows:
-    """Base of the row classes: every field is an array whose first axis is the row.
-
-    Attributes:
-        sequence_number: int64[n], never falling.
-        time_ns: int64[n], ns since the epoch; never falling.
-    """
-
-    sequence_number: Int64Array
-    time_ns: Int64Array
+class Columns:
+    """Base of the row classes: every field is an array whose first axis is the row."""
 
     def __len__(self) -> int:
-        return len(self.sequence_number)
+        return len(getattr(self, fields(self)[0].name))
 
     def take(self, rows: Rows) -> Self:
         """The chosen rows; levels chosen one by one lie row after row."""
@@ -49,12 +41,26 @@ class ArrayRows:
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
         """All rows of `parts`, in order."""
-        if len(parts) == 1:
-            return parts[0]
+        filled = [part for part in parts if len(part)] or list(parts[:1])
+        if len(filled) == 1:
+            return filled[0]
         merged: dict[str, Any] = {
-            field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)
+            field.name: np.concatenate([getattr(part, field.name) for part in filled]) for field in fields(cls)
         }
         return cls(**merged)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayRows(Columns):
+    """Rows that are numbered and timed.
+
+    Attributes:
+        sequence_number: int64[n], never falling.
+        time_ns: int64[n], ns since the epoch; never falling.
+    """
+
+    sequence_number: Int64Array
+    time_ns: Int64Array
 
 
 def _taken(array: NDArray[Any], rows: Rows) -> NDArray[Any]:
@@ -121,20 +127,21 @@ class TickerRows(ReferenceRows):
 
 
 @dataclass(frozen=True, slots=True)
-class TradeRows(ArrayRows):
-    """Trades; `sequence_number` is the trade's id, which orders trades only.
+class TradeRows(Columns):
+    """Trades.
 
     Attributes:
+        time_ns: int64[n], ns since the epoch; never falling.
         price_pips: int64[n].
     """
 
+    time_ns: Int64Array
     price_pips: Int64Array
 
     @classmethod
     def none(cls) -> Self:
         """No rows."""
-        nothing = np.empty(0, np.int64)
-        return cls(nothing, nothing, nothing)
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,9 +404,8 @@ def read_trades(
         codes: what decimals are read as.
     """
     price = f"price{_ending(codes)}"
-    for batch in file.batches(batch_rows, columns=["origin_time", "trade_id", price]):
-        prices = _numbers(batch, price, codes, MISSING_PIPS)
-        yield TradeRows(_numpy(batch, "trade_id"), _numpy(batch, "origin_time"), prices)
+    for batch in file.batches(batch_rows, columns=["origin_time", price]):
+        yield TradeRows(_numpy(batch, "origin_time"), _numbers(batch, price, codes, MISSING_PIPS))
 
 
 def longest_list(file: ParquetRows, batch_rows: int = BATCH_ROWS, enough: int | None = None) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.fidelity.metrics import share
 from order_book_platform.fidelity.results import TICKER_GATES, TICKERS, TRADES, Metric
-from order_book_platform.fidelity.rows import TradeRows
+from order_book_platform.fidelity.rows import ArrayRows, TradeRows
 from order_book_platform.kernels.inside import count_inside
 from order_book_platform.model import Severity
 from order_book_platform.model.batches import Int64Array
@@ -18,6 +19,8 @@ from order_book_platform.model.schemas import MISSING_PIPS
 
 WINDOW_NS = 10_000_000
 """So far apart may be the times of a trade and of the best prices it was made at, ns."""
+
+T = TypeVar("T", bound=ArrayRows)
 
 _REACH_NS = max(PLACEBO_SHIFTS_NS)
 _EARLIEST = int(np.iinfo(np.int64).min)
@@ -69,9 +72,22 @@ class TradeRange:
         # Rows of the very time at which these end may be yet to come.
         self._judge(self._latest - self._window_ns - 1)
 
+    def watch(self, parts: Iterator[T], best_pips: Callable[[T], Int64Array]) -> Iterator[T]:
+        """The same stream; its best prices are taken in on the way.
+
+        Args:
+            parts: rows whose `time_ns` is the clock of the trades.
+            best_pips: int64[n, 2] of such rows.
+        """
+        for part in parts:
+            self.add(part.time_ns, best_pips(part))
+            yield part
+        self.end()
+
     def end(self) -> None:
         """No more best prices come; the trades are read to their end, to be counted."""
-        self._judge(self._latest - self._window_ns)
+        if len(self._time):
+            self._judge(self._latest - self._window_ns)
         while self._read():
             self._held = TradeRows.none()
 
@@ -89,7 +105,7 @@ class TradeRange:
         while (not len(self._held) or self._held.time_ns[-1] < until_ns + _REACH_NS) and self._read():
             continue
         times, prices = self._held.time_ns, self._held.price_pips
-        first = int(np.searchsorted(times, self._time[0] + self._window_ns)) if len(self._time) else 0
+        first = int(np.searchsorted(times, self._time[0] + self._window_ns))
         end = int(np.searchsorted(times, until_ns, side="right"))
         if first < end:
             judged = np.full((end - first, len(self.counted)), MISSING_PIPS, np.int64)
