@@ -15,6 +15,7 @@ from order_book_platform.fidelity.clock_alignment import ClockEvidence, by_trans
 from order_book_platform.fidelity.book_metrics import bad_references, book_metrics
 from order_book_platform.fidelity.correlation import as_floats
 from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics
+from order_book_platform.fidelity.gap_figures import GAPS, gap_metrics, replay_hash
 from order_book_platform.fidelity.metrics import BookFacts, gather_facts
 from order_book_platform.fidelity.references import HeldOut, ReferenceCounts, find_messages
 from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
@@ -94,6 +95,7 @@ class Measurement:
         self._progress = progress
         self._books = store.rows(BOOKS, key)
         manifest = store.manifest(BOOKS, key)
+        self._metadata = manifest.metadata
         self._codes = Codes.of(manifest.metadata)
         self._tick_pips = self._codes.tick_codes if self._codes else manifest.fixed_point.tick_pips
         self._grid = manifest.metadata.get("cadence") == "grid"
@@ -128,6 +130,7 @@ class Measurement:
             references[TICKERS], windows, source = ticker_counts, against.windows, TICKERS
         metrics += trades
         metrics += book_metrics(facts, used.column("use").to_pylist(), len(seen), int((~seen).sum()))
+        metrics += [*gap_metrics(self._store.report(GAPS, self._key)), replay_hash(self._metadata, facts.rows)]
         metrics.append(judge_placebos(metrics))
         metrics += bad_references(references)
         levels = evidence.level_frame()

@@ -28,6 +28,10 @@ GATES: dict[str, Gate] = {
     "depth_corr_pearson_detrended": Gate(">=", 0.99),
     "depth_corr_spearman_detrended": Gate(">=", 0.99),
     "depth_l1": Gate("<=", 0.005),
+    "inferred_gap_ratio": Gate("<", 0.001),
+    "origin_coverage": Gate(">", 0.99, Severity.WARN),
+    "origin_valid": Gate(">", 0.999),
+    "latency_p50": Gate("<=", 50.0, Severity.WARN),
     "crossed_tw": Gate("<", 1e-4),
     "resyncs": Gate("==", 0),
     "unseen_references": Gate("==", 0),
@@ -35,7 +39,10 @@ GATES: dict[str, Gate] = {
     "placebo_fails": Gate("==", 1),
 }
 """Metric to gate. facts/features_and_metrics.md; the last four tolerate nothing. Warnings are about how much is
-known (docs/adr/0009)."""
+known (docs/adr/0009), and about lateness."""
+
+GAP_GATES: dict[str, Gate] = {"seq_gap_ratio": Gate("<", 0.001)}
+"""Gates of metrics that exist only where the source keeps ids."""
 
 TICKER_GATES: dict[str, Gate] = {
     "bbo_exact_time": Gate(">=", 0.995),
