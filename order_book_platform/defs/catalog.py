@@ -79,6 +79,13 @@ _FIDELITY = {
     "topk_exact_all": "Share of all references equal in all levels, known or not: how much is known.",
     "depth_corr_pearson": "Correlation of log sizes, the worst level.",
     "depth_corr_spearman": "Rank correlation of sizes, the worst level.",
+    "depth_corr_pearson_detrended": "Correlation of changes of log sizes, the worst level.",
+    "depth_corr_spearman_detrended": "Rank correlation of changes of sizes, the worst level.",
+    "depth_l1": "Difference of sizes per size, the worst level.",
+    "inferred_gap_ratio": "Signs of a loss per message: silences, crossed spells, disagreements.",
+    "origin_coverage": "Share of the span without long pauses.",
+    "origin_valid": "Share of messages whose origin time is there and does not go back.",
+    "latency_p50": "Median latency, ms.",
     "crossed_tw": "Share of time with the best bid above the best ask.",
     "resyncs": "Repairs that a snapshot forced.",
     "unseen_references": "References that name a message the deltas do not hold.",
@@ -95,7 +102,7 @@ FIDELITY_REPORT = Stage(
         "same reference 1 s and 10 s later) that have to fail. The folder holds report.html with all plots."
     ),
     kinds=frozenset({"parquet", "json", "html"}),
-    deps=("reconstructed_books", "raw_deltas"),
+    deps=("reconstructed_books", "raw_deltas", "sequence_gap_report"),
     gates={name: _FIDELITY.get(name, "See docs/formats/fidelity_report.md.") for name in FIDELITY_GATES},
     pictures=draw_pictures,
 )

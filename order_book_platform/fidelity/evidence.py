@@ -7,29 +7,28 @@ import polars as pl
 
 from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS, ShiftedReferences
 from order_book_platform.fidelity.correlation import (
+    KINDS,
     CorrelationSample,
     LevelCorrelations,
     Magnitude,
     as_floats,
 )
 from order_book_platform.fidelity.metrics import BestTally, LevelTally, compare_best, share
-from order_book_platform.fidelity.results import GATES, SNAPSHOTS, Metric
+from order_book_platform.fidelity.results import GATES, SIDES, SNAPSHOTS, Metric
 from order_book_platform.fidelity.rows import BookRows
 from order_book_platform.fidelity.windows import Windows
 from order_book_platform.model.batches import Int64Array
 
-_SIDES = ("bid", "ask")
 LEVELS_SCHEMA: dict[str, type[pl.DataType]] = {
     "side": pl.String,
     "level": pl.Int64,
     "known_rows": pl.Int64,
     "exact_share": pl.Float64,
     "pairs": pl.Int64,
-    "pearson": pl.Float64,
-    "spearman": pl.Float64,
+    "steps": pl.Int64,
+    **dict.fromkeys(KINDS, pl.Float64),
     "placebo_exact_share": pl.Float64,
-    "placebo_pearson": pl.Float64,
-    "placebo_spearman": pl.Float64,
+    **{f"placebo_{kind}": pl.Float64 for kind in KINDS},
 }
 _REFERENCES = 1 + len(PLACEBO_SHIFTS_NS)
 
@@ -103,7 +102,7 @@ class BestEvidence:
         found = []
         for metric, part in (("bbo_rms_seq", "claimed"), ("bbo_rms_all", "every")):
             true, *late = (getattr(tally, part) for tally in self.tallies)
-            for side, name in enumerate(_SIDES):
+            for side, name in enumerate(SIDES):
                 off, priced, unknown = true.off[side], true.priced[side], self.tallies[0].unknown[side]
                 note = (
                     f"In ticks; {off:,} of {priced:,} rows that claim to know the best {name} have another price; "
@@ -158,14 +157,12 @@ class SnapshotEvidence:
         price, size, known = books.price_pips, books.size_pips, books.known
         pool = references.pool
         self._tallies[0].add(price, size, known, references.price_pips, references.size_pips)
-        for shift, tally in enumerate(self._tallies[1:]):
-            at, valid = references.later[:, shift], references.shifted_valid[:, shift]
-            if valid.all():
-                tally.add(price, size, known, pool.price_pips, pool.size_pips, at)
-            else:
-                tally.add(price[valid], size[valid], known[valid], pool.price_pips, pool.size_pips, at[valid])
         rows = self._sample.places(len(books))
         sampled, beside = books.take(rows), references.take(rows)
+        price, size, known = sampled.price_pips, sampled.size_pips, sampled.known
+        for shift, tally in enumerate(self._tallies[1:]):
+            at, valid = beside.later[:, shift], beside.shifted_valid[:, shift]
+            tally.add(price[valid], size[valid], known[valid], pool.price_pips, pool.size_pips, at[valid])
         self._sample.keep(
             sampled.price_pips,
             sampled.size_pips,
@@ -177,9 +174,8 @@ class SnapshotEvidence:
 
     def close(self) -> None:
         """All rows have come: work out the correlations."""
-        nothing = np.full((2, self._levels), np.nan)
-        none = LevelCorrelations(nothing, nothing, np.zeros((2, self._levels), dtype=np.int64))
-        self._correlations = self._sample.correlate() or (none,) * _REFERENCES
+        nothing = LevelCorrelations.nothing(self._levels)
+        self._correlations = self._sample.correlate() or (nothing,) * _REFERENCES
 
     @property
     def rows(self) -> int:
@@ -246,19 +242,32 @@ class SnapshotEvidence:
         true, *late = self._correlations
         return [
             Metric(
-                f"depth_corr_{kind}",
-                true.lowest(kind),
-                int(true.pairs.min()),
-                GATES[f"depth_corr_{kind}"],
+                f"depth_{name}",
+                true.worst(kind),
+                int(getattr(true, counted).min()),
+                GATES[f"depth_{name}"],
                 unmatched,
                 alignment,
                 SNAPSHOTS,
-                tuple(correlations.lowest(kind) for correlations in late),
-                f"The lowest {title} of all levels and sides; n is the fewest pairs of any level.",
+                tuple(correlations.worst(kind) for correlations in late),
+                f"The {title} of all levels and sides, over evenly spaced rows; n is the fewest of any level.",
             )
-            for kind, title in (
-                ("pearson", "Pearson correlation of log1p(size)"),
-                ("spearman", "Spearman correlation"),
+            for name, kind, counted, title in (
+                ("l1", "l1", "pairs", "highest Σ|difference of sizes| / Σ sizes"),
+                ("corr_pearson", "pearson", "pairs", "lowest Pearson correlation of log1p(size)"),
+                ("corr_spearman", "spearman", "pairs", "lowest Spearman correlation"),
+                (
+                    "corr_pearson_detrended",
+                    "pearson_detrended",
+                    "steps",
+                    "lowest Pearson correlation of differences of log1p(size) from one row to the next",
+                ),
+                (
+                    "corr_spearman_detrended",
+                    "spearman_detrended",
+                    "steps",
+                    "lowest Spearman correlation of differences of sizes from one row to the next",
+                ),
             )
         ]
 
@@ -267,13 +276,13 @@ class SnapshotEvidence:
 
         Returns:
             Columns side, level (from 1), known_rows, exact_share, pairs, pearson, spearman,
-            placebo_exact_share, placebo_pearson, placebo_spearman (of the reference 1 s later); null where
-            nothing was compared.
+            l1, steps, pearson_detrended, spearman_detrended, and with `placebo_` before it (the reference 1 s later)
+            each figure; null where nothing was compared.
         """
         true, late = self._correlations[0], self._correlations[1]
         counts, late_counts = self._tallies[0].by_level, self._tallies[1].by_level
         rows = []
-        for side, name in enumerate(_SIDES):
+        for side, name in enumerate(SIDES):
             for level in range(self._levels):
                 at = (side, level)
                 rows.append(
@@ -283,18 +292,17 @@ class SnapshotEvidence:
                         "known_rows": int(counts[at][0]),
                         "exact_share": share(int(counts[at][1]), int(counts[at][0])),
                         "pairs": int(true.pairs[at]),
-                        "pearson": float(true.pearson[at]),
-                        "spearman": float(true.spearman[at]),
+                        "steps": int(true.steps[at]),
                         "placebo_exact_share": share(int(late_counts[at][1]), int(late_counts[at][0])),
-                        "placebo_pearson": float(late.pearson[at]),
-                        "placebo_spearman": float(late.spearman[at]),
+                        **{kind: float(getattr(true, kind)[at]) for kind in KINDS},
+                        **{f"placebo_{kind}": float(getattr(late, kind)[at]) for kind in KINDS},
                     }
                 )
         return pl.DataFrame(rows, schema=LEVELS_SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
 def level_metrics(levels: pl.DataFrame, unmatched: int, alignment: str) -> list[Metric]:
-    """Ungated rows of metrics.parquet: exact share and correlations of every side and level.
+    """Ungated rows of metrics.parquet: how each side and level compares.
 
     Args:
         levels: of `SnapshotEvidence.level_frame`.
@@ -316,6 +324,9 @@ def level_metrics(levels: pl.DataFrame, unmatched: int, alignment: str) -> list[
             ("level_exact", "exact_share", "known_rows"),
             ("depth_corr_pearson", "pearson", "pairs"),
             ("depth_corr_spearman", "spearman", "pairs"),
+            ("depth_l1", "l1", "pairs"),
+            ("depth_corr_pearson_detrended", "pearson_detrended", "steps"),
+            ("depth_corr_spearman_detrended", "spearman_detrended", "steps"),
         )
         for row in levels.iter_rows(named=True)
     ]

@@ -11,25 +11,31 @@ import numpy as np
 import polars as pl
 
 from order_book_platform.fidelity.alignment import pair_with_last, with_placebos
+from order_book_platform.fidelity.clock_alignment import ClockEvidence, by_transaction_time, shared_clock
 from order_book_platform.fidelity.book_metrics import bad_references, book_metrics
 from order_book_platform.fidelity.correlation import as_floats
 from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics
+from order_book_platform.fidelity.gap_figures import GAPS, gap_metrics, replay_hash
 from order_book_platform.fidelity.metrics import BookFacts, gather_facts
 from order_book_platform.fidelity.references import HeldOut, ReferenceCounts, find_messages
-from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, Metric, judge_placebos
+from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
 from order_book_platform.fidelity.rows import (
     ArrayRows,
     BookHeads,
     BookRows,
     PickedRows,
+    TradeRows,
     longest_list,
+    read_best,
     read_books,
     read_heads,
     read_snapshots,
     read_tickers,
+    read_trades,
 )
+from order_book_platform.fidelity.trades import TradeRange
 from order_book_platform.fidelity.windows import Windows
-from order_book_platform.model import Codes, GateResult, PartitionKey
+from order_book_platform.model import BookFlag, Codes, GateResult, PartitionKey
 from order_book_platform.model.batches import Int64Array
 from order_book_platform.observability import Progress
 from order_book_platform.plots.book import TimeSteps, time_steps
@@ -89,6 +95,7 @@ class Measurement:
         self._progress = progress
         self._books = store.rows(BOOKS, key)
         manifest = store.manifest(BOOKS, key)
+        self._metadata = manifest.metadata
         self._codes = Codes.of(manifest.metadata)
         self._tick_pips = self._codes.tick_codes if self._codes else manifest.fixed_point.tick_pips
         self._grid = manifest.metadata.get("cadence") == "grid"
@@ -100,7 +107,8 @@ class Measurement:
         numbers = self._snapshot_numbers()
         with ThreadPoolExecutor(1) as beside:
             looked_up = beside.submit(find_messages, numbers, self._store.rows("raw_deltas", self._key))
-            facts, steps = self._facts()
+            traded = TradeRange(self._trades(), next_too=True)
+            facts, steps = self._facts(traded)
             seen, last_message = looked_up.result()
         seen = seen[numbers >= facts.first_seed] if facts.first_seed is not None else seen[:0]
         used_numbers = used.column("sequence_number").to_numpy()
@@ -112,11 +120,17 @@ class Measurement:
         unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
         metrics = evidence.metrics(unmatched, self._alignment)
         references, windows, source = {SNAPSHOTS: counts}, evidence.best.windows, SNAPSHOTS
+        trades = [traded.metric(TRADES, "origin_time")] if self._store.exists(TRADES, self._key) else []
         if self._store.exists(TICKERS, self._key):
             against, ticker_counts, compared = self._against_tickers(facts)
             metrics += against.metrics(TICKERS, facts.rows - compared, "sequence")
+            by_clock, by_transaction = self._by_clock(facts)
+            metrics += by_clock
+            trades = by_transaction or trades
             references[TICKERS], windows, source = ticker_counts, against.windows, TICKERS
+        metrics += trades
         metrics += book_metrics(facts, used.column("use").to_pylist(), len(seen), int((~seen).sum()))
+        metrics += [*gap_metrics(self._store.report(GAPS, self._key)), replay_hash(self._metadata, facts.rows)]
         metrics.append(judge_placebos(metrics))
         metrics += bad_references(references)
         levels = evidence.level_frame()
@@ -124,8 +138,8 @@ class Measurement:
         shown = pl.DataFrame(picked.table(schema))
         return Measured(tuple(metrics), references, windows.frame(), source, levels, facts, steps, shown)
 
-    def _facts(self) -> tuple[BookFacts, TimeSteps]:
-        """What the book's narrow columns say, and which of its rows shall be drawn."""
+    def _facts(self, traded: TradeRange) -> tuple[BookFacts, TimeSteps]:
+        """What the book's narrow columns say, and which of its rows shall be drawn; shows trades its best prices."""
         heads = self._told("book", read_heads(self._books, codes=self._codes), self._books.num_rows)
         times, flags = [_NONE], [_NONE.astype(np.uint8)]
 
@@ -135,7 +149,8 @@ class Measurement:
                 flags.append(part.flags)
                 yield part
 
-        facts = gather_facts(noted())
+        facts = gather_facts(_shown(noted(), traded))
+        traded.end()  # trades after the last row count as unmatched
         return facts, time_steps(np.concatenate(times), np.concatenate(flags))
 
     def _snapshot_numbers(self) -> Int64Array:
@@ -145,6 +160,36 @@ class Measurement:
         table = self._store.rows(SNAPSHOTS, self._key).read(["sequence_number"])
         numbers: Int64Array = table.column(0).to_numpy()
         return numbers
+
+    def _trades(self) -> Iterator[TradeRows]:
+        """Times and prices of trades; none where there is no such dataset."""
+        if self._store.exists(TRADES, self._key):
+            yield from read_trades(self._store.rows(TRADES, self._key), codes=self._codes)
+
+    def _by_clock(self, facts: BookFacts) -> tuple[list[Metric], list[Metric]]:
+        """Book rows beside tickers by time, and trades beside both.
+
+        Returns:
+            Metrics of tickers, and those of trades and the book by transaction time, where that is known.
+        """
+        tickers, deltas = (self._store.rows(name, self._key) for name in (TICKERS, "raw_deltas"))
+        clock = shared_clock(tickers, deltas)
+        books = read_best(self._books, facts.first_seed, codes=self._codes)
+        if clock == "transaction_time":
+            books = by_transaction_time(books, deltas)
+        fit = HeldOut(_NONE, _ALWAYS.min, _ALWAYS.max, self._tick_pips)
+        found = fit.select(read_tickers(tickers, codes=self._codes, clock=clock))
+        evidence = ClockEvidence(self._tick_pips, clock)
+        by_tickers, by_book = TradeRange(self._trades(), next_too=False), TradeRange(self._trades(), next_too=True)
+        if clock:
+            found = by_tickers.watch(found, lambda rows: rows.price_pips[:, :, 0])
+            books = by_book.watch(books, lambda rows: rows.price_pips)
+        evidence.run(books, found)
+        metrics = evidence.metrics(facts.rows)
+        if not clock or not self._store.exists(TRADES, self._key):
+            return metrics, []
+        of_book = [by_book.metric(TRADES, clock)] if clock == "transaction_time" else []
+        return [*metrics, by_tickers.metric(TICKERS, clock)], of_book
 
     def _windows(self, facts: BookFacts) -> Windows:
         return Windows(facts.first_time_ns, facts.last_time_ns)
@@ -208,6 +253,18 @@ class Measurement:
             yield part
             done += len(part)
             self._progress(stage, min(done, total), total)
+
+
+def _shown(parts: Iterator[BookHeads], traded: TradeRange) -> Iterator[BookHeads]:
+    """The same stream; trades see its best prices, from the first seeded row on."""
+    seeded = False
+    for part in parts:
+        rows = slice(None)
+        if not seeded:
+            at = np.flatnonzero(part.flags & BookFlag.SEEDED)
+            seeded, rows = len(at) > 0, slice(int(at[0]) if len(at) else len(part), None)
+        traded.add(part.time_ns[rows], part.best_pips[rows])
+        yield part
 
 
 def _from(first: int | None, parts: Iterator[BookRows]) -> Iterator[BookRows]:

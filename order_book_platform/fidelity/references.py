@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from order_book_platform.kernels.numbers import mark_numbers
 from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.snapshots import SnapshotDefect
 from order_book_platform.storage import ParquetRows
+
+R = TypeVar("R", bound=ReferenceRows)
 
 DEFECTS = tuple(defect.name.lower() for defect in SnapshotDefect if defect is not SnapshotDefect.NONE)
 """What makes a reference unfit in itself; a row is charged with one of them."""
@@ -70,7 +73,7 @@ class HeldOut:
         self._latest_time = np.iinfo(np.int64).min
         self.counts = ReferenceCounts()
 
-    def select(self, references: Iterator[ReferenceRows]) -> Iterator[ReferenceRows]:
+    def select(self, references: Iterator[R]) -> Iterator[R]:
         """Yield the rows that are evidence, their time made never falling."""
         for rows in references:
             keep = self._keep(rows)
@@ -79,7 +82,7 @@ class HeldOut:
                 continue
             time_ns = np.maximum(np.maximum.accumulate(chosen.time_ns), self._latest_time)
             self._latest_time = int(time_ns[-1])
-            yield ReferenceRows(chosen.sequence_number, time_ns, chosen.price_pips, chosen.size_pips)
+            yield replace(chosen, time_ns=time_ns)
 
     def _keep(self, rows: ReferenceRows) -> BoolArray:
         """Strike out row after row, each for one reason; what is left is evidence."""

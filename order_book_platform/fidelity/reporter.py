@@ -9,10 +9,11 @@ from typing import Any
 import polars as pl
 
 from order_book_platform.fidelity.figures import Figure, draw_figures
+from order_book_platform.fidelity.gap_figures import GAPS
 from order_book_platform.fidelity.measurement import BOOKS, Measured, Measurement
 from order_book_platform.fidelity.page import Page, render_page
 from order_book_platform.fidelity.references import ReferenceCounts
-from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, Metric, failed_gates, metrics_table
+from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, TRADES, Metric, failed_gates, metrics_table
 from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.model.schemas import METRICS
 from order_book_platform.observability import Progress, silent
@@ -20,6 +21,7 @@ from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, Manifest
 
 DATASET = "fidelity_report"
+REQUIRED = (BOOKS, "raw_deltas", GAPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +65,23 @@ class FidelityReporter:
     def run(self, key: PartitionKey, progress: Progress = silent) -> FidelityReport:
         """Measure one partition and publish `fidelity_report`.
 
-        Reads `reconstructed_books`, `raw_deltas` (sequence numbers only), and `snapshots` and `tickers` where
-        they have been published. Memory is bounded by a few batches of rows and the correlations' sample.
+        Reads `reconstructed_books`, `raw_deltas` (sequence numbers, and with tickers transaction times),
+        `sequence_gap_report`, and `snapshots`, `tickers` and `trades` where they have been published. Memory is
+        bounded by a few batches of rows and the correlations' sample.
 
         Args:
             key: symbol and day.
             progress: told of rows read.
 
         Raises:
-            PartitionMissingError: books or deltas have not been published.
+            PartitionMissingError: books, deltas or their gap report have not been published.
             PartitionCorruptError: a file of theirs cannot be read.
         """
         books = self._store.manifest(BOOKS, key)
         inputs = {
             dataset: self._store.manifest(dataset, key).fingerprint
-            for dataset in (BOOKS, "raw_deltas", SNAPSHOTS, TICKERS)
-            if dataset in (BOOKS, "raw_deltas") or self._store.exists(dataset, key)
+            for dataset in (*REQUIRED, SNAPSHOTS, TICKERS, TRADES)
+            if dataset in REQUIRED or self._store.exists(dataset, key)
         }
         measured = Measurement(self._store, key, progress).measure()
         progress("report", 0, 1)

@@ -10,7 +10,8 @@ import pyarrow as pa
 from order_book_platform.model import Gate, GateResult, Severity
 from order_book_platform.model.schemas import METRICS
 
-SNAPSHOTS, TICKERS = "snapshots", "tickers"
+SNAPSHOTS, TICKERS, TRADES = "snapshots", "tickers", "trades"
+SIDES = ("bid", "ask")
 
 GATES: dict[str, Gate] = {
     "bbo_exact_seq": Gate(">=", 0.999),
@@ -24,6 +25,13 @@ GATES: dict[str, Gate] = {
     "topk_exact_all": Gate(">=", 0.975, Severity.WARN),
     "depth_corr_pearson": Gate(">=", 0.99),
     "depth_corr_spearman": Gate(">=", 0.99),
+    "depth_corr_pearson_detrended": Gate(">=", 0.99),
+    "depth_corr_spearman_detrended": Gate(">=", 0.99),
+    "depth_l1": Gate("<=", 0.005),
+    "inferred_gap_ratio": Gate("<", 0.001),
+    "origin_coverage": Gate(">", 0.99, Severity.WARN),
+    "origin_valid": Gate(">", 0.999),
+    "latency_p50": Gate("<=", 50.0, Severity.WARN),
     "crossed_tw": Gate("<", 1e-4),
     "resyncs": Gate("==", 0),
     "unseen_references": Gate("==", 0),
@@ -31,7 +39,18 @@ GATES: dict[str, Gate] = {
     "placebo_fails": Gate("==", 1),
 }
 """Metric to gate. facts/features_and_metrics.md; the last four tolerate nothing. Warnings are about how much is
-known (docs/adr/0009)."""
+known (docs/adr/0009), and about lateness."""
+
+GAP_GATES: dict[str, Gate] = {"seq_gap_ratio": Gate("<", 0.001)}
+"""Gates of metrics that exist only where the source keeps ids."""
+
+TICKER_GATES: dict[str, Gate] = {
+    "bbo_exact_time": Gate(">=", 0.995),
+    "bbo_rms_time_bid": Gate("<=", 2.0),
+    "bbo_rms_time_ask": Gate("<=", 2.0),
+    "trade_in_range": Gate(">=", 0.99),
+}
+"""Gates of metrics that exist only where there are tickers; warnings where these lack T (docs/adr/0016)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +63,8 @@ class Metric:
         n: observations behind it.
         gate: the bar, None for figures that are only reported.
         unmatched: references (or, for tickers, book rows) that have no partner to be compared with.
-        alignment: how book and reference were matched: `sequence`, `sequence_equal`, `time_weighted` or
-            `none`.
+        alignment: how book and reference were matched: `sequence`, `sequence_equal`, `transaction_time`,
+            `origin_time`, `received_time`, `time_weighted` or `none`.
         reference: the dataset it was measured against.
         placebos: the same figure against the reference 1 s and 10 s later, None where it cannot be measured;
             empty for a figure in which the reference's values play no part.

@@ -28,19 +28,11 @@ Rows = NDArray[np.intp] | BoolArray | slice
 
 
 @dataclass(frozen=True, slots=True)
-class ArrayRows:
-    """Base of the row classes: every field is an array whose first axis is the row.
-
-    Attributes:
-        sequence_number: int64[n], never falling.
-        time_ns: int64[n], ns since the epoch; never falling.
-    """
-
-    sequence_number: Int64Array
-    time_ns: Int64Array
+class Columns:
+    """Base of the row classes: every field is an array whose first axis is the row."""
 
     def __len__(self) -> int:
-        return len(self.sequence_number)
+        return len(getattr(self, fields(self)[0].name))
 
     def take(self, rows: Rows) -> Self:
         """The chosen rows; levels chosen one by one lie row after row."""
@@ -49,12 +41,26 @@ class ArrayRows:
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
         """All rows of `parts`, in order."""
-        if len(parts) == 1:
-            return parts[0]
+        filled = [part for part in parts if len(part)] or list(parts[:1])
+        if len(filled) == 1:
+            return filled[0]
         merged: dict[str, Any] = {
-            field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)
+            field.name: np.concatenate([getattr(part, field.name) for part in filled]) for field in fields(cls)
         }
         return cls(**merged)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayRows(Columns):
+    """Rows that are numbered and timed.
+
+    Attributes:
+        sequence_number: int64[n], never falling.
+        time_ns: int64[n], ns since the epoch; never falling.
+    """
+
+    sequence_number: Int64Array
+    time_ns: Int64Array
 
 
 def _taken(array: NDArray[Any], rows: Rows) -> NDArray[Any]:
@@ -101,6 +107,64 @@ class ReferenceRows(ArrayRows):
         return ReferenceRows(
             self.sequence_number, self.time_ns, self.price_pips[:, :, :levels], self.size_pips[:, :, :levels]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class TickerRows(ReferenceRows):
+    """Tickers, K = 1.
+
+    Attributes:
+        arrival_ns: int64[n], ns since the epoch, by the recorder's clock.
+    """
+
+    arrival_ns: Int64Array
+
+    @classmethod
+    def none(cls) -> Self:
+        """No rows."""
+        nothing, levels = np.empty(0, np.int64), np.empty((0, 2, 1), np.int64)
+        return cls(nothing, nothing, levels, levels, nothing)
+
+
+@dataclass(frozen=True, slots=True)
+class TradeRows(Columns):
+    """Trades.
+
+    Attributes:
+        time_ns: int64[n], ns since the epoch; never falling.
+        price_pips: int64[n].
+    """
+
+    time_ns: Int64Array
+    price_pips: Int64Array
+
+    @classmethod
+    def none(cls) -> Self:
+        """No rows."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class BestRows(ArrayRows):
+    """Rows of `reconstructed_books`, cut to the best bid and ask.
+
+    Attributes:
+        arrival_ns: int64[n], ns since the epoch, by the recorder's clock.
+        known: uint8[n, 2], known bid and ask levels.
+        price_pips: int64[n, 2]; `MISSING_PIPS` where there is no level.
+        size_pips: int64[n, 2]; 0 where there is no level.
+    """
+
+    arrival_ns: Int64Array
+    known: NDArray[np.uint8]
+    price_pips: Int64Array
+    size_pips: Int64Array
+
+    @classmethod
+    def none(cls) -> Self:
+        """No rows."""
+        nothing, sides = np.empty(0, np.int64), np.empty((0, 2), np.int64)
+        return cls(nothing, nothing, nothing, np.empty((0, 2), np.uint8), sides, sides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +223,41 @@ def read_heads(
             _numpy(batch, "flags"),
             np.stack(best, 1),
         )
+
+
+def read_best(
+    file: ParquetRows, first: int | None, batch_rows: int = NARROW_ROWS, codes: Codes | None = None
+) -> Iterator[BestRows]:
+    """Stream the best bid and ask of a books file, `time_ns` by `origin_time`.
+
+    Rows that go back in sequence are left out.
+
+    Args:
+        file: with schema `books(depth)`.
+        first: sequence number of the first row; nothing comes where it is None.
+        batch_rows: rows at a time; never changes a result.
+        codes: what decimals are read as.
+    """
+    if first is None:
+        return
+    heads = ["origin_time", "received_time", "sequence_number", "known_bid_levels", "known_ask_levels"]
+    levels = [f"{side}_0_{what}{_ending(codes)}" for what in ("price", "size") for side in ("bid", "ask")]
+    nulls = (MISSING_PIPS, MISSING_PIPS, 0, 0)
+    latest = first
+    for batch in file.batches(batch_rows, columns=[*heads, *levels]):
+        values = [_numbers(batch, name, codes, null) for name, null in zip(levels, nulls, strict=True)]
+        rows = BestRows(
+            _numpy(batch, "sequence_number"),
+            _numpy(batch, "origin_time"),
+            _numpy(batch, "received_time"),
+            np.stack([_numpy(batch, "known_bid_levels"), _numpy(batch, "known_ask_levels")], 1),
+            np.stack(values[:2], 1),
+            np.stack(values[2:], 1),
+        )
+        ahead = in_order(rows.sequence_number, latest)
+        latest = max(latest, int(rows.sequence_number.max(initial=latest)))
+        if ahead.any():
+            yield rows if ahead.all() else rows.take(ahead)
 
 
 class PickedRows:
@@ -268,27 +367,45 @@ def read_snapshots(
 
 
 def read_tickers(
-    file: ParquetRows, batch_rows: int = NARROW_ROWS, codes: Codes | None = None
-) -> Iterator[ReferenceRows]:
+    file: ParquetRows, batch_rows: int = NARROW_ROWS, codes: Codes | None = None, clock: str | None = None
+) -> Iterator[TickerRows]:
     """Stream a tickers file as references of one level.
-
-    Their time is `origin_time` if no row lacks it, else `received_time`: spot tickers carry no exchange time.
 
     Args:
         file: with schema `TICKERS`.
         batch_rows: rows at a time; never changes a result.
         codes: what decimals are read as.
+        clock: column that `time_ns` is; by default `origin_time` if no row lacks it, else `received_time`: spot
+            tickers carry no exchange time.
     """
-    clock = "received_time" if _has_nulls(file, "origin_time") else "origin_time"
+    if clock is None:
+        clock = "received_time" if has_nulls(file, "origin_time") else "origin_time"
     levels = [f"{side}_{what}{_ending(codes)}" for what in ("price", "size") for side in ("bid", "ask")]
-    for batch in file.batches(batch_rows, columns=[clock, "sequence_number", *levels]):
+    wanted = dict.fromkeys([clock, "received_time", "sequence_number", *levels])
+    for batch in file.batches(batch_rows, columns=list(wanted)):
         values = [_numbers(batch, name, codes, MISSING_PIPS) for name in levels]
-        yield ReferenceRows(
+        yield TickerRows(
             _numpy(batch, "sequence_number"),
             _numpy(batch, clock),
             np.stack(values[:2], 1)[:, :, None],
             np.stack(values[2:], 1)[:, :, None],
+            _numpy(batch, "received_time"),
         )
+
+
+def read_trades(
+    file: ParquetRows, batch_rows: int = NARROW_ROWS, codes: Codes | None = None
+) -> Iterator[TradeRows]:
+    """Stream times and prices of a trades file.
+
+    Args:
+        file: with schema `TRADES`.
+        batch_rows: rows at a time; never changes a result.
+        codes: what decimals are read as.
+    """
+    price = f"price{_ending(codes)}"
+    for batch in file.batches(batch_rows, columns=["origin_time", price]):
+        yield TradeRows(_numpy(batch, "origin_time"), _numbers(batch, price, codes, MISSING_PIPS))
 
 
 def longest_list(file: ParquetRows, batch_rows: int = BATCH_ROWS, enough: int | None = None) -> int:
@@ -326,5 +443,6 @@ def in_order(sequence_number: Int64Array, latest: int) -> BoolArray:
     return sequence_number >= np.maximum(np.maximum.accumulate(sequence_number), latest)
 
 
-def _has_nulls(file: ParquetRows, name: str) -> bool:
+def has_nulls(file: ParquetRows, name: str) -> bool:
+    """Whether a column of a file has a null in any row."""
     return any(batch.column(0).null_count for batch in file.batches(NARROW_ROWS, columns=[name]))

@@ -25,7 +25,7 @@ DEPENDENCIES = {
     "sequence_gap_report": ["raw_deltas"],
     "data_assessment": ["raw_deltas", "sequence_gap_report"],
     "reconstructed_books": ["data_assessment", "raw_deltas", "sequence_gap_report"],
-    "fidelity_report": ["raw_deltas", "reconstructed_books"],
+    "fidelity_report": ["raw_deltas", "reconstructed_books", "sequence_gap_report"],
     "rl_features": ["raw_deltas", "reconstructed_books"],
 }
 

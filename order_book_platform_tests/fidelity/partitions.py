@@ -46,11 +46,27 @@ def publish(
 def publish_books(
     store: DataStore, books: pa.Table, used: pa.Table, key: PartitionKey = KEY, **metadata: object
 ) -> None:
-    """Publish a reconstructed book and the snapshots it was made from."""
+    """Publish a reconstructed book, the snapshots it was made from, and a gap report without gaps if there is none."""
     tables = {"books-00000.parquet": books, "used_snapshots.parquet": used}
     publish(
         store, "reconstructed_books", tables, key, **{"cadence": "change", "replay_hash": "00", **metadata}
     )
+    if not store.exists("sequence_gap_report", key):
+        publish_gap_report(store, key)
+
+
+def publish_gap_report(store: DataStore, key: PartitionKey = KEY, **changes: object) -> None:
+    """Publish the report.json of a day without a gap."""
+    clocks = {
+        "origin_coverage": 1.0,
+        "origin_valid": 1.0,
+        "latency_ms": {"p1": 0.5, "p50": 1.0, "p95": 2.0, "p99": 3.0},
+        "latency_negative": 0.0,
+    }
+    report = {"messages": 1_500, "seq_gap_ratio": None, "inferred_gap_ratio": 0.0, "clocks": clocks, **changes}
+    with store.write("sequence_gap_report", key) as writer:
+        writer.parquet("gaps.parquet", schemas.GAPS).write(schemas.GAPS.empty_table())
+        writer.json("report.json", report)
 
 
 class Market:

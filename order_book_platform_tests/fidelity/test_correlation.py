@@ -78,10 +78,10 @@ def test_the_lowest_level_counts_and_one_without_pairs_voids_it() -> None:
     """A level that cannot be measured must not hide behind the others."""
     sizes = np.arange(1, 41).reshape(10, 2, 2)
     both = np.ones((10, 2, 2), dtype=np.bool_)
-    assert correlate_levels(sizes, sizes, both).lowest("pearson") == pytest.approx(1.0)
+    assert correlate_levels(sizes, sizes, both).worst("pearson") == pytest.approx(1.0)
     both[:, 1, 1] = False
-    assert correlate_levels(sizes, sizes, both).lowest("pearson") is None
-    assert correlate_levels(sizes, sizes, both).lowest("spearman") is None
+    assert correlate_levels(sizes, sizes, both).worst("pearson") is None
+    assert correlate_levels(sizes, sizes, both).worst("spearman") is None
 
 
 @pytest.mark.parametrize("batch", [1, 3, 50, 1000])
@@ -106,7 +106,7 @@ def test_a_long_day_is_sampled_evenly(batch: int) -> None:
         )
     (found,) = whole.correlate()
     assert found.pairs.tolist() == [[250], [250]]
-    assert found.lowest("pearson") == pytest.approx(1.0)
+    assert found.worst("pearson") == pytest.approx(1.0)
 
 
 def test_unknown_missing_and_ended_rows_are_no_pairs() -> None:

@@ -50,7 +50,7 @@ def test_the_partition_holds_metrics_report_and_page(published: DataStore) -> No
     assert manifest.metadata["gates_warned"] == []
     assert manifest.inputs == {
         name: published.manifest(name, KEY).fingerprint
-        for name in ("reconstructed_books", "raw_deltas", "snapshots")
+        for name in ("reconstructed_books", "raw_deltas", "sequence_gap_report", "snapshots")
     }
     table = published.table("fidelity_report", KEY)
     assert table.schema.remove_metadata() == METRICS
