@@ -86,11 +86,16 @@ _FIDELITY = {
     "origin_coverage": "Share of the span without long pauses.",
     "origin_valid": "Share of messages whose origin time is there and does not go back.",
     "latency_p50": "Median latency, ms.",
+    "ks_spread": "Distance of the spread's distribution from the references'.",
+    "ks_log_q_bid": "Distance of the distribution of the best bid's size from the references'.",
+    "ks_log_q_ask": "Distance of the distribution of the best ask's size from the references'.",
+    "ks_qi_1": "Distance of the distribution of the best levels' imbalance from the references'.",
+    "ks_qi_5": "Distance of the distribution of five levels' imbalance from the references'.",
     "crossed_tw": "Share of time with the best bid above the best ask.",
     "resyncs": "Repairs that a snapshot forced.",
     "unseen_references": "References that name a message the deltas do not hold.",
     "out_of_order_rows": "Book rows with a sequence number below an earlier one.",
-    "placebo_fails": "Whether a reference from another time fails every gate it is held against.",
+    "placebo_fails": "Whether spoiled references (of another time, without a best level) fail every gate.",
 }
 """What each gate says, for the check's page."""
 

@@ -14,6 +14,7 @@ from order_book_platform.fidelity.alignment import pair_with_last, with_placebos
 from order_book_platform.fidelity.clock_alignment import ClockEvidence, by_transaction_time, shared_clock
 from order_book_platform.fidelity.book_metrics import bad_references, book_metrics
 from order_book_platform.fidelity.correlation import as_floats
+from order_book_platform.fidelity.distributions import Distributions
 from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics
 from order_book_platform.fidelity.gap_figures import GAPS, gap_metrics, replay_hash
 from order_book_platform.fidelity.metrics import BookFacts, gather_facts
@@ -115,10 +116,11 @@ class Measurement:
         held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips)
         schema = self._books.schema
         picked = PickedRows(steps.rows, [name for name in schema.names if name.startswith(("bid_", "ask_"))])
-        evidence = self._against_snapshots(held_out, facts, picked)
+        evidence, distributions = self._against_snapshots(held_out, facts, picked)
         counts = held_out.counts
         unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
         metrics = evidence.metrics(unmatched, self._alignment)
+        metrics += distributions.metrics(unmatched, self._alignment)
         references, windows, source = {SNAPSHOTS: counts}, evidence.best.windows, SNAPSHOTS
         trades = [traded.metric(TRADES, "origin_time")] if self._store.exists(TRADES, self._key) else []
         if self._store.exists(TICKERS, self._key):
@@ -194,7 +196,9 @@ class Measurement:
     def _windows(self, facts: BookFacts) -> Windows:
         return Windows(facts.first_time_ns, facts.last_time_ns)
 
-    def _against_snapshots(self, held_out: HeldOut, facts: BookFacts, picked: PickedRows) -> SnapshotEvidence:
+    def _against_snapshots(
+        self, held_out: HeldOut, facts: BookFacts, picked: PickedRows
+    ) -> tuple[SnapshotEvidence, Distributions]:
         """Stream held-out snapshots and the book rows they belong to past each other, and the whole book past `picked`.
 
         Both are read and decoded ahead, each in a thread of its own.
@@ -205,13 +209,16 @@ class Measurement:
         )
         longest = 0 if snapshots is None else longest_list(snapshots, enough=depth)
         levels = min(depth, longest or depth)
+        magnitude = self._codes.size_floats if self._codes else as_floats
         evidence = SnapshotEvidence(
             levels,
             self._tick_pips,
             0 if snapshots is None else snapshots.num_rows,
             self._windows(facts),
-            self._codes.size_floats if self._codes else as_floats,
+            magnitude,
         )
+        span = (facts.first_time_ns, facts.last_time_ns)
+        distributions = Distributions(levels, self._tick_pips, *span, magnitude)
         rows = read_ahead(read_books(self._books, levels, codes=self._codes, picked=picked))
         if snapshots is not None:
             read = read_ahead(read_snapshots(snapshots, levels, codes=self._codes))
@@ -219,10 +226,11 @@ class Measurement:
             references = with_placebos(part.cut(levels) for part in chosen)
             for shifted, found in pair_with_last(references, rows, equal=self._grid):
                 evidence.add(shifted, found)
+                distributions.add(shifted, found)
         for _ in rows:
             continue  # what follows the last snapshot is drawn
         evidence.close()
-        return evidence
+        return evidence, distributions
 
     def _against_tickers(self, facts: BookFacts) -> tuple[BestEvidence, ReferenceCounts, int]:
         """Stream book rows and the last ticker before each past each other.

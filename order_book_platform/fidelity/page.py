@@ -19,7 +19,11 @@ _METHOD = {
     "Alignment": """A snapshot with sequence number s is compared with the last book row whose number is not above s. A
         book row is compared with the last ticker whose number is not above its own. Without a partner: unmatched.""",
     "Placebo": """Every figure is measured a second and a third time against the reference as it was 1 s and 10 s
-        later. These must fail the gate: a metric that cannot fail shows nothing.""",
+        later. These must fail the gate: a metric that cannot fail shows nothing. Distributions hardly change from
+        second to second: ks, tv and w1 are measured against the reference without its best bid, and without its best ask.""",
+    "Distributions": """Spread, best sizes and queue imbalance of the compared rows, book against reference; each
+        state weighs the time until the next. ks is the largest difference of the cumulative shares, tv the share that
+        would have to change, w1 how far it would have to move.""",
     "Known range": """A book seeded from a few levels does not know what lies beyond them, and says so row by row.
         Levels count as missing or ghost only inside the prices that both the book and the reference cover.""",
     "Right and known": """How right a book is and how much it knows are scored apart. bbo_rms_seq and topk_exact look
@@ -101,8 +105,8 @@ def _figure(figure: Figure) -> str:
 def _table(metrics: Iterable[Metric]) -> str:
     head = (
         "<tr><th>metric</th><th>against</th><th class=number>value</th><th>gate</th><th></th><th class=number>n</th>"
-        "<th class=number>unmatched</th><th>alignment</th><th class=number>placebo, 1 s</th>"
-        "<th class=number>10 s</th><th>fails</th></tr>"
+        "<th class=number>unmatched</th><th>alignment</th><th class=number>placebo, 1 s or no bid</th>"
+        "<th class=number>10 s or no ask</th><th>fails</th></tr>"
     )
     return f"<div class=wide><table>{head}{''.join(_row(metric) for metric in metrics)}</table></div>"
 

@@ -12,6 +12,10 @@ from order_book_platform.model.schemas import METRICS
 
 SNAPSHOTS, TICKERS, TRADES = "snapshots", "tickers", "trades"
 SIDES = ("bid", "ask")
+LATER = ("1s", "10s")
+"""Placebos: the reference as it was that much later."""
+WITHOUT_BEST = ("no_bid", "no_ask")
+"""Placebos: the reference with its best bid, or its best ask, left out."""
 
 GATES: dict[str, Gate] = {
     "bbo_exact_seq": Gate(">=", 0.999),
@@ -32,6 +36,11 @@ GATES: dict[str, Gate] = {
     "origin_coverage": Gate(">", 0.99, Severity.WARN),
     "origin_valid": Gate(">", 0.999),
     "latency_p50": Gate("<=", 50.0, Severity.WARN),
+    "ks_spread": Gate("<=", 0.02),
+    "ks_log_q_bid": Gate("<=", 0.02),
+    "ks_log_q_ask": Gate("<=", 0.02),
+    "ks_qi_1": Gate("<=", 0.02),
+    "ks_qi_5": Gate("<=", 0.02),
     "crossed_tw": Gate("<", 1e-4),
     "resyncs": Gate("==", 0),
     "unseen_references": Gate("==", 0),
@@ -66,9 +75,11 @@ class Metric:
         alignment: how book and reference were matched: `sequence`, `sequence_equal`, `transaction_time`,
             `origin_time`, `received_time`, `time_weighted` or `none`.
         reference: the dataset it was measured against.
-        placebos: the same figure against the reference 1 s and 10 s later, None where it cannot be measured;
-            empty for a figure in which the reference's values play no part.
+        placebos: the same figure against two spoiled references, None where it cannot be measured or where what is
+            spoiled plays no part in it; empty for a figure in which the reference's values play no part.
         note: one sentence for people.
+        spoiled: which references these are, `LATER` or `WITHOUT_BEST`.
+        interval: 95 % confidence interval of the value; None where there is none.
     """
 
     name: str
@@ -80,6 +91,8 @@ class Metric:
     reference: str = SNAPSHOTS
     placebos: tuple[float | None, ...] = ()
     note: str = ""
+    spoiled: tuple[str, str] = LATER
+    interval: tuple[float, float] | None = None
 
     @property
     def gate_name(self) -> str:
@@ -104,18 +117,20 @@ class Metric:
     def to_dict(self) -> dict[str, object]:
         """One row of schema `METRICS`; every column."""
         result = self.result
-        late = (*self.placebos, None, None)
+        placebos = dict(zip(self.spoiled, self.placebos, strict=False))
+        low, high = self.interval or (None, None)
         return {
             "name": self.name,
             "value": self.value,
+            "low": low,
+            "high": high,
             "gate": None if self.gate is None else str(self.gate),
             "pass": None if result is None else result.passed,
             "n": self.n,
             "unmatched": self.unmatched,
             "alignment": self.alignment,
             "reference": self.reference,
-            "placebo_1s": late[0],
-            "placebo_10s": late[1],
+            **{f"placebo_{name}": placebos.get(name) for name in (*LATER, *WITHOUT_BEST)},
             "placebo_fails": self.placebo_fails,
         }
 
@@ -136,9 +151,9 @@ def judge_placebos(metrics: Iterable[Metric]) -> Metric:
     if not judged:
         note = "No metric could be measured, so no placebo either."
     elif passing:
-        note = f"A reference from another time passes (or is lacking): {', '.join(passing)}."
+        note = f"A spoiled reference passes (or is lacking): {', '.join(passing)}."
     else:
-        note = f"The reference 1 s and 10 s later fails all {len(judged)} gates that it is held against."
+        note = f"Spoiled references fail all {len(judged)} gates that they are held against."
     value = 1 - len(passing) / len(judged) if judged else None
     return Metric("placebo_fails", value, len(judged), GATES["placebo_fails"], reference="placebo", note=note)
 

@@ -145,6 +145,8 @@ METRICS = pa.schema(
     [
         _required("name", pa.string()),
         pa.field("value", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
         pa.field("gate", pa.string()),
         pa.field("pass", pa.bool_()),
         _required("n", pa.int64()),
@@ -153,6 +155,8 @@ METRICS = pa.schema(
         _required("reference", pa.string()),
         pa.field("placebo_1s", pa.float64()),
         pa.field("placebo_10s", pa.float64()),
+        pa.field("placebo_no_bid", pa.float64()),
+        pa.field("placebo_no_ask", pa.float64()),
         pa.field("placebo_fails", pa.bool_()),
     ]
 )

@@ -215,7 +215,7 @@ def test_missing_source_fails_the_run_and_skips_the_rest(platform: Platform) -> 
 
 
 def test_no_book_is_made_of_a_single_message(tmp_path: Path) -> None:
-    """Nearly everything is gone from the files: the assessment says so, its check is red, and nothing comes after it."""
+    """Nearly everything is gone from the files: the assessment says so, its check is red, and nothing follows."""
     (tmp_path / "platform.toml").write_text(SETTINGS)
     MarketSimulator(profile("btc-spot"), seed=1).write(tmp_path / "lake", KEY, 200)
     for file in (tmp_path / "lake" / "book_delta_v2").rglob("*.parquet"):

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from order_book_platform.fidelity.results import GATES, Metric, failed_gates, judge_placebos, metrics_table
+from order_book_platform.fidelity.results import (
+    GATES,
+    WITHOUT_BEST,
+    Metric,
+    failed_gates,
+    judge_placebos,
+    metrics_table,
+)
 from order_book_platform.model import Gate, Severity
 from order_book_platform.model.schemas import METRICS
 
@@ -69,13 +76,19 @@ def test_without_placebos_their_gate_fails() -> None:
 def test_rows_carry_all_columns() -> None:
     """metrics.parquet has a row per metric in order, nulls where there is nothing."""
     table = metrics_table(
-        [Metric("a", 0.5, 3, BAR, 2, "sequence", "tickers", (0.1, None)), Metric("b", None, 0)]
+        [
+            Metric("a", 0.5, 3, BAR, 2, "sequence", "tickers", (0.1, None)),
+            Metric("b", None, 0),
+            Metric("c", 0.95, 4, BAR, placebos=(None, 0.3), spoiled=WITHOUT_BEST, interval=(0.9, 1.0)),
+        ]
     )
     assert table.schema == METRICS
     assert table.to_pylist() == [
         {
             "name": "a",
             "value": 0.5,
+            "low": None,
+            "high": None,
             "gate": ">= 0.9",
             "pass": False,
             "n": 3,
@@ -84,11 +97,15 @@ def test_rows_carry_all_columns() -> None:
             "reference": "tickers",
             "placebo_1s": 0.1,
             "placebo_10s": None,
+            "placebo_no_bid": None,
+            "placebo_no_ask": None,
             "placebo_fails": True,
         },
         {
             "name": "b",
             "value": None,
+            "low": None,
+            "high": None,
             "gate": None,
             "pass": None,
             "n": 0,
@@ -97,7 +114,26 @@ def test_rows_carry_all_columns() -> None:
             "reference": "snapshots",
             "placebo_1s": None,
             "placebo_10s": None,
+            "placebo_no_bid": None,
+            "placebo_no_ask": None,
             "placebo_fails": None,
+        },
+        {
+            "name": "c",
+            "value": 0.95,
+            "low": 0.9,
+            "high": 1.0,
+            "gate": ">= 0.9",
+            "pass": True,
+            "n": 4,
+            "unmatched": 0,
+            "alignment": "none",
+            "reference": "snapshots",
+            "placebo_1s": None,
+            "placebo_10s": None,
+            "placebo_no_bid": None,
+            "placebo_no_ask": 0.3,
+            "placebo_fails": True,
         },
     ]
 
@@ -116,6 +152,11 @@ def test_the_bars_are_those_of_the_definitions() -> None:
         "topk_exact_all": ">= 0.975",
         "depth_corr_pearson": ">= 0.99",
         "depth_corr_spearman": ">= 0.99",
+        "ks_spread": "<= 0.02",
+        "ks_log_q_bid": "<= 0.02",
+        "ks_log_q_ask": "<= 0.02",
+        "ks_qi_1": "<= 0.02",
+        "ks_qi_5": "<= 0.02",
         "crossed_tw": "< 0.0001",
         "resyncs": "== 0",
         "unseen_references": "== 0",
