@@ -34,6 +34,7 @@ from order_book_platform.kernels.snapshot import take_snapshot
 from order_book_platform.model import DeltaBatch, SnapshotBatch
 from order_book_platform.model.batches import deepened
 from order_book_platform.model.doubt import PROVEN_LOSS
+from order_book_platform.model.growing import GrowingRows
 from order_book_platform.model.schemas import DEPTH, MISSING_PIPS
 
 Int64Array = NDArray[np.int64]
@@ -190,7 +191,7 @@ class Book:
         self._starts = np.empty(1, np.int64)
         self._feeding = False
         self._steps = self._steps_of(plan or Plan.nothing())
-        self._past = [np.empty((0, 4), np.int64)]
+        self._past = GrowingRows(np.empty((0, 4), np.int64))
 
     def feed(self, batch: DeltaBatch) -> Iterator[Int64Array]:
         """Apply a batch and hand out the rows it gave.
@@ -276,7 +277,7 @@ class Book:
             "Book.add_snapshots",
         )
         # What has been taken over is let go; what came of it is kept.
-        self._past.append(shots.outcome[:due])
+        self._past.add(shots.outcome[:due])
         depth = max(shots.ticks.shape[2], more.ticks.shape[2])
         both = [
             step._replace(ticks=deepened(step.ticks, depth, NO_TICK), sizes=deepened(step.sizes, depth, 0))
@@ -329,7 +330,7 @@ class Book:
         }
         self._steps = shots._replace(**left)
         self._memory.state[rows.STATE_CANDIDATE] = 0
-        self._past = [np.empty((0, 4), np.int64)]
+        self._past = GrowingRows(np.empty((0, 4), np.int64))
         return found
 
     def show_snapshots(self) -> Iterator[Int64Array]:
@@ -480,7 +481,7 @@ class Book:
             self._ladder.fill(s, levels)
         for name, array in fixed.items():
             array[...] = saved[name]
-        self._past = [saved["outcome"]]
+        self._past = GrowingRows(saved["outcome"])
 
     @property
     def bounds_pips(self) -> tuple[int | None, int | None]:
@@ -550,5 +551,5 @@ class Book:
     def outcome(self) -> Int64Array:
         """int64[m, 4] of the snapshots taken over so far: use, levels compared, wrong, changed."""
         return np.concatenate(
-            [*self._past, self._steps.outcome[: int(self._memory.state[rows.STATE_CANDIDATE])]]
+            [self._past.rows, self._steps.outcome[: int(self._memory.state[rows.STATE_CANDIDATE])]]
         )

@@ -17,6 +17,7 @@ from order_book_platform.kernels.replay import (
     USE_SEEDED,
 )
 from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.growing import GrowingRows
 from order_book_platform.model.planning import Due
 from order_book_platform.model.schemas import USED_SNAPSHOTS
 
@@ -30,17 +31,17 @@ class SnapshotHistory:
 
     def __init__(self, saved: Mapping[str, Int64Array] | None = None) -> None:
         none = np.empty((0, 2), np.int64)
-        self._used = [saved["used"] if saved else none]
-        self._rejected = [saved["rejected"] if saved else none]
+        self._used = GrowingRows(saved["used"] if saved else none)
+        self._rejected = GrowingRows(saved["rejected"] if saved else none)
 
     def add(self, due: Due) -> None:
         """Remember the next ones."""
         for kept, batch in ((self._used, due.used), (self._rejected, due.rejected)):
-            kept.append(np.stack([batch.sequence_number, batch.origin_time], 1))
+            kept.add(np.stack([batch.sequence_number, batch.origin_time], 1))
 
     def saved(self) -> dict[str, Int64Array]:
         """By use, int64[n, 2]: sequence number and origin time."""
-        return {"used": np.concatenate(self._used), "rejected": np.concatenate(self._rejected)}
+        return {"used": self._used.rows.copy(), "rejected": self._rejected.rows.copy()}
 
     def table(self, outcome: Int64Array) -> tuple[pa.Table, Counter[str], int | None]:
         """What became of those that the replay reached, and of all that were rejected.
