@@ -28,6 +28,8 @@ BEFORE = ("raw_deltas", "sequence_gap_report", "data_assessment")
 """What the books are made from."""
 BOOKS = "reconstructed_books"
 GROWTH, CPU_TIMES = 0.03, 2.0
+SETTLED = 0.1
+"""Of the day: loading loops takes more at once than what comes after it, and would hide that this grows."""
 
 
 def measure_here(folder: Path, limit_bytes: int | None) -> dict[str, Any]:
@@ -38,21 +40,31 @@ def measure_here(folder: Path, limit_bytes: int | None) -> dict[str, Any]:
         limit_bytes: `streaming.memory_limit`; None for the default.
 
     Returns:
-        `deltas`, `replay_hash`, `cpu_s`, `wall_s` and `peak_bytes`.
+        `deltas`, `replay_hash`, `cpu_s`, `wall_s`, `peak_bytes`, and of that `settled_bytes`: the peak after loops
+        have been loaded and a tenth of the day is done.
     """
     store, settings = simulated_lake(folder, None)
     if limit_bytes is not None:
         streaming = settings.streaming.model_copy(update={"memory_limit": limit_bytes})
         settings = settings.model_copy(update={"streaming": streaming})
+    peaks: list[int | None] = []
+
+    def watch(_stage: str, done: int, total: int, _figures: object = None) -> None:
+        if not peaks and done >= SETTLED * total:
+            peaks.append(peak_bytes())
+            forget_peak()
+
     forget_peak()
     wall_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
-    manifest = Reconstructor(store, settings).run(KEY).manifest
+    manifest = Reconstructor(store, settings).run(KEY, watch).manifest
+    peaks.append(peak_bytes())
     return {
         "deltas": manifest.metadata["counts"]["deltas"],
         "replay_hash": manifest.metadata["replay_hash"],
         "wall_s": (time.perf_counter_ns() - wall_ns) / NS_PER_SECOND,
         "cpu_s": (time.process_time_ns() - cpu_ns) / NS_PER_SECOND,
-        "peak_bytes": peak_bytes(),
+        "peak_bytes": max((peak for peak in peaks if peak is not None), default=None),
+        "settled_bytes": peaks[-1],
     }
 
 
@@ -99,10 +111,11 @@ def add_day(report: Report, messages: int, limit_bytes: int) -> dict[str, Any]:
     for system, figures in ((limited, within), (f"{BOOKS}, default limit", plain)):
         report.add(system, work, "time", "s", [figures["wall_s"]])
         report.add(system, work, "CPU time", "s", [figures["cpu_s"]])
-        if figures["peak_bytes"] is None:
-            report.missing(system, work, "peak memory", "bytes", "needs Linux's /proc")
-        else:
-            report.add(system, work, "peak memory", "bytes", [float(figures["peak_bytes"])])
+        for name, metric in (("peak_bytes", "peak memory"), ("settled_bytes", "peak after a tenth of it")):
+            if figures[name] is None:
+                report.missing(system, work, metric, "bytes", "needs Linux's /proc")
+            else:
+                report.add(system, work, metric, "bytes", [float(figures[name])])
     report.ratio(limited, f"{BOOKS}, default limit", f"CPU time, {work}", [within["cpu_s"]], [plain["cpu_s"]])
     return within | {"cpu_times": within["cpu_s"] / plain["cpu_s"]}
 
@@ -130,9 +143,11 @@ def main() -> None:
     )
     for what, each in (("half a day", half), ("a day", whole), ("a double day", double)):
         report.bar(f"peak memory of {what}, bytes", limit_bytes, each["peak_bytes"], at_most=True)
-    peaks = [each["peak_bytes"] for each in (half, double)]
-    growth = None if None in peaks else peaks[1] / peaks[0] - 1
-    report.bar("peak memory of a double day beside that of half a day: more by", GROWTH, growth, at_most=True)
+    settled = [each["settled_bytes"] for each in (half, double)]
+    growth = None if None in settled else settled[1] / settled[0] - 1
+    report.bar(
+        "peak after a tenth of it, of a double day beside half a day: more by", GROWTH, growth, at_most=True
+    )
     report.bar("CPU time of a day, times that without a limit", CPU_TIMES, whole["cpu_times"], at_most=True)
     report.show(as_json=chosen.json)
 

@@ -141,8 +141,12 @@ def resident_bytes() -> int:
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 """Of glibc's malloc.h."""
-_RETURNED_BYTES = 64 * 1024
-"""Blocks of this size and above go back to the system when they are freed; left alone, glibc raises it to 32 MB."""
+_RETURNED_BYTES = 256 * 1024
+"""Blocks of this size and above go back to the system when they are freed; left alone, glibc raises it to 32 MB.
+
+Columns of small batches are below it. With 64 kB each was fetched from the system anew, page by page: at 400 MB a day
+had 25 MB less after that, and took 34 s of CPU time instead of 26.
+"""
 
 
 def give_back() -> None:
@@ -157,7 +161,7 @@ def give_back() -> None:
 def drop_caches() -> None:
     """Give back what is kept for later and pages of libraries, and have arrow and the C library keep less from now on.
 
-    At a limit of 400 MB, 27 M deltas came to 396 MB without the pages of libraries, and come to 336 MB with them: from
+    At a limit of 400 MB, 27 M deltas came to 396 MB without the pages of libraries, and come to 334 MB with them: from
     then on memory is not short any more.
     """
     pa.default_memory_pool().release_unused()  # the one that is left behind: nobody asks it again

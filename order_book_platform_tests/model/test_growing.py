@@ -35,7 +35,7 @@ def test_what_was_given_stays_with_its_owner() -> None:
 
 
 def test_it_takes_twice_its_rows_at_most() -> None:
-    """As pieces in a list they would take ten times as much."""
+    """As pieces in a list they would take three times as much, and more."""
     tracemalloc.start()
     try:
         kept = GrowingRows(np.empty((0, 4), np.int64))
