@@ -49,7 +49,7 @@ def measure_here(folder: Path, limit_bytes: int | None) -> dict[str, Any]:
         settings = settings.model_copy(update={"streaming": streaming})
     peaks: list[int | None] = []
 
-    def watch(_stage: str, done: int, total: int, _figures: object = None) -> None:
+    def watch(stage: str, done: int, total: int, figures: object = None) -> None:
         if not peaks and done >= SETTLED * total:
             peaks.append(peak_bytes())
             forget_peak()
