@@ -355,12 +355,17 @@ class SnapshotBatch:
         )
 
 
+JOINED_ROWS = 65_536
+"""A batch of at most so many is small."""
+
+
 class MessageCutter:
     """Cuts a stream of batches anew, so that no message is split between two.
 
-    The last message of a batch is held back until the next one shows that it is complete. What comes out are views of
-    what went in; only a message that was split is joined, and comes by itself: copying whole batches for it took 12 ns
-    a row, as much as replaying them.
+    The last message of a batch is held back until the next one shows that it is complete. What comes out of a large
+    batch are views of it; only a message that was split is joined, and comes by itself: copying whole batches for it
+    took 12 ns a row, as much as replaying them. A small batch is joined as a whole: whatever is in it, an item more
+    costs 1 to 2 ms on its way to rows.
     """
 
     def __init__(self) -> None:
@@ -370,6 +375,8 @@ class MessageCutter:
         """The messages that the next batch completes, if any."""
         if not len(batch):
             return
+        if self._rest is not None and len(batch) <= JOINED_ROWS:
+            self._rest, batch = None, DeltaBatch.concat([self._rest, batch])
         sequence, start = batch.sequence_number, 0
         if self._rest is not None:
             start = int(np.searchsorted(sequence, self._rest.sequence_number[0], "right"))
