@@ -376,7 +376,7 @@ class MessageCutter:
         if not len(batch):
             return
         if self._rest is not None and len(batch) <= JOINED_ROWS:
-            self._rest, batch = None, DeltaBatch.concat([self._rest, batch])
+            batch, self._rest = DeltaBatch.concat([self._rest, batch]), None
         sequence, start = batch.sequence_number, 0
         if self._rest is not None:
             start = int(np.searchsorted(sequence, self._rest.sequence_number[0], "right"))

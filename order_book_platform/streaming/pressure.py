@@ -181,7 +181,8 @@ class MemoryGuard:
         limit_bytes: what the process shall not exceed.
         sample: measures it.
         drop: called on reaching `DROP_CACHES`, and again every `drop_every_ns` while that lasts.
-        give: called when somebody asks for it, whatever the level; changes nothing for later.
+        give: the same for `SMALLER_BATCHES`, lest what lies between blocks in use adds up; also called when somebody
+            asks for it, whatever the level. Changes nothing for later.
         rises: shares of the limit at which each level is reached.
         falls: shares of the limit below which each level is left.
         drop_every_ns: freed memory goes back to the system only when asked for.
@@ -233,19 +234,22 @@ class MemoryGuard:
         self._is_asked_to_give = True
 
     def check(self, now_ns: int) -> MemoryLevel:
-        """Measure, find the level anew, and drop caches if that is due.
+        """Measure, find the level anew, and give back what is kept or drop caches, if that is due.
 
         Args:
             now_ns: of a clock that does not go back.
         """
+        before = self.level
         self._ladder.climb(self._sample() / self._limit_bytes, self._rises, self._falls)
         asked, self._is_asked_to_give = self._is_asked_to_give, False
-        if self.level < MemoryLevel.DROP_CACHES:
+        if self.level == MemoryLevel.NONE:
             self._dropped_ns = None
-        elif self._dropped_ns is None or now_ns - self._dropped_ns >= self._drop_every_ns:
-            self._dropped_ns = now_ns
-            self._drop()
-            return self.level
+        elif self.level > before == MemoryLevel.SMALLER_BATCHES or self._is_due(now_ns):
+            self._dropped_ns, asked = now_ns, False
+            (self._drop if self.level >= MemoryLevel.DROP_CACHES else self._give)()
         if asked:
             self._give()
         return self.level
+
+    def _is_due(self, now_ns: int) -> bool:
+        return self._dropped_ns is None or now_ns - self._dropped_ns >= self._drop_every_ns
