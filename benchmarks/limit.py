@@ -27,7 +27,7 @@ LIMIT_BYTES = 400_000_000
 BEFORE = ("raw_deltas", "sequence_gap_report", "data_assessment")
 """What the books are made from."""
 BOOKS = "reconstructed_books"
-GROWTH, CPU_TIMES = 0.03, 2.0
+GROWTH, CPU_TIMES = 0.1, 2.0
 SETTLED = 0.1
 """Of the day: loading loops takes more at once than what comes after it, and would hide that this grows."""
 
@@ -143,10 +143,13 @@ def main() -> None:
     )
     for what, each in (("half a day", half), ("a day", whole), ("a double day", double)):
         report.bar(f"peak memory of {what}, bytes", limit_bytes, each["peak_bytes"], at_most=True)
-    settled = [each["settled_bytes"] for each in (half, double)]
-    growth = None if None in settled else settled[1] / settled[0] - 1
+    settled = [each["settled_bytes"] for each in (half, whole, double)]
+    growth = None if None in settled else max(abs(each / settled[1] - 1) for each in settled)
     report.bar(
-        "peak after a tenth of it, of a double day beside half a day: more by", GROWTH, growth, at_most=True
+        "peak after a tenth of it, of half a day and of a double one: farthest from the day's",
+        GROWTH,
+        growth,
+        at_most=True,
     )
     report.bar("CPU time of a day, times that without a limit", CPU_TIMES, whole["cpu_times"], at_most=True)
     report.show(as_json=chosen.json)
