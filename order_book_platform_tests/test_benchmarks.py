@@ -130,7 +130,7 @@ def test_days_within_a_limit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     works = {result["work"].split(" of ")[1] for result in document["results"]}
     assert works == {"150 messages", "300 messages", "600 messages"}
     assert len(document["results"]) == 3 * 2 * 4
-    assert [bar["required"] for bar in document["bars"]] == [400_000_000] * 3 + [0.03, 2.0]
+    assert [bar["required"] for bar in document["bars"]] == [400_000_000] * 3 + [0.1, 2.0]
     assert all(bar["reached"] is not None for bar in document["bars"])
 
 

@@ -46,6 +46,9 @@ def _optional(table: pa.Table | pa.RecordBatch, name: str) -> Int64Array | None:
     return None if nulls or not table.num_rows else _column(table, name)
 
 
+_OPTIONAL = ("transaction_time", "first_update_id", "prev_final_update_id")
+
+
 @dataclass(frozen=True, slots=True)
 class DeltaBatch:
     """Level changes in replay order; holds whole messages only.
@@ -141,6 +144,10 @@ class DeltaBatch:
             return pa.table(columns, schema=schemas.RAW_DELTAS)
         columns[-2:] = numbers.price_array(self.price_pips), numbers.size_array(self.size_pips)
         return pa.table(columns, schema=schemas.in_precision(schemas.RAW_DELTAS, "decimal128"))
+
+    def is_like(self, other: DeltaBatch) -> bool:
+        """Whether both have the same optional columns, so that they can be one batch."""
+        return all((getattr(self, name) is None) == (getattr(other, name) is None) for name in _OPTIONAL)
 
     def slice(self, start: int, stop: int) -> DeltaBatch:
         """Rows start to stop - 1, as views."""
@@ -375,7 +382,7 @@ class MessageCutter:
         """The messages that the next batch completes, if any."""
         if not len(batch):
             return
-        if self._rest is not None and len(batch) <= JOINED_ROWS:
+        if self._rest is not None and len(batch) <= JOINED_ROWS and self._rest.is_like(batch):
             batch, self._rest = DeltaBatch.concat([self._rest, batch]), None
         sequence, start = batch.sequence_number, 0
         if self._rest is not None:

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import re
+import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 _MAPS = Path("/proc/self/smaps")
@@ -18,86 +22,129 @@ _MADV_DONTNEED = 4
 """Of Linux's mman.h."""
 _PT_LOAD, _PF_W = 1, 2
 """Of elf.h: a part of the file that is mapped, and that it can be written to."""
+_FILE, _SEGMENT = struct.Struct("<4sBBB25xQ14xHH"), struct.Struct("<IIQQQQQ")
+"""`Elf64_Ehdr` from its magic to the place, size and number of its parts; `Elf64_Phdr` up to its size in memory."""
+_ELF64 = (b"\x7fELF", 2, 1)
+"""Magic, 64 bits, low byte first."""
+_MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) ([0-9a-f]+) \S+ (\d+) +(/.*)")
+_UNCHANGED = ("Anonymous", "Swap")
+"""Pages that differ from the file, in memory and out of it."""
 
 
-class _Header(ctypes.Structure):
-    """`Elf64_Phdr`."""
+@dataclass(frozen=True, slots=True)
+class _Mapping:
+    """A part of a file in memory that nobody can write to, and in which no page differs from the file."""
 
-    _fields_ = (
-        ("type", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("offset", ctypes.c_uint64),
-        ("address", ctypes.c_uint64),
-        ("physical", ctypes.c_uint64),
-        ("file_bytes", ctypes.c_uint64),
-        ("bytes", ctypes.c_uint64),
-        ("align", ctypes.c_uint64),
-    )
+    begin: int
+    end: int
+    offset: int
+    inode: int
+    path: str
 
 
-class _Object(ctypes.Structure):
-    """`dl_phdr_info`, as far as it is the same everywhere."""
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A part of a library, as its header has it."""
 
-    _fields_ = (
-        ("base", ctypes.c_uint64),
-        ("name", ctypes.c_char_p),
-        ("headers", ctypes.POINTER(_Header)),
-        ("count", ctypes.c_uint16),
-    )
-
-
-_Visit = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Object), ctypes.c_size_t, ctypes.c_void_p)
+    address: int
+    bytes: int
+    offset: int
+    file_bytes: int
+    constant: bool
 
 
 def let_go_of_pages() -> int:
     """Take code and constants of libraries out of this process's memory; what is used comes back from the file.
 
     Only pages that nobody can have written to: of parts that a library's own header calls read-only, and in which
-    the system knows no page that differs from the file.
+    the system knows no page that differs from the file. The header is asked because, while another thread loads a
+    library, a part that will be written to looks for a moment as if it were constant.
 
     Returns:
         Bytes of the parts that were let go; 0 where the system does not say what is safe (it is a Linux matter).
     """
-    process = ctypes.PyDLL(None)
-    if not (_MAPS.exists() and hasattr(process, "dl_iterate_phdr") and ctypes.sizeof(ctypes.c_void_p) == 8):
-        return 0
-    untouched = list(_untouched())
     let_go = 0
-    for begin, end in _constant(process):
-        if any(first <= begin and end <= last for first, last in untouched):
+    try:
+        parts = [part for mapping in _unchanged() for part in _constant(mapping)]
+    except OSError:
+        return 0
+    for begin, end in parts:
+        if (
+            ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), _MADV_DONTNEED)
+            == 0
+        ):
             let_go += end - begin
-            process.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), _MADV_DONTNEED)
     return let_go
 
 
-def _untouched() -> Iterator[tuple[int, int]]:
-    """Begin and end of mapped files, or parts of them, that cannot be written to and are as they lie on the disk."""
-    begin = end = 0
+def _unchanged() -> Iterator[_Mapping]:
+    """Mapped files, or parts of them, that cannot be written to and are as they lie on the disk.
+
+    Raises:
+        OSError: the system does not say.
+    """
+    mapping: _Mapping | None = None
+    seen = 0
     for line in _MAPS.read_text(encoding="utf-8", errors="replace").splitlines():
-        if found := re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ [1-9]", line):
-            begin, end = (int(found[1], 16), int(found[2], 16)) if "w" not in found[3] else (0, 0)
-        elif re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-            begin = end = 0
-        elif end and re.match(r"Anonymous: +0 kB", line):
+        name, _, value = line.partition(":")
+        if name in _UNCHANGED:
+            seen += value.split() == ["0", "kB"]
+            if mapping and seen == len(_UNCHANGED):
+                yield mapping
+        elif " " in name:
+            found, seen, mapping = _MAPPING.match(line), 0, None
+            if found and "w" not in found[3] and found[3].endswith("p"):
+                begin, end, offset = (int(found[at], 16) for at in (1, 2, 4))
+                mapping = _Mapping(begin, end, offset, int(found[5]), found[6])
+
+
+def _constant(mapping: _Mapping) -> Iterator[tuple[int, int]]:
+    """Begin and end of whole pages of a mapping that belong to read-only parts of a library, and to no other part."""
+    segments = _segments(mapping.path, mapping.inode)
+    for segment in segments:
+        if not (segment.constant and _page(segment.offset) <= mapping.offset):
+            continue
+        if mapping.offset >= segment.offset + segment.file_bytes:
+            continue
+        base = mapping.begin - mapping.offset - segment.address + segment.offset
+        first = base + segment.address
+        begin, end = max(mapping.begin, -_page(-first)), min(mapping.end, _page(first + segment.file_bytes))
+        written = (
+            (_page(base + other.address), -_page(-(base + other.address + other.bytes)))
+            for other in segments
+            if not other.constant
+        )
+        if begin < end and not any(low < end and begin < high for low, high in written):
             yield begin, end
 
 
-def _constant(process: ctypes.PyDLL) -> list[tuple[int, int]]:
-    """Begin and end of the pages of each read-only part of each library.
+def _page(address: int) -> int:
+    """Begin of the page that this address is in."""
+    return address // mmap.PAGESIZE * mmap.PAGESIZE
 
-    Asked of the loader: while another thread loads a library, a mapping may look like a constant part, and become one
-    that is written to a moment later. Without letting go of the interpreter, which that thread may be waiting for.
-    """
-    parts: list[tuple[int, int]] = []
 
-    def visit(described: ctypes._Pointer[_Object], _size: int, _data: int | None) -> int:
-        library = described.contents
-        for header in library.headers[: library.count]:
-            if header.type == _PT_LOAD and not header.flags & _PF_W:
-                begin = library.base + header.address
-                page = -begin % mmap.PAGESIZE, (begin + header.bytes) % mmap.PAGESIZE
-                parts.append((begin + page[0], begin + header.bytes - page[1]))
-        return 0
-
-    process.dl_iterate_phdr(_Visit(visit), None)
-    return parts
+@lru_cache(maxsize=4096)
+def _segments(path: str, inode: int) -> tuple[_Segment, ...]:
+    """Mapped parts of a library; none of a file that is no library, or another one than was mapped."""
+    try:
+        with Path(path).open("rb") as file:
+            if os.fstat(file.fileno()).st_ino != inode:
+                return ()
+            head = file.read(_FILE.size)
+            if len(head) < _FILE.size:
+                return ()
+            *kind, _, place, size, count = _FILE.unpack(head)
+            if tuple(kind) != _ELF64:
+                return ()
+            file.seek(place)
+            table = file.read(size * count)
+    except OSError:
+        return ()
+    if size < _SEGMENT.size or len(table) < size * count:
+        return ()
+    segments = []
+    for at in range(0, size * count, size):
+        what, flags, offset, address, _, file_bytes, memory_bytes = _SEGMENT.unpack_from(table, at)
+        if what == _PT_LOAD:
+            segments.append(_Segment(address, memory_bytes, offset, file_bytes, not flags & _PF_W))
+    return tuple(segments)

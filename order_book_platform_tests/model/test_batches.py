@@ -126,6 +126,22 @@ def test_only_small_batches_are_joined(
     assert np.shares_memory(parts[2].price_pips, batch.price_pips) == (small < 4)
 
 
+@pytest.mark.parametrize("first_has", [False, True])
+def test_batches_with_and_without_ids_follow_each_other(first_has: bool) -> None:
+    """A source may begin or cease to give an id between two messages, whatever the size of a batch."""
+
+    def part(first: int, has: bool) -> DeltaBatch:
+        numbers = np.arange(first, first + 100, dtype=np.int64)
+        ids = {"first_update_id": numbers} if has else {}
+        return DeltaBatch(numbers, numbers, numbers, numbers > 0, numbers, numbers, **ids)
+
+    whole = list(whole_messages([part(1, first_has), part(101, not first_has)]))
+    assert np.concatenate([each.sequence_number for each in whole]).tolist() == list(range(1, 201))
+    for each in whole:
+        has = each.sequence_number < 101 if first_has else each.sequence_number > 100
+        assert has.all() == has.any() == (each.first_update_id is not None)
+
+
 def test_slices_are_views() -> None:
     """Cutting copies nothing."""
     batch = three_rows()

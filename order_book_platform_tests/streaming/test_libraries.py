@@ -86,26 +86,108 @@ def test_what_was_written_to_is_kept(tmp_path: Path) -> None:
             process = ctypes.CDLL(None)
             assert process.mprotect(ctypes.c_void_p(begin), ctypes.c_size_t(len(mapped)), _READ_ONLY) == 0
             ranges[name] = (mapped, begin)
-        found = list(libraries._untouched())
-    holds = {name: any(first <= at < last for first, last in found) for name, (_, at) in ranges.items()}
+        found = list(libraries._unchanged())
+    holds = {
+        name: any(mapping.begin <= at < mapping.end for mapping in found) for name, (_, at) in ranges.items()
+    }
     assert holds == {"written": False, "read": True}
+
+
+ENTRY = """\
+7f0000000000-7f0000004000 r-xp 00001000 fe:00 77                         /lib/x.so
+Rss:                  16 kB
+Anonymous:             {anonymous} kB
+AnonHugePages:         0 kB
+Swap:                  {swap} kB
+SwapPss:               0 kB
+VmFlags: rd ex mr mw me
+"""
+
+
+@pytest.mark.parametrize(("anonymous", "swap", "told"), [(0, 0, 1), (4, 0, 0), (0, 4, 0)])
+def test_a_changed_page_that_was_swapped_out_is_a_changed_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anonymous: int, swap: int, told: int
+) -> None:
+    """Such a page is counted as anonymous no longer, and would be gone."""
+    monkeypatch.setattr(libraries, "_MAPS", tmp_path / "smaps")
+    libraries._MAPS.write_text(ENTRY.format(anonymous=anonymous, swap=swap))
+    assert len(list(libraries._unchanged())) == told
 
 
 @linux
 def test_parts_that_are_written_to_are_none_of_it() -> None:
-    """Nothing that the loader calls constant lies where the system says that it can be written to."""
-    parts = libraries._constant(ctypes.PyDLL(None))
-    maps = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
-    written = [
-        tuple(int(each, 16) for each in line.split()[0].split("-")) for line in maps if "w" in line.split()[1]
-    ]
-    assert len(parts) > 20
-    assert not [
-        (begin, end) for begin, end in parts for first, last in written if begin < last and first < end
-    ]
+    """All that would be let go of lies in parts that the loader knows, too, and calls constant."""
+    parts = [part for mapping in libraries._unchanged() for part in libraries._constant(mapping)]
+    known = loaded_parts()
+    assert sum(end - begin for begin, end in parts) > 50_000_000
+    for begin, end in parts:
+        assert any(low <= begin and end <= high for low, high, constant in known if constant)
+        assert not any(low < end and begin < high for low, high, constant in known if not constant)
+
+
+class Header(ctypes.Structure):
+    """`Elf64_Phdr`."""
+
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("offset", ctypes.c_uint64),
+        ("address", ctypes.c_uint64),
+        ("physical", ctypes.c_uint64),
+        ("file_bytes", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
+        ("align", ctypes.c_uint64),
+    )
+
+
+class Object(ctypes.Structure):
+    """`dl_phdr_info`, as far as it is the same everywhere."""
+
+    _fields_ = (
+        ("base", ctypes.c_uint64),
+        ("name", ctypes.c_char_p),
+        ("headers", ctypes.POINTER(Header)),
+        ("count", ctypes.c_uint16),
+    )
+
+
+def loaded_parts() -> list[tuple[int, int, bool]]:
+    """What the loader itself says of every library: begin, end, and whether it is constant."""
+    parts: list[tuple[int, int, bool]] = []
+
+    def visit(described: ctypes._Pointer[Object], _size: int, _data: int | None) -> int:
+        library = described.contents
+        for header in library.headers[: library.count]:
+            if header.type == 1:
+                begin = library.base + header.address
+                parts.append((begin, begin + header.bytes, not header.flags & 2))
+        return 0
+
+    kind = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.POINTER(Object), ctypes.c_size_t, ctypes.c_void_p)
+    ctypes.PyDLL(None).dl_iterate_phdr(kind(visit), None)
+    return parts
+
+
+@linux
+def test_a_file_that_is_no_library_or_another_one_has_no_parts(tmp_path: Path) -> None:
+    """Nor has one that is cut, or gone: nothing is let go of then."""
+    (library,) = {
+        mapping for mapping in libraries._unchanged() if "libarrow.so" in mapping.path and mapping.offset == 0
+    }
+    inode = Path(library.path).stat().st_ino
+    assert inode == library.inode
+    assert libraries._segments(library.path, inode)
+    assert libraries._segments(library.path, inode + 1) == ()
+    content = Path(library.path).read_bytes()[:4096]
+    for name, some in (("short", content[:20]), ("cut", content[:100]), ("other", b"x" * 4096)):
+        path = tmp_path / name
+        path.write_bytes(some)
+        assert libraries._segments(str(path), path.stat().st_ino) == ()
+    assert libraries._segments(str(tmp_path / "gone"), 1) == ()
 
 
 def test_elsewhere_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A system that does not say which pages differ from their files keeps them all."""
-    monkeypatch.setattr(libraries, "_MAPS", tmp_path / "absent")
-    assert let_go_of_pages() == 0
+    for unreadable in (tmp_path / "absent", tmp_path):
+        monkeypatch.setattr(libraries, "_MAPS", unreadable)
+        assert let_go_of_pages() == 0
