@@ -70,7 +70,6 @@ class DataAssessor:
         estimate = estimate_run(
             deltas=inputs["raw_deltas"].rows["deltas.parquet"],
             snapshots=inputs["snapshots"].rows["snapshots.parquet"],
-            depth=self._settings.reconstruct.depth,
             batch_rows=self._settings.sources.batch_rows,
             decimal_sizes=inputs["raw_deltas"].metadata["precision_audit"].get("sizes"),
         )
