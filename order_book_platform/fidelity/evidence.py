@@ -13,7 +13,14 @@ from order_book_platform.fidelity.correlation import (
     Magnitude,
     as_floats,
 )
-from order_book_platform.fidelity.metrics import BestTally, LevelTally, compare_best, share
+from order_book_platform.fidelity.metrics import (
+    CLAIMED,
+    EVERY,
+    BestTally,
+    LevelTally,
+    compare_best,
+    share,
+)
 from order_book_platform.fidelity.results import GATES, SIDES, SNAPSHOTS, Metric
 from order_book_platform.fidelity.rows import BookRows
 from order_book_platform.fidelity.windows import Windows
@@ -100,26 +107,26 @@ class BestEvidence:
     def _price_metrics(self, reference: str, unmatched: int, alignment: str) -> list[Metric]:
         """`bbo_rms_seq` over the rows that claim to know the side's best level, `bbo_rms_all` over all rows."""
         found = []
-        for metric, part in (("bbo_rms_seq", "claimed"), ("bbo_rms_all", "every")):
-            true, *late = (getattr(tally, part) for tally in self.tallies)
+        true, *late = self.tallies
+        for metric, part in (("bbo_rms_seq", CLAIMED), ("bbo_rms_all", EVERY)):
             for side, name in enumerate(SIDES):
-                off, priced, unknown = true.off[side], true.priced[side], self.tallies[0].unknown[side]
+                off, priced, unknown = true.off(part, side), true.priced(part, side), true.unknown(side)
                 note = (
                     f"In ticks; {off:,} of {priced:,} rows that claim to know the best {name} have another price; "
                     f"{unknown:,} rows that do not claim it are left out."
-                    if part == "claimed"
+                    if part == CLAIMED
                     else f"In ticks; {off:,} of all {priced:,} rows, known or not, have another best {name} price."
                 )
                 found.append(
                     Metric(
                         f"{metric}_{name}",
-                        true.rms_ticks(side),
-                        int(priced),
+                        true.rms_ticks(part, side),
+                        priced,
                         GATES.get(f"{metric}_{name}"),
                         unmatched,
                         alignment,
                         reference,
-                        tuple(tally.rms_ticks(side) for tally in late),
+                        tuple(tally.rms_ticks(part, side) for tally in late),
                         note,
                     )
                 )

@@ -95,13 +95,17 @@ class LakeFile:
                 yield row, batch
                 row += batch.num_rows
         except (OSError, pa.ArrowException) as error:
-            raise self._corrupt(f"{error} after row {row}") from error
+            raise self.corrupt(f"{error} after row {row}") from error
         if row != self.rows:
-            raise self._corrupt(f"{row} rows where the footer says {self.rows}")
+            raise self.corrupt(f"{row} rows where the footer says {self.rows}")
+
+    def column_index(self, column: str) -> int:
+        """Its place among the file's columns; all of them are flat."""
+        return int(self.parquet.schema_arrow.get_field_index(column))
 
     def extreme(self, column: str, batch_rows: int) -> tuple[float, float]:
         """Smallest and largest value of a column, from the statistics where there are any."""
-        index = self.parquet.schema_arrow.get_field_index(column)
+        index = self.column_index(column)
         groups = [
             self.parquet.metadata.row_group(g).column(index).statistics
             for g in range(self.parquet.num_row_groups)
@@ -124,7 +128,8 @@ class LakeFile:
             remedy="Download the file again or remove it; nothing was published from it.",
         )
 
-    def _corrupt(self, found: str) -> SourceCorruptError:
+    def corrupt(self, found: str) -> SourceCorruptError:
+        """The error for a file that cannot be decoded."""
         return SourceCorruptError(
             expected="a complete Parquet file",
             found=found,
