@@ -228,6 +228,17 @@ class Distributions:
         bins = slice(states.STARTS[statistic], states.STARTS[statistic + 1])
         return self._excess[:, bins], self._totals[:, statistic], positions(statistic)
 
+    def weights(self, statistic: int) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
+        """Weight by bin, int64[m + 1] each, the last of what has no value.
+
+        Returns:
+            Of the reference, of the book, and of the reference without its best bid and without its best ask.
+        """
+        excess, _, _ = self._of(statistic)
+        bins = slice(states.STARTS[statistic], states.STARTS[statistic + 1])
+        reference = self._reference[bins]
+        return reference, reference + excess.sum(axis=0), *self._placebos[:, bins]
+
     def metrics(self, unmatched: int, alignment: str) -> Iterator[Metric]:
         """`ks_*`, `tv_*` and `w1_*` of every statistic.
 

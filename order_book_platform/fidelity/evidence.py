@@ -13,6 +13,7 @@ from order_book_platform.fidelity.correlation import (
     Magnitude,
     as_floats,
 )
+from order_book_platform.fidelity.level_windows import LevelWindows
 from order_book_platform.fidelity.metrics import (
     CLAIMED,
     EVERY,
@@ -141,6 +142,7 @@ class SnapshotEvidence:
         tick_pips: pips per tick.
         expected_rows: upper bound of the rows to come.
         windows: where the comparison of the best prices is kept over time.
+        level_windows: where that of the levels is.
         magnitude: how large the sizes are, in pips.
     """
 
@@ -150,8 +152,10 @@ class SnapshotEvidence:
         tick_pips: int,
         expected_rows: int,
         windows: Windows,
+        level_windows: LevelWindows,
         magnitude: Magnitude = as_floats,
     ) -> None:
+        self.level_windows = level_windows
         self.best = BestEvidence(tick_pips, windows)
         self._levels = levels
         self._tallies = [LevelTally(levels) for _ in range(_REFERENCES)]
@@ -166,6 +170,7 @@ class SnapshotEvidence:
         self._tallies[0].add(price, size, known, references.price_pips, references.size_pips)
         rows = self._sample.places(len(books))
         sampled, beside = books.take(rows), references.take(rows)
+        self.level_windows.add(beside, sampled)
         price, size, known = sampled.price_pips, sampled.size_pips, sampled.known
         for shift, tally in enumerate(self._tallies[1:]):
             at, valid = beside.later[:, shift], beside.shifted_valid[:, shift]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ from order_book_platform.fidelity.correlation import as_floats
 from order_book_platform.fidelity.distributions import Distributions
 from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics
 from order_book_platform.fidelity.gap_figures import GAPS, gap_metrics, replay_hash
+from order_book_platform.fidelity.level_windows import LevelWindows
 from order_book_platform.fidelity.metrics import BookFacts, gather_facts
 from order_book_platform.fidelity.references import HeldOut, ReferenceCounts, find_messages
 from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
@@ -34,10 +35,12 @@ from order_book_platform.fidelity.rows import (
     read_tickers,
     read_trades,
 )
+from order_book_platform.fidelity.state_curves import state_curves
 from order_book_platform.fidelity.trades import TradeRange
 from order_book_platform.fidelity.windows import Windows
 from order_book_platform.model import BookFlag, Codes, GateResult, PartitionKey
 from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.fixed_point import DEFAULT_DECIMALS
 from order_book_platform.observability import Progress
 from order_book_platform.plots.book import TimeSteps, time_steps
 from order_book_platform.storage import DataStore
@@ -61,6 +64,8 @@ class Measured:
         windows: columns of `Windows.frame`, against tickers where there are any, else against snapshots.
         windows_reference: which of the two.
         levels: columns of `SnapshotEvidence.level_frame`.
+        level_windows: see `LevelWindows.to_dict`.
+        states: see `state_curves`.
         facts: of the book itself.
         steps: which rows of the book stand for the day in its picture.
         shown: level columns of these rows.
@@ -71,6 +76,8 @@ class Measured:
     windows: pl.DataFrame
     windows_reference: str
     levels: pl.DataFrame
+    level_windows: dict[str, Any]
+    states: dict[str, dict[str, Any]]
     facts: BookFacts
     steps: TimeSteps
     shown: pl.DataFrame
@@ -98,6 +105,7 @@ class Measurement:
         manifest = store.manifest(BOOKS, key)
         self._metadata = manifest.metadata
         self._codes = Codes.of(manifest.metadata)
+        self._fixed_point = manifest.fixed_point
         self._tick_pips = self._codes.tick_codes if self._codes else manifest.fixed_point.tick_pips
         self._grid = manifest.metadata.get("cadence") == "grid"
         self._alignment = "sequence_equal" if self._grid else "sequence"
@@ -138,7 +146,11 @@ class Measurement:
         levels = evidence.level_frame()
         metrics += level_metrics(levels, unmatched, self._alignment)
         shown = pl.DataFrame(picked.table(schema))
-        return Measured(tuple(metrics), references, windows.frame(), source, levels, facts, steps, shown)
+        size_decimals = DEFAULT_DECIMALS if self._codes else self._fixed_point.size_decimals
+        return Measured(
+            *(tuple(metrics), references, windows.frame(), source, levels),
+            *(evidence.level_windows.to_dict(), state_curves(distributions, size_decimals), facts, steps, shown),
+        )
 
     def _facts(self, traded: TradeRange) -> tuple[BookFacts, TimeSteps]:
         """What the book's narrow columns say, and which of its rows shall be drawn; shows trades its best prices."""
@@ -210,14 +222,15 @@ class Measurement:
         longest = 0 if snapshots is None else longest_list(snapshots, enough=depth)
         levels = min(depth, longest or depth)
         magnitude = self._codes.size_floats if self._codes else as_floats
+        span = (facts.first_time_ns, facts.last_time_ns)
         evidence = SnapshotEvidence(
             levels,
             self._tick_pips,
             0 if snapshots is None else snapshots.num_rows,
             self._windows(facts),
+            LevelWindows(levels, *span),
             magnitude,
         )
-        span = (facts.first_time_ns, facts.last_time_ns)
         distributions = Distributions(levels, self._tick_pips, *span, magnitude)
         rows = read_ahead(read_books(self._books, levels, codes=self._codes, picked=picked))
         if snapshots is not None:

@@ -11,7 +11,7 @@ from order_book_platform.fidelity.html import document, number_text
 from order_book_platform.fidelity.references import ReferenceCounts
 from order_book_platform.fidelity.results import Metric, failed_gates
 from order_book_platform.model import GateResult, PartitionKey, Severity
-from order_book_platform.plots import data_uri
+from order_book_platform.plots import STYLE
 
 _METHOD = {
     "Held out": """Only snapshots after the seed that neither seeded, extended nor repaired the book, nor were rejected
@@ -33,6 +33,20 @@ _METHOD = {
         so that somebody should look.""",
     "Not measured": "A metric without observations has no value and fails its gate.",
 }
+
+
+_GUIDE = (
+    "Green or red above is the answer; what fails is listed with its figure, its bar and what it means.",
+    "The plots then show where in the day and how deep in the book it fails. In all of them the book ought to look like "
+    "its reference and unlike the grey placebo, a reference spoiled on purpose.",
+    "The table has every figure with its number of observations, what could not be matched, and its placebos.",
+)
+_STYLE = f"""{STYLE}
+.guide{{color:var(--muted);padding-left:20px;margin:8px 0}}
+figure figcaption{{color:var(--muted);font-size:.86rem;margin:0 0 4px}}
+.drawing{{overflow-x:auto;border:1px solid var(--line);border-radius:8px;padding:8px 6px 2px}}
+.drawing .plot{{min-width:820px}}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +73,36 @@ class Page:
 def render_page(page: Page) -> str:
     """The whole document; refers to nothing outside itself."""
     title = f"Fidelity of {page.key.instrument.key}, {page.key.day.isoformat()}"
+    noted = [metric for metric in page.metrics if metric.note]
+    gated = [metric for metric in noted if metric.gate is not None]
+    other = [metric for metric in noted if metric.gate is None]
     parts = (
         f"<h1>{escape(title)}</h1>",
         _verdict(page.gates),
+        _guide(),
         *(_figure(figure) for figure in page.figures),
-        "<h2>Gates and metrics</h2>",
-        _table(metric for metric in page.metrics if metric.note),
+        "<h2>Gates</h2>",
+        _table(gated),
+        "<h2>Figures without a gate</h2>",
+        _folded(f"{len(other)} more figures of the day", _table(other)),
         _by_level(page.metrics),
         "<h2>Evidence</h2>",
         _references(page.references),
         "<h2>How it is measured</h2>",
-        _definitions(_METHOD),
+        _folded("What counts, how it is aligned, what a placebo is", _definitions(_METHOD)),
         "<h2>Made from</h2>",
         _definitions(page.provenance, code=True),
     )
-    return document(title, parts)
+    return document(title, parts, _STYLE)
+
+
+def _guide() -> str:
+    return f"<ul class=guide>{''.join(f'<li>{escape(line)}</li>' for line in _GUIDE)}</ul>"
+
+
+def _folded(summary: str, content: str) -> str:
+    """What is long and seldom wanted."""
+    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
 
 
 def _verdict(gates: tuple[GateResult, ...]) -> str:
@@ -97,8 +126,8 @@ def _verdict(gates: tuple[GateResult, ...]) -> str:
 
 def _figure(figure: Figure) -> str:
     return (
-        f'<figure><picture><source media="(prefers-color-scheme:dark)" srcset="{data_uri(figure.dark)}">'
-        f'<img alt="{escape(figure.title)}" src="{data_uri(figure.light)}"></picture></figure>'
+        f"<figure><h2>{escape(figure.title)}</h2><figcaption>{escape(figure.read)}</figcaption>"
+        f"<div class=drawing>{figure.svg.inline()}</div></figure>"
     )
 
 
@@ -139,8 +168,7 @@ def _by_level(metrics: tuple[Metric, ...]) -> str:
         for metric in metrics
         if not metric.note
     )
-    table = f"<div class=wide><table>{head}{rows}</table></div>"
-    return f"<details><summary>Every level and side</summary>{table}</details>"
+    return _folded("Every level and side", f"<div class=wide><table>{head}{rows}</table></div>")
 
 
 def _references(references: Mapping[str, ReferenceCounts]) -> str:

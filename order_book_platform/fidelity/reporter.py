@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from order_book_platform.fidelity.figures import Figure, draw_figures
+from order_book_platform.fidelity.figures import GapReport, draw_figures
 from order_book_platform.fidelity.gap_figures import GAPS
 from order_book_platform.fidelity.measurement import BOOKS, Measured, Measurement
 from order_book_platform.fidelity.page import Page, render_page
@@ -85,15 +85,7 @@ class FidelityReporter:
         }
         measured = Measurement(self._store, key, progress).measure()
         progress("report", 0, 1)
-        figures = draw_figures(
-            measured.steps,
-            measured.shown,
-            books.fixed_point,
-            measured.windows,
-            measured.windows_reference,
-            measured.levels,
-        )
-        self._publish(key, measured, figures, books, inputs)
+        self._publish(key, measured, books, inputs)
         progress("report", 1, 1)
         return FidelityReport(
             self._store.manifest(DATASET, key),
@@ -105,14 +97,12 @@ class FidelityReporter:
         )
 
     def _publish(
-        self,
-        key: PartitionKey,
-        measured: Measured,
-        figures: tuple[Figure, ...],
-        books: Manifest,
-        inputs: dict[str, str],
+        self, key: PartitionKey, measured: Measured, books: Manifest, inputs: dict[str, str]
     ) -> None:
         provenance = {**inputs, "replay_hash": str(books.metadata.get("replay_hash", ""))}
+        report = _document(key, measured, provenance)
+        gaps = GapReport.read(self._store, key)
+        figures = draw_figures(measured.steps, measured.shown, books.fixed_point, report, gaps)
         page = Page(key, measured.gates, measured.metrics, measured.references, figures, provenance)
         errors, warnings = (
             [gate.name for gate in failed_gates(measured.gates, severity)]
@@ -128,7 +118,7 @@ class FidelityReporter:
                 **books.fixed_point.to_metadata(),
             )
             writer.parquet("metrics.parquet", METRICS).write(metrics_table(measured.metrics))
-            writer.json("report.json", _document(key, measured, provenance))
+            writer.json("report.json", report)
             writer.text("report.html", render_page(page))
 
 
@@ -144,5 +134,7 @@ def _document(key: PartitionKey, measured: Measured, provenance: dict[str, str])
         "windows_reference": measured.windows_reference,
         "windows": measured.windows.to_dict(as_series=False),
         "levels": measured.levels.to_dict(as_series=False),
+        "level_windows": measured.level_windows,
+        "states": measured.states,
         "provenance": provenance,
     }

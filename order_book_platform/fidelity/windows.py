@@ -24,12 +24,12 @@ WINDOWS_SCHEMA: dict[str, type[pl.DataType]] = {
 _WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 
-def window_width_ns(span_ns: int) -> int:
-    """The shortest of a row of round widths (1 s … 1 h) that needs at most `MAX_WINDOWS` windows, ns."""
+def window_width_ns(span_ns: int, most: int = MAX_WINDOWS) -> int:
+    """The shortest of a row of round widths (1 s … 1 h) that needs at most `most` windows, ns."""
     for width in _WIDTHS_S:
-        if span_ns <= width * NS_PER_SECOND * MAX_WINDOWS:
+        if span_ns <= width * NS_PER_SECOND * most:
             return width * NS_PER_SECOND
-    return -(-span_ns // MAX_WINDOWS)
+    return -(-span_ns // most)
 
 
 class Windows:
