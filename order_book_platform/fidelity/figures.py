@@ -25,11 +25,11 @@ ERRORS, LEVELS, LEVEL_MAP, STATES = (
 LATENCY, GAPS_TITLE, BOOK = "Latency and clocks", "Gaps", "The book"
 READ: Mapping[str, str] = {
     ERRORS: "A faithful book lies at 0 ticks and 100 %; the grey placebo shows what a wrong one looks like.",
-    LEVELS: "Full bars are right. Black marks are the placebo: if they come near the ends of the bars, the bars show little.",
-    LEVEL_MAP: "Asks above, bids below, the best prices in the middle. A stripe downwards is a moment, one along it a depth.",
-    STATES: "Above, the shares of time: the book's thin line has to cover the reference's thick one. Below, the book's "
-    "quantiles over the reference's: dots off the diagonal are another distribution.",
-    LATENCY: "The fastest message of each window is as good a clock as there is: its height is the skew, its slope the drift.",
+    LEVELS: "Full bars are right. Marks are the placebo: near the ends of the bars they say that the bars show little.",
+    LEVEL_MAP: "Asks above, bids below, the best in the middle. A stripe downwards is a moment, one along it a depth.",
+    STATES: """Above, the shares of time: the book's thin line has to cover the reference's thick one. Below, the book's
+        quantiles over the reference's: dots off the diagonal are another distribution.""",
+    LATENCY: "The fastest messages show the clocks: their height is the skew (and the shortest way), their slope the drift.",
     GAPS_TITLE: "What sequence_gap_report found: where the book may lack messages.",
     BOOK: "Size at each price, then at each distance from the mid price; shaded where the rows are in doubt.",
 }

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from order_book_platform.fidelity.alignment import pair_with_last, with_placebos
-from order_book_platform.fidelity.clock_alignment import ClockEvidence, by_transaction_time, shared_clock
 from order_book_platform.fidelity.book_metrics import bad_references, book_metrics
+from order_book_platform.fidelity.clock_alignment import ClockEvidence, by_transaction_time, shared_clock
 from order_book_platform.fidelity.correlation import as_floats
 from order_book_platform.fidelity.distributions import Distributions
 from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics

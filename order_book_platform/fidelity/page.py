@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from order_book_platform.fidelity.figures import Figure
-from order_book_platform.fidelity.html import document, number_text
+from order_book_platform.fidelity.html import document, headed_table, number_text
 from order_book_platform.fidelity.references import ReferenceCounts
 from order_book_platform.fidelity.results import Metric, failed_gates
 from order_book_platform.model import GateResult, PartitionKey, Severity
@@ -37,11 +37,12 @@ _METHOD = {
 
 _GUIDE = (
     "Green or red above is the answer; what fails is listed with its figure, its bar and what it means.",
-    "The plots then show where in the day and how deep in the book it fails. In all of them the book ought to look like "
-    "its reference and unlike the grey placebo, a reference spoiled on purpose.",
+    """The plots then show where in the day and how deep in the book it fails. In all of them the book ought to look
+    like its reference and unlike the placebo, a reference spoiled on purpose.""",
     "The table has every figure with its number of observations, what could not be matched, and its placebos.",
 )
 _STYLE = f"""{STYLE}
+td small{{color:var(--muted)}}
 .guide{{color:var(--muted);padding-left:20px;margin:8px 0}}
 figure figcaption{{color:var(--muted);font-size:.86rem;margin:0 0 4px}}
 .drawing{{overflow-x:auto;border:1px solid var(--line);border-radius:8px;padding:8px 6px 2px}}
@@ -132,24 +133,33 @@ def _figure(figure: Figure) -> str:
 
 
 def _table(metrics: Iterable[Metric]) -> str:
-    head = (
-        "<tr><th>metric</th><th>against</th><th class=number>value</th><th>gate</th><th></th><th class=number>n</th>"
-        "<th class=number>unmatched</th><th>alignment</th><th class=number>placebo, 1 s or no bid</th>"
-        "<th class=number>10 s or no ask</th><th>fails</th></tr>"
+    heads = (
+        ("metric", False),
+        ("against, aligned by", False),
+        ("value", True),
+        ("gate", False),
+        ("", False),
+        ("n", True),
+        ("unmatched", True),
+        ("placebos", True),
+        ("they fail", False),
     )
-    return f"<div class=wide><table>{head}{''.join(_row(metric) for metric in metrics)}</table></div>"
+    return headed_table(heads, map(_row, metrics))
 
 
 def _row(metric: Metric) -> str:
-    late = [number_text(value, 3) for value in metric.placebos] + ["", ""]
+    spoiled = (
+        f"{number_text(value, 3)} <small>{name.replace('_', ' ')}</small>"
+        for name, value in zip(metric.spoiled, metric.placebos, strict=False)
+    )
     fails = "warn" if metric.gate is not None and metric.gate.severity is Severity.WARN else "FAIL"
     return (
         f"<tr><td class=what>{escape(metric.name)}<small>{escape(metric.note)}</small></td>"
-        f"<td>{escape(metric.reference)}</td>"
+        f"<td>{escape(metric.reference)}<br><small>{escape(metric.alignment.replace('_', ' '))}</small></td>"
         f"<td class=number>{number_text(metric.value)}</td><td>{escape(str(metric.gate or ''))}</td>"
         f"{_mark(None if metric.result is None else metric.result.passed, 'pass', fails)}"
         f"<td class=number>{metric.n:,}</td><td class=number>{metric.unmatched:,}</td>"
-        f"<td>{escape(metric.alignment)}</td><td class=number>{late[0]}</td><td class=number>{late[1]}</td>"
+        f"<td class=number>{'<br>'.join(spoiled)}</td>"
         f"{_mark(metric.placebo_fails, 'yes', 'NO')}</tr>"
     )
 

@@ -22,7 +22,9 @@ TAIL = 0.002
 """What lies beyond these shares of time at either end is shown in the outermost bin."""
 PLACEBO_TAIL = 0.05
 """The same for the placebo, which may lie far away."""
-PROBABILITIES = (0.001, 0.005, 0.01, 0.025, *(round(0.05 * step, 2) for step in range(1, 20)), 0.975, 0.99, 0.995, 0.999)
+_TWENTIETHS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+PROBABILITIES = (0.001, 0.005, 0.01, 0.025, *_TWENTIETHS, 0.975, 0.99, 0.995, 0.999)
+"""Shares of time of the quantiles."""
 
 _SCALES = ("symlog", "log", "log", "linear", "linear")
 _UNITS = ("ticks", "size", "size", "(bids − asks) / both", "(bids − asks) / both")

@@ -59,8 +59,9 @@ class Scale:
                 found = sorted({*found, *(p * f for p in _powers(low / 10, high) for f in (2.0, 5.0))})
             found = [value for value in found if low <= value * (1 + 1e-9) and value <= high * (1 + 1e-9)]
             return [(value, number(value)) for value in _thinned(found or [low, high], most)]
-        positive = _powers(self.linear, max(abs(low), abs(high)))
-        both = sorted({0.0, *positive, *(-value for value in positive)})
+        far = [power for power in _powers(self.linear, max(abs(low), abs(high))) if power > self.linear]
+        near = _round_steps(-self.linear, self.linear, 3)
+        both = sorted({*near, *far, *(-value for value in far)})
         return [(value, number(value)) for value in _thinned([v for v in both if low <= v <= high], most)]
 
 

@@ -33,8 +33,7 @@ def latency_chart(clocks: Mapping[str, Any]) -> Svg:
 def _quantile_scales(quantiles: Mapping[str, float]) -> tuple[Scale, Scale]:
     values = [0.0, *quantiles.values()]
     low, high = min(values), max(values)
-    room = (high - low or 1.0) * 0.22
-    return Scale(low - (room if low < 0 else 0.0), high + room), Scale(len(quantiles) or 1, 0.0)
+    return Scale(low, high + (high - low or 1.0) * 0.3), Scale(len(quantiles) or 1, 0.0)
 
 
 def _draw_quantiles(panel: Panel, quantiles: Mapping[str, float]) -> None:
@@ -53,10 +52,7 @@ def _draw_quantiles(panel: Panel, quantiles: Mapping[str, float]) -> None:
     for at, value in enumerate(quantiles.values()):
         y, end = float(panel.up(at + 0.5)), float(panel.across(value))
         panel.svg.path(f"M{zero:.1f} {y:.1f}H{end:.1f}", "bid", width=12)
-        beyond = end < zero
-        panel.svg.text(
-            end + (-5 if beyond else 5), y + 4, f"{value:,.2f}", kind="k", anchor="end" if beyond else "start"
-        )
+        panel.svg.text(max(zero, end) + 5, y + 4, f"{value:,.2f}", kind="k")
     if panel.x.low < GATE_MS < panel.x.high:
         gate = float(panel.across(GATE_MS))
         panel.svg.path(f"M{gate:.1f} {panel.top}V{panel.bottom}", "muted", width=1, dashed=True)

@@ -20,7 +20,7 @@ PRICE_BANDS, DISTANCE_BANDS = 200, 64
 """Bands of price, and of distance from the mid price, that are drawn."""
 _SHADES = 16
 """Colours of a side, from nearly the ground to its own."""
-_LEFT, _RIGHT, _UPPER_PX, _LOWER_PX = 96, 96, 210, 210
+_LEFT, _RIGHT, _UPPER_PX, _LOWER_PX = 96, 112, 210, 210
 
 
 def depth_chart(frame: pl.DataFrame | pl.LazyFrame | DepthSample, fixed_point: FixedPoint) -> Svg:
@@ -176,7 +176,7 @@ def _draw_key(svg: Svg, left: float, top: float, bottom: float, low: float, high
     scale = Scale(low, high, "log")
     for value, words in scale.ticks(6):
         svg.text(left + 27, bottom - float(scale(value)) * (bottom - top) + 4, words)
-    svg.text(left + 68, (top + bottom) / 2, "size per tick of price", anchor="middle", turned=True)
+    svg.text(left + 82, (top + bottom) / 2, "size per tick of price", anchor="middle", turned=True)
 
 
 def _draw_best(panel: Panel, sample: DepthSample, unit: float) -> None:

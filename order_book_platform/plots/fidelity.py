@@ -26,7 +26,7 @@ def error_chart(windows: pl.DataFrame, *, reference: str = "snapshots") -> Svg:
         reference: what the book was compared with, for the title.
     """
     rows = int(windows["n"].sum())
-    svg = Svg(390, "Errors of the best prices over time")
+    svg = Svg(376, "Errors of the best prices over time")
     title = f"Best prices against {reference}, {rows:,} rows"
     width = WIDTH_PX - _LEFT - _RIGHT
     if not rows:
@@ -99,7 +99,7 @@ def level_chart(levels: pl.DataFrame) -> Svg:
         levels: columns side (`bid`, `ask`), level (from 1), exact_share, pearson, spearman, and each of these
             three with prefix `placebo_`; null where nothing was compared.
     """
-    svg = Svg(390, "Match and correlation by level")
+    svg = Svg(382, "Match and correlation by level")
     depth = int(levels["level"].to_numpy().max())
     width = (WIDTH_PX - 48 - 20 - 2 * 26) / 3
     for index, (column, label) in enumerate(_MEASURES):
@@ -111,7 +111,7 @@ def level_chart(levels: pl.DataFrame) -> Svg:
         rungs = sorted({1, *range(5, depth + 1, 5)})
         panel.frame(
             title="Levels against held-out snapshots" if index == 0 else "",
-            x_label=label,
+            x_label=label + _lowest(levels, column),
             y_label="level, 1 is best" if index == 0 else "",
             x_ticks=x.ticks(6),
             y_ticks=[(float(level), str(level) if index == 0 else "") for level in rungs],
@@ -125,6 +125,12 @@ def level_chart(levels: pl.DataFrame) -> Svg:
         WIDTH_PX - 20, 24, (("bid", "bid"), ("ask", "ask"), ("placebo: the reference 1 s later", "ink"))
     )
     return svg
+
+
+def _lowest(levels: pl.DataFrame, column: str) -> str:
+    """The worst level in words: a bar that is a thousandth too short looks like a full one."""
+    found = levels.drop_nulls(column).sort(column, maintain_order=True).head(1)
+    return "".join(f"; lowest {row[column]:.5g}, {row['side']} {row['level']}" for row in found.iter_rows(named=True))
 
 
 def _draw_level_bars(panel: Panel, levels: pl.DataFrame, column: str, depth: int) -> None:
@@ -165,13 +171,10 @@ def level_map(cells: Mapping[str, Any]) -> Svg:
     depth, starts = int(cells["levels"]), np.array(cells["start_ns"], dtype=np.int64)
     known = np.array(cells["known"], dtype=np.int64).reshape(2 * depth, -1)
     exact = np.array(cells["exact"], dtype=np.int64).reshape(2 * depth, -1)
-    svg = Svg(430, "Levels over time")
+    svg = Svg(416, "Levels over time")
     width = WIDTH_PX - _LEFT - _RIGHT
     # Like a book: asks above, bids below, the best of both in the middle.
     order = [*range(2 * depth - 1, depth - 1, -1), *range(depth)]
-    names = [f"ask {level}" for level in range(depth, 0, -1)] + [
-        f"bid {level}" for level in range(1, depth + 1)
-    ]
     title = f"Levels over time, {int(known.max(initial=0)):,} rows a window at most"
     if not known.any():
         panel = Panel(svg, _LEFT, 34, width, 330, Scale(0, 1), Scale(0, 1))
@@ -181,15 +184,14 @@ def level_map(cells: Mapping[str, Any]) -> Svg:
     edges = np.append(starts, starts[-1] + int(cells["width_ns"]))
     first, last = int(edges[0]), int(edges[-1])
     panel = Panel(svg, _LEFT, 34, width, 340, time_scale(first, last), Scale(2.0 * depth, 0.0))
-    rungs = sorted(
-        {0, 2 * depth - 1, depth - 1, depth, *range(depth % 5, 2 * depth, 5)}
-        - {1, depth - 2, depth + 1, 2 * depth - 2}
-    )
+    far = range(depth, 1, -max(1, depth // 4))
+    rungs = [(depth - level + 0.5, f"ask {level}") for level in far]
+    rungs += [(float(depth), "best"), *((depth + level - 0.5, f"bid {level}") for level in far)]
     panel.frame(
         title=title,
         x_label=f"{time_label(first, last)}, windows of {int(cells['width_ns']) / 1e9:g} s",
         x_ticks=time_ticks(first, last),
-        y_ticks=[(row + 0.5, names[row]) for row in rungs],
+        y_ticks=rungs,
         grid_x=False,
         grid_y=False,
     )

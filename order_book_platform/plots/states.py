@@ -78,4 +78,5 @@ def _farthest(curve: Mapping[str, Any], name: str) -> str:
     """The quantile that is farthest from the reference's, in words."""
     ours, theirs = np.array(curve[f"{name}_quantiles"]), np.array(curve["reference_quantiles"])
     at = int(np.abs(ours - theirs).argmax())
-    return f"{name}: farthest at {percent(curve['probabilities'][at])}: {number(float(ours[at]))}, reference {number(float(theirs[at]))}"
+    found = f"{number(float(ours[at]))}, reference {number(float(theirs[at]))}"
+    return f"{name}: farthest at {percent(curve['probabilities'][at])}: {found}"

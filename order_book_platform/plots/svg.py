@@ -151,13 +151,13 @@ class Svg:
         """
         for words, colour in reversed(entries):
             self.text(right, y, words, kind="k", anchor="end")
-            left = right - text_width(words) - 19
+            left = right - text_width(words) - 20
             self.add(
                 '<rect class="f-{}" x="{}" y="{}" width="14" height="7" rx="2"/>'.format(
                     colour, *pixels([left, y - 7.5])
                 )
             )
-            right = left - 14
+            right = left - 12
 
     def inline(self) -> str:
         """The figure for a page that has `STYLE`."""
@@ -179,7 +179,7 @@ class Svg:
 
 def text_width(words: str) -> float:
     """About how wide words are, px; no font is at hand to measure them."""
-    return sum(3.6 if letter in _NARROW else 6.6 for letter in words)
+    return sum(4.0 if letter in _NARROW else 11.0 if letter in "%mw" else 7.0 for letter in words)
 
 
 def broken_line(x: Float64Array, y: Float64Array) -> str:
