@@ -71,7 +71,7 @@ def number(value: float) -> str:
         return "0"
     if 1e-4 <= abs(value) < 1e7:
         return (
-            f"{value:,.{max(0, 4 - math.floor(math.log10(abs(value))))}f}".rstrip("0").rstrip(".")
+            f"{value:,.{max(0, 5 - math.floor(math.log10(abs(value))))}f}".rstrip("0").rstrip(".")
             if value % 1
             else f"{value:,.0f}"
         )

@@ -53,7 +53,7 @@ def _draw_quantiles(panel: Panel, quantiles: Mapping[str, float]) -> None:
         y, end = float(panel.up(at + 0.5)), float(panel.across(value))
         panel.svg.path(f"M{zero:.1f} {y:.1f}H{end:.1f}", "bid", width=12)
         panel.svg.text(max(zero, end) + 5, y + 4, f"{value:,.2f}", kind="k")
-    if panel.x.low < GATE_MS < panel.x.high:
+    if max(quantiles.values()) > 0 and panel.x.high > GATE_MS:  # beside negative latencies it says nothing
         gate = float(panel.across(GATE_MS))
         panel.svg.path(f"M{gate:.1f} {panel.top}V{panel.bottom}", "muted", width=1, dashed=True)
         panel.svg.text(gate, panel.top - 2, "p50's gate", anchor="middle")

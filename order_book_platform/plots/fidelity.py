@@ -130,7 +130,9 @@ def level_chart(levels: pl.DataFrame) -> Svg:
 def _lowest(levels: pl.DataFrame, column: str) -> str:
     """The worst level in words: a bar that is a thousandth too short looks like a full one."""
     found = levels.drop_nulls(column).sort(column, maintain_order=True).head(1)
-    return "".join(f"; lowest {row[column]:.5g}, {row['side']} {row['level']}" for row in found.iter_rows(named=True))
+    return "".join(
+        f"; lowest {row[column]:.5g}, {row['side']} {row['level']}" for row in found.iter_rows(named=True)
+    )
 
 
 def _draw_level_bars(panel: Panel, levels: pl.DataFrame, column: str, depth: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from order_book_platform.plots.axes import Kind, Panel, Scale, number, percent
 from order_book_platform.plots.svg import WIDTH_PX, Svg, stairs
 
-_TOP, _ROW_PX, _LEFT, _GAP = 52, 150, 52, 46
+_TOP, _ROW_PX, _LEFT, _GAP = 52, 150, 66, 48
 
 
 def states_chart(curves: Mapping[str, Mapping[str, Any]]) -> Svg:
