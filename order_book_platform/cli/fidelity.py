@@ -37,7 +37,7 @@ def fidelity(ctx: click.Context, symbol: str, day: date, golden: Path | None, as
     settings = invocation.settings()
     key = partition_key(settings, symbol, day)
 
-    from order_book_platform.cli.output import Styled, print_json, progress_bars, stdout, table
+    from order_book_platform.cli.output import Styled, gates_table, print_json, progress_bars, stdout
     from order_book_platform.fidelity import FidelityReporter
     from order_book_platform.storage import DataStore
 
@@ -49,11 +49,7 @@ def fidelity(ctx: click.Context, symbol: str, day: date, golden: Path | None, as
     if as_json:
         print_json(store.report("fidelity_report", key))
     else:
-        rows = [
-            (gate.name, "not measured" if gate.value is None else f"{gate.value:.6g}", gate.gate, gate.n, _verdict(gate))
-            for gate in report.gates
-        ]
-        stdout().print(table(f"{key}", ("gate", "value", "required", "n", ""), rows))
+        stdout().print(gates_table(str(key), report.gates))
         faithful = Styled("faithful", "green") if report.passed else Styled("NOT FAITHFUL", "bold red")
         stdout().print(faithful.markup)
         stdout().print(str(store.path("fidelity_report", key, "report.html")))
