@@ -22,7 +22,7 @@ from order_book_platform.fidelity.metrics import (
     compare_best,
     share,
 )
-from order_book_platform.fidelity.results import GATES, SIDES, SNAPSHOTS, Metric
+from order_book_platform.fidelity.results import GATES, GOLDEN, SIDES, SNAPSHOTS, TICKERS, Metric
 from order_book_platform.fidelity.rows import BookRows
 from order_book_platform.fidelity.windows import Windows
 from order_book_platform.model.batches import Int64Array
@@ -37,6 +37,11 @@ LEVELS_SCHEMA: dict[str, type[pl.DataType]] = {
     **dict.fromkeys(KINDS, pl.Float64),
     "placebo_exact_share": pl.Float64,
     **{f"placebo_{kind}": pl.Float64 for kind in KINDS},
+}
+_COMPARED = {
+    SNAPSHOTS: "held-out snapshots",
+    TICKERS: "book rows, each against the last ticker before it,",
+    GOLDEN: "rows of the golden sample",
 }
 _REFERENCES = 1 + len(PLACEBO_SHIFTS_NS)
 
@@ -77,11 +82,7 @@ class BestEvidence:
     def metrics(self, reference: str, unmatched: int, alignment: str) -> list[Metric]:
         """All `bbo_*`: how often the best prices are right, how far off, and how often they are known."""
         true, *late = self.tallies
-        what = (
-            "held-out snapshots"
-            if reference == SNAPSHOTS
-            else "book rows, each against the last ticker before it,"
-        )
+        what = _COMPARED[reference]
         exact = Metric(
             "bbo_exact_seq",
             true.exact_share,
@@ -135,7 +136,7 @@ class BestEvidence:
 
 
 class SnapshotEvidence:
-    """Book rows beside held-out snapshots of K levels.
+    """Book rows beside held-out references of K levels: snapshots, or the rows of a golden sample.
 
     Args:
         levels: K.
@@ -144,6 +145,7 @@ class SnapshotEvidence:
         windows: where the comparison of the best prices is kept over time.
         level_windows: where that of the levels is.
         magnitude: how large the sizes are, in pips.
+        reference: what they are, as in `Metric`.
     """
 
     def __init__(
@@ -154,8 +156,10 @@ class SnapshotEvidence:
         windows: Windows,
         level_windows: LevelWindows,
         magnitude: Magnitude = as_floats,
+        reference: str = SNAPSHOTS,
     ) -> None:
         self.level_windows = level_windows
+        self._reference = reference
         self.best = BestEvidence(tick_pips, windows)
         self._levels = levels
         self._tallies = [LevelTally(levels) for _ in range(_REFERENCES)]
@@ -197,7 +201,7 @@ class SnapshotEvidence:
     def metrics(self, unmatched: int, alignment: str) -> list[Metric]:
         """The gated metrics of best prices and depth, after `close`."""
         return [
-            *self.best.metrics(SNAPSHOTS, unmatched, alignment),
+            *self.best.metrics(self._reference, unmatched, alignment),
             *self._depth_metrics(unmatched, alignment),
             *self._correlation_metrics(unmatched, alignment),
         ]
@@ -211,7 +215,7 @@ class SnapshotEvidence:
                 [share(getattr(tally, part), getattr(tally, whole)) for tally in late] if placebo else []
             )
             value = share(getattr(true, part), n)
-            return Metric(name, value, n, GATES[name], unmatched, alignment, SNAPSHOTS, tuple(placebos), note)
+            return Metric(name, value, n, GATES[name], unmatched, alignment, self._reference, tuple(placebos), note)
 
         count = 2 * self._levels
         return [
@@ -260,7 +264,7 @@ class SnapshotEvidence:
                 GATES[f"depth_{name}"],
                 unmatched,
                 alignment,
-                SNAPSHOTS,
+                self._reference,
                 tuple(correlations.worst(kind) for correlations in late),
                 f"The {title} of all levels and sides, over evenly spaced rows; n is the fewest of any level.",
             )

@@ -18,9 +18,16 @@ from order_book_platform.fidelity.distributions import Distributions
 from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics
 from order_book_platform.fidelity.gap_figures import GAPS, gap_metrics, replay_hash
 from order_book_platform.fidelity.level_windows import LevelWindows
+from order_book_platform.fidelity.golden import GoldenSample
 from order_book_platform.fidelity.metrics import BookFacts, gather_facts
-from order_book_platform.fidelity.references import HeldOut, ReferenceCounts, find_messages
-from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
+from order_book_platform.fidelity.references import (
+    ANY,
+    HeldOut,
+    Plausible,
+    ReferenceCounts,
+    find_messages,
+)
+from order_book_platform.fidelity.results import GOLDEN, SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
 from order_book_platform.fidelity.rows import (
     ArrayRows,
     BookHeads,
@@ -43,13 +50,12 @@ from order_book_platform.model.batches import Int64Array
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS
 from order_book_platform.observability import Progress
 from order_book_platform.plots.book import TimeSteps, time_steps
-from order_book_platform.storage import DataStore
+from order_book_platform.storage import DataStore, ParquetRows
 from order_book_platform.streaming import read_ahead
 
 BOOKS = "reconstructed_books"
 USED_FILE = "used_snapshots.parquet"
 _NONE = np.zeros(0, dtype=np.int64)
-_ALWAYS = np.iinfo(np.int64)
 
 T = TypeVar("T", bound=ArrayRows)
 
@@ -95,14 +101,22 @@ class Measurement:
         store: where the partitions are.
         key: symbol and day.
         progress: told of rows read.
+        golden: another store with the same symbol and day; its tickers stand in where this one has none.
+
+    Raises:
+        PartitionMissingError: there are no books, here or in the other store.
+        EvidenceError: what the other store holds is no evidence.
     """
 
-    def __init__(self, store: DataStore, key: PartitionKey, progress: Progress) -> None:
+    def __init__(
+        self, store: DataStore, key: PartitionKey, progress: Progress, golden: DataStore | None = None
+    ) -> None:
         self._store = store
         self._key = key
         self._progress = progress
         self._books = store.rows(BOOKS, key)
         manifest = store.manifest(BOOKS, key)
+        self.golden = None if golden is None else GoldenSample(golden, key, manifest)
         self._metadata = manifest.metadata
         self._codes = Codes.of(manifest.metadata)
         self._fixed_point = manifest.fixed_point
@@ -121,7 +135,8 @@ class Measurement:
             seen, last_message = looked_up.result()
         seen = seen[numbers >= facts.first_seed] if facts.first_seed is not None else seen[:0]
         used_numbers = used.column("sequence_number").to_numpy()
-        held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips)
+        plausible = Plausible.of(self._key.day, facts)
+        held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips, plausible)
         schema = self._books.schema
         picked = PickedRows(steps.rows, [name for name in schema.names if name.startswith(("bid_", "ask_"))])
         evidence, distributions = self._against_snapshots(held_out, facts, picked)
@@ -131,13 +146,18 @@ class Measurement:
         metrics += distributions.metrics(unmatched, self._alignment)
         references, windows, source = {SNAPSHOTS: counts}, evidence.best.windows, SNAPSHOTS
         trades = [traded.metric(TRADES, "origin_time")] if self._store.exists(TRADES, self._key) else []
-        if self._store.exists(TICKERS, self._key):
-            against, ticker_counts, compared = self._against_tickers(facts)
+        tickers = self._tickers()
+        if tickers is not None:
+            against, ticker_counts, compared = self._against_tickers(facts, tickers, plausible)
             metrics += against.metrics(TICKERS, facts.rows - compared, "sequence")
-            by_clock, by_transaction = self._by_clock(facts)
+            by_clock, by_transaction = self._by_clock(facts, tickers, plausible)
             metrics += by_clock
             trades = by_transaction or trades
             references[TICKERS], windows, source = ticker_counts, against.windows, TICKERS
+        if self.golden is not None:
+            sample = HeldOut(_NONE, facts.first_seed, last_message, self._tick_pips, plausible)
+            metrics += self._against_golden(self.golden, sample, facts)
+            references[GOLDEN] = sample.counts
         metrics += trades
         metrics += book_metrics(facts, used.column("use").to_pylist(), len(seen), int((~seen).sum()))
         metrics += [*gap_metrics(self._store.report(GAPS, self._key)), replay_hash(self._metadata, facts.rows)]
@@ -180,18 +200,20 @@ class Measurement:
         if self._store.exists(TRADES, self._key):
             yield from read_trades(self._store.rows(TRADES, self._key), codes=self._codes)
 
-    def _by_clock(self, facts: BookFacts) -> tuple[list[Metric], list[Metric]]:
+    def _by_clock(
+        self, facts: BookFacts, tickers: ParquetRows, plausible: Plausible
+    ) -> tuple[list[Metric], list[Metric]]:
         """Book rows beside tickers by time, and trades beside both.
 
         Returns:
             Metrics of tickers, and those of trades and the book by transaction time, where that is known.
         """
-        tickers, deltas = (self._store.rows(name, self._key) for name in (TICKERS, "raw_deltas"))
+        deltas = self._store.rows("raw_deltas", self._key)
         clock = shared_clock(tickers, deltas)
         books = read_best(self._books, facts.first_seed, codes=self._codes)
         if clock == "transaction_time":
             books = by_transaction_time(books, deltas)
-        fit = HeldOut(_NONE, _ALWAYS.min, _ALWAYS.max, self._tick_pips)
+        fit = HeldOut(_NONE, *ANY, self._tick_pips, plausible)
         found = fit.select(read_tickers(tickers, codes=self._codes, clock=clock))
         evidence = ClockEvidence(self._tick_pips, clock)
         by_tickers, by_book = TradeRange(self._trades(), next_too=False), TradeRange(self._trades(), next_too=True)
@@ -245,16 +267,50 @@ class Measurement:
         evidence.close()
         return evidence, distributions
 
-    def _against_tickers(self, facts: BookFacts) -> tuple[BestEvidence, ReferenceCounts, int]:
+    def _tickers(self) -> ParquetRows | None:
+        """This store's tickers, else those of the golden sample, else None."""
+        stores = [self._store, *([self.golden.store] if self.golden else [])]
+        found = next((store for store in stores if store.exists(TICKERS, self._key)), None)
+        return None if found is None else found.rows(TICKERS, self._key)
+
+    def _against_golden(self, golden: GoldenSample, sample: HeldOut, facts: BookFacts) -> list[Metric]:
+        """Stream the rows of the golden sample and the book rows they belong to past each other."""
+        levels = min(len(books.schema.names) // 4 for books in (self._books, golden.books))
+        magnitude = self._codes.size_floats if self._codes else as_floats
+        evidence = SnapshotEvidence(
+            levels,
+            self._tick_pips,
+            golden.books.num_rows,
+            self._windows(facts),
+            LevelWindows(levels, facts.first_time_ns, facts.last_time_ns),
+            magnitude,
+            GOLDEN,
+        )
+        rows = read_ahead(read_books(self._books, levels, codes=self._codes))
+        read = read_ahead(golden.references(levels, self._codes))
+        chosen = sample.select(self._told(GOLDEN, read, golden.books.num_rows))
+        for shifted, found in pair_with_last(with_placebos(chosen), rows, equal=self._grid):
+            evidence.add(shifted, found)
+        for _ in chosen:
+            continue  # the counts are of all rows, also of those after the last book row
+        evidence.close()
+        counts = sample.counts
+        counts.doubtful = golden.doubtful
+        counts.rows += golden.doubtful
+        unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
+        return evidence.metrics(unmatched, self._alignment)
+
+    def _against_tickers(
+        self, facts: BookFacts, file: ParquetRows, plausible: Plausible
+    ) -> tuple[BestEvidence, ReferenceCounts, int]:
         """Stream book rows and the last ticker before each past each other.
 
         Returns:
             The evidence, the counts of tickers, and the number of book rows compared.
         """
         evidence = BestEvidence(self._tick_pips, self._windows(facts))
-        tickers = HeldOut(_NONE, _ALWAYS.min, _ALWAYS.max, self._tick_pips)
+        tickers = HeldOut(_NONE, *ANY, self._tick_pips, plausible)
         compared = 0
-        file = self._store.rows(TICKERS, self._key)
         references = with_placebos(tickers.select(read_tickers(file, codes=self._codes)))
         judged = _from(
             facts.first_seed, self._told(TICKERS, read_books(self._books, 1, codes=self._codes), facts.rows)

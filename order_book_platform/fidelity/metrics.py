@@ -220,6 +220,8 @@ class BookFacts:
         crossed_ns: time from the first seeded row on with best bid above best ask.
         locked_ns: the same, best bid equal to best ask.
         span_ns: time from the first seeded row to the last row.
+        lowest_pips: lowest best bid of the seeded rows; `MISSING_PIPS` where there is none.
+        highest_pips: highest best ask of the seeded rows; `MISSING_PIPS` where there is none.
     """
 
     rows: int = 0
@@ -232,6 +234,8 @@ class BookFacts:
     crossed_ns: int = 0
     locked_ns: int = 0
     span_ns: int = 0
+    lowest_pips: int = MISSING_PIPS
+    highest_pips: int = MISSING_PIPS
 
 
 def gather_facts(heads: Iterable[BookHeads]) -> BookFacts:
@@ -262,10 +266,21 @@ def gather_facts(heads: Iterable[BookHeads]) -> BookFacts:
             facts.first_seed = int(part.sequence_number[seeded[0]])
             judged = part.take(slice(int(seeded[0]), None))
         facts.seeded_rows += len(judged)
+        _widen(facts, judged)
         rows = judged if held is None else BookHeads.concat([held, judged])
         _weigh(facts, rows)
         held = rows.take(slice(-1, None))
     return facts
+
+
+def _widen(facts: BookFacts, rows: BookHeads) -> None:
+    """Take the rows' best prices into the range."""
+    bids, asks = rows.best_pips[:, 0], rows.best_pips[:, 1]
+    bids = bids[bids != MISSING_PIPS]
+    if len(bids):
+        lowest = int(bids.min())
+        facts.lowest_pips = lowest if facts.lowest_pips == MISSING_PIPS else min(lowest, facts.lowest_pips)
+    facts.highest_pips = max(facts.highest_pips, int(asks.max(initial=MISSING_PIPS)))
 
 
 def _weigh(facts: BookFacts, rows: BookHeads) -> None:

@@ -15,15 +15,20 @@ from order_book_platform.plots import STYLE
 
 _METHOD = {
     "Held out": """Only snapshots after the seed that neither seeded, extended nor repaired the book, nor were rejected
-        as candidates for it, count as evidence. Those that are unfit in themselves are left out and counted.""",
+        as candidates for it, count as evidence. Those that are unfit in themselves, of another day or far from any price
+        of the day are left out and counted.""",
     "Alignment": """A snapshot with sequence number s is compared with the last book row whose number is not above s. A
-        book row is compared with the last ticker whose number is not above its own. Without a partner: unmatched.""",
+        book row is compared with the last ticker whose number, or by time whose time, is not above its own. Without a
+        partner: unmatched.""",
     "Placebo": """Every figure is measured a second and a third time against the reference as it was 1 s and 10 s
-        later. These must fail the gate: a metric that cannot fail shows nothing. Distributions hardly change from
-        second to second: ks, tv and w1 are measured against the reference without its best bid, and without its best ask.""",
+        later. These must fail the gate: a metric that cannot fail shows nothing. A trade's placebo is the price of the
+        first trade 1 s and 10 s later. Distributions hardly change from second to second: ks, tv and w1 are measured
+        against the reference without its best bid, and without its best ask.""",
     "Distributions": """Spread, best sizes and queue imbalance of the compared rows, book against reference; each
         state weighs the time until the next. ks is the largest difference of the cumulative shares, tv the share that
         would have to change, w1 how far it would have to move.""",
+    "By time": """Two streams of one exchange agree by time less often than by number: 48 % of tickers share a millisecond
+        with another. So only prices are gated by time, by the clock T; by E they warn, by arrival they are reported.""",
     "Known range": """A book seeded from a few levels does not know what lies beyond them, and says so row by row.
         Levels count as missing or ghost only inside the prices that both the book and the reference cover.""",
     "Right and known": """How right a book is and how much it knows are scored apart. bbo_rms_seq and topk_exact look
@@ -187,8 +192,11 @@ def _references(references: Mapping[str, ReferenceCounts]) -> str:
     head = f"<tr><th>dataset</th>{numbers}<th>unfit in themselves</th></tr>"
     rows = ""
     for name, counts in references.items():
+        others = {name: getattr(counts, name) for name in ("other_day", "far_off", "doubtful")}
         unfit = ", ".join(
-            f"{number:,} {defect.replace('_', ' ')}" for defect, number in counts.defects.items() if number
+            f"{number:,} {defect.replace('_', ' ')}"
+            for defect, number in {**counts.defects, **others}.items()
+            if number
         )
         cells = "".join(
             f"<td class=number>{number:,}</td>"

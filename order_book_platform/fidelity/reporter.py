@@ -69,7 +69,9 @@ class FidelityReporter:
         self._store = store
         self._settings = settings
 
-    def run(self, key: PartitionKey, progress: Progress = silent) -> FidelityReport:
+    def run(
+        self, key: PartitionKey, progress: Progress = silent, *, golden: DataStore | None = None
+    ) -> FidelityReport:
         """Measure one partition and publish `fidelity_report`.
 
         Reads `reconstructed_books`, `raw_deltas` (sequence numbers, and with tickers transaction times),
@@ -79,9 +81,12 @@ class FidelityReporter:
         Args:
             key: symbol and day.
             progress: told of rows read.
+            golden: a store that has `reconstructed_books` of the same symbol and day from a recording of its own, as a
+                further reference; its `tickers` stand in where this store has none.
 
         Raises:
-            PartitionMissingError: books, deltas or their gap report have not been published.
+            EvidenceError: the golden sample is made from the same deltas, or holds prices otherwise.
+            PartitionMissingError: books, deltas or their gap report have not been published, or no golden books.
             PartitionCorruptError: a file of theirs cannot be read.
         """
         books = self._store.manifest(BOOKS, key)
@@ -90,7 +95,10 @@ class FidelityReporter:
             for dataset in (*REQUIRED, SNAPSHOTS, TICKERS, TRADES)
             if dataset in REQUIRED or self._store.exists(dataset, key)
         }
-        measured = Measurement(self._store, key, progress).measure()
+        measurement = Measurement(self._store, key, progress, golden)
+        if measurement.golden is not None:
+            inputs.update(measurement.golden.inputs)
+        measured = measurement.measure()
         progress("report", 0, 1)
         self._publish(key, measured, books, inputs)
         progress("report", 1, 1)

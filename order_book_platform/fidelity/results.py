@@ -10,7 +10,7 @@ import pyarrow as pa
 from order_book_platform.model import Gate, GateResult, Severity
 from order_book_platform.model.schemas import METRICS
 
-SNAPSHOTS, TICKERS, TRADES = "snapshots", "tickers", "trades"
+SNAPSHOTS, TICKERS, TRADES, GOLDEN = "snapshots", "tickers", "trades", "golden"
 SIDES = ("bid", "ask")
 LATER = ("1s", "10s")
 """Placebos: the reference as it was that much later."""
@@ -97,7 +97,7 @@ class Metric:
     @property
     def gate_name(self) -> str:
         """Name of the gate: that of the metric, with the reference where it is not the usual one."""
-        return f"{self.name}_{TICKERS}" if self.reference == TICKERS else self.name
+        return f"{self.name}_{self.reference}" if self.reference in (TICKERS, GOLDEN) else self.name
 
     @property
     def result(self) -> GateResult | None:
