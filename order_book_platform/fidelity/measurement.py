@@ -14,10 +14,12 @@ from order_book_platform.fidelity.alignment import pair_with_last, with_placebos
 from order_book_platform.fidelity.book_metrics import bad_references, book_metrics
 from order_book_platform.fidelity.correlation import as_floats
 from order_book_platform.fidelity.distributions import Distributions
+from order_book_platform.fidelity.drift import Drift
 from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics
+from order_book_platform.fidelity.intervals import interval_metrics
 from order_book_platform.fidelity.metrics import BookFacts, gather_facts
 from order_book_platform.fidelity.references import HeldOut, ReferenceCounts, find_messages
-from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, Metric, judge_placebos
+from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
 from order_book_platform.fidelity.rows import (
     ArrayRows,
     BookHeads,
@@ -29,6 +31,7 @@ from order_book_platform.fidelity.rows import (
     read_snapshots,
     read_tickers,
 )
+from order_book_platform.fidelity.statistics import SecondClock, return_metrics, trade_metrics
 from order_book_platform.fidelity.windows import Windows
 from order_book_platform.model import Codes, GateResult, PartitionKey
 from order_book_platform.model.batches import Int64Array
@@ -55,6 +58,7 @@ class Measured:
         windows: columns of `Windows.frame`, against tickers where there are any, else against snapshots.
         windows_reference: which of the two.
         levels: columns of `SnapshotEvidence.level_frame`.
+        drift: columns of `Drift.frame`.
         facts: of the book itself.
         steps: which rows of the book stand for the day in its picture.
         shown: level columns of these rows.
@@ -65,6 +69,7 @@ class Measured:
     windows: pl.DataFrame
     windows_reference: str
     levels: pl.DataFrame
+    drift: pl.DataFrame
     facts: BookFacts
     steps: TimeSteps
     shown: pl.DataFrame
@@ -101,18 +106,23 @@ class Measurement:
         numbers = self._snapshot_numbers()
         with ThreadPoolExecutor(1) as beside:
             looked_up = beside.submit(find_messages, numbers, self._store.rows("raw_deltas", self._key))
-            facts, steps = self._facts()
-            seen, last_message = looked_up.result()
-        seen = seen[numbers >= facts.first_seed] if facts.first_seed is not None else seen[:0]
+            facts, times_ns, steps, clock = self._facts()
+            places, last_message = looked_up.result()
+        since = (
+            numbers >= facts.first_seed if facts.first_seed is not None else np.zeros_like(numbers, np.bool_)
+        )
+        seen = places[since] > 0
         used_numbers = used.column("sequence_number").to_numpy()
         held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips)
         schema = self._books.schema
         picked = PickedRows(steps.rows, [name for name in schema.names if name.startswith(("bid_", "ask_"))])
-        evidence, distributions = self._against_snapshots(held_out, facts, picked)
+        drift = Drift(numbers, places, used)
+        evidence, distributions = self._against_snapshots(held_out, facts, picked, drift)
         counts = held_out.counts
         unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
         metrics = evidence.metrics(unmatched, self._alignment)
         metrics += distributions.metrics(unmatched, self._alignment)
+        metrics += drift.metrics(unmatched, self._alignment)
         references, windows, source = {SNAPSHOTS: counts}, evidence.best.windows, SNAPSHOTS
         if self._store.exists(TICKERS, self._key):
             against, ticker_counts, compared = self._against_tickers(facts)
@@ -121,24 +131,33 @@ class Measurement:
         metrics += book_metrics(facts, used.column("use").to_pylist(), len(seen), int((~seen).sum()))
         metrics.append(judge_placebos(metrics))
         metrics += bad_references(references)
+        metrics += interval_metrics(self._books, times_ns)
+        metrics += return_metrics(clock)
+        if self._store.exists(TRADES, self._key):
+            metrics += trade_metrics(self._store.rows(TRADES, self._key))
         levels = evidence.level_frame()
         metrics += level_metrics(levels, unmatched, self._alignment)
         shown = pl.DataFrame(picked.table(schema))
-        return Measured(tuple(metrics), references, windows.frame(), source, levels, facts, steps, shown)
+        return Measured(
+            *(tuple(metrics), references, windows.frame(), source, levels, drift.frame(), facts, steps, shown)
+        )
 
-    def _facts(self) -> tuple[BookFacts, TimeSteps]:
-        """What the book's narrow columns say, and which of its rows shall be drawn."""
+    def _facts(self) -> tuple[BookFacts, Int64Array, TimeSteps, SecondClock]:
+        """What the book's narrow columns say, its times, which rows shall be drawn, and the price by the second."""
         heads = self._told("book", read_heads(self._books, codes=self._codes), self._books.num_rows)
         times, flags = [_NONE], [_NONE.astype(np.uint8)]
+        clock = SecondClock()
 
         def noted() -> Iterator[BookHeads]:
             for part in heads:
                 times.append(part.time_ns)
                 flags.append(part.flags)
+                clock.add(part)
                 yield part
 
         facts = gather_facts(noted())
-        return facts, time_steps(np.concatenate(times), np.concatenate(flags))
+        times_ns = np.concatenate(times)
+        return facts, times_ns, time_steps(times_ns, np.concatenate(flags)), clock
 
     def _snapshot_numbers(self) -> Int64Array:
         """Sequence numbers of all snapshots, used ones too."""
@@ -152,7 +171,7 @@ class Measurement:
         return Windows(facts.first_time_ns, facts.last_time_ns)
 
     def _against_snapshots(
-        self, held_out: HeldOut, facts: BookFacts, picked: PickedRows
+        self, held_out: HeldOut, facts: BookFacts, picked: PickedRows, drift: Drift
     ) -> tuple[SnapshotEvidence, Distributions]:
         """Stream held-out snapshots and the book rows they belong to past each other, and the whole book past `picked`.
 
@@ -180,7 +199,7 @@ class Measurement:
             chosen = held_out.select(self._told(SNAPSHOTS, read, snapshots.num_rows))
             references = with_placebos(part.cut(levels) for part in chosen)
             for shifted, found in pair_with_last(references, rows, equal=self._grid):
-                evidence.add(shifted, found)
+                drift.add(shifted, *evidence.add(shifted, found))
                 distributions.add(shifted, found)
         for _ in rows:
             continue  # what follows the last snapshot is drawn

@@ -56,7 +56,7 @@ _METHOD = {
         book row is compared with the last ticker whose number is not above its own. Without a partner: unmatched.""",
     "Placebo": """Every figure is measured a second and a third time against the reference as it was 1 s and 10 s
         later. These must fail the gate: a metric that cannot fail shows nothing. Distributions hardly change from
-        second to second: ks, tv and w1 are measured against the reference without its best bid, and without its best ask.""",
+        second to second: ks, tv and w1 are measured against the reference without its best bid, or best ask.""",
     "Distributions": """Spread, best sizes and queue imbalance of the compared rows, book against reference; each
         state weighs the time until the next. ks is the largest difference of the cumulative shares, tv the share that
         would have to change, w1 how far it would have to move.""",
@@ -183,12 +183,13 @@ def _by_level(metrics: tuple[Metric, ...]) -> str:
     head = "<tr><th>metric</th><th class=number>value</th><th class=number>n</th><th class=number>placebo 1 s</th></tr>"
     rows = "".join(
         f"<tr><td>{escape(metric.name)}</td><td class=number>{number_text(metric.value)}</td>"
-        f"<td class=number>{metric.n:,}</td><td class=number>{number_text(metric.placebos[0])}</td></tr>"
+        f"<td class=number>{metric.n:,}</td>"
+        f"<td class=number>{number_text(metric.placebos[0]) if metric.placebos else ''}</td></tr>"
         for metric in metrics
         if not metric.note
     )
     table = f"<div class=wide><table>{head}{rows}</table></div>"
-    return f"<details><summary>Every level and side</summary>{table}</details>"
+    return f"<details><summary>Every level, side and lag</summary>{table}</details>"
 
 
 def _references(references: Mapping[str, ReferenceCounts]) -> str:

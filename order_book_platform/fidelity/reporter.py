@@ -12,7 +12,14 @@ from order_book_platform.fidelity.figures import Figure, draw_figures
 from order_book_platform.fidelity.measurement import BOOKS, Measured, Measurement
 from order_book_platform.fidelity.page import Page, render_page
 from order_book_platform.fidelity.references import ReferenceCounts
-from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, Metric, failed_gates, metrics_table
+from order_book_platform.fidelity.results import (
+    SNAPSHOTS,
+    TICKERS,
+    TRADES,
+    Metric,
+    failed_gates,
+    metrics_table,
+)
 from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.model.schemas import METRICS
 from order_book_platform.observability import Progress, silent
@@ -63,8 +70,8 @@ class FidelityReporter:
     def run(self, key: PartitionKey, progress: Progress = silent) -> FidelityReport:
         """Measure one partition and publish `fidelity_report`.
 
-        Reads `reconstructed_books`, `raw_deltas` (sequence numbers only), and `snapshots` and `tickers` where
-        they have been published. Memory is bounded by a few batches of rows and the correlations' sample.
+        Reads `reconstructed_books`, `raw_deltas` (sequence numbers only), and `snapshots`, `tickers` and `trades`
+        where they have been published. Memory is bounded by a few batches of rows and the correlations' sample.
 
         Args:
             key: symbol and day.
@@ -77,7 +84,7 @@ class FidelityReporter:
         books = self._store.manifest(BOOKS, key)
         inputs = {
             dataset: self._store.manifest(dataset, key).fingerprint
-            for dataset in (BOOKS, "raw_deltas", SNAPSHOTS, TICKERS)
+            for dataset in (BOOKS, "raw_deltas", SNAPSHOTS, TICKERS, TRADES)
             if dataset in (BOOKS, "raw_deltas") or self._store.exists(dataset, key)
         }
         measured = Measurement(self._store, key, progress).measure()
@@ -141,5 +148,6 @@ def _document(key: PartitionKey, measured: Measured, provenance: dict[str, str])
         "windows_reference": measured.windows_reference,
         "windows": measured.windows.to_dict(as_series=False),
         "levels": measured.levels.to_dict(as_series=False),
+        "drift": measured.drift.to_dict(as_series=False),
         "provenance": provenance,
     }

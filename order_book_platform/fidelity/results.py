@@ -10,7 +10,7 @@ import pyarrow as pa
 from order_book_platform.model import Gate, GateResult, Severity
 from order_book_platform.model.schemas import METRICS
 
-SNAPSHOTS, TICKERS = "snapshots", "tickers"
+SNAPSHOTS, TICKERS, TRADES = "snapshots", "tickers", "trades"
 LATER = ("1s", "10s")
 """Placebos: the reference as it was that much later."""
 WITHOUT_BEST = ("no_bid", "no_ask")
