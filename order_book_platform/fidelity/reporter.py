@@ -25,6 +25,7 @@ from order_book_platform.model.schemas import METRICS
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, Manifest
+from order_book_platform.version import __version__
 
 DATASET = "fidelity_report"
 
@@ -82,11 +83,7 @@ class FidelityReporter:
             PartitionCorruptError: a file of theirs cannot be read.
         """
         books = self._store.manifest(BOOKS, key)
-        inputs = {
-            dataset: self._store.manifest(dataset, key).fingerprint
-            for dataset in (BOOKS, "raw_deltas", SNAPSHOTS, TICKERS, TRADES)
-            if dataset in (BOOKS, "raw_deltas") or self._store.exists(dataset, key)
-        }
+        inputs = self._inputs(key)
         measured = Measurement(self._store, key, progress).measure()
         progress("report", 0, 1)
         figures = draw_figures(
@@ -107,6 +104,25 @@ class FidelityReporter:
             measured.windows,
             measured.levels,
         )
+
+    def is_current(self, key: PartitionKey) -> bool:
+        """Whether a report has been published by this version, from the partitions that are there now.
+
+        Raises:
+            PartitionMissingError: books or deltas have not been published.
+        """
+        if not self._store.exists(DATASET, key):
+            return False
+        manifest = self._store.manifest(DATASET, key)
+        return manifest.inputs == self._inputs(key) and manifest.code_version == __version__
+
+    def _inputs(self, key: PartitionKey) -> dict[str, str]:
+        """Fingerprints of the partitions that a report is made from."""
+        return {
+            dataset: self._store.manifest(dataset, key).fingerprint
+            for dataset in (BOOKS, "raw_deltas", SNAPSHOTS, TICKERS, TRADES)
+            if dataset in (BOOKS, "raw_deltas") or self._store.exists(dataset, key)
+        }
 
     def _publish(
         self,
