@@ -125,8 +125,8 @@ def margins(
     )
 
 
-def _within(value: float | None, margin: float | None) -> tuple[float, float] | None:
-    """The interval of a distance; none is below 0."""
+def within(value: float | None, margin: float | None) -> tuple[float, float] | None:
+    """The interval of a distance, none of it below 0; None where either is not known."""
     return None if value is None or margin is None else (max(0.0, value - margin), value + margin)
 
 
@@ -179,10 +179,10 @@ class Distributions:
         top = slice(0, states.QUEUE_LEVELS + 1)
         rows = (
             books.price_pips,
-            self.magnitude(np.ascontiguousarray(books.size_pips[:, :, top])),
+            np.ascontiguousarray(self.magnitude(books.size_pips[:, :, top])),
             books.known,
             references.price_pips,
-            self.magnitude(np.ascontiguousarray(references.size_pips[:, :, top])),
+            np.ascontiguousarray(self.magnitude(references.size_pips[:, :, top])),
         )
         time_ns = references.time_ns
         if self._held is not None:
@@ -256,7 +256,7 @@ class Distributions:
                 "w1": f"How far the {words} would have to be moved on average for the two to agree.",
             }
             for kind, note in notes.items():
-                bounds = _within(getattr(found, kind), getattr(chance, kind))
+                bounds = within(getattr(found, kind), getattr(chance, kind))
                 yield Metric(
                     f"{kind}_{name}",
                     getattr(found, kind),

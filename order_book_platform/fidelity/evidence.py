@@ -25,7 +25,7 @@ from order_book_platform.fidelity.metrics import (
 from order_book_platform.fidelity.results import GATES, GOLDEN, SIDES, SNAPSHOTS, TICKERS, Metric
 from order_book_platform.fidelity.rows import BookRows
 from order_book_platform.fidelity.windows import Windows
-from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.batches import BoolArray, Int64Array
 
 LEVELS_SCHEMA: dict[str, type[pl.DataType]] = {
     "side": pl.String,
@@ -59,25 +59,30 @@ class BestEvidence:
         self.windows = windows
         self.tallies = [BestTally() for _ in range(_REFERENCES)]
 
-    def add(self, time_ns: Int64Array, books: BookRows, references: ShiftedReferences) -> None:
+    def add(self, time_ns: Int64Array, books: BookRows, references: ShiftedReferences) -> BoolArray:
         """Take in aligned rows.
 
         Args:
             time_ns: int64[n], ns: when the row is shown in the windows.
             books: n rows.
             references: n rows.
+
+        Returns:
+            bool[n], best bid and ask are right, price and size.
         """
         known = books.known > 0
         ours, tick, pool = (books.price_pips, books.size_pips), self._tick_pips, references.pool
         best = compare_best(*ours, references.price_pips, references.size_pips, tick)
         self.tallies[0].add(best, known)
         self.windows.add(time_ns, best)
+        exact = best.exact
         for shift, tally in enumerate(self.tallies[1:]):
             at, valid = references.later[:, shift], references.shifted_valid[:, shift]
             best = compare_best(*ours, pool.price_pips, pool.size_pips, tick, at)
             tally.add(best, known, valid)
             if shift == 0:
                 self.windows.add_placebo(time_ns, best, valid)
+        return exact
 
     def metrics(self, reference: str, unmatched: int, alignment: str) -> list[Metric]:
         """All `bbo_*`: how often the best prices are right, how far off, and how often they are known."""
@@ -166,12 +171,16 @@ class SnapshotEvidence:
         self._sample = CorrelationSample(expected_rows, magnitude=magnitude)
         self._correlations: tuple[LevelCorrelations, ...] = ()
 
-    def add(self, references: ShiftedReferences, books: BookRows) -> None:
-        """Take in aligned rows."""
-        self.best.add(references.time_ns, books, references)
+    def add(self, references: ShiftedReferences, books: BookRows) -> tuple[BoolArray, Int64Array]:
+        """Take in aligned rows.
+
+        Returns:
+            bool[n], best bid and ask are right; int64[n, ROW_COUNTS], the levels compared.
+        """
+        exact = self.best.add(references.time_ns, books, references)
         price, size, known = books.price_pips, books.size_pips, books.known
         pool = references.pool
-        self._tallies[0].add(price, size, known, references.price_pips, references.size_pips)
+        counts = self._tallies[0].add(price, size, known, references.price_pips, references.size_pips)
         rows = self._sample.places(len(books))
         sampled, beside = books.take(rows), references.take(rows)
         self.level_windows.add(beside, sampled)
@@ -187,6 +196,7 @@ class SnapshotEvidence:
             np.concatenate([beside.size_pips[:, None], beside.shifted_size_pips], axis=1),
             np.insert(beside.shifted_valid, 0, True, axis=1),
         )
+        return exact, counts
 
     def close(self) -> None:
         """All rows have come: work out the correlations."""

@@ -8,19 +8,21 @@ from typing import Any
 
 import polars as pl
 
+from order_book_platform.fidelity.drift import DRIFT_SCHEMA
 from order_book_platform.fidelity.evidence import LEVELS_SCHEMA
 from order_book_platform.fidelity.gap_figures import GAPS
 from order_book_platform.fidelity.windows import WINDOWS_SCHEMA
 from order_book_platform.model import FixedPoint, PartitionKey
-from order_book_platform.plots import Svg, book, clocks, depth, fidelity, gaps, states
+from order_book_platform.plots import Svg, book, clocks, depth, drift, fidelity, gaps, states
 from order_book_platform.plots.decimals import in_pips
 from order_book_platform.storage import DataStore
 
-ERRORS, LEVELS, LEVEL_MAP, STATES = (
+ERRORS, LEVELS, LEVEL_MAP, STATES, DRIFT = (
     "Error over time",
     "Levels: match and correlation",
     "Levels over time",
     "Distributions",
+    "Drift between snapshots",
 )
 LATENCY, GAPS_TITLE, BOOK = "Latency and clocks", "Gaps", "The book"
 READ: Mapping[str, str] = {
@@ -29,7 +31,8 @@ READ: Mapping[str, str] = {
     LEVEL_MAP: "Asks above, bids below, the best in the middle. A stripe downwards is a moment, one along it a depth.",
     STATES: """Above, the shares of time: the book's thin line has to cover the reference's thick one. Below, the book's
         quantiles over the reference's: dots off the diagonal are another distribution.""",
-    LATENCY: "The fastest messages show the clocks: their height is the skew (and the shortest way), their slope the drift.",
+    DRIFT: "Flat: the deltas alone keep the book right. Rising: something is lost, and snapshots put it right.",
+    LATENCY: "The fastest messages show the clocks: the height is the skew (and the shortest way), the slope the drift.",
     GAPS_TITLE: "What sequence_gap_report found: where the book may lack messages.",
     BOOK: "Size at each price, then at each distance from the mid price; shaded where the rows are in doubt.",
 }
@@ -52,7 +55,11 @@ class Figure:
 
 
 def draw_figures(
-    steps: book.TimeSteps, books: pl.DataFrame, fixed_point: FixedPoint, report: Mapping[str, Any], gap: GapReport
+    steps: book.TimeSteps,
+    books: pl.DataFrame,
+    fixed_point: FixedPoint,
+    report: Mapping[str, Any],
+    gap: GapReport,
 ) -> tuple[Figure, ...]:
     """Draw what the report shows.
 
@@ -81,6 +88,7 @@ def _drawn(report: Mapping[str, Any]) -> dict[str, Svg]:
         LEVEL_MAP: fidelity.level_map(report["level_windows"]),
         LEVELS: fidelity.level_chart(pl.DataFrame(report["levels"], schema=LEVELS_SCHEMA)),
         STATES: states.states_chart(report["states"]),
+        DRIFT: drift.drift_chart(pl.DataFrame(report["drift"], schema=DRIFT_SCHEMA)),
     }
 
 

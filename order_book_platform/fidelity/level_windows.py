@@ -55,9 +55,7 @@ class LevelWindows:
             then of ask levels.
         """
         starts = (self._first + np.arange(len(self._known), dtype=np.int64)) * self._width_ns
-        known, exact = (
-            counts.reshape(len(starts), -1).T.tolist() for counts in (self._known, self._exact)
-        )
+        known, exact = (counts.reshape(len(starts), -1).T.tolist() for counts in (self._known, self._exact))
         return {
             "start_ns": starts.tolist(),
             "width_ns": int(self._width_ns),

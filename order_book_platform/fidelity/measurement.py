@@ -15,10 +15,12 @@ from order_book_platform.fidelity.book_metrics import bad_references, book_metri
 from order_book_platform.fidelity.clock_alignment import ClockEvidence, by_transaction_time, shared_clock
 from order_book_platform.fidelity.correlation import as_floats
 from order_book_platform.fidelity.distributions import Distributions
+from order_book_platform.fidelity.drift import Drift
 from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics
 from order_book_platform.fidelity.gap_figures import GAPS, gap_metrics, replay_hash
-from order_book_platform.fidelity.level_windows import LevelWindows
 from order_book_platform.fidelity.golden import GoldenSample
+from order_book_platform.fidelity.intervals import interval_metrics
+from order_book_platform.fidelity.level_windows import LevelWindows
 from order_book_platform.fidelity.metrics import BookFacts, gather_facts
 from order_book_platform.fidelity.references import (
     ANY,
@@ -43,6 +45,7 @@ from order_book_platform.fidelity.rows import (
     read_trades,
 )
 from order_book_platform.fidelity.state_curves import state_curves
+from order_book_platform.fidelity.statistics import SecondClock, return_metrics, trade_metrics
 from order_book_platform.fidelity.trades import TradeRange
 from order_book_platform.fidelity.windows import Windows
 from order_book_platform.model import BookFlag, Codes, GateResult, PartitionKey
@@ -72,6 +75,7 @@ class Measured:
         levels: columns of `SnapshotEvidence.level_frame`.
         level_windows: see `LevelWindows.to_dict`.
         states: see `state_curves`.
+        drift: columns of `Drift.frame`.
         facts: of the book itself.
         steps: which rows of the book stand for the day in its picture.
         shown: level columns of these rows.
@@ -84,6 +88,7 @@ class Measured:
     levels: pl.DataFrame
     level_windows: dict[str, Any]
     states: dict[str, dict[str, Any]]
+    drift: pl.DataFrame
     facts: BookFacts
     steps: TimeSteps
     shown: pl.DataFrame
@@ -131,19 +136,24 @@ class Measurement:
         with ThreadPoolExecutor(1) as beside:
             looked_up = beside.submit(find_messages, numbers, self._store.rows("raw_deltas", self._key))
             traded = TradeRange(self._trades(), next_too=True)
-            facts, steps = self._facts(traded)
-            seen, last_message = looked_up.result()
-        seen = seen[numbers >= facts.first_seed] if facts.first_seed is not None else seen[:0]
+            facts, times_ns, steps, clock = self._facts(traded)
+            places, last_message = looked_up.result()
+        since = (
+            numbers >= facts.first_seed if facts.first_seed is not None else np.zeros_like(numbers, np.bool_)
+        )
+        seen = places[since] > 0
         used_numbers = used.column("sequence_number").to_numpy()
         plausible = Plausible.of(self._key.day, facts)
         held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips, plausible)
         schema = self._books.schema
         picked = PickedRows(steps.rows, [name for name in schema.names if name.startswith(("bid_", "ask_"))])
-        evidence, distributions = self._against_snapshots(held_out, facts, picked)
+        drift = Drift(numbers, places, used)
+        evidence, distributions = self._against_snapshots(held_out, facts, picked, drift)
         counts = held_out.counts
         unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
         metrics = evidence.metrics(unmatched, self._alignment)
         metrics += distributions.metrics(unmatched, self._alignment)
+        metrics += drift.metrics(unmatched, self._alignment)
         references, windows, source = {SNAPSHOTS: counts}, evidence.best.windows, SNAPSHOTS
         trades = [traded.metric(TRADES, "origin_time")] if self._store.exists(TRADES, self._key) else []
         tickers = self._tickers()
@@ -160,32 +170,46 @@ class Measurement:
             references[GOLDEN] = sample.counts
         metrics += trades
         metrics += book_metrics(facts, used.column("use").to_pylist(), len(seen), int((~seen).sum()))
-        metrics += [*gap_metrics(self._store.report(GAPS, self._key)), replay_hash(self._metadata, facts.rows)]
+        metrics += [
+            *gap_metrics(self._store.report(GAPS, self._key)),
+            replay_hash(self._metadata, facts.rows),
+        ]
         metrics.append(judge_placebos(metrics))
         metrics += bad_references(references)
+        metrics += interval_metrics(self._books, times_ns)
+        metrics += return_metrics(clock)
+        if self._store.exists(TRADES, self._key):
+            metrics += trade_metrics(self._store.rows(TRADES, self._key))
         levels = evidence.level_frame()
         metrics += level_metrics(levels, unmatched, self._alignment)
         shown = pl.DataFrame(picked.table(schema))
         size_decimals = DEFAULT_DECIMALS if self._codes else self._fixed_point.size_decimals
         return Measured(
             *(tuple(metrics), references, windows.frame(), source, levels),
-            *(evidence.level_windows.to_dict(), state_curves(distributions, size_decimals), facts, steps, shown),
+            *(evidence.level_windows.to_dict(), state_curves(distributions, size_decimals)),
+            *(drift.frame(), facts, steps, shown),
         )
 
-    def _facts(self, traded: TradeRange) -> tuple[BookFacts, TimeSteps]:
-        """What the book's narrow columns say, and which of its rows shall be drawn; shows trades its best prices."""
+    def _facts(self, traded: TradeRange) -> tuple[BookFacts, Int64Array, TimeSteps, SecondClock]:
+        """What the book's narrow columns say, its times, which rows shall be drawn, and the price by the second.
+
+        Shows trades its best prices.
+        """
         heads = self._told("book", read_heads(self._books, codes=self._codes), self._books.num_rows)
         times, flags = [_NONE], [_NONE.astype(np.uint8)]
+        clock = SecondClock()
 
         def noted() -> Iterator[BookHeads]:
             for part in heads:
                 times.append(part.time_ns)
                 flags.append(part.flags)
+                clock.add(part)
                 yield part
 
         facts = gather_facts(_shown(noted(), traded))
         traded.end()  # trades after the last row count as unmatched
-        return facts, time_steps(np.concatenate(times), np.concatenate(flags))
+        times_ns = np.concatenate(times)
+        return facts, times_ns, time_steps(times_ns, np.concatenate(flags)), clock
 
     def _snapshot_numbers(self) -> Int64Array:
         """Sequence numbers of all snapshots, used ones too."""
@@ -216,7 +240,10 @@ class Measurement:
         fit = HeldOut(_NONE, *ANY, self._tick_pips, plausible)
         found = fit.select(read_tickers(tickers, codes=self._codes, clock=clock))
         evidence = ClockEvidence(self._tick_pips, clock)
-        by_tickers, by_book = TradeRange(self._trades(), next_too=False), TradeRange(self._trades(), next_too=True)
+        by_tickers, by_book = (
+            TradeRange(self._trades(), next_too=False),
+            TradeRange(self._trades(), next_too=True),
+        )
         if clock:
             found = by_tickers.watch(found, lambda rows: rows.price_pips[:, :, 0])
             books = by_book.watch(books, lambda rows: rows.price_pips)
@@ -231,7 +258,7 @@ class Measurement:
         return Windows(facts.first_time_ns, facts.last_time_ns)
 
     def _against_snapshots(
-        self, held_out: HeldOut, facts: BookFacts, picked: PickedRows
+        self, held_out: HeldOut, facts: BookFacts, picked: PickedRows, drift: Drift
     ) -> tuple[SnapshotEvidence, Distributions]:
         """Stream held-out snapshots and the book rows they belong to past each other, and the whole book past `picked`.
 
@@ -260,7 +287,7 @@ class Measurement:
             chosen = held_out.select(self._told(SNAPSHOTS, read, snapshots.num_rows))
             references = with_placebos(part.cut(levels) for part in chosen)
             for shifted, found in pair_with_last(references, rows, equal=self._grid):
-                evidence.add(shifted, found)
+                drift.add(shifted, *evidence.add(shifted, found))
                 distributions.add(shifted, found)
         for _ in rows:
             continue  # what follows the last snapshot is drawn

@@ -177,7 +177,7 @@ class LevelTally:
         price: Int64Array,
         size: Int64Array,
         at: Int64Array | None = None,
-    ) -> None:
+    ) -> Int64Array:
         """Compare rows and take the counts in; see `kernels.compare_levels` for the rules.
 
         Args:
@@ -187,6 +187,9 @@ class LevelTally:
             price: int64[m, 2, K] pips of the reference.
             size: int64[m, 2, K] pips of the reference.
             at: int64[n], the reference row that each book row is compared with; by default the one beside it, m = n.
+
+        Returns:
+            int64[n, ROW_COUNTS], the counts of each row.
         """
         counts = np.empty((len(known), ROW_COUNTS), dtype=np.int64)
         sides = [np.ascontiguousarray(array) for array in (book_price, book_size, known, price, size)]
@@ -203,6 +206,7 @@ class LevelTally:
         self.missing += int(counts[:, MISSING_LEVELS].sum())
         self.book_levels += int(counts[:, BOOK_LEVELS].sum())
         self.ghosts += int(counts[:, GHOST_LEVELS].sum())
+        return counts
 
 
 @dataclass(slots=True)

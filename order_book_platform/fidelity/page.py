@@ -179,11 +179,12 @@ def _by_level(metrics: tuple[Metric, ...]) -> str:
     head = "<tr><th>metric</th><th class=number>value</th><th class=number>n</th><th class=number>placebo 1 s</th></tr>"
     rows = "".join(
         f"<tr><td>{escape(metric.name)}</td><td class=number>{number_text(metric.value)}</td>"
-        f"<td class=number>{metric.n:,}</td><td class=number>{number_text(metric.placebos[0])}</td></tr>"
+        f"<td class=number>{metric.n:,}</td>"
+        f"<td class=number>{number_text(metric.placebos[0]) if metric.placebos else ''}</td></tr>"
         for metric in metrics
         if not metric.note
     )
-    return _folded("Every level and side", f"<div class=wide><table>{head}{rows}</table></div>")
+    return _folded("Every level, side and lag", f"<div class=wide><table>{head}{rows}</table></div>")
 
 
 def _references(references: Mapping[str, ReferenceCounts]) -> str:

@@ -13,7 +13,7 @@ from order_book_platform.clock import NS_PER_DAY, day_start_ns
 from order_book_platform.fidelity.metrics import BookFacts
 from order_book_platform.fidelity.rows import ReferenceRows, in_order
 from order_book_platform.kernels.defects import find_defects
-from order_book_platform.kernels.numbers import mark_numbers
+from order_book_platform.kernels.numbers import place_numbers
 from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.schemas import MISSING_PIPS
 from order_book_platform.model.snapshots import SnapshotDefect
@@ -176,7 +176,7 @@ def _are_in(numbers: Int64Array, ascending: Int64Array) -> BoolArray:
 
 def find_messages(
     numbers: Int64Array, deltas: ParquetRows, batch_rows: int = 1 << 20
-) -> tuple[BoolArray, int | None]:
+) -> tuple[Int64Array, int | None]:
     """Look up sequence numbers among the messages of `raw_deltas`, reading only that column.
 
     Args:
@@ -185,17 +185,21 @@ def find_messages(
         batch_rows: rows at a time; never changes a result.
 
     Returns:
-        bool[m], true where a message has that number; and the highest number of any message, None without
-        messages.
+        int64[m], which message has that number, counted from 1, or 0 where none has; and the highest number of any
+        message, None without messages.
     """
     wanted, back = np.unique(numbers, return_inverse=True)
-    found = np.zeros(len(wanted), dtype=np.bool_)
+    places = np.zeros(len(wanted), dtype=np.int64)
     highest: int | None = None
+    messages, latest = 0, None
     for batch in deltas.batches(batch_rows, columns=["sequence_number"]):
         column = batch.column(0).to_numpy()
         if len(column):
             # A message has many rows; numpy passes over them faster than a loop that looks at each.
             begins = np.flatnonzero(column[1:] != column[:-1]) + 1
-            last = mark_numbers(np.concatenate([column[:1], column[begins]]), wanted, found)
+            numbers_met = np.concatenate([column[:1], column[begins]])
+            messages -= int(column[0] == latest)  # a message that began in the batch before
+            last = place_numbers(numbers_met, wanted, messages, places)
+            messages, latest = messages + len(numbers_met), column[-1]
             highest = last if highest is None else max(highest, last)
-    return found[back], highest
+    return places[back], highest

@@ -20,12 +20,14 @@ from order_book_platform.fidelity.results import (
     Metric,
     failed_gates,
     metrics_table,
+    verdict_line,
 )
 from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.model.schemas import METRICS
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, Manifest
+from order_book_platform.version import __version__
 
 DATASET = "fidelity_report"
 REQUIRED = (BOOKS, "raw_deltas", GAPS)
@@ -90,11 +92,7 @@ class FidelityReporter:
             PartitionCorruptError: a file of theirs cannot be read.
         """
         books = self._store.manifest(BOOKS, key)
-        inputs = {
-            dataset: self._store.manifest(dataset, key).fingerprint
-            for dataset in (*REQUIRED, SNAPSHOTS, TICKERS, TRADES)
-            if dataset in REQUIRED or self._store.exists(dataset, key)
-        }
+        inputs = self._inputs(key)
         measurement = Measurement(self._store, key, progress, golden)
         if measurement.golden is not None:
             inputs.update(measurement.golden.inputs)
@@ -111,6 +109,25 @@ class FidelityReporter:
             measured.levels,
         )
 
+    def is_current(self, key: PartitionKey) -> bool:
+        """Whether a report has been published by this version, from the partitions that are there now.
+
+        Raises:
+            PartitionMissingError: books, deltas or their gap report have not been published.
+        """
+        if not self._store.exists(DATASET, key):
+            return False
+        manifest = self._store.manifest(DATASET, key)
+        return manifest.inputs == self._inputs(key) and manifest.code_version == __version__
+
+    def _inputs(self, key: PartitionKey) -> dict[str, str]:
+        """Fingerprints of the partitions that a report is made from."""
+        return {
+            dataset: self._store.manifest(dataset, key).fingerprint
+            for dataset in (*REQUIRED, SNAPSHOTS, TICKERS, TRADES)
+            if dataset in REQUIRED or self._store.exists(dataset, key)
+        }
+
     def _publish(
         self, key: PartitionKey, measured: Measured, books: Manifest, inputs: dict[str, str]
     ) -> None:
@@ -126,6 +143,7 @@ class FidelityReporter:
         with self._store.write(DATASET, key) as writer:
             writer.inputs.update(inputs)
             writer.metadata.update(
+                verdict=verdict_line(measured.gates),
                 passed=not errors,
                 gates_failed=errors,
                 gates_warned=warnings,
@@ -151,5 +169,6 @@ def _document(key: PartitionKey, measured: Measured, provenance: dict[str, str])
         "levels": measured.levels.to_dict(as_series=False),
         "level_windows": measured.level_windows,
         "states": measured.states,
+        "drift": measured.drift.to_dict(as_series=False),
         "provenance": provenance,
     }

@@ -140,6 +140,21 @@ def failed_gates(gates: Iterable[GateResult], severity: Severity) -> tuple[GateR
     return tuple(gate for gate in gates if not gate.passed and gate.severity is severity)
 
 
+def verdict_line(gates: Iterable[GateResult]) -> str:
+    """The answer in one line: `faithful`, or not, and the gates that do not hold.
+
+    Args:
+        gates: of a report.
+    """
+    gates = tuple(gates)
+    errors, warnings = (
+        ", ".join(gate.name for gate in failed_gates(gates, severity))
+        for severity in (Severity.ERROR, Severity.WARN)
+    )
+    said = f"not faithful: {errors}" if errors else "faithful"
+    return said + (f"{'; ' if errors else ', '}warned: {warnings}" if warnings else "")
+
+
 def judge_placebos(metrics: Iterable[Metric]) -> Metric:
     """The share of gated, measured metrics whose placebos fail: 1, or the metrics show nothing.
 

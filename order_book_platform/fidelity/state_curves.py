@@ -28,7 +28,13 @@ PROBABILITIES = (0.001, 0.005, 0.01, 0.025, *_TWENTIETHS, 0.975, 0.99, 0.995, 0.
 
 _SCALES = ("symlog", "log", "log", "linear", "linear")
 _UNITS = ("ticks", "size", "size", "(bids − asks) / both", "(bids − asks) / both")
-_WORDS = ("spread", "size of the best bid", "size of the best ask", "imbalance, best level", "imbalance, five levels")
+_WORDS = (
+    "spread",
+    "size of the best bid",
+    "size of the best ask",
+    "imbalance, best level",
+    "imbalance, five levels",
+)
 
 
 def state_curves(distributions: Distributions, size_decimals: int) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,7 @@ Colours are safe for colour-blind readers (Okabe and Ito), times are UTC, every 
 materializations show is SVG (`svg`, `axes`, and a module for each subject), which can be drawn in any thread.
 """
 
-from order_book_platform.plots import book, clocks, depth, fidelity, gaps, states
+from order_book_platform.plots import book, clocks, depth, drift, fidelity, gaps, states
 from order_book_platform.plots.svg import STYLE, Svg, data_uri
 from order_book_platform.plots.theme import DARK, LIGHT, Theme
 
@@ -18,6 +18,7 @@ __all__ = [
     "clocks",
     "data_uri",
     "depth",
+    "drift",
     "fidelity",
     "gaps",
     "states",

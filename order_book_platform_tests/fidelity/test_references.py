@@ -120,8 +120,11 @@ def test_messages_are_found_by_number(tmp_path: Path, batch_rows: int) -> None:
     pq.write_table(pa.table({"sequence_number": pa.array(numbers)}), tmp_path / "d.parquet", row_group_size=3)
     wanted = np.array([14, 11, 10, 20, 21, 14, 9])
     file = ParquetRows([tmp_path / "d.parquet"])
-    found, highest = find_messages(wanted, file, batch_rows)
-    assert found.tolist() == [number in numbers for number in wanted.tolist()]
+    places, highest = find_messages(wanted, file, batch_rows)
+    messages = [10, 12, 15, 14, 20]
+    assert places.tolist() == [
+        messages.index(number) + 1 if number in messages else 0 for number in wanted.tolist()
+    ]
     assert highest == 20
 
 
