@@ -109,6 +109,7 @@ FIDELITY_REPORT = Stage(
     kinds=frozenset({"parquet", "json", "html"}),
     deps=("reconstructed_books", "raw_deltas", "sequence_gap_report"),
     gates={name: _FIDELITY.get(name, "See docs/formats/fidelity_report.md.") for name in FIDELITY_GATES},
+    highlights=("verdict",),
     pictures=draw_pictures,
 )
 

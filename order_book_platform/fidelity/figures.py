@@ -37,6 +37,8 @@ READ: Mapping[str, str] = {
     BOOK: "Size at each price, then at each distance from the mid price; shaded where the rows are in doubt.",
 }
 """How to read each figure."""
+PICTURES = (ERRORS, LEVEL_MAP, LEVELS, STATES)
+"""Figures that go with a materialization."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +132,5 @@ def draw_pictures(store: DataStore, key: PartitionKey) -> dict[str, str]:
     Raises:
         PartitionMissingError: it has not been published.
     """
-    return {title: svg.alone() for title, svg in _drawn(store.report("fidelity_report", key)).items()}
+    drawn = _drawn(store.report("fidelity_report", key))
+    return {title: drawn[title].alone() for title in PICTURES}

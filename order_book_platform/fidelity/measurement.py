@@ -87,7 +87,7 @@ class Measured:
     windows_reference: str
     levels: pl.DataFrame
     level_windows: dict[str, Any]
-    states: dict[str, dict[str, Any]]
+    states: list[dict[str, Any]]
     drift: pl.DataFrame
     facts: BookFacts
     steps: TimeSteps

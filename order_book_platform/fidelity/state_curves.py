@@ -37,14 +37,14 @@ _WORDS = (
 )
 
 
-def state_curves(distributions: Distributions, size_decimals: int) -> dict[str, dict[str, Any]]:
+def state_curves(distributions: Distributions, size_decimals: int) -> list[dict[str, Any]]:
     """What `plots.states.states_chart` draws, JSON-ready, in the order of `STATISTICS`.
 
     Args:
         distributions: of the day.
         size_decimals: of their sizes.
     """
-    found = {}
+    found = []
     for statistic, name in enumerate(STATISTICS):
         scale = _SCALES[statistic]
         places = positions(statistic)
@@ -54,8 +54,14 @@ def state_curves(distributions: Distributions, size_decimals: int) -> dict[str, 
         if scale == "symlog" and max(map(abs, curve["edges"]), default=0.0) <= LINEAR_TICKS:
             scale = "linear"
         spoiled = "no_ask" if name == "log_q_ask" else "no_bid"
-        head = {"words": _WORDS[statistic], "unit": _UNITS[statistic], "scale": scale, "spoiled": spoiled}
-        found[name] = {**head, **curve}
+        head = {
+            "name": name,
+            "words": _WORDS[statistic],
+            "unit": _UNITS[statistic],
+            "scale": scale,
+            "spoiled": spoiled,
+        }
+        found.append({**head, **curve})
     return found
 
 

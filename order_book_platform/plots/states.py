@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,18 +13,18 @@ from order_book_platform.plots.svg import WIDTH_PX, Svg, stairs
 _TOP, _ROW_PX, _LEFT, _GAP = 52, 150, 66, 48
 
 
-def states_chart(curves: Mapping[str, Mapping[str, Any]]) -> Svg:
+def states_chart(curves: Sequence[Mapping[str, Any]]) -> Svg:
     """A column for each state: above, the shares of time; below, the book's quantiles over the reference's.
 
     Args:
-        curves: `states` of report.json, name to words, unit, scale (`linear`, `log`, `symlog`), spoiled, edges
+        curves: `states` of report.json: words, unit, scale (`linear`, `log`, `symlog`), spoiled, edges
             (float[m + 1]), reference, book, placebo (float[m], shares of time), and reference_quantiles,
             book_quantiles, placebo_quantiles (float[q]); lists are empty where nothing was compared.
     """
     svg = Svg(2 * _ROW_PX + 170, "Distributions of book and reference")
     count = max(len(curves), 1)
     width = (WIDTH_PX - _LEFT - 16 - _GAP * (count - 1)) / count
-    for index, curve in enumerate(curves.values()):
+    for index, curve in enumerate(curves):
         _draw_state(svg, curve, _LEFT + index * (width + _GAP), width, labelled=index == 0)
     svg.legend(
         WIDTH_PX - 16,

@@ -15,8 +15,9 @@ from order_book_platform.fidelity.results import (
     failed_gates,
     judge_placebos,
     metrics_table,
+    verdict_line,
 )
-from order_book_platform.model import Gate, Severity
+from order_book_platform.model import Gate, GateResult, Severity
 from order_book_platform.model.schemas import METRICS
 
 BAR = Gate(">=", 0.9)
@@ -205,3 +206,21 @@ def test_the_format_document_has_every_gate() -> None:
         assert (comparison, float(threshold)) == (gate.comparison, gate.threshold), name
     for column in METRICS.names:
         assert any(column in line.split("|")[1].replace(",", " ").split() for line in lines), column
+
+
+@pytest.mark.parametrize(
+    ("error", "warning", "line"),
+    [
+        (1.0, 1.0, "faithful"),
+        (1.0, 0.0, "faithful, warned: knows"),
+        (0.0, 1.0, "not faithful: right"),
+        (None, 0.0, "not faithful: right; warned: knows"),
+    ],
+)
+def test_the_verdict_is_one_line(error: float | None, warning: float, line: str) -> None:
+    """What fails is named, errors before warnings; what was not measured fails."""
+    gates = (
+        GateResult.of("knows", warning, Gate(">=", 0.5, Severity.WARN), n=1, note=""),
+        GateResult.of("right", error, Gate(">=", 0.5), n=1, note=""),
+    )
+    assert verdict_line(gates) == line
