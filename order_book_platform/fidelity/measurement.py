@@ -129,7 +129,7 @@ class Measurement:
         plausible = Plausible.of(self._key.day, facts)
         held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips, plausible)
         schema = self._books.schema
-        picked = PickedRows(steps.rows, [name for name in schema.names if name.startswith(("bid_", "ask_"))])
+        picked = PickedRows(steps.rows, _level_names(self._books))
         evidence = self._against_snapshots(held_out, facts, picked)
         counts = held_out.counts
         unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
@@ -254,7 +254,7 @@ class Measurement:
 
     def _against_golden(self, golden: GoldenSample, sample: HeldOut, facts: BookFacts) -> list[Metric]:
         """Stream the rows of the golden sample and the book rows they belong to past each other."""
-        levels = min(len(books.schema.names) // 4 for books in (self._books, golden.books))
+        levels = min(len(_level_names(books)) // 4 for books in (self._books, golden.books))
         magnitude = self._codes.size_floats if self._codes else as_floats
         evidence = SnapshotEvidence(
             levels, self._tick_pips, golden.books.num_rows, self._windows(facts), magnitude, GOLDEN
@@ -303,6 +303,11 @@ class Measurement:
             yield part
             done += len(part)
             self._progress(stage, min(done, total), total)
+
+
+def _level_names(books: ParquetRows) -> list[str]:
+    """Columns of prices and sizes, four a level."""
+    return [name for name in books.schema.names if name.startswith(("bid_", "ask_"))]
 
 
 def _shown(parts: Iterator[BookHeads], traded: TradeRange) -> Iterator[BookHeads]:

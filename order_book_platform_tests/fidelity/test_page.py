@@ -39,7 +39,7 @@ def test_text_is_escaped() -> None:
         KEY,
         (metric.result,),
         (metric,),
-        {"snapshots": ReferenceCounts(rows=2, defects={"crossed": 2})},
+        {"snapshots": ReferenceCounts(rows=9, defects={"crossed": 2}, other_day=3, far_off=4)},
         (Figure("T", b"a", b"b"),),
         {"replay_hash": "<00>"},
     )
@@ -47,7 +47,7 @@ def test_text_is_escaped() -> None:
     assert "<script>" not in text
     assert "x &amp; &lt;script&gt;" in text
     assert "&lt;00&gt;" in text
-    assert "2 crossed" in text
+    assert "2 crossed, 3 other day, 4 far off" in text
     assert "&gt;= 0.9" in text
 
 
