@@ -1,7 +1,7 @@
 """How exact a reconstructed book is, measured against references it was not made from, beside placebos.
 
-In: `reconstructed_books`, `raw_deltas`, `sequence_gap_report`, `snapshots`, `tickers`, `trades`. Out: `fidelity_report`:
-metrics.parquet, report.json, report.html, and gates for the asset checks.
+In: `reconstructed_books`, `raw_deltas`, `sequence_gap_report`, `snapshots`, `tickers`, `trades`. Out:
+`fidelity_report`: metrics.parquet, report.json, report.html, and gates for the asset checks.
 """
 
 from order_book_platform.fidelity.figures import draw_pictures

@@ -67,8 +67,8 @@ def draw_figures(
 def _garbage_kept() -> Iterator[None]:
     """Nothing is looked through for garbage meanwhile.
 
-    A figure makes so many objects that Python would go through all 200,000 that the libraries keep, several times: 0.2 s
-    of 0.85 s.
+    A figure makes so many objects that Python would go through all 200,000 that the libraries keep, several times:
+    0.2 s of 0.85 s.
     """
     was_on = gc.isenabled()
     gc.disable()

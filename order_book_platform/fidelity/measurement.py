@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from order_book_platform.fidelity.alignment import pair_with_last, with_placebos
-from order_book_platform.fidelity.clock_alignment import ClockEvidence, by_transaction_time, shared_clock
 from order_book_platform.fidelity.book_metrics import bad_references, book_metrics
+from order_book_platform.fidelity.clock_alignment import ClockEvidence, by_transaction_time, shared_clock
 from order_book_platform.fidelity.correlation import as_floats
 from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics
 from order_book_platform.fidelity.gap_figures import GAPS, gap_metrics, replay_hash
@@ -27,6 +27,7 @@ from order_book_platform.fidelity.references import (
 )
 from order_book_platform.fidelity.results import GOLDEN, SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
 from order_book_platform.fidelity.rows import (
+    BEST_ROWS,
     ArrayRows,
     BookHeads,
     BookRows,
@@ -150,7 +151,10 @@ class Measurement:
             references[GOLDEN] = sample.counts
         metrics += trades
         metrics += book_metrics(facts, used.column("use").to_pylist(), len(seen), int((~seen).sum()))
-        metrics += [*gap_metrics(self._store.report(GAPS, self._key)), replay_hash(self._metadata, facts.rows)]
+        metrics += [
+            *gap_metrics(self._store.report(GAPS, self._key)),
+            replay_hash(self._metadata, facts.rows),
+        ]
         metrics.append(judge_placebos(metrics))
         metrics += bad_references(references)
         levels = evidence.level_frame()
@@ -200,9 +204,12 @@ class Measurement:
         if clock == "transaction_time":
             books = by_transaction_time(books, deltas)
         fit = HeldOut(_NONE, *ANY, self._tick_pips, plausible)
-        found = fit.select(read_tickers(tickers, codes=self._codes, clock=clock))
+        found = fit.select(read_tickers(tickers, BEST_ROWS, self._codes, clock))
         evidence = ClockEvidence(self._tick_pips, clock)
-        by_tickers, by_book = TradeRange(self._trades(), next_too=False), TradeRange(self._trades(), next_too=True)
+        by_tickers, by_book = (
+            TradeRange(self._trades(), next_too=False),
+            TradeRange(self._trades(), next_too=True),
+        )
         if clock:
             found = by_tickers.watch(found, lambda rows: rows.price_pips[:, :, 0])
             books = by_book.watch(books, lambda rows: rows.price_pips)

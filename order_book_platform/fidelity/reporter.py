@@ -13,7 +13,14 @@ from order_book_platform.fidelity.gap_figures import GAPS
 from order_book_platform.fidelity.measurement import BOOKS, Measured, Measurement
 from order_book_platform.fidelity.page import Page, render_page
 from order_book_platform.fidelity.references import ReferenceCounts
-from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, TRADES, Metric, failed_gates, metrics_table
+from order_book_platform.fidelity.results import (
+    SNAPSHOTS,
+    TICKERS,
+    TRADES,
+    Metric,
+    failed_gates,
+    metrics_table,
+)
 from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.model.schemas import METRICS
 from order_book_platform.observability import Progress, silent

@@ -66,7 +66,13 @@ def publish_gap_report(store: DataStore, key: PartitionKey = KEY, **changes: obj
         "latency_ms": {"p1": 0.5, "p50": 1.0, "p95": 2.0, "p99": 3.0},
         "latency_negative": 0.0,
     }
-    report = {"messages": 1_500, "seq_gap_ratio": None, "inferred_gap_ratio": 0.0, "clocks": clocks, **changes}
+    report = {
+        "messages": 1_500,
+        "seq_gap_ratio": None,
+        "inferred_gap_ratio": 0.0,
+        "clocks": clocks,
+        **changes,
+    }
     with store.write("sequence_gap_report", key) as writer:
         writer.parquet("gaps.parquet", schemas.GAPS).write(schemas.GAPS.empty_table())
         writer.json("report.json", report)
@@ -168,7 +174,7 @@ def exact_tickers(replayed: oracle.OracleReplay) -> pa.Table:
 def captured_tickers(file: Path, point: FixedPoint) -> pa.Table:
     """The `bookTicker` messages of a raw recording, with T and E, as a table with schema `TICKERS`."""
     rows = []
-    for line in gzip.open(file):
+    for line in gzip.decompress(file.read_bytes()).splitlines():
         arrival, message = line.split(b" ", 1)
         data = json.loads(message).get("data", {})
         if b"bookTicker" in message and "T" in data:
@@ -190,8 +196,10 @@ def with_transaction_times(deltas: pa.Table, chain: Path) -> pa.Table:
     times = pl.read_parquet(chain, hive_partitioning=False).select(
         sequence_number="final_update_id", transaction_time="transaction_timestamp"
     )
-    joined = pl.from_arrow(deltas).drop("transaction_time").join(
-        times, on="sequence_number", how="left", maintain_order="left"
+    joined = (
+        pl.from_arrow(deltas)
+        .drop("transaction_time")
+        .join(times, on="sequence_number", how="left", maintain_order="left")
     )
     return joined.select(schemas.RAW_DELTAS.names).to_arrow().cast(schemas.RAW_DELTAS)
 
