@@ -225,7 +225,9 @@ class SnapshotEvidence:
                 [share(getattr(tally, part), getattr(tally, whole)) for tally in late] if placebo else []
             )
             value = share(getattr(true, part), n)
-            return Metric(name, value, n, GATES[name], unmatched, alignment, self._reference, tuple(placebos), note)
+            return Metric(
+                name, value, n, GATES[name], unmatched, alignment, self._reference, tuple(placebos), note
+            )
 
         count = 2 * self._levels
         return [

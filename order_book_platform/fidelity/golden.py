@@ -27,7 +27,7 @@ class GoldenSample:
     Attributes:
         store: the other one.
         inputs: what is read of it: `golden/` and a dataset, to its fingerprint.
-        doubtful: its book rows so far that are no reference: not seeded, flagged as doubtful, or not claiming all levels.
+        doubtful: its book rows so far that are no reference: not seeded, flagged, or not claiming all levels.
 
     Raises:
         PartitionMissingError: it has no books of this symbol and day.
@@ -63,9 +63,7 @@ class GoldenSample:
             sure &= rows.flags & _DOUBT == 0
             self.doubtful += int(np.count_nonzero(~sure))
             chosen = rows.take(sure)
-            yield ReferenceRows(
-                chosen.sequence_number, chosen.time_ns, chosen.price_pips, chosen.size_pips
-            )
+            yield ReferenceRows(chosen.sequence_number, chosen.time_ns, chosen.price_pips, chosen.size_pips)
 
 
 def _check(golden: Manifest, own: Manifest, where: str) -> None:

@@ -31,6 +31,7 @@ from order_book_platform.fidelity.references import (
 )
 from order_book_platform.fidelity.results import GOLDEN, SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
 from order_book_platform.fidelity.rows import (
+    BEST_ROWS,
     ArrayRows,
     BookHeads,
     BookRows,
@@ -146,7 +147,7 @@ class Measurement:
         plausible = Plausible.of(self._key.day, facts)
         held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips, plausible)
         schema = self._books.schema
-        picked = PickedRows(steps.rows, [name for name in schema.names if name.startswith(("bid_", "ask_"))])
+        picked = PickedRows(steps.rows, _level_names(self._books))
         drift = Drift(numbers, places, used)
         evidence, distributions = self._against_snapshots(held_out, facts, picked, drift)
         counts = held_out.counts
@@ -238,7 +239,7 @@ class Measurement:
         if clock == "transaction_time":
             books = by_transaction_time(books, deltas)
         fit = HeldOut(_NONE, *ANY, self._tick_pips, plausible)
-        found = fit.select(read_tickers(tickers, codes=self._codes, clock=clock))
+        found = fit.select(read_tickers(tickers, BEST_ROWS, self._codes, clock))
         evidence = ClockEvidence(self._tick_pips, clock)
         by_tickers, by_book = (
             TradeRange(self._trades(), next_too=False),
@@ -302,7 +303,7 @@ class Measurement:
 
     def _against_golden(self, golden: GoldenSample, sample: HeldOut, facts: BookFacts) -> list[Metric]:
         """Stream the rows of the golden sample and the book rows they belong to past each other."""
-        levels = min(len(books.schema.names) // 4 for books in (self._books, golden.books))
+        levels = min(len(_level_names(books)) // 4 for books in (self._books, golden.books))
         magnitude = self._codes.size_floats if self._codes else as_floats
         evidence = SnapshotEvidence(
             levels,
@@ -357,6 +358,11 @@ class Measurement:
             yield part
             done += len(part)
             self._progress(stage, min(done, total), total)
+
+
+def _level_names(books: ParquetRows) -> list[str]:
+    """Columns of prices and sizes, four a level."""
+    return [name for name in books.schema.names if name.startswith(("bid_", "ask_"))]
 
 
 def _shown(parts: Iterator[BookHeads], traded: TradeRange) -> Iterator[BookHeads]:

@@ -15,8 +15,8 @@ from order_book_platform.plots import STYLE
 
 _METHOD = {
     "Held out": """Only snapshots after the seed that neither seeded, extended nor repaired the book, nor were rejected
-        as candidates for it, count as evidence. Those that are unfit in themselves, of another day or far from any price
-        of the day are left out and counted.""",
+        as candidates for it, count as evidence. Those that are unfit in themselves, of another day or far from any
+        price of the day are left out and counted.""",
     "Alignment": """A snapshot with sequence number s is compared with the last book row whose number is not above s. A
         book row is compared with the last ticker whose number, or by time whose time, is not above its own. Without a
         partner: unmatched.""",
@@ -27,8 +27,8 @@ _METHOD = {
     "Distributions": """Spread, best sizes and queue imbalance of the compared rows, book against reference; each
         state weighs the time until the next. ks is the largest difference of the cumulative shares, tv the share that
         would have to change, w1 how far it would have to move.""",
-    "By time": """Two streams of one exchange agree by time less often than by number: 48 % of tickers share a millisecond
-        with another. So only prices are gated by time, by the clock T; by E they warn, by arrival they are reported.""",
+    "By time": """Two streams of one exchange agree by time less often than by number: many tickers share a millisecond.
+        So only prices are gated by time, by the clock T; by E they warn, and by arrival they are reported.""",
     "Known range": """A book seeded from a few levels does not know what lies beyond them, and says so row by row.
         Levels count as missing or ghost only inside the prices that both the book and the reference cover.""",
     "Right and known": """How right a book is and how much it knows are scored apart. bbo_rms_seq and topk_exact look

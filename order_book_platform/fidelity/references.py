@@ -106,7 +106,7 @@ class HeldOut:
         first: int | None,
         last: int | None,
         tick_pips: int,
-        plausible: Plausible = Plausible(),  # noqa: B008 - frozen
+        plausible: Plausible = Plausible(),
     ) -> None:
         self._tick_pips = tick_pips
         self._plausible = plausible
@@ -152,7 +152,8 @@ class HeldOut:
             counts.defects[name] += strike(charged == defect)
         counts.other_day += strike(_outside(rows.time_ns, self._plausible.times_ns))
         best = rows.price_pips[:, :, 0]
-        counts.far_off += strike(_outside(best, self._plausible.prices_pips).any(axis=1))
+        bids, asks = (_outside(best[:, side], self._plausible.prices_pips) for side in range(2))
+        counts.far_off += strike(bids | asks)
         nowhere = np.ones(len(rows), dtype=np.bool_)
         counts.before_seed += strike(nowhere if self._first is None else numbers < self._first)
         counts.after_end += strike(nowhere if self._last is None else numbers > self._last)

@@ -10,7 +10,7 @@ import numpy as np
 
 from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.fidelity.metrics import share
-from order_book_platform.fidelity.results import TICKER_GATES, TICKERS, TRADES, Metric
+from order_book_platform.fidelity.results import TICKER_GATES, TICKERS, Metric
 from order_book_platform.fidelity.rows import ArrayRows, TradeRows
 from order_book_platform.kernels.inside import count_inside
 from order_book_platform.model import Severity
@@ -44,9 +44,7 @@ class TradeRange:
         inside: int64[3], those of them inside the range.
     """
 
-    def __init__(
-        self, trades: Iterator[TradeRows], *, next_too: bool, window_ns: int = WINDOW_NS
-    ) -> None:
+    def __init__(self, trades: Iterator[TradeRows], *, next_too: bool, window_ns: int = WINDOW_NS) -> None:
         self._stream: Iterator[TradeRows] | None = trades
         self._next_too = next_too
         self._window_ns = window_ns
@@ -148,8 +146,6 @@ class TradeRange:
             alignment,
             reference,
             tuple(shares[1:]),
-            f"{self.inside[0]:,} of {self.counted[0]:,} trades lie between the lowest best bid and the highest best ask "
+            f"{self.inside[0]:,} of {self.counted[0]:,} trades lie between the lowest best bid and the highest ask "
             f"of {whose} within {self._window_ns / 1e6:g} ms; the placebo is the price of a trade 1 s and 10 s later.",
         )
-
-

@@ -116,7 +116,11 @@ def compare_levels_at(  # type: ignore[no-untyped-def]
         compare_row(r, book_price, book_size, known, at[r], reference_price, reference_size, rows, levels)
 
 
-@kernel(types.void(_BOOLS, _ERRORS, _COUNTED, _BOOLS, types.int64[::1], types.int64[:, :, ::1], types.float64[:, ::1]))
+@kernel(
+    types.void(
+        _BOOLS, _ERRORS, _COUNTED, _BOOLS, types.int64[::1], types.int64[:, :, ::1], types.float64[:, ::1]
+    )
+)
 def tally_best(exact, errors, known, chosen, rows, priced, squares):  # type: ignore[no-untyped-def]
     """Add up the chosen rows of a comparison of best prices.
 

@@ -49,7 +49,7 @@ def pieces(count: int, edges: list[int]) -> Iterator[slice]:
 
 
 def columns(drawn: list[tuple[int, int, int, int, bool]]) -> tuple[np.ndarray, ...]:
-    """Clock (in quarters of a second, jittered, so that it goes back), arrival, price and size of both sides, claims."""
+    """Clock in quarters of a second, jittered so that it goes back; arrival, price and size of both sides, claims."""
     found = np.array(drawn, dtype=np.int64).reshape(-1, 5)
     price = 1_000 + TICK * np.stack([found[:, 2], found[:, 2] + 1], 1)
     size = np.stack([found[:, 3], np.ones(len(found), np.int64)], 1)
@@ -77,7 +77,10 @@ def raised(times: np.ndarray) -> list[int]:
 
 
 def naive(
-    ours: list[tuple[int, int, int, int, bool]], theirs: list[tuple[int, int, int, int, bool]], at: int, shift: int
+    ours: list[tuple[int, int, int, int, bool]],
+    theirs: list[tuple[int, int, int, int, bool]],
+    at: int,
+    shift: int,
 ) -> dict[str, object]:
     """Figures by clock (0) or arrival (1), row by row."""
     book, ticker = columns(ours), columns(theirs)
@@ -94,7 +97,9 @@ def naive(
     return {
         "n": n,
         "exact": sum(a == b for a, b in prices) / n if n else None,
-        "size": sum(p[0] == p[1] and q[0] == q[1] for p, q in zip(prices, sizes, strict=True)) / n if n else None,
+        "size": sum(p[0] == p[1] and q[0] == q[1] for p, q in zip(prices, sizes, strict=True)) / n
+        if n
+        else None,
         "rms": math.sqrt(sum(e * e for e in errors) / len(errors)) if errors else None,
     }
 
@@ -170,7 +175,9 @@ def test_each_message_has_one_transaction_time(tmp_path: Path, batch: int) -> No
     assert numbers == [1, 7, 9]
     assert [time for part in parts for time in part.time_ns.tolist()] == [10, 12, 11]
     nothing = np.zeros((4, 2), np.int64)
-    rows = BestRows(np.array([1, 4, 5, 9]), np.arange(4), np.arange(4), nothing.astype(np.uint8), nothing, nothing)
+    rows = BestRows(
+        np.array([1, 4, 5, 9]), np.arange(4), np.arange(4), nothing.astype(np.uint8), nothing, nothing
+    )
     timed = BestRows.concat(list(by_transaction_time(iter([rows]), file)))
     assert timed.sequence_number.tolist() == [1, 9]
     assert timed.time_ns.tolist() == [10, 11]
@@ -186,7 +193,11 @@ def test_each_message_has_one_transaction_time(tmp_path: Path, batch: int) -> No
     ],
 )
 def test_the_best_clock_that_both_streams_carry(
-    tmp_path: Path, deltas: list[int | None], transaction: list[int | None], origin: list[int | None], clock: str | None
+    tmp_path: Path,
+    deltas: list[int | None],
+    transaction: list[int | None],
+    origin: list[int | None],
+    clock: str | None,
 ) -> None:
     """T where both have it, else E, else none."""
     ours = parquet(tmp_path, "d.parquet", pa.table({"transaction_time": pa.array(deltas, pa.int64())}))
@@ -255,7 +266,9 @@ def test_a_size_that_is_wrong_fails_no_gate_by_time(store: DataStore, replayed: 
     assert not found["bbo_exact_seq_tickers"].result.passed
 
 
-def test_prices_off_by_three_ticks_fail_the_root_mean_square(store: DataStore, replayed: OracleReplay) -> None:
+def test_prices_off_by_three_ticks_fail_the_root_mean_square(
+    store: DataStore, replayed: OracleReplay
+) -> None:
     """One side off: that side's gate fails, the other's holds."""
     rows = pl.from_arrow(replayed.rows).with_columns(pl.col("ask_0_price_pips") + 3 * POINT.tick_pips)
     publish_books(store, rows.to_arrow().cast(schemas.books()), replayed.used)
@@ -270,7 +283,12 @@ def test_without_any_clock_only_arrival_is_measured(store: DataStore, replayed: 
     measured = with_clock(store, replayed, None)
     found = metrics(measured)
     for name in GATED:
-        assert (found[name].value, found[name].n, found[name].gate, found[name].alignment) == (None, 0, None, "none")
+        assert (found[name].value, found[name].n, found[name].gate, found[name].alignment) == (
+            None,
+            0,
+            None,
+            "none",
+        )
     assert "none of the exchange's times" in found["bbo_exact_time_tickers"].note
     assert found["bbo_exact_arrival_tickers"].value == 1.0
     assert found["sampling_rms_tw_bid_tickers"].alignment == "received_time"

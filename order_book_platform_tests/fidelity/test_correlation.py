@@ -93,7 +93,8 @@ def test_differences_are_correlated_from_a_row_to_the_next() -> None:
                 assert math.isnan(found.pearson_detrended[side, level])
                 continue
             x, y = (
-                [int(sizes[at + 1, side, level] - sizes[at, side, level]) for at in rows] for sizes in (ours, theirs)
+                [int(sizes[at + 1, side, level] - sizes[at, side, level]) for at in rows]
+                for sizes in (ours, theirs)
             )
             logs = [
                 [math.log1p(sizes[at + 1, side, level]) - math.log1p(sizes[at, side, level]) for at in rows]
@@ -124,7 +125,9 @@ def test_the_worst_level_of_differences_is_the_highest() -> None:
     sizes = np.arange(1, 41).reshape(10, 2, 2)
     book = sizes.copy()
     book[:, 0, 1] *= 2
-    assert correlate_levels(book, sizes, np.ones((10, 2, 2), dtype=np.bool_)).worst("l1") == pytest.approx(1.0)
+    assert correlate_levels(book, sizes, np.ones((10, 2, 2), dtype=np.bool_)).worst("l1") == pytest.approx(
+        1.0
+    )
 
 
 def test_the_lowest_level_counts_and_one_without_pairs_voids_it() -> None:

@@ -60,7 +60,9 @@ def test_every_figure_stands_with_its_count() -> None:
         "drift_ppm": (3.5, 2),
     }
     assert {metric.reference for metric in found.values()} == {"sequence_gap_report"}
-    assert {name for name, metric in found.items() if metric.result and not metric.result.passed} == {"seq_gap_ratio"}
+    assert {name for name, metric in found.items() if metric.result and not metric.result.passed} == {
+        "seq_gap_ratio"
+    }
 
 
 @pytest.mark.parametrize(
@@ -104,12 +106,16 @@ def test_a_day_with_gaps_is_not_faithful(store: DataStore) -> None:
     assert failed == {"inferred_gap_ratio"}
 
 
-def test_without_a_gap_report_nothing_is_measured(tmp_path: Path, market: Market, replayed: OracleReplay) -> None:
+def test_without_a_gap_report_nothing_is_measured(
+    tmp_path: Path, market: Market, replayed: OracleReplay
+) -> None:
     """It is an input like the deltas."""
     store = DataStore(tmp_path / "bare")
     publish_inputs(store, market.deltas, market.snapshots)
     publish(
-        store, "reconstructed_books", {"books-00000.parquet": replayed.rows, "used_snapshots.parquet": replayed.used}
+        store,
+        "reconstructed_books",
+        {"books-00000.parquet": replayed.rows, "used_snapshots.parquet": replayed.used},
     )
     with pytest.raises(PartitionMissingError, match="sequence_gap_report"):
         Measurement(store, KEY, silent).measure()

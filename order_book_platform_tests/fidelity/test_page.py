@@ -41,7 +41,7 @@ def test_text_is_escaped() -> None:
         KEY,
         (metric.result,),
         (metric,),
-        {"snapshots": ReferenceCounts(rows=2, defects={"crossed": 2})},
+        {"snapshots": ReferenceCounts(rows=9, defects={"crossed": 2}, other_day=3, far_off=4)},
         (Figure("T <t>", "read & see", Svg(10, "s")),),
         {"replay_hash": "<00>"},
     )
@@ -49,7 +49,7 @@ def test_text_is_escaped() -> None:
     assert "<script>" not in text
     assert "x &amp; &lt;script&gt;" in text
     assert "&lt;00&gt;" in text
-    assert "2 crossed" in text
+    assert "2 crossed, 3 other day, 4 far off" in text
     assert "T &lt;t&gt;" in text
     assert "read &amp; see" in text
     assert "&gt;= 0.9" in text

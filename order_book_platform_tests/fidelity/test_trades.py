@@ -47,7 +47,9 @@ def naive(books: list[int], traded: list[int], window: int, next_too: bool) -> l
             chosen.append(after[0])
         lowest, highest = min(bid(at) for at in chosen), max(bid(at) + 2 for at in chosen)
         for column, shift in enumerate((0, S, 10 * S)):
-            later = place if not shift else next((at for at, t in enumerate(traded) if t >= time + shift), None)
+            later = (
+                place if not shift else next((at for at, t in enumerate(traded) if t >= time + shift), None)
+            )
             if later is not None:
                 found[column][0] += 1
                 found[column][1] += lowest <= price(later) <= highest
@@ -79,9 +81,7 @@ def test_counts_do_not_depend_on_how_the_streams_are_cut(
         found.add(row_time[part], best[part])
     found.end()
     assert found.trades == len(traded)
-    expected = naive(
-        [time * STEP for time in books], [time * STEP for time in traded], STEP, next_too
-    )
+    expected = naive([time * STEP for time in books], [time * STEP for time in traded], STEP, next_too)
     assert list(zip(found.counted.tolist(), found.inside.tolist(), strict=True)) == expected
 
 
@@ -98,7 +98,11 @@ def test_time_that_goes_back_is_raised() -> None:
 def trades_at_best(replayed: OracleReplay, *, shift_ns: int = 0, wrong_every: int = 0) -> pa.Table:
     """A trade at the best bid with every row of a book; some at a price far below."""
     rows = pl.from_arrow(replayed.rows)
-    off = pl.when(pl.int_range(pl.len()) % wrong_every == 0).then(900).otherwise(0) if wrong_every else pl.lit(0)
+    off = (
+        pl.when(pl.int_range(pl.len()) % wrong_every == 0).then(900).otherwise(0)
+        if wrong_every
+        else pl.lit(0)
+    )
     return (
         rows.select(
             pl.col("origin_time") + shift_ns,

@@ -120,7 +120,7 @@ compared = st.lists(st.tuples(st.booleans(), errors, errors, *[st.booleans()] * 
 
 def columns(drawn: list[tuple[bool, float, float, bool, bool, bool]]) -> tuple[np.ndarray, ...]:
     """Exact, errors, known and chosen, as arrays."""
-    exact, bid, ask, *known, chosen = (list(column) for column in zip(*drawn, strict=True)) or [[]] * 6
+    exact, bid, ask, *known, chosen = (list(column) for column in zip(*drawn, strict=True))
     return (
         np.array(exact, dtype=np.bool_),
         np.array([bid, ask]).T.reshape(-1, 2),
@@ -154,12 +154,17 @@ def test_best_prices_add_up_to_those_of_a_loop_in_python(
                 if row[1 + side] == row[1 + side] and (row[3 + side] or not claimed)
             ]
             base = claimed * 4 + side * 2
-            assert priced[claimed, side].tolist() == [base + len(found), base + 1 + sum(e != 0 for e in found)]
+            assert priced[claimed, side].tolist() == [
+                base + len(found),
+                base + 1 + sum(e != 0 for e in found),
+            ]
             assert squares[claimed, side] == claimed * 2 + side + sum(e**2 for e in found)
 
 
 @pytest.mark.parametrize(
-    "add", [add_to_windows, getattr(add_to_windows, "py_func", add_to_windows)], ids=["compiled", "interpreted"]
+    "add",
+    [add_to_windows, getattr(add_to_windows, "py_func", add_to_windows)],
+    ids=["compiled", "interpreted"],
 )
 @given(drawn=compared.filter(bool), data=st.data())
 def test_windows_add_up_to_those_of_a_loop_in_python(

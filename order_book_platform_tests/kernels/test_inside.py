@@ -60,7 +60,18 @@ def test_counts_equal_those_of_a_loop_over_everything(
     counted, inside = np.zeros(3, np.int64), np.zeros(3, np.int64)
     places = np.empty(3, np.int64)
     count(
-        time, price, begin, len(drawn), row_time, bests, window, next_too, np.array(SHIFTS), places, counted, inside
+        time,
+        price,
+        begin,
+        len(drawn),
+        row_time,
+        bests,
+        window,
+        next_too,
+        np.array(SHIFTS),
+        places,
+        counted,
+        inside,
     )
     expected = naive(drawn[begin:], books, window, next_too) if drawn[begin:] else [(0, 0)] * 3
     assert list(zip(counted.tolist(), inside.tolist(), strict=True)) == expected

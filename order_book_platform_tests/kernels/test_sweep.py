@@ -17,9 +17,9 @@ Level = tuple[int, int]
 Row = tuple[int, Level, Level, int, int]
 
 level = st.one_of(st.just((MISSING_PIPS, 0)), st.tuples(st.integers(1, 3), st.integers(1, 2)))
-rows = st.lists(st.tuples(st.integers(0, 12), level, level, st.integers(0, 1), st.integers(0, 1)), max_size=8).map(
-    lambda drawn: sorted(drawn, key=lambda row: row[0])
-)
+rows = st.lists(
+    st.tuples(st.integers(0, 12), level, level, st.integers(0, 1), st.integers(0, 1)), max_size=8
+).map(lambda drawn: sorted(drawn, key=lambda row: row[0]))
 
 
 def naive(books: list[Row], tickers: list[Row]) -> tuple[list[int], list[float]]:
@@ -49,7 +49,14 @@ def naive(books: list[Row], tickers: list[Row]) -> tuple[list[int], list[float]]
 
 
 def add(
-    counts: list[int], squares: list[float], n: int, total: int, book: Row, ticker: Row, side: int, counted: int
+    counts: list[int],
+    squares: list[float],
+    n: int,
+    total: int,
+    book: Row,
+    ticker: Row,
+    side: int,
+    counted: int,
 ) -> None:
     """One more error, where it is defined."""
     ours, theirs = book[1 + side][0], ticker[1 + side][0]
