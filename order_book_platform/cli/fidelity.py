@@ -102,8 +102,8 @@ def _verdict(gates: Sequence[GateResult]) -> str:
 @fidelity.command("self-test", short_help="Put known defects into a book and see every gate fail.")
 @click.option(
     "--messages",
-    type=click.IntRange(min=8_000),
-    default=10_000,
+    type=click.IntRange(min=4_000),
+    default=6_000,
     show_default=True,
     help="Depth messages of the simulated day.",
 )
@@ -122,7 +122,7 @@ def self_test(ctx: click.Context, messages: int, seed: int, as_json: bool) -> No
 
     \b
     Example:
-      obp fidelity self-test --messages 10000
+      obp fidelity self-test --messages 6000
     """  # noqa: D301
     from tempfile import TemporaryDirectory
 

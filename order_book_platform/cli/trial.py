@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from order_book_platform.storage import DataStore
 
 PROFILE = "btc-perp"
-EXTEND_EVERY = 4
+EXTEND_EVERY = 2
 """A small day needs more snapshots than a long one to know all levels most of the time."""
 DROPPED = 16
 
@@ -74,7 +74,8 @@ def dropped_day(folder: Path, key: PartitionKey, messages: int, seed: int, progr
     sent = set(_table(folder / "lake", "truth/update_chain", key)["final_update_id"].to_list())
     arrived = set(_table(folder / "lake", "book_delta_v2", key)["sequence_number"].to_list())
     snapshots = _table(folder / "lake", "book", key)["sequence_number"].to_list()
-    unseen = sum(number in sent - arrived for number in snapshots)
+    lost = sent - arrived
+    unseen = sum(number in lost for number in snapshots)
     return MadeDay(
         "dropped",
         f"{DROPPED} messages in a row never arrived; the book was made without them",

@@ -89,6 +89,16 @@ class Day:
             for name, table in tables.items():
                 writer.parquet(name, table.schema).write(table)
 
-    def replaced(self, **frames: pl.DataFrame) -> Day:
+    def replaced(
+        self,
+        books: pl.DataFrame | None = None,
+        snapshots: pl.DataFrame | None = None,
+        trades: pl.DataFrame | None = None,
+    ) -> Day:
         """The same day with some tables replaced."""
-        return replace(self, **frames)
+        return replace(
+            self,
+            books=self.books if books is None else books,
+            snapshots=self.snapshots if snapshots is None else snapshots,
+            trades=self.trades if trades is None else trades,
+        )

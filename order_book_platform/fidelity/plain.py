@@ -116,10 +116,8 @@ def snapshot_pairs(day: Day) -> list[Pair]:
     pairs = []
     for snapshot in day.snapshots.iter_rows(named=True):
         number, before = snapshot["sequence_number"], latest
-        if number in used:
-            continue
         latest = max(latest, number)
-        if number < before or first is None or not first <= number <= last:
+        if number in used or number < before or first is None or not first <= number <= last:
             continue
         at = bisect_right(numbers, number) - 1
         if at >= 0:

@@ -133,8 +133,9 @@ class SelfTest:
             slow = plain_figures(Day.read(day.store, self._key))
             cells += _cells(day.name, gates, slow, day.fails, day.figures)
         progress("defects", total, total)
-        done_to = {each.name: each.words for each in (*self._defects, *made)}
-        return SelfTestResult(tuple(cells), tuple(_problems(cells)), {SOUND: "nothing", **done_to})
+        words = {SOUND: "nothing"} | {defect.name: defect.words for defect in self._defects}
+        words |= {day.name: day.words for day in made}
+        return SelfTestResult(tuple(cells), tuple(_problems(cells)), words)
 
     def _measure(self, store: DataStore) -> tuple[GateResult, ...]:
         return Measurement(store, self._key, silent).measure().gates
