@@ -20,7 +20,7 @@ from order_book_platform.sources import LakeSource
 from order_book_platform.sources.footers import Footers, read_footers
 from order_book_platform.sources.lake import TABLES
 
-THREADS = 8
+THREADS = 16
 """Footers are small, and a network disk answers late: while one waits, others work."""
 VERDICTS = ("go", "go with repair", "no-go", "damaged", "missing")
 
