@@ -32,7 +32,6 @@ from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns
 from order_book_platform.model import Instrument, PartitionKey
 from order_book_platform.settings import InstrumentSettings, Settings
 from order_book_platform.simulate.lake_files import SCHEMAS
-from order_book_platform.sources import lake
 
 SAMPLE_S, FULL_S, RANGE_S = 5, 30, 60
 FIRST_DAY = date(2024, 1, 1)
@@ -94,11 +93,11 @@ def late_opens(latency_ms: float) -> AbstractContextManager[object]:
         return nullcontext()
     real = pq.ParquetFile
 
-    def late(*args: object, **kwargs: object) -> pq.ParquetFile:
+    def late(path: Path) -> pq.ParquetFile:
         time.sleep(latency_ms / 1e3)
-        return real(*args, **kwargs)
+        return real(path)
 
-    return patch.object(lake.pq, "ParquetFile", late)
+    return patch.object(pq, "ParquetFile", late)
 
 
 def add_day(report: Report, folder: Path, messages: int) -> tuple[float, float]:
