@@ -225,7 +225,7 @@ def test_a_day_without_book_or_trades(tmp_path: Path) -> None:
 
 BAD: dict[str, tuple[Callable[[Path], object], type[OrderBookPlatformError], str]] = {
     "no deltas": (Path.unlink, SourceMissingError, "book_delta_v2 for TEST:ABC-USD"),
-    "no rows": (lambda path: delta_frame()[:0].write_parquet(path), SourceEmptyError, r"1\.parquet"),
+    "no rows": (delta_frame()[:0].write_parquet, SourceEmptyError, r"1\.parquet"),
     "a column is missing": (
         lambda path: delta_frame().drop("size").write_parquet(path),
         SourceSchemaError,
