@@ -121,7 +121,7 @@ class DataAssessor:
             "off_grid": Measured(off_grid, rows + traded["rows"]),
             "decimals": Measured(_forcing_decimals(precision), rows + traded["rows"]),
             "increments": Measured(len(metadata["contradicted"]), max(configured, 1)),
-            "tick_changes": Measured(len(metadata["tick_changes"]), max(rows, 1)),
+            "tick_changes": Measured(len(metadata.get("tick_changes", ())), max(rows, 1)),
             "memory": Measured(estimate.peak_bytes, max(rows, 1), "estimate"),
             "day_coverage": Measured(
                 day_coverage(key, audit["first_origin_time"], audit["last_origin_time"]), messages
@@ -178,7 +178,8 @@ class DataAssessor:
                 "tick": f"{point.tick:f}",
                 "lot": f"{point.lot:f}",
                 "tick_changes": [
-                    _tick_change(point, change) for change in inputs["raw_deltas"].metadata["tick_changes"]
+                    _tick_change(point, change)
+                    for change in inputs["raw_deltas"].metadata.get("tick_changes", ())
                 ],
                 "configured": inputs["raw_deltas"].metadata["configured"],
                 "contradicted": inputs["raw_deltas"].metadata["contradicted"],

@@ -144,9 +144,9 @@ def _precision(precision: dict[str, Any]) -> str:
         for each in precision["tick_changes"]
     )
     return (
-        f"{precision['chosen']} (wanted: {precision['wanted']}), tick {_increment(precision, 'tick')}, "
-        f"lot {_increment(precision, 'lot')}, {precision['price_decimals']} and {precision['size_decimals']} decimals; "
-        f"{precision['why']}{beyond}{changes}"
+        f"{precision['chosen']} (wanted: {precision['wanted']}): {precision['why']}{beyond}. "
+        f"Tick {_increment(precision, 'tick')}, lot {_increment(precision, 'lot')}, "
+        f"{precision['price_decimals']} and {precision['size_decimals']} decimals{changes}"
     )
 
 

@@ -63,7 +63,7 @@ def test_tables(simulated: Platform, full: bool) -> None:
         rule = next(each for each in words if each[:1] == [name])
         assert "pass" in rule or "warn" in rule
         assert {"full", "sample,", "statistics", "estimate"} & set(rule)
-    assert any(each[:1] == ["recommended"] and "full_event" in each for each in words)
+    assert any(each[:1] == ["recommended"] and "full_event," in each for each in words)
     assert any(each[:2] == ["on", "this"] for each in words)
 
 
