@@ -63,7 +63,7 @@ def assess(
     no-go, or, of a range, damaged.
 
     \b
-    Examples:
+    Example:
       obp assess --symbol BINANCE_FUTURES:BTC-USDT-PERP --day 2024-08-08
       obp assess --symbol BINANCE_FUTURES:BTC-USDT-PERP --days 2024-01-01..2024-12-31
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
