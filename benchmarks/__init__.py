@@ -7,6 +7,7 @@ BENCHMARKS = {
     "replay": "the replay loop beside hftbacktest and lakeapi: best bid/ask, top 20, flatness",
     "day": "a whole day of a BTC perpetual through all six assets: time and memory of each",
     "checkpoints": "what checkpoints cost a reconstruction: with and without them, in turn",
+    "assess": "judging data before they are read: a day by sample, by every row, a year by its footers",
     "precision": "int64 pips beside decimal128: conversion, arithmetic, Parquet, and from files to books",
     "follow": "the tail of a live capture: catching up with a log, and the delay from append to row",
     "cancel": "how long a reconstruction takes to end when it is told to, and that the next one goes on",

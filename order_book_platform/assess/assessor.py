@@ -121,7 +121,7 @@ class DataAssessor:
             "off_grid": Measured(off_grid, rows + traded["rows"]),
             "decimals": Measured(_forcing_decimals(precision), rows + traded["rows"]),
             "increments": Measured(len(metadata["contradicted"]), max(configured, 1)),
-            "tick_changes": Measured(len(metadata["tick_changes"]), max(rows, 1)),
+            "tick_changes": Measured(len(metadata.get("tick_changes", ())), max(rows, 1)),
             "memory": Measured(estimate.peak_bytes, max(rows, 1), "estimate"),
             "day_coverage": Measured(
                 day_coverage(key, audit["first_origin_time"], audit["last_origin_time"]), messages
@@ -173,17 +173,7 @@ class DataAssessor:
                 "book": _availability(inputs["snapshots"], "snapshots.parquet"),
                 "trades": _availability(inputs["trades"], "trades.parquet"),
             },
-            "precision": {
-                **inputs["raw_deltas"].metadata["precision_audit"],
-                "tick": f"{point.tick:f}",
-                "lot": f"{point.lot:f}",
-                "tick_changes": [
-                    _tick_change(point, change) for change in inputs["raw_deltas"].metadata["tick_changes"]
-                ],
-                "configured": inputs["raw_deltas"].metadata["configured"],
-                "contradicted": inputs["raw_deltas"].metadata["contradicted"],
-                **point.to_metadata(),
-            },
+            "precision": _precision(inputs["raw_deltas"]),
             "audit": inputs["raw_deltas"].metadata["audit"],
             "snapshots": {**inputs["snapshots"].metadata["audit"], "defects": gap_report["snapshot_defects"]},
             "trades": inputs["trades"].metadata["audit"],
@@ -204,6 +194,20 @@ class DataAssessor:
             "clocks": gap_report["clocks"],
             "estimate": estimate.to_dict(),
         }
+
+
+def _precision(deltas: Manifest) -> dict[str, Any]:
+    """How the day's numbers are held, and where tick and lot are from."""
+    metadata, point = deltas.metadata, deltas.fixed_point
+    return {
+        **metadata["precision_audit"],
+        "tick": f"{point.tick:f}",
+        "lot": f"{point.lot:f}",
+        "tick_changes": [_tick_change(point, change) for change in metadata.get("tick_changes", ())],
+        "configured": metadata["configured"],
+        "contradicted": metadata["contradicted"],
+        **point.to_metadata(),
+    }
 
 
 def _tick_change(point: FixedPoint, change: dict[str, int]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.model.codes import SIZE_BYTES
@@ -52,6 +54,11 @@ class RunEstimate:
     seconds: float
     cpu_seconds: float
     disk_bytes: int
+
+    @classmethod
+    def of(cls, report: Mapping[str, Any]) -> RunEstimate:
+        """Inverse of `to_dict`; other keys are ignored."""
+        return cls(**{field.name: report[field.name] for field in fields(cls)})
 
     def to_dict(self) -> dict[str, float]:
         """JSON-ready form."""

@@ -73,6 +73,7 @@ def read_day(source: LakeSource, settings: Settings, key: PartitionKey) -> LakeD
         silence_ns=settings.gaps.silence,
         snapshot_sequence=np.sort(best.sequence_number),
         batch_rows=rows,
+        accepted=settings.sources.max_off_grid_rows,
     )
     scale = deltas.reading.scale
     tick = configured_pips(instrument, "tick", instrument.tick, scale.price_decimals)

@@ -16,6 +16,7 @@ from order_book_platform.model import GateResult
 from order_book_platform.settings import Settings
 from order_book_platform.sources.footers import Footers
 from order_book_platform.sources.lake import TABLES
+from order_book_platform.sources.numbers import FloatBits, Pips
 
 LISTED = 20
 """So many holes are listed."""
@@ -101,7 +102,20 @@ def _precision(day: LakeDay, settings: Settings) -> dict[str, Any]:
             for name, value in (("tick", instrument.tick), ("lot", instrument.lot))
         },
         "contradicted": day.contradicted,
+        **_beyond(reading),
         **point.to_metadata(),
+    }
+
+
+def _beyond(reading: Pips | FloatBits) -> dict[str, Any]:
+    """Values of the sample that need decimals, where it is read as such."""
+    if isinstance(reading, Pips):
+        return {}
+    (prices, first_price), (sizes, first_size) = reading.prices_beyond.fewest, reading.sizes_beyond.fewest
+    return {
+        "prices_beyond_pips": prices,
+        "sizes_beyond_pips": sizes,
+        "first_beyond_pips": first_price or first_size,
     }
 
 

@@ -66,6 +66,7 @@ def sample_deltas(
     silence_ns: int,
     snapshot_sequence: Int64Array,
     batch_rows: int,
+    accepted: int,
 ) -> SampledDeltas:
     """Read the pieces as the whole day would be: as pips if they hold every value, else as decimals.
 
@@ -78,6 +79,7 @@ def sample_deltas(
         silence_ns: a longer pause counts as a break.
         snapshot_sequence: int64[m], ascending, of all snapshots of the day.
         batch_rows: rows decoded at a time.
+        accepted: off-grid values of the whole day with which it is still kept as pips.
 
     Raises:
         SourceError: a piece cannot be decoded or holds an impossible value.
@@ -88,11 +90,16 @@ def sample_deltas(
         scan = MessageScan(silence_ns, snapshot_sequence)
         return _read(pieces, day, reading, scan, batch_rows)
 
+    def refused(found: SampledDeltas) -> bool:
+        """Whether the whole would have more than accepted, if it is like the sample."""
+        whole = sum(file.rows for file in deltas)
+        return bool(found.off_grid * whole > accepted * found.audit["rows"])
+
     if instrument.precision == "decimal128":
         return read(FloatBits())
     try:
         found = read(Pips(choose_decimals(instrument, deltas, trades, batch_rows)))
-        if found.off_grid and not instrument.has_decimals:
+        if refused(found) and not instrument.has_decimals:
             finest = found.reading.off_grid if isinstance(found.reading, Pips) else set()
             finer = Pips(choose_decimals(instrument, deltas, trades, batch_rows, finest))
             found = read(finer) if finer.scale != found.reading.scale else found
@@ -100,7 +107,7 @@ def sample_deltas(
         if instrument.precision == "int64" or instrument.has_decimals:
             raise
         return read(FloatBits())
-    if found.off_grid and instrument.precision == "auto" and not instrument.has_decimals:
+    if refused(found) and instrument.precision == "auto" and not instrument.has_decimals:
         try:
             return read(FloatBits())
         except FixedPointError:  # no decimals either: the rule for off-grid values says it

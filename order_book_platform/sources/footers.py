@@ -113,7 +113,8 @@ def read_footers(table: str, files: Sequence[LakeFile]) -> Footers:
     rows = []
     for file in files:
         metadata = file.parquet.metadata
-        places = {name: file.column_index(name) for name in COLUMNS[table]}
+        schema = file.parquet.schema_arrow
+        places = {name: schema.get_field_index(name) for name in COLUMNS[table]}
         for g in range(metadata.num_row_groups):
             group = metadata.row_group(g)
             rows.append(group.num_rows)

@@ -99,13 +99,9 @@ class LakeFile:
         if row != self.rows:
             raise self.corrupt(f"{row} rows where the footer says {self.rows}")
 
-    def column_index(self, column: str) -> int:
-        """Its place among the file's columns; all of them are flat."""
-        return int(self.parquet.schema_arrow.get_field_index(column))
-
     def extreme(self, column: str, batch_rows: int) -> tuple[float, float]:
         """Smallest and largest value of a column, from the statistics where there are any."""
-        index = self.column_index(column)
+        index = self.parquet.schema_arrow.get_field_index(column)
         groups = [
             self.parquet.metadata.row_group(g).column(index).statistics
             for g in range(self.parquet.num_row_groups)
@@ -220,8 +216,9 @@ class LakeSource:
                 remedy="Download the file again; a damaged file is never read as an empty day.",
             ) from error
         schema = parquet.schema_arrow
+        names = set(schema.names)
         for column, kind in TABLES[table].items():
-            if column not in schema.names:
+            if column not in names:
                 raise SourceSchemaError(
                     expected=f"column {column} ({kind})",
                     found="columns " + ", ".join(schema.names[:8]) + ("…" if len(schema.names) > 8 else ""),

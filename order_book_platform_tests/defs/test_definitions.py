@@ -32,6 +32,7 @@ DEPENDENCIES = {
 CHECKS = {
     "sequence_gap_report": ["gap_ratio"],
     "data_assessment": [
+        "book_crossed",
         "day_coverage",
         "decimals",
         "deltas",
@@ -48,6 +49,7 @@ CHECKS = {
         "proven_losses",
         "seed",
         "snapshots_sound",
+        "tick_changes",
         "unsorted",
     ],
     "fidelity_report": [
