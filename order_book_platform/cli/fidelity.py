@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from order_book_platform.cli.fidelity_compare import compare
 from order_book_platform.cli.group import EXIT_FAILED, Invocation
 from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
 
@@ -29,8 +30,12 @@ def fidelity() -> None:
     \b
     Example:
       obp fidelity report --symbol BINANCE:BTC-USDT --day 2024-08-08
+      obp fidelity compare --days 2024-08-01..2024-08-31
       obp fidelity self-test
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
+
+
+fidelity.add_command(compare)
 
 
 @fidelity.command(short_help="Print the report of a published book.")

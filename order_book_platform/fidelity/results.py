@@ -137,7 +137,7 @@ class Metric:
 
 def failed_gates(gates: Iterable[GateResult], severity: Severity) -> tuple[GateResult, ...]:
     """The gates of this severity that do not hold."""
-    return tuple(gate for gate in gates if not gate.passed and gate.severity is severity)
+    return tuple(gate for gate in gates if not gate.passed and gate.severity == severity)
 
 
 def verdict_line(gates: Iterable[GateResult]) -> str:
