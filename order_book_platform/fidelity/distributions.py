@@ -69,8 +69,9 @@ def positions(statistic: int) -> Float64Array:
         return np.concatenate([-above[:0:-1], above])
     if statistic in (states.LOG_Q_BID, states.LOG_Q_ASK):
         octaves, parts = np.divmod(np.arange(states.BIN_COUNTS[statistic]), states.SUB_BINS)
-        logs: Float64Array = np.log1p(parts / states.SUB_BINS)
-        return logs + (octaves - states.SIZE_OCTAVES_BELOW) * np.log(2.0)
+        logs: Float64Array = (octaves - states.SIZE_OCTAVES_BELOW) * np.log(2.0)
+        logs += np.log1p(parts / states.SUB_BINS)
+        return logs
     steps: Float64Array = np.arange(states.QI_STEPS + 1) / (states.QI_STEPS / 2) - 1.0
     return steps
 

@@ -399,7 +399,7 @@ def read_tickers(
 def read_trades(
     file: ParquetRows, batch_rows: int = NARROW_ROWS, codes: Codes | None = None
 ) -> Iterator[TradeRows]:
-    """Stream times and prices of a trades file.
+    """Stream times and prices of a trades file; `MISSING_PIPS` for a price that no code of the book's can hold.
 
     Args:
         file: with schema `TRADES`.
@@ -408,7 +408,12 @@ def read_trades(
     """
     price = f"price{_ending(codes)}"
     for batch in file.batches(batch_rows, columns=["origin_time", price]):
-        yield TradeRows(_numpy(batch, "origin_time"), _numbers(batch, price, codes, MISSING_PIPS))
+        if codes is None:
+            prices = _numpy(batch, price)
+        else:
+            found, whole = codes.price_codes(batch.column(price))
+            prices = np.where(whole, found, MISSING_PIPS)
+        yield TradeRows(_numpy(batch, "origin_time"), prices)
 
 
 def longest_list(file: ParquetRows, batch_rows: int = BATCH_ROWS, enough: int | None = None) -> int:

@@ -37,7 +37,7 @@ def count_inside(  # type: ignore[no-untyped-def]
 
     Args:
         time: int64[n], ns, never falling.
-        price: int64[n] pips.
+        price: int64[n] pips; `MISSING_PIPS` where it cannot be compared.
         begin: the first to be judged; it has a row at or before its time − `window`, as all after it have.
         end: the first after `begin` that is not judged.
         row_time: int64[m], ns, never falling; m > 0.
@@ -79,6 +79,6 @@ def count_inside(  # type: ignore[no-untyped-def]
                 while at < n and time[at] < time[i] + shifts[p]:
                     at += 1
                 places[p] = at
-            if at < n and lowest != _MISSING and highest != _MISSING:
+            if at < n and price[at] != _MISSING and lowest != _MISSING and highest != _MISSING:
                 counted[p] += 1
                 inside[p] += int(lowest <= price[at] <= highest)

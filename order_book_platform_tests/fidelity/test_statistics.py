@@ -111,7 +111,7 @@ def test_too_few_trades_have_no_tail(tmp_path: Path) -> None:
 
 book_rows = st.lists(
     st.tuples(
-        st.integers(0, 1_500),
+        st.integers(-700, 1_500),
         st.sampled_from([0, int(BookFlag.SEEDED)]),
         st.one_of(st.just(MISSING_PIPS), st.integers(10, 13)),
         st.one_of(st.just(MISSING_PIPS), st.integers(12, 15)),
@@ -122,8 +122,11 @@ book_rows = st.lists(
 
 @given(book_rows, st.integers(0, 15))
 def test_returns_are_those_of_a_clock_that_ticks(rows: list[tuple[int, int, int, int]], cut: int) -> None:
-    """At each second's end the last row's mid, from the first seeded row on; crossed or one-sided is unknown."""
-    times = list(itertools.accumulate(row[0] for row in rows))
+    """At each second's end the last row's mid, from the first seeded row on; crossed or one-sided is unknown.
+
+    Time that runs backwards stands still.
+    """
+    times = list(itertools.accumulate((row[0] for row in rows), initial=9_000))[1:]
     columns = [np.array(column, np.int64) for column in zip(*rows, strict=True)] or [
         np.zeros(0, np.int64)
     ] * 4
@@ -137,8 +140,9 @@ def test_returns_are_those_of_a_clock_that_ticks(rows: list[tuple[int, int, int,
     first = next((at for at, row in enumerate(rows) if row[1]), None)
     mids: list[float | None] = []
     if first is not None:
-        for second in range(times[first] // 1_000, times[-1] // 1_000 + 1):
-            last = max(at for at in range(first, len(rows)) if times[at] < (second + 1) * 1_000)
+        held = list(itertools.accumulate(times[first:], max))
+        for second in range(held[0] // 1_000, held[-1] // 1_000 + 1):
+            last = max(first + at for at, time in enumerate(held) if time < (second + 1) * 1_000)
             _, _, bid, ask = rows[last]
             mids.append((bid + ask) / 2 if MISSING_PIPS not in (bid, ask) and bid <= ask else None)
     wanted = [None if None in pair else math.log(pair[1] / pair[0]) for pair in itertools.pairwise(mids)]

@@ -14,7 +14,7 @@ from order_book_platform.model.schemas import MISSING_PIPS
 
 best = st.one_of(st.just(MISSING_PIPS), st.integers(1, 9))
 rows = st.lists(st.tuples(st.integers(0, 30), best, best), min_size=1, max_size=12).map(sorted)
-trades = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=12).map(
+trades = st.lists(st.tuples(st.integers(0, 30), best), max_size=12).map(
     lambda drawn: sorted(drawn, key=lambda trade: trade[0])
 )
 SHIFTS = (0, 4, 15)
@@ -34,7 +34,7 @@ def naive(
         asks = [row[2] for row in chosen if row[2] != MISSING_PIPS]
         for place, shift in enumerate(SHIFTS):
             later = [price] if not shift else [other for at, other in drawn if at >= time + shift]
-            if bids and asks and later:
+            if bids and asks and later and later[0] != MISSING_PIPS:
                 found[place][0] += 1
                 found[place][1] += min(bids) <= later[0] <= max(asks)
     return [tuple(pair) for pair in found]
