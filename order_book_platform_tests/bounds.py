@@ -148,7 +148,7 @@ def fidelity(settings: Settings) -> dict[str, int]:
         "row groups of books, compressed, and a page of each column": GROUP_BYTES
         + (6 + 2 * depth) * _PAGE // 4,
         "parts of the books, open": PARTS * FOOTER_BYTES,
-        "figures": 96 * 10**6,
+        "figures": 24 * 10**6,
     }
 
 

@@ -50,7 +50,7 @@ from order_book_platform.fidelity.statistics import SecondClock, return_metrics,
 from order_book_platform.fidelity.trades import TradeRange
 from order_book_platform.fidelity.windows import Windows
 from order_book_platform.model import BookFlag, Codes, GateResult, PartitionKey
-from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS
 from order_book_platform.observability import Progress
 from order_book_platform.plots.book import TimeSteps, time_steps
@@ -139,14 +139,10 @@ class Measurement:
             traded = TradeRange(self._trades(), next_too=True)
             facts, times_ns, steps, clock = self._facts(traded)
             places, last_message = looked_up.result()
-        since = (
-            numbers >= facts.first_seed if facts.first_seed is not None else np.zeros_like(numbers, np.bool_)
-        )
-        seen = places[since] > 0
+        seen = places[_since(facts.first_seed, numbers)] > 0
         used_numbers = used.column("sequence_number").to_numpy()
         plausible = Plausible.of(self._key.day, facts)
         held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips, plausible)
-        schema = self._books.schema
         picked = PickedRows(steps.rows, _level_names(self._books))
         drift = Drift(numbers, places, used)
         evidence, distributions = self._against_snapshots(held_out, facts, picked, drift)
@@ -171,19 +167,14 @@ class Measurement:
             references[GOLDEN] = sample.counts
         metrics += trades
         metrics += book_metrics(facts, used.column("use").to_pylist(), len(seen), int((~seen).sum()))
-        metrics += [
-            *gap_metrics(self._store.report(GAPS, self._key)),
-            replay_hash(self._metadata, facts.rows),
-        ]
+        metrics += gap_metrics(self._store.report(GAPS, self._key))
+        metrics.append(replay_hash(self._metadata, facts.rows))
         metrics.append(judge_placebos(metrics))
         metrics += bad_references(references)
-        metrics += interval_metrics(self._books, times_ns)
-        metrics += return_metrics(clock)
-        if self._store.exists(TRADES, self._key):
-            metrics += trade_metrics(self._store.rows(TRADES, self._key))
+        metrics += self._statistics(times_ns, clock)
         levels = evidence.level_frame()
         metrics += level_metrics(levels, unmatched, self._alignment)
-        shown = pl.DataFrame(picked.table(schema))
+        shown = pl.DataFrame(picked.table(self._books.schema))
         size_decimals = DEFAULT_DECIMALS if self._codes else self._fixed_point.size_decimals
         return Measured(
             *(tuple(metrics), references, windows.frame(), source, levels),
@@ -211,6 +202,13 @@ class Measurement:
         traded.end()  # trades after the last row count as unmatched
         times_ns = np.concatenate(times)
         return facts, times_ns, time_steps(times_ns, np.concatenate(flags)), clock
+
+    def _statistics(self, times_ns: Int64Array, clock: SecondClock) -> list[Metric]:
+        """What intervals, returns and sizes of trades look like; no gates."""
+        metrics = [*interval_metrics(self._books, times_ns), *return_metrics(clock)]
+        if self._store.exists(TRADES, self._key):
+            metrics += trade_metrics(self._store.rows(TRADES, self._key))
+        return metrics
 
     def _snapshot_numbers(self) -> Int64Array:
         """Sequence numbers of all snapshots, used ones too."""
@@ -375,6 +373,11 @@ def _shown(parts: Iterator[BookHeads], traded: TradeRange) -> Iterator[BookHeads
             seeded, rows = len(at) > 0, slice(int(at[0]) if len(at) else len(part), None)
         traded.add(part.time_ns[rows], part.best_pips[rows])
         yield part
+
+
+def _since(first: int | None, numbers: Int64Array) -> BoolArray:
+    """bool[n], which sequence numbers are at or above `first`; none where it is None."""
+    return numbers >= first if first is not None else np.zeros(len(numbers), dtype=np.bool_)
 
 
 def _from(first: int | None, parts: Iterator[BookRows]) -> Iterator[BookRows]:
