@@ -14,7 +14,7 @@ from order_book_platform.fidelity.windows import WINDOWS_SCHEMA
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.plots import book, fidelity
 from order_book_platform.plots.decimals import in_pips
-from order_book_platform.plots.figure import png_pair
+from order_book_platform.plots.figure import png_pairs
 from order_book_platform.storage import DataStore
 
 
@@ -60,7 +60,9 @@ def draw_figures(
             "Fidelity by level": fidelity.level_figure(levels),
             "The book": book.depth_figure(depth, fixed_point),
         }
-        return tuple(Figure(title, *png_pair(figure)) for title, figure in drawn.items())
+        return tuple(
+            Figure(title, *pair) for title, pair in zip(drawn, png_pairs(drawn.values()), strict=True)
+        )
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from datetime import UTC
 from typing import Any
@@ -18,6 +19,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import Collection
 from matplotlib.colors import LinearSegmentedColormap, to_rgba, to_rgba_array
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
@@ -166,14 +168,20 @@ def set_time_axis(axes: Axes, first_ns: int, last_ns: int) -> None:
 
 def png_bytes(figure: Figure) -> bytes:
     """The figure as PNG, without the date and the program's name, so that equal figures give equal bytes."""
+    return _encode(_pixels(figure))
+
+
+def _pixels(figure: Figure) -> NDArray[np.uint8]:
+    """The figure drawn, uint8[height, width, 4]."""
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())
+
+
+def _encode(pixels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer,
-        format="png",
-        dpi=DPI,
-        facecolor=figure.get_facecolor(),
-        metadata={"Software": None},
-    )
+    imsave(buffer, pixels.data, format="png", origin="upper", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -182,7 +190,23 @@ def png_pair(figure: Figure) -> tuple[bytes, bytes]:
 
     Only colours are exchanged; axes, ticks and words are made and laid out once.
     """
-    light = png_bytes(figure)
+    (pair,) = png_pairs([figure])
+    return pair
+
+
+def png_pairs(figures: Iterable[Figure]) -> list[tuple[bytes, bytes]]:
+    """`png_pair` of each figure. Pixels are packed in a thread, without the interpreter: a fifth of the work."""
+    with ThreadPoolExecutor(1) as packer:
+        packed = []
+        for figure in figures:
+            light = packer.submit(_encode, _pixels(figure))
+            _darken(figure)
+            packed.append((light, packer.submit(_encode, _pixels(figure))))
+        return [(light.result(), dark.result()) for light, dark in packed]
+
+
+def _darken(figure: Figure) -> None:
+    """Exchange the colours of `LIGHT` for those of `DARK`."""
     colours = {to_rgba(old): to_rgba(new) for old, new in zip(astuple(LIGHT), astuple(DARK), strict=True)}
     scales = side_colours(DARK)
     for artist in figure.findobj():
@@ -190,7 +214,6 @@ def png_pair(figure: Figure) -> tuple[bytes, bytes]:
             artist.set_cmap(scales[artist.get_cmap().name])
         else:
             _repaint(artist, colours)
-    return light, png_bytes(figure)
 
 
 def _repaint(artist: Artist, colours: Mapping[Any, Any]) -> None:
