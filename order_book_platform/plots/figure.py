@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from datetime import UTC
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib import dates
@@ -173,15 +173,14 @@ def png_bytes(figure: Figure) -> bytes:
 
 def _pixels(figure: Figure) -> NDArray[np.uint8]:
     """The figure drawn, uint8[height, width, 4]."""
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.array(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
 
 
 def _encode(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    imsave(buffer, pixels.data, format="png", origin="upper", dpi=DPI, metadata={"Software": None})
+    buffer, metadata = io.BytesIO(), cast(dict[str, str], {"Software": None})
+    imsave(buffer, pixels.data, format="png", origin="upper", dpi=DPI, metadata=metadata)
     return buffer.getvalue()
 
 
