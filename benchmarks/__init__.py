@@ -8,6 +8,7 @@ BENCHMARKS = {
     "day": "a whole day of a BTC perpetual through all six assets: time and memory of each",
     "limit": "the books of half a day, a whole one and a double one within a limit of memory",
     "checkpoints": "what checkpoints cost a reconstruction: with and without them, in turn",
+    "assess": "judging data before they are read: a day by sample, by every row, a year by its footers",
     "precision": "int64 pips beside decimal128: conversion, arithmetic, Parquet, and from files to books",
     "follow": "the tail of a live capture: catching up with a log, and the delay from append to row",
     "cancel": "how long a reconstruction takes to end when it is told to, and that the next one goes on",

@@ -150,6 +150,10 @@ class NoBookError(OrderBookPlatformError):
     """No book exists at the instant asked for."""
 
 
+class EvidenceError(OrderBookPlatformError):
+    """A reference that shows nothing about a book, or cannot be compared with it."""
+
+
 class StreamError(OrderBookPlatformError):
     """Family: a stream of stages that cannot go on."""
 

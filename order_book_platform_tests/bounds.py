@@ -136,11 +136,19 @@ def fidelity(settings: Settings) -> dict[str, int]:
         "correlations: the sample, and a copy": 2 * sample,
         "rows and references: 16 pieces": 16 * piece,
         "best prices: four pieces of 48 bytes a row": 4 * 16 * rows.BATCH_ROWS * 48,
+        "best prices by time: two pieces of books and two of tickers in each of six comparisons": 6
+        * 4
+        * rows.BEST_ROWS
+        * 58,
+        "trades and best prices beside them: two pieces of each, three times": 3
+        * 2
+        * rows.NARROW_ROWS
+        * (16 + 24),
         "sequence numbers of deltas: five pieces": 5 * (1 << 20) * 8,
         "row groups of books, compressed, and a page of each column": GROUP_BYTES
         + (6 + 2 * depth) * _PAGE // 4,
         "parts of the books, open": PARTS * FOOTER_BYTES,
-        "figures": 96 * 10**6,
+        "figures": 24 * 10**6,
     }
 
 

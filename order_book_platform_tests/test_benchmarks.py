@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, replace
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ import pytest
 
 from benchmarks import (
     BENCHMARKS,
+    assess,
     cancel,
     chart,
     checkpoints,
@@ -41,6 +43,7 @@ from benchmarks.peers import Peer, Truth, compare, write_stream
 from benchmarks.report import OURS, Report, in_turn
 from benchmarks.simulated import PROFILE, TWICE_AS_BUSY
 from benchmarks.streams import Stream
+from order_book_platform.assess import summarise_range
 from order_book_platform.errors import BenchmarkError
 from order_book_platform.kernels.book import Book
 from order_book_platform.model import BookFlag
@@ -271,6 +274,32 @@ def test_a_small_run_of_precision(
     with pytest.raises(SystemExit):
         monkeypatch.setattr("sys.argv", ["precision", "--runs", "0"])
         precision.main()
+
+
+def test_a_small_run_of_assess(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a short day and a few days: one JSON object and three bars; files that open late take longer."""
+    small = ["assess", "--json", "--messages", "300", "--symbols", "2", "--days", "3"]
+    monkeypatch.setattr("sys.argv", [*small, "--latency-ms", "20"])
+    monkeypatch.setattr(assess, "GROUP_ROWS", 5)
+    assess.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    assert all(bar["holds"] for bar in document["bars"])
+    works = [result["work"] for result in document["results"]]
+    assert works[-1] == "2 symbols × 3 days, 18 files, 20 ms later each"
+    assert document["bars"][2]["reached"] >= 3 * 0.02
+    with pytest.raises(SystemExit):
+        monkeypatch.setattr("sys.argv", ["assess", "--days", "0"])
+        assess.main()
+
+
+def test_a_year_for_assess_is_a_sound_one(tmp_path: Path) -> None:
+    """What is measured are days that may go, not errors that come early."""
+    settings = assess.write_year(tmp_path / "lake", 2, 2)
+    days = [assess.FIRST_DAY + timedelta(days=n) for n in range(2)]
+    found = summarise_range(settings, [each.instrument for each in settings.instruments], days)
+    assert [each.verdict for each in found] == ["go"] * 4
+    assert all(count is not None for each in found for count in each.rows.values())
 
 
 def test_a_small_run_of_follow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -237,6 +237,19 @@ MESSAGES: dict[str, tuple[dict[str, str], str]] = {
         },
         "--at: expected a time after 00:00:00.5, found 00:00:00. Ask for a later time.",
     ),
+    "EvidenceError": (
+        {
+            "expected": "books made from deltas of another recording",
+            "found": "books made from the very same raw_deltas",
+            "where": "BINANCE:BTC-USDT 2024-08-08 in /srv/golden",
+            "remedy": "Give the data root of an independent recording, such as a live capture.",
+        },
+        (
+            "BINANCE:BTC-USDT 2024-08-08 in /srv/golden: expected books made from deltas of another recording, found "
+            "books made from the very same raw_deltas. Give the data root of an independent recording, such as a live "
+            "capture."
+        ),
+    ),
     "StreamError": (
         {"expected": "items", "found": "none", "where": "stage read", "remedy": "Look at the source."},
         "stage read: expected items, found none. Look at the source.",

@@ -8,55 +8,20 @@ from typing import Any
 
 from order_book_platform.assess.estimate import RunEstimate, estimate_run
 from order_book_platform.assess.markdown import assessment_markdown
-from order_book_platform.clock import NS_PER_DAY, day_start_ns, iso_from_ns
+from order_book_platform.assess.rules import (
+    RULES,
+    Measured,
+    day_coverage,
+    held_against,
+    rules_report,
+    verdict_of,
+)
+from order_book_platform.clock import iso_from_ns
 from order_book_platform.model import FixedPoint, Gate, GateResult, PartitionKey, Severity
 from order_book_platform.model.fixed_point import EXACT
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, Manifest
-
-MEMORY_LIMIT_BYTES = 24 * 10**9
-"""What the machine in the requirement leaves for the platform."""
-
-RULES: dict[str, tuple[Gate, str]] = {
-    "deltas": (Gate(">", 0), "rows in book_delta_v2"),
-    "messages": (Gate(">", 1), "messages, that is, distinct sequence numbers in a row"),
-    "seed": (
-        Gate(">", 0),
-        "snapshots that a book can start from (only a warning where the source has none)",
-    ),
-    "gap_ratio": (Gate("<", 0.001), "gaps per message"),
-    "origin_coverage": (Gate(">", 0.99), "share of the span in which messages came without a longer pause"),
-    "origin_valid": (Gate(">", 0.999), "messages whose origin time is there and does not go back"),
-    "off_grid": (Gate("==", 0), "floats of deltas and trades that are no decimal with the chosen places"),
-    "decimals": (
-        Gate("==", 0, Severity.WARN),
-        "prices and sizes that int64 pips cannot hold, for which the day is kept as decimals",
-    ),
-    "increments": (Gate("==", 0), "configured increments (tick, lot) that the data contradict"),
-    "tick_changes": (Gate("==", 0, Severity.WARN), "changes of the tick during the day"),
-    "memory": (Gate("<", MEMORY_LIMIT_BYTES), "estimated peak memory, bytes"),
-    "day_coverage": (
-        Gate(">=", 0.99, Severity.WARN),
-        "share of the UTC day between the first and the last origin time",
-    ),
-    "proven_losses": (Gate("==", 0, Severity.WARN), "gaps that show a loss, not only suggest one"),
-    "snapshots_sound": (
-        Gate(">=", 0.99, Severity.WARN),
-        "share of snapshots that pass the quality gate of a seed",
-    ),
-    "duplicates": (
-        Gate("<=", 0.001, Severity.WARN),
-        "share of rows equal to an earlier one of their message",
-    ),
-    "unsorted": (Gate("==", 0, Severity.WARN), "rows out of order in the files"),
-    "latency_p50_ms": (Gate("<=", 50, Severity.WARN), "median of arrival − origin time, ms"),
-    "latency_negative": (
-        Gate("<=", 0.001, Severity.WARN),
-        "share of messages that arrive before they were sent",
-    ),
-}
-"""Every rule that decides, in the order in which it is reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +70,16 @@ class DataAssessor:
         estimate = estimate_run(
             deltas=inputs["raw_deltas"].rows["deltas.parquet"],
             snapshots=inputs["snapshots"].rows["snapshots.parquet"],
-            depth=self._settings.reconstruct.depth,
             batch_rows=self._settings.sources.batch_rows,
             decimal_sizes=inputs["raw_deltas"].metadata["precision_audit"].get("sizes"),
         )
-        gates = self._gates(key, inputs, gap_report, estimate)
-        report = self._report(key, inputs, gap_report, point, estimate, gates)
+        figures = self._figures(key, inputs, gap_report, estimate)
+        forced = inputs["raw_deltas"].metadata["precision_audit"] if figures["decimals"].value else None
+        gates = held_against(_rules(inputs["snapshots"], forced), figures)
+        report = {
+            **self._report(key, inputs, gap_report, point, estimate, gates),
+            **rules_report(gates, figures),
+        }
         progress("assess", 1, 1)
         with self._store.write("data_assessment", key) as writer:
             writer.inputs.update({name: manifest.fingerprint for name, manifest in inputs.items()})
@@ -119,13 +88,13 @@ class DataAssessor:
             writer.metadata.update({name: report[name] for name in ("verdict", "recommendation")})
         return Assessment(self._store.manifest("data_assessment", key), report, gates)
 
-    def _gates(
+    def _figures(
         self,
         key: PartitionKey,
         inputs: dict[str, Manifest],
         gap_report: dict[str, Any],
         estimate: RunEstimate,
-    ) -> tuple[GateResult, ...]:
+    ) -> dict[str, Measured]:
         metadata = inputs["raw_deltas"].metadata
         audit, traded = metadata["audit"], inputs["trades"].metadata["audit"]
         rows = inputs["raw_deltas"].rows["deltas.parquet"]
@@ -141,31 +110,30 @@ class DataAssessor:
         )
         configured = sum(value is not None for value in metadata["configured"].values())
         precision = metadata["precision_audit"]
-        values: dict[str, tuple[float | None, int]] = {
-            "deltas": (rows, max(rows, 1)),
-            "messages": (messages, max(messages, 1)),
-            "seed": (sound, max(snapshots, 1)),
-            "gap_ratio": (gap_report["seq_gap_ratio" if exact else "inferred_gap_ratio"], messages),
-            "origin_coverage": (clocks["origin_coverage"], messages),
-            "origin_valid": (clocks["origin_valid"], messages),
-            "off_grid": (off_grid, rows + traded["rows"]),
-            "decimals": (_forcing_decimals(precision), rows + traded["rows"]),
-            "increments": (len(metadata["contradicted"]), max(configured, 1)),
-            "tick_changes": (len(metadata["tick_changes"]), max(rows, 1)),
-            "memory": (estimate.peak_bytes, max(rows, 1)),
-            "day_coverage": (_day_coverage(key, audit), messages),
-            "proven_losses": (proven, messages),
-            "snapshots_sound": (sound / snapshots if snapshots else None, snapshots),
-            "duplicates": (audit["duplicate_rows"] / rows if rows else None, rows),
-            "unsorted": (audit["unsorted_rows"], rows),
-            "latency_p50_ms": (clocks["latency_ms"].get("p50"), messages),
-            "latency_negative": (clocks["latency_negative"], messages),
+        crossed = gap_report["snapshot_defects"].get("crossed", 0)
+        return {
+            "deltas": Measured(rows, max(rows, 1)),
+            "messages": Measured(messages, max(messages, 1)),
+            "seed": Measured(sound, max(snapshots, 1)),
+            "gap_ratio": Measured(gap_report["seq_gap_ratio" if exact else "inferred_gap_ratio"], messages),
+            "origin_coverage": Measured(clocks["origin_coverage"], messages),
+            "origin_valid": Measured(clocks["origin_valid"], messages),
+            "off_grid": Measured(off_grid, rows + traded["rows"]),
+            "decimals": Measured(_forcing_decimals(precision), rows + traded["rows"]),
+            "increments": Measured(len(metadata["contradicted"]), max(configured, 1)),
+            "tick_changes": Measured(len(metadata.get("tick_changes", ())), max(rows, 1)),
+            "memory": Measured(estimate.peak_bytes, max(rows, 1), "estimate"),
+            "day_coverage": Measured(
+                day_coverage(key, audit["first_origin_time"], audit["last_origin_time"]), messages
+            ),
+            "proven_losses": Measured(proven, messages),
+            "snapshots_sound": Measured(sound / snapshots if snapshots else None, snapshots),
+            "book_crossed": Measured(crossed / snapshots if snapshots else None, snapshots),
+            "duplicates": Measured(audit["duplicate_rows"] / rows if rows else None, rows),
+            "unsorted": Measured(audit["unsorted_rows"], rows),
+            "latency_p50_ms": Measured(clocks["latency_ms"].get("p50"), messages),
+            "latency_negative": Measured(clocks["latency_negative"], messages),
         }
-        rules = _rules(inputs["snapshots"], precision if values["decimals"][0] else None)
-        return tuple(
-            GateResult.of(name, values[name][0], gate, n=values[name][1], note=note)
-            for name, (gate, note) in rules.items()
-        )
 
     def _strategy(self, sound: int, gap_report: dict[str, Any]) -> dict[str, str]:
         """The strategy, what seeds it, and the rule that decided."""
@@ -188,10 +156,11 @@ class DataAssessor:
         gates: tuple[GateResult, ...],
     ) -> dict[str, Any]:
         sound = _sound(inputs["snapshots"], gap_report)
-        verdict, why = _verdict(gates, gap_report)
+        verdict, why = verdict_of(gates, gap_report["by_action"])
         return {
             "symbol": key.instrument.key,
             "day": key.day.isoformat(),
+            "scan": "full",
             "verdict": verdict,
             "why": why,
             "recommendation": {
@@ -204,27 +173,41 @@ class DataAssessor:
                 "book": _availability(inputs["snapshots"], "snapshots.parquet"),
                 "trades": _availability(inputs["trades"], "trades.parquet"),
             },
-            "precision": {
-                **inputs["raw_deltas"].metadata["precision_audit"],
-                "tick": f"{point.tick:f}",
-                "lot": f"{point.lot:f}",
-                "tick_changes": [
-                    _tick_change(point, change) for change in inputs["raw_deltas"].metadata["tick_changes"]
-                ],
-                "configured": inputs["raw_deltas"].metadata["configured"],
-                "contradicted": inputs["raw_deltas"].metadata["contradicted"],
-                **point.to_metadata(),
-            },
+            "precision": _precision(inputs["raw_deltas"]),
             "audit": inputs["raw_deltas"].metadata["audit"],
             "snapshots": {**inputs["snapshots"].metadata["audit"], "defects": gap_report["snapshot_defects"]},
             "trades": inputs["trades"].metadata["audit"],
             "gaps": {
-                name: gap_report[name] for name in ("kind", "gaps", "by_cause", "by_class", "by_action")
+                name: gap_report[name]
+                for name in (
+                    "kind",
+                    "gaps",
+                    "seq_gap_ratio",
+                    "inferred_gap_ratio",
+                    "by_cause",
+                    "by_class",
+                    "by_action",
+                    "distribution",
+                    "reconnects",
+                )
             },
             "clocks": gap_report["clocks"],
             "estimate": estimate.to_dict(),
-            "rules": [gate.to_dict() for gate in gates],
         }
+
+
+def _precision(deltas: Manifest) -> dict[str, Any]:
+    """How the day's numbers are held, and where tick and lot are from."""
+    metadata, point = deltas.metadata, deltas.fixed_point
+    return {
+        **metadata["precision_audit"],
+        "tick": f"{point.tick:f}",
+        "lot": f"{point.lot:f}",
+        "tick_changes": [_tick_change(point, change) for change in metadata.get("tick_changes", ())],
+        "configured": metadata["configured"],
+        "contradicted": metadata["contradicted"],
+        **point.to_metadata(),
+    }
 
 
 def _tick_change(point: FixedPoint, change: dict[str, int]) -> dict[str, Any]:
@@ -242,17 +225,6 @@ def _forcing_decimals(precision: dict[str, Any]) -> int:
     if (precision["wanted"], precision["chosen"]) != ("auto", "decimal128"):
         return 0
     return int(precision["prices_beyond_pips"] + precision["sizes_beyond_pips"])
-
-
-def _verdict(gates: tuple[GateResult, ...], gap_report: dict[str, Any]) -> tuple[str, str]:
-    """What to do with the day, and why."""
-    no_go = [gate.name for gate in gates if not gate.passed and gate.severity is Severity.ERROR]
-    if no_go:
-        return "no-go", "required rules do not hold: " + ", ".join(no_go)
-    recovers = sum(count for action, count in gap_report["by_action"].items() if action != "flag")
-    if recovers:
-        return "go with repair", f"{recovers} gap(s) have to be recovered from snapshots"
-    return "go", "every required rule holds"
 
 
 def _availability(manifest: Manifest, file: str) -> dict[str, Any]:
@@ -280,11 +252,3 @@ def _sound(snapshots: Manifest, gap_report: dict[str, Any]) -> int:
     """Snapshots that pass the quality gate of a seed."""
     defective: int = sum(gap_report["snapshot_defects"].values())
     return snapshots.rows["snapshots.parquet"] - defective
-
-
-def _day_coverage(key: PartitionKey, audit: dict[str, Any]) -> float:
-    """Share of the partition's UTC day between the first and the last origin time; what lies outside does not count."""
-    start = day_start_ns(key.day)
-    first = max(int(audit["first_origin_time"]), start)
-    last = min(int(audit["last_origin_time"]), start + NS_PER_DAY)
-    return max(last - first, 0) / NS_PER_DAY

@@ -1,17 +1,35 @@
-"""How much memory and time a day will take, from its row counts alone."""
+"""How much memory, time and disk a day will take, from its row counts alone; on the machine that was measured."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
+from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.model.codes import SIZE_BYTES
 from order_book_platform.model.schemas import RAW_DELTAS
 
 BASE_BYTES = 385 * 10**6
 """Resident memory of an idle process that has imported all components and the Dagster definitions and compiled the
 loops: measured 381 MB; 305 MB when the loops come from the cache."""
-DELTAS_PER_SECOND = 750_000
-"""All six assets together: `python -m benchmarks.assets` measured 790,000 on a machine with two cores."""
+CPU_NS_PER_DELTA = 416
+"""All six assets together: `obp bench day` took 45.2 s of CPU time for 108.7 M deltas (benchmarks/results/day.json)."""
+PARALLEL = 1.31
+"""CPU time by wall time of one run where it had two cores: 34.5 s for the same day."""
+REFERENCE = "AMD EPYC, 2 cores"
+"""The machine of these figures."""
+ASSETS_BYTES = 100 * 10**6
+"""What the largest asset keeps besides its batches: windows of the fidelity report, rows of the books."""
+SNAPSHOT_BYTES = 100
+"""Numbers, defects, reach and outcome of each snapshot; levels are not kept. With all of it a day of 108.7 M deltas and
+800,000 snapshots is estimated at 853 MB and took 782 (`obp bench day --flat`), half of it at 813 and took 704."""
+BYTES_PER_DELTA = {"raw_deltas": 4.2, "reconstructed_books": 4.4}
+"""On disk: recorded days of three markets took 3.7 to 5.2 and 2.2 to 6.4, the simulated perpetual 3.8 and 2.4."""
+SNAPSHOT_DISK_BYTES = 90
+"""Of a snapshot of 20 levels a side: 67 to 122."""
+DAY_DISK_BYTES = 60 * 10**6
+"""Features and reports of a whole day, which go by time."""
 DELTA_ROW_BYTES = 8 * len(RAW_DELTAS)
 DECIMAL_ROW_BYTES = 2 * 8
 """More, where a price and a size are decimals."""
@@ -27,11 +45,20 @@ class RunEstimate:
 
     Attributes:
         peak_bytes: resident memory; does not grow with the length of the day, except for the snapshots.
-        seconds: CPU time on the reference machine.
+        seconds: time of one run on the reference machine.
+        cpu_seconds: CPU time of it.
+        disk_bytes: of what is published.
     """
 
     peak_bytes: int
     seconds: float
+    cpu_seconds: float
+    disk_bytes: int
+
+    @classmethod
+    def of(cls, report: Mapping[str, Any]) -> RunEstimate:
+        """Inverse of `to_dict`; other keys are ignored."""
+        return cls(**{field.name: report[field.name] for field in fields(cls)})
 
     def to_dict(self) -> dict[str, float]:
         """JSON-ready form."""
@@ -39,14 +66,13 @@ class RunEstimate:
 
 
 def estimate_run(
-    *, deltas: int, snapshots: int, depth: int, batch_rows: int, decimal_sizes: int | None = None
+    *, deltas: int, snapshots: int, batch_rows: int, decimal_sizes: int | None = None
 ) -> RunEstimate:
-    """Estimate memory and time.
+    """Estimate memory, time and disk.
 
     Args:
         deltas: rows.
-        snapshots: rows; their levels are held in memory as pips.
-        depth: visible levels a side.
+        snapshots: rows.
         batch_rows: rows decoded at a time.
         decimal_sizes: of a day of decimals, how many sizes differ: decimals take twice the room, and a replay keeps a
             list of the sizes; None for pips.
@@ -54,7 +80,12 @@ def estimate_run(
     decimal = decimal_sizes is not None
     row_bytes = DELTA_ROW_BYTES + (DECIMAL_ROW_BYTES if decimal else 0)
     batches = COPIES * row_bytes * min(batch_rows, max(deltas, 1))
-    levels = snapshots * 4 * depth * (16 if decimal else 8)
     sizes = SIZE_BYTES * (decimal_sizes or 0)
-    seconds = deltas / DELTAS_PER_SECOND * (DECIMAL_TIMES if decimal else 1)
-    return RunEstimate(BASE_BYTES + batches + 2 * levels + sizes, round(seconds, 3))
+    cpu_s = deltas * CPU_NS_PER_DELTA / NS_PER_SECOND * (DECIMAL_TIMES if decimal else 1)
+    disk = deltas * sum(BYTES_PER_DELTA.values()) + snapshots * SNAPSHOT_DISK_BYTES + DAY_DISK_BYTES
+    return RunEstimate(
+        BASE_BYTES + ASSETS_BYTES + batches + snapshots * SNAPSHOT_BYTES + sizes,
+        round(cpu_s / PARALLEL, 3),
+        round(cpu_s, 3),
+        round(disk * (2 if decimal else 1)),
+    )

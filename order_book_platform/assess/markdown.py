@@ -1,37 +1,33 @@
-"""The assessment as Markdown, for people."""
+"""An assessment in words, for people: Markdown, and the facts that terminals show too."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from order_book_platform.clock import iso_from_ns
 
 
 def assessment_markdown(report: dict[str, Any]) -> str:
-    """`report.md` of a `report.json`."""
-    audit, clocks, precision = report["audit"], report["clocks"], report["precision"]
-    recommended = report["recommendation"]
-    removals = audit["deletions"] / max(audit["rows"], 1)
-    decimals = f"{precision['price_decimals']} and {precision['size_decimals']} decimals"
-    beyond = ""
-    if precision["chosen"] == "decimal128":
-        beyond = f"; {precision['prices_beyond_pips']:,} prices and {precision['sizes_beyond_pips']:,} sizes need it"
-        if precision["first_beyond_pips"]:
-            beyond += f", the first: {precision['first_beyond_pips']}"
+    """`report.md` of a `report.json`, or of a report that was never published."""
+    recommended, gate = report["recommendation"], report["validation_gate"]
+    held = "holds" if gate["passed"] else "**does not hold**"
     lines = [
         f"# {report['symbol']} {report['day']}: {report['verdict']}",
         "",
         f"{report['why'][0].upper()}{report['why'][1:]}.",
         f"Recommended: strategy `{recommended['strategy']}`, seeding `{recommended['seeding']}`.",
         f"Decided by: {recommended['rule']}.",
+        f"The validation gate ({', '.join(gate['rules'])}) {held}.",
         "",
-        "| rule | value | gate | holds | meaning |",
-        "|---|---:|---|---|---|",
+        "| rule | value | gate | holds | from | meaning |",
+        "|---|---:|---|---|---|---|",
     ]
     for rule in report["rules"]:
         holds = "yes" if rule["passed"] else f"**no** ({rule['severity']})"
         value = "–" if rule["value"] is None else f"{rule['value']:,.6g}"
-        lines.append(f"| {rule['name']} | {value} | {rule['gate']} | {holds} | {rule['note']} |")
+        basis = f"sample of {rule['n']:,}" if rule["basis"] == "sample" else rule["basis"]
+        lines.append(f"| {rule['name']} | {value} | {rule['gate']} | {holds} | {basis} | {rule['note']} |")
     lines += [
         "",
         "| table | rows | available |",
@@ -41,20 +37,117 @@ def assessment_markdown(report: dict[str, Any]) -> str:
             for table, entry in report["availability"].items()
         ),
         "",
-        f"- Span: {iso_from_ns(audit['first_origin_time'])} to {iso_from_ns(audit['last_origin_time'])} (origin time)",
-        f"- Messages: {audit['messages']:,}, the longest of {audit['longest_message']:,} rows",
-        f"- {removals:.1%} of the rows are removals",
-        f"- Tick {_increment(precision, 'tick')}, lot {_increment(precision, 'lot')}, {decimals}",
-        f"- Precision {precision['chosen']} (wanted: {precision['wanted']}): {precision['why']}{beyond}",
-        f"- Gaps ({report['gaps']['kind']}): {report['gaps']['gaps']:,}"
-        + "".join(f", {count:,} {cause}" for cause, count in report["gaps"]["by_cause"].items()),
-        f"- Longest pause between messages: {clocks['longest_pause_ms']:,.1f} ms",
-        "- Latency (arrival − origin), ms: "
-        + ", ".join(f"{name} {value:,.2f}" for name, value in clocks["latency_ms"].items()),
-        f"- Estimate: {report['estimate']['peak_bytes'] / 1e9:.2f} GB, {report['estimate']['seconds']:,.1f} s",
-        "",
+        *(
+            f"- {what[0].upper()}{what[1:]}: {text}"
+            for what, text in facts(report)
+            if what not in report["availability"]
+        ),
     ]
-    return "\n".join(lines)
+    if "here" in report:
+        lines.append(f"- On this machine: {cost_here(report['here'])}")
+    return "\n".join([*lines, ""])
+
+
+def facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is worth knowing before a run, name and text, in order."""
+    audit, clocks, gaps = report["audit"], report["clocks"], report["gaps"]
+    sampled = report["scan"] == "sample"
+    for name, entry in report["availability"].items():
+        yield name, f"{entry['rows']:,} rows" if entry["available"] else "not there"
+    if sampled:
+        yield "span", _sampled_span(report["coverage"])
+        rate = report["rate"]
+        if rate["messages_per_s"] is not None:
+            yield (
+                "rate",
+                f"{rate['messages_per_s']:,.1f} messages/s of {rate['rows_per_message']:,.1f} rows (sample)",
+            )
+    else:
+        span = (iso_from_ns(audit[f"{end}_origin_time"]) for end in ("first", "last"))
+        yield "span", " to ".join(span) + " (origin time)"
+    of = " in the sample" if sampled else ""
+    yield "messages", f"{audit['messages']:,}{of}, the longest of {audit['longest_message']:,} rows"
+    yield "removals", f"{audit['deletions'] / max(audit['rows'], 1):.1%} of the rows{of}"
+    yield "precision", _precision(report["precision"])
+    yield f"gaps ({gaps['kind']})", _gaps(gaps) + of
+    yield "reconnects", f"{gaps['reconnects']['count']:,} ({gaps['reconnects']['kind']})"
+    if sampled and report["snapshots"]["best_prices"]["rows"]:
+        best = report["snapshots"]["best_prices"]
+        yield "crossed rows of book", f"{best['crossed_rows']:,} ({best['crossed_share']:.3%})"
+    yield "longest pause", f"{clocks['longest_pause_ms']:,.1f} ms{of}"
+    latency = ", ".join(f"{name} {value:,.2f}" for name, value in clocks["latency_ms"].items())
+    yield "latency (arrival − origin), ms", latency
+    yield "clock", _clock(clocks)
+    recommended = report["recommendation"]
+    yield (
+        "recommended",
+        f"strategy {recommended['strategy']}, seeding {recommended['seeding']} ({recommended['rule']})",
+    )
+    estimate = report["estimate"]
+    yield "estimate", f"{estimate['peak_bytes'] / 1e9:.2f} GB, {estimate['seconds']:,.1f} s"
+
+
+def cost_here(here: dict[str, Any]) -> str:
+    """What runs take on the machine that was looked at, in words."""
+    machine = here["machine"]
+    hours = here["hours"]
+    time = f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 3_600:,.1f} s"
+    short = "" if here["memory_fits"] else "; **too little memory**"
+    full = "" if here["disk_fits"] else "; **too little disk**"
+    return (
+        f"{time} with {here['parallel_runs']} run(s) at a time on {machine['cores']} cores, "
+        f"{here['peak_bytes'] / 1e9:.2f} GB of {machine['memory_bytes'] / 1e9:.1f} GB memory{short}, "
+        f"{here['disk_bytes'] / 1e9:,.2f} GB of {machine['free_disk_bytes'] / 1e9:,.1f} GB free disk{full} "
+        f"(measured on {here['reference']}; these cores take {machine['slowness']:.2f} of its time)"
+    )
+
+
+def _sampled_span(coverage: dict[str, Any]) -> str:
+    if coverage["first_time"] is None:
+        return "unknown: the files have no statistics of times"
+    text = f"{coverage['first_time']} to {coverage['last_time']} ({coverage['clock']})"
+    if coverage["holes_in_all"]:
+        longest = max(coverage["holes"], key=lambda hole: hole["seconds"])
+        text += (
+            f"; {coverage['holes_in_all']:,} hole(s) between row groups, one of {longest['seconds']:,.1f} s"
+        )
+        text += f" from {longest['from']}"
+    if coverage["thin_groups"]:
+        text += f"; {len(coverage['thin_groups'])} row group(s) with far fewer rows a second than the others"
+    return text
+
+
+def _gaps(gaps: dict[str, Any]) -> str:
+    text = f"{gaps['gaps']:,}" + "".join(f", {count:,} {cause}" for cause, count in gaps["by_cause"].items())
+    duration, missing = gaps["distribution"]["duration_s"], gaps["distribution"]["missing_ids"]
+    if duration["longest"] is not None:
+        text += f"; median {duration['p50']:,.3f} s, longest {duration['longest']:,.3f} s"
+    return text + (f"; {missing['total']:,} ids missing" if missing else "")
+
+
+def _clock(clocks: dict[str, Any]) -> str:
+    if clocks["skew_ms"] is None:
+        return f"no skew: {clocks['envelope_windows']} window(s) with enough messages are too few"
+    drift = "" if clocks["drift_ppm"] is None else f", drift {clocks['drift_ppm']:,.2f} ppm"
+    windows = f"{clocks['envelope_windows']} windows of {clocks['envelope_window_s']} s"
+    return f"skew {clocks['skew_ms']:,.2f} ms{drift} (lower envelope of {windows})"
+
+
+def _precision(precision: dict[str, Any]) -> str:
+    beyond = ""
+    if precision["chosen"] == "decimal128":
+        beyond = f"; {precision['prices_beyond_pips']:,} prices and {precision['sizes_beyond_pips']:,} sizes need it"
+        if precision["first_beyond_pips"]:
+            beyond += f", the first: {precision['first_beyond_pips']}"
+    changes = "".join(
+        f"; the tick changes from {each['from']} to {each['to']} at {each['at']}"
+        for each in precision["tick_changes"]
+    )
+    return (
+        f"{precision['chosen']} (wanted: {precision['wanted']}): {precision['why']}{beyond}. "
+        f"Tick {_increment(precision, 'tick')}, lot {_increment(precision, 'lot')}, "
+        f"{precision['price_decimals']} and {precision['size_decimals']} decimals{changes}"
+    )
 
 
 def _increment(precision: dict[str, Any], name: str) -> str:

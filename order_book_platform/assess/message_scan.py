@@ -24,6 +24,10 @@ class MessageScan:
         silence_ns: a longer pause counts as a break, where no ids prove the contrary.
         snapshot_sequence: int64[m], ascending: sequence numbers of all snapshots of the day.
         breaks: found so far, in order.
+        first_ns, first_sequence: of the first message.
+        pairs: consecutive messages that were looked at.
+        span_ns: time between them; from the first message to the last where nothing was cut.
+        silent_ns: of it, what pauses had beyond `silence_ns`.
     """
 
     silence_ns: int
@@ -31,6 +35,8 @@ class MessageScan:
     breaks: list[Break] = field(default_factory=list)
     first_ns: int = 0
     first_sequence: int = 0
+    pairs: int = 0
+    span_ns: int = 0
     silent_ns: int = 0
     longest_pause_ns: int = 0
     origin_back: int = 0
@@ -58,6 +64,8 @@ class MessageScan:
             self.first_ns, self.first_sequence = int(origin[0]), int(sequence[0])
         pairs, breaks = self._finder.feed(batch, self.snapshot_sequence)
         pauses = pairs.pauses
+        self.pairs += len(pauses)
+        self.span_ns += int(pauses.sum())
         self.origin_back += int((pauses < 0).sum())
         self.silent_ns += int(np.maximum(pauses - self.silence_ns, 0).sum())
         self.longest_pause_ns = max(self.longest_pause_ns, int(pauses.max(initial=0)))
@@ -65,6 +73,10 @@ class MessageScan:
         if not self.has_ids:
             self.unseen_snapshots += int(unseen_counts(pairs, self.snapshot_sequence).sum())
         self.breaks += breaks
+
+    def cut(self) -> None:
+        """What comes next is from another place of the day: the time between counts neither as span nor as silence."""
+        self._finder.cut()
 
     @property
     def messages(self) -> int:
@@ -88,8 +100,7 @@ class MessageScan:
 
     def clocks(self) -> dict[str, Any]:
         """Coverage and validity of origin times, latency (arrival − origin), skew, drift, pauses between messages."""
-        span = self.last_ns - self.first_ns
-        steps = max(self.messages - 1, 1)
+        span, steps = self.span_ns, max(self.pairs, 1)
         return {
             "origin_coverage": 1 - self.silent_ns / span if span > 0 else None,
             "origin_valid": 1 - (self.origin_back + self.origin_missing) / steps if self.messages else None,

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from order_book_platform.cli.group import EXIT_FAILED, Invocation
-from order_book_platform.cli.options import DayType, json_option, partition_key, symbol_option
+from order_book_platform.cli.options import DaysType, DayType, json_option, partition_key
 
 if TYPE_CHECKING:
     from order_book_platform.model import PartitionKey
     from order_book_platform.settings import Settings
 
-ASSETS = ("sequence_gap_report", "data_assessment")
-
 
 @click.command(short_help="Judge a symbol's data: go or no-go, and why.")
-@symbol_option
+@click.option(
+    "--symbol",
+    "symbols",
+    required=True,
+    multiple=True,
+    metavar="EXCHANGE:SYMBOL",
+    help="As listed in the settings; may be given several times.",
+)
 @click.option(
     "--day",
     "days",
@@ -27,31 +33,75 @@ ASSETS = ("sequence_gap_report", "data_assessment")
     type=DayType(),
     help="UTC day of arrival; may be given several times.  [default: every day there are files of]",
 )
+@click.option(
+    "--days", "span", type=DaysType(), help="A table and a calendar of all days, from footers alone."
+)
+@click.option("--full", is_flag=True, help="Read every row instead of a sample.")
+@click.option("--markdown", is_flag=True, help="Print Markdown instead of tables.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the calendar of --days goes, .html or .png.  [default: assessment-FIRST..LAST.html]",
+)
 @json_option
 @click.pass_context
-def assess(ctx: click.Context, symbol: str, days: tuple[date, ...], as_json: bool) -> None:
+def assess(
+    ctx: click.Context,
+    symbols: tuple[str, ...],
+    days: tuple[date, ...],
+    span: tuple[date, date] | None,
+    full: bool,
+    markdown: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     """Judge the data of a symbol: availability, gaps, clocks, precision, cost; go or no-go, and every rule.
 
-    Makes sequence_gap_report and data_assessment anew, and raw_deltas where it is missing or its files have changed;
-    the runs are recorded in the Dagster instance. Exits 1 if any day is a no-go.
+    Looks at the files of the lake and publishes nothing: by default at their footers, the best prices of `book` and
+    rows spread over the day, in a second or two; with --full at every row, which says what the asset data_assessment
+    would; with --days at the footers of a whole range. Every figure says what it is from. Exits 1 if any day is a
+    no-go, or, of a range, damaged.
 
     \b
     Example:
       obp assess --symbol BINANCE_FUTURES:BTC-USDT-PERP --day 2024-08-08
+      obp assess --symbol BINANCE_FUTURES:BTC-USDT-PERP --days 2024-01-01..2024-12-31
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
+    if span and (days or full or markdown):
+        raise click.UsageError(
+            "--days goes with --symbol, --out and --json alone; name single days with --day."
+        )
+    if out and not span:
+        raise click.UsageError("--out is where the calendar of --days goes.")
+    if markdown and as_json:
+        raise click.UsageError("--json or --markdown, not both.")
     invocation: Invocation = ctx.obj
     settings = invocation.settings()
-    reports = []
-    for key in _keys(settings, symbol, days):
-        reports.append(_assess(invocation, settings, key))
-        if not as_json:
-            _show(reports[-1])
-    if as_json:
-        from order_book_platform.cli.output import print_json
+    if span:
+        from order_book_platform.cli.assess_range import assess_range
 
-        print_json(reports)
-    if any(report["verdict"] == "no-go" for report in reports):
+        passed = assess_range(settings, symbols, span, out, as_json)
+    else:
+        show = None if as_json else _shown_as(markdown)
+        reports = []
+        for key in [key for symbol in symbols for key in _keys(settings, symbol, days)]:
+            reports.append(_assess(settings, key, full))
+            if show:
+                show(reports[-1])
+        if as_json:
+            from order_book_platform.cli.output import print_json
+
+            print_json(reports)
+        passed = all(report["verdict"] != "no-go" for report in reports)
+    if not passed:
         ctx.exit(EXIT_FAILED)
+
+
+def _shown_as(markdown: bool) -> Callable[[dict[str, Any]], None]:
+    from order_book_platform.assess.markdown import assessment_markdown
+    from order_book_platform.cli.assess_tables import show_assessment
+
+    return (lambda report: click.echo(assessment_markdown(report))) if markdown else show_assessment
 
 
 def _keys(settings: Settings, symbol: str, days: Sequence[date]) -> list[PartitionKey]:
@@ -81,84 +131,19 @@ def _keys(settings: Settings, symbol: str, days: Sequence[date]) -> list[Partiti
     return [partition_key(settings, symbol, day) for day in sorted(set(days))]
 
 
-def _assess(invocation: Invocation, settings: Settings, key: PartitionKey) -> dict[str, Any]:
-    from order_book_platform.cli.runner import run_assets
-    from order_book_platform.storage import DataStore
+def _assess(settings: Settings, key: PartitionKey, full: bool) -> dict[str, Any]:
+    """The report, and what a run would take on this machine."""
+    from order_book_platform.assess import LakeAssessor
+    from order_book_platform.assess.estimate import RunEstimate
+    from order_book_platform.assess.machine import on_machine, this_machine
+    from order_book_platform.assess.rules import MEMORY_LIMIT_BYTES
+    from order_book_platform.cli.output import progress_bars
 
-    assets = ASSETS if _is_current(settings, key) else ("raw_deltas", *ASSETS)
-    run_assets(invocation, settings, key, assets)
-    return DataStore(settings.data_root).report("data_assessment", key)
-
-
-def _is_current(settings: Settings, key: PartitionKey) -> bool:
-    """Whether raw_deltas has been published from the files that are there now (or they are gone)."""
-    from order_book_platform.sources import LakeSource
-    from order_book_platform.storage import DataStore
-
-    store, source = DataStore(settings.data_root), LakeSource(settings.lake_root)
-    if not all(store.exists(dataset, key) for dataset in ("raw_deltas", "snapshots", "trades")):
-        return False
-    if not source.has("book_delta_v2", key):
-        return True
-    for dataset, table in (("raw_deltas", "book_delta_v2"), ("snapshots", "book"), ("trades", "trades")):
-        files = {f"{table}/{name}": digest for name, digest in source.fingerprints(table, key).items()}
-        if store.manifest(dataset, key).inputs != files:
-            return False
-    return True
-
-
-def _show(report: dict[str, Any]) -> None:
-    from order_book_platform.cli.output import Styled, figure, stdout, table, verdict
-
-    console = stdout()
-    style = {"go": "bold green", "no-go": "bold red"}.get(report["verdict"], "bold yellow")
-    heading = Styled(report["verdict"], style).markup
-    console.print(f"\n[bold]{report['symbol']} {report['day']}[/]: {heading}, {report['why']}")
-    console.print(
-        table(
-            "Rules",
-            ("rule", "value", "bar", "result", "meaning"),
-            (
-                (
-                    rule["name"],
-                    figure(rule["value"]),
-                    rule["gate"],
-                    verdict(rule["passed"], rule["severity"]),
-                    rule["note"],
-                )
-                for rule in report["rules"]
-            ),
-            right=("value",),
-        )
-    )
-    console.print()
-    console.print(table("What there is", ("what", "found"), _facts(report)))
-
-
-def _facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """One line per thing worth knowing before a run."""
-    from order_book_platform.clock import iso_from_ns
-
-    audit, clocks, precision, gaps = (report[name] for name in ("audit", "clocks", "precision", "gaps"))
-    for name, entry in report["availability"].items():
-        yield name, f"{entry['rows']:,} rows" if entry["available"] else "not there"
-    yield "span", f"{iso_from_ns(audit['first_origin_time'])} to {iso_from_ns(audit['last_origin_time'])}"
-    yield "messages", f"{audit['messages']:,}, the longest of {audit['longest_message']:,} rows"
-    causes = ", ".join(f"{count:,} {cause}" for cause, count in gaps["by_cause"].items())
-    yield f"gaps ({gaps['kind']})", f"{gaps['gaps']:,}" + (f": {causes}" if causes else "")
-    yield "longest pause", f"{clocks['longest_pause_ms']:,.1f} ms"
-    yield "latency, ms", ", ".join(f"{name} {value:,.2f}" for name, value in clocks["latency_ms"].items())
-    yield (
-        "precision",
-        (
-            f"{precision['chosen']}, tick {precision['tick']}, lot {precision['lot']}; "
-            f"{precision['price_decimals']} and {precision['size_decimals']} decimals"
-        ),
-    )
-    recommended = report["recommendation"]
-    yield (
-        "recommended",
-        f"strategy {recommended['strategy']}, seeding {recommended['seeding']} ({recommended['rule']})",
-    )
-    estimate = report["estimate"]
-    yield "estimate", f"{estimate['peak_bytes'] / 1e9:.2f} GB, {estimate['seconds']:,.1f} s"
+    assessor = LakeAssessor(settings)
+    if full:
+        with progress_bars() as progress:
+            report = assessor.full(key, progress)
+    else:
+        report = assessor.sampled(key)
+    estimate = RunEstimate.of(report["estimate"])
+    return {**report, "here": on_machine([estimate], this_machine(settings.data_root), MEMORY_LIMIT_BYTES)}

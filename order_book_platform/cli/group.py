@@ -15,7 +15,7 @@ from order_book_platform.version import __version__
 if TYPE_CHECKING:
     from order_book_platform.settings import Settings
 
-COMMANDS = ("materialize", "assess", "book", "verify", "follow", "simulate", "doctor", "bench")
+COMMANDS = ("materialize", "assess", "book", "verify", "fidelity", "follow", "simulate", "doctor", "bench")
 """In the order in which a newcomer meets them; each is a module here with a command of its name."""
 
 EXIT_FAILED = 1

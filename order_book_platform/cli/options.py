@@ -33,6 +33,26 @@ class DayType(click.ParamType):  # type: ignore[type-arg]  # generic since click
             self.fail(f"expected {error.expected}, found {error.found}", param, ctx)
 
 
+class DaysType(click.ParamType):  # type: ignore[type-arg]
+    """A range of UTC days `FIRST..LAST`, both included."""
+
+    name = "FIRST..LAST"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[date, date]:
+        """First and last day, or a usage error."""
+        if isinstance(value, tuple):
+            return value
+        first_text, dots, last_text = value.partition("..")
+        if not dots:
+            self.fail(f"{value!r} is no range; write it as in 2024-01-01..2024-12-31", param, ctx)
+        first, last = (DayType().convert(text, param, ctx) for text in (first_text, last_text))
+        if last < first:
+            self.fail(f"the range ends on {last}, before it begins on {first}", param, ctx)
+        return first, last
+
+
 class TimeType(click.ParamType):  # type: ignore[type-arg]
     """An instant: ISO 8601 in UTC with up to nine fraction digits, or integer ns since the epoch."""
 

@@ -1,7 +1,7 @@
 """The six assets in the order of the data: what makes them, from what, and by which gates they are checked."""
 
 from order_book_platform.assess import DataAssessor, GapReporter
-from order_book_platform.assess.assessor import RULES
+from order_book_platform.assess.rules import RULES
 from order_book_platform.defs.metadata import stream_metadata
 from order_book_platform.defs.pictures import book_pictures, gap_pictures
 from order_book_platform.defs.stages import Stage
@@ -109,6 +109,7 @@ FIDELITY_REPORT = Stage(
     kinds=frozenset({"parquet", "json", "html"}),
     deps=("reconstructed_books", "raw_deltas", "sequence_gap_report"),
     gates={name: _FIDELITY.get(name, "See docs/formats/fidelity_report.md.") for name in FIDELITY_GATES},
+    highlights=("verdict",),
     pictures=draw_pictures,
 )
 

@@ -1,6 +1,5 @@
 """What a materialization says of itself in the UI: rows, spans, hashes, columns, gates, pictures."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
 from order_book_platform.defs.columns import column_description
 from order_book_platform.model import GateResult, PartitionKey
+from order_book_platform.plots import data_uri
 from order_book_platform.reconstruct import Reconstruction
 from order_book_platform.storage import DataStore, Manifest, ParquetRows
 
@@ -23,7 +23,9 @@ def partition_metadata(
     folder = store.folder(manifest.dataset, key)
     metadata: dict[str, dg.MetadataValue] = {"path": dg.MetadataValue.path(str(folder))}
     if "report.html" in manifest.files:
-        metadata["report page"] = dg.MetadataValue.path(str(folder / "report.html"))
+        page = store.path(manifest.dataset, key, "report.html")
+        metadata["report page"] = dg.MetadataValue.path(str(page))
+        metadata["report link"] = dg.MetadataValue.url(page.absolute().as_uri())
     if "report.md" in manifest.files:
         metadata["report"] = dg.MetadataValue.md((folder / "report.md").read_text(encoding="utf-8"))
     if manifest.main_rows is not None:
@@ -119,14 +121,14 @@ def gates_metadata(gates: Sequence[GateResult]) -> dict[str, dg.MetadataValue]:
     }
 
 
-def picture(png: bytes, title: str) -> dg.MetadataValue:
-    """A PNG shown inside the page; it is stored in the event log, so it has to be small."""
-    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})")
+def picture(svg: str, title: str) -> dg.MetadataValue:
+    """A drawing shown inside the page; it is stored in the event log, so it has to be small."""
+    return dg.MetadataValue.md(f"![{title}]({data_uri(svg.encode(), 'svg+xml')})")
 
 
-def pictures_metadata(pictures: Mapping[str, bytes]) -> dict[str, dg.MetadataValue]:
+def pictures_metadata(pictures: Mapping[str, str]) -> dict[str, dg.MetadataValue]:
     """Title to picture."""
-    return {title: picture(png, title) for title, png in pictures.items()}
+    return {title: picture(svg, title) for title, svg in pictures.items()}
 
 
 def _files_table(manifest: Manifest) -> str:

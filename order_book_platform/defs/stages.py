@@ -39,10 +39,10 @@ def no_run_metadata(result: object) -> Mapping[str, dg.MetadataValue]:
     return {}
 
 
-Pictures = Callable[[DataStore, PartitionKey], Mapping[str, bytes]]
+Pictures = Callable[[DataStore, PartitionKey], Mapping[str, str]]
 
 
-def no_pictures(store: DataStore, key: PartitionKey) -> Mapping[str, bytes]:
+def no_pictures(store: DataStore, key: PartitionKey) -> Mapping[str, str]:
     """For assets that are best read as tables."""
     return {}
 
@@ -61,7 +61,7 @@ class Stage:
         blocking: those of them without which whatever is made from this asset would be wrong: it is not made.
         highlights: keys of the manifest's metadata that deserve a line of their own.
         siblings: datasets that are published with it and are no assets of their own.
-        pictures: PNGs worth showing with a materialization, title to bytes.
+        pictures: drawings worth showing with a materialization, title to SVG.
         run_metadata: what the component's result says of the run, and the partition does not.
     """
 

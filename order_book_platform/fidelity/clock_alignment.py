@@ -245,9 +245,7 @@ def _metrics(clock: str, sweeps: Sequence[ClockSweep], alignment: str, book_rows
         note = f"In ticks, over the {n:,} book rows that claim to know the best {side_name}; the last ticker {told}"
         placebos = [each.rms_ticks(side) for each in late]
         found.append(
-            _metric(
-                f"bbo_rms_{clock}_{side_name}", true.rms_ticks(side), n, placebos, alignment, note
-            )
+            _metric(f"bbo_rms_{clock}_{side_name}", true.rms_ticks(side), n, placebos, alignment, note)
         )
     return [replace(metric, unmatched=book_rows - rows) for metric in found]
 

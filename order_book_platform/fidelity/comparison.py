@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from order_book_platform.errors import PartitionCorruptError, PartitionMissingError
 from order_book_platform.model import PartitionKey
+from order_book_platform.observability import Progress, silent
 from order_book_platform.storage import DataStore
 
 Verdict = Literal["not faithful", "unreadable", "no report", "outdated", "warned", "faithful"]
@@ -78,6 +79,7 @@ def compare_reports(
     symbols: Sequence[str] = (),
     first: date | None = None,
     last: date | None = None,
+    progress: Progress = silent,
 ) -> list[Compared]:
     """Everything that has been measured, and every book that has not.
 
@@ -86,6 +88,7 @@ def compare_reports(
         symbols: only these; all without any.
         first: only days from this on.
         last: only days up to this one, which is included.
+        progress: told of reports read.
 
     Returns:
         By symbol and day.
@@ -100,7 +103,11 @@ def compare_reports(
     ]
     keys.sort(key=lambda key: (key.instrument.key, key.day))
     with ThreadPoolExecutor(_READERS) as readers:  # what waits is the disk, or a file system on a network
-        return list(readers.map(lambda key: _compared(store, key), keys))
+        compared = []
+        for each in readers.map(lambda key: _compared(store, key), keys):
+            compared.append(each)
+            progress("reports", len(compared), len(keys))
+    return compared
 
 
 def _compared(store: DataStore, key: PartitionKey) -> Compared:

@@ -19,7 +19,8 @@ Float64Array = NDArray[np.float64]
 
 SAMPLE_ROWS = 16_384
 """Rows correlated at most, evenly spaced over the day: ranks need all of them in memory at once (23 MB, and 10 MB more
-while they are ranked). With so many a correlation of 0.99 is known to 0.0002; four times as many take 0.4 s of CPU more."""
+while they are ranked). With so many a correlation of 0.99 is known to 0.0002; four times as many take 0.4 s of CPU
+more."""
 
 
 Magnitude = Callable[[Int64Array], Float64Array]
@@ -97,7 +98,7 @@ class LevelCorrelations:
         return cls(*figures, *(np.zeros((2, depth), dtype=np.int64) for _ in range(2)))
 
     def worst(self, kind: str) -> float | None:
-        """The worst of all levels of a figure, the highest `l1` or the lowest correlation; None if one is not measured."""
+        """The worst of all levels, the highest `l1` or the lowest correlation; None if one of them is not measured."""
         values: Float64Array = getattr(self, kind)
         if not values.size or np.isnan(values).any():
             return None

@@ -69,8 +69,11 @@ def positions(statistic: int) -> Float64Array:
         return np.concatenate([-above[:0:-1], above])
     if statistic in (states.LOG_Q_BID, states.LOG_Q_ASK):
         octaves, parts = np.divmod(np.arange(states.BIN_COUNTS[statistic]), states.SUB_BINS)
-        return (octaves - states.SIZE_OCTAVES_BELOW) * np.log(2.0) + np.log1p(parts / states.SUB_BINS)
-    return np.arange(states.QI_STEPS + 1) / (states.QI_STEPS / 2) - 1.0
+        logs: Float64Array = (octaves - states.SIZE_OCTAVES_BELOW) * np.log(2.0)
+        logs += np.log1p(parts / states.SUB_BINS)
+        return logs
+    steps: Float64Array = np.arange(states.QI_STEPS + 1) / (states.QI_STEPS / 2) - 1.0
+    return steps
 
 
 def distance(excess: Int64Array, total: int, places: Float64Array) -> Distance:
@@ -125,8 +128,8 @@ def margins(
     )
 
 
-def _within(value: float | None, margin: float | None) -> tuple[float, float] | None:
-    """The interval of a distance; none is below 0."""
+def within(value: float | None, margin: float | None) -> tuple[float, float] | None:
+    """The interval of a distance, none of it below 0; None where either is not known."""
     return None if value is None or margin is None else (max(0.0, value - margin), value + margin)
 
 
@@ -179,10 +182,10 @@ class Distributions:
         top = slice(0, states.QUEUE_LEVELS + 1)
         rows = (
             books.price_pips,
-            self.magnitude(np.ascontiguousarray(books.size_pips[:, :, top])),
+            np.ascontiguousarray(self.magnitude(books.size_pips[:, :, top])),
             books.known,
             references.price_pips,
-            self.magnitude(np.ascontiguousarray(references.size_pips[:, :, top])),
+            np.ascontiguousarray(self.magnitude(references.size_pips[:, :, top])),
         )
         time_ns = references.time_ns
         if self._held is not None:
@@ -228,6 +231,17 @@ class Distributions:
         bins = slice(states.STARTS[statistic], states.STARTS[statistic + 1])
         return self._excess[:, bins], self._totals[:, statistic], positions(statistic)
 
+    def weights(self, statistic: int) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
+        """Weight by bin, int64[m + 1] each, the last of what has no value.
+
+        Returns:
+            Of the reference, of the book, and of the reference without its best bid and without its best ask.
+        """
+        excess, _, _ = self._of(statistic)
+        bins = slice(states.STARTS[statistic], states.STARTS[statistic + 1])
+        reference = self._reference[bins]
+        return reference, reference + excess.sum(axis=0), *self._placebos[:, bins]
+
     def metrics(self, unmatched: int, alignment: str) -> Iterator[Metric]:
         """`ks_*`, `tv_*` and `w1_*` of every statistic.
 
@@ -245,7 +259,7 @@ class Distributions:
                 "w1": f"How far the {words} would have to be moved on average for the two to agree.",
             }
             for kind, note in notes.items():
-                bounds = _within(getattr(found, kind), getattr(chance, kind))
+                bounds = within(getattr(found, kind), getattr(chance, kind))
                 yield Metric(
                     f"{kind}_{name}",
                     getattr(found, kind),

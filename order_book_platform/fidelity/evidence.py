@@ -13,11 +13,19 @@ from order_book_platform.fidelity.correlation import (
     Magnitude,
     as_floats,
 )
-from order_book_platform.fidelity.metrics import BestTally, LevelTally, compare_best, share
-from order_book_platform.fidelity.results import GATES, SIDES, SNAPSHOTS, Metric
+from order_book_platform.fidelity.level_windows import LevelWindows
+from order_book_platform.fidelity.metrics import (
+    CLAIMED,
+    EVERY,
+    BestTally,
+    LevelTally,
+    compare_best,
+    share,
+)
+from order_book_platform.fidelity.results import GATES, GOLDEN, SIDES, SNAPSHOTS, TICKERS, Metric
 from order_book_platform.fidelity.rows import BookRows
 from order_book_platform.fidelity.windows import Windows
-from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.batches import BoolArray, Int64Array
 
 LEVELS_SCHEMA: dict[str, type[pl.DataType]] = {
     "side": pl.String,
@@ -29,6 +37,11 @@ LEVELS_SCHEMA: dict[str, type[pl.DataType]] = {
     **dict.fromkeys(KINDS, pl.Float64),
     "placebo_exact_share": pl.Float64,
     **{f"placebo_{kind}": pl.Float64 for kind in KINDS},
+}
+_COMPARED = {
+    SNAPSHOTS: "held-out snapshots",
+    TICKERS: "book rows, each against the last ticker before it,",
+    GOLDEN: "rows of the golden sample",
 }
 _REFERENCES = 1 + len(PLACEBO_SHIFTS_NS)
 
@@ -46,34 +59,35 @@ class BestEvidence:
         self.windows = windows
         self.tallies = [BestTally() for _ in range(_REFERENCES)]
 
-    def add(self, time_ns: Int64Array, books: BookRows, references: ShiftedReferences) -> None:
+    def add(self, time_ns: Int64Array, books: BookRows, references: ShiftedReferences) -> BoolArray:
         """Take in aligned rows.
 
         Args:
             time_ns: int64[n], ns: when the row is shown in the windows.
             books: n rows.
             references: n rows.
+
+        Returns:
+            bool[n], best bid and ask are right, price and size.
         """
         known = books.known > 0
         ours, tick, pool = (books.price_pips, books.size_pips), self._tick_pips, references.pool
         best = compare_best(*ours, references.price_pips, references.size_pips, tick)
         self.tallies[0].add(best, known)
         self.windows.add(time_ns, best)
+        exact = best.exact
         for shift, tally in enumerate(self.tallies[1:]):
             at, valid = references.later[:, shift], references.shifted_valid[:, shift]
             best = compare_best(*ours, pool.price_pips, pool.size_pips, tick, at)
             tally.add(best, known, valid)
             if shift == 0:
                 self.windows.add_placebo(time_ns, best, valid)
+        return exact
 
     def metrics(self, reference: str, unmatched: int, alignment: str) -> list[Metric]:
         """All `bbo_*`: how often the best prices are right, how far off, and how often they are known."""
         true, *late = self.tallies
-        what = (
-            "held-out snapshots"
-            if reference == SNAPSHOTS
-            else "book rows, each against the last ticker before it,"
-        )
+        what = _COMPARED[reference]
         exact = Metric(
             "bbo_exact_seq",
             true.exact_share,
@@ -100,26 +114,26 @@ class BestEvidence:
     def _price_metrics(self, reference: str, unmatched: int, alignment: str) -> list[Metric]:
         """`bbo_rms_seq` over the rows that claim to know the side's best level, `bbo_rms_all` over all rows."""
         found = []
-        for metric, part in (("bbo_rms_seq", "claimed"), ("bbo_rms_all", "every")):
-            true, *late = (getattr(tally, part) for tally in self.tallies)
+        true, *late = self.tallies
+        for metric, part in (("bbo_rms_seq", CLAIMED), ("bbo_rms_all", EVERY)):
             for side, name in enumerate(SIDES):
-                off, priced, unknown = true.off[side], true.priced[side], self.tallies[0].unknown[side]
+                off, priced, unknown = true.off(part, side), true.priced(part, side), true.unknown(side)
                 note = (
                     f"In ticks; {off:,} of {priced:,} rows that claim to know the best {name} have another price; "
                     f"{unknown:,} rows that do not claim it are left out."
-                    if part == "claimed"
+                    if part == CLAIMED
                     else f"In ticks; {off:,} of all {priced:,} rows, known or not, have another best {name} price."
                 )
                 found.append(
                     Metric(
                         f"{metric}_{name}",
-                        true.rms_ticks(side),
-                        int(priced),
+                        true.rms_ticks(part, side),
+                        priced,
                         GATES.get(f"{metric}_{name}"),
                         unmatched,
                         alignment,
                         reference,
-                        tuple(tally.rms_ticks(side) for tally in late),
+                        tuple(tally.rms_ticks(part, side) for tally in late),
                         note,
                     )
                 )
@@ -127,14 +141,16 @@ class BestEvidence:
 
 
 class SnapshotEvidence:
-    """Book rows beside held-out snapshots of K levels.
+    """Book rows beside held-out references of K levels: snapshots, or the rows of a golden sample.
 
     Args:
         levels: K.
         tick_pips: pips per tick.
         expected_rows: upper bound of the rows to come.
         windows: where the comparison of the best prices is kept over time.
+        level_windows: where that of the levels is.
         magnitude: how large the sizes are, in pips.
+        reference: what they are, as in `Metric`.
     """
 
     def __init__(
@@ -143,22 +159,31 @@ class SnapshotEvidence:
         tick_pips: int,
         expected_rows: int,
         windows: Windows,
+        level_windows: LevelWindows,
         magnitude: Magnitude = as_floats,
+        reference: str = SNAPSHOTS,
     ) -> None:
+        self.level_windows = level_windows
+        self._reference = reference
         self.best = BestEvidence(tick_pips, windows)
         self._levels = levels
         self._tallies = [LevelTally(levels) for _ in range(_REFERENCES)]
         self._sample = CorrelationSample(expected_rows, magnitude=magnitude)
         self._correlations: tuple[LevelCorrelations, ...] = ()
 
-    def add(self, references: ShiftedReferences, books: BookRows) -> None:
-        """Take in aligned rows."""
-        self.best.add(references.time_ns, books, references)
+    def add(self, references: ShiftedReferences, books: BookRows) -> tuple[BoolArray, Int64Array]:
+        """Take in aligned rows.
+
+        Returns:
+            bool[n], best bid and ask are right; int64[n, ROW_COUNTS], the levels compared.
+        """
+        exact = self.best.add(references.time_ns, books, references)
         price, size, known = books.price_pips, books.size_pips, books.known
         pool = references.pool
-        self._tallies[0].add(price, size, known, references.price_pips, references.size_pips)
+        counts = self._tallies[0].add(price, size, known, references.price_pips, references.size_pips)
         rows = self._sample.places(len(books))
         sampled, beside = books.take(rows), references.take(rows)
+        self.level_windows.add(beside, sampled)
         price, size, known = sampled.price_pips, sampled.size_pips, sampled.known
         for shift, tally in enumerate(self._tallies[1:]):
             at, valid = beside.later[:, shift], beside.shifted_valid[:, shift]
@@ -171,6 +196,7 @@ class SnapshotEvidence:
             np.concatenate([beside.size_pips[:, None], beside.shifted_size_pips], axis=1),
             np.insert(beside.shifted_valid, 0, True, axis=1),
         )
+        return exact, counts
 
     def close(self) -> None:
         """All rows have come: work out the correlations."""
@@ -185,7 +211,7 @@ class SnapshotEvidence:
     def metrics(self, unmatched: int, alignment: str) -> list[Metric]:
         """The gated metrics of best prices and depth, after `close`."""
         return [
-            *self.best.metrics(SNAPSHOTS, unmatched, alignment),
+            *self.best.metrics(self._reference, unmatched, alignment),
             *self._depth_metrics(unmatched, alignment),
             *self._correlation_metrics(unmatched, alignment),
         ]
@@ -199,7 +225,9 @@ class SnapshotEvidence:
                 [share(getattr(tally, part), getattr(tally, whole)) for tally in late] if placebo else []
             )
             value = share(getattr(true, part), n)
-            return Metric(name, value, n, GATES[name], unmatched, alignment, SNAPSHOTS, tuple(placebos), note)
+            return Metric(
+                name, value, n, GATES[name], unmatched, alignment, self._reference, tuple(placebos), note
+            )
 
         count = 2 * self._levels
         return [
@@ -248,7 +276,7 @@ class SnapshotEvidence:
                 GATES[f"depth_{name}"],
                 unmatched,
                 alignment,
-                SNAPSHOTS,
+                self._reference,
                 tuple(correlations.worst(kind) for correlations in late),
                 f"The {title} of all levels and sides, over evenly spaced rows; n is the fewest of any level.",
             )

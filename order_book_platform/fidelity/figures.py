@@ -1,18 +1,44 @@
-"""The report's figures, on a light and on a dark ground."""
+"""The report's figures: what is drawn, in which order, and the sentence that says how to read it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
+from order_book_platform.fidelity.drift import DRIFT_SCHEMA
 from order_book_platform.fidelity.evidence import LEVELS_SCHEMA
+from order_book_platform.fidelity.gap_figures import GAPS
 from order_book_platform.fidelity.windows import WINDOWS_SCHEMA
 from order_book_platform.model import FixedPoint, PartitionKey
-from order_book_platform.plots import book, fidelity
+from order_book_platform.plots import Svg, book, clocks, depth, drift, fidelity, gaps, states
 from order_book_platform.plots.decimals import in_pips
-from order_book_platform.plots.figure import png_pair
 from order_book_platform.storage import DataStore
+
+ERRORS, LEVELS, LEVEL_MAP, STATES, DRIFT = (
+    "Error over time",
+    "Levels: match and correlation",
+    "Levels over time",
+    "Distributions",
+    "Drift between snapshots",
+)
+LATENCY, GAPS_TITLE, BOOK = "Latency and clocks", "Gaps", "The book"
+READ: Mapping[str, str] = {
+    ERRORS: "A faithful book lies at 0 ticks and 100 %; the grey placebo shows what a wrong one looks like.",
+    LEVELS: "Full bars are right. Marks are the placebo: near the ends of the bars they say that the bars show little.",
+    LEVEL_MAP: "Asks above, bids below, the best in the middle. A stripe downwards is a moment, one along it a depth.",
+    STATES: """Above, the shares of time: the book's thin line has to cover the reference's thick one. Below, the book's
+        quantiles over the reference's: dots off the diagonal are another distribution.""",
+    DRIFT: "Flat: the deltas alone keep the book right. Rising: something is lost, and snapshots put it right.",
+    LATENCY: "The fastest messages show the clocks: the height is the skew (and the shortest way), the slope the drift.",
+    GAPS_TITLE: "What sequence_gap_report found: where the book may lack messages.",
+    BOOK: "Size at each price, then at each distance from the mid price; shaded where the rows are in doubt.",
+}
+"""How to read each figure."""
+PICTURES = (ERRORS, LEVEL_MAP, LEVELS, STATES)
+"""Figures that go with a materialization."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +46,22 @@ class Figure:
     """One figure of the report.
 
     Attributes:
-        title: for headings and alternative text.
-        light: PNG bytes.
-        dark: PNG bytes.
+        title: its heading.
+        read: how to read it.
+        svg: the drawing.
     """
 
     title: str
-    light: bytes
-    dark: bytes
+    read: str
+    svg: Svg
 
 
 def draw_figures(
     steps: book.TimeSteps,
     books: pl.DataFrame,
     fixed_point: FixedPoint,
-    windows: pl.DataFrame,
-    reference: str,
-    levels: pl.DataFrame,
+    report: Mapping[str, Any],
+    gap: GapReport,
 ) -> tuple[Figure, ...]:
     """Draw what the report shows.
 
@@ -44,23 +69,61 @@ def draw_figures(
         steps: of the day's books.
         books: level columns of `reconstructed_books`, of the rows that the steps show.
         fixed_point: of their prices and sizes.
-        windows: see `Windows.frame`.
-        reference: what the windows compare with.
-        levels: see `SnapshotEvidence.level_frame`.
+        report: content of report.json.
+        gap: what is known of gaps and clocks.
     """
     shown, fixed_point = in_pips(books.lazy(), fixed_point)
-    depth = steps.sample(shown.collect())
-
     drawn = {
-        "Fidelity over time": fidelity.error_figure(windows, reference=reference),
-        "Fidelity by level": fidelity.level_figure(levels),
-        "The book": book.depth_figure(depth, fixed_point),
+        **_drawn(report),
+        LATENCY: clocks.latency_chart(gap.clocks),
+        GAPS_TITLE: gaps.gap_chart(gap.gaps, gap.first_ns, gap.last_ns),
+        BOOK: depth.depth_chart(steps.sample(shown.collect()), fixed_point),
     }
-    return tuple(Figure(title, *png_pair(figure)) for title, figure in drawn.items())
+    return tuple(Figure(title, READ[title], svg) for title, svg in drawn.items())
 
 
-def draw_pictures(store: DataStore, key: PartitionKey) -> dict[str, bytes]:
-    """The charts of a published report, drawn from its report.json: title to PNG bytes, on a light ground.
+def _drawn(report: Mapping[str, Any]) -> dict[str, Svg]:
+    """The figures that report.json alone is enough for."""
+    windows = pl.DataFrame(report["windows"], schema=WINDOWS_SCHEMA)
+    return {
+        ERRORS: fidelity.error_chart(windows, reference=report["windows_reference"]),
+        LEVEL_MAP: fidelity.level_map(report["level_windows"]),
+        LEVELS: fidelity.level_chart(pl.DataFrame(report["levels"], schema=LEVELS_SCHEMA)),
+        STATES: states.states_chart(report["states"]),
+        DRIFT: drift.drift_chart(pl.DataFrame(report["drift"], schema=DRIFT_SCHEMA)),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class GapReport:
+    """What the figures take from `sequence_gap_report`.
+
+    Attributes:
+        gaps: gaps.parquet.
+        clocks: of its report.json.
+        first_ns: earliest origin time of the deltas, ns.
+        last_ns: latest, ns.
+    """
+
+    gaps: pl.DataFrame
+    clocks: Mapping[str, Any]
+    first_ns: int
+    last_ns: int
+
+    @classmethod
+    def read(cls, store: DataStore, key: PartitionKey) -> GapReport:
+        """Of a partition.
+
+        Raises:
+            PartitionMissingError: it or the deltas have not been published.
+        """
+        clocks_found = store.report(GAPS, key).get("clocks") or {}
+        span = store.rows("raw_deltas", key).span("origin_time") or (0, 0)
+        return cls(pl.DataFrame(store.table(GAPS, key)), clocks_found, *span)
+
+
+def draw_pictures(store: DataStore, key: PartitionKey) -> dict[str, str]:
+    """The main charts of a published report, drawn from its report.json: title to SVG that stands alone.
 
     Args:
         store: where it is published.
@@ -69,10 +132,5 @@ def draw_pictures(store: DataStore, key: PartitionKey) -> dict[str, bytes]:
     Raises:
         PartitionMissingError: it has not been published.
     """
-    report = store.report("fidelity_report", key)
-    windows = pl.DataFrame(report["windows"], schema=WINDOWS_SCHEMA)
-    levels = pl.DataFrame(report["levels"], schema=LEVELS_SCHEMA)
-    return {
-        "Fidelity over time": fidelity.error_chart(windows, reference=report["windows_reference"]),
-        "Fidelity by level": fidelity.level_chart(levels),
-    }
+    drawn = _drawn(store.report("fidelity_report", key))
+    return {title: drawn[title].alone() for title in PICTURES}

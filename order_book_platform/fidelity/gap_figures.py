@@ -60,10 +60,16 @@ def _clock_metrics(clocks: Mapping[str, Any], metric: Callable[..., Metric]) -> 
     latency, envelope = clocks.get("latency_ms") or {}, clocks.get("envelope") or []
     return [
         *(
-            metric(f"latency_{name}", latency.get(name), f"Arrival after origin time, {name} of messages, ms.")
+            metric(
+                f"latency_{name}", latency.get(name), f"Arrival after origin time, {name} of messages, ms."
+            )
             for name in _QUANTILES
         ),
-        metric("neg_frac", clocks.get("latency_negative"), "Share of messages that arrived before they were sent."),
+        metric(
+            "neg_frac",
+            clocks.get("latency_negative"),
+            "Share of messages that arrived before they were sent.",
+        ),
         metric(
             "skew_ms",
             clocks.get("skew_ms"),

@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 
 from order_book_platform.fidelity.alignment import pair_with_last, with_placebos
-from order_book_platform.fidelity.clock_alignment import ClockEvidence, by_transaction_time, shared_clock
 from order_book_platform.fidelity.book_metrics import bad_references, book_metrics
+from order_book_platform.fidelity.clock_alignment import ClockEvidence, by_transaction_time, shared_clock
 from order_book_platform.fidelity.correlation import as_floats
 from order_book_platform.fidelity.distributions import Distributions
+from order_book_platform.fidelity.drift import Drift
 from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics
 from order_book_platform.fidelity.gap_figures import GAPS, gap_metrics, replay_hash
+from order_book_platform.fidelity.golden import GoldenSample
+from order_book_platform.fidelity.intervals import interval_metrics
+from order_book_platform.fidelity.level_windows import LevelWindows
 from order_book_platform.fidelity.metrics import BookFacts, gather_facts
-from order_book_platform.fidelity.references import HeldOut, ReferenceCounts, find_messages
-from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
+from order_book_platform.fidelity.references import (
+    ANY,
+    HeldOut,
+    Plausible,
+    ReferenceCounts,
+    find_messages,
+)
+from order_book_platform.fidelity.results import GOLDEN, SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
 from order_book_platform.fidelity.rows import (
+    BEST_ROWS,
     ArrayRows,
     BookHeads,
     BookRows,
@@ -34,19 +45,21 @@ from order_book_platform.fidelity.rows import (
     read_tickers,
     read_trades,
 )
+from order_book_platform.fidelity.state_curves import state_curves
+from order_book_platform.fidelity.statistics import SecondClock, return_metrics, trade_metrics
 from order_book_platform.fidelity.trades import TradeRange
 from order_book_platform.fidelity.windows import Windows
 from order_book_platform.model import BookFlag, Codes, GateResult, PartitionKey
-from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.batches import BoolArray, Int64Array
+from order_book_platform.model.fixed_point import DEFAULT_DECIMALS
 from order_book_platform.observability import Progress
 from order_book_platform.plots.book import TimeSteps, time_steps
-from order_book_platform.storage import DataStore
+from order_book_platform.storage import DataStore, ParquetRows
 from order_book_platform.streaming import read_ahead
 
 BOOKS = "reconstructed_books"
 USED_FILE = "used_snapshots.parquet"
 _NONE = np.zeros(0, dtype=np.int64)
-_ALWAYS = np.iinfo(np.int64)
 
 T = TypeVar("T", bound=ArrayRows)
 
@@ -61,6 +74,9 @@ class Measured:
         windows: columns of `Windows.frame`, against tickers where there are any, else against snapshots.
         windows_reference: which of the two.
         levels: columns of `SnapshotEvidence.level_frame`.
+        level_windows: see `LevelWindows.to_dict`.
+        states: see `state_curves`.
+        drift: columns of `Drift.frame`.
         facts: of the book itself.
         steps: which rows of the book stand for the day in its picture.
         shown: level columns of these rows.
@@ -71,6 +87,9 @@ class Measured:
     windows: pl.DataFrame
     windows_reference: str
     levels: pl.DataFrame
+    level_windows: dict[str, Any]
+    states: list[dict[str, Any]]
+    drift: pl.DataFrame
     facts: BookFacts
     steps: TimeSteps
     shown: pl.DataFrame
@@ -88,16 +107,25 @@ class Measurement:
         store: where the partitions are.
         key: symbol and day.
         progress: told of rows read.
+        golden: another store with the same symbol and day; its tickers stand in where this one has none.
+
+    Raises:
+        PartitionMissingError: there are no books, here or in the other store.
+        EvidenceError: what the other store holds is no evidence.
     """
 
-    def __init__(self, store: DataStore, key: PartitionKey, progress: Progress) -> None:
+    def __init__(
+        self, store: DataStore, key: PartitionKey, progress: Progress, golden: DataStore | None = None
+    ) -> None:
         self._store = store
         self._key = key
         self._progress = progress
         self._books = store.rows(BOOKS, key)
         manifest = store.manifest(BOOKS, key)
+        self.golden = None if golden is None else GoldenSample(golden, key, manifest)
         self._metadata = manifest.metadata
         self._codes = Codes.of(manifest.metadata)
+        self._fixed_point = manifest.fixed_point
         self._tick_pips = self._codes.tick_codes if self._codes else manifest.fixed_point.tick_pips
         self._grid = manifest.metadata.get("cadence") == "grid"
         self._alignment = "sequence_equal" if self._grid else "sequence"
@@ -109,51 +137,78 @@ class Measurement:
         with ThreadPoolExecutor(1) as beside:
             looked_up = beside.submit(find_messages, numbers, self._store.rows("raw_deltas", self._key))
             traded = TradeRange(self._trades(), next_too=True)
-            facts, steps = self._facts(traded)
-            seen, last_message = looked_up.result()
-        seen = seen[numbers >= facts.first_seed] if facts.first_seed is not None else seen[:0]
+            facts, times_ns, steps, clock = self._facts(traded)
+            places, last_message = looked_up.result()
+        seen = places[_since(facts.first_seed, numbers)] > 0
         used_numbers = used.column("sequence_number").to_numpy()
-        held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips)
-        schema = self._books.schema
-        picked = PickedRows(steps.rows, [name for name in schema.names if name.startswith(("bid_", "ask_"))])
-        evidence, distributions = self._against_snapshots(held_out, facts, picked)
+        plausible = Plausible.of(self._key.day, facts)
+        held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips, plausible)
+        picked = PickedRows(steps.rows, _level_names(self._books))
+        drift = Drift(numbers, places, used)
+        evidence, distributions = self._against_snapshots(held_out, facts, picked, drift)
         counts = held_out.counts
         unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
         metrics = evidence.metrics(unmatched, self._alignment)
         metrics += distributions.metrics(unmatched, self._alignment)
+        metrics += drift.metrics(unmatched, self._alignment)
         references, windows, source = {SNAPSHOTS: counts}, evidence.best.windows, SNAPSHOTS
         trades = [traded.metric(TRADES, "origin_time")] if self._store.exists(TRADES, self._key) else []
-        if self._store.exists(TICKERS, self._key):
-            against, ticker_counts, compared = self._against_tickers(facts)
+        tickers = self._tickers()
+        if tickers is not None:
+            against, ticker_counts, compared = self._against_tickers(facts, tickers, plausible)
             metrics += against.metrics(TICKERS, facts.rows - compared, "sequence")
-            by_clock, by_transaction = self._by_clock(facts)
+            by_clock, by_transaction = self._by_clock(facts, tickers, plausible)
             metrics += by_clock
             trades = by_transaction or trades
             references[TICKERS], windows, source = ticker_counts, against.windows, TICKERS
+        if self.golden is not None:
+            sample = HeldOut(_NONE, facts.first_seed, last_message, self._tick_pips, plausible)
+            metrics += self._against_golden(self.golden, sample, facts)
+            references[GOLDEN] = sample.counts
         metrics += trades
         metrics += book_metrics(facts, used.column("use").to_pylist(), len(seen), int((~seen).sum()))
-        metrics += [*gap_metrics(self._store.report(GAPS, self._key)), replay_hash(self._metadata, facts.rows)]
+        metrics += gap_metrics(self._store.report(GAPS, self._key))
+        metrics.append(replay_hash(self._metadata, facts.rows))
         metrics.append(judge_placebos(metrics))
         metrics += bad_references(references)
+        metrics += self._statistics(times_ns, clock)
         levels = evidence.level_frame()
         metrics += level_metrics(levels, unmatched, self._alignment)
-        shown = pl.DataFrame(picked.table(schema))
-        return Measured(tuple(metrics), references, windows.frame(), source, levels, facts, steps, shown)
+        shown = pl.DataFrame(picked.table(self._books.schema))
+        size_decimals = DEFAULT_DECIMALS if self._codes else self._fixed_point.size_decimals
+        return Measured(
+            *(tuple(metrics), references, windows.frame(), source, levels),
+            *(evidence.level_windows.to_dict(), state_curves(distributions, size_decimals)),
+            *(drift.frame(), facts, steps, shown),
+        )
 
-    def _facts(self, traded: TradeRange) -> tuple[BookFacts, TimeSteps]:
-        """What the book's narrow columns say, and which of its rows shall be drawn; shows trades its best prices."""
+    def _facts(self, traded: TradeRange) -> tuple[BookFacts, Int64Array, TimeSteps, SecondClock]:
+        """What the book's narrow columns say, its times, which rows shall be drawn, and the price by the second.
+
+        Shows trades its best prices.
+        """
         heads = self._told("book", read_heads(self._books, codes=self._codes), self._books.num_rows)
         times, flags = [_NONE], [_NONE.astype(np.uint8)]
+        clock = SecondClock()
 
         def noted() -> Iterator[BookHeads]:
             for part in heads:
                 times.append(part.time_ns)
                 flags.append(part.flags)
+                clock.add(part)
                 yield part
 
         facts = gather_facts(_shown(noted(), traded))
         traded.end()  # trades after the last row count as unmatched
-        return facts, time_steps(np.concatenate(times), np.concatenate(flags))
+        times_ns = np.concatenate(times)
+        return facts, times_ns, time_steps(times_ns, np.concatenate(flags)), clock
+
+    def _statistics(self, times_ns: Int64Array, clock: SecondClock) -> list[Metric]:
+        """What intervals, returns and sizes of trades look like; no gates."""
+        metrics = [*interval_metrics(self._books, times_ns), *return_metrics(clock)]
+        if self._store.exists(TRADES, self._key):
+            metrics += trade_metrics(self._store.rows(TRADES, self._key))
+        return metrics
 
     def _snapshot_numbers(self) -> Int64Array:
         """Sequence numbers of all snapshots, used ones too."""
@@ -168,21 +223,26 @@ class Measurement:
         if self._store.exists(TRADES, self._key):
             yield from read_trades(self._store.rows(TRADES, self._key), codes=self._codes)
 
-    def _by_clock(self, facts: BookFacts) -> tuple[list[Metric], list[Metric]]:
+    def _by_clock(
+        self, facts: BookFacts, tickers: ParquetRows, plausible: Plausible
+    ) -> tuple[list[Metric], list[Metric]]:
         """Book rows beside tickers by time, and trades beside both.
 
         Returns:
             Metrics of tickers, and those of trades and the book by transaction time, where that is known.
         """
-        tickers, deltas = (self._store.rows(name, self._key) for name in (TICKERS, "raw_deltas"))
+        deltas = self._store.rows("raw_deltas", self._key)
         clock = shared_clock(tickers, deltas)
         books = read_best(self._books, facts.first_seed, codes=self._codes)
         if clock == "transaction_time":
             books = by_transaction_time(books, deltas)
-        fit = HeldOut(_NONE, _ALWAYS.min, _ALWAYS.max, self._tick_pips)
-        found = fit.select(read_tickers(tickers, codes=self._codes, clock=clock))
+        fit = HeldOut(_NONE, *ANY, self._tick_pips, plausible)
+        found = fit.select(read_tickers(tickers, BEST_ROWS, self._codes, clock))
         evidence = ClockEvidence(self._tick_pips, clock)
-        by_tickers, by_book = TradeRange(self._trades(), next_too=False), TradeRange(self._trades(), next_too=True)
+        by_tickers, by_book = (
+            TradeRange(self._trades(), next_too=False),
+            TradeRange(self._trades(), next_too=True),
+        )
         if clock:
             found = by_tickers.watch(found, lambda rows: rows.price_pips[:, :, 0])
             books = by_book.watch(books, lambda rows: rows.price_pips)
@@ -197,7 +257,7 @@ class Measurement:
         return Windows(facts.first_time_ns, facts.last_time_ns)
 
     def _against_snapshots(
-        self, held_out: HeldOut, facts: BookFacts, picked: PickedRows
+        self, held_out: HeldOut, facts: BookFacts, picked: PickedRows, drift: Drift
     ) -> tuple[SnapshotEvidence, Distributions]:
         """Stream held-out snapshots and the book rows they belong to past each other, and the whole book past `picked`.
 
@@ -210,14 +270,15 @@ class Measurement:
         longest = 0 if snapshots is None else longest_list(snapshots, enough=depth)
         levels = min(depth, longest or depth)
         magnitude = self._codes.size_floats if self._codes else as_floats
+        span = (facts.first_time_ns, facts.last_time_ns)
         evidence = SnapshotEvidence(
             levels,
             self._tick_pips,
             0 if snapshots is None else snapshots.num_rows,
             self._windows(facts),
+            LevelWindows(levels, *span),
             magnitude,
         )
-        span = (facts.first_time_ns, facts.last_time_ns)
         distributions = Distributions(levels, self._tick_pips, *span, magnitude)
         rows = read_ahead(read_books(self._books, levels, codes=self._codes, picked=picked))
         if snapshots is not None:
@@ -225,23 +286,57 @@ class Measurement:
             chosen = held_out.select(self._told(SNAPSHOTS, read, snapshots.num_rows))
             references = with_placebos(part.cut(levels) for part in chosen)
             for shifted, found in pair_with_last(references, rows, equal=self._grid):
-                evidence.add(shifted, found)
+                drift.add(shifted, *evidence.add(shifted, found))
                 distributions.add(shifted, found)
         for _ in rows:
             continue  # what follows the last snapshot is drawn
         evidence.close()
         return evidence, distributions
 
-    def _against_tickers(self, facts: BookFacts) -> tuple[BestEvidence, ReferenceCounts, int]:
+    def _tickers(self) -> ParquetRows | None:
+        """This store's tickers, else those of the golden sample, else None."""
+        stores = [self._store, *([self.golden.store] if self.golden else [])]
+        found = next((store for store in stores if store.exists(TICKERS, self._key)), None)
+        return None if found is None else found.rows(TICKERS, self._key)
+
+    def _against_golden(self, golden: GoldenSample, sample: HeldOut, facts: BookFacts) -> list[Metric]:
+        """Stream the rows of the golden sample and the book rows they belong to past each other."""
+        levels = min(len(_level_names(books)) // 4 for books in (self._books, golden.books))
+        magnitude = self._codes.size_floats if self._codes else as_floats
+        evidence = SnapshotEvidence(
+            levels,
+            self._tick_pips,
+            golden.books.num_rows,
+            self._windows(facts),
+            LevelWindows(levels, facts.first_time_ns, facts.last_time_ns),
+            magnitude,
+            GOLDEN,
+        )
+        rows = read_ahead(read_books(self._books, levels, codes=self._codes))
+        read = read_ahead(golden.references(levels, self._codes))
+        chosen = sample.select(self._told(GOLDEN, read, golden.books.num_rows))
+        for shifted, found in pair_with_last(with_placebos(chosen), rows, equal=self._grid):
+            evidence.add(shifted, found)
+        for _ in chosen:
+            continue  # the counts are of all rows, also of those after the last book row
+        evidence.close()
+        counts = sample.counts
+        counts.doubtful = golden.doubtful
+        counts.rows += golden.doubtful
+        unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
+        return evidence.metrics(unmatched, self._alignment)
+
+    def _against_tickers(
+        self, facts: BookFacts, file: ParquetRows, plausible: Plausible
+    ) -> tuple[BestEvidence, ReferenceCounts, int]:
         """Stream book rows and the last ticker before each past each other.
 
         Returns:
             The evidence, the counts of tickers, and the number of book rows compared.
         """
         evidence = BestEvidence(self._tick_pips, self._windows(facts))
-        tickers = HeldOut(_NONE, _ALWAYS.min, _ALWAYS.max, self._tick_pips)
+        tickers = HeldOut(_NONE, *ANY, self._tick_pips, plausible)
         compared = 0
-        file = self._store.rows(TICKERS, self._key)
         references = with_placebos(tickers.select(read_tickers(file, codes=self._codes)))
         judged = _from(
             facts.first_seed, self._told(TICKERS, read_books(self._books, 1, codes=self._codes), facts.rows)
@@ -263,6 +358,11 @@ class Measurement:
             self._progress(stage, min(done, total), total)
 
 
+def _level_names(books: ParquetRows) -> list[str]:
+    """Columns of prices and sizes, four a level."""
+    return [name for name in books.schema.names if name.startswith(("bid_", "ask_"))]
+
+
 def _shown(parts: Iterator[BookHeads], traded: TradeRange) -> Iterator[BookHeads]:
     """The same stream; trades see its best prices, from the first seeded row on."""
     seeded = False
@@ -273,6 +373,11 @@ def _shown(parts: Iterator[BookHeads], traded: TradeRange) -> Iterator[BookHeads
             seeded, rows = len(at) > 0, slice(int(at[0]) if len(at) else len(part), None)
         traded.add(part.time_ns[rows], part.best_pips[rows])
         yield part
+
+
+def _since(first: int | None, numbers: Int64Array) -> BoolArray:
+    """bool[n], which sequence numbers are at or above `first`; none where it is None."""
+    return numbers >= first if first is not None else np.zeros(len(numbers), dtype=np.bool_)
 
 
 def _from(first: int | None, parts: Iterator[BookRows]) -> Iterator[BookRows]:

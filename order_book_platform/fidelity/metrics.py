@@ -22,10 +22,10 @@ from order_book_platform.kernels.compare import (
     MISSING_LEVELS,
     REFERENCE_LEVELS,
     ROW_COUNTS,
-    add_errors,
     compare_best_levels,
     compare_levels,
     compare_levels_at,
+    tally_best,
 )
 from order_book_platform.model import BookFlag
 from order_book_platform.model.batches import BoolArray, Int64Array
@@ -77,54 +77,17 @@ def compare_best(
     return BestPrices(exact, errors)
 
 
-@dataclass(slots=True)
-class PriceErrors:
-    """Sums behind a root mean square of price errors, per side.
-
-    Attributes:
-        priced: int64[2], rows in which the error is defined.
-        off: int64[2], those of them in which it is not 0.
-        squares: float64[2], sum of squared errors, ticks².
-    """
-
-    priced: Int64Array = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
-    off: Int64Array = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
-    squares: Float64Array = field(default_factory=lambda: np.zeros(2))
-
-    def add(self, error_ticks: Float64Array, counted: BoolArray) -> None:
-        """Take in rows.
-
-        Args:
-            error_ticks: float64[n, 2]; NaN is left out.
-            counted: bool[n, 2], which of them are taken in.
-        """
-        add_errors(error_ticks, counted, self.priced, self.off, self.squares)
-
-    def rms_ticks(self, side: int) -> float | None:
-        """Root mean square of bids (0) or asks (1), ticks; None without rows."""
-        mean = share(float(self.squares[side]), int(self.priced[side]))
-        return None if mean is None else math.sqrt(mean)
+EVERY, CLAIMED = 0, 1
+"""Of which rows the errors are: of all, or of those that claim to know the side's best level."""
 
 
-@dataclass(slots=True)
 class BestTally:
-    """Sums behind the `bbo_*` metrics.
+    """Sums behind the `bbo_*` metrics."""
 
-    Attributes:
-        rows: rows compared.
-        exact: rows with all four fields equal.
-        both_known: rows in which the book claims to know the best bid and the best ask.
-        unknown: int64[2], rows in which it does not claim to know that side's best level.
-        every: price errors of all rows.
-        claimed: price errors of the rows in which the book claims to know that side's best level.
-    """
-
-    rows: int = 0
-    exact: int = 0
-    both_known: int = 0
-    unknown: Int64Array = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
-    every: PriceErrors = field(default_factory=PriceErrors)
-    claimed: PriceErrors = field(default_factory=PriceErrors)
+    def __init__(self) -> None:
+        self._rows = np.zeros(5, dtype=np.int64)
+        self._priced = np.zeros((2, 2, 2), dtype=np.int64)
+        self._squares = np.zeros((2, 2))
 
     def add(self, best: BestPrices, known: BoolArray, rows: BoolArray | None = None) -> None:
         """Take in the chosen rows, by default all.
@@ -135,14 +98,39 @@ class BestTally:
             rows: bool[n].
         """
         chosen = np.ones(len(known), dtype=np.bool_) if rows is None else rows
-        bid, ask = (known[:, side] & chosen for side in range(2))
-        count = int(np.count_nonzero(chosen))
-        self.rows += count
-        self.exact += int(np.count_nonzero(best.exact & chosen))
-        self.both_known += int(np.count_nonzero(bid & ask))
-        self.unknown += count - np.array([np.count_nonzero(bid), np.count_nonzero(ask)])
-        self.every.add(best.error_ticks, np.broadcast_to(chosen[:, None], known.shape))
-        self.claimed.add(best.error_ticks, np.stack([bid, ask], axis=1))
+        tally_best(best.exact, best.error_ticks, known, chosen, self._rows, self._priced, self._squares)
+
+    @property
+    def rows(self) -> int:
+        """Rows compared."""
+        return int(self._rows[0])
+
+    @property
+    def exact(self) -> int:
+        """Rows with all four fields equal."""
+        return int(self._rows[1])
+
+    @property
+    def both_known(self) -> int:
+        """Rows in which the book claims to know the best bid and the best ask."""
+        return int(self._rows[2])
+
+    def unknown(self, side: int) -> int:
+        """Rows in which it does not claim to know the best bid (0) or ask (1)."""
+        return int(self._rows[3 + side])
+
+    def priced(self, part: int, side: int) -> int:
+        """Rows of a part, `EVERY` or `CLAIMED`, in which the error of bids (0) or asks (1) is defined."""
+        return int(self._priced[part, side, 0])
+
+    def off(self, part: int, side: int) -> int:
+        """Those of them in which it is not 0."""
+        return int(self._priced[part, side, 1])
+
+    def rms_ticks(self, part: int, side: int) -> float | None:
+        """Root mean square of these errors, ticks; None without rows."""
+        mean = share(float(self._squares[part, side]), self.priced(part, side))
+        return None if mean is None else math.sqrt(mean)
 
     @property
     def exact_share(self) -> float | None:
@@ -189,7 +177,7 @@ class LevelTally:
         price: Int64Array,
         size: Int64Array,
         at: Int64Array | None = None,
-    ) -> None:
+    ) -> Int64Array:
         """Compare rows and take the counts in; see `kernels.compare_levels` for the rules.
 
         Args:
@@ -199,6 +187,9 @@ class LevelTally:
             price: int64[m, 2, K] pips of the reference.
             size: int64[m, 2, K] pips of the reference.
             at: int64[n], the reference row that each book row is compared with; by default the one beside it, m = n.
+
+        Returns:
+            int64[n, ROW_COUNTS], the counts of each row.
         """
         counts = np.empty((len(known), ROW_COUNTS), dtype=np.int64)
         sides = [np.ascontiguousarray(array) for array in (book_price, book_size, known, price, size)]
@@ -215,6 +206,7 @@ class LevelTally:
         self.missing += int(counts[:, MISSING_LEVELS].sum())
         self.book_levels += int(counts[:, BOOK_LEVELS].sum())
         self.ghosts += int(counts[:, GHOST_LEVELS].sum())
+        return counts
 
 
 @dataclass(slots=True)
@@ -232,6 +224,8 @@ class BookFacts:
         crossed_ns: time from the first seeded row on with best bid above best ask.
         locked_ns: the same, best bid equal to best ask.
         span_ns: time from the first seeded row to the last row.
+        lowest_pips: lowest best bid of the seeded rows; `MISSING_PIPS` where there is none.
+        highest_pips: highest best ask of the seeded rows; `MISSING_PIPS` where there is none.
     """
 
     rows: int = 0
@@ -244,6 +238,8 @@ class BookFacts:
     crossed_ns: int = 0
     locked_ns: int = 0
     span_ns: int = 0
+    lowest_pips: int = MISSING_PIPS
+    highest_pips: int = MISSING_PIPS
 
 
 def gather_facts(heads: Iterable[BookHeads]) -> BookFacts:
@@ -274,10 +270,21 @@ def gather_facts(heads: Iterable[BookHeads]) -> BookFacts:
             facts.first_seed = int(part.sequence_number[seeded[0]])
             judged = part.take(slice(int(seeded[0]), None))
         facts.seeded_rows += len(judged)
+        _widen(facts, judged)
         rows = judged if held is None else BookHeads.concat([held, judged])
         _weigh(facts, rows)
         held = rows.take(slice(-1, None))
     return facts
+
+
+def _widen(facts: BookFacts, rows: BookHeads) -> None:
+    """Take the rows' best prices into the range."""
+    bids, asks = rows.best_pips[:, 0], rows.best_pips[:, 1]
+    bids = bids[bids != MISSING_PIPS]
+    if len(bids):
+        lowest = int(bids.min())
+        facts.lowest_pips = lowest if facts.lowest_pips == MISSING_PIPS else min(lowest, facts.lowest_pips)
+    facts.highest_pips = max(facts.highest_pips, int(asks.max(initial=MISSING_PIPS)))
 
 
 def _weigh(facts: BookFacts, rows: BookHeads) -> None:

@@ -8,17 +8,26 @@ from typing import Any
 
 import polars as pl
 
-from order_book_platform.fidelity.figures import Figure, draw_figures
+from order_book_platform.fidelity.figures import GapReport, draw_figures
 from order_book_platform.fidelity.gap_figures import GAPS
 from order_book_platform.fidelity.measurement import BOOKS, Measured, Measurement
 from order_book_platform.fidelity.page import Page, render_page
 from order_book_platform.fidelity.references import ReferenceCounts
-from order_book_platform.fidelity.results import SNAPSHOTS, TICKERS, TRADES, Metric, failed_gates, metrics_table
+from order_book_platform.fidelity.results import (
+    SNAPSHOTS,
+    TICKERS,
+    TRADES,
+    Metric,
+    failed_gates,
+    metrics_table,
+    verdict_line,
+)
 from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.model.schemas import METRICS
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, Manifest
+from order_book_platform.version import __version__
 
 DATASET = "fidelity_report"
 REQUIRED = (BOOKS, "raw_deltas", GAPS)
@@ -62,7 +71,9 @@ class FidelityReporter:
         self._store = store
         self._settings = settings
 
-    def run(self, key: PartitionKey, progress: Progress = silent) -> FidelityReport:
+    def run(
+        self, key: PartitionKey, progress: Progress = silent, *, golden: DataStore | None = None
+    ) -> FidelityReport:
         """Measure one partition and publish `fidelity_report`.
 
         Reads `reconstructed_books`, `raw_deltas` (sequence numbers, and with tickers transaction times),
@@ -72,28 +83,22 @@ class FidelityReporter:
         Args:
             key: symbol and day.
             progress: told of rows read.
+            golden: a store that has `reconstructed_books` of the same symbol and day from a recording of its own, as a
+                further reference; its `tickers` stand in where this store has none.
 
         Raises:
-            PartitionMissingError: books, deltas or their gap report have not been published.
+            EvidenceError: the golden sample is made from the same deltas, or holds prices otherwise.
+            PartitionMissingError: books, deltas or their gap report have not been published, or no golden books.
             PartitionCorruptError: a file of theirs cannot be read.
         """
         books = self._store.manifest(BOOKS, key)
-        inputs = {
-            dataset: self._store.manifest(dataset, key).fingerprint
-            for dataset in (*REQUIRED, SNAPSHOTS, TICKERS, TRADES)
-            if dataset in REQUIRED or self._store.exists(dataset, key)
-        }
-        measured = Measurement(self._store, key, progress).measure()
+        inputs = self._inputs(key)
+        measurement = Measurement(self._store, key, progress, golden)
+        if measurement.golden is not None:
+            inputs.update(measurement.golden.inputs)
+        measured = measurement.measure()
         progress("report", 0, 1)
-        figures = draw_figures(
-            measured.steps,
-            measured.shown,
-            books.fixed_point,
-            measured.windows,
-            measured.windows_reference,
-            measured.levels,
-        )
-        self._publish(key, measured, figures, books, inputs)
+        self._publish(key, measured, books, inputs)
         progress("report", 1, 1)
         return FidelityReport(
             self._store.manifest(DATASET, key),
@@ -104,15 +109,32 @@ class FidelityReporter:
             measured.levels,
         )
 
+    def is_current(self, key: PartitionKey) -> bool:
+        """Whether a report has been published by this version, from the partitions that are there now.
+
+        Raises:
+            PartitionMissingError: books, deltas or their gap report have not been published.
+        """
+        if not self._store.exists(DATASET, key):
+            return False
+        manifest = self._store.manifest(DATASET, key)
+        return manifest.inputs == self._inputs(key) and manifest.code_version == __version__
+
+    def _inputs(self, key: PartitionKey) -> dict[str, str]:
+        """Fingerprints of the partitions that a report is made from."""
+        return {
+            dataset: self._store.manifest(dataset, key).fingerprint
+            for dataset in (*REQUIRED, SNAPSHOTS, TICKERS, TRADES)
+            if dataset in REQUIRED or self._store.exists(dataset, key)
+        }
+
     def _publish(
-        self,
-        key: PartitionKey,
-        measured: Measured,
-        figures: tuple[Figure, ...],
-        books: Manifest,
-        inputs: dict[str, str],
+        self, key: PartitionKey, measured: Measured, books: Manifest, inputs: dict[str, str]
     ) -> None:
         provenance = {**inputs, "replay_hash": str(books.metadata.get("replay_hash", ""))}
+        report = _document(key, measured, provenance)
+        gaps = GapReport.read(self._store, key)
+        figures = draw_figures(measured.steps, measured.shown, books.fixed_point, report, gaps)
         page = Page(key, measured.gates, measured.metrics, measured.references, figures, provenance)
         errors, warnings = (
             [gate.name for gate in failed_gates(measured.gates, severity)]
@@ -121,6 +143,7 @@ class FidelityReporter:
         with self._store.write(DATASET, key) as writer:
             writer.inputs.update(inputs)
             writer.metadata.update(
+                verdict=verdict_line(measured.gates),
                 passed=not errors,
                 gates_failed=errors,
                 gates_warned=warnings,
@@ -128,7 +151,7 @@ class FidelityReporter:
                 **books.fixed_point.to_metadata(),
             )
             writer.parquet("metrics.parquet", METRICS).write(metrics_table(measured.metrics))
-            writer.json("report.json", _document(key, measured, provenance))
+            writer.json("report.json", report)
             writer.text("report.html", render_page(page))
 
 
@@ -144,5 +167,8 @@ def _document(key: PartitionKey, measured: Measured, provenance: dict[str, str])
         "windows_reference": measured.windows_reference,
         "windows": measured.windows.to_dict(as_series=False),
         "levels": measured.levels.to_dict(as_series=False),
+        "level_windows": measured.level_windows,
+        "states": measured.states,
+        "drift": measured.drift.to_dict(as_series=False),
         "provenance": provenance,
     }

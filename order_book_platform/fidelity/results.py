@@ -10,7 +10,7 @@ import pyarrow as pa
 from order_book_platform.model import Gate, GateResult, Severity
 from order_book_platform.model.schemas import METRICS
 
-SNAPSHOTS, TICKERS, TRADES = "snapshots", "tickers", "trades"
+SNAPSHOTS, TICKERS, TRADES, GOLDEN = "snapshots", "tickers", "trades", "golden"
 SIDES = ("bid", "ask")
 LATER = ("1s", "10s")
 """Placebos: the reference as it was that much later."""
@@ -97,7 +97,7 @@ class Metric:
     @property
     def gate_name(self) -> str:
         """Name of the gate: that of the metric, with the reference where it is not the usual one."""
-        return f"{self.name}_{TICKERS}" if self.reference == TICKERS else self.name
+        return f"{self.name}_{self.reference}" if self.reference in (TICKERS, GOLDEN) else self.name
 
     @property
     def result(self) -> GateResult | None:
@@ -137,7 +137,22 @@ class Metric:
 
 def failed_gates(gates: Iterable[GateResult], severity: Severity) -> tuple[GateResult, ...]:
     """The gates of this severity that do not hold."""
-    return tuple(gate for gate in gates if not gate.passed and gate.severity is severity)
+    return tuple(gate for gate in gates if not gate.passed and gate.severity == severity)
+
+
+def verdict_line(gates: Iterable[GateResult]) -> str:
+    """The answer in one line: `faithful`, or not, and the gates that do not hold.
+
+    Args:
+        gates: of a report.
+    """
+    gates = tuple(gates)
+    errors, warnings = (
+        ", ".join(gate.name for gate in failed_gates(gates, severity))
+        for severity in (Severity.ERROR, Severity.WARN)
+    )
+    said = f"not faithful: {errors}" if errors else "faithful"
+    return said + (f"{'; ' if errors else ', '}warned: {warnings}" if warnings else "")
 
 
 def judge_placebos(metrics: Iterable[Metric]) -> Metric:

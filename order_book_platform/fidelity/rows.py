@@ -23,6 +23,8 @@ BATCH_ROWS = 8_192
 """Rows of 20 levels a side read at a time: 5 MB. Twice as many take 240 MB more in all and no less time."""
 NARROW_ROWS = 262_144
 """Rows of a few columns read at a time."""
+BEST_ROWS = 32_768
+"""Best prices read at a time where two streams run past each other: each of six comparisons may hold some of both."""
 
 Rows = NDArray[np.intp] | BoolArray | slice
 
@@ -45,7 +47,8 @@ class Columns:
         if len(filled) == 1:
             return filled[0]
         merged: dict[str, Any] = {
-            field.name: np.concatenate([getattr(part, field.name) for part in filled]) for field in fields(cls)
+            field.name: np.concatenate([getattr(part, field.name) for part in filled])
+            for field in fields(cls)
         }
         return cls(**merged)
 
@@ -226,7 +229,7 @@ def read_heads(
 
 
 def read_best(
-    file: ParquetRows, first: int | None, batch_rows: int = NARROW_ROWS, codes: Codes | None = None
+    file: ParquetRows, first: int | None, batch_rows: int = BEST_ROWS, codes: Codes | None = None
 ) -> Iterator[BestRows]:
     """Stream the best bid and ask of a books file, `time_ns` by `origin_time`.
 
@@ -396,7 +399,7 @@ def read_tickers(
 def read_trades(
     file: ParquetRows, batch_rows: int = NARROW_ROWS, codes: Codes | None = None
 ) -> Iterator[TradeRows]:
-    """Stream times and prices of a trades file.
+    """Stream times and prices of a trades file; `MISSING_PIPS` for a price that no code of the book's can hold.
 
     Args:
         file: with schema `TRADES`.
@@ -405,7 +408,12 @@ def read_trades(
     """
     price = f"price{_ending(codes)}"
     for batch in file.batches(batch_rows, columns=["origin_time", price]):
-        yield TradeRows(_numpy(batch, "origin_time"), _numbers(batch, price, codes, MISSING_PIPS))
+        if codes is None:
+            prices = _numpy(batch, price)
+        else:
+            found, whole = codes.price_codes(batch.column(price))
+            prices = np.where(whole, found, MISSING_PIPS)
+        yield TradeRows(_numpy(batch, "origin_time"), prices)
 
 
 def longest_list(file: ParquetRows, batch_rows: int = BATCH_ROWS, enough: int | None = None) -> int:

@@ -10,18 +10,18 @@ import numpy as np
 
 from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.fidelity.metrics import share
-from order_book_platform.fidelity.results import TICKER_GATES, TICKERS, TRADES, Metric
+from order_book_platform.fidelity.results import TICKER_GATES, TICKERS, Metric
 from order_book_platform.fidelity.rows import ArrayRows, TradeRows
 from order_book_platform.kernels.inside import count_inside
 from order_book_platform.model import Severity
 from order_book_platform.model.batches import Int64Array
-from order_book_platform.model.schemas import MISSING_PIPS
 
 WINDOW_NS = 10_000_000
 """So far apart may be the times of a trade and of the best prices it was made at, ns."""
 
 T = TypeVar("T", bound=ArrayRows)
 
+_SHIFTS_NS = np.array([0, *PLACEBO_SHIFTS_NS])
 _REACH_NS = max(PLACEBO_SHIFTS_NS)
 _EARLIEST = int(np.iinfo(np.int64).min)
 
@@ -44,9 +44,7 @@ class TradeRange:
         inside: int64[3], those of them inside the range.
     """
 
-    def __init__(
-        self, trades: Iterator[TradeRows], *, next_too: bool, window_ns: int = WINDOW_NS
-    ) -> None:
+    def __init__(self, trades: Iterator[TradeRows], *, next_too: bool, window_ns: int = WINDOW_NS) -> None:
         self._stream: Iterator[TradeRows] | None = trades
         self._next_too = next_too
         self._window_ns = window_ns
@@ -54,7 +52,7 @@ class TradeRange:
         self._time, self._best = np.empty(0, np.int64), np.empty((0, 2), np.int64)
         self._latest = _EARLIEST
         self.trades = 0
-        self.counted, self.inside = (np.zeros(1 + len(PLACEBO_SHIFTS_NS), np.int64) for _ in range(2))
+        self.counted, self.inside = (np.zeros(len(_SHIFTS_NS), np.int64) for _ in range(2))
 
     def add(self, time_ns: Int64Array, best_pips: Int64Array) -> None:
         """Take in best prices.
@@ -104,23 +102,21 @@ class TradeRange:
         """Judge the trades up to a time, and let go of what no later one asks for."""
         while (not len(self._held) or self._held.time_ns[-1] < until_ns + _REACH_NS) and self._read():
             continue
-        times, prices = self._held.time_ns, self._held.price_pips
+        times = self._held.time_ns
         first = int(np.searchsorted(times, self._time[0] + self._window_ns))
         end = int(np.searchsorted(times, until_ns, side="right"))
         if first < end:
-            judged = np.full((end - first, len(self.counted)), MISSING_PIPS, np.int64)
-            judged[:, 0] = prices[first:end]
-            for column, shift in enumerate(PLACEBO_SHIFTS_NS, start=1):
-                at = np.searchsorted(times, times[first:end] + shift)
-                there = at < len(times)
-                judged[there, column] = prices[at[there]]
             count_inside(
-                times[first:end],
-                judged,
+                times,
+                self._held.price_pips,
+                first,
+                end,
                 self._time,
                 self._best,
                 self._window_ns,
                 self._next_too,
+                _SHIFTS_NS,
+                np.empty_like(_SHIFTS_NS),
                 self.counted,
                 self.inside,
             )
@@ -150,8 +146,6 @@ class TradeRange:
             alignment,
             reference,
             tuple(shares[1:]),
-            f"{self.inside[0]:,} of {self.counted[0]:,} trades lie between the lowest best bid and the highest best ask "
+            f"{self.inside[0]:,} of {self.counted[0]:,} trades lie between the lowest best bid and the highest ask "
             f"of {whose} within {self._window_ns / 1e6:g} ms; the placebo is the price of a trade 1 s and 10 s later.",
         )
-
-

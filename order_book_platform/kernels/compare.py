@@ -19,6 +19,7 @@ _AT = types.Array(types.int64, 1, "A", readonly=True)
 _ROWS, _BY_LEVEL = types.int64[:, ::1], types.int64[:, :, ::1]
 _STRIDED = types.Array(types.int64, 3, "A", readonly=True)
 _ERRORS = types.Array(types.float64, 2, "A", readonly=True)
+_BOOLS = types.Array(types.boolean, 1, "A", readonly=True)
 _COUNTED = types.Array(types.boolean, 2, "A", readonly=True)
 _MISSING = MISSING_PIPS
 
@@ -115,24 +116,64 @@ def compare_levels_at(  # type: ignore[no-untyped-def]
         compare_row(r, book_price, book_size, known, at[r], reference_price, reference_size, rows, levels)
 
 
-@kernel(types.void(_ERRORS, _COUNTED, types.int64[::1], types.int64[::1], types.float64[::1]))
-def add_errors(errors, counted, priced, off, squares):  # type: ignore[no-untyped-def]
-    """Add up errors per side, row after row.
+@kernel(
+    types.void(
+        _BOOLS, _ERRORS, _COUNTED, _BOOLS, types.int64[::1], types.int64[:, :, ::1], types.float64[:, ::1]
+    )
+)
+def tally_best(exact, errors, known, chosen, rows, priced, squares):  # type: ignore[no-untyped-def]
+    """Add up the chosen rows of a comparison of best prices.
 
     Args:
-        errors: float64[n, 2]; NaN is left out.
-        counted: bool[n, 2], which are added up.
-        priced: int64[2], added to: how many.
-        off: int64[2], added to: how many that are not 0.
-        squares: float64[2], added to.
+        exact: bool[n].
+        errors: float64[n, 2], ticks; NaN is left out.
+        known: bool[n, 2], whether the book claims to know the side's best level.
+        chosen: bool[n].
+        rows: int64[5], added to: rows, exact ones, those that claim both sides, those that do not claim the bid, the
+            ask.
+        priced: int64[2, 2, 2], added to, of all rows and of those that claim the side, per side: errors, and those that
+            are not 0.
+        squares: float64[2, 2], added to: squares of the same.
     """
-    for r in range(errors.shape[0]):
+    for r in range(exact.shape[0]):
+        if not chosen[r]:
+            continue
+        rows[0] += 1
+        rows[1] += int(exact[r])
+        rows[2] += int(known[r, 0] and known[r, 1])
+        for s in range(2):
+            rows[3 + s] += int(not known[r, s])
+            error = errors[r, s]
+            if not math.isnan(error):
+                for claimed in range(1 + int(known[r, s])):
+                    priced[claimed, s, 0] += 1
+                    priced[claimed, s, 1] += int(error != 0.0)
+                    squares[claimed, s] += error * error
+
+
+@kernel(types.void(_AT, _BOOLS, _ERRORS, _BOOLS, types.float64[:, ::1], types.float64[:, ::1]))
+def add_to_windows(bins, exact, errors, chosen, rows, squares):  # type: ignore[no-untyped-def]
+    """Add up the chosen rows per window.
+
+    Args:
+        bins: int64[n], each row's window.
+        exact: bool[n].
+        errors: float64[n, 2]; NaN is left out.
+        chosen: bool[n].
+        rows: float64[4, w], added to: rows, exact ones, errors of bids and of asks.
+        squares: float64[2, w], added to: squared errors of bids and of asks.
+    """
+    for r in range(bins.shape[0]):
+        if not chosen[r]:
+            continue
+        w = bins[r]
+        rows[0, w] += 1
+        rows[1, w] += int(exact[r])
         for s in range(2):
             error = errors[r, s]
-            if counted[r, s] and not math.isnan(error):
-                priced[s] += 1
-                off[s] += int(error != 0.0)
-                squares[s] += error * error
+            if not math.isnan(error):
+                rows[2 + s, w] += 1
+                squares[s, w] += error * error
 
 
 @kernel(

@@ -22,16 +22,18 @@ def first_not_below(numbers, number):  # type: ignore[no-untyped-def]
     return low
 
 
-@kernel(types.int64(_NUMBERS, _NUMBERS, types.boolean[::1]))
-def mark_numbers(column, wanted, found):  # type: ignore[no-untyped-def]
-    """Mark which of the wanted numbers are in a column.
+@kernel(types.int64(_NUMBERS, _NUMBERS, types.int64, types.int64[::1]))
+def place_numbers(column, wanted, before, places):  # type: ignore[no-untyped-def]
+    """Find at which places of a column the wanted numbers stand.
 
     The column is read once and may go back; equal numbers one after another, and numbers that rise, are cheap.
 
     Args:
         column: int64[n], n > 0.
         wanted: int64[m], ascending, each once.
-        found: bool[m], set where the column has the number, else left as it is.
+        before: numbers before the column's first.
+        places: int64[m], set to the number's place, counted from 1, where the column has it; else left as it is. Of
+            several places the last counts, of equal numbers one after another the first.
 
     Returns:
         The highest number of the column.
@@ -39,7 +41,7 @@ def mark_numbers(column, wanted, found):  # type: ignore[no-untyped-def]
     highest = last = column[0]
     at = first_not_below(wanted, last)
     if at < wanted.shape[0] and wanted[at] == last:
-        found[at] = True
+        places[at] = before + 1
     for i in range(1, column.shape[0]):
         number = column[i]
         if number == last:
@@ -49,7 +51,7 @@ def mark_numbers(column, wanted, found):  # type: ignore[no-untyped-def]
         while at < wanted.shape[0] and wanted[at] < number:
             at += 1
         if at < wanted.shape[0] and wanted[at] == number:
-            found[at] = True
+            places[at] = before + i + 1
         highest = max(highest, number)
         last = number
     return highest

@@ -5,6 +5,8 @@ A bin is exact for small spreads and sizes and 3 % wide for larger ones; `fideli
 
 from __future__ import annotations
 
+import math
+
 from numba import types
 
 from order_book_platform.kernels.compiled import kernel
@@ -62,12 +64,13 @@ def magnitude_bin(value):  # type: ignore[no-untyped-def]
     return doublings * SUB_BINS + value
 
 
-@kernel(types.int64(types.int64, types.int64, types.int64))
+@kernel(types.int64(types.int64, types.int64, types.float64))
 def spread_bin(bid, ask, tick):  # type: ignore[no-untyped-def]
     """Bin of a spread; below 0 where the book is crossed."""
     if bid == _MISSING or ask == _MISSING:
         return _SPREAD_NONE
-    ticks = (ask - bid) // tick
+    # A quotient of floats is exact where it is whole, and below 2**53 pips never rounds up to a whole one.
+    ticks = math.floor((ask - bid) / tick)
     found = min(magnitude_bin(abs(ticks)), SPREAD_SIDE)
     return SPREAD_SIDE + (found if ticks >= 0 else -found)
 
@@ -120,7 +123,7 @@ def count_state(  # type: ignore[no-untyped-def]
     types.void(
         *(_PRICES, _SIZES, _BITS, _KNOWN),
         *(_PRICES, _SIZES, _BITS),
-        *(types.int64, _ROW, _ROW),
+        *(types.float64, _ROW, _ROW),
         *(types.int64[::1], _GRID, _GRID, _GRID, types.int64[::1]),
     )
 )
@@ -168,22 +171,31 @@ def weigh_states(  # type: ignore[no-untyped-def]
         w, b = weights[r], blocks[r]
         if w == 0:
             continue
+        same = book_price[r, 0, 0] == price[r, 0, 0] and book_price[r, 1, 0] == price[r, 1, 0]
+        for s in range(2):
+            for k in range(deep):
+                same = same and book_size[r, s, k] == size[r, s, k]
         for s in range(2):
             if known[r, s] < 1:
                 continue
             at = _BID_AT if s == 0 else _ASK_AT
-            theirs, ours = at + size_bin(bits[r, s, 0]), at + size_bin(book_bits[r, s, 0])
+            theirs = at + size_bin(bits[r, s, 0])
+            ours = theirs if same else at + size_bin(book_bits[r, s, 0])
             count_state(LOG_Q_BID + s, theirs, ours, w, b, reference, excess, totals, rows)
             if levels > 1:
                 placebos[s, at + size_bin(bits[r, s, 1])] += w
         if known[r, 0] >= 1 and known[r, 1] >= 1:
             bid, ask = price[r, 0, 0], price[r, 1, 0]
             theirs = _SPREAD_AT + spread_bin(bid, ask, tick)
-            ours = _SPREAD_AT + spread_bin(book_price[r, 0, 0], book_price[r, 1, 0], tick)
+            ours = theirs
+            if not same:
+                ours = _SPREAD_AT + spread_bin(book_price[r, 0, 0], book_price[r, 1, 0], tick)
             count_state(SPREAD, theirs, ours, w, b, reference, excess, totals, rows)
             bids, asks = size[r, 0, 0], size[r, 1, 0]
             theirs = _QI_1_AT + imbalance_bin(bids, asks)
-            ours = _QI_1_AT + imbalance_bin(book_size[r, 0, 0], book_size[r, 1, 0])
+            ours = theirs
+            if not same:
+                ours = _QI_1_AT + imbalance_bin(book_size[r, 0, 0], book_size[r, 1, 0])
             count_state(QI_1, theirs, ours, w, b, reference, excess, totals, rows)
             if levels > 1:
                 placebos[NO_BID, _SPREAD_AT + spread_bin(price[r, 0, 1], ask, tick)] += w
@@ -193,7 +205,9 @@ def weigh_states(  # type: ignore[no-untyped-def]
         if known[r, 0] >= deep and known[r, 1] >= deep:
             bids, asks = queue(size, r, 0, 0), queue(size, r, 1, 0)
             theirs = _QI_5_AT + imbalance_bin(bids, asks)
-            ours = _QI_5_AT + imbalance_bin(queue(book_size, r, 0, 0), queue(book_size, r, 1, 0))
+            ours = theirs
+            if not same:
+                ours = _QI_5_AT + imbalance_bin(queue(book_size, r, 0, 0), queue(book_size, r, 1, 0))
             count_state(QI_5, theirs, ours, w, b, reference, excess, totals, rows)
             if levels > 1:
                 placebos[NO_BID, _QI_5_AT + imbalance_bin(queue(size, r, 0, 1), asks)] += w

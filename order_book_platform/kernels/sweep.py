@@ -14,7 +14,7 @@ was weighed, and the best bid and ask price of the book, price and size of the r
 
 ROWS, PRICE_EXACT, EXACT, PRICED, WEIGHED_NS = 0, 1, 2, 3, 5
 COUNTS_SIZE = 7
-"""int64 that are added to: rows compared, those with both prices equal, those with prices and sizes equal; per side rows
+"""int64 that are added to: rows compared, those with both prices equal, those with sizes equal too; per side rows
 behind the squares, and ns behind the weighed ones."""
 
 SQUARES, WEIGHED_SQUARES = 0, 2

@@ -92,6 +92,7 @@ class BreakFinder:
         has_ids: whether the source gave `U` or `pu`.
         messages: seen so far.
         last_sequence, last_ns: sequence number and origin time of the last one.
+        is_cut: whether the next one is from another place than right behind it.
     """
 
     silence_ns: int
@@ -99,6 +100,11 @@ class BreakFinder:
     messages: int = 0
     last_sequence: int = 0
     last_ns: int = 0
+    is_cut: bool = False
+
+    def cut(self) -> None:
+        """What comes next is from another place: between here and there nothing is looked for."""
+        self.is_cut = True
 
     def feed(self, batch: DeltaBatch, snapshot_sequence: Int64Array) -> Found:
         """Take a batch of whole messages.
@@ -119,13 +125,14 @@ class BreakFinder:
         sequence = batch.sequence_number
         starts = np.flatnonzero(np.concatenate([[True], sequence[1:] != sequence[:-1]]))
         messages, origin = sequence[starts], batch.origin_time[starts]
-        if self.messages == 0:
+        if self.messages == 0 or self.is_cut:
             pairs = Pairs(messages[:-1], messages[1:], origin[:-1], origin[1:], starts[1:])
         else:
             before = np.concatenate([[self.last_sequence], messages[:-1]])
             before_ns = np.concatenate([[self.last_ns], origin[:-1]])
             pairs = Pairs(before, messages, before_ns, origin, starts)
         self.messages += len(messages)
+        self.is_cut = False
         self.last_sequence, self.last_ns = int(messages[-1]), int(origin[-1])
         return pairs
 

@@ -1,10 +1,25 @@
-"""Figures: frames in, PNG bytes out. The same frame gives the same bytes.
+"""Figures: frames in, SVG or PNG out. The same frame gives the same bytes.
 
-Colours are safe for colour-blind readers (Okabe and Ito), times are UTC, every axis names its unit. Figures
-are built with matplotlib's object interface only, so they can be drawn in any thread.
+Colours are safe for colour-blind readers (Okabe and Ito), times are UTC, every axis names its unit. What reports and
+materializations show is SVG (`svg`, `axes`, and a module for each subject), which can be drawn in any thread.
 """
 
-from order_book_platform.plots import book, fidelity, gaps
-from order_book_platform.plots.figure import DARK, LIGHT, Theme, data_uri
+from order_book_platform.plots import book, clocks, depth, drift, fidelity, gaps, states
+from order_book_platform.plots.svg import STYLE, Svg, data_uri
+from order_book_platform.plots.theme import DARK, LIGHT, Theme
 
-__all__ = ["DARK", "LIGHT", "Theme", "book", "data_uri", "fidelity", "gaps"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "STYLE",
+    "Svg",
+    "Theme",
+    "book",
+    "clocks",
+    "data_uri",
+    "depth",
+    "drift",
+    "fidelity",
+    "gaps",
+    "states",
+]

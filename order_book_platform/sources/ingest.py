@@ -145,8 +145,7 @@ class LakeIngest:
         progress: Progress,
     ) -> None:
         """Data first, then the metadata: the tick is known when deltas and snapshots have both been read."""
-        instrument = self._settings.instrument(key.instrument)
-        scale = reading.scale
+        instrument, scale = self._settings.instrument(key.instrument), reading.scale
         tick = configured_pips(instrument, "tick", instrument.tick, scale.price_decimals)
         lot = configured_pips(instrument, "lot", instrument.lot, scale.size_decimals)
 

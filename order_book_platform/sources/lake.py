@@ -95,9 +95,9 @@ class LakeFile:
                 yield row, batch
                 row += batch.num_rows
         except (OSError, pa.ArrowException) as error:
-            raise self._corrupt(f"{error} after row {row}") from error
+            raise self.corrupt(f"{error} after row {row}") from error
         if row != self.rows:
-            raise self._corrupt(f"{row} rows where the footer says {self.rows}")
+            raise self.corrupt(f"{row} rows where the footer says {self.rows}")
 
     def extreme(self, column: str, batch_rows: int) -> tuple[float, float]:
         """Smallest and largest value of a column, from the statistics where there are any."""
@@ -124,7 +124,8 @@ class LakeFile:
             remedy="Download the file again or remove it; nothing was published from it.",
         )
 
-    def _corrupt(self, found: str) -> SourceCorruptError:
+    def corrupt(self, found: str) -> SourceCorruptError:
+        """The error for a file that cannot be decoded."""
         return SourceCorruptError(
             expected="a complete Parquet file",
             found=found,
@@ -215,8 +216,9 @@ class LakeSource:
                 remedy="Download the file again; a damaged file is never read as an empty day.",
             ) from error
         schema = parquet.schema_arrow
+        names = set(schema.names)
         for column, kind in TABLES[table].items():
-            if column not in schema.names:
+            if column not in names:
                 raise SourceSchemaError(
                     expected=f"column {column} ({kind})",
                     found="columns " + ", ".join(schema.names[:8]) + ("…" if len(schema.names) > 8 else ""),

@@ -11,7 +11,7 @@ import pytest
 from order_book_platform.assess import Assessment, DataAssessor, GapReporter
 from order_book_platform.model import Severity
 from order_book_platform.settings import load_settings
-from order_book_platform.sources import LakeIngest
+from order_book_platform.sources import LakeIngest, tick_trail
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.chain import failed
 from order_book_platform_tests.lake import (
@@ -188,3 +188,46 @@ def test_the_report_reads_well(tmp_path: Path) -> None:
         assert f"| {gate.name} |" in text
     assert "2024-01-02T00:00:00.000000000Z" in text
     assert result.report["audit"]["first_origin_time"] == START_NS
+
+
+def test_a_change_of_the_tick_is_a_warning_that_says_when(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Halves, then quarters: rule, report and Markdown name the first message of the piece with the new step."""
+    monkeypatch.setattr(tick_trail, "PIECE_ROWS", 20)
+    frame = delta_frame(60)
+    row = pl.int_range(pl.len())
+    finer = pl.when((row >= 80) & (row % 2 == 0)).then(0.25).otherwise(0.0)
+    result = assessed(tmp_path, frame.with_columns(pl.col("price") + finer))
+    (rule,) = (gate for gate in result.gates if gate.name == "tick_changes")
+    assert (rule.value, rule.passed, rule.severity) == (1, False, Severity.WARN)
+    (change,) = result.report["precision"]["tick_changes"]
+    assert (change["from"], change["to"]) == ("0.5", "0.25")
+    assert change["sequence_number"] == frame["sequence_number"][80]
+    text = (tmp_path / "store/data_assessment" / KEY.path / "report.md").read_text()
+    assert f"the tick changes from 0.5 to 0.25 at {change['at']}" in text
+
+
+def test_crossed_snapshots_have_a_rule_of_their_own(tmp_path: Path) -> None:
+    """The share of `book` that is crossed, apart from other defects."""
+    row = pl.int_range(pl.len())
+    bid, ask = (
+        pl.when(row == at).then(value).otherwise(pl.col(name)).alias(name)
+        for at, value, name in ((1, 110.0, "bid_0_price"), (3, -1.0, "ask_0_size"))
+    )
+    result = assessed(tmp_path, delta_frame(), book_frame().with_columns(bid, ask))
+    values = {gate.name: gate.value for gate in result.gates}
+    assert (values["book_crossed"], values["snapshots_sound"]) == (0.2, 0.6)
+
+
+def test_partitions_of_earlier_code_are_still_judged(tmp_path: Path) -> None:
+    """Deltas published before changes of the tick were looked for have none."""
+    result = assessed(tmp_path, delta_frame())
+    settings = load_settings(tmp_path / "settings.toml")
+    store = DataStore(settings.data_root)
+    old = store.manifest("raw_deltas", KEY)
+    deltas = store.table("raw_deltas", KEY)
+    with store.write("raw_deltas", KEY) as writer:
+        writer.parquet("deltas.parquet", deltas.schema).write(deltas)
+        writer.metadata.update({k: v for k, v in old.metadata.items() if k != "tick_changes"})
+    assert DataAssessor(store, settings).run(KEY).report["rules"] == result.report["rules"]

@@ -139,3 +139,29 @@ def test_recorded_chains_are_whole_and_every_loss_is_found(recordings: Path, key
     assert [found.cause for found in scan.breaks] == ["chain"] * lost
     ids = chain["final_update_id"].to_list()
     assert [found.before for found in scan.breaks] == [ids[at - 1] for at in gone]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 5)), min_size=2, max_size=40),
+    st.lists(st.integers(0, 200), max_size=8),
+    st.integers(1, 38),
+)
+def test_between_cuts_nothing_is_looked_for(
+    steps: list[tuple[int, int]], snapshots: list[int], at: int
+) -> None:
+    """Two pieces of a day give what each gives alone, whatever lies between them."""
+    origin, sequence = (np.cumsum(np.array(steps), axis=0) + 1_000).T
+    at = min(at, len(origin) - 1)
+    shots = np.unique(np.array(snapshots, np.int64) + 1_000)
+    parts = [messages(origin[:at].tolist(), sequence[:at].tolist())]
+    parts.append(messages((origin[at:] + 10**6).tolist(), (sequence[at:]).tolist()))
+    cut, alone = MessageScan(20, shots), [MessageScan(20, shots), MessageScan(20, shots)]
+    for part, one in zip(parts, alone, strict=True):
+        cut.cut()
+        cut.feed(part)
+        one.feed(part)
+    assert cut.breaks == alone[0].breaks + alone[1].breaks
+    assert cut.span_ns == alone[0].span_ns + alone[1].span_ns
+    assert cut.silent_ns == alone[0].silent_ns + alone[1].silent_ns
+    assert cut.unseen_snapshots == alone[0].unseen_snapshots + alone[1].unseen_snapshots
+    assert (cut.messages, cut.pairs) == (len(origin), len(origin) - 2)

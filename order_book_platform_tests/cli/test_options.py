@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from order_book_platform.cli.options import DayType, TimeType, partition_key
+from order_book_platform.cli.options import DaysType, DayType, TimeType, partition_key
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import PartitionKey
 from order_book_platform.settings import Settings
@@ -28,11 +28,22 @@ def settings(tmp_path: Path) -> Settings:
 def test_days_and_times() -> None:
     """Text becomes a day or an instant in ns; values that are already so pass."""
     assert DayType()("2024-08-08") == DayType()(date(2024, 8, 8)) == date(2024, 8, 8)
+    both = date(2024, 8, 8), date(2024, 8, 9)
+    assert DaysType()("2024-08-08..2024-08-09") == DaysType()(both) == both
     assert TimeType()("1970-01-01T00:00:01.5Z") == TimeType()(1_500_000_000) == 1_500_000_000
 
 
-@pytest.mark.parametrize(("kind", "text"), [(DayType(), "2024-02-30"), (TimeType(), "tomorrow")])
-def test_malformed_values_are_usage_errors(kind: DayType | TimeType, text: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (DayType(), "2024-02-30"),
+        (TimeType(), "tomorrow"),
+        (DaysType(), "2024-08-08"),
+        (DaysType(), "2024-08-08..2024-08-07"),
+        (DaysType(), "..2024-08-07"),
+    ],
+)
+def test_malformed_values_are_usage_errors(kind: DayType | DaysType | TimeType, text: str) -> None:
     """Click shows what is expected and exits 2."""
     with pytest.raises(click.BadParameter):
         kind(text)

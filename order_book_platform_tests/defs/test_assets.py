@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree
 
 import dagster as dg
 import pyarrow.compute as pc
@@ -109,20 +111,23 @@ def test_every_column_is_explained(run: Run) -> None:
     [
         ("sequence_gap_report", ["Gaps over time"]),
         ("reconstructed_books", ["Depth over time"]),
-        ("fidelity_report", ["Fidelity over time", "Fidelity by level"]),
+        (
+            "fidelity_report",
+            ["Error over time", "Levels over time", "Levels: match and correlation", "Distributions"],
+        ),
     ],
 )
-def test_pictures_are_small_pngs(run: Run, asset: str, titles: list[str]) -> None:
-    """Plots stand in the metadata as PNGs that the event log can bear."""
+def test_pictures_are_small_drawings(run: Run, asset: str, titles: list[str]) -> None:
+    """Plots stand in the metadata as SVG that stands alone and that the event log can bear."""
     metadata = run.metadata(asset)
     for title in titles:
         text = str(metadata[title].value)
-        start = f"![{title}](data:image/png;base64,"
+        start = f"![{title}](data:image/svg+xml;base64,"
         assert text.startswith(start)
         assert text.endswith(")")
-        png = base64.b64decode(text[len(start) : -1], validate=True)
-        assert png.startswith(b"\x89PNG")
-        assert len(png) < LARGEST_PICTURE
+        svg = base64.b64decode(text[len(start) : -1], validate=True)
+        assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
+        assert len(svg) < LARGEST_PICTURE
 
 
 def test_siblings_and_highlights(run: Run) -> None:
@@ -137,7 +142,15 @@ def test_siblings_and_highlights(run: Run) -> None:
     assert str(run.metadata("data_assessment")["report"].value).startswith(
         "# BINANCE:BTC-USDT 2024-08-08: go"
     )
-    assert str(run.metadata("fidelity_report")["report page"].value).endswith("report.html")
+    report = run.metadata("fidelity_report")
+    assert str(report["report page"].value).endswith("report.html")
+    page = Path(unquote(urlsplit(str(report["report link"].value)).path)).read_text()
+    gates = store.report("fidelity_report", KEY)["gates"]
+    failed = [gate["name"] for gate in gates if not gate["passed"] and gate["severity"] == "error"]
+    assert str(report["verdict"].value).startswith(
+        f"not faithful: {', '.join(failed)}" if failed else "faithful"
+    )
+    assert ("Not faithful" in page) == bool(failed)
 
 
 def test_checks_are_recorded_for_the_partition(run: Run) -> None:

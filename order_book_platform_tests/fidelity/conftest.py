@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from order_book_platform.cli.trial import sound_day
+from order_book_platform.model import PartitionKey
+from order_book_platform.observability import silent
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import Market, publish_books, publish_inputs
 from order_book_platform_tests.oracle import OracleReplay
+
+TRIAL_KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +35,9 @@ def store(tmp_path: Path, market: Market, replayed: OracleReplay) -> DataStore:
     publish_inputs(store, market.deltas, market.snapshots)
     publish_books(store, replayed.rows, replayed.used)
     return store
+
+
+@pytest.fixture(scope="session")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> DataStore:
+    """A simulated day with tickers and trades, as the self-test has it; whoever changes it puts it back."""
+    return sound_day(tmp_path_factory.mktemp("trial"), TRIAL_KEY, 4_000, 0, silent)

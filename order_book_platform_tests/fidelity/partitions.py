@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +66,13 @@ def publish_gap_report(store: DataStore, key: PartitionKey = KEY, **changes: obj
         "latency_ms": {"p1": 0.5, "p50": 1.0, "p95": 2.0, "p99": 3.0},
         "latency_negative": 0.0,
     }
-    report = {"messages": 1_500, "seq_gap_ratio": None, "inferred_gap_ratio": 0.0, "clocks": clocks, **changes}
+    report = {
+        "messages": 1_500,
+        "seq_gap_ratio": None,
+        "inferred_gap_ratio": 0.0,
+        "clocks": clocks,
+        **changes,
+    }
     with store.write("sequence_gap_report", key) as writer:
         writer.parquet("gaps.parquet", schemas.GAPS).write(schemas.GAPS.empty_table())
         writer.json("report.json", report)
@@ -160,6 +169,39 @@ def exact_tickers(replayed: oracle.OracleReplay) -> pa.Table:
     both = pl.concat([noise, exact]).sort("sequence_number")
     both = both.with_columns(transaction_time=pl.lit(None, pl.Int64)).select(schemas.TICKERS.names)
     return both.to_arrow().cast(schemas.TICKERS)
+
+
+def captured_tickers(file: Path, point: FixedPoint) -> pa.Table:
+    """The `bookTicker` messages of a raw recording, with T and E, as a table with schema `TICKERS`."""
+    rows = []
+    for line in gzip.decompress(file.read_bytes()).splitlines():
+        arrival, message = line.split(b" ", 1)
+        data = json.loads(message).get("data", {})
+        if b"bookTicker" in message and "T" in data:
+            levels = [
+                int(Decimal(data[name]).scaleb(decimals))
+                for name, decimals in (
+                    ("b", point.price_decimals),
+                    ("B", point.size_decimals),
+                    ("a", point.price_decimals),
+                    ("A", point.size_decimals),
+                )
+            ]
+            rows.append((data["E"] * 10**6, data["T"] * 10**6, int(arrival), data["u"], *levels))
+    return pa.table([pa.array(column) for column in zip(*rows, strict=True)], schema=schemas.TICKERS)
+
+
+def with_transaction_times(deltas: pa.Table, chain: Path) -> pa.Table:
+    """Deltas with the T of truth/update_chain."""
+    times = pl.read_parquet(chain, hive_partitioning=False).select(
+        sequence_number="final_update_id", transaction_time="transaction_timestamp"
+    )
+    joined = (
+        pl.from_arrow(deltas)
+        .drop("transaction_time")
+        .join(times, on="sequence_number", how="left", maintain_order="left")
+    )
+    return joined.select(schemas.RAW_DELTAS.names).to_arrow().cast(schemas.RAW_DELTAS)
 
 
 def ticker_table(file: Path, point: FixedPoint) -> pa.Table:

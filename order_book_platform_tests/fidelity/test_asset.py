@@ -27,6 +27,8 @@ def test_gates_of_tickers_stand_in_the_metadata(store: DataStore, replayed: Orac
     assert set(checks) == set(FIDELITY_REPORT.gates)
     assert {name for name, severity in checks.items() if severity == "WARN"} == {
         "bbo_known_share",
+        "latency_p50",
+        "origin_coverage",
         "topk_exact_all",
     }
     table = str(event.metadata["gates"].value)

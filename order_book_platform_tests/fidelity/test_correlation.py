@@ -72,6 +72,62 @@ def test_levels_are_correlated_where_both_have_them() -> None:
             logs = [math.log1p(v) for v in x], [math.log1p(v) for v in y]
             assert found.pearson[side, level] == pytest.approx(plain_pearson(*logs))
             assert found.spearman[side, level] == pytest.approx(plain_pearson(plain_ranks(x), plain_ranks(y)))
+            assert found.l1[side, level] == pytest.approx(
+                sum(abs(a - b) for a, b in zip(x, y, strict=True)) / sum(y)
+            )
+
+
+def test_differences_are_correlated_from_a_row_to_the_next() -> None:
+    """Only where both rows have the level; a trend that both share does not count."""
+    random = np.random.default_rng(6)
+    trend = 10_000 * np.arange(1, 81)[:, None, None]
+    ours, theirs = trend + random.integers(1, 1_000, (2, 80, 2, 2))
+    both = random.random((80, 2, 2)) < 0.7
+    both[1::2, 0, 1] = False
+    found = correlate_levels(ours, theirs, both)
+    for side in range(2):
+        for level in range(2):
+            rows = [at for at in range(79) if both[at, side, level] and both[at + 1, side, level]]
+            assert found.steps[side, level] == len(rows)
+            if not rows:
+                assert math.isnan(found.pearson_detrended[side, level])
+                continue
+            x, y = (
+                [int(sizes[at + 1, side, level] - sizes[at, side, level]) for at in rows]
+                for sizes in (ours, theirs)
+            )
+            logs = [
+                [math.log1p(sizes[at + 1, side, level]) - math.log1p(sizes[at, side, level]) for at in rows]
+                for sizes in (ours, theirs)
+            ]
+            assert found.pearson_detrended[side, level] == pytest.approx(plain_pearson(*logs))
+            assert found.spearman_detrended[side, level] == pytest.approx(
+                plain_pearson(plain_ranks(x), plain_ranks(y))
+            )
+            assert found.pearson[side, level] > 0.99 > found.spearman_detrended[side, level]
+
+
+def test_equal_sizes_correlate_fully_if_they_change_at_all() -> None:
+    """A level of equal sizes in book and reference is 1 without being worked out; one that never changes has none."""
+    sizes = np.random.default_rng(7).integers(1, 9, (40, 2, 2))
+    sizes[:, 1, 1] = 5
+    found = correlate_levels(sizes, sizes.copy(), np.ones((40, 2, 2), dtype=np.bool_))
+    for kind in ("pearson", "spearman", "pearson_detrended", "spearman_detrended"):
+        values = getattr(found, kind)
+        assert values[0].tolist() == [1.0, 1.0]
+        assert math.isnan(values[1, 1])
+    assert found.l1.tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert found.worst("l1") == 0.0
+
+
+def test_the_worst_level_of_differences_is_the_highest() -> None:
+    """A level twice as large as it should be shows, whatever the others do."""
+    sizes = np.arange(1, 41).reshape(10, 2, 2)
+    book = sizes.copy()
+    book[:, 0, 1] *= 2
+    assert correlate_levels(book, sizes, np.ones((10, 2, 2), dtype=np.bool_)).worst("l1") == pytest.approx(
+        1.0
+    )
 
 
 def test_the_lowest_level_counts_and_one_without_pairs_voids_it() -> None:

@@ -120,6 +120,8 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
             "topk_exact_all",
             "depth_corr_pearson",
             "depth_corr_spearman",
+            "depth_corr_pearson_detrended",
+            "depth_l1",
         },
     ),
     "swapped side": (
@@ -130,7 +132,18 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
         stale,
         {"bbo_exact_seq", "topk_exact", "topk_exact_all", "bbo_rms_seq_bid", "depth_corr_pearson"},
     ),
-    "size noise": (noisy, {"topk_exact", "topk_exact_all", "depth_corr_pearson", "depth_corr_spearman"}),
+    "size noise": (
+        noisy,
+        {
+            "topk_exact",
+            "topk_exact_all",
+            "depth_corr_pearson",
+            "depth_corr_spearman",
+            "depth_corr_pearson_detrended",
+            "depth_corr_spearman_detrended",
+            "depth_l1",
+        },
+    ),
     "one level missing": (
         lambda frame: shift_levels(frame, "ask", 5, None),
         {"topk_missing", "topk_exact", "topk_exact_all", "depth_corr_pearson"},
@@ -334,6 +347,57 @@ def test_bad_references_are_left_out_and_counted(store: DataStore, market: Marke
     assert (counts["crossed"], counts["unsorted"]) == (1, 1)
 
 
+def test_references_of_another_day_or_symbol_are_left_out_and_counted(
+    store: DataStore, market: Market
+) -> None:
+    """A time two days off and a price three times as high spoil no figure and show in the counts."""
+    good = market.snapshots
+    times, prices = good.origin_time.copy(), good.price_pips.copy()
+    times[9] += 2 * 86_400 * 10**9
+    prices[13] *= 3
+    spoiled = SnapshotBatch(times, good.received_time, good.sequence_number, prices, good.size_pips)
+    publish(store, "snapshots", {"snapshots.parquet": spoiled.to_arrow()})
+    measured = measure(store)
+    assert failed(measured) == set()
+    counts = measured.references["snapshots"]
+    assert (counts.other_day, counts.far_off, counts.bad) == (1, 1, 2)
+    assert value(measured, "bad_references") == 2.0
+
+
+def test_a_book_that_is_far_off_for_a_while_is_not_spared(store: DataStore, replayed: OracleReplay) -> None:
+    """Prices tripled in a part of the day: the references there stay evidence, and the gates fail."""
+    late = pl.int_range(pl.len()) > 700
+    prices = [name for name in schemas.level_columns(schemas.DEPTH) if "price" in name]
+    measured = damage(
+        store,
+        replayed,
+        lambda frame: frame.with_columns(
+            pl.when(late).then(pl.col(name) * 3).otherwise(pl.col(name)).alias(name) for name in prices
+        ),
+    )
+    assert measured.references["snapshots"].far_off == 0
+    assert {"bbo_exact_seq", "bbo_rms_seq_bid", "topk_missing"} <= failed(measured)
+
+
+@pytest.mark.parametrize("use", ["seeded", "extended", "repaired", "rejected"])
+def test_a_snapshot_that_was_used_is_no_evidence_whatever_for(
+    store: DataStore, market: Market, replayed: OracleReplay, use: str
+) -> None:
+    """Named in used_snapshots, a snapshot is never compared: a book that is right there only scores nothing."""
+    numbers = market.snapshots.sequence_number
+    used = pa.table(
+        {name: replayed.used[name].take([0] * len(numbers)) for name in replayed.used.column_names}
+    )
+    used = used.set_column(0, schemas.USED_SNAPSHOTS.field("sequence_number"), pa.array(numbers))
+    used = used.set_column(2, schemas.USED_SNAPSHOTS.field("use"), pa.array([use] * len(numbers)))
+    publish_books(store, replayed.rows, used)
+    measured = measure(store)
+    assert measured.references["snapshots"].held_out == 0
+    assert measured.references["snapshots"].used == len(numbers)
+    assert value(measured, "bbo_exact_seq") is None
+    assert {"bbo_exact_seq", "topk_exact", "depth_l1"} <= failed(measured)
+
+
 def test_used_snapshots_do_not_improve_the_figures(store: DataStore, replayed: OracleReplay) -> None:
     """A book that is right at the snapshots it used and wrong everywhere else scores nothing."""
     used = pl.Series(replayed.used["sequence_number"].to_numpy())
@@ -405,7 +469,15 @@ def test_tickers_are_compared_where_the_dataset_exists(
     of_tickers = {gate.name for gate in measured.gates if gate.name.endswith("_tickers")}
     assert of_tickers == {
         f"{name}_tickers"
-        for name in ("bbo_exact_seq", "bbo_rms_seq_bid", "bbo_rms_seq_ask", "bbo_known_share")
+        for name in (
+            "bbo_exact_seq",
+            "bbo_rms_seq_bid",
+            "bbo_rms_seq_ask",
+            "bbo_known_share",
+            "bbo_exact_time",
+            "bbo_rms_time_bid",
+            "bbo_rms_time_ask",
+        )
     }
 
 
@@ -413,7 +485,7 @@ def test_tickers_too_score_what_is_claimed(store: DataStore, market: Market, rep
     """Against tickers a far-off price is an error where it is claimed, and only counted where it is not."""
     publish(store, "tickers", {"tickers.parquet": exact_tickers(replayed)})
     here = held_out_row(replayed, market)
-    for known, errors in ((0, set()), (1, {"bbo_rms_seq_ask_tickers"})):
+    for known, errors in ((0, set()), (1, {"bbo_rms_seq_ask_tickers", "bbo_rms_time_ask_tickers"})):
         measured = damage(store, replayed, lambda frame, known=known: far_off(frame, here, known))
         assert {name for name in failed(measured) if name.endswith("_tickers")} == errors
         assert value(measured, "bbo_rms_all_ask_tickers") == pytest.approx(500 / np.sqrt(len(replayed.rows)))
@@ -450,7 +522,14 @@ def test_every_level_and_side_is_reported(store: DataStore) -> None:
     names = {metric.name for metric in measured.metrics}
     for side in ("bid", "ask"):
         for level in range(1, schemas.DEPTH + 1):
-            for kind in ("level_exact", "depth_corr_pearson", "depth_corr_spearman"):
+            for kind in (
+                "level_exact",
+                "depth_l1",
+                "depth_corr_pearson",
+                "depth_corr_spearman",
+                "depth_corr_pearson_detrended",
+                "depth_corr_spearman_detrended",
+            ):
                 assert f"{kind}_{side}_{level}" in names
     assert len(measured.levels) == 2 * schemas.DEPTH
 

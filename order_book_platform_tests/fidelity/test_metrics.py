@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.fidelity.metrics import (
+    CLAIMED,
+    EVERY,
     BestTally,
     LevelTally,
     compare_best,
@@ -53,16 +55,16 @@ def test_best_prices_add_up_to_what_a_loop_finds(
     assert tally.exact_share == (sum(a == b for a, b, _ in rows) / len(rows) if rows else None)
     assert tally.both_known == sum(all(claimed) for *_, claimed in rows)
     for side in range(2):
-        assert tally.unknown[side] == sum(not claimed[side] for *_, claimed in rows)
-        for sums, counted in ((tally.every, (True, False)), (tally.claimed, (True,))):
+        assert tally.unknown(side) == sum(not claimed[side] for *_, claimed in rows)
+        for part, counted in ((EVERY, (True, False)), (CLAIMED, (True,))):
             errors = [
                 (a[side][0] - b[side][0]) / TICK
                 for a, b, claimed in rows
                 if MISSING_PIPS not in (a[side][0], b[side][0]) and claimed[side] in counted
             ]
-            rms = sums.rms_ticks(side)
-            assert sums.priced[side] == len(errors)
-            assert sums.off[side] == sum(error != 0 for error in errors)
+            rms = tally.rms_ticks(part, side)
+            assert tally.priced(part, side) == len(errors)
+            assert tally.off(part, side) == sum(error != 0 for error in errors)
             if errors:
                 assert rms == pytest.approx(math.sqrt(sum(error**2 for error in errors) / len(errors)))
             else:
@@ -138,8 +140,8 @@ def test_a_share_of_nothing_is_no_figure() -> None:
     """Without observations there is None, not 0 and not an error."""
     assert share(0, 0) is None
     assert BestTally().exact_share is None
-    assert BestTally().every.rms_ticks(0) is None
-    assert BestTally().claimed.rms_ticks(0) is None
+    assert BestTally().rms_ticks(EVERY, 0) is None
+    assert BestTally().rms_ticks(CLAIMED, 0) is None
 
 
 def test_reference_rows_that_are_looked_up_are_compared_like_those_beside() -> None:

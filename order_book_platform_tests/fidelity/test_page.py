@@ -10,6 +10,7 @@ from order_book_platform.fidelity.page import Page, render_page
 from order_book_platform.fidelity.references import ReferenceCounts
 from order_book_platform.fidelity.results import Metric
 from order_book_platform.model import Gate, Severity
+from order_book_platform.plots import Svg
 from order_book_platform_tests.fidelity.partitions import KEY
 
 
@@ -40,15 +41,17 @@ def test_text_is_escaped() -> None:
         KEY,
         (metric.result,),
         (metric,),
-        {"snapshots": ReferenceCounts(rows=2, defects={"crossed": 2})},
-        (Figure("T", b"a", b"b"),),
+        {"snapshots": ReferenceCounts(rows=9, defects={"crossed": 2}, other_day=3, far_off=4)},
+        (Figure("T <t>", "read & see", Svg(10, "s")),),
         {"replay_hash": "<00>"},
     )
     text = render_page(page)
     assert "<script>" not in text
     assert "x &amp; &lt;script&gt;" in text
     assert "&lt;00&gt;" in text
-    assert "2 crossed" in text
+    assert "2 crossed, 3 other day, 4 far off" in text
+    assert "T &lt;t&gt;" in text
+    assert "read &amp; see" in text
     assert "&gt;= 0.9" in text
 
 
@@ -56,7 +59,7 @@ def verdict(*metrics: Metric) -> str:
     """The page's verdict on metrics."""
     gates = tuple(metric.result for metric in metrics if metric.result is not None)
     text = render_page(Page(KEY, gates, metrics, {}, (), {}))
-    return text[text.index('<div class="verdict') : text.index("<h2>")]
+    return text[text.index('<div class="verdict') : text.index("<ul class=guide>")]
 
 
 def test_a_warning_is_told_and_is_no_error() -> None:
@@ -80,3 +83,16 @@ def test_the_table_shows_whether_a_failure_is_a_warning() -> None:
     for severity, word in ((Severity.WARN, "warn"), (Severity.ERROR, "FAIL")):
         metric = Metric("m", 0.5, 5, Gate(">=", 0.9, severity), note="n")
         assert f"<td class=no>{word}</td>" in render_page(Page(KEY, (), (metric,), {}, (), {}))
+
+
+def test_gates_are_shown_and_what_is_long_is_folded() -> None:
+    """A gated figure stands in the open table with its placebos by name; the others, and the rules, can be unfolded."""
+    gated = Metric("gated", 1.0, 5, Gate(">=", 0.9), placebos=(0.25, None), note="g")
+    other = Metric("other", 7.0, 5, note="o")
+    text = render_page(Page(KEY, (), (gated, other), {}, (), {}))
+    opened, folded = text.split("<h2>Figures without a gate</h2>")
+    assert "gated<small>g</small>" in opened
+    assert "0.25 <small>1s</small><br>not measured <small>10s</small>" in opened
+    assert "other<small>o</small>" not in opened
+    assert "<details><summary>1 more figures of the day</summary>" in folded
+    assert folded.index("other<small>o</small>") < folded.index("<h2>Evidence</h2>")

@@ -12,10 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.fidelity.references import HeldOut, find_messages
+from order_book_platform.clock import NS_PER_DAY, day_start_ns
+from order_book_platform.fidelity.metrics import BookFacts
+from order_book_platform.fidelity.references import HeldOut, Plausible, find_messages
 from order_book_platform.fidelity.rows import ReferenceRows
 from order_book_platform.model.schemas import MISSING_PIPS
 from order_book_platform.storage import ParquetRows
+from order_book_platform_tests.fidelity.partitions import KEY
 
 GOOD = [[50, 40, 30], [60, 70, 80]]
 BAD = {
@@ -50,6 +53,28 @@ def test_a_reference_that_is_unfit_in_itself_is_left_out_and_counted(defect: str
     assert select(held_out, references([(1, GOOD), (2, BAD[defect]), (3, GOOD)])) == [1, 3]
     assert held_out.counts.defects == {**dict.fromkeys(held_out.counts.defects, 0), defect: 1}
     assert (held_out.counts.bad, held_out.counts.held_out, held_out.counts.rows) == (1, 2, 3)
+
+
+def test_a_reference_of_another_day_or_symbol_is_left_out_and_counted() -> None:
+    """Times and best prices outside what this symbol and day can be are charged as such, each once."""
+    far = [[5_000, 4_000, 3_000], [6_000, 7_000, 8_000]]
+    plausible = Plausible((0, 45), (25, 140))
+    held_out = HeldOut(np.zeros(0, np.int64), 0, 9, 10, plausible)
+    assert select(held_out, references([(1, GOOD), (2, far), (4, GOOD), (5, GOOD), (6, far)])) == [1, 4]
+    counts = held_out.counts
+    assert (counts.far_off, counts.other_day, counts.held_out, counts.rows) == (1, 2, 2, 5)
+    assert counts.bad == 3
+    assert counts.to_dict()["far_off"] == 1
+
+
+def test_what_is_plausible_comes_of_the_day_and_of_the_whole_day_s_prices() -> None:
+    """A day before and after; half the lowest and twice the highest; without prices any will do."""
+    start = day_start_ns(KEY.day)
+    facts = BookFacts(lowest_pips=100, highest_pips=300)
+    found = Plausible.of(KEY.day, facts)
+    assert found.times_ns == (start - NS_PER_DAY, start + 2 * NS_PER_DAY)
+    assert found.prices_pips == (50, 600)
+    assert Plausible.of(KEY.day, BookFacts()).prices_pips == Plausible().prices_pips
 
 
 def test_a_level_without_size_makes_a_reference_unfit() -> None:
@@ -120,8 +145,11 @@ def test_messages_are_found_by_number(tmp_path: Path, batch_rows: int) -> None:
     pq.write_table(pa.table({"sequence_number": pa.array(numbers)}), tmp_path / "d.parquet", row_group_size=3)
     wanted = np.array([14, 11, 10, 20, 21, 14, 9])
     file = ParquetRows([tmp_path / "d.parquet"])
-    found, highest = find_messages(wanted, file, batch_rows)
-    assert found.tolist() == [number in numbers for number in wanted.tolist()]
+    places, highest = find_messages(wanted, file, batch_rows)
+    messages = [10, 12, 15, 14, 20]
+    assert places.tolist() == [
+        messages.index(number) + 1 if number in messages else 0 for number in wanted.tolist()
+    ]
     assert highest == 20
 
 

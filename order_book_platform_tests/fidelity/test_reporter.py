@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
+from order_book_platform.fidelity.figures import PICTURES, READ
 from order_book_platform.model.schemas import METRICS
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
@@ -66,6 +69,14 @@ def test_the_json_report_says_the_same_as_the_metrics(published: DataStore) -> N
     assert report["references"]["snapshots"]["held_out"] > 0
     assert sum(report["windows"]["n"]) == report["references"]["snapshots"]["held_out"]
     assert len(report["levels"]["side"]) == 40
+    assert np.array(report["level_windows"]["known"]).shape == (40, len(report["level_windows"]["start_ns"]))
+    assert [state["name"] for state in report["states"]] == [
+        "spread",
+        "log_q_bid",
+        "log_q_ask",
+        "qi_1",
+        "qi_5",
+    ]
     json.dumps(report, allow_nan=False)
 
 
@@ -83,11 +94,12 @@ def test_the_page_stands_alone(published: DataStore) -> None:
     links = re.findall(r"""(?:src|href|srcset)=["']?([^"'> ]+)""", page)
     assert len(links) == 6
     assert all(link.startswith("data:image/png;base64,") for link in links)
+    assert "url(" not in page
     assert "http" not in page
     assert "@import" not in page
     assert "prefers-color-scheme:dark" in page
     body = page[page.index("<body>") :]
-    assert body.index("Faithful: all") < body.index("<img") < body.index("<table>")
+    assert body.index("Faithful: all") < body.index("<svg") < body.index("<table>")
 
 
 def test_a_failing_page_names_each_failed_gate(tmp_path: Path, market: Market) -> None:
@@ -108,11 +120,49 @@ def test_a_failing_page_names_each_failed_gate(tmp_path: Path, market: Market) -
     assert [name for name in failed if name not in metadata["gates_warned"]] == metadata["gates_failed"]
 
 
+def test_the_page_shows_all_there_is_to_see(published: DataStore) -> None:
+    """Every figure has its heading, its sentence and a drawing; none of a day with everything says there is nothing."""
+    page = files(published)["report.html"].decode()
+    shown = re.findall(
+        r"<figure><h2>(.*?)</h2><figcaption>(.*?)</figcaption><div class=drawing><svg", page, re.DOTALL
+    )
+    assert [title for title, _ in shown] == [
+        *("Error over time", "Levels over time", "Levels: match and correlation", "Distributions"),
+        *("Drift between snapshots", "Latency and clocks", "Gaps", "The book"),
+    ]
+    assert {unescape(read) for _, read in shown} == set(READ.values())
+    # The fixture's gap report has quantiles, but no envelope.
+    assert re.findall(r"Nothing to show[^<]*", page) == [
+        "Nothing to show: fewer than two windows have messages enough."
+    ]
+
+
+def test_a_wrong_book_shows_in_the_levels_over_time(tmp_path: Path, market: Market) -> None:
+    """Of another market: most cells are wrong, and its distributions are others."""
+    store = DataStore(tmp_path / "store")
+    other = Market(seed=8).replay()
+    publish_inputs(store, market.deltas, market.snapshots)
+    publish_books(store, other.rows, other.used)
+    FidelityReporter(store, make_settings(tmp_path)).run(KEY)
+    report = store.report("fidelity_report", KEY)
+    cells = report["level_windows"]
+    known, exact = (np.array(cells[name]) for name in ("known", "exact"))
+    assert exact.sum() < known.sum() / 2
+    spread, sizes, *_ = report["states"]
+    assert sizes["book"] != sizes["reference"]
+    assert spread["unit"] == "ticks"
+    assert 1 - min(report["drift"]["exact_share"]) > 0.5
+
+
 def test_the_charts_can_be_drawn_from_the_published_report(published: DataStore) -> None:
     """Assets show the same charts as the page."""
     pictures = draw_pictures(published, KEY)
-    assert list(pictures) == ["Fidelity over time", "Fidelity by level"]
-    assert all(png.startswith(b"\x89PNG") for png in pictures.values())
+    assert list(pictures) == list(PICTURES)
+    page = files(published)["report.html"].decode()
+    for title, svg in pictures.items():
+        assert f"<h2>{title}</h2>" in page
+        drawn = svg[svg.index("</style>") :].partition("<title>")[2]
+        assert drawn in page
 
 
 def test_missing_inputs_leave_the_old_report(published: DataStore, tmp_path: Path) -> None:

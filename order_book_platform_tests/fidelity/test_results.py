@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 
 from order_book_platform.fidelity.results import (
+    GAP_GATES,
     GATES,
+    TICKER_GATES,
     WITHOUT_BEST,
     Metric,
     failed_gates,
     judge_placebos,
     metrics_table,
+    verdict_line,
 )
-from order_book_platform.model import Gate, Severity
+from order_book_platform.model import Gate, GateResult, Severity
 from order_book_platform.model.schemas import METRICS
 
 BAR = Gate(">=", 0.9)
@@ -157,6 +160,13 @@ def test_the_bars_are_those_of_the_definitions() -> None:
         "ks_log_q_ask": "<= 0.02",
         "ks_qi_1": "<= 0.02",
         "ks_qi_5": "<= 0.02",
+        "depth_corr_pearson_detrended": ">= 0.99",
+        "depth_corr_spearman_detrended": ">= 0.99",
+        "depth_l1": "<= 0.005",
+        "inferred_gap_ratio": "< 0.001",
+        "origin_coverage": "> 0.99",
+        "origin_valid": "> 0.999",
+        "latency_p50": "<= 50",
         "crossed_tw": "< 0.0001",
         "resyncs": "== 0",
         "unseen_references": "== 0",
@@ -164,7 +174,14 @@ def test_the_bars_are_those_of_the_definitions() -> None:
         "placebo_fails": "== 1",
     }
     warnings = {name for name, gate in GATES.items() if gate.severity is Severity.WARN}
-    assert warnings == {"bbo_known_share", "topk_exact_all"}
+    assert warnings == {"bbo_known_share", "topk_exact_all", "origin_coverage", "latency_p50"}
+    assert {name: str(gate) for name, gate in (GAP_GATES | TICKER_GATES).items()} == {
+        "seq_gap_ratio": "< 0.001",
+        "bbo_exact_time": ">= 0.995",
+        "bbo_rms_time_bid": "<= 2",
+        "bbo_rms_time_ask": "<= 2",
+        "trade_in_range": ">= 0.99",
+    }
 
 
 def test_failed_gates_are_told_apart_by_severity() -> None:
@@ -180,12 +197,31 @@ def test_the_format_document_has_every_gate() -> None:
     """docs/formats names each gated metric with the bar and the severity that are in force."""
     text = (Path(__file__).parents[2] / "docs" / "formats" / "fidelity_report.md").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith("| ")]
-    for name, gate in GATES.items():
+    for name, gate in (GATES | GAP_GATES | TICKER_GATES).items():
         tables = [line for line in lines if line.count("|") == 5]
-        documented = [line for line in tables if name in line.split("|")[1].replace(",", " ").split()]
+        named = [line for line in tables if name in line.split("|")[1].replace(",", " ").split()]
+        documented = [line for line in named if line.split("|")[3].strip()]
         assert len(documented) == 1, name
         comparison, threshold, *severity = documented[0].split("|")[3].replace(",", "").split()
         assert severity == (["warn"] if gate.severity is Severity.WARN else []), name
         assert (comparison, float(threshold)) == (gate.comparison, gate.threshold), name
     for column in METRICS.names:
         assert any(column in line.split("|")[1].replace(",", " ").split() for line in lines), column
+
+
+@pytest.mark.parametrize(
+    ("error", "warning", "line"),
+    [
+        (1.0, 1.0, "faithful"),
+        (1.0, 0.0, "faithful, warned: knows"),
+        (0.0, 1.0, "not faithful: right"),
+        (None, 0.0, "not faithful: right; warned: knows"),
+    ],
+)
+def test_the_verdict_is_one_line(error: float | None, warning: float, line: str) -> None:
+    """What fails is named, errors before warnings; what was not measured fails."""
+    gates = (
+        GateResult.of("knows", warning, Gate(">=", 0.5, Severity.WARN), n=1, note=""),
+        GateResult.of("right", error, Gate(">=", 0.5), n=1, note=""),
+    )
+    assert verdict_line(gates) == line

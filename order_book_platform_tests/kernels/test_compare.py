@@ -17,10 +17,11 @@ from order_book_platform.kernels.compare import (
     MISSING_LEVELS,
     REFERENCE_LEVELS,
     ROW_COUNTS,
-    add_errors,
+    add_to_windows,
     compare_best_levels,
     compare_levels,
     compare_levels_at,
+    tally_best,
 )
 from order_book_platform.model.schemas import MISSING_PIPS
 
@@ -113,28 +114,72 @@ def test_references_that_are_looked_up_count_as_if_they_stood_beside(
     assert levels.tolist() == levels_beside.tolist()
 
 
-@pytest.mark.parametrize(
-    "add", [add_errors, getattr(add_errors, "py_func", add_errors)], ids=["compiled", "interpreted"]
-)
-@given(
-    drawn=st.lists(
-        st.tuples(*[st.one_of(st.just(np.nan), st.integers(-9, 9).map(float))] * 2, *[st.booleans()] * 2),
-        max_size=9,
+errors = st.one_of(st.just(np.nan), st.integers(-9, 9).map(float))
+compared = st.lists(st.tuples(st.booleans(), errors, errors, *[st.booleans()] * 3), max_size=9)
+
+
+def columns(drawn: list[tuple[bool, float, float, bool, bool, bool]]) -> tuple[np.ndarray, ...]:
+    """Exact, errors, known and chosen, as arrays."""
+    exact, bid, ask, *known, chosen = (list(column) for column in zip(*drawn, strict=True))
+    return (
+        np.array(exact, dtype=np.bool_),
+        np.array([bid, ask]).T.reshape(-1, 2),
+        np.array(known, dtype=np.bool_).T.reshape(-1, 2),
+        np.array(chosen, dtype=np.bool_),
     )
+
+
+@pytest.mark.parametrize(
+    "add", [tally_best, getattr(tally_best, "py_func", tally_best)], ids=["compiled", "interpreted"]
 )
-def test_errors_add_up_to_those_of_a_loop_in_python(
-    add: Callable[..., None], drawn: list[tuple[float, float, bool, bool]]
+@given(drawn=compared.filter(bool))
+def test_best_prices_add_up_to_those_of_a_loop_in_python(
+    add: Callable[..., None], drawn: list[tuple[bool, float, float, bool, bool, bool]]
 ) -> None:
-    """Per side: how many are defined and counted, how many are not 0, and their squares, on top of what was there."""
-    errors = np.array([row[:2] for row in drawn]).reshape(-1, 2)
-    counted = np.array([row[2:] for row in drawn], dtype=np.bool_).reshape(-1, 2)
-    priced, off, squares = np.array([10, 20]), np.array([30, 40]), np.array([50.0, 60.0])
-    add(errors, counted, priced, off, squares)
-    for side in range(2):
-        kept = [row[side] for row in drawn if row[2 + side] and row[side] == row[side]]
-        assert priced[side] == 10 * (side + 1) + len(kept)
-        assert off[side] == 30 + 10 * side + sum(error != 0 for error in kept)
-        assert squares[side] == 50.0 + 10 * side + sum(error**2 for error in kept)
+    """Rows, claims, errors of all rows and of claimed ones, on top of what was there."""
+    rows, priced, squares = np.arange(5), np.arange(8).reshape(2, 2, 2), np.arange(4.0).reshape(2, 2)
+    add(*columns(drawn), rows, priced, squares)
+    kept = [row for row in drawn if row[5]]
+    assert (rows - np.arange(5)).tolist() == [
+        len(kept),
+        sum(row[0] for row in kept),
+        sum(row[3] and row[4] for row in kept),
+        *(sum(not row[3 + side] for row in kept) for side in range(2)),
+    ]
+    for claimed in range(2):
+        for side in range(2):
+            found = [
+                row[1 + side]
+                for row in kept
+                if row[1 + side] == row[1 + side] and (row[3 + side] or not claimed)
+            ]
+            base = claimed * 4 + side * 2
+            assert priced[claimed, side].tolist() == [
+                base + len(found),
+                base + 1 + sum(e != 0 for e in found),
+            ]
+            assert squares[claimed, side] == claimed * 2 + side + sum(e**2 for e in found)
+
+
+@pytest.mark.parametrize(
+    "add",
+    [add_to_windows, getattr(add_to_windows, "py_func", add_to_windows)],
+    ids=["compiled", "interpreted"],
+)
+@given(drawn=compared.filter(bool), data=st.data())
+def test_windows_add_up_to_those_of_a_loop_in_python(
+    add: Callable[..., None], drawn: list[tuple[bool, float, float, bool, bool, bool]], data: st.DataObject
+) -> None:
+    """Each chosen row goes to its window."""
+    bins = data.draw(st.lists(st.integers(0, 2), min_size=len(drawn), max_size=len(drawn)))
+    exact, errs, _, chosen = columns(drawn)
+    rows, squares = np.zeros((4, 3)), np.zeros((2, 3))
+    add(np.array(bins), exact, errs, chosen, rows, squares)
+    for window in range(3):
+        kept = [row for row, at in zip(drawn, bins, strict=True) if at == window and row[5]]
+        sides = [[row[1 + side] for row in kept if row[1 + side] == row[1 + side]] for side in range(2)]
+        assert rows[:, window].tolist() == [len(kept), sum(row[0] for row in kept), *map(len, sides)]
+        assert squares[:, window].tolist() == [sum(error**2 for error in side) for side in sides]
 
 
 top = st.one_of(st.just((MISSING_PIPS, 0)), st.tuples(st.integers(1, 3), st.integers(1, 2)))

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-import io
+from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
-from PIL import Image
 
 from order_book_platform.model import BookFlag, FixedPoint, schemas
+from order_book_platform.plots import Svg
 
+SVG = "{http://www.w3.org/2000/svg}"
 START_NS = 1_723_161_255_000_000_000
 SECOND = 1_000_000_000
 POINT = FixedPoint(2, 3, 10, 1)
 
 
-def pixels(png: bytes) -> np.ndarray:
-    """Decoded image, uint8[height, width, 3]."""
-    with Image.open(io.BytesIO(png)) as image:
-        return np.asarray(image.convert("RGB"))
+def drawing(figure: Svg) -> ElementTree.Element:
+    """The figure as a reader parses it; broken markup is an error."""
+    return ElementTree.fromstring(figure.alone())
 
 
-def has_colour(png: bytes, colour: str) -> bool:
-    """Whether some pixel has exactly this `#rrggbb`."""
-    wanted = np.frombuffer(bytes.fromhex(colour[1:]), dtype=np.uint8)
-    return bool((pixels(png) == wanted).all(axis=2).any())
+def words(figure: Svg) -> list[str]:
+    """Everything that is written in it, hints under the pointer left out."""
+    return [element.text or "" for element in drawing(figure).iter(f"{SVG}text")]
+
+
+def hints(figure: Svg) -> list[str]:
+    """What is shown under the pointer, the figure's own title left out."""
+    return [element.text or "" for element in drawing(figure).iter(f"{SVG}title")][1:]
+
+
+def has_colour(figure: Svg, name: str) -> bool:
+    """Whether some line or area has this colour of the theme."""
+    shapes = [element.attrib for element in drawing(figure).iter(f"{SVG}path")]
+    return any(
+        f"s-{name}" in shape.get("class", "").split() or f"var(--plot-{name})" in shape.get("style", "")
+        for shape in shapes
+    )
 
 
 def book_frame(rows: int = 300, depth: int = 5, seed: int = 1) -> pl.DataFrame:

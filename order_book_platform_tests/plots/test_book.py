@@ -1,18 +1,15 @@
-"""The depth heat-map and the thinning before it."""
+"""A day of books thinned out."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.model import BookFlag
 from order_book_platform.model.schemas import MISSING_PIPS
-from order_book_platform.plots.book import depth_figure, depth_heatmap, sample_depth, time_steps
-from order_book_platform.plots.figure import DARK, LIGHT, png_pair
-from order_book_platform_tests.plots.frames import POINT, START_NS, book_frame, has_colour, pixels, with_flags
+from order_book_platform.plots.book import sample_depth, time_steps
+from order_book_platform_tests.plots.frames import START_NS, book_frame
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=30).map(sorted), st.integers(1, 12), st.data())
@@ -54,67 +51,12 @@ def test_missing_levels_stay_missing() -> None:
     assert (sample.size_pips[:, 1, 4] == 0).all()
 
 
-def test_the_heatmap_repeats_and_is_small() -> None:
-    """The same frame gives the same bytes, of a sensible size, with both sides in it."""
-    frame = book_frame(2_000)
-    png = depth_heatmap(frame, POINT)
-    assert png == depth_heatmap(frame.lazy(), POINT)
-    assert len(png) < 150_000
-    assert has_colour(png, LIGHT.bid)
-    assert has_colour(png, LIGHT.ask)
-    assert pixels(png).shape[1] == 1_000
-
-
-@pytest.mark.parametrize(
-    ("flag", "colour"),
-    [
-        (0, DARK.placebo),
-        (BookFlag.SEEDED | BookFlag.GAP, DARK.doubt),
-        (BookFlag.SEEDED | BookFlag.CORRUPT, DARK.bad),
-    ],
-    ids=["not seeded", "gap", "corrupt"],
-)
-def test_doubtful_spans_are_marked(flag: int, colour: str) -> None:
-    """A span that must not be trusted is seen, also a very short one; without one there is no mark."""
-    frame = book_frame(1_000)
-    assert has_colour(depth_heatmap(with_flags(frame, 500, 502, int(flag)), POINT, theme=DARK), colour)
-    assert not has_colour(depth_heatmap(frame, POINT, theme=DARK), colour)
-
-
-@pytest.mark.parametrize("rows", [0, 1, 2])
-def test_hardly_any_rows_are_drawn_without_complaint(rows: int) -> None:
-    """A file that has just begun has a figure too."""
-    assert depth_heatmap(book_frame(5)[:rows], POINT).startswith(b"\x89PNG")
-
-
-def test_a_one_sided_book_says_so() -> None:
-    """Where no row has both sides there is no mid price, so the figure says there is nothing."""
-    frame = book_frame(30).with_columns(pl.col("^ask_.*$").cast(pl.Int64) * None)
-    assert depth_heatmap(frame, POINT).startswith(b"\x89PNG")
-
-
-def test_rows_without_one_side_are_left_out_of_the_distance() -> None:
-    """A moment without asks does not bend the picture around it."""
-    frame = book_frame(30)
-    gone = pl.int_range(pl.len()) == 10
-    lacking = frame.with_columns(pl.when(gone).then(None).otherwise(pl.col("^ask_.*$")).name.keep())
-    assert depth_heatmap(lacking, POINT).startswith(b"\x89PNG")
-
-
 def test_time_that_runs_back_is_held() -> None:
     """A row with an earlier time is drawn at the time of the row before it."""
     frame = book_frame(3).with_columns(origin_time=pl.Series([START_NS, START_NS + 50, START_NS + 20]))
     sample = sample_depth(frame, 10)
     assert sample.last_ns == START_NS + 50
     assert sample.price_pips[-1, 0, 0] == frame["bid_0_price_pips"][2]
-
-
-@pytest.mark.parametrize("rows", [0, 300])
-def test_a_heatmap_repainted_is_one_drawn_in_the_dark(rows: int) -> None:
-    """Sizes, scales and shaded doubts too: the pair is what two drawings give."""
-    frame = with_flags(book_frame(300), 100, 120, int(BookFlag.GAP))[:rows]
-    pair = depth_heatmap(frame, POINT), depth_heatmap(frame, POINT, theme=DARK)
-    assert png_pair(depth_figure(frame, POINT)) == pair
 
 
 def test_chosen_rows_are_enough_for_a_sample() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 import pytest
 
-from order_book_platform.plots.fidelity import error_chart, error_figure, level_chart, level_figure
-from order_book_platform.plots.figure import DARK, LIGHT, Theme, png_pair
-from order_book_platform_tests.plots.frames import SECOND, START_NS, has_colour
+from order_book_platform.plots.fidelity import error_chart, level_chart, level_map
+from order_book_platform_tests.plots.frames import SECOND, START_NS, has_colour, hints, words
 
 
 def windows(rms_ticks: float | None = 0.0, rows: int = 50) -> pl.DataFrame:
@@ -41,53 +42,114 @@ def levels(value: float | None = 1.0, placebo: float | None = 0.1, depth: int = 
     return pl.DataFrame(columns)
 
 
-@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_errors_repeat_and_show_the_placebo(theme: Theme) -> None:
-    """Equal input, equal bytes; the placebo stands beside the true reference."""
-    png = error_chart(windows(), theme=theme)
-    assert png == error_chart(windows(), theme=theme)
+def test_errors_repeat_and_show_the_placebo() -> None:
+    """Equal input, equal text; the placebo stands beside the true reference."""
+    svg = error_chart(windows())
+    assert svg.alone() == error_chart(windows()).alone()
+    assert has_colour(svg, "placebo")
+    assert "placebo_rms_ticks: 300 to 300" in hints(svg)
     placebos = [pl.lit(None, pl.Float64).alias(f"placebo_{name}") for name in ("exact_share", "rms_ticks")]
-    assert png != error_chart(windows().with_columns(placebos), theme=theme)
-    assert len(png) < 120_000
+    assert not has_colour(error_chart(windows().with_columns(placebos)), "placebo")
+    assert len(svg.alone()) < 20_000
 
 
-def test_an_error_is_seen() -> None:
-    """A book that is off by ticks looks different from one that is not."""
-    assert error_chart(windows(25.0)) != error_chart(windows(0.0))
+def test_an_error_is_seen_and_told() -> None:
+    """A book that is off by ticks looks different from one that is not, and the pointer says by how much."""
+    assert "rms_bid_ticks: 25 to 25" in hints(error_chart(windows(25.0)))
+    assert "rms_bid_ticks: 0 to 0" in hints(error_chart(windows(0.0)))
+    assert error_chart(windows(25.0)).inline() != error_chart(windows(0.0)).inline()
 
 
 def test_nothing_to_compare_is_said() -> None:
-    """Without rows there is a sentence, not an empty frame or an error."""
-    png = error_chart(windows(None, rows=0), reference="snapshots")
-    assert png != error_chart(windows(None, rows=0), reference="tickers")
-    assert not has_colour(png, LIGHT.bid)
+    """Without rows there is a sentence that says why, not an empty frame or an error."""
+    told = words(error_chart(windows(rows=0), reference="tickers"))
+    assert any("no row of tickers is left" in text for text in told)
 
 
-@pytest.mark.parametrize("depth", [1, 5, 20, 100])
-def test_levels_are_drawn_at_any_depth(depth: int) -> None:
-    """One level or a hundred; equal input gives equal bytes."""
-    png = level_chart(levels(depth=depth))
-    assert png == level_chart(levels(depth=depth))
-    assert png != level_chart(levels(0.5, depth=depth))
+def test_windows_without_a_price_are_holes() -> None:
+    """Rows, but none with a best bid: no line, no complaint."""
+    assert "rms_bid_ticks" not in " ".join(hints(error_chart(windows(None))))
 
 
-@pytest.mark.parametrize(("value", "placebo"), [(None, None), (1.0, None), (-0.4, -0.9)])
-def test_levels_that_were_not_measured_or_disagree_are_drawn(
-    value: float | None, placebo: float | None
-) -> None:
-    """Null is written as not measured; a negative correlation has room."""
-    assert level_chart(levels(value, placebo)) != level_chart(levels())
+def test_levels_show_their_worst_and_the_placebo() -> None:
+    """Every bar tells its value; the worst is written down, since a thousandth cannot be seen."""
+    good = levels()
+    bad = good.with_columns(
+        pl.when((pl.col("level") == 17) & (pl.col("side") == "ask"))
+        .then(0.9961)
+        .otherwise(pl.col("exact_share"))
+        .alias("exact_share")
+    )
+    svg = level_chart(bad)
+    assert svg.alone() == level_chart(bad).alone()
+    assert "share of rows with price and size equal; lowest 0.9961, ask 17" in words(svg)
+    assert "ask 17: 0.9961" in hints(svg)
+    assert hints(svg).count("bid 1: 1") == 3
+    assert has_colour(svg, "ink")
+    assert not has_colour(level_chart(levels(placebo=None)), "ink")
 
 
-@pytest.mark.parametrize("rows", [0, 50])
-def test_errors_repainted_are_errors_drawn_in_the_dark(rows: int) -> None:
-    """With something to compare and without, the pair is what two drawings give."""
-    frame = windows(rows=rows)
-    assert png_pair(error_figure(frame)) == (error_chart(frame), error_chart(frame, theme=DARK))
+@pytest.mark.parametrize("depth", [1, 5, 20])
+def test_levels_of_any_depth(depth: int) -> None:
+    """A bar for each level of each side in each of the three panels."""
+    assert len(hints(level_chart(levels(depth=depth)))) == 3 * 2 * depth
 
 
-@pytest.mark.parametrize("value", [None, 0.9])
-def test_levels_repainted_are_levels_drawn_in_the_dark(value: float | None) -> None:
-    """Measured and not, the pair is what two drawings give."""
-    frame = levels(value)
-    assert png_pair(level_figure(frame)) == (level_chart(frame), level_chart(frame, theme=DARK))
+def test_levels_not_measured_are_said_to_be() -> None:
+    """No bars of nothing."""
+    svg = level_chart(levels(None, None))
+    assert "Not measured: no level could be compared." in words(svg)
+    assert hints(svg) == []
+
+
+def cells(wrong: dict[tuple[int, int], int] | None = None, known: int = 1_000) -> dict[str, Any]:
+    """Sixty windows of three levels a side; `wrong` rows by row of `known` and window."""
+    wrong = wrong or {}
+    return {
+        "start_ns": [START_NS + 5 * SECOND * window for window in range(60)],
+        "width_ns": 5 * SECOND,
+        "levels": 3,
+        "known": [[known] * 60 for _ in range(6)],
+        "exact": [[known - wrong.get((row, window), 0) for window in range(60)] for row in range(6)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [(1, "up to 0.1 % wrong"), (10, "up to 1 %"), (11, "up to 10 %"), (1_000, "more")]
+)
+def test_a_wrong_cell_is_seen(rows: int, said: str) -> None:
+    """One cell of 360, by how much of it is wrong; without it nothing is marked."""
+    assert hints(level_map(cells({(4, 30): rows}))) == ["none wrong", said]
+    assert hints(level_map(cells())) == ["none wrong"]
+
+
+def test_asks_stand_above_bids() -> None:
+    """The best ask is the row above the middle, the best bid the one below."""
+
+    def height(row: int) -> float:
+        course = level_map(cells({(row, 30): 1_000})).inline().split('d="M')[-1]
+        return float(course.split()[1].split("h")[0])
+
+    bids, asks = [height(row) for row in range(3)], [height(row) for row in range(3, 6)]
+    assert [*reversed(asks), *bids] == sorted([*asks, *bids])
+
+
+def test_what_is_not_known_is_told_from_what_is_right() -> None:
+    """Its own colour where some cells are not known; a sentence where none is."""
+    some = cells()
+    some["known"][5] = some["exact"][5] = [0] * 60
+    assert hints(level_map(some)) == ["none wrong", "not known"]
+    told = words(level_map(cells(known=0)))
+    assert "Nothing to show: no held-out snapshot meets a level that the book claims to know." in told
+
+
+def test_a_broken_day_stays_small() -> None:
+    """Every other cell wrong, 20 levels, 120 windows: still a few dozen KB."""
+    marks = {
+        "start_ns": [START_NS + SECOND * window for window in range(120)],
+        "width_ns": SECOND,
+        "levels": 20,
+        "known": [[9] * 120] * 40,
+        "exact": [[9 - (row + window) % 2 for window in range(120)] for row in range(40)],
+    }
+    assert len(level_map(marks).inline()) < 120_000

@@ -5,9 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from order_book_platform.model.schemas import GAPS
-from order_book_platform.plots.figure import LIGHT
-from order_book_platform.plots.gaps import gap_timeline
-from order_book_platform_tests.plots.frames import SECOND, START_NS, has_colour, pixels
+from order_book_platform.plots.gaps import gap_chart
+from order_book_platform_tests.plots.frames import SECOND, START_NS, has_colour, words
 
 END_NS = START_NS + 3_600 * SECOND
 
@@ -34,9 +33,9 @@ def gaps(rows: list[tuple[str, str, str, float, float]]) -> pl.DataFrame:
 
 
 def test_each_kind_and_cause_has_a_lane() -> None:
-    """The figure grows with the lanes; small gaps and others have their own colours."""
-    few = gap_timeline(gaps([("inferred", "silence", "small", 10, 11)]), START_NS, END_NS)
-    many = gap_timeline(
+    """The figure grows with the lanes; small gaps and others have their own colours; each lane says its length."""
+    few = gap_chart(gaps([("inferred", "silence", "small", 10, 11)]), START_NS, END_NS)
+    many = gap_chart(
         gaps(
             [
                 ("inferred", "silence", "small", 10, 11),
@@ -47,31 +46,36 @@ def test_each_kind_and_cause_has_a_lane() -> None:
         START_NS,
         END_NS,
     )
-    assert pixels(many).shape[0] > pixels(few).shape[0]
-    assert has_colour(few, LIGHT.doubt)
-    assert not has_colour(few, LIGHT.bad)
-    assert has_colour(many, LIGHT.bad)
+    assert many.height_px > few.height_px
+    assert has_colour(few, "doubt")
+    assert not has_colour(few, "bad")
+    assert has_colour(many, "bad")
+    assert {"crossed", "inferred, 1", "300.0 s in all", "Gaps over time, 3", "small", "large"} <= set(
+        words(many)
+    )
 
 
 def test_a_gap_of_no_length_is_still_seen() -> None:
     """A missing message between two of the same millisecond is as wide as the eye needs."""
-    png = gap_timeline(gaps([("exact", "sequence", "small", 1_800, 1_800)]), START_NS, END_NS)
-    assert has_colour(png, LIGHT.doubt)
+    svg = gap_chart(gaps([("exact", "sequence", "small", 1_800, 1_800)]), START_NS, END_NS)
+    assert has_colour(svg, "doubt")
+    assert "h3v22" in svg.inline()
 
 
 def test_a_day_without_gaps_says_so() -> None:
     """An empty report is a readable figure, not an error; the data may even have no length."""
-    assert gap_timeline(gaps([]), START_NS, END_NS) != gap_timeline(gaps([]), START_NS, END_NS + SECOND)
-    assert gap_timeline(gaps([]), START_NS, START_NS).startswith(b"\x89PNG")
+    told = words(gap_chart(gaps([]), START_NS, END_NS))
+    assert "No gaps from 2024-08-08 23:54:15 to 2024-08-09 00:54:15 UTC" in told
+    assert any(text.startswith("No gaps") for text in words(gap_chart(gaps([]), START_NS, START_NS)))
 
 
 def test_thousands_of_gaps_are_drawn_and_repeat() -> None:
-    """A broken day stays quick and small, and the bytes do not depend on the run or the order of rows."""
+    """A broken day stays quick and small, and the text does not depend on the run or the order of rows."""
     rows = [
         ("inferred", "silence", "small" if i % 3 else "large", i * 0.5, i * 0.5 + i % 7 / 10)
         for i in range(5_000)
     ]
     frame = gaps(rows)
-    png = gap_timeline(frame, START_NS, END_NS)
-    assert len(png) < 120_000
-    assert png == gap_timeline(frame.reverse(), START_NS, END_NS)
+    svg = gap_chart(frame, START_NS, END_NS)
+    assert len(svg.alone()) < 40_000
+    assert svg.alone() == gap_chart(frame.reverse(), START_NS, END_NS).alone()

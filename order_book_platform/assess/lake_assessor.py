@@ -1,0 +1,155 @@
+"""A day judged straight from its files, before anything is published: by statistics and sample, or as a whole."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from order_book_platform.assess.assessor import DataAssessor
+from order_book_platform.assess.estimate import RunEstimate, estimate_run
+from order_book_platform.assess.gap_reporter import GapReporter
+from order_book_platform.assess.gaps import Gap, Reach, classify
+from order_book_platform.assess.lake_day import LakeDay, read_day
+from order_book_platform.assess.lake_report import day_report, tick_changes
+from order_book_platform.assess.rules import RULES, Measured, day_coverage, held_against, rules_report
+from order_book_platform.model import Gate, PartitionKey, Severity
+from order_book_platform.model.snapshots import Candidates
+from order_book_platform.observability import Progress, silent
+from order_book_platform.settings import Settings
+from order_book_platform.sources import LakeIngest, LakeSource
+from order_book_platform.sources.footers import Footers
+from order_book_platform.sources.numbers import FloatBits
+from order_book_platform.storage import DataStore
+
+
+class LakeAssessor:
+    """Judges a symbol and day of the lake; publishes nothing.
+
+    Args:
+        settings: `lake_root`, instruments, `sources`, `gaps`, `reconstruct`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._source = LakeSource(settings.lake_root, settings.sources.batch_rows)
+
+    def full(self, key: PartitionKey, progress: Progress = silent) -> dict[str, Any]:
+        """Everything that `data_assessment` would say, from every row.
+
+        The components that make the assets are run over a store of their own, which is removed: what is said here
+        and what is published later cannot differ. Meanwhile `raw_deltas`, `snapshots` and `trades` take their room in
+        the folder of temporary files.
+
+        Raises:
+            SourceError, FixedPointError, SettingsError: as `LakeIngest`.
+            DiskFullError: the folder of temporary files has no room.
+        """
+        with tempfile.TemporaryDirectory(prefix="obp-assess-") as folder:
+            store = DataStore(Path(folder))
+            LakeIngest(store, self._settings).run(key, progress)
+            GapReporter(store, self._settings).run(key, progress)
+            return DataAssessor(store, self._settings).run(key, progress).report
+
+    def sampled(self, key: PartitionKey) -> dict[str, Any]:
+        """What footers, the best prices of `book` and a sample of rows say; every figure says which of them it is from.
+
+        Raises:
+            SourceError: there are no deltas, or a file is damaged or, as far as it is looked at, impossible.
+            FixedPointError: neither int64 pips nor decimals hold a value of the sample.
+            SettingsError: a configured tick or lot is finer than the decimals.
+        """
+        day = read_day(self._source, self._settings, key)
+        reading, footers = day.deltas.reading, day.footers
+        estimate = estimate_run(
+            deltas=footers["book_delta_v2"].rows,
+            snapshots=footers["book"].rows,
+            batch_rows=self._settings.sources.batch_rows,
+            decimal_sizes=reading.sizes if isinstance(reading, FloatBits) else None,
+        )
+        gaps = _gaps(day, self._settings)
+        figures = _figures(day, gaps, estimate, self._settings)
+        gates = held_against(_rules(day), figures)
+        return {**day_report(day, gaps, gates, estimate, self._settings), **rules_report(gates, figures)}
+
+
+def _gaps(day: LakeDay, settings: Settings) -> list[Gap]:
+    """Breaks between messages of the sample, to be recovered from the snapshots that may shape a book."""
+    best = day.best
+    order = np.argsort(best.sequence_number, kind="stable")
+    bad = (best.crossed | best.one_sided)[order].astype(np.uint8)
+    rows = Candidates(settings.reconstruct.extend_every).rows(bad)
+    usable = order[rows[bad[rows] == 0]]
+    reach = Reach(best.sequence_number[usable], best.origin_time[usable])
+    return [classify(item, reach, settings.gaps) for item in day.deltas.scan.breaks]
+
+
+def _figures(
+    day: LakeDay, gaps: Sequence[Gap], estimate: RunEstimate, settings: Settings
+) -> dict[str, Measured]:
+    scan, audit, footers = day.deltas.scan, day.deltas.audit, day.footers["book_delta_v2"]
+    clocks, messages, rows = scan.clocks(), scan.messages, audit["rows"]
+    first, last = footers.span or (audit["first_origin_time"], audit["last_origin_time"])
+    off_grid = day.deltas.off_grid + day.trades["off_grid_prices"] + day.trades["off_grid_sizes"]
+    instrument = settings.instrument(day.key.instrument)
+    configured = sum(value is not None for value in (instrument.tick, instrument.lot))
+    back = footers.groups_back("sequence_number") or 0
+    of_sample = "sample"
+    figures = {
+        "deltas": Measured(footers.rows, footers.rows, "statistics"),
+        "messages": Measured(messages, messages, of_sample),
+        "seed": Measured(day.book.sound, max(day.book.rows, 1), of_sample),
+        "gap_ratio": Measured(len(gaps) / messages if messages else None, messages, of_sample),
+        "origin_coverage": _coverage(footers, clocks["origin_coverage"], messages, settings.gaps.silence),
+        "origin_valid": Measured(clocks["origin_valid"], messages, of_sample),
+        "off_grid": Measured(off_grid, rows + day.trades["rows"], of_sample),
+        "decimals": Measured(_beyond(day, settings), rows, of_sample),
+        "increments": Measured(len(day.contradicted), max(configured, 1), of_sample),
+        "tick_changes": Measured(len(tick_changes(day)), len(day.deltas.ticks), of_sample),
+        "memory": Measured(estimate.peak_bytes, footers.rows, "estimate"),
+        "day_coverage": Measured(day_coverage(day.key, first, last), len(footers.group_rows), "statistics"),
+        "proven_losses": Measured(sum(gap.proven for gap in gaps), messages, of_sample),
+        "duplicates": Measured(audit["duplicate_rows"] / rows, rows, of_sample),
+        "unsorted": Measured(audit["unsorted_rows"] + back, rows, of_sample),
+        "latency_p50_ms": Measured(clocks["latency_ms"].get("p50"), messages, of_sample),
+        "latency_negative": Measured(clocks["latency_negative"], messages, of_sample),
+    }
+    if day.book.rows:
+        n = len(day.best.bid)
+        share = day.book.sound / day.book.rows
+        figures["snapshots_sound"] = Measured(share, day.book.rows, of_sample)
+        figures["book_crossed"] = Measured(float(day.best.crossed.mean()), n, "full")
+    return figures
+
+
+def _rules(day: LakeDay) -> dict[str, tuple[Gate, str]]:
+    """The rules for the day: without a `book` table no seed is to be expected."""
+    rules = dict(RULES)
+    if not day.files["book"]:
+        gate, note = rules["seed"]
+        rules["seed"] = replace(gate, severity=Severity.WARN), note
+    return rules
+
+
+def _beyond(day: LakeDay, settings: Settings) -> int:
+    """Values of the sample for which the day would be kept as decimals; none where it was set to them."""
+    reading = day.deltas.reading
+    if settings.instrument(day.key.instrument).precision != "auto" or not isinstance(reading, FloatBits):
+        return 0
+    return int(reading.prices_beyond.fewest[0] + reading.sizes_beyond.fewest[0])
+
+
+def _coverage(footers: Footers, sampled: float | None, messages: int, silence_ns: int) -> Measured:
+    """The worse of what the sample shows and what the holes between row groups leave."""
+    span = footers.span
+    if span is None or span[1] <= span[0]:
+        return Measured(sampled, messages, "sample")
+    silence = sum(end - begin - silence_ns for begin, end in footers.holes(silence_ns))
+    between = 1 - silence / (span[1] - span[0])
+    if sampled is None or between < sampled:
+        return Measured(between, len(footers.group_rows), "statistics")
+    return Measured(sampled, messages, "sample")

@@ -1,0 +1,97 @@
+"""What an estimate comes to on this machine: how fast its cores are, how many, how much memory and disk it has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from order_book_platform.assess.estimate import PARALLEL, REFERENCE, RunEstimate
+from order_book_platform.kernels.grid import to_pips
+from order_book_platform.storage.room import nearest
+
+REFERENCE_NS = 11_200_000
+"""CPU time of `calibrate`'s work on the machine of the estimates."""
+_VALUES, _RUNS = 250_000, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What there is to run on.
+
+    Attributes:
+        cores: that this process may use.
+        memory_bytes, free_memory_bytes: of the machine, and of it not in use.
+        free_disk_bytes: where the data root is or will be.
+        slowness: CPU time of the calibration here by that on the machine of the estimates.
+    """
+
+    cores: int
+    memory_bytes: int
+    free_memory_bytes: int
+    free_disk_bytes: int
+    slowness: float
+
+
+def this_machine(data_root: Path) -> Machine:
+    """Look at the machine and measure one of its cores for some 0.1 s."""
+    memory = psutil.virtual_memory()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    free = shutil.disk_usage(nearest(data_root)).free
+    return Machine(cores, memory.total, memory.available, free, round(calibrate() / REFERENCE_NS, 3))
+
+
+def calibrate() -> int:
+    """CPU time in ns of work like the platform's: floats to pips, and sorting them; the best of some runs.
+
+    CPU time and the best, so that what else the machine is doing counts as little as it can.
+    """
+    prices = np.random.default_rng(1).integers(1, 10**7, _VALUES) / 100
+    pips = np.empty(_VALUES, np.int64)
+    times = []
+    for _ in range(_RUNS):
+        before = time.thread_time_ns()
+        to_pips(prices, 100.0, 2.0**51, pips)
+        np.sort(pips)
+        times.append(time.thread_time_ns() - before)
+    return min(times)
+
+
+def on_machine(estimates: Sequence[RunEstimate], machine: Machine, limit_bytes: int) -> dict[str, Any]:
+    """What runs of these days take here, as many at once as cores and memory allow.
+
+    Args:
+        estimates: one a day, for the reference machine.
+        machine: where they shall run.
+        limit_bytes: of memory that the platform may use.
+
+    Returns:
+        The machine, `parallel_runs`, `hours` of all, `cpu_hours`, `peak_bytes` of as many runs as go at once,
+        `disk_bytes` of the outputs and whether all of it fits: `memory_fits`, `disk_fits`.
+    """
+    peak = max((each.peak_bytes for each in estimates), default=0)
+    usable = min(limit_bytes, machine.memory_bytes)
+    runs = max(min(machine.cores, usable // peak if peak else 1, len(estimates)), 1)
+    cpu_s = sum(each.cpu_seconds for each in estimates) * machine.slowness
+    # A run has its own read-ahead: alone it uses more than one core, but never more than there are.
+    busy = min(runs * PARALLEL, machine.cores)
+    disk = sum(each.disk_bytes for each in estimates)
+    return {
+        "machine": asdict(machine),
+        "reference": REFERENCE,
+        "days": len(estimates),
+        "parallel_runs": runs,
+        "cpu_hours": cpu_s / 3_600,
+        "hours": cpu_s / busy / 3_600,
+        "peak_bytes": peak * runs,
+        "disk_bytes": disk,
+        "memory_fits": peak <= usable,
+        "disk_fits": disk <= machine.free_disk_bytes,
+    }

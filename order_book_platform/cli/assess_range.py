@@ -1,0 +1,167 @@
+"""`obp assess --days`: a table of many days, and a calendar of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import date
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from order_book_platform.assess import DaySummary, summarise_range
+from order_book_platform.assess.lake_range import VERDICTS, days_of
+from order_book_platform.assess.machine import on_machine, this_machine
+from order_book_platform.assess.markdown import cost_here
+from order_book_platform.assess.rules import MEMORY_LIMIT_BYTES
+from order_book_platform.cli.assess_tables import styled
+from order_book_platform.cli.output import print_json, progress_bars, stdout, table
+from order_book_platform.errors import SettingsError, SourceMissingError
+from order_book_platform.model import Instrument
+from order_book_platform.plots.calendar import CalendarDay, calendar, calendar_page
+
+if TYPE_CHECKING:
+    from order_book_platform.settings import Settings
+
+SINGLE_ROWS = 62
+"""Up to so many days each has a line; of more, days in a row that are alike share one."""
+
+
+def assess_range(
+    settings: Settings, symbols: Sequence[str], span: tuple[date, date], out: Path | None, as_json: bool
+) -> bool:
+    """Judge a range by its footers, print it, and draw its calendar.
+
+    Args:
+        settings: of the platform.
+        symbols: as named; each once is enough.
+        span: first and last day.
+        out: of the calendar; None for a file in the current folder, or for none with `as_json`.
+        as_json: one JSON document instead of tables.
+
+    Returns:
+        Whether no day is a no-go or damaged.
+
+    Raises:
+        SettingsError: a symbol is not listed, or the calendar cannot be written.
+        SourceMissingError: there are no files at all.
+    """
+    instruments = [Instrument.parse(symbol) for symbol in dict.fromkeys(symbols)]
+    for instrument in instruments:
+        settings.instrument(instrument)
+    with progress_bars() as progress:
+        summaries = summarise_range(settings, instruments, list(days_of(*span)), progress)
+    if all(each.verdict == "missing" for each in summaries):
+        raise SourceMissingError(
+            expected=f"files of book_delta_v2 for {', '.join(symbols)} from {span[0]} to {span[1]}",
+            found="none",
+            where=str(settings.lake_root),
+            remedy="Check lake_root, the days and the symbol's spelling; obp doctor lists what there is.",
+        )
+    estimates = [each.estimate for each in summaries if each.estimate and each.verdict.startswith("go")]
+    here = on_machine(estimates, this_machine(settings.data_root), MEMORY_LIMIT_BYTES)
+    path = out or (None if as_json else Path(f"assessment-{span[0]}..{span[1]}.html"))
+    if path:
+        _draw(path, summaries, span, here)
+    counts = {instrument.key: _counted(summaries, instrument.key) for instrument in instruments}
+    if as_json:
+        days = [each.to_dict() for each in summaries]
+        print_json({"days": days, "counts": counts, "here": here, "calendar": path and str(path)})
+    else:
+        _show(summaries, counts, here, path)
+    return not any(each.verdict in ("no-go", "damaged") for each in summaries)
+
+
+def _counted(summaries: Sequence[DaySummary], symbol: str) -> dict[str, int]:
+    found = Counter(each.verdict for each in summaries if each.symbol == symbol)
+    return {verdict: found[verdict] for verdict in VERDICTS}
+
+
+def _draw(path: Path, summaries: Sequence[DaySummary], span: tuple[date, date], here: dict[str, Any]) -> None:
+    days = [CalendarDay(each.symbol, each.day, each.verdict, each.coverage) for each in summaries]
+    title = f"Days from {span[0]} to {span[1]}"
+    counts = {
+        symbol: _counted(summaries, symbol) for symbol in dict.fromkeys(each.symbol for each in summaries)
+    }
+    lines = [
+        "By the footers of the files alone: what lies inside a row group has not been looked at.",
+        "The strength of a colour is the share of the day that is covered.",
+        f"{here['days']:,} days that may go: {cost_here(here).replace('**', '')}.",
+    ]
+    try:
+        if path.suffix == ".png":
+            path.write_bytes(calendar(days, title=title))
+        elif path.suffix == ".html":
+            path.write_text(calendar_page(days, title=title, lines=lines, counts=counts), encoding="utf-8")
+        else:
+            raise click.BadParameter(f"{path} ends in neither .html nor .png.", param_hint="'--out'")
+    except OSError as error:
+        raise SettingsError(
+            expected="a file that can be written",
+            found=error.strerror or str(error),
+            where=str(path),
+            remedy="Choose another file with --out.",
+        ) from error
+
+
+def _show(
+    summaries: Sequence[DaySummary],
+    counts: dict[str, dict[str, int]],
+    here: dict[str, Any],
+    path: Path | None,
+) -> None:
+    console = stdout()
+    single = len(summaries) <= SINGLE_ROWS
+    console.print(
+        table(
+            "Days, by the footers of their files",
+            ("symbol", "days", "verdict", "covered", "holes", "deltas", "book", "trades", "why"),
+            (_row(group) for group in _groups(summaries, single)),
+            right=("covered", "holes", "deltas", "book", "trades"),
+        )
+    )
+    console.print()
+    rows = ((symbol, *(f"{count[verdict]:,}" for verdict in VERDICTS)) for symbol, count in counts.items())
+    console.print(table("Days by verdict so far", ("symbol", *VERDICTS), rows, right=VERDICTS))
+    console.print(f"\n{here['days']:,} days that may go: {cost_here(here)}", markup=False)
+    console.print(f"Calendar: {path}", markup=False)
+
+
+def _groups(summaries: Sequence[DaySummary], single: bool) -> Iterator[list[DaySummary]]:
+    """Days that share a line."""
+    if single:
+        yield from ([each] for each in summaries)
+        return
+
+    def alike(each: DaySummary) -> tuple[Any, ...]:
+        there = tuple(rows is not None for rows in each.rows.values())
+        why = each.why if each.verdict != "go with repair" else ""
+        return each.symbol, each.verdict, why, there, each.warnings
+
+    for _, group in groupby(summaries, alike):
+        yield list(group)
+
+
+def _row(group: Sequence[DaySummary]) -> tuple[object, ...]:
+    first, last = group[0], group[-1]
+    days = str(first.day) if len(group) == 1 else f"{first.day} to {last.day} ({len(group)})"
+    covered = [each.coverage for each in group if each.coverage is not None]
+    least = f"{min(covered):.1%}" if covered else "-"
+    why = first.why if first.verdict != "go" else ", ".join(first.warnings)
+    return (
+        first.symbol,
+        days,
+        styled(first.verdict),
+        least if len(group) == 1 or not covered else f"≥ {least}",
+        f"{sum(each.holes for each in group):,}",
+        *(_rows(group, table) for table in ("book_delta_v2", "book", "trades")),
+        why,
+    )
+
+
+def _rows(group: Sequence[DaySummary], table: str) -> str:
+    rows = [each.rows[table] for each in group]
+    there = [count for count in rows if count is not None]
+    return f"{sum(there):,}" if there else "-"

@@ -1,0 +1,115 @@
+"""A simulated day with everything that a fidelity report can be held against, made by the platform's own components."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from order_book_platform.fidelity import MadeDay
+    from order_book_platform.model import PartitionKey
+    from order_book_platform.observability import Progress
+    from order_book_platform.storage import DataStore
+
+PROFILE = "btc-perp"
+EXTEND_EVERY = 2
+"""A small day needs more snapshots than a long one to know all levels most of the time."""
+DROPPED = 16
+
+
+def sound_day(
+    folder: Path, key: PartitionKey, messages: int, seed: int, progress: Progress, faults: str = ""
+) -> DataStore:
+    """Simulate a day and make its books.
+
+    Args:
+        folder: a new one; lake and store are made in it.
+        key: symbol and day.
+        messages: of the market.
+        seed: which market.
+        progress: told of each component's work.
+        faults: what goes wrong before the files are written.
+
+    Returns:
+        The store, up to `reconstructed_books` and with `tickers`: the market's own best bid and ask.
+    """
+    from order_book_platform.assess import DataAssessor, GapReporter
+    from order_book_platform.reconstruct import Reconstructor
+    from order_book_platform.settings import InstrumentSettings, ReconstructSettings, Settings
+    from order_book_platform.simulate import Faults, MarketSimulator, profile
+    from order_book_platform.sources import LakeIngest
+    from order_book_platform.storage import DataStore
+
+    lake = folder / "lake"
+    MarketSimulator(profile(PROFILE), seed).write(lake, key, messages, Faults.parse(faults), progress)
+    settings = Settings(
+        lake_root=lake,
+        data_root=folder / "store",
+        first_day=key.day,
+        instruments=(InstrumentSettings(symbol=key.instrument.key),),
+        reconstruct=ReconstructSettings(extend_every=EXTEND_EVERY),
+    )
+    store = DataStore(settings.data_root)
+    for component in (LakeIngest, GapReporter, DataAssessor, Reconstructor):
+        component(store, settings).run(key, progress)
+    _publish_tickers(lake, store, key)
+    return store
+
+
+def dropped_day(folder: Path, key: PartitionKey, messages: int, seed: int, progress: Progress) -> MadeDay:
+    """The same market with messages that never arrived.
+
+    Args:
+        folder: a new one.
+        key: symbol and day.
+        messages: of the market.
+        seed: which market.
+        progress: told of each component's work.
+    """
+    from order_book_platform.fidelity import MadeDay
+
+    store = sound_day(folder, key, messages, seed, progress, f"drop={DROPPED}")
+    sent = set(_table(folder / "lake", "truth/update_chain", key)["final_update_id"].to_list())
+    arrived = set(_table(folder / "lake", "book_delta_v2", key)["sequence_number"].to_list())
+    snapshots = _table(folder / "lake", "book", key)["sequence_number"].to_list()
+    lost = sent - arrived
+    unseen = sum(number in lost for number in snapshots)
+    return MadeDay(
+        "dropped",
+        f"{DROPPED} messages in a row never arrived; the book was made without them",
+        store,
+        ("resyncs", "unseen_references"),
+        {"unseen_references": float(unseen)},
+    )
+
+
+def _publish_tickers(lake: Path, store: DataStore, key: PartitionKey) -> None:
+    """The simulation's true best bid and ask as a partition of tickers."""
+    import polars as pl
+
+    from order_book_platform.model.fixed_point import float_to_pips
+    from order_book_platform.model.schemas import TICKERS
+
+    truth, point = _table(lake, "truth/book_ticker", key), store.manifest("raw_deltas", key).fixed_point
+    columns = {
+        "origin_time": truth["timestamp"],
+        "transaction_time": pl.Series([None] * len(truth), dtype=pl.Int64),
+        "received_time": truth["receipt_timestamp"],
+        "sequence_number": truth["update_id"],
+    }
+    for side in ("bid", "ask"):
+        for what, decimals in (("price", point.price_decimals), ("size", point.size_decimals)):
+            pips, _ = float_to_pips(truth[f"{side}_{what}"].to_numpy(), decimals)
+            columns[f"{side}_{what}_pips"] = pl.Series(pips)
+    table = pl.DataFrame(columns).select(TICKERS.names).to_arrow().cast(TICKERS)
+    with store.write("tickers", key) as writer:
+        writer.metadata.update(point.to_metadata())
+        writer.parquet("tickers.parquet", TICKERS).write(table)
+
+
+def _table(lake: Path, table: str, key: PartitionKey) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.read_parquet(sorted((lake / table / key.path).glob("*.parquet")), hive_partitioning=False)

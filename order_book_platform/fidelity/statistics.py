@@ -1,0 +1,162 @@
+"""What is known of every market, measured on this book: returns have fat tails, volatility clusters, trade sizes too.
+
+Reported without gates: the figures are the market's, not the book's. One that is far from those of other days is a
+reason to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.fidelity.results import Metric
+from order_book_platform.fidelity.rows import NARROW_ROWS, BookHeads
+from order_book_platform.model import BookFlag
+from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.schemas import MISSING_PIPS
+from order_book_platform.storage import ParquetRows
+
+Float64Array = NDArray[np.float64]
+
+LAGS_S = tuple(range(1, 11))
+TAIL_SHARE, LEAST_TAIL = 0.01, 10
+"""The tail is the largest 1 % of trade sizes; an index of fewer than ten says nothing."""
+
+
+class SecondClock:
+    """The mid price at the end of each second, from a book's rows in passing."""
+
+    def __init__(self) -> None:
+        self._seeded = False
+        self._latest = 0
+        self._seconds: list[Int64Array] = []
+        self._mids: list[Float64Array] = []
+
+    def add(self, part: BookHeads) -> None:
+        """Take in the next rows; those before the first seeded one are passed over."""
+        if not self._seeded:
+            seeded = np.flatnonzero(part.flags & BookFlag.SEEDED)
+            if not len(seeded):
+                return
+            self._seeded = True
+            part = part.take(slice(int(seeded[0]), None))
+        if not len(part):
+            return
+        seconds = np.maximum(np.maximum.accumulate(part.time_ns // NS_PER_SECOND), self._latest)
+        self._latest = int(seconds[-1])
+        ends = np.append(np.flatnonzero(seconds[1:] != seconds[:-1]), len(seconds) - 1)
+        bid, ask = part.best_pips[ends, 0], part.best_pips[ends, 1]
+        sound = (bid != MISSING_PIPS) & (ask != MISSING_PIPS) & (bid <= ask)
+        self._seconds.append(seconds[ends])
+        self._mids.append(np.where(sound, (bid + ask) / 2, np.nan))
+
+    def returns(self) -> Float64Array:
+        """Log returns from second to second, float64[n]; NaN where either price is unknown, the book crossed or empty.
+
+        A second without a row has the price of the one before.
+        """
+        if not self._seconds:
+            return np.empty(0)
+        seconds, mids = np.concatenate(self._seconds), np.concatenate(self._mids)
+        clock = np.arange(seconds[0], seconds[-1] + 1)
+        held = mids[np.searchsorted(seconds, clock, side="right") - 1]
+        found: Float64Array = np.diff(np.log(held))
+        return found
+
+
+def kurtosis(values: Float64Array) -> float | None:
+    """Fourth central moment over the square of the second, 3 for a normal law; None where all values are one."""
+    if not _vary(values):
+        return None
+    away = values - values.mean()
+    return float((away**4).mean() / (away**2).mean() ** 2)
+
+
+def autocorrelation(values: Float64Array, lag: int) -> tuple[float | None, int]:
+    """Correlation of a series with itself `lag` places later, and the pairs behind it.
+
+    Args:
+        values: float64[n]; pairs with a NaN are left out.
+        lag: 1 or more.
+
+    Returns:
+        The mean product of both deviations from the series' mean, over its variance; None without pairs or variance.
+    """
+    known = ~np.isnan(values)
+    both = known[:-lag] & known[lag:]
+    pairs = int(np.count_nonzero(both))
+    if not pairs or not _vary(values[known]):
+        return None, pairs
+    away = values - values[known].mean()
+    return float((away[:-lag] * away[lag:])[both].mean() / (away[known] ** 2).mean()), pairs
+
+
+def _vary(values: Float64Array) -> bool:
+    """Whether not all are one; sums of floats would say so of equal ones, too."""
+    return bool(len(values)) and bool((values != values[0]).any())
+
+
+def hill(largest: Float64Array) -> float | None:
+    """Hill's tail index.
+
+    Args:
+        largest: float64[k + 1], the largest values, in any order; the smallest of them is where the tail begins.
+
+    Returns:
+        k over the sum of log(value / smallest): it estimates a where P(X > x) falls as x^−a. None where all are one.
+    """
+    if not len(largest):
+        return None
+    logs = np.log(largest)
+    height = float((logs - logs.min()).sum())
+    return (len(largest) - 1) / height if height > 0.0 else None
+
+
+def largest_sizes(trades: ParquetRows, count: int) -> Float64Array:
+    """The `count` largest trade sizes, float64 in any unit and order; fewer if there are fewer.
+
+    Args:
+        trades: file with schema `TRADES`, in pips or decimals.
+        count: 1 or more.
+    """
+    name = next(name for name in trades.schema.names if name.startswith("size"))
+    kept, bar = np.empty(0), -np.inf
+    for batch in trades.batches(NARROW_ROWS, columns=[name]):
+        column = batch.column(0)
+        sizes = (pc.cast(column, pa.float64()) if pa.types.is_decimal(column.type) else column).to_numpy()
+        kept = np.concatenate([kept, sizes[sizes > bar]])
+        if len(kept) > count:
+            # What equals the smallest of them and is left out changes nothing: there are enough of it already.
+            kept = np.partition(kept, len(kept) - count)[-count:]
+            bar = float(kept[0])
+    return kept
+
+
+def return_metrics(clock: SecondClock) -> Iterator[Metric]:
+    """`kurtosis` of 1 s mid returns and `vol_clustering_k`, the autocorrelation of their squares k seconds apart."""
+    returns = clock.returns()
+    known = returns[~np.isnan(returns)]
+    yield Metric(
+        "kurtosis",
+        kurtosis(known),
+        len(known),
+        reference="book",
+        note="Of the mid price's log returns from second to second; 3 for a normal law.",
+    )
+    for lag in LAGS_S:
+        value, n = autocorrelation(returns**2, lag)
+        note = "Correlation of squared 1 s returns with those of the second before." if lag == 1 else ""
+        yield Metric(f"vol_clustering_{lag}", value, n, reference="book", note=note)
+
+
+def trade_metrics(trades: ParquetRows) -> Iterator[Metric]:
+    """`hill_tail` of trade sizes; n is how many trades are in the tail."""
+    tail = int(trades.num_rows * TAIL_SHARE)
+    value = hill(largest_sizes(trades, tail + 1)) if tail >= LEAST_TAIL else None
+    note = f"Tail index of the largest {TAIL_SHARE:.0%} of {trades.num_rows:,} trade sizes."
+    yield Metric("hill_tail", value, tail, reference="trades", note=note)

@@ -1,0 +1,91 @@
+"""Drawing as SVG text."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from order_book_platform.plots.svg import STYLE, Svg, boxes, broken_line, data_uri, pixels, stairs, text_width
+from order_book_platform.plots.theme import DARK, LIGHT
+from order_book_platform_tests.plots.frames import SVG, drawing, hints, words
+
+NAN = math.nan
+
+
+def simple() -> Svg:
+    """A line, an area, dots and words."""
+    svg = Svg(100, "a < b")
+    svg.text(5, 10, "x & <y>", kind="h")
+    svg.path("M0 0H10", "bid", title="1 < 2")
+    svg.area(boxes([0], [0], [4], [2]), "doubt", opacity=0.5)
+    svg.dots(np.array([1.0, NAN]), np.array([1.0, 2.0]), "ask")
+    svg.legend(90, 10, [("one", "bid"), ("two", "ask")])
+    return svg
+
+
+def test_words_are_escaped() -> None:
+    """Whatever they say, they are read back as they were and make no markup."""
+    assert words(simple())[0] == "x & <y>"
+    assert hints(simple()) == ["1 < 2"]
+    assert next(drawing(simple()).iter(f"{SVG}title")).text == "a < b"
+
+
+def test_alone_it_has_its_colours_and_inside_a_page_the_page_s() -> None:
+    """Both grounds are in the style, which a file carries and a page has once."""
+    assert LIGHT.ink in STYLE
+    assert DARK.ink in STYLE
+    assert "prefers-color-scheme:dark" in simple().alone()
+    assert "<style" not in simple().inline()
+    assert "http" not in simple().inline()
+
+
+def test_nothing_is_drawn_where_there_is_nothing() -> None:
+    """An empty course leaves no element."""
+    svg = Svg(10, "")
+    svg.path("", "bid")
+    svg.area("", "bid")
+    svg.dots(np.array([NAN]), np.array([NAN]), "bid")
+    assert [element.tag for element in drawing(svg)] == [
+        f"{SVG}{name}" for name in ("style", "rect", "title")
+    ]
+
+
+def test_a_legend_ends_at_its_right_and_keeps_its_order() -> None:
+    """The last entry ends there; entries do not overlap."""
+    texts = [element for element in drawing(simple()).iter(f"{SVG}text") if element.get("class") == "k"]
+    places = {element.text: float(element.get("x", "nan")) for element in texts}
+    assert places["two"] == 90
+    assert places["one"] < places["two"] - text_width("two")
+
+
+def test_coordinates_are_short() -> None:
+    """A tenth of a pixel, no needless zeros."""
+    assert pixels([1.0, 2.25, 3.96, -0.5]) == ["1", "2.2", "4", "-0.5"]
+
+
+@pytest.mark.parametrize(
+    ("heights", "course"),
+    [
+        ([5.0, 5.0, 5.0], "M0 5H3"),
+        ([5.0, 6.0, 6.0], "M0 5H1V6H3"),
+        ([5.0, NAN, 7.0], "M0 5H1M2 7H3"),
+        ([NAN, NAN, 7.0], "M2 7H3"),
+        ([NAN, NAN, NAN], ""),
+    ],
+)
+def test_steps_are_as_few_as_they_can_be(heights: list[float], course: str) -> None:
+    """Equal heights are one step, and what is missing is a hole."""
+    assert stairs(np.arange(4.0), np.array(heights)) == course
+
+
+def test_a_line_breaks_off_where_a_point_is_missing() -> None:
+    """It goes on at the next one."""
+    course = broken_line(np.arange(4.0), np.array([1.0, 2.0, NAN, 3.0]))
+    assert course == "M0 1L1 2M3 3"
+
+
+def test_a_data_uri_names_its_kind() -> None:
+    """As browsers want it."""
+    assert data_uri(b"<svg", "svg+xml") == "data:image/svg+xml;base64,PHN2Zw=="
