@@ -3,7 +3,7 @@
 The states are those of the pairs that the other metrics compare: each reference and the book row it belongs to. A state
 weighs the time until the next pair. A second later the distributions of spread, best sizes and queue imbalance are the
 same (measured on the recordings: KS 0.001 to 0.004), so the reference of another time is no placebo here. The reference
-without its best bid, or without its best ask, is: KS 0.24 to 0.99.
+without its best bid, or without its best ask, is: KS 0.16 to 0.99.
 """
 
 from __future__ import annotations
