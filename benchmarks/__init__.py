@@ -6,6 +6,7 @@
 BENCHMARKS = {
     "replay": "the replay loop beside hftbacktest and lakeapi: best bid/ask, top 20, flatness",
     "day": "a whole day of a BTC perpetual through all six assets: time and memory of each",
+    "limit": "the books of half a day, a whole one and a double one within a limit of memory",
     "checkpoints": "what checkpoints cost a reconstruction: with and without them, in turn",
     "assess": "judging data before they are read: a day by sample, by every row, a year by its footers",
     "precision": "int64 pips beside decimal128: conversion, arithmetic, Parquet, and from files to books",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from order_book_platform.fidelity import correlation, rows
+from order_book_platform.fidelity import correlation, distributions, rows
 from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS
+from order_book_platform.fidelity.windows import MAX_WINDOWS
+from order_book_platform.kernels import intervals, states
 from order_book_platform.kernels.arrays import WINDOW_SLOTS
 from order_book_platform.model import FixedPoint
 from order_book_platform.model.arrivals import WAITING_BYTES
@@ -135,6 +137,13 @@ def fidelity(settings: Settings) -> dict[str, int]:
     return {
         "correlations: the sample, and a copy": 2 * sample,
         "rows and references: 16 pieces": 16 * piece,
+        "distributions: weights by block of time and bin": (MAX_WINDOWS + 1)
+        * (states.BINS + intervals.INTERVAL_BINS + 1)
+        * 8,
+        "margins: four arrays, of so many days and bins at once": 4
+        * distributions.RESAMPLED_AT_ONCE
+        * max(states.BIN_COUNTS)
+        * 8,
         "best prices: four pieces of 48 bytes a row": 4 * 16 * rows.BATCH_ROWS * 48,
         "best prices by time: two pieces of books and two of tickers in each of six comparisons": 6
         * 4

@@ -27,6 +27,7 @@ from benchmarks import (
     day,
     flatness,
     follow,
+    limit,
     memory,
     peers,
     peers_hftbacktest,
@@ -121,6 +122,35 @@ def test_a_day_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(day, "simulated_lake", lambda *_: None)
     with pytest.raises(BenchmarkError, match="book_delta_v2"):
         day.measure(300)
+
+
+def test_days_within_a_limit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a few messages: half of them, all and twice as many, each with the limit and without, and the bars."""
+    monkeypatch.setattr("sys.argv", ["benchmark", "--json", "--messages", "300"])
+    limit.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    works = {result["work"].split(" of ")[1] for result in document["results"]}
+    assert works == {"150 messages", "300 messages", "600 messages"}
+    assert len(document["results"]) == 3 * 2 * 4
+    assert [bar["required"] for bar in document["bars"]] == [400_000_000] * 3 + [0.1, 2.0]
+    assert all(bar["reached"] is not None for bar in document["bars"])
+
+
+def test_a_limit_that_changes_a_row_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both hashes are named; a process that fails is one, too, and its last line comes out."""
+    measure = limit.measure
+
+    def other(folder: Path, limit_bytes: int | None) -> dict[str, Any]:
+        return measure(folder, None) | ({"replay_hash": "another"} if limit_bytes else {})
+
+    monkeypatch.setattr(limit, "measure", other)
+    with pytest.raises(BenchmarkError, match=r"expected replay_hash \w{64}.*found another"):
+        limit.add_day(Report("limit"), 100, 400_000_000)
+    monkeypatch.setattr(limit, "measure", measure)
+    monkeypatch.setattr(limit, "BEFORE", ("raw_deltas",))
+    with pytest.raises(BenchmarkError, match=r"found .*sequence_gap_report"):
+        limit.add_day(Report("limit"), 100, 400_000_000)
 
 
 # --- cancel ---------------------------------------------------------------------------------------------------------

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from benchmarks import limit
+from order_book_platform.kernels.book import Book
+from order_book_platform.model import SnapshotBatch
+from order_book_platform.model.planning import Due
+from order_book_platform.reconstruct.used import SnapshotHistory
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.simulate import MarketSimulator, profile
 from order_book_platform_tests.bounds import ASSETS, FREE_BYTES, following
@@ -21,6 +29,8 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "memory.md"
 MESSAGES = 80_000
 """5.4 M deltas: 220 MB in memory."""
 MB = 1_000_000
+LIMIT_BYTES = 360 * MB
+"""Less than libraries, loops and one batch take: 376 MB while nothing was let go of."""
 
 
 def settings_over(folder: Path, lake: Path, **sections: Any) -> Path:
@@ -91,3 +101,42 @@ def test_full_queues_stay_within_the_sum(
     settings.data_root.symlink_to(days / "long/store")
     found = measured(days / "short/settings.toml", path, late, "reconstructed_books")
     assert found["reconstructed_books"] <= sum(ASSETS["reconstructed_books"](settings).values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks come from /proc")
+@pytest.mark.usefixtures("chain")
+def test_a_process_stays_within_the_limit(days: Path, tmp_path: Path) -> None:
+    """One that does nothing but the books: its libraries make room for them, and the rows are the same."""
+    (tmp_path / "lake").symlink_to(days / "long-lake")
+    (tmp_path / "store").symlink_to(days / "long/store")
+    plain, within = limit.measure(tmp_path, None), limit.measure(tmp_path, LIMIT_BYTES)
+    assert within["replay_hash"] == plain["replay_hash"]
+    assert within["peak_bytes"] <= LIMIT_BYTES < plain["peak_bytes"]
+
+
+def test_a_day_grows_by_what_is_kept_of_its_snapshots() -> None:
+    """By 48 bytes each, twice at most, in however many steps they come: nothing else of a replay grows."""
+    steps, each = 4_000, 5
+    levels = np.tile(np.array([[[100, 99], [101, 102]]], np.int64), (each, 1, 1))
+    book, history = Book(1), SnapshotHistory()
+
+    def take(step: int) -> None:
+        numbers = np.arange(step * each, (step + 1) * each, dtype=np.int64)
+        snapshots = SnapshotBatch(numbers, numbers, numbers, levels, levels)
+        due = Due(snapshots, np.zeros(each, np.bool_), SnapshotBatch.nothing())
+        history.add(due)
+        book.add_snapshots(due.used, due.forced)
+        for _ in book.show_snapshots():
+            pass
+
+    take(0)  # loads the loop
+    tracemalloc.start()
+    try:
+        for step in range(1, steps):
+            take(step)
+        gc.collect()
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(book.outcome) == len(history.saved()["used"]) == steps * each
+    assert size <= 2 * 48 * steps * each + 100_000

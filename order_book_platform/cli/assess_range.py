@@ -51,6 +51,9 @@ def assess_range(
     instruments = [Instrument.parse(symbol) for symbol in dict.fromkeys(symbols)]
     for instrument in instruments:
         settings.instrument(instrument)
+    path = out or (None if as_json else Path(f"assessment-{span[0]}..{span[1]}.html"))
+    if path:
+        _check(path)
     with progress_bars() as progress:
         summaries = summarise_range(settings, instruments, list(days_of(*span)), progress)
     if all(each.verdict == "missing" for each in summaries):
@@ -62,7 +65,6 @@ def assess_range(
         )
     estimates = [each.estimate for each in summaries if each.estimate and each.verdict.startswith("go")]
     here = on_machine(estimates, this_machine(settings.data_root), MEMORY_LIMIT_BYTES)
-    path = out or (None if as_json else Path(f"assessment-{span[0]}..{span[1]}.html"))
     if path:
         _draw(path, summaries, span, here)
     counts = {instrument.key: _counted(summaries, instrument.key) for instrument in instruments}
@@ -93,17 +95,27 @@ def _draw(path: Path, summaries: Sequence[DaySummary], span: tuple[date, date], 
     try:
         if path.suffix == ".png":
             path.write_bytes(calendar(days, title=title))
-        elif path.suffix == ".html":
-            path.write_text(calendar_page(days, title=title, lines=lines, counts=counts), encoding="utf-8")
         else:
-            raise click.BadParameter(f"{path} ends in neither .html nor .png.", param_hint="'--out'")
+            path.write_text(calendar_page(days, title=title, lines=lines, counts=counts), encoding="utf-8")
     except OSError as error:
-        raise SettingsError(
-            expected="a file that can be written",
-            found=error.strerror or str(error),
-            where=str(path),
-            remedy="Choose another file with --out.",
-        ) from error
+        raise _unwritable(path, error.strerror or str(error)) from error
+
+
+def _check(path: Path) -> None:
+    """Refuse a place for the calendar before a year is looked at."""
+    if path.suffix not in (".html", ".png"):
+        raise click.BadParameter(f"{path} ends in neither .html nor .png.", param_hint="'--out'")
+    if not path.parent.is_dir():
+        raise _unwritable(path, "no such folder")
+
+
+def _unwritable(path: Path, found: str) -> SettingsError:
+    return SettingsError(
+        expected="a file that can be written",
+        found=found,
+        where=str(path),
+        remedy="Choose another file with --out.",
+    )
 
 
 def _show(

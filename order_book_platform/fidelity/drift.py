@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
@@ -44,9 +45,7 @@ class Drift:
     def __init__(self, snapshots: Int64Array, places: Int64Array, used: pa.Table) -> None:
         order = np.argsort(snapshots, kind="stable")
         self._snapshots, self._places = snapshots[order], np.maximum.accumulate(places[order])
-        shaping = used.filter(
-            pa.array([use != "rejected" for use in used.column("use").to_pylist()], pa.bool_())
-        )
+        shaping = used.filter(pc.not_equal(used.column("use"), "rejected"))
         numbers = shaping.column("sequence_number").to_numpy()
         order = np.argsort(numbers, kind="stable")
         self._used = numbers[order]

@@ -236,7 +236,7 @@ class Measurement:
         if clock:
             found = by_tickers.watch(found, lambda rows: rows.price_pips[:, :, 0])
             books = by_book.watch(books, lambda rows: rows.price_pips)
-        evidence.run(books, found)
+        evidence.run(read_ahead(books), read_ahead(found))
         metrics = evidence.metrics(facts.rows)
         if not clock or not self._store.exists(TRADES, self._key):
             return metrics, []
@@ -251,7 +251,7 @@ class Measurement:
     ) -> tuple[SnapshotEvidence, Distributions]:
         """Stream held-out snapshots and the book rows they belong to past each other, and the whole book past `picked`.
 
-        Both are read and decoded ahead, each in a thread of its own.
+        Each is read ahead in a thread of its own: books decoded, snapshots selected and given their placebos too.
         """
         depth = len(picked.columns) // 4
         snapshots = (
@@ -272,9 +272,11 @@ class Measurement:
         distributions = Distributions(levels, self._tick_pips, *span, magnitude)
         rows = read_ahead(read_books(self._books, levels, codes=self._codes, picked=picked))
         if snapshots is not None:
-            read = read_ahead(read_snapshots(snapshots, levels, codes=self._codes))
-            chosen = held_out.select(self._told(SNAPSHOTS, read, snapshots.num_rows))
-            references = with_placebos(part.cut(levels) for part in chosen)
+            read = self._told(
+                SNAPSHOTS, read_snapshots(snapshots, levels, codes=self._codes), snapshots.num_rows
+            )
+            chosen = held_out.select(read)
+            references = read_ahead(with_placebos(part.cut(levels) for part in chosen))
             for shifted, found in pair_with_last(references, rows, equal=self._grid):
                 drift.add(shifted, *evidence.add(shifted, found))
                 distributions.add(shifted, found)

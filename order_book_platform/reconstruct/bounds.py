@@ -14,8 +14,8 @@ QUEUE_ITEMS = 8
 QUEUE_BYTES = 32 * 1024 * 1024
 """Of each queue, if the limit is no reason for less: twice as much was no faster, half as much took 10 % more time."""
 LEAST_QUEUE_BYTES = 1024 * 1024
-LIMIT_SHARE = 128
-"""A queue has this part of the limit. At 400 MB, with twice as much, a process came to 406 MB instead of 392."""
+LIMIT_SHARE = 64
+"""A queue has this part of the limit. At 400 MB half as much took 20 % more time, twice as much 20 MB more at once."""
 QUEUE_SHARE = 4
 """A batch of deltas or rows takes this part of a queue, so that stages need not wait for each other."""
 DELTA_BYTES = 64

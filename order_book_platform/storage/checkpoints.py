@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from order_book_platform.storage.grown_file import GrownFile, Piece, read_grown
 
 KEPT = 3
 """So many; one that turns out to be damaged leaves the one before."""
+FORMAT = b"obpstat2"
+"""What a checkpoint begins with; another format has another number."""
 DIGEST_BYTES = 32
 _LENGTH_BYTES = 8
 _ALIGNMENT = 8
@@ -45,8 +47,8 @@ class Checkpoint:
 class Checkpoints:
     """A folder of checkpoints, `checkpoint-00000042.state`; numbers grow.
 
-    Each is a SHA-256 of what follows: the length of a header, the header (JSON: facts, and name, dtype and shape of
-    each array), and the arrays. Rows of arrays that grow are in a `.rows` file beside them; see `grown_file`.
+    Each is `FORMAT`, a SHA-256 of what follows, the length of a header, the header (JSON: facts, and name, dtype and
+    shape of each array), and the arrays. Rows of arrays that grow are in a `.rows` file beside them; see `grown_file`.
 
     Args:
         folder: made with the first one.
@@ -72,22 +74,28 @@ class Checkpoints:
             self.folder.mkdir(exist_ok=True)
             sync_path(self.folder.parent)
         names = sorted(path.name for path in self.folder.iterdir())
-        number = 1 + max((_number(name) for name in names), default=-1)
-        path = self.folder / f"checkpoint-{number:08}.state"
-        pieces = self._grow(checkpoint, path.with_suffix(".rows"))
-        unfinished = path.with_suffix(".unfinished")
-        with unfinished.open("wb") as file:
-            content = _content(checkpoint, pieces)
+        number, file = self._begun(1 + max((_number(name) for name in names), default=-1))
+        unfinished = Path(file.name)
+        path = unfinished.with_suffix(".state")
+        with file:
+            content = _content(checkpoint, self._grow(checkpoint, path.with_suffix(".rows")))
             digest = hashlib.sha256()
             for part in content:
                 digest.update(part)
-            file.write(digest.digest())
-            file.writelines(content)
+            file.writelines([FORMAT, digest.digest(), *content])
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(path)
         sync_path(self.folder)
         self._drop_old(names, number)
+
+    def _begun(self, number: int) -> tuple[int, BinaryIO]:
+        """The file of the next checkpoint, and its number: nobody else has it from here on, however long rows take."""
+        while True:
+            try:
+                return number, (self.folder / f"checkpoint-{number:08}.unfinished").open("xb")
+            except FileExistsError:
+                number += 1
 
     def _grow(self, checkpoint: Checkpoint, path: Path) -> Piece | None:
         """Rows that are not on the device yet, to the file that this writer alone has made."""
@@ -105,10 +113,10 @@ class Checkpoints:
         states = [name for name in names if name.endswith(".state")][1 - KEPT :]
         oldest = _number(states[0]) if states else newest
         # A file of rows is begun with a checkpoint of its number, and used until the next one is begun.
-        needless = [name for name in names if name.endswith(".rows") and _number(name) <= oldest][:-1]
-        needless += [name for name in names if name.endswith(".unfinished")]
-        needless += [name for name in names if name.endswith(".state") and name not in states]
-        for name in needless:
+        rows = [name for name in names if name.endswith(".rows") and _number(name) <= oldest][:-1]
+        # What speaks of rows goes before them.
+        needless = [name for name in names if name.endswith(".state") and name not in states] + rows
+        for name in needless + [name for name in names if name.endswith(".unfinished")]:
             (self.folder / name).unlink(missing_ok=True)
 
     def newest_first(self) -> Iterator[Checkpoint]:
@@ -151,10 +159,13 @@ def _read(path: Path) -> Checkpoint:
     """Nothing is looked at before all of it has been held against the checksum.
 
     Raises:
-        ValueError: it differs, or the rows that it speaks of do.
+        ValueError: it differs, or the rows that it speaks of do, or it is of another format.
     """
     content = path.read_bytes()
-    digest, rest = content[:DIGEST_BYTES], memoryview(content)[DIGEST_BYTES:]
+    start = len(FORMAT) + DIGEST_BYTES
+    digest, rest = content[len(FORMAT) : start], memoryview(content)[start:]
+    if not content.startswith(FORMAT):
+        raise ValueError("it does not begin as this version writes it")
     if hashlib.sha256(rest).digest() != digest:
         raise ValueError("its checksum differs")
     at = _LENGTH_BYTES + int.from_bytes(rest[:_LENGTH_BYTES], "little")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import weakref
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,7 +57,9 @@ class GrownFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.open("xb").close()
+        # Held open, so that a file that somebody has removed is not begun anew, or taken for another of its name.
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        weakref.finalize(self, os.close, self._file)
         self._written: dict[str, int] = {}
         self._bytes = 0
         self._digest = hashlib.sha256()
@@ -67,7 +70,7 @@ class GrownFile:
         Args:
             arrays: int64[n, width], always of the same names and widths; the first rows as the last time.
         """
-        with self._path.open("ab") as file:
+        with os.fdopen(self._file, "wb", closefd=False) as file:
             for number, (name, array) in enumerate(arrays.items()):
                 more = np.ascontiguousarray(array[self._written.get(name, 0) :], "<i8")
                 if len(more):

@@ -151,6 +151,15 @@ def test_what_else_is_missing_is_a_warning(tmp_path: Path) -> None:
     assert found.rows["book"] is None
 
 
+def test_files_without_statistics_may_go(tmp_path: Path) -> None:
+    """Rows are known, coverage is not, and nothing is made up."""
+    settings = lake(tmp_path)
+    pq.write_table(whole_day().to_arrow(), tmp_path / "lake" / DELTAS, write_statistics=False)
+    found = the_day(settings)
+    assert (found.verdict, found.coverage, found.holes) == ("go", None, 0)
+    assert found.rows["book_delta_v2"] == len(whole_day())
+
+
 @pytest.mark.parametrize("threads", [1, 7])
 def test_days_come_in_order(tmp_path: Path, threads: int) -> None:
     """Symbol by symbol and day by day, however many threads look; progress ends with all of them."""

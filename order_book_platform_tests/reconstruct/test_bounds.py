@@ -42,7 +42,7 @@ def test_bounds_follow_the_limit(tmp_path: Path) -> None:
         StreamBounds.of(with_limit(plain, limit)) for limit in (1, 400_000_000, 10**9, 4 * 10**9, 10**12)
     ]
     sizes = [each.queue.bytes for each in found]
-    assert sizes == [1_048_576, 3_125_000, 7_812_500, 31_250_000, 33_554_432]
+    assert sizes == [1_048_576, 6_250_000, 15_625_000, 33_554_432, 33_554_432]
     for each, deep in zip(found, (1, 100, 20, 50, 3), strict=True):
         assert each.kept.bytes == each.queue.bytes // 4
         assert each.batch_rows * bounds.DELTA_BYTES <= each.queue.bytes // 4
@@ -56,7 +56,7 @@ def test_scarce_memory_leaves_batches_worth_their_while(tmp_path: Path) -> None:
     """A share of the usual batch, but not less than what costs more than it saves."""
     plain = Chain.over(tmp_path, tmp_path / "lake", [SIMULATED]).settings
     usual = StreamBounds.of(plain)
-    assert [usual.rows(share) for share in (1.0, 0.5, 0.25, 0.125)] == [122_070, 61_035, 30_517, 16_384]
+    assert [usual.rows(share) for share in (1.0, 0.5, 0.25, 0.125)] == [131_072, 65_536, 32_768, 16_384]
     few = plain.model_copy(update={"sources": plain.sources.model_copy(update={"batch_rows": 7})})
     assert StreamBounds.of(few).rows(0.125) == 7
 

@@ -127,6 +127,64 @@ def test_after_a_failure_rows_begin_in_a_file_of_their_own(
     np.testing.assert_array_equal(found[0].grown["many"], growing(3).grown["many"])
 
 
+def test_nobody_takes_the_number_of_who_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save that hangs while its rows are synced, another one meanwhile, and both end at once: the other is whole."""
+    hung, wake = Event(), Event()
+    hanging, other = Checkpoints(tmp_path), Checkpoints(tmp_path)
+    hanging.save(growing(1))
+    sync, lost = os.fsync, []
+
+    def slow(file: int) -> None:
+        sync(file)
+        name = Path(f"/proc/self/fd/{file}").readlink().suffix
+        if current_thread() is thread and name == ".rows":
+            hung.set()
+            wake.wait(60)
+        elif current_thread() is not thread and name == ".unfinished":
+            wake.set()
+            thread.join(60)
+
+    def save() -> None:
+        try:
+            hanging.save(growing(2))
+        except FileNotFoundError as error:
+            lost.append(error)
+
+    thread = Thread(target=save)
+    monkeypatch.setattr(os, "fsync", slow)
+    thread.start()
+    assert hung.wait(60)
+    other.save(growing(3))
+    assert not thread.is_alive()
+    found = next(iter(Checkpoints(tmp_path).newest_first()))
+    assert found.facts["number"] == 3
+    np.testing.assert_array_equal(found.grown["many"], growing(3).grown["many"])
+
+
+def test_rows_of_who_was_given_up_go_nowhere(tmp_path: Path) -> None:
+    """Its file is gone, and another has one of the same name: that one is not written to."""
+    given_up, other = Checkpoints(tmp_path), Checkpoints(tmp_path)
+    given_up.save(growing(1))
+    other.clear()
+    other.save(growing(2))
+    rows = tmp_path / "checkpoint-00000000.rows"
+    content = rows.read_bytes()
+    given_up.save(growing(3))
+    assert rows.read_bytes() == content
+    assert 2 in numbers(Checkpoints(tmp_path))
+
+
+def test_a_checkpoint_of_another_version_is_told_from_a_damaged_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It cannot be read, and the log says that it begins otherwise."""
+    Checkpoints(tmp_path).save(checkpoint(1))
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[len(checkpoints.FORMAT) :])
+    assert numbers(Checkpoints(tmp_path)) == []
+    assert "does not begin as this version writes it" in caplog.text
+
+
 def _full(_: int) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

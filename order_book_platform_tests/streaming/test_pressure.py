@@ -167,6 +167,21 @@ def test_caches_are_dropped_again_while_memory_stays_short() -> None:
     assert counts == [1, 1, 2, 2, 2, 3]
 
 
+def test_what_is_kept_is_given_back_before_caches_have_to_be_dropped() -> None:
+    """As often, from smaller batches on, so that it does not add up; a rise from there drops at once."""
+    dropped: list[int] = []
+    given: list[int] = []
+    used = iter([0, 700, 700, 700, 800, 800, 600, 0])
+    memory = MemoryGuard(
+        1_000, lambda: next(used), lambda: dropped.append(1), lambda: given.append(1), drop_every_ns=10
+    )
+    counts = []
+    for now_ns in (0, 1, 10, 11, 12, 22, 32, 42):
+        memory.check(now_ns)
+        counts.append((len(dropped), len(given)))
+    assert counts == [(0, 0), (0, 1), (0, 1), (0, 2), (1, 2), (2, 2), (2, 3), (2, 3)]
+
+
 def test_memory_is_given_back_once_where_somebody_asks_for_it() -> None:
     """Whatever the level; a drop that is due anyway counts, and what lasts is not done for less than scarce memory."""
     dropped: list[int] = []
