@@ -159,7 +159,7 @@ def _verdict(compared: Sequence[Compared]) -> Styled:
 
     counts = Counter(each.verdict for each in compared)
     said = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in VERDICTS if counts[verdict])
-    style = "bold red" if any(counts[verdict] for verdict in _BAD) else "bold"
+    style = "bold red" if any(each.verdict in _BAD for each in compared) else "bold"
     return Styled(f"{len(compared):,} days: {said}", style)
 
 

@@ -32,7 +32,7 @@ READ: Mapping[str, str] = {
     STATES: """Above, the shares of time: the book's thin line has to cover the reference's thick one. Below, the book's
         quantiles over the reference's: dots off the diagonal are another distribution.""",
     DRIFT: "Flat: the deltas alone keep the book right. Rising: something is lost, and snapshots put it right.",
-    LATENCY: "The fastest messages show the clocks: the height is the skew (and the shortest way), the slope the drift.",
+    LATENCY: "The fastest messages show the clocks: their height is the skew (and the way), their slope the drift.",
     GAPS_TITLE: "What sequence_gap_report found: where the book may lack messages.",
     BOOK: "Size at each price, then at each distance from the mid price; shaded where the rows are in doubt.",
 }

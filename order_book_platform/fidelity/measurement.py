@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -21,6 +20,7 @@ from order_book_platform.fidelity.gap_figures import GAPS, gap_metrics, replay_h
 from order_book_platform.fidelity.golden import GoldenSample
 from order_book_platform.fidelity.intervals import interval_metrics
 from order_book_platform.fidelity.level_windows import LevelWindows
+from order_book_platform.fidelity.measured import Measured
 from order_book_platform.fidelity.metrics import BookFacts, gather_facts
 from order_book_platform.fidelity.references import (
     ANY,
@@ -49,7 +49,7 @@ from order_book_platform.fidelity.state_curves import state_curves
 from order_book_platform.fidelity.statistics import SecondClock, return_metrics, trade_metrics
 from order_book_platform.fidelity.trades import TradeRange
 from order_book_platform.fidelity.windows import Windows
-from order_book_platform.model import BookFlag, Codes, GateResult, PartitionKey
+from order_book_platform.model import BookFlag, Codes, PartitionKey
 from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS
 from order_book_platform.observability import Progress
@@ -62,42 +62,6 @@ USED_FILE = "used_snapshots.parquet"
 _NONE = np.zeros(0, dtype=np.int64)
 
 T = TypeVar("T", bound=ArrayRows)
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What was found, before it is drawn and published.
-
-    Attributes:
-        metrics: all rows of metrics.parquet.
-        references: what became of the rows of each reference dataset.
-        windows: columns of `Windows.frame`, against tickers where there are any, else against snapshots.
-        windows_reference: which of the two.
-        levels: columns of `SnapshotEvidence.level_frame`.
-        level_windows: see `LevelWindows.to_dict`.
-        states: see `state_curves`.
-        drift: columns of `Drift.frame`.
-        facts: of the book itself.
-        steps: which rows of the book stand for the day in its picture.
-        shown: level columns of these rows.
-    """
-
-    metrics: tuple[Metric, ...]
-    references: dict[str, ReferenceCounts]
-    windows: pl.DataFrame
-    windows_reference: str
-    levels: pl.DataFrame
-    level_windows: dict[str, Any]
-    states: list[dict[str, Any]]
-    drift: pl.DataFrame
-    facts: BookFacts
-    steps: TimeSteps
-    shown: pl.DataFrame
-
-    @property
-    def gates(self) -> tuple[GateResult, ...]:
-        """The gated metrics held against their gates, in order."""
-        return tuple(metric.result for metric in self.metrics if metric.result is not None)
 
 
 class Measurement:
@@ -152,20 +116,11 @@ class Measurement:
         metrics += distributions.metrics(unmatched, self._alignment)
         metrics += drift.metrics(unmatched, self._alignment)
         references, windows, source = {SNAPSHOTS: counts}, evidence.best.windows, SNAPSHOTS
-        trades = [traded.metric(TRADES, "origin_time")] if self._store.exists(TRADES, self._key) else []
-        tickers = self._tickers()
-        if tickers is not None:
-            against, ticker_counts, compared = self._against_tickers(facts, tickers, plausible)
-            metrics += against.metrics(TICKERS, facts.rows - compared, "sequence")
-            by_clock, by_transaction = self._by_clock(facts, tickers, plausible)
-            metrics += by_clock
-            trades = by_transaction or trades
-            references[TICKERS], windows, source = ticker_counts, against.windows, TICKERS
-        if self.golden is not None:
-            sample = HeldOut(_NONE, facts.first_seed, last_message, self._tick_pips, plausible)
-            metrics += self._against_golden(self.golden, sample, facts)
-            references[GOLDEN] = sample.counts
-        metrics += trades
+        others, counted, against_tickers = self._against_others(facts, traded, last_message, plausible)
+        metrics += others
+        references |= counted
+        if against_tickers is not None:
+            windows, source = against_tickers, TICKERS
         metrics += book_metrics(facts, used.column("use").to_pylist(), len(seen), int((~seen).sum()))
         metrics += gap_metrics(self._store.report(GAPS, self._key))
         metrics.append(replay_hash(self._metadata, facts.rows))
@@ -176,11 +131,46 @@ class Measurement:
         metrics += level_metrics(levels, unmatched, self._alignment)
         shown = pl.DataFrame(picked.table(self._books.schema))
         size_decimals = DEFAULT_DECIMALS if self._codes else self._fixed_point.size_decimals
+        curves = state_curves(distributions, size_decimals)
         return Measured(
             *(tuple(metrics), references, windows.frame(), source, levels),
-            *(evidence.level_windows.to_dict(), state_curves(distributions, size_decimals)),
-            *(drift.frame(), facts, steps, shown),
+            level_windows=evidence.level_windows.to_dict(),
+            states=curves,
+            drift=drift.frame(),
+            facts=facts,
+            steps=steps,
+            shown=shown,
         )
+
+    def _against_others(
+        self, facts: BookFacts, traded: TradeRange, last_message: int | None, plausible: Plausible
+    ) -> tuple[list[Metric], dict[str, ReferenceCounts], Windows | None]:
+        """Tickers, the golden sample and trades, as far as there are any.
+
+        Args:
+            facts: of the book.
+            traded: trades beside the book's best prices by origin time.
+            last_message: highest sequence number of `raw_deltas`.
+            plausible: what a reference of this day looks like.
+
+        Returns:
+            Metrics, what became of the references by dataset, and the windows of tickers.
+        """
+        metrics: list[Metric] = []
+        references: dict[str, ReferenceCounts] = {}
+        trades = [traded.metric(TRADES, "origin_time")] if self._store.exists(TRADES, self._key) else []
+        tickers, windows = self._tickers(), None
+        if tickers is not None:
+            against, references[TICKERS], compared = self._against_tickers(facts, tickers, plausible)
+            metrics += against.metrics(TICKERS, facts.rows - compared, "sequence")
+            by_clock, by_transaction = self._by_clock(facts, tickers, plausible)
+            metrics += by_clock
+            trades, windows = by_transaction or trades, against.windows
+        if self.golden is not None:
+            sample = HeldOut(_NONE, facts.first_seed, last_message, self._tick_pips, plausible)
+            metrics += self._against_golden(self.golden, sample, facts)
+            references[GOLDEN] = sample.counts
+        return [*metrics, *trades], references, windows
 
     def _facts(self, traded: TradeRange) -> tuple[BookFacts, Int64Array, TimeSteps, SecondClock]:
         """What the book's narrow columns say, its times, which rows shall be drawn, and the price by the second.

@@ -10,7 +10,8 @@ import polars as pl
 
 from order_book_platform.fidelity.figures import GapReport, draw_figures
 from order_book_platform.fidelity.gap_figures import GAPS
-from order_book_platform.fidelity.measurement import BOOKS, Measured, Measurement
+from order_book_platform.fidelity.measured import Measured
+from order_book_platform.fidelity.measurement import BOOKS, Measurement
 from order_book_platform.fidelity.page import Page, render_page
 from order_book_platform.fidelity.references import ReferenceCounts
 from order_book_platform.fidelity.results import (

@@ -21,8 +21,8 @@ def drift_chart(drift: pl.DataFrame) -> Svg:
     """The share of wrong rows by age: a panel for time, one for messages.
 
     Args:
-        drift: columns age (`time` or `messages`), from (ns or messages), n, best_exact_share and exact_share; null where
-            nothing was compared.
+        drift: columns age (`time` or `messages`), from (ns or messages), n, best_exact_share and exact_share; null
+            where nothing was compared.
     """
     svg = Svg(_TOP + _HEIGHT + 48, "Errors by age of the book")
     width = (WIDTH_PX - _LEFT - 20 - _GAP) / 2

@@ -15,7 +15,7 @@ from order_book_platform.fidelity import GATES, SelfTest, SelfTestResult
 from order_book_platform.fidelity.self_test import SOUND, Cell
 from order_book_platform.model import PartitionKey
 from order_book_platform.storage import DataStore
-from order_book_platform_tests.cli.conftest import BROKEN_DAY, DAY, SYMBOL, Platform, run
+from order_book_platform_tests.cli.conftest import DAY, SYMBOL, Platform, run
 
 REPORT = ("fidelity", "report", "--symbol", SYMBOL, "--day", DAY)
 
@@ -90,7 +90,7 @@ def test_a_book_that_is_not_faithful_exits_1(
 
 def test_without_books_there_is_no_report(simulated: Platform) -> None:
     """What is missing is named, with the command that makes it."""
-    result = simulated.obp("fidelity", "report", "--symbol", SYMBOL, "--day", BROKEN_DAY)
+    result = simulated.obp("fidelity", "report", "--symbol", SYMBOL, "--day", "2024-08-10")
     assert result.exit_code == 1
     assert "--select reconstructed_books" in result.stderr
 

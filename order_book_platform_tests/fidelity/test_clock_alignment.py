@@ -23,7 +23,8 @@ from order_book_platform.fidelity.clock_alignment import (
     shared_clock,
     transaction_times,
 )
-from order_book_platform.fidelity.measurement import Measured, Measurement
+from order_book_platform.fidelity.measured import Measured
+from order_book_platform.fidelity.measurement import Measurement
 from order_book_platform.fidelity.results import Metric
 from order_book_platform.fidelity.rows import BestRows, TickerRows
 from order_book_platform.model import Severity, schemas

@@ -11,7 +11,8 @@ import pytest
 
 from order_book_platform.errors import EvidenceError, PartitionCorruptError, PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter
-from order_book_platform.fidelity.measurement import Measured, Measurement
+from order_book_platform.fidelity.measured import Measured
+from order_book_platform.fidelity.measurement import Measurement
 from order_book_platform.fidelity.results import Metric
 from order_book_platform.model import BookFlag, schemas
 from order_book_platform.observability import silent

@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from order_book_platform.fidelity.measurement import Measured, Measurement
+from order_book_platform.fidelity.measured import Measured
+from order_book_platform.fidelity.measurement import Measurement
 from order_book_platform.model import BookFlag, Severity, SnapshotBatch, schemas
 from order_book_platform.observability import silent
 from order_book_platform.plots.book import sample_depth

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from order_book_platform.fidelity import FidelityReporter
-from order_book_platform.fidelity.measurement import Measured, Measurement
+from order_book_platform.fidelity.measured import Measured
+from order_book_platform.fidelity.measurement import Measurement
 from order_book_platform.model import DeltaBatch, FixedPoint, PartitionKey, SnapshotBatch
 from order_book_platform.observability import silent
 from order_book_platform.sources import LakeIngest

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.fidelity.measurement import Measured, Measurement
+from order_book_platform.fidelity.measured import Measured
+from order_book_platform.fidelity.measurement import Measurement
 from order_book_platform.fidelity.rows import TradeRows
 from order_book_platform.fidelity.trades import WINDOW_NS, TradeRange
 from order_book_platform.model import Severity, schemas

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
+from PIL import Image
 
 from order_book_platform.model import BookFlag, FixedPoint, schemas
 from order_book_platform.plots import Svg
@@ -14,6 +16,18 @@ SVG = "{http://www.w3.org/2000/svg}"
 START_NS = 1_723_161_255_000_000_000
 SECOND = 1_000_000_000
 POINT = FixedPoint(2, 3, 10, 1)
+
+
+def pixels(png: bytes) -> np.ndarray:
+    """Decoded image, uint8[height, width, 3]."""
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def has_colour(png: bytes, colour: str) -> bool:
+    """Whether some pixel has exactly this `#rrggbb`."""
+    wanted = np.frombuffer(bytes.fromhex(colour[1:]), dtype=np.uint8)
+    return bool((pixels(png) == wanted).all(axis=2).any())
 
 
 def drawing(figure: Svg) -> ElementTree.Element:
@@ -31,7 +45,7 @@ def hints(figure: Svg) -> list[str]:
     return [element.text or "" for element in drawing(figure).iter(f"{SVG}title")][1:]
 
 
-def has_colour(figure: Svg, name: str) -> bool:
+def uses_colour(figure: Svg, name: str) -> bool:
     """Whether some line or area has this colour of the theme."""
     shapes = [element.attrib for element in drawing(figure).iter(f"{SVG}path")]
     return any(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from order_book_platform.plots.clocks import latency_chart
-from order_book_platform_tests.plots.frames import SECOND, START_NS, SVG, drawing, has_colour, hints, words
+from order_book_platform_tests.plots.frames import SECOND, START_NS, SVG, drawing, hints, uses_colour, words
 
 
 def clocks(offset_ms: float = 0.0, drift_ppm: float = 0.0, windows: int = 30) -> dict[str, Any]:
@@ -68,5 +68,5 @@ def test_few_windows_have_no_drift() -> None:
     """Points, but no line through them."""
     svg = latency_chart({**clocks(windows=2), "skew_ms": None, "drift_ppm": None})
     assert "skew: too few windows, drift: too few windows" in words(svg)
-    assert not has_colour(svg, "doubt")
+    assert not uses_colour(svg, "doubt")
     assert hints(svg) == ["2 to 2 ms"]

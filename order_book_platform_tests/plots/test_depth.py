@@ -19,7 +19,7 @@ from order_book_platform_tests.plots.frames import (
     SVG,
     book_frame,
     drawing,
-    has_colour,
+    uses_colour,
     with_flags,
     words,
 )
@@ -72,9 +72,9 @@ def test_doubtful_spans_are_marked(flag: int, colour: str, said: str) -> None:
     """A span that must not be trusted is seen, also a very short one; without one there is no mark."""
     frame = book_frame(1_000)
     doubtful = depth_chart(with_flags(frame, 500, 502, int(flag)), POINT)
-    assert has_colour(doubtful, colour)
+    assert uses_colour(doubtful, colour)
     assert said in words(doubtful)
-    assert not has_colour(depth_chart(frame, POINT), colour)
+    assert not uses_colour(depth_chart(frame, POINT), colour)
     assert said not in words(depth_chart(frame, POINT))
 
 

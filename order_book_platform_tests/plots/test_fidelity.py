@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from order_book_platform.plots.fidelity import error_chart, level_chart, level_map
-from order_book_platform_tests.plots.frames import SECOND, START_NS, has_colour, hints, words
+from order_book_platform_tests.plots.frames import SECOND, START_NS, hints, uses_colour, words
 
 
 def windows(rms_ticks: float | None = 0.0, rows: int = 50) -> pl.DataFrame:
@@ -46,10 +46,10 @@ def test_errors_repeat_and_show_the_placebo() -> None:
     """Equal input, equal text; the placebo stands beside the true reference."""
     svg = error_chart(windows())
     assert svg.alone() == error_chart(windows()).alone()
-    assert has_colour(svg, "placebo")
+    assert uses_colour(svg, "placebo")
     assert "placebo_rms_ticks: 300 to 300" in hints(svg)
     placebos = [pl.lit(None, pl.Float64).alias(f"placebo_{name}") for name in ("exact_share", "rms_ticks")]
-    assert not has_colour(error_chart(windows().with_columns(placebos)), "placebo")
+    assert not uses_colour(error_chart(windows().with_columns(placebos)), "placebo")
     assert len(svg.alone()) < 20_000
 
 
@@ -85,8 +85,8 @@ def test_levels_show_their_worst_and_the_placebo() -> None:
     assert "share of rows with price and size equal; lowest 0.9961, ask 17" in words(svg)
     assert "ask 17: 0.9961" in hints(svg)
     assert hints(svg).count("bid 1: 1") == 3
-    assert has_colour(svg, "ink")
-    assert not has_colour(level_chart(levels(placebo=None)), "ink")
+    assert uses_colour(svg, "ink")
+    assert not uses_colour(level_chart(levels(placebo=None)), "ink")
 
 
 @pytest.mark.parametrize("depth", [1, 5, 20])

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import base64
-import io
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from order_book_platform.plots.figure import (
     DARK,
@@ -20,6 +17,7 @@ from order_book_platform.plots.figure import (
     new_figure,
     png_bytes,
 )
+from order_book_platform_tests.plots.frames import pixels
 
 
 def simple(theme: Theme) -> bytes:
@@ -42,10 +40,9 @@ def test_equal_figures_have_equal_bytes() -> None:
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_a_figure_has_its_size_and_ground(theme: Theme) -> None:
     """Pixels as promised, the corner in the theme's ground colour."""
-    with Image.open(io.BytesIO(simple(theme))) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    assert pixels.shape == (HEIGHT_PX, WIDTH_PX, 3)
-    assert bytes(pixels[0, 0]).hex() == theme.ground[1:]
+    image = pixels(simple(theme))
+    assert image.shape == (HEIGHT_PX, WIDTH_PX, 3)
+    assert bytes(image[0, 0]).hex() == theme.ground[1:]
 
 
 def test_a_data_uri_holds_the_picture() -> None:

@@ -6,7 +6,7 @@ import polars as pl
 
 from order_book_platform.model.schemas import GAPS
 from order_book_platform.plots.gaps import gap_chart
-from order_book_platform_tests.plots.frames import SECOND, START_NS, has_colour, words
+from order_book_platform_tests.plots.frames import SECOND, START_NS, uses_colour, words
 
 END_NS = START_NS + 3_600 * SECOND
 
@@ -47,9 +47,9 @@ def test_each_kind_and_cause_has_a_lane() -> None:
         END_NS,
     )
     assert many.height_px > few.height_px
-    assert has_colour(few, "doubt")
-    assert not has_colour(few, "bad")
-    assert has_colour(many, "bad")
+    assert uses_colour(few, "doubt")
+    assert not uses_colour(few, "bad")
+    assert uses_colour(many, "bad")
     assert {"crossed", "inferred, 1", "300.0 s in all", "Gaps over time, 3", "small", "large"} <= set(
         words(many)
     )
@@ -58,7 +58,7 @@ def test_each_kind_and_cause_has_a_lane() -> None:
 def test_a_gap_of_no_length_is_still_seen() -> None:
     """A missing message between two of the same millisecond is as wide as the eye needs."""
     svg = gap_chart(gaps([("exact", "sequence", "small", 1_800, 1_800)]), START_NS, END_NS)
-    assert has_colour(svg, "doubt")
+    assert uses_colour(svg, "doubt")
     assert "h3v22" in svg.inline()
 
 

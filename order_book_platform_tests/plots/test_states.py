@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from order_book_platform.plots.states import states_chart
-from order_book_platform_tests.plots.frames import SVG, drawing, has_colour, hints, words
+from order_book_platform_tests.plots.frames import SVG, drawing, hints, uses_colour, words
 
 
 def curve(book_shift: float = 0.0, scale: str = "linear") -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_each_state_has_its_shares_and_its_quantiles() -> None:
     assert [text for text in words(svg) if text == "reference, quantiles"] == ["reference, quantiles"] * 2
     assert "book: farthest at 75 %: 4.5, reference 3" in hints(svg)
     assert "placebo: farthest at 50 %: 1, reference 2.5" in hints(svg)
-    assert all(has_colour(svg, name) for name in ("bid", "ask", "placebo"))
+    assert all(uses_colour(svg, name) for name in ("bid", "ask", "placebo"))
 
 
 def test_equal_distributions_lie_on_the_diagonal() -> None:
@@ -64,10 +64,10 @@ def test_nothing_compared_is_said() -> None:
     """A sentence in both panels, and the other states are drawn."""
     svg = states_chart([nothing(), curve()])
     assert words(svg).count("no row was compared") == 2
-    assert has_colour(svg, "ask")
+    assert uses_colour(svg, "ask")
 
 
 def test_without_a_placebo_there_is_none() -> None:
     """Books of one level have no placebo of this kind."""
     lacking = {**curve(), "placebo": [], "placebo_quantiles": []}
-    assert not has_colour(states_chart([lacking]), "placebo")
+    assert not uses_colour(states_chart([lacking]), "placebo")
