@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from order_book_platform.clock import NS_PER_SECOND
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,10 +28,17 @@ FAULTS = {
     "unsorted": ("unsorted=400", "400 pairs of rows exchanged between neighbouring messages"),
 }
 """Faults of a lake: as `Faults.parse` takes them, and in words. What the last three spoil is seen before the book."""
+BACK, BACK_STEP, BACK_NS = "clock back", 50, 2 * NS_PER_SECOND
 
 
 def sound_day(
-    folder: Path, key: PartitionKey, messages: int, seed: int, progress: Progress, faults: str = ""
+    folder: Path,
+    key: PartitionKey,
+    messages: int,
+    seed: int,
+    progress: Progress,
+    faults: str = "",
+    spoil: Callable[[Path, PartitionKey], None] = lambda *_: None,
 ) -> DataStore:
     """Simulate a day and make its books.
 
@@ -40,9 +49,11 @@ def sound_day(
         seed: which market.
         progress: told of each component's work.
         faults: what goes wrong before the files are written.
+        spoil: what is done to the files of this lake and partition.
 
     Returns:
-        The store, up to `reconstructed_books` and with `tickers`: the market's own best bid and ask.
+        The store, up to `reconstructed_books` and with `tickers`: the market's own best bid and ask. They and the
+        deltas have transaction times, as a capture has.
     """
     from order_book_platform.assess import DataAssessor, GapReporter
     from order_book_platform.reconstruct import Reconstructor
@@ -53,6 +64,7 @@ def sound_day(
 
     lake = folder / "lake"
     MarketSimulator(profile(PROFILE), seed).write(lake, key, messages, Faults.parse(faults), progress)
+    spoil(lake, key)
     settings = Settings(
         lake_root=lake,
         data_root=folder / "store",
@@ -64,6 +76,7 @@ def sound_day(
     for component in (LakeIngest, GapReporter, DataAssessor, Reconstructor):
         component(store, settings).run(key, progress)
     _publish_tickers(lake, store, key)
+    _add_transaction_times(lake, store, key)
     return store
 
 
@@ -83,11 +96,28 @@ def faulty_days(
 
     for name, (faults, words) in FAULTS.items():
         store = sound_day(folder / name, key, messages, seed, progress, faults)
-        fails, figures = (), {}
+        fails: tuple[str, ...] = ()
+        figures: dict[str, float] = {}
         if name == DROPPED:
             fails = ("resyncs", "unseen_references")
             figures = {"unseen_references": float(_unseen(folder / name / "lake", key))}
         yield MadeDay(name, words, store, fails, figures)
+    store = sound_day(folder / BACK, key, messages, seed, progress, spoil=_set_back)
+    words = f"the exchange's clock {BACK_NS // NS_PER_SECOND} s back in every {BACK_STEP}th message"
+    sent = len(_table(folder / BACK / "lake", "truth/update_chain", key))
+    back = len(range(BACK_STEP, sent, BACK_STEP))
+    yield MadeDay(BACK, words, store, ("origin_valid",), {"origin_valid": 1 - back / (sent - 1)})
+
+
+def _set_back(lake: Path, key: PartitionKey) -> None:
+    """Origin times that are wrong in themselves; the first message is right."""
+    import polars as pl
+
+    for path in (lake / "book_delta_v2" / key.path).glob("*.parquet"):
+        deltas = pl.read_parquet(path, hive_partitioning=False)
+        message = pl.col("sequence_number").rle_id()
+        wrong = (message % BACK_STEP == 0) & (message > 0)
+        deltas.with_columns(pl.col("timestamp") - pl.when(wrong).then(BACK_NS).otherwise(0)).write_parquet(path)
 
 
 def _unseen(lake: Path, key: PartitionKey) -> int:
@@ -107,7 +137,7 @@ def _publish_tickers(lake: Path, store: DataStore, key: PartitionKey) -> None:
     truth, point = _table(lake, "truth/book_ticker", key), store.manifest("raw_deltas", key).fixed_point
     columns = {
         "origin_time": truth["timestamp"],
-        "transaction_time": pl.Series([None] * len(truth), dtype=pl.Int64),
+        "transaction_time": truth["timestamp"],
         "received_time": truth["receipt_timestamp"],
         "sequence_number": truth["update_id"],
     }
@@ -119,6 +149,26 @@ def _publish_tickers(lake: Path, store: DataStore, key: PartitionKey) -> None:
     with store.write("tickers", key) as writer:
         writer.metadata.update(point.to_metadata())
         writer.parquet("tickers.parquet", TICKERS).write(table)
+
+
+def _add_transaction_times(lake: Path, store: DataStore, key: PartitionKey) -> None:
+    """When each message's changes took place, which Crypto Lake's files do not say and the simulation knows."""
+    import polars as pl
+
+    from order_book_platform.model.schemas import RAW_DELTAS
+    from order_book_platform.storage import DATASETS
+
+    chain = _table(lake, "truth/update_chain", key).select(
+        pl.col("final_update_id").alias("sequence_number"),
+        pl.col("transaction_timestamp").alias("transaction_time"),
+    )
+    deltas, manifest = store.table("raw_deltas", key), store.manifest("raw_deltas", key)
+    frame = pl.DataFrame(deltas).drop("transaction_time")
+    joined = frame.join(chain, on="sequence_number", how="left", maintain_order="left")
+    table = joined.select(RAW_DELTAS.names).to_arrow().cast(RAW_DELTAS)
+    with store.write("raw_deltas", key) as writer:
+        writer.metadata.update(manifest.metadata)
+        writer.parquet(DATASETS["raw_deltas"], RAW_DELTAS).write(table)
 
 
 def _table(lake: Path, table: str, key: PartitionKey) -> pl.DataFrame:
