@@ -169,7 +169,7 @@ def test_assessment_says_which_and_why(wild: Chain, simulated: tuple[Chain, Chai
     assert audit["prices_beyond_pips"] > 0
     assert "1.parquet: column" in audit["first_beyond_pips"]
     text = wild.store.path("data_assessment", KEY, "report.md").read_text()
-    assert "- Precision decimal128 (wanted: auto): as int64 pips: expected " in text
+    assert "- Precision: decimal128 (wanted: auto): as int64 pips: expected " in text
     reports = [chain.store.report("data_assessment", SIMULATED) for chain in simulated]
     assert reports[0]["precision"]["chosen"] == reports[0]["precision"]["wanted"] == "int64"
     assert reports[1]["precision"]["prices_beyond_pips"] == reports[1]["precision"]["sizes_beyond_pips"] == 0

@@ -132,14 +132,14 @@ def self_test(ctx: click.Context, messages: int, seed: int, as_json: bool) -> No
     from tempfile import TemporaryDirectory
 
     from order_book_platform.cli.output import print_json, progress_bars
-    from order_book_platform.cli.trial import dropped_day, sound_day
+    from order_book_platform.cli.trial import faulty_days, sound_day
     from order_book_platform.fidelity import SelfTest
     from order_book_platform.model import PartitionKey
 
     key = PartitionKey.parse(SYMBOL, DAY)
     with TemporaryDirectory(prefix="obp-self-test-") as folder, progress_bars() as progress:
         store = sound_day(Path(folder) / "sound", key, messages, seed, progress)
-        made = [dropped_day(Path(folder) / "dropped", key, messages, seed, progress)]
+        made = list(faulty_days(Path(folder), key, messages, seed, progress))
         found = SelfTest(store, key).run(made, progress)
     if as_json:
         print_json(_document(found, messages, seed))

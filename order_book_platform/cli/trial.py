@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
 PROFILE = "btc-perp"
 EXTEND_EVERY = 2
 """A small day needs more snapshots than a long one to know all levels most of the time."""
-DROPPED = 16
+DROPPED = "dropped"
+LOST = 16
+FAULTS = {
+    DROPPED: (f"drop={LOST}", f"{LOST} messages in a row never arrived; the book was made without them"),
+    "silence": ("silence=12x4s", "twelve silences of four seconds"),
+    "skew": ("clock_skew=5s", "the recorder's clock five seconds ahead"),
+    "unsorted": ("unsorted=400", "400 pairs of rows exchanged between neighbouring messages"),
+}
+"""Faults of a lake: as `Faults.parse` takes them, and in words. What the last three spoil is seen before the book."""
 
 
 def sound_day(
@@ -58,8 +67,10 @@ def sound_day(
     return store
 
 
-def dropped_day(folder: Path, key: PartitionKey, messages: int, seed: int, progress: Progress) -> MadeDay:
-    """The same market with messages that never arrived.
+def faulty_days(
+    folder: Path, key: PartitionKey, messages: int, seed: int, progress: Progress
+) -> Iterator[MadeDay]:
+    """The same market with what can go wrong before there is a book, one fault at a time.
 
     Args:
         folder: a new one.
@@ -70,19 +81,20 @@ def dropped_day(folder: Path, key: PartitionKey, messages: int, seed: int, progr
     """
     from order_book_platform.fidelity import MadeDay
 
-    store = sound_day(folder, key, messages, seed, progress, f"drop={DROPPED}")
-    sent = set(_table(folder / "lake", "truth/update_chain", key)["final_update_id"].to_list())
-    arrived = set(_table(folder / "lake", "book_delta_v2", key)["sequence_number"].to_list())
-    snapshots = _table(folder / "lake", "book", key)["sequence_number"].to_list()
-    lost = sent - arrived
-    unseen = sum(number in lost for number in snapshots)
-    return MadeDay(
-        "dropped",
-        f"{DROPPED} messages in a row never arrived; the book was made without them",
-        store,
-        ("resyncs", "unseen_references"),
-        {"unseen_references": float(unseen)},
-    )
+    for name, (faults, words) in FAULTS.items():
+        store = sound_day(folder / name, key, messages, seed, progress, faults)
+        fails, figures = (), {}
+        if name == DROPPED:
+            fails = ("resyncs", "unseen_references")
+            figures = {"unseen_references": float(_unseen(folder / name / "lake", key))}
+        yield MadeDay(name, words, store, fails, figures)
+
+
+def _unseen(lake: Path, key: PartitionKey) -> int:
+    """Snapshots that stand on a message that was sent and did not arrive."""
+    sent = set(_table(lake, "truth/update_chain", key)["final_update_id"].to_list())
+    lost = sent - set(_table(lake, "book_delta_v2", key)["sequence_number"].to_list())
+    return sum(number in lost for number in _table(lake, "book", key)["sequence_number"].to_list())
 
 
 def _publish_tickers(lake: Path, store: DataStore, key: PartitionKey) -> None:

@@ -43,6 +43,7 @@ _COMPARED = {
     TICKERS: "book rows, each against the last ticker before it,",
     GOLDEN: "rows of the golden sample",
 }
+_ALL_ROWS = slice(None)
 _REFERENCES = 1 + len(PLACEBO_SHIFTS_NS)
 
 
@@ -59,29 +60,38 @@ class BestEvidence:
         self.windows = windows
         self.tallies = [BestTally() for _ in range(_REFERENCES)]
 
-    def add(self, time_ns: Int64Array, books: BookRows, references: ShiftedReferences) -> BoolArray:
+    def add(
+        self,
+        time_ns: Int64Array,
+        books: BookRows,
+        references: ShiftedReferences,
+        sampled: slice = _ALL_ROWS,
+    ) -> BoolArray:
         """Take in aligned rows.
 
         Args:
             time_ns: int64[n], ns: when the row is shown in the windows.
             books: n rows.
             references: n rows.
+            sampled: which of them are compared with the placebos too.
 
         Returns:
             bool[n], best bid and ask are right, price and size.
         """
         known = books.known > 0
-        ours, tick, pool = (books.price_pips, books.size_pips), self._tick_pips, references.pool
-        best = compare_best(*ours, references.price_pips, references.size_pips, tick)
+        best = compare_best(
+            books.price_pips, books.size_pips, references.price_pips, references.size_pips, self._tick_pips
+        )
         self.tallies[0].add(best, known)
         self.windows.add(time_ns, best)
         exact = best.exact
+        ours, pool = (books.price_pips[sampled], books.size_pips[sampled]), references.pool
         for shift, tally in enumerate(self.tallies[1:]):
-            at, valid = references.later[:, shift], references.shifted_valid[:, shift]
-            best = compare_best(*ours, pool.price_pips, pool.size_pips, tick, at)
-            tally.add(best, known, valid)
+            at, valid = references.later[sampled, shift], references.shifted_valid[sampled, shift]
+            best = compare_best(*ours, pool.price_pips, pool.size_pips, self._tick_pips, at)
+            tally.add(best, known[sampled], valid)
             if shift == 0:
-                self.windows.add_placebo(time_ns, best, valid)
+                self.windows.add_placebo(time_ns[sampled], best, valid)
         return exact
 
     def metrics(self, reference: str, unmatched: int, alignment: str) -> list[Metric]:
@@ -177,11 +187,11 @@ class SnapshotEvidence:
         Returns:
             bool[n], best bid and ask are right; int64[n, ROW_COUNTS], the levels compared.
         """
-        exact = self.best.add(references.time_ns, books, references)
+        rows = self._sample.places(len(books))
+        exact = self.best.add(references.time_ns, books, references, rows)
         price, size, known = books.price_pips, books.size_pips, books.known
         pool = references.pool
         counts = self._tallies[0].add(price, size, known, references.price_pips, references.size_pips)
-        rows = self._sample.places(len(books))
         sampled, beside = books.take(rows), references.take(rows)
         self.level_windows.add(beside, sampled)
         price, size, known = sampled.price_pips, sampled.size_pips, sampled.known
