@@ -101,9 +101,8 @@ def _shares(weight: Int64Array, edges: Int64Array) -> list[float]:
     whole = int(weight.sum())
     if not whole:
         return []
-    sums = np.add.reduceat(weight, edges[:-1])
+    sums = np.add.reduceat(weight, edges[:-1])  # the last sum goes on to the end
     sums[0] += weight[: edges[0]].sum()
-    sums[-1] = whole - sums[:-1].sum()
     return [float(share) for share in sums / whole]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,11 @@ def test_the_verdict_is_one_line(error: float | None, warning: float, line: str)
         GateResult.of("right", error, Gate(">=", 0.5), n=1, note=""),
     )
     assert verdict_line(gates) == line
+
+
+def test_gates_read_from_a_report_are_judged_alike() -> None:
+    """A severity that came out of JSON is a word, and means the same."""
+    gate = GateResult.of("right", 0.0, Gate(">=", 0.5), n=1, note="")
+    read = GateResult(**json.loads(json.dumps(gate.to_dict())))
+    assert failed_gates([read], Severity.ERROR) == (read,)
+    assert verdict_line([read]) == verdict_line([gate]) == "not faithful: right"
