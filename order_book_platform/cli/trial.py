@@ -117,7 +117,9 @@ def _set_back(lake: Path, key: PartitionKey) -> None:
         deltas = pl.read_parquet(path, hive_partitioning=False)
         message = pl.col("sequence_number").rle_id()
         wrong = (message % BACK_STEP == 0) & (message > 0)
-        deltas.with_columns(pl.col("timestamp") - pl.when(wrong).then(BACK_NS).otherwise(0)).write_parquet(path)
+        deltas.with_columns(pl.col("timestamp") - pl.when(wrong).then(BACK_NS).otherwise(0)).write_parquet(
+            path
+        )
 
 
 def _unseen(lake: Path, key: PartitionKey) -> int:
