@@ -245,8 +245,8 @@ class BookFacts:
 def gather_facts(heads: Iterable[BookHeads]) -> BookFacts:
     """Read through a book once.
 
-    A state is weighed by the time until the next row (`crossed_tw`, `locked_tw`); time that runs backwards
-    weighs nothing, nor does the last row. Rows before the first seeded one are not judged.
+    A state is weighed by the time until the next row (`crossed_tw`, `locked_tw`); a time below an earlier one counts as
+    that one, and the last row weighs nothing. Rows before the first seeded one are not judged.
     """
     state = np.zeros(facts.STATE_SIZE, dtype=np.int64)
     for part in heads:

@@ -60,4 +60,4 @@ def add_facts(sequence, time, flags, best, state):  # type: ignore[no-untyped-de
             state[LOWEST] = bid
         if ask != _MISSING and (state[HIGHEST] == _MISSING or ask > state[HIGHEST]):
             state[HIGHEST] = ask
-        state[HELD_TIME], state[HELD_BID], state[HELD_ASK] = time[r], bid, ask
+        state[HELD_TIME], state[HELD_BID], state[HELD_ASK] = max(time[r], state[HELD_TIME]), bid, ask
