@@ -95,18 +95,20 @@ class Measurement:
         """Read everything there is and work out every metric."""
         used = self._store.table(BOOKS, self._key, USED_FILE)
         numbers = self._snapshot_numbers()
+        traded = TradeRange(self._trades(), next_too=True)
         with ThreadPoolExecutor(1) as beside:
             looked_up = beside.submit(find_messages, numbers, self._store.rows("raw_deltas", self._key))
-            traded = TradeRange(self._trades(), next_too=True)
-            facts, times_ns, steps, clock = self._facts(traded)
+            facts, times_ns, steps = self._facts()
             places, last_message = looked_up.result()
-        seen = places[_since(facts.first_seed, numbers)] > 0
-        used_numbers = used.column("sequence_number").to_numpy()
-        plausible = Plausible.of(self._key.day, facts)
-        held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips, plausible)
-        picked = PickedRows(steps.rows, _level_names(self._books))
-        drift = Drift(numbers, places, used)
-        evidence, distributions = self._against_snapshots(held_out, facts, picked, drift)
+            statistics = beside.submit(self._statistics, traded, times_ns)
+            seen = places[_since(facts.first_seed, numbers)] > 0
+            used_numbers = used.column("sequence_number").to_numpy()
+            plausible = Plausible.of(self._key.day, facts)
+            held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips, plausible)
+            picked = PickedRows(steps.rows, _level_names(self._books))
+            drift = Drift(numbers, places, used)
+            evidence, distributions = self._against_snapshots(held_out, facts, picked, drift)
+            looks = statistics.result()
         counts = held_out.counts
         unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
         metrics = evidence.metrics(unmatched, self._alignment)
@@ -123,7 +125,7 @@ class Measurement:
         metrics.append(replay_hash(self._metadata, facts.rows))
         metrics.append(judge_placebos(metrics))
         metrics += bad_references(references)
-        metrics += self._statistics(times_ns, clock)
+        metrics += looks
         levels = evidence.level_frame()
         metrics += level_metrics(levels, unmatched, self._alignment)
         shown = pl.DataFrame(picked.table(self._books.schema))
@@ -169,29 +171,32 @@ class Measurement:
             references[GOLDEN] = sample.counts
         return [*metrics, *trades], references, windows
 
-    def _facts(self, traded: TradeRange) -> tuple[BookFacts, Int64Array, TimeSteps, SecondClock]:
-        """What the book's narrow columns say, its times, which rows shall be drawn, and the price by the second.
+    def _heads(self) -> Iterator[BookHeads]:
+        return read_heads(self._books, codes=self._codes)
 
-        Shows trades its best prices.
-        """
-        heads = self._told("book", read_heads(self._books, codes=self._codes), self._books.num_rows)
+    def _facts(self) -> tuple[BookFacts, Int64Array, TimeSteps]:
+        """What the book's narrow columns say, its times, and which rows shall be drawn."""
         times, flags = [_NONE], [_NONE.astype(np.uint8)]
-        clock = SecondClock()
 
         def noted() -> Iterator[BookHeads]:
-            for part in heads:
+            for part in self._told("book", self._heads(), self._books.num_rows):
                 times.append(part.time_ns)
                 flags.append(part.flags)
-                clock.add(part)
                 yield part
 
-        facts = gather_facts(_shown(noted(), traded))
-        traded.end()  # trades after the last row count as unmatched
+        facts = gather_facts(noted())
         times_ns = np.concatenate(times)
-        return facts, times_ns, time_steps(times_ns, np.concatenate(flags)), clock
+        return facts, times_ns, time_steps(times_ns, np.concatenate(flags))
 
-    def _statistics(self, times_ns: Int64Array, clock: SecondClock) -> list[Metric]:
-        """What intervals, returns and sizes of trades look like; no gates."""
+    def _statistics(self, traded: TradeRange, times_ns: Int64Array) -> list[Metric]:
+        """Trades beside the book's best prices, and what intervals, returns and sizes of trades look like; no gates.
+
+        Reads the narrow columns once more, beside whoever reads all of them.
+        """
+        clock = SecondClock()
+        for part in _shown(self._heads(), traded):
+            clock.add(part)
+        traded.end()  # trades after the last row count as unmatched
         metrics = [*interval_metrics(self._books, times_ns), *return_metrics(clock)]
         if self._store.exists(TRADES, self._key):
             metrics += trade_metrics(self._store.rows(TRADES, self._key))

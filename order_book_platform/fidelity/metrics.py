@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.fidelity.rows import BookHeads, in_order
+from order_book_platform.fidelity.rows import BookHeads
+from order_book_platform.kernels import facts
 from order_book_platform.kernels.compare import (
     ALL_EQUAL,
     ALL_KNOWN,
@@ -27,7 +28,6 @@ from order_book_platform.kernels.compare import (
     compare_levels_at,
     tally_best,
 )
-from order_book_platform.model import BookFlag
 from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.schemas import MISSING_PIPS
 
@@ -245,53 +245,30 @@ class BookFacts:
 def gather_facts(heads: Iterable[BookHeads]) -> BookFacts:
     """Read through a book once.
 
-    A state is weighed by the time until the next row (`crossed_tw`, `locked_tw`); time that runs backwards
-    weighs nothing, nor does the last row. Rows before the first seeded one are not judged.
+    A state is weighed by the time until the next row (`crossed_tw`, `locked_tw`); a time below an earlier one counts as
+    that one, and the last row weighs nothing. Rows before the first seeded one are not judged.
     """
-    facts = BookFacts()
-    latest = np.iinfo(np.int64).min
-    held: BookHeads | None = None
+    state = np.zeros(facts.STATE_SIZE, dtype=np.int64)
     for part in heads:
-        if not len(part):
-            continue
-        ordered = in_order(part.sequence_number, latest)
-        latest = max(latest, int(part.sequence_number.max()))
-        if not facts.rows:
-            facts.first_time_ns = int(part.time_ns[0])
-        facts.rows += len(part)
-        facts.out_of_order += int((~ordered).sum())
-        facts.flagged += int((part.flags & (BookFlag.GAP | BookFlag.HINDSIGHT) != 0).sum())
-        facts.last_time_ns = max(facts.last_time_ns, int(part.time_ns.max()))
-        judged = part
-        if facts.first_seed is None:
-            seeded = np.flatnonzero(part.flags & BookFlag.SEEDED)
-            if not len(seeded):
-                continue
-            facts.first_seed = int(part.sequence_number[seeded[0]])
-            judged = part.take(slice(int(seeded[0]), None))
-        facts.seeded_rows += len(judged)
-        _widen(facts, judged)
-        rows = judged if held is None else BookHeads.concat([held, judged])
-        _weigh(facts, rows)
-        held = rows.take(slice(-1, None))
-    return facts
+        facts.add_facts(part.sequence_number, part.time_ns, part.flags, part.best_pips, state)
+    found = dict(zip(_FACTS, state.tolist(), strict=False))
+    if not found["rows"]:
+        return BookFacts()
+    first_seed = found.pop("first_seed")
+    return BookFacts(first_seed=first_seed if found.pop("seeded") else None, **found)
 
 
-def _widen(facts: BookFacts, rows: BookHeads) -> None:
-    """Take the rows' best prices into the range."""
-    bids, asks = rows.best_pips[:, 0], rows.best_pips[:, 1]
-    bids = bids[bids != MISSING_PIPS]
-    if len(bids):
-        lowest = int(bids.min())
-        facts.lowest_pips = lowest if facts.lowest_pips == MISSING_PIPS else min(lowest, facts.lowest_pips)
-    facts.highest_pips = max(facts.highest_pips, int(asks.max(initial=MISSING_PIPS)))
-
-
-def _weigh(facts: BookFacts, rows: BookHeads) -> None:
-    """Add the time that each row but the last held."""
-    held_ns = np.maximum(np.diff(rows.time_ns), 0)
-    bid, ask = rows.best_pips[:-1, 0], rows.best_pips[:-1, 1]
-    both = (bid != MISSING_PIPS) & (ask != MISSING_PIPS)
-    facts.crossed_ns += int(held_ns[both & (bid > ask)].sum())
-    facts.locked_ns += int(held_ns[both & (bid == ask)].sum())
-    facts.span_ns += int(held_ns.sum())
+_FACTS = (
+    *(
+        "rows",
+        "seeded",
+        "first_seed",
+        "first_time_ns",
+        "last_time_ns",
+        "flagged",
+        "out_of_order",
+        "seeded_rows",
+    ),
+    *("crossed_ns", "locked_ns", "span_ns", "lowest_pips", "highest_pips"),
+)
+"""What stands in the first places of the state of `kernels.facts`."""

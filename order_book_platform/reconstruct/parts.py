@@ -13,6 +13,7 @@ from order_book_platform.model.schemas import books, in_precision
 from order_book_platform.reconstruct.bounds import group_rows
 from order_book_platform.reconstruct.rows import RowTables, count_flags, table_rows
 from order_book_platform.storage import ParquetRows, ParquetSink, PartitionWriter
+from order_book_platform.storage.parquet_sink import Packing
 from order_book_platform.storage.partition_writer import FinishedFile
 
 
@@ -46,7 +47,9 @@ class BookParts(RowTables):
     def write(self, table: pa.Table) -> None:
         """Add rows to the part."""
         if self._sink is None:
-            self._sink = self._writer.parquet(self._name, self._schema, self._group_rows)
+            self._sink = self._writer.parquet(
+                self._name, self._schema, self._group_rows, _packing(self._schema), "lz4"
+            )
         self._sink.write(table)
         self.rows += table.num_rows
 
@@ -86,3 +89,8 @@ class BookParts(RowTables):
     @property
     def _schema(self) -> pa.Schema:
         return in_precision(books(self._depth), self.numbers.precision)
+
+
+def _packing(schema: pa.Schema) -> dict[str, Packing]:
+    """Prices and sizes of levels come again from row to row."""
+    return {name: "dictionary" for name in schema.names if name.startswith(("bid_", "ask_"))}

@@ -223,7 +223,7 @@ class LakeIngest:
         progress: Progress,
     ) -> SnapshotReader:
         schema = in_precision(SNAPSHOTS, reading.precision)
-        sink = writer.parquet("snapshots.parquet", schema, SNAPSHOT_GROUP_ROWS, _level_packing(schema))
+        sink = writer.parquet("snapshots.parquet", schema, SNAPSHOT_GROUP_ROWS, _level_packing(schema), "lz4")
         reader = SnapshotReader(files, key.day, reading, delta_tick_pips, SNAPSHOT_GROUP_ROWS)
         total = sum(file.rows for file in files)
         for batch in read_ahead(reader.batches()):

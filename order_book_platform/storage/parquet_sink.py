@@ -13,16 +13,19 @@ import pyarrow.parquet as pq
 
 Packing = Literal["dictionary", "plain"]
 """How a column is packed before it is compressed: `dictionary` where values come again, `plain` where runs are long."""
+Compression = Literal["zstd", "lz4"]
+"""`lz4` for what is read again and again: it is undone in a third of the time (docs/adr/0018)."""
 
 
 class ParquetSink:
-    """Streams tables into one Parquet file (zstd, integers delta-packed if nothing else is asked for).
+    """Streams tables into one Parquet file (integers delta-packed if nothing else is asked for).
 
     Args:
         path: the file to write.
         schema: of every table that will come.
         row_group_rows: rows per row group; memory is bounded by two groups and one incoming table.
         packing: columns that are not delta-packed, by name; `NAME.list.element` for what is inside lists.
+        compression: of pages.
         options: of pyarrow's writer, instead of compression and packing: for files in somebody else's layout.
     """
 
@@ -33,10 +36,11 @@ class ParquetSink:
         row_group_rows: int = 262_144,
         *,
         packing: Mapping[str, Packing] = MappingProxyType({}),
+        compression: Compression = "zstd",
         options: Mapping[str, object] | None = None,
     ) -> None:
         packed = {
-            "compression": "zstd",
+            "compression": compression,
             "use_dictionary": [name for name, how in packing.items() if how == "dictionary"],
             "column_encoding": _encodings(schema, packing),
         }

@@ -16,7 +16,7 @@ from order_book_platform.model import PartitionKey
 from order_book_platform.model.schemas import SCHEMA_VERSION
 from order_book_platform.storage.atomic import sync_path
 from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
-from order_book_platform.storage.parquet_sink import Packing, ParquetSink
+from order_book_platform.storage.parquet_sink import Compression, Packing, ParquetSink
 from order_book_platform.storage.room import PARTITION, PUBLISHED_IS_KEPT, Room, full_disk
 from order_book_platform.version import __version__
 
@@ -76,10 +76,12 @@ class PartitionWriter:
         schema: pa.Schema,
         row_group_rows: int = 262_144,
         packing: Mapping[str, Packing] = MappingProxyType({}),
+        compression: Compression = "zstd",
     ) -> ParquetSink:
         """Open a Parquet file of this partition for streaming; closed by the writer. See `ParquetSink`."""
         sinks = self._sinks
-        sinks[name] = ParquetSink(self.folder / name, schema, row_group_rows, packing=packing)
+        path = self.folder / name
+        sinks[name] = ParquetSink(path, schema, row_group_rows, packing=packing, compression=compression)
         return sinks[name]
 
     def finish(self, name: str) -> FinishedFile:

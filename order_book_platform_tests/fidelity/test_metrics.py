@@ -128,8 +128,9 @@ def test_facts_equal_those_of_a_loop(rows: list[tuple[int, int, int, int, int]],
     assert facts.first_seed == (judged[0][0] if judged else None)
     assert facts.seeded_rows == len(judged)
     crossed = locked = span = 0
-    for row, after in itertools.pairwise(judged):
-        held = max(0, after[1] - row[1])
+    latest = list(itertools.accumulate((row[1] for row in judged), max))
+    for at, row in enumerate(judged[:-1]):
+        held = latest[at + 1] - latest[at]
         span += held
         crossed += held * (row[4] != MISSING_PIPS and row[3] > row[4])
         locked += held * (row[3] == row[4])

@@ -120,7 +120,7 @@ def test_zero_rows_are_a_file(tmp_path: Path) -> None:
 
 
 def test_integers_are_delta_packed(tmp_path: Path) -> None:
-    """Whole columns and the values inside lists; zstd everywhere."""
+    """Whole columns and the values inside lists; zstd if nothing else is asked for."""
     written(tmp_path / "snapshots.parquet", snapshots(10), [], 10)
     with pq.ParquetFile(tmp_path / "snapshots.parquet") as file:
         group = file.metadata.row_group(0)
