@@ -26,7 +26,9 @@ from order_book_platform.model.schemas import DEPTH, MISSING_PIPS, level_columns
 from order_book_platform.storage import ParquetRows
 
 BATCH_ROWS = 8_192
-"""Rows of 20 levels a side read at a time: 5 MB. Twice as many take 240 MB more in all and no less time."""
+"""Rows of 20 levels a side at a time: 5 MB. Twice as many take 240 MB more in all and no less time."""
+GROUP_ROWS = 1 << 20
+"""Books are decoded a row group at a time, which is bounded by its bytes: in pieces it takes a fifth more."""
 NARROW_ROWS = 262_144
 """Rows of a few columns read at a time."""
 BEST_ROWS = 32_768
@@ -169,9 +171,7 @@ def read_books(
     head = ["origin_time", "sequence_number", "flags", "known_bid_levels", "known_ask_levels"]
     wanted = dict.fromkeys([*head, *columns, *(picked.columns if picked else ())])
     latest = np.iinfo(np.int64).min
-    for batch in file.batches(batch_rows, columns=list(wanted)):
-        if picked is not None:
-            picked.look(batch)
+    for batch in _cut(file.batches(GROUP_ROWS, columns=list(wanted)), batch_rows, picked):
         # Column after column, as they come; whoever takes rows turns only those.
         cube = np.empty((2, levels, 2, batch.num_rows), dtype=np.int64)
         for name, column in zip(columns, cube.reshape(4 * levels, -1), strict=True):
@@ -190,6 +190,17 @@ def read_books(
         ahead = in_order(rows.sequence_number, latest)
         latest = max(latest, int(rows.sequence_number.max(initial=latest)))
         yield rows if ahead.all() else rows.take(ahead)
+
+
+def _cut(
+    groups: Iterator[pa.RecordBatch], batch_rows: int, picked: PickedRows | None
+) -> Iterator[pa.RecordBatch]:
+    """Row groups in smaller pieces, after they have been shown as a whole."""
+    for group in groups:
+        if picked is not None:
+            picked.look(group)
+        for first in range(0, group.num_rows, batch_rows):
+            yield group.slice(first, batch_rows)
 
 
 def read_snapshots(
