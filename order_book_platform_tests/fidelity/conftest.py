@@ -40,4 +40,4 @@ def store(tmp_path: Path, market: Market, replayed: OracleReplay) -> DataStore:
 @pytest.fixture(scope="session")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> DataStore:
     """A simulated day with tickers and trades, as the self-test has it; whoever changes it puts it back."""
-    return sound_day(tmp_path_factory.mktemp("trial"), TRIAL_KEY, 4_000, 0, silent)
+    return sound_day(tmp_path_factory.mktemp("trial"), TRIAL_KEY, 4_000, 1, silent)
