@@ -106,14 +106,14 @@ class Measurement:
             statistics = beside.submit(self._statistics, traded, times_ns)
             seen = places[_since(facts.first_seed, numbers)] > 0
             used_numbers = used.column("sequence_number").to_numpy()
-            plausible = Plausible.of(self._key.day, facts)
+            plausible = Plausible.of(self._key.day, facts, last_message)
             held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips, plausible)
             picked = PickedRows(steps.rows, _level_names(self._books))
             drift = Drift(numbers, places, used)
             evidence, distributions = self._against_snapshots(held_out, facts, picked, drift)
             looks = statistics.result()
         counts = held_out.counts
-        unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
+        unmatched = counts.unmatched(evidence.rows)
         metrics = evidence.metrics(unmatched, self._alignment)
         metrics += distributions.metrics(unmatched, self._alignment)
         metrics += drift.metrics(unmatched, self._alignment)
@@ -320,7 +320,7 @@ class Measurement:
         counts = sample.counts
         counts.doubtful = golden.doubtful
         counts.rows += golden.doubtful
-        unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
+        unmatched = counts.unmatched(evidence.rows)
         return evidence.metrics(unmatched, self._alignment)
 
     def _against_tickers(
