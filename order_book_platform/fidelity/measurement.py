@@ -37,6 +37,7 @@ from order_book_platform.fidelity.rows import (
     BookRows,
     PickedRows,
     TradeRows,
+    count_nulls,
     longest_list,
     read_best,
     read_books,
@@ -86,7 +87,7 @@ class Measurement:
         self._progress = progress
         self._books = store.rows(BOOKS, key)
         manifest = store.manifest(BOOKS, key)
-        self.golden = None if golden is None else GoldenSample(golden, key, manifest)
+        self.golden = None if golden is None else GoldenSample(golden, key, manifest, self._books)
         self._metadata = manifest.metadata
         self._codes = Codes.of(manifest.metadata)
         self._fixed_point = manifest.fixed_point
@@ -233,7 +234,7 @@ class Measurement:
             books = by_transaction_time(books, deltas)
         fit = HeldOut(_NONE, *ANY, self._tick_pips, plausible)
         found = fit.select(read_tickers(tickers, BEST_ROWS, self._codes, clock))
-        evidence = ClockEvidence(self._tick_pips, clock)
+        evidence = ClockEvidence(self._tick_pips, clock, count_nulls(tickers, clock) if clock else 0)
         by_tickers, by_book = (
             TradeRange(self._trades(), next_too=False),
             TradeRange(self._trades(), next_too=True),

@@ -378,14 +378,16 @@ def read_tickers(
         file: with schema `TICKERS`.
         batch_rows: rows at a time; never changes a result.
         codes: what decimals are read as.
-        clock: column that `time_ns` is; by default `origin_time` if no row lacks it, else `received_time`: spot
+        clock: column that `time_ns` is, rows that lack it are left out; by default `origin_time` if no row lacks it, else `received_time`: spot
             tickers carry no exchange time.
     """
     if clock is None:
-        clock = "received_time" if has_nulls(file, "origin_time") else "origin_time"
+        clock = "received_time" if count_nulls(file, "origin_time") else "origin_time"
     levels = [f"{side}_{what}{_ending(codes)}" for what in ("price", "size") for side in ("bid", "ask")]
     wanted = dict.fromkeys([clock, "received_time", "sequence_number", *levels])
     for batch in file.batches(batch_rows, columns=list(wanted)):
+        if batch.column(clock).null_count:
+            batch = batch.filter(batch.column(clock).is_valid())
         values = [_numbers(batch, name, codes, MISSING_PIPS) for name in levels]
         yield TickerRows(
             _numpy(batch, "sequence_number"),
@@ -451,6 +453,6 @@ def in_order(sequence_number: Int64Array, latest: int) -> BoolArray:
     return sequence_number >= np.maximum(np.maximum.accumulate(sequence_number), latest)
 
 
-def has_nulls(file: ParquetRows, name: str) -> bool:
-    """Whether a column of a file has a null in any row."""
-    return any(batch.column(0).null_count for batch in file.batches(NARROW_ROWS, columns=[name]))
+def count_nulls(file: ParquetRows, name: str) -> int:
+    """How many rows of a file lack a value of a column."""
+    return sum(batch.column(0).null_count for batch in file.batches(NARROW_ROWS, columns=[name]))
