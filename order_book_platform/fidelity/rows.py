@@ -378,16 +378,16 @@ def read_tickers(
         file: with schema `TICKERS`.
         batch_rows: rows at a time; never changes a result.
         codes: what decimals are read as.
-        clock: column that `time_ns` is, rows that lack it are left out; by default `origin_time` if no row lacks it, else `received_time`: spot
-            tickers carry no exchange time.
+        clock: column that `time_ns` is; rows that lack it are left out. By default `origin_time` if no row lacks it,
+            else `received_time`: spot tickers carry no exchange time.
     """
     if clock is None:
         clock = "received_time" if count_nulls(file, "origin_time") else "origin_time"
     levels = [f"{side}_{what}{_ending(codes)}" for what in ("price", "size") for side in ("bid", "ask")]
     wanted = dict.fromkeys([clock, "received_time", "sequence_number", *levels])
-    for batch in file.batches(batch_rows, columns=list(wanted)):
-        if batch.column(clock).null_count:
-            batch = batch.filter(batch.column(clock).is_valid())
+    for read in file.batches(batch_rows, columns=list(wanted)):
+        lacking = read.column(clock).null_count
+        batch = read.filter(read.column(clock).is_valid()) if lacking else read
         values = [_numbers(batch, name, codes, MISSING_PIPS) for name in levels]
         yield TickerRows(
             _numpy(batch, "sequence_number"),

@@ -13,6 +13,8 @@ from order_book_platform.fidelity.rows import (
     ArrayRows,
     BookRows,
     PickedRows,
+    TickerRows,
+    count_nulls,
     in_order,
     longest_list,
     read_books,
@@ -126,6 +128,24 @@ def test_tickers_without_exchange_time_are_timed_by_arrival(tmp_path: Path, lack
     assert whole.time_ns.tolist() == ([15, 25] if lacking else [10, 20])
     assert whole.price_pips.tolist() == [[[50], [60]], [[51], [61]]]
     assert whole.size_pips.tolist() == [[[1], [3]], [[2], [4]]]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 100])
+def test_tickers_without_the_wanted_clock_are_left_out(tmp_path: Path, batch_rows: int) -> None:
+    """A clock that is asked for is never filled in, also where a whole batch lacks it."""
+    columns = {
+        "origin_time": [10, 20, 30],
+        "transaction_time": [9, None, 29],
+        "received_time": [15, 25, 35],
+        "sequence_number": [1, 2, 3],
+        **dict.fromkeys(("bid_price_pips", "bid_size_pips", "ask_price_pips", "ask_size_pips"), [5, 6, 7]),
+    }
+    table = pa.table({name: columns[name] for name in schemas.TICKERS.names}, schema=schemas.TICKERS)
+    file = write(tmp_path, table)
+    whole = TickerRows.concat(list(read_tickers(file, batch_rows, clock="transaction_time")))
+    assert (whole.sequence_number.tolist(), whole.time_ns.tolist()) == ([1, 3], [9, 29])
+    assert whole.time_ns.dtype == np.int64
+    assert count_nulls(file, "transaction_time") == 1
 
 
 @pytest.mark.parametrize("batch_rows", [1, 7, 40, 1_000])
