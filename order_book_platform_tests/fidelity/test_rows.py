@@ -138,7 +138,7 @@ def test_tickers_without_the_wanted_clock_are_left_out(tmp_path: Path, batch_row
         "transaction_time": [9, None, 29],
         "received_time": [15, 25, 35],
         "sequence_number": [1, 2, 3],
-        **dict.fromkeys(("bid_price_pips", "bid_size_pips", "ask_price_pips", "ask_size_pips"), [5, 6, 7]),
+        **{name: [5, 6, 7] for name in schemas.TICKERS.names if name.endswith("_pips")},
     }
     table = pa.table({name: columns[name] for name in schemas.TICKERS.names}, schema=schemas.TICKERS)
     file = write(tmp_path, table)
