@@ -15,7 +15,7 @@ import numpy as np
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS, pair_with_last
 from order_book_platform.fidelity.metrics import share
-from order_book_platform.fidelity.reading import has_nulls
+from order_book_platform.fidelity.reading import count_nulls
 from order_book_platform.fidelity.results import SIDES, TICKER_GATES, TICKERS, Metric
 from order_book_platform.fidelity.rows import ArrayRows, BestRows, TickerRows
 from order_book_platform.kernels import sweep
@@ -24,12 +24,15 @@ from order_book_platform.model.batches import Int64Array
 from order_book_platform.storage import ParquetRows
 
 Clock = Literal["transaction_time", "origin_time"]
+CLOCKED_SHARE = 0.99
+"""A clock serves where so many of the tickers carry it: without the others at most as many rows see an older one."""
 _EARLIEST = int(np.iinfo(np.int64).min)
 _TOLD = {
     "transaction_time": "whose T is not above the message's.",
     "origin_time": "whose E is not above the message's.",
     "received_time": "that had arrived.",
 }
+_LETTERS = {"transaction_time": "T", "origin_time": "E"}
 
 
 def shared_clock(tickers: ParquetRows, deltas: ParquetRows) -> Clock | None:
@@ -40,12 +43,14 @@ def shared_clock(tickers: ParquetRows, deltas: ParquetRows) -> Clock | None:
         deltas: file with schema `RAW_DELTAS`.
 
     Returns:
-        `transaction_time` (T: when the book changed), else `origin_time` (E: when that was told); None where tickers
-        carry neither.
+        `transaction_time` (T: when the book changed), else `origin_time` (E: when that was told), if at least
+        `CLOCKED_SHARE` of the tickers carry it; None where too few carry either.
     """
-    if "transaction_time" in deltas.filled and not has_nulls(tickers, "transaction_time"):
-        return "transaction_time"
-    return None if has_nulls(tickers, "origin_time") else "origin_time"
+    clocks: tuple[Clock, ...] = ("transaction_time", "origin_time")
+    for clock in clocks if "transaction_time" in deltas.filled else clocks[1:]:
+        if tickers.num_rows - count_nulls(tickers, clock) >= CLOCKED_SHARE * tickers.num_rows:
+            return clock
+    return None
 
 
 def transaction_times(deltas: ParquetRows, batch_rows: int = 1 << 20) -> Iterator[ArrayRows]:
@@ -118,6 +123,11 @@ class ClockSweep:
         """Whether book rows are left that a later ticker may be the partner of."""
         return len(self._books) > 0
 
+    @property
+    def held(self) -> int:
+        """Rows of either stream that are kept until the other one has come as far."""
+        return len(self._books) + len(self._tickers)
+
     def _never_falling(self, stream: int, time_ns: Int64Array) -> Int64Array:
         raised = np.maximum(np.maximum.accumulate(time_ns), self._latest[stream])
         self._latest[stream] = int(raised[-1]) if len(raised) else self._latest[stream]
@@ -168,33 +178,38 @@ class ClockEvidence:
     Args:
         tick_pips: pips per tick.
         clock: which of the exchange's clocks `time_ns` of the rows is; None where tickers carry none.
+        untimed: tickers that are left out because they lack that clock.
     """
 
-    def __init__(self, tick_pips: int, clock: Clock | None) -> None:
+    def __init__(self, tick_pips: int, clock: Clock | None, untimed: int = 0) -> None:
         shifts = (0, *PLACEBO_SHIFTS_NS)
         self._clock = clock
+        self._untimed = untimed
         self._by_clock = [ClockSweep(tick_pips, shift) for shift in shifts]
         self._by_arrival = [ClockSweep(tick_pips, shift) for shift in shifts]
         self._sweeps = [*(self._by_clock if clock else []), *self._by_arrival]
 
     def run(self, books: Iterator[BestRows], tickers: Iterator[TickerRows]) -> None:
-        """Take in both streams; the one that is behind is read on, so that little waits.
+        """Take in both streams; the one whose rows so far have arrived earlier is read on, so that little waits.
+
+        A stream that begins late, or says nothing for long, has its next rows read at once: the other one then runs
+        past them, and no more of it is held than a batch and what the clocks differ by.
 
         Args:
             books: from the first seeded row on, `time_ns` by the clock.
             tickers: those that are evidence, `time_ns` by the clock.
         """
         ours, theirs = next(books, None), next(tickers, None)
+        our_latest = their_latest = _EARLIEST
         while ours is not None and theirs is not None:
-            if ours.arrival_ns[0] <= theirs.arrival_ns[0]:
+            if our_latest <= their_latest:
                 self._add_books(ours)
-                ours = next(books, None)
+                our_latest, ours = int(ours.arrival_ns[-1]), next(books, None)
             else:
-                self._add_tickers(theirs)
-                theirs = next(tickers, None)
+                self._add_tickers(theirs, self._sweeps)
+                their_latest, theirs = int(theirs.arrival_ns[-1]), next(tickers, None)
         while theirs is not None:
-            if any(each.waits for each in self._sweeps):
-                self._add_tickers(theirs)
+            self._add_tickers(theirs, [each for each in self._sweeps if each.waits])
             theirs = next(tickers, None)  # to its end: whoever counts it sees all of it
         for each in self._sweeps:
             each.end_tickers()
@@ -202,12 +217,17 @@ class ClockEvidence:
             self._add_books(ours)
             ours = next(books, None)
 
+    @property
+    def held(self) -> int:
+        """Rows that are kept, over all comparisons."""
+        return sum(each.held for each in self._sweeps)
+
     def _add_books(self, rows: BestRows) -> None:
         for each in self._sweeps:
             each.add_books(self._times(each, rows), rows)
 
-    def _add_tickers(self, rows: TickerRows) -> None:
-        for each in self._sweeps:
+    def _add_tickers(self, rows: TickerRows, sweeps: Sequence[ClockSweep]) -> None:
+        for each in sweeps:
             each.add_tickers(self._times(each, rows), rows)
 
     def _times(self, each: ClockSweep, rows: BestRows | TickerRows) -> Int64Array:
@@ -221,10 +241,23 @@ class ClockEvidence:
         """
         alignment = self._clock or "none"
         return [
-            *_metrics("time", self._by_clock, alignment, book_rows),
+            *self._by_exchange(alignment, book_rows),
             *_metrics("arrival", self._by_arrival, "received_time", book_rows),
-            *_held(self._by_clock if self._clock else self._by_arrival, self._clock or "received_time"),
+            *self._sampled(book_rows),
         ]
+
+    def _by_exchange(self, alignment: str, book_rows: int) -> list[Metric]:
+        """The figures by the exchange's clock, with what was left out for want of it."""
+        found = _metrics("time", self._by_clock, alignment, book_rows)
+        if not self._untimed:
+            return found
+        left_out = f" Tickers without {_LETTERS[alignment]}, left out: {self._untimed:,}."
+        return [replace(metric, note=metric.note + left_out) for metric in found]
+
+    def _sampled(self, book_rows: int) -> list[Metric]:
+        """What holding the book costs, by the best clock there is."""
+        sweeps = self._by_clock if self._clock else self._by_arrival
+        return _held(sweeps, self._clock or "received_time", book_rows)
 
 
 def _metrics(clock: str, sweeps: Sequence[ClockSweep], alignment: str, book_rows: int) -> list[Metric]:
@@ -251,14 +284,15 @@ def _metrics(clock: str, sweeps: Sequence[ClockSweep], alignment: str, book_rows
     return [replace(metric, unmatched=book_rows - rows) for metric in found]
 
 
-def _held(sweeps: Sequence[ClockSweep], alignment: str) -> list[Metric]:
+def _held(sweeps: Sequence[ClockSweep], alignment: str, book_rows: int) -> list[Metric]:
     """What holding the book between messages costs."""
     true, *late = sweeps
-    return [
+    rows = int(true.counts[sweep.ROWS])
+    found = [
         _metric(
             f"sampling_rms_tw_{name}",
             true.held_rms_ticks(side),
-            int(true.counts[sweep.ROWS]),
+            rows,
             [each.held_rms_ticks(side) for each in late],
             alignment,
             f"In ticks, over {true.counts[sweep.WEIGHED_NS + side] / NS_PER_SECOND:,.3f} s: how far the best {name} of "
@@ -266,6 +300,7 @@ def _held(sweeps: Sequence[ClockSweep], alignment: str) -> list[Metric]:
         )
         for side, name in enumerate(SIDES)
     ]
+    return [replace(metric, unmatched=book_rows - rows) for metric in found]
 
 
 def _metric(

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from order_book_platform.errors import EvidenceError
-from order_book_platform.fidelity.reading import read_books
+from order_book_platform.fidelity.alignment import pair_with_last
+from order_book_platform.fidelity.reading import NARROW_ROWS, read_books
 from order_book_platform.fidelity.results import TICKERS
-from order_book_platform.fidelity.rows import ReferenceRows
+from order_book_platform.fidelity.rows import ArrayRows, ReferenceRows, in_order
 from order_book_platform.model import BookFlag, Codes, PartitionKey
 from order_book_platform.storage import DataStore, Manifest, ParquetRows
 
 BOOKS = "reconstructed_books"
+SAME_ARRIVALS = 0.9
+"""Share of common sequence numbers that arrived at the same ns in both, from which on there was one recorder only."""
 _DOUBT = BookFlag.GAP | BookFlag.CORRUPT | BookFlag.HINDSIGHT | BookFlag.CROSSED
 
 
@@ -24,6 +27,7 @@ class GoldenSample:
         store: the other one.
         key: symbol and day.
         own: manifest of the books that shall be measured.
+        books: these books.
 
     Attributes:
         store: the other one.
@@ -33,14 +37,15 @@ class GoldenSample:
     Raises:
         PartitionMissingError: it has no books of this symbol and day.
         PartitionCorruptError: its manifest cannot be read, or is of another symbol or day.
-        EvidenceError: its books are made of the same deltas, or hold prices and sizes otherwise.
+        EvidenceError: its books are made of the same deltas or recording, or hold prices and sizes otherwise.
     """
 
-    def __init__(self, store: DataStore, key: PartitionKey, own: Manifest) -> None:
+    def __init__(self, store: DataStore, key: PartitionKey, own: Manifest, books: ParquetRows) -> None:
         self.store = store
         self._key = key
         manifest = store.manifest(BOOKS, key)
         _check(manifest, own, f"{key} in {store.root}")
+        _check_arrivals(self.books, books, f"{key} in {store.root}")
         self.inputs = {f"golden/{BOOKS}": manifest.fingerprint}
         if store.exists(TICKERS, key):
             tickers = store.manifest(TICKERS, key)
@@ -85,6 +90,31 @@ def _check(golden: Manifest, own: Manifest, where: str) -> None:
             where=where,
             remedy="Build the golden sample with the same tick, decimals and precision.",
         )
+
+
+def _check_arrivals(golden: ParquetRows, own: ParquetRows, where: str) -> None:
+    """Refuse what the same recorder wrote, however often it was converted since: nobody else has its arrival times."""
+    common = same = 0
+    for ours, theirs in pair_with_last(_arrivals(own), _arrivals(golden), equal=True):
+        common += len(ours)
+        same += int(np.count_nonzero(ours.time_ns == theirs.time_ns))
+    if common and same >= SAME_ARRIVALS * common:
+        raise EvidenceError(
+            expected="books of another recording, whose messages arrived at times of their own",
+            found=f"{same:,} of {common:,} common sequence numbers with the very same received_time",
+            where=where,
+            remedy="Give the data root of an independent recording, such as a live capture.",
+        )
+
+
+def _arrivals(books: ParquetRows) -> Iterator[ArrayRows]:
+    """Sequence numbers of books with the arrival of their message, ns; those that go back are left out."""
+    latest = int(np.iinfo(np.int64).min)
+    for batch in books.batches(NARROW_ROWS, columns=["sequence_number", "received_time"]):
+        rows = ArrayRows(*(batch.column(name).to_numpy() for name in ("sequence_number", "received_time")))
+        ahead = in_order(rows.sequence_number, latest)
+        latest = max(latest, int(rows.sequence_number.max(initial=latest)))
+        yield rows.take(ahead)
 
 
 def _numbers(manifest: Manifest) -> str:

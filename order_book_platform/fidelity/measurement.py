@@ -25,6 +25,7 @@ from order_book_platform.fidelity.metrics import BookFacts, gather_facts
 from order_book_platform.fidelity.reading import (
     BEST_ROWS,
     PickedRows,
+    count_nulls,
     longest_list,
     read_best,
     read_books,
@@ -83,7 +84,7 @@ class Measurement:
         self._progress = progress
         self._books = store.rows(BOOKS, key)
         manifest = store.manifest(BOOKS, key)
-        self.golden = None if golden is None else GoldenSample(golden, key, manifest)
+        self.golden = None if golden is None else GoldenSample(golden, key, manifest, self._books)
         self._metadata = manifest.metadata
         self._codes = Codes.of(manifest.metadata)
         self._fixed_point = manifest.fixed_point
@@ -103,14 +104,14 @@ class Measurement:
             statistics = beside.submit(self._statistics, traded, times_ns)
             seen = places[_since(facts.first_seed, numbers)] > 0
             used_numbers = used.column("sequence_number").to_numpy()
-            plausible = Plausible.of(self._key.day, facts)
+            plausible = Plausible.of(self._key.day, facts, last_message)
             held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips, plausible)
             picked = PickedRows(steps.rows, _level_names(self._books))
             drift = Drift(numbers, places, used)
             evidence, distributions = self._against_snapshots(held_out, facts, picked, drift)
             looks = statistics.result()
         counts = held_out.counts
-        unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
+        unmatched = counts.unmatched(evidence.rows)
         metrics = evidence.metrics(unmatched, self._alignment)
         metrics += distributions.metrics(unmatched, self._alignment)
         metrics += drift.metrics(unmatched, self._alignment)
@@ -230,7 +231,7 @@ class Measurement:
             books = by_transaction_time(books, deltas)
         fit = HeldOut(_NONE, *ANY, self._tick_pips, plausible)
         found = fit.select(read_tickers(tickers, BEST_ROWS, self._codes, clock))
-        evidence = ClockEvidence(self._tick_pips, clock)
+        evidence = ClockEvidence(self._tick_pips, clock, count_nulls(tickers, clock) if clock else 0)
         by_tickers, by_book = (
             TradeRange(self._trades(), next_too=False),
             TradeRange(self._trades(), next_too=True),
@@ -317,7 +318,7 @@ class Measurement:
         counts = sample.counts
         counts.doubtful = golden.doubtful
         counts.rows += golden.doubtful
-        unmatched = counts.before_seed + counts.after_end + counts.held_out - evidence.rows
+        unmatched = counts.unmatched(evidence.rows)
         return evidence.metrics(unmatched, self._alignment)
 
     def _against_tickers(

@@ -239,14 +239,16 @@ def read_tickers(
         file: with schema `TICKERS`.
         batch_rows: rows at a time; never changes a result.
         codes: what decimals are read as.
-        clock: column that `time_ns` is; by default `origin_time` if no row lacks it, else `received_time`: spot
-            tickers carry no exchange time.
+        clock: column that `time_ns` is; rows that lack it are left out. By default `origin_time` if no row lacks it,
+            else `received_time`: spot tickers carry no exchange time.
     """
     if clock is None:
-        clock = "received_time" if has_nulls(file, "origin_time") else "origin_time"
+        clock = "received_time" if count_nulls(file, "origin_time") else "origin_time"
     levels = [f"{side}_{what}{_ending(codes)}" for what in ("price", "size") for side in ("bid", "ask")]
     wanted = dict.fromkeys([clock, "received_time", "sequence_number", *levels])
-    for batch in file.batches(batch_rows, columns=list(wanted)):
+    for read in file.batches(batch_rows, columns=list(wanted)):
+        lacking = read.column(clock).null_count
+        batch = read.filter(read.column(clock).is_valid()) if lacking else read
         values = [_numbers(batch, name, codes, MISSING_PIPS) for name in levels]
         yield TickerRows(
             _numpy(batch, "sequence_number"),
@@ -299,6 +301,6 @@ def _longest(lists: pa.ListArray) -> int:
     return int(np.diff(lists.offsets.to_numpy()).max(initial=0))
 
 
-def has_nulls(file: ParquetRows, name: str) -> bool:
-    """Whether a column of a file has a null in any row."""
-    return any(batch.column(0).null_count for batch in file.batches(NARROW_ROWS, columns=[name]))
+def count_nulls(file: ParquetRows, name: str) -> int:
+    """How many rows of a file lack a value of a column."""
+    return sum(batch.column(0).null_count for batch in file.batches(NARROW_ROWS, columns=[name]))

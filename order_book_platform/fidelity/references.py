@@ -9,11 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from order_book_platform.clock import NS_PER_DAY, day_start_ns
+from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns
 from order_book_platform.fidelity.metrics import BookFacts
-from order_book_platform.fidelity.rows import ReferenceRows, in_order
+from order_book_platform.fidelity.rows import ReferenceRows, TickerRows
 from order_book_platform.kernels.defects import find_defects
 from order_book_platform.kernels.numbers import place_numbers
+from order_book_platform.kernels.order import TIMES, find_disorder
 from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.schemas import MISSING_PIPS
 from order_book_platform.model.snapshots import SnapshotDefect
@@ -23,6 +24,9 @@ R = TypeVar("R", bound=ReferenceRows)
 
 DEFECTS = tuple(defect.name.lower() for defect in SnapshotDefect if defect is not SnapshotDefect.NONE)
 """What makes a reference unfit in itself; a row is charged with one of them."""
+STEP_BACK_NS = NS_PER_SECOND
+"""Clocks are set back and streams jitter, by less than the nearest placebo is away. A row whose time is farther ahead
+of the next one's is wrong about it."""
 
 
 @dataclass(slots=True)
@@ -32,10 +36,11 @@ class ReferenceCounts:
     Attributes:
         rows: all of them.
         used: seeded, extended, repaired or were rejected: never evidence.
-        out_of_order: sequence number below an earlier one.
+        out_of_order: sequence number below an earlier one, or number or time that the next row contradicts.
         defects: row count by defect, of `DEFECTS`.
         other_day: time more than a day away from the partition's.
-        far_off: best price below half the lowest or above twice the highest that the book had all day.
+        far_off: best price below half the lowest or above twice the highest that the book had all day, or a sequence
+            number as far from the day's as they run in a day.
         doubtful: a golden sample's rows that it does not itself vouch for.
         before_seed: before the book's first seeded row.
         after_end: after the last message the book was built from.
@@ -58,6 +63,14 @@ class ReferenceCounts:
         """Rows that are unfit in themselves."""
         return self.out_of_order + self.other_day + self.far_off + sum(self.defects.values())
 
+    def unmatched(self, compared: int) -> int:
+        """Rows without a partner, those among them that have no place in the stream's order.
+
+        Args:
+            compared: evidence that has one.
+        """
+        return self.before_seed + self.after_end + self.out_of_order + self.held_out - compared
+
     def to_dict(self) -> dict[str, object]:
         """JSON-ready form."""
         return {**asdict(self), "defects": dict(self.defects)}
@@ -74,23 +87,45 @@ class Plausible:
     Attributes:
         times_ns: first and last time, ns.
         prices_pips: lowest and highest best price.
+        numbers: lowest and highest sequence number.
     """
 
     times_ns: tuple[int, int] = ANY
     prices_pips: tuple[int, int] = ANY
+    numbers: tuple[int, int] = ANY
 
     @classmethod
-    def of(cls, day: date, facts: BookFacts) -> Plausible:
-        """Within a day of the UTC day, and within half and twice the prices that the book had."""
+    def of(cls, day: date, facts: BookFacts, last: int | None = None) -> Plausible:
+        """Within a day of the UTC day, half and twice the prices that the book had, and a day's sequence numbers.
+
+        Args:
+            day: UTC.
+            facts: of the book.
+            last: highest sequence number of its messages; None: there were none, and any number will do.
+        """
         start = day_start_ns(day)
         times = start - NS_PER_DAY, start + 2 * NS_PER_DAY
+        prices = facts.lowest_pips // 2, 2 * facts.highest_pips
         if MISSING_PIPS in (facts.lowest_pips, facts.highest_pips):
-            return cls(times)
-        return cls(times, (facts.lowest_pips // 2, 2 * facts.highest_pips))
+            prices = ANY
+        return cls(times, prices, _numbers_near(facts, last))
+
+
+def _numbers_near(facts: BookFacts, last: int | None) -> tuple[int, int]:
+    """As far from the book's sequence numbers as these run in a day at its pace, at least as far as they ran."""
+    if facts.first_seed is None or last is None:
+        return ANY
+    ran = max(last - facts.first_seed, 0)
+    reach = max(ran, ran * NS_PER_DAY // max(facts.span_ns, 1))
+    return max(facts.first_seed - reach, ANY[0]), min(last + reach, ANY[1])
 
 
 class HeldOut:
     """Selects the evidence from a stream of references and counts the rest.
+
+    Order is judged last, and among the rows that are sound otherwise: what is unfit says nothing about the others. Of
+    two rows that contradict each other the first is struck where the second goes well with those before, so a single
+    number or time that is far too high costs one row. For that a batch is held until the next one comes.
 
     Args:
         used: int64[m], sequence numbers that must never be counted.
@@ -113,23 +148,45 @@ class HeldOut:
         self._used = np.unique(used)
         self._first = first
         self._last = last
-        self._latest_number = np.iinfo(np.int64).min
-        self._latest_time = np.iinfo(np.int64).min
+        self._latest: Int64Array | None = None
+        self._latest_time = ANY[0]
         self.counts = ReferenceCounts()
 
     def select(self, references: Iterator[R]) -> Iterator[R]:
         """Yield the rows that are evidence, their time made never falling."""
+        held: R | None = None
         for rows in references:
-            keep = self._keep(rows)
-            chosen = rows if keep.all() else rows.take(keep)
-            if not len(chosen):
+            sound = self._sound(rows)
+            fit = rows if sound.all() else rows.take(sound)
+            if not len(fit):
                 continue
+            if held is not None:
+                yield from self._in_order(held, fit)
+            held = fit
+        if held is not None:
+            yield from self._in_order(held, None)
+
+    def _in_order(self, rows: R, following: R | None) -> Iterator[R]:
+        """The rows that are in order, judged with the first of those that follow, if any."""
+        numbers, times = rows.sequence_number, _times(rows)
+        if following is not None:
+            numbers = np.append(numbers, following.sequence_number[0])
+            times = np.concatenate([times, _times(following.take(slice(0, 1)))])
+        if self._latest is None:
+            self._latest = np.full(TIMES + times.shape[1], ANY[0], dtype=np.int64)
+        unfit = np.zeros(len(numbers), dtype=np.bool_)
+        find_disorder(numbers, times, STEP_BACK_NS, following is None, self._latest, unfit)
+        keep = ~unfit[: len(rows)]
+        chosen = rows if keep.all() else rows.take(keep)
+        self.counts.out_of_order += len(rows) - len(chosen)
+        self.counts.held_out += len(chosen)
+        if len(chosen):
             time_ns = np.maximum(np.maximum.accumulate(chosen.time_ns), self._latest_time)
             self._latest_time = int(time_ns[-1])
             yield replace(chosen, time_ns=time_ns)
 
-    def _keep(self, rows: ReferenceRows) -> BoolArray:
-        """Strike out row after row, each for one reason; what is left is evidence."""
+    def _sound(self, rows: ReferenceRows) -> BoolArray:
+        """Strike out row after row, each for one reason; what is left is evidence if it is in order."""
         counts, numbers = self.counts, rows.sequence_number
         keep = np.ones(len(rows), dtype=np.bool_)
 
@@ -140,7 +197,6 @@ class HeldOut:
 
         counts.rows += len(rows)
         counts.used += strike(_are_in(numbers, self._used))
-        counts.out_of_order += strike(~in_order(numbers, self._latest_number))
         charged = np.empty(len(rows), dtype=np.uint8)
         find_defects(
             np.ascontiguousarray(rows.price_pips),
@@ -157,9 +213,14 @@ class HeldOut:
         nowhere = np.ones(len(rows), dtype=np.bool_)
         counts.before_seed += strike(nowhere if self._first is None else numbers < self._first)
         counts.after_end += strike(nowhere if self._last is None else numbers > self._last)
-        counts.held_out += int(keep.sum())
-        self._latest_number = max(self._latest_number, int(numbers.max(initial=self._latest_number)))
+        counts.far_off += strike(_outside(numbers, self._plausible.numbers))
         return keep
+
+
+def _times(rows: ReferenceRows) -> Int64Array:
+    """int64[n, C], the times of the rows by every clock that they have."""
+    clocks = [rows.time_ns, rows.arrival_ns] if isinstance(rows, TickerRows) else [rows.time_ns]
+    return np.stack(clocks, axis=1)
 
 
 def _outside(values: Int64Array, limits: tuple[int, int]) -> BoolArray:

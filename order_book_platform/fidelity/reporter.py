@@ -88,7 +88,7 @@ class FidelityReporter:
                 further reference; its `tickers` stand in where this store has none.
 
         Raises:
-            EvidenceError: the golden sample is made from the same deltas, or holds prices otherwise.
+            EvidenceError: the golden sample is made from the same recording, or holds prices otherwise.
             PartitionMissingError: books, deltas or their gap report have not been published, or no golden books.
             PartitionCorruptError: a file of theirs cannot be read.
         """

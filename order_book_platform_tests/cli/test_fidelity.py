@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from order_book_platform.cli.trial import LOST
@@ -138,12 +140,21 @@ def test_what_is_not_as_expected_is_shown_and_exits_1(monkeypatch: pytest.Monkey
     assert any(line.split()[-1:] == ["NO"] and "0.25" in line for line in output.splitlines())
 
 
-def from_other_deltas(store: Path, key: PartitionKey) -> None:
-    """Make the books say that they were made from other deltas."""
-    manifest = DataStore(store).folder("reconstructed_books", key) / "manifest.json"
-    content = json.loads(manifest.read_text())
-    content["inputs"]["raw_deltas"] = "0" * 64
-    manifest.write_text(json.dumps(content))
+def from_other_recording(root: Path, key: PartitionKey) -> None:
+    """Make the books say that they were made from other deltas, whose messages arrived 1 µs later."""
+    store = DataStore(root)
+    manifest = store.manifest("reconstructed_books", key)
+    folder = store.folder("reconstructed_books", key)
+    tables = {name: pq.read_table(folder / name, partitioning=None) for name in manifest.files}
+    with store.write("reconstructed_books", key) as writer:
+        writer.metadata.update(manifest.metadata)
+        writer.inputs.update(manifest.inputs | {"raw_deltas": "0" * 64})
+        for name, table in tables.items():
+            moved = table
+            if name.startswith("books"):
+                at = table.schema.get_field_index("received_time")
+                moved = table.set_column(at, table.schema.field(at), pc.add(table["received_time"], 1_000))
+            writer.parquet(name, table.schema).write(moved)
 
 
 def test_a_golden_sample_is_a_further_reference(
@@ -151,7 +162,7 @@ def test_a_golden_sample_is_a_further_reference(
 ) -> None:
     """Books of another recording are compared by number and stand among the inputs."""
     platform, golden = (copied(materialized[0], tmp_path / name) for name in ("own", "golden"))
-    from_other_deltas(golden.store, key)
+    from_other_recording(golden.store, key)
     found = platform.json(*REPORT, "--golden", str(golden.store))
     assert next(gate for gate in found["gates"] if gate["name"] == "bbo_exact_seq_golden")["value"] == 1.0
     assert "golden/reconstructed_books" in found["provenance"]

@@ -294,3 +294,104 @@ def test_without_any_clock_only_arrival_is_measured(store: DataStore, replayed: 
     assert found["bbo_exact_arrival_tickers"].value == 1.0
     assert found["sampling_rms_tw_bid_tickers"].alignment == "received_time"
     assert all(gate.passed for gate in measured.gates)
+
+
+BATCH = 50
+
+
+def quoted(times: np.ndarray) -> TickerRows:
+    """Tickers of one price at these times, by both clocks."""
+    levels = np.full((len(times), 2, 1), 100)
+    return TickerRows(np.arange(len(times)), times, levels, levels, times)
+
+
+def booked(times: np.ndarray) -> BestRows:
+    """Book rows of one price at these times, by both clocks."""
+    levels = np.full((len(times), 2), 100)
+    known = np.ones((len(times), 2), np.uint8)
+    return BestRows(np.arange(len(times)), times, times, known, levels, levels)
+
+
+GAP = np.concatenate([np.arange(100), np.arange(4_900, 5_000)])
+EVEN = np.arange(5_000)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "compared"),
+    [
+        (EVEN[4_900:], EVEN, 100),
+        (EVEN, EVEN[4_900:], 100),
+        (GAP, EVEN, 200),
+        (EVEN, GAP, 5_000),
+        (EVEN[:100], EVEN, 100),
+        (EVEN, EVEN[:100], 100),
+    ],
+    ids=["late book", "late tickers", "silent book", "silent tickers", "short book", "short tickers"],
+)
+def test_no_more_is_held_than_the_streams_differ_by(
+    ours: np.ndarray, theirs: np.ndarray, compared: int
+) -> None:
+    """Where one stream begins late or falls silent, the other one runs past it: a few batches a comparison wait."""
+    evidence = ClockEvidence(TICK, "transaction_time")
+    held = []
+
+    def watched(rows: BestRows | TickerRows) -> Iterator[BestRows | TickerRows]:
+        for start in range(0, len(rows), BATCH):
+            held.append(evidence.held)
+            yield rows.take(slice(start, start + BATCH))
+
+    evidence.run(watched(booked(ours * S)), watched(quoted(theirs * S)))
+    found = {metric.name: metric for metric in evidence.metrics(len(ours))}
+    assert found["bbo_exact_time"].n == compared
+    comparisons = 2 * (1 + len(PLACEBO_SHIFTS_NS))
+    assert max(held) <= comparisons * 2 * BATCH
+
+
+def test_what_is_held_has_its_rows_without_partner_counted() -> None:
+    """The weighed figures say as the others do how many book rows no ticker belongs to."""
+    evidence = ClockEvidence(TICK, "transaction_time")
+    evidence.run(iter([booked(EVEN[:10] * S)]), iter([quoted(EVEN[4:8] * S)]))
+    found = {metric.name: metric for metric in evidence.metrics(25)}
+    for name in ("sampling_rms_tw_bid", "sampling_rms_tw_ask", "bbo_exact_time"):
+        assert (found[name].n, found[name].unmatched) == (4, 21)
+
+
+@pytest.mark.parametrize(
+    ("without", "clock"), [(1, "transaction_time"), (10, "transaction_time"), (11, "origin_time")]
+)
+def test_few_tickers_without_t_do_not_cost_the_clock(tmp_path: Path, without: int, clock: str) -> None:
+    """Up to 1 % are left out; more of them, and the streams are compared by E."""
+    times = pa.array([None] * without + [5] * (1_000 - without), pa.int64())
+    table = pa.table({"transaction_time": times, "origin_time": pa.array([5] * 1_000)})
+    deltas = parquet(tmp_path, "d.parquet", pa.table({"transaction_time": [5]}))
+    assert shared_clock(parquet(tmp_path, "t.parquet", table), deltas) == clock
+
+
+def test_one_ticker_without_t_is_left_out_and_counted(store: DataStore, replayed: OracleReplay) -> None:
+    """The gates stay errors, pass, and say how many tickers they do without."""
+    without = pl.when(pl.int_range(pl.len()) == 7).then(None).otherwise(pl.col("origin_time"))
+    with_clock(store, replayed, "transaction_time")
+    table = pl.from_arrow(store.table("tickers", KEY)).with_columns(transaction_time=without)
+    publish(store, "tickers", {"tickers.parquet": table.to_arrow().cast(schemas.TICKERS)})
+    found = metrics(Measurement(store, KEY, silent).measure())
+    for name in GATED:
+        assert found[name].result.passed
+        assert found[name].alignment == "transaction_time"
+        assert found[name].gate.severity is Severity.ERROR
+        assert found[name].note.endswith("Tickers without T, left out: 1.")
+
+
+def test_one_ticker_with_an_impossible_number_costs_one_ticker(
+    store: DataStore, replayed: OracleReplay
+) -> None:
+    """The perfect book stays faithful, and all its rows after that ticker are still compared."""
+    with_clock(store, replayed, "transaction_time")
+    table = pl.from_arrow(store.table("tickers", KEY))
+    rows = metrics(Measurement(store, KEY, silent).measure())["bbo_exact_seq_tickers"].n
+    spoiled = pl.when(pl.int_range(pl.len()) == 301).then(2**61).otherwise(pl.col("sequence_number"))
+    table = table.with_columns(sequence_number=spoiled)
+    publish(store, "tickers", {"tickers.parquet": table.to_arrow().cast(schemas.TICKERS)})
+    measured = Measurement(store, KEY, silent).measure()
+    assert (measured.references["tickers"].far_off, measured.references["tickers"].bad) == (1, 1)
+    assert all(gate.passed for gate in measured.gates)
+    assert metrics(measured)["bbo_exact_seq_tickers"].n == rows

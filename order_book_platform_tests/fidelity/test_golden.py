@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from order_book_platform.errors import EvidenceError, PartitionCorruptError, PartitionMissingError
@@ -33,10 +34,16 @@ from order_book_platform_tests.oracle import OracleReplay
 
 @pytest.fixture
 def golden(tmp_path: Path, replayed: OracleReplay) -> DataStore:
-    """Another store with the same book, as if from another recording."""
+    """Another store with the same book from another recording: its messages arrived 1 ms later."""
     store = DataStore(tmp_path / "golden")
-    publish_books(store, replayed.rows, replayed.used)
+    publish_books(store, later(replayed.rows), replayed.used)
     return store
+
+
+def later(rows: pa.Table, share: float = 1.0) -> pa.Table:
+    """Book rows, so many of which arrived 1 ms later."""
+    moved = (pl.int_range(pl.len()) < share * pl.len()).cast(pl.Int64) * 1_000_000
+    return pl.from_arrow(rows).with_columns(pl.col("received_time") + moved).to_arrow().cast(rows.schema)
 
 
 def measure(store: DataStore, golden: DataStore) -> Measured:
@@ -94,6 +101,7 @@ def test_what_the_sample_does_not_vouch_for_is_left_out(
     claims = pl.when((place >= 100) & (place < 150)).then(19).otherwise(pl.col("known_bid_levels"))
     wrong = pl.when(place < 150).then(7).otherwise(0)
     changed = rows.with_columns(
+        received_time=pl.col("received_time") + 1,
         flags=doubted.cast(pl.UInt8),
         known_bid_levels=claims.cast(pl.UInt8),
         bid_0_size_pips=pl.col("bid_0_size_pips") + wrong,
@@ -147,6 +155,28 @@ def test_a_sample_of_the_same_deltas_is_refused(
             writer.parquet("used_snapshots.parquet", replayed.used.schema).write(replayed.used)
     with pytest.raises(EvidenceError, match="very same raw_deltas"):
         measure(store, other)
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.0, True), (0.05, True), (0.2, False)])
+def test_a_sample_of_the_same_recording_is_refused(
+    store: DataStore, golden: DataStore, replayed: OracleReplay, share: float, refused: bool
+) -> None:
+    """Deltas written anew have another fingerprint, but the arrival times of one recorder are nobody else's."""
+    publish_books(golden, later(replayed.rows, share), replayed.used)
+    if refused:
+        with pytest.raises(EvidenceError, match="the very same received_time"):
+            measure(store, golden)
+    else:
+        assert metrics(measure(store, golden))["bbo_exact_seq_golden"].value == 1.0
+
+
+def test_a_sample_without_a_common_number_is_not_taken_for_a_copy(
+    store: DataStore, golden: DataStore, replayed: OracleReplay
+) -> None:
+    """Nothing in common is nothing the same: it is measured, and shows nothing."""
+    rows = pl.from_arrow(replayed.rows).with_columns(pl.col("sequence_number") + 10**9)
+    publish_books(golden, rows.to_arrow().cast(schemas.books()), replayed.used)
+    assert measure(store, golden).references["golden"].held_out == 0
 
 
 def test_a_sample_of_another_tick_is_refused(

@@ -11,13 +11,14 @@ import pytest
 
 from order_book_platform.fidelity.reading import (
     PickedRows,
+    count_nulls,
     longest_list,
     read_books,
     read_heads,
     read_snapshots,
     read_tickers,
 )
-from order_book_platform.fidelity.rows import ArrayRows
+from order_book_platform.fidelity.rows import ArrayRows, TickerRows
 from order_book_platform.model import schemas
 from order_book_platform.model.schemas import MISSING_PIPS
 from order_book_platform.storage import ParquetRows
@@ -117,6 +118,24 @@ def test_tickers_without_exchange_time_are_timed_by_arrival(tmp_path: Path, lack
     assert whole.time_ns.tolist() == ([15, 25] if lacking else [10, 20])
     assert whole.price_pips.tolist() == [[[50], [60]], [[51], [61]]]
     assert whole.size_pips.tolist() == [[[1], [3]], [[2], [4]]]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 100])
+def test_tickers_without_the_wanted_clock_are_left_out(tmp_path: Path, batch_rows: int) -> None:
+    """A clock that is asked for is never filled in, also where a whole batch lacks it."""
+    columns = {
+        "origin_time": [10, 20, 30],
+        "transaction_time": [9, None, 29],
+        "received_time": [15, 25, 35],
+        "sequence_number": [1, 2, 3],
+        **{name: [5, 6, 7] for name in schemas.TICKERS.names if name.endswith("_pips")},
+    }
+    table = pa.table({name: columns[name] for name in schemas.TICKERS.names}, schema=schemas.TICKERS)
+    file = write(tmp_path, table)
+    whole = TickerRows.concat(list(read_tickers(file, batch_rows, clock="transaction_time")))
+    assert (whole.sequence_number.tolist(), whole.time_ns.tolist()) == ([1, 3], [9, 29])
+    assert whole.time_ns.dtype == np.int64
+    assert count_nulls(file, "transaction_time") == 1
 
 
 @pytest.mark.parametrize("batch_rows", [1, 7, 40, 1_000])

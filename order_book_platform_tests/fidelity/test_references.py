@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_DAY, day_start_ns
 from order_book_platform.fidelity.metrics import BookFacts
-from order_book_platform.fidelity.references import HeldOut, Plausible, find_messages
-from order_book_platform.fidelity.rows import ReferenceRows
+from order_book_platform.fidelity.references import ANY, STEP_BACK_NS, HeldOut, Plausible, find_messages
+from order_book_platform.fidelity.rows import ReferenceRows, TickerRows
 from order_book_platform.model.schemas import MISSING_PIPS
 from order_book_platform.storage import ParquetRows
 from order_book_platform_tests.fidelity.partitions import KEY
@@ -158,3 +159,96 @@ def test_without_messages_none_is_the_last(tmp_path: Path) -> None:
     pq.write_table(pa.table({"sequence_number": pa.array([], pa.int64())}), tmp_path / "d.parquet")
     file = ParquetRows([tmp_path / "d.parquet"])
     assert find_messages(np.array([1]), file)[1] is None
+
+
+def cut(rows: ReferenceRows, size: int) -> Iterator[ReferenceRows]:
+    """The rows in batches of `size`."""
+    return (rows.take(slice(start, start + size)) for start in range(0, len(rows), size))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize("at", [0, 5, 49])
+def test_one_number_that_is_far_too_high_costs_one_row(at: int, size: int) -> None:
+    """The row after it tells, wherever the batches are cut; at the end the range of numbers does."""
+    (rows,) = references([(2**61 if row == at else row, GOOD) for row in range(50)])
+    held_out = HeldOut(np.zeros(0, np.int64), *ANY, 10)
+    expected = [row for row in range(50) if row != at]
+    found = select(held_out, cut(rows, size))
+    if at == 49:  # no row contradicts the last one
+        assert found == [*expected, 2**61]
+        held_out = HeldOut(np.zeros(0, np.int64), *ANY, 10, Plausible(numbers=(-50, 99)))
+        found = select(held_out, cut(rows, size))
+        assert held_out.counts.far_off == 1
+    else:
+        assert held_out.counts.out_of_order == 1
+    assert found == expected
+    assert held_out.counts.bad == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_numbers_that_cannot_be_are_struck_however_many(size: int) -> None:
+    """Two in a row do not contradict each other; they are outside the range of the book's numbers."""
+    (rows,) = references([(number, GOOD) for number in (1, 2, 2**61, 2**61 + 1, 3, -7, 4)])
+    held_out = HeldOut(np.zeros(0, np.int64), *ANY, 10, Plausible(numbers=(0, 9)))
+    assert select(held_out, cut(rows, size)) == [1, 2, 3, 4]
+    assert (held_out.counts.far_off, held_out.counts.out_of_order) == (3, 0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_what_is_unfit_says_nothing_of_the_order(size: int) -> None:
+    """Crossed rows with numbers ahead of the stream are struck for being crossed, the others are kept."""
+    (rows,) = references([(1, GOOD), (8, BAD["crossed"]), (8, BAD["crossed"]), (2, GOOD), (3, GOOD)])
+    held_out = HeldOut(np.zeros(0, np.int64), 0, 9, 10)
+    assert select(held_out, cut(rows, size)) == [1, 2, 3]
+    assert (held_out.counts.defects["crossed"], held_out.counts.out_of_order) == (2, 0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+@pytest.mark.parametrize("column", ["time_ns", "arrival_ns"])
+def test_one_time_that_is_far_too_late_costs_one_row(column: str, size: int) -> None:
+    """A day late, inside what the day can have: the times after it are not raised to it."""
+    (rows,) = references([(row, GOOD) for row in range(20)])
+    times = np.arange(20) * STEP_BACK_NS
+    tickers = TickerRows(rows.sequence_number, times, rows.price_pips, rows.size_pips, times)
+    late = times.copy()
+    late[5] += NS_PER_DAY
+    late[9] += 2 * STEP_BACK_NS  # as far ahead of the next one as clocks may step: raised, not struck
+    held_out = HeldOut(np.zeros(0, np.int64), *ANY, 10)
+    found = TickerRows.concat(list(held_out.select(cut(replace(tickers, **{column: late}), size))))
+    assert found.sequence_number.tolist() == [row for row in range(20) if row != 5]
+    assert held_out.counts.out_of_order == 1
+    wanted = np.maximum.accumulate(np.delete(late, 5)) if column == "time_ns" else np.delete(times, 5)
+    assert found.time_ns.tolist() == wanted.tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=20), st.integers(1, 20))
+def test_order_is_judged_alike_wherever_the_stream_is_cut(drawn: list[tuple[int, int]], size: int) -> None:
+    """Numbers and times of any order: batches change neither rows nor counts."""
+    (rows,) = references([(number, GOOD) for number, _ in drawn] or [(0, GOOD)])
+    times = np.array([time for _, time in drawn] or [0], dtype=np.int64) * STEP_BACK_NS
+    rows = replace(rows, time_ns=times)
+    whole, parts = HeldOut(np.zeros(0, np.int64), *ANY, 10), HeldOut(np.zeros(0, np.int64), *ANY, 10)
+    one, many = (
+        [(row, time) for part in found for row, time in zip(part.sequence_number, part.time_ns, strict=True)]
+        for found in (whole.select(iter([rows])), parts.select(cut(rows, size)))
+    )
+    assert one == many
+    assert whole.counts == parts.counts
+    assert parts.counts.held_out == len(many)
+
+
+def test_plausible_numbers_reach_as_far_as_a_day_has_them() -> None:
+    """As far as the book's own ran, or at its pace in a day where it is shorter; any without a book."""
+    whole = BookFacts(first_seed=1_000, span_ns=NS_PER_DAY)
+    assert Plausible.of(KEY.day, whole, 1_500).numbers == (500, 2_000)
+    half = BookFacts(first_seed=1_000, span_ns=NS_PER_DAY // 2)
+    assert Plausible.of(KEY.day, half, 1_100).numbers == (800, 1_300)
+    assert Plausible.of(KEY.day, whole).numbers == Plausible.of(KEY.day, BookFacts(), 9).numbers == ANY
+
+
+def test_what_has_no_place_in_the_order_has_no_partner() -> None:
+    """Rows out of order are unmatched, as are those outside the book and those without a row of it."""
+    held_out = HeldOut(np.zeros(0, np.int64), 2, 8, 10)
+    assert select(held_out, references([(number, GOOD) for number in (1, 3, 5, 2, 6, 9)])) == [3, 5, 6]
+    assert held_out.counts.out_of_order == 1
+    assert held_out.counts.unmatched(2) == 4

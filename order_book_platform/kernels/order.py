@@ -1,0 +1,50 @@
+"""Which rows of a stream step out of its order: those that fall back, and single ones that run ahead of it."""
+
+from __future__ import annotations
+
+from numba import types
+
+from order_book_platform.kernels.compiled import kernel
+
+NUMBER, TIMES = 0, 1
+"""Where the highest number, and from where on the latest time of each clock, stand in `latest`."""
+
+
+@kernel(
+    types.void(
+        types.Array(types.int64, 1, "A", readonly=True),
+        types.Array(types.int64, 2, "A", readonly=True),
+        types.int64,
+        types.boolean,
+        types.int64[::1],
+        types.boolean[::1],
+    )
+)
+def find_disorder(numbers, times, tolerance, ended, latest, unfit):  # type: ignore[no-untyped-def]
+    """Mark the rows that are out of order, so that no single one speaks for all that follow.
+
+    A row is out of order whose number is below an earlier one. So is one that the next row contradicts: its number is
+    above the next one's, or a time of it by more than `tolerance`, while the next row is not behind those before.
+
+    Args:
+        numbers: int64[n].
+        times: int64[n, C] ns, by C clocks.
+        tolerance: ns that a clock may step back by, at least 0.
+        ended: no row comes after these; otherwise the last one is only looked at and not judged.
+        latest: int64[1 + C], highest number and latest times of the rows in order, kept from one call to the next.
+        unfit: bool[n], written, but for the last where it is not judged.
+    """
+    n, clocks = times.shape
+    for i in range(n if ended else n - 1):
+        bad = numbers[i] < latest[NUMBER]
+        if not bad and i + 1 < n:
+            bad = latest[NUMBER] <= numbers[i + 1] < numbers[i]
+            for c in range(clocks):
+                following = times[i + 1, c]
+                ahead = latest[TIMES + c] <= following < times[i, c]
+                bad = bad or (ahead and following < times[i, c] - tolerance)
+        unfit[i] = bad
+        if not bad:
+            latest[NUMBER] = numbers[i]
+            for c in range(clocks):
+                latest[TIMES + c] = max(latest[TIMES + c], times[i, c])
