@@ -13,8 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.fidelity.reading import NARROW_ROWS
 from order_book_platform.fidelity.results import Metric
-from order_book_platform.fidelity.rows import NARROW_ROWS, BookHeads
+from order_book_platform.fidelity.rows import BookHeads
 from order_book_platform.model import BookFlag
 from order_book_platform.model.batches import Int64Array
 from order_book_platform.model.decimals import float_pips
