@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from order_book_platform.fidelity import correlation, distributions, rows
+from order_book_platform.fidelity import correlation, distributions, reading
 from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.fidelity.windows import MAX_WINDOWS
 from order_book_platform.kernels import intervals, states
@@ -133,7 +133,7 @@ def fidelity(settings: Settings) -> dict[str, int]:
     references = 1 + len(PLACEBO_SHIFTS_NS)
     depth = 2 * settings.reconstruct.depth
     sample = correlation.SAMPLE_ROWS * depth * (8 + references * (8 + 1))
-    piece = rows.BATCH_ROWS * depth * 16
+    piece = reading.BATCH_ROWS * depth * 16
     return {
         "correlations: the sample, and a copy": 2 * sample,
         "rows and references: 16 pieces": 16 * piece,
@@ -144,14 +144,14 @@ def fidelity(settings: Settings) -> dict[str, int]:
         * distributions.RESAMPLED_AT_ONCE
         * max(states.BIN_COUNTS)
         * 8,
-        "best prices: four pieces of 48 bytes a row": 4 * 16 * rows.BATCH_ROWS * 48,
+        "best prices: four pieces of 48 bytes a row": 4 * 16 * reading.BATCH_ROWS * 48,
         "best prices by time: two pieces of books and two of tickers in each of six comparisons": 6
         * 4
-        * rows.BEST_ROWS
+        * reading.BEST_ROWS
         * 58,
         "trades and best prices beside them: two pieces of each, three times": 3
         * 2
-        * rows.NARROW_ROWS
+        * reading.NARROW_ROWS
         * (16 + 24),
         "sequence numbers of deltas: five pieces": 5 * (1 << 20) * 8,
         "row groups of books, compressed, and a page of each column": GROUP_BYTES

@@ -15,8 +15,9 @@ import numpy as np
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS, pair_with_last
 from order_book_platform.fidelity.metrics import share
+from order_book_platform.fidelity.reading import has_nulls
 from order_book_platform.fidelity.results import SIDES, TICKER_GATES, TICKERS, Metric
-from order_book_platform.fidelity.rows import ArrayRows, BestRows, TickerRows, has_nulls
+from order_book_platform.fidelity.rows import ArrayRows, BestRows, TickerRows
 from order_book_platform.kernels import sweep
 from order_book_platform.model import Severity
 from order_book_platform.model.batches import Int64Array

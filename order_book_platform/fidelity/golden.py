@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from order_book_platform.errors import EvidenceError
+from order_book_platform.fidelity.reading import read_books
 from order_book_platform.fidelity.results import TICKERS
-from order_book_platform.fidelity.rows import ReferenceRows, read_books
+from order_book_platform.fidelity.rows import ReferenceRows
 from order_book_platform.model import BookFlag, Codes, PartitionKey
 from order_book_platform.storage import DataStore, Manifest, ParquetRows
 

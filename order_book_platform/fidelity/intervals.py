@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from order_book_platform.fidelity.distributions import distance, margins, positions, within
+from order_book_platform.fidelity.reading import NARROW_ROWS
 from order_book_platform.fidelity.results import Metric
-from order_book_platform.fidelity.rows import NARROW_ROWS
 from order_book_platform.fidelity.windows import window_width_ns
 from order_book_platform.kernels.intervals import INTERVAL_BINS, count_intervals
 from order_book_platform.kernels.states import SPREAD, SPREAD_SIDE

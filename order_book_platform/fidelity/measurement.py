@@ -22,21 +22,9 @@ from order_book_platform.fidelity.intervals import interval_metrics
 from order_book_platform.fidelity.level_windows import LevelWindows
 from order_book_platform.fidelity.measured import Measured
 from order_book_platform.fidelity.metrics import BookFacts, gather_facts
-from order_book_platform.fidelity.references import (
-    ANY,
-    HeldOut,
-    Plausible,
-    ReferenceCounts,
-    find_messages,
-)
-from order_book_platform.fidelity.results import GOLDEN, SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
-from order_book_platform.fidelity.rows import (
+from order_book_platform.fidelity.reading import (
     BEST_ROWS,
-    ArrayRows,
-    BookHeads,
-    BookRows,
     PickedRows,
-    TradeRows,
     longest_list,
     read_best,
     read_books,
@@ -45,6 +33,15 @@ from order_book_platform.fidelity.rows import (
     read_tickers,
     read_trades,
 )
+from order_book_platform.fidelity.references import (
+    ANY,
+    HeldOut,
+    Plausible,
+    ReferenceCounts,
+    find_messages,
+)
+from order_book_platform.fidelity.results import GOLDEN, SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
+from order_book_platform.fidelity.rows import ArrayRows, BookHeads, BookRows, TradeRows
 from order_book_platform.fidelity.state_curves import state_curves
 from order_book_platform.fidelity.statistics import SecondClock, return_metrics, trade_metrics
 from order_book_platform.fidelity.trades import TradeRange

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.fidelity.reading import NARROW_ROWS
 from order_book_platform.fidelity.results import Metric
-from order_book_platform.fidelity.rows import NARROW_ROWS, BookHeads
+from order_book_platform.fidelity.rows import BookHeads
 from order_book_platform.model import BookFlag
 from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.decimals import float_pips
 from order_book_platform.model.schemas import MISSING_PIPS
 from order_book_platform.storage import ParquetRows
 
@@ -29,13 +30,13 @@ TAIL_SHARE, LEAST_TAIL = 0.01, 10
 
 
 class SecondClock:
-    """The mid price at the end of each second, from a book's rows in passing."""
+    """Twice the mid price at the end of each second, from a book's rows in passing: a whole number as float64."""
 
     def __init__(self) -> None:
         self._seeded = False
         self._latest = 0
         self._seconds: list[Int64Array] = []
-        self._mids: list[Float64Array] = []
+        self._doubled: list[Float64Array] = []
 
     def add(self, part: BookHeads) -> None:
         """Take in the next rows; those before the first seeded one are passed over."""
@@ -53,19 +54,20 @@ class SecondClock:
         bid, ask = part.best_pips[ends, 0], part.best_pips[ends, 1]
         sound = (bid != MISSING_PIPS) & (ask != MISSING_PIPS) & (bid <= ask)
         self._seconds.append(seconds[ends])
-        self._mids.append(np.where(sound, (bid + ask) / 2, np.nan))
+        self._doubled.append(np.where(sound, bid + ask, np.nan))
 
     def returns(self) -> Float64Array:
         """Log returns from second to second, float64[n]; NaN where either price is unknown, the book crossed or empty.
 
-        A second without a row has the price of the one before.
+        A second without a row has the price of the one before. They are the logs of quotients, not what lies between
+        two logs: the nearest float to a quotient is one and the same in whatever unit both prices are held.
         """
         if not self._seconds:
             return np.empty(0)
-        seconds, mids = np.concatenate(self._seconds), np.concatenate(self._mids)
+        seconds, doubled = np.concatenate(self._seconds), np.concatenate(self._doubled)
         clock = np.arange(seconds[0], seconds[-1] + 1)
-        held = mids[np.searchsorted(seconds, clock, side="right") - 1]
-        found: Float64Array = np.diff(np.log(held))
+        held = doubled[np.searchsorted(seconds, clock, side="right") - 1]
+        found: Float64Array = np.log(held[1:] / held[:-1])
         return found
 
 
@@ -112,23 +114,24 @@ def hill(largest: Float64Array) -> float | None:
     """
     if not len(largest):
         return None
-    logs = np.log(largest)
-    height = float((logs - logs.min()).sum())
+    # Ratios are the same in whatever unit; in ascending order so that the sum is that of any order.
+    ratios = np.sort(largest / largest.min())
+    height = float(np.log(ratios).sum())
     return (len(largest) - 1) / height if height > 0.0 else None
 
 
 def largest_sizes(trades: ParquetRows, count: int) -> Float64Array:
-    """The `count` largest trade sizes, float64 in any unit and order; fewer if there are fewer.
+    """The `count` largest trade sizes, float64 in pips and any order; fewer if there are fewer.
 
     Args:
-        trades: file with schema `TRADES`, in pips or decimals.
+        trades: file with schema `TRADES`, in pips, or in decimals, which count in units of 10**-8.
         count: 1 or more.
     """
     name = next(name for name in trades.schema.names if name.startswith("size"))
     kept, bar = np.empty(0), -np.inf
     for batch in trades.batches(NARROW_ROWS, columns=[name]):
         column = batch.column(0)
-        sizes = (pc.cast(column, pa.float64()) if pa.types.is_decimal(column.type) else column).to_numpy()
+        sizes = float_pips(column) if pa.types.is_decimal(column.type) else column.to_numpy()
         kept = np.concatenate([kept, sizes[sizes > bar]])
         if len(kept) > count:
             # What equals the smallest of them and is left out changes nothing: there are enough of it already.

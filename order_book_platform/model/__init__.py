@@ -3,8 +3,9 @@
 In: nothing. Out: the names every other room speaks in.
 """
 
-from order_book_platform.model.batches import DeltaBatch, SnapshotBatch, whole_messages
+from order_book_platform.model.batches import DeltaBatch, SnapshotBatch
 from order_book_platform.model.codes import Codes
+from order_book_platform.model.cutter import whole_messages
 from order_book_platform.model.fixed_point import FixedPoint
 from order_book_platform.model.flags import BookFlag
 from order_book_platform.model.gates import Gate, GateResult, Severity

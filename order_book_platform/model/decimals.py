@@ -111,6 +111,19 @@ def integers(words: Words) -> list[int]:
     return [(top << 64) | bottom for bottom, top in zip(low, high, strict=True)]
 
 
+def float_pips(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    """Decimals in units of 10**-8 as the nearest float64[n]: for statistics, and the same as of int64 pips.
+
+    Args:
+        column: decimal128(38, 18)[n] without nulls.
+    """
+    words, pip = words_of(column), 10 ** (DECIMALS - DEFAULT_DECIMALS)
+    pips, exact = divide(words, pip)
+    floats = pips.astype(np.float64)
+    floats[~exact] = [value / pip for value in integers(words[~exact])]
+    return floats
+
+
 def words_of_integers(values: list[int]) -> Words:
     """Inverse of `integers`."""
     content = b"".join(value.to_bytes(16, "little", signed=True) for value in values)

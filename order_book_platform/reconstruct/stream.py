@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from order_book_platform.model import DeltaBatch, SnapshotBatch
-from order_book_platform.model.batches import Int64Array, MessageCutter
+from order_book_platform.model.batches import Int64Array
+from order_book_platform.model.cutter import MessageCutter
 from order_book_platform.reconstruct.bounds import QUEUE_ITEMS, SPILL_BYTES, StreamBounds
 from order_book_platform.reconstruct.spill import LogSpill
 from order_book_platform.reconstruct.strategy import Step, StepCutter

@@ -1,86 +1,41 @@
-"""Reading books and references: the same rows wherever the batches are cut."""
+"""Rows of books and references: chosen, joined, and which of them are in order."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import pytest
 
-from order_book_platform.fidelity.rows import (
-    ArrayRows,
-    BookRows,
-    PickedRows,
-    in_order,
-    longest_list,
-    read_books,
-    read_heads,
-    read_snapshots,
-    read_tickers,
-)
-from order_book_platform.model import schemas
-from order_book_platform.model.schemas import MISSING_PIPS
-from order_book_platform.storage import ParquetRows
-from order_book_platform_tests.fidelity.partitions import Market
-from order_book_platform_tests.oracle import OracleReplay
+from order_book_platform.fidelity.rows import BookRows, TradeRows, in_order
 
 
-def write(folder: Path, table: pa.Table, group_rows: int = 100) -> ParquetRows:
-    """The table as a file of small row groups."""
-    pq.write_table(table, folder / "rows.parquet", row_group_size=group_rows)
-    return ParquetRows([folder / "rows.parquet"])
+def by_column(n: int, levels: int) -> BookRows:
+    """Rows of a book as they are read: levels lie column after column."""
+    rows = np.arange(n)
+    cube = np.arange(2 * levels * 2 * n).reshape(2, levels, 2, n)
+    prices, sizes = (cube[:, :, what].transpose(2, 0, 1) for what in (0, 1))
+    return BookRows(rows, rows, rows.astype(np.uint8), np.full((n, 2), levels, np.uint8), prices, sizes)
 
 
-def assert_equal(ours: ArrayRows, theirs: ArrayRows) -> None:
-    """All columns equal."""
-    for name in ours.__dataclass_fields__:
-        assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
+def test_chosen_book_rows_lie_row_after_row() -> None:
+    """Read as columns, taken as rows: by number or by mask the same ones, contiguous for the comparison."""
+    rows = by_column(90, 20)
+    chosen = np.array([3, 4, 80, 80])
+    taken = rows.take(chosen)
+    assert isinstance(taken, BookRows)
+    assert taken.price_pips.flags.c_contiguous
+    mask = np.arange(90) % 7 == 2
+    for name in BookRows.__dataclass_fields__:
+        assert np.array_equal(getattr(taken, name), getattr(rows, name)[chosen]), name
+        assert np.array_equal(getattr(rows.take(mask), name), getattr(rows, name)[mask]), name
 
 
-@pytest.mark.parametrize("levels", [1, 3, 20])
-def test_books_are_read_as_they_were_written(tmp_path: Path, replayed: OracleReplay, levels: int) -> None:
-    """Every level, flag and count arrives where it belongs, and batch size changes nothing."""
-    table = replayed.rows.slice(0, 150)
-    file = write(tmp_path, table)
-    parts = list(read_books(file, levels, batch_rows=7))
-    whole = type(parts[0]).concat(parts)
-    assert_equal(whole, type(parts[0]).concat(list(read_books(file, levels))))
-    assert whole.sequence_number.tolist() == table["sequence_number"].to_pylist()
-    assert whole.time_ns.tolist() == table["origin_time"].to_pylist()
-    assert whole.flags.tolist() == table["flags"].to_pylist()
-    assert whole.known[:, 1].tolist() == table["known_ask_levels"].to_pylist()
-    for side, name in enumerate(("bid", "ask")):
-        for level in range(levels):
-            assert (
-                whole.price_pips[:, side, level].tolist() == table[f"{name}_{level}_price_pips"].to_pylist()
-            )
-            assert whole.size_pips[:, side, level].tolist() == table[f"{name}_{level}_size_pips"].to_pylist()
-
-
-def test_levels_that_do_not_exist_are_marked(tmp_path: Path, replayed: OracleReplay) -> None:
-    """Null in the file is `MISSING_PIPS` without size in the arrays."""
-    table = replayed.rows.slice(0, 2)
-    for name in ("bid_0_price_pips", "bid_0_size_pips"):
-        at = table.schema.get_field_index(name)
-        table = table.set_column(at, table.schema.field(at), pa.array([None, 5], pa.int64()))
-    file = write(tmp_path, table)
-    (rows,) = read_books(file, 2)
-    (heads,) = read_heads(file)
-    assert rows.price_pips[:, 0, 0].tolist() == [MISSING_PIPS, 5]
-    assert rows.size_pips[:, 0, 0].tolist() == [0, 5]
-    assert heads.best_pips[:, 0].tolist() == [MISSING_PIPS, 5]
-
-
-@pytest.mark.parametrize("batch_rows", [1, 2, 100])
-def test_book_rows_that_go_back_are_left_out(tmp_path: Path, replayed: OracleReplay, batch_rows: int) -> None:
-    """A row behind an earlier sequence number cannot be aligned; the others are kept."""
-    table = replayed.rows.take([3, 1, 4, 2, 4, 7])
-    file = write(tmp_path, table)
-    kept = [n for part in read_books(file, 1, batch_rows) for n in part.sequence_number.tolist()]
-    numbers = table["sequence_number"].to_pylist()
-    assert kept == [numbers[0], numbers[2], numbers[4], numbers[5]]
+def test_joined_rows_are_in_the_order_of_their_parts() -> None:
+    """Empty parts change nothing; nothing but empty ones is an empty one."""
+    trades = TradeRows(np.arange(4), np.arange(4) + 10)
+    parts = [TradeRows.none(), trades.take(slice(0, 3)), TradeRows.none(), trades.take(slice(3, None))]
+    whole = TradeRows.concat(parts)
+    assert whole.time_ns.tolist() == trades.time_ns.tolist()
+    assert whole.price_pips.tolist() == trades.price_pips.tolist()
+    assert len(TradeRows.concat([TradeRows.none(), TradeRows.none()])) == 0
 
 
 def test_in_order_compares_with_all_earlier_rows() -> None:
@@ -88,101 +43,3 @@ def test_in_order_compares_with_all_earlier_rows() -> None:
     assert in_order(np.array([5, 4, 5, 6]), 0).tolist() == [True, False, True, True]
     assert in_order(np.array([5, 7, 6]), 6).tolist() == [False, True, False]
     assert in_order(np.zeros(0, np.int64), 6).tolist() == []
-
-
-def test_snapshots_are_filled_up_to_the_longest(tmp_path: Path, market: Market) -> None:
-    """K is that of the longest list of the whole file, though a batch may hold shorter ones only."""
-    batch = market.snapshots.take(slice(0, 5))
-    prices = batch.price_pips.copy()
-    prices[:4, :, 2:] = MISSING_PIPS
-    short = type(batch)(
-        batch.origin_time, batch.received_time, batch.sequence_number, prices, batch.size_pips
-    )
-    file = write(tmp_path, short.to_arrow(), 2)
-    assert longest_list(file, batch_rows=2) == 20
-    parts = list(read_snapshots(file, 20, batch_rows=2))
-    whole = type(parts[0]).concat(parts)
-    assert np.array_equal(whole.price_pips, prices)
-    assert np.array_equal(whole.size_pips, np.where(prices == MISSING_PIPS, 0, batch.size_pips))
-    assert whole.cut(2).price_pips.shape == (5, 2, 2)
-
-
-@pytest.mark.parametrize("lacking", [False, True])
-def test_tickers_without_exchange_time_are_timed_by_arrival(tmp_path: Path, lacking: bool) -> None:
-    """One missing origin_time sends all rows to received_time: two clocks must not be mixed."""
-    columns = {
-        "origin_time": [10, None if lacking else 20],
-        "transaction_time": [None, None],
-        "received_time": [15, 25],
-        "sequence_number": [1, 2],
-        "bid_price_pips": [50, 51],
-        "bid_size_pips": [1, 2],
-        "ask_price_pips": [60, 61],
-        "ask_size_pips": [3, 4],
-    }
-    file = write(tmp_path, pa.table(columns, schema=schemas.TICKERS), 1)
-    parts = list(read_tickers(file))
-    whole = type(parts[0]).concat(parts)
-    assert whole.time_ns.tolist() == ([15, 25] if lacking else [10, 20])
-    assert whole.price_pips.tolist() == [[[50], [60]], [[51], [61]]]
-    assert whole.size_pips.tolist() == [[[1], [3]], [[2], [4]]]
-
-
-@pytest.mark.parametrize("batch_rows", [1, 7, 40, 1_000])
-def test_rows_are_picked_out_of_the_stream(tmp_path: Path, replayed: OracleReplay, batch_rows: int) -> None:
-    """Wherever batches end, all columns of the wanted rows come as they are in the file, also of rows left out."""
-    table = pa.concat_tables([replayed.rows.slice(0, 100), replayed.rows.slice(0, 50)])
-    file = write(tmp_path, table)
-    wanted = np.array([0, 6, 7, 99, 120, 149])
-    columns = ["origin_time", *schemas.level_columns(5)]
-    picked = PickedRows(wanted, columns)
-    for _ in read_books(file, 2, batch_rows, picked=picked):
-        pass
-    assert picked.table(file.schema).equals(table.take(wanted).select(columns))
-
-
-def test_no_row_picked_is_an_empty_table(tmp_path: Path, replayed: OracleReplay) -> None:
-    """The columns are there, with their types."""
-    file = write(tmp_path, replayed.rows.slice(0, 10))
-    picked = PickedRows(np.zeros(0, np.int64), ["origin_time"])
-    list(read_books(file, 2, picked=picked))
-    assert picked.table(file.schema).schema.names == ["origin_time"]
-    assert picked.table(file.schema).num_rows == 0
-
-
-def test_chosen_book_rows_lie_row_after_row(tmp_path: Path, replayed: OracleReplay) -> None:
-    """Read as columns, taken as rows: by number or by mask the same ones, contiguous for the comparison."""
-    (rows,) = read_books(write(tmp_path, replayed.rows.slice(0, 90), 90), 20)
-    chosen = np.array([3, 4, 80, 80])
-    taken = rows.take(chosen)
-    assert isinstance(taken, BookRows)
-    assert taken.price_pips.flags.c_contiguous
-    for name in BookRows.__dataclass_fields__:
-        assert np.array_equal(getattr(taken, name), getattr(rows, name)[chosen]), name
-    mask = np.arange(90) % 7 == 2
-    assert_equal(rows.take(mask), rows.take(np.flatnonzero(mask)))
-
-
-def test_the_longest_list_is_looked_for_no_further_than_needed(tmp_path: Path, market: Market) -> None:
-    """A list that is long enough ends the search; otherwise all are looked at."""
-    batch = market.snapshots.take(slice(0, 4))
-    prices = batch.price_pips.copy()
-    prices[0, :, 5:] = MISSING_PIPS
-    short = type(batch)(
-        batch.origin_time, batch.received_time, batch.sequence_number, prices, batch.size_pips
-    )
-    file = write(tmp_path, short.to_arrow(), 1)
-    assert longest_list(file, 1, enough=5) == 5
-    assert longest_list(file, 1, enough=6) == 20
-    assert longest_list(file, 1, enough=21) == 20
-
-
-def test_long_lists_come_fewer_at_a_time(tmp_path: Path, market: Market) -> None:
-    """Levels held at once are bounded, whatever their number a row; deeper rows keep all of them."""
-    good = market.snapshots.take(slice(0, 6))
-    ladder = np.arange(50, dtype=np.int64)
-    deep = np.broadcast_to(np.stack([1_000 - ladder, 1_001 + ladder]), (6, 2, 50)).copy()
-    long = type(good)(good.origin_time, good.received_time, good.sequence_number, deep, deep)
-    parts = list(read_snapshots(write(tmp_path, long.to_arrow()), 20, batch_rows=5))
-    assert [len(part) for part in parts] == [2, 2, 1, 1]
-    assert np.array_equal(np.concatenate([part.price_pips for part in parts]), deep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 import statistics
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from order_book_platform.fidelity.statistics import (
     trade_metrics,
 )
 from order_book_platform.model import BookFlag, schemas
+from order_book_platform.model.decimals import decimal_array, multiply
 from order_book_platform.model.schemas import MISSING_PIPS
 from order_book_platform.storage import ParquetRows
 
@@ -83,13 +85,20 @@ def test_the_tail_index_is_its_definition(values: list[int]) -> None:
     assert found == (None if len(set(values)) == 1 else pytest.approx((len(values) - 1) / logs))
 
 
+@given(st.lists(st.integers(1, 10**10), min_size=2, max_size=40), st.integers(1, 10**5), st.randoms())
+def test_the_tail_index_is_the_same_in_any_unit(values: list[int], unit: int, random: random.Random) -> None:
+    """To the last bit, and in any order: pips and decimals of a day have one index."""
+    shuffled = random.sample(values, len(values))
+    assert hill(np.array(values, float)) == hill(np.array(shuffled, float) * unit)
+
+
 def test_a_pareto_tail_is_found(tmp_path: Path) -> None:
     """Sizes drawn with index 1.5, in pips or in decimals, in whatever batches: the estimate is near; n is the tail."""
     sizes = (1_000 * np.random.default_rng(6).pareto(1.5, 60_000) + 1_000).astype(np.int64)
-    files = {}
+    files, found = {}, []
     for name, column in (
         ("size_pips", pa.array(sizes)),
-        ("size", pa.array(sizes.tolist(), pa.decimal128(38, 18))),
+        ("size", decimal_array(multiply(sizes, 10**10))),
     ):
         pq.write_table(pa.table({name: column}), tmp_path / name, row_group_size=7_000)
         files[name] = ParquetRows([tmp_path / name])
@@ -97,6 +106,8 @@ def test_a_pareto_tail_is_found(tmp_path: Path) -> None:
         assert metric.n == 600
         assert metric.value == pytest.approx(1.5, abs=0.15)
         assert metric.gate is None
+        found.append(metric.value)
+    assert found[0] == found[1]
     largest = np.sort(largest_sizes(files["size_pips"], 601))
     assert largest.tolist() == sorted(sizes.tolist())[-601:]
 
@@ -148,6 +159,20 @@ def test_returns_are_those_of_a_clock_that_ticks(rows: list[tuple[int, int, int,
     wanted = [None if None in pair else math.log(pair[1] / pair[0]) for pair in itertools.pairwise(mids)]
     found = [None if math.isnan(value) else value for value in clock.returns().tolist()]
     assert found == [value if value is None else pytest.approx(value, abs=1e-12) for value in wanted]
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**9), st.integers(0, 10)), max_size=20), st.integers(1, 10**6))
+def test_returns_are_the_same_in_any_unit(prices: list[tuple[int, int]], unit: int) -> None:
+    """To the last bit: pips and decimals of a day have one kurtosis."""
+    rows = np.array(prices, np.int64).reshape(-1, 2).cumsum(axis=1)
+    seconds = np.arange(len(rows)) * NS_PER_SECOND
+    flags = np.full(len(rows), int(BookFlag.SEEDED), np.uint8)
+    found = []
+    for factor in (1, unit):
+        clock = SecondClock()
+        clock.add(BookHeads(seconds, seconds, flags, rows * factor))
+        found.append(clock.returns().tolist())
+    assert found[0] == found[1]
 
 
 def test_returns_make_metrics_without_gates() -> None:

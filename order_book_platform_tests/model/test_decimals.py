@@ -17,6 +17,7 @@ from order_book_platform.model.decimals import (
     common_divisor,
     decimal_array,
     divide,
+    float_pips,
     float_to_decimal,
     integers,
     misfits,
@@ -151,3 +152,13 @@ def test_fixed_point_holds_38_digits(pips: int, tick: int) -> None:
     point = FixedPoint(18, 18, tick, tick)
     assert int(point.price(pips).scaleb(18, EXACT)) == int(point.size(pips).scaleb(18, EXACT)) == pips
     assert int(point.tick.scaleb(18, EXACT)) == int(point.lot.scaleb(18, EXACT)) == tick
+
+
+@given(st.lists(SIGNED | st.integers(0, 2**63 - 1).map(lambda pips: pips * 10**10), max_size=20))
+def test_decimals_in_pips_are_the_nearest_floats(values: list[int]) -> None:
+    """Of whole pips, what int64 turns into; of others, what Python divides to."""
+    found = float_pips(decimal_array(words_of_integers(values)))
+    assert found.tolist() == [value / 10**10 for value in values]
+    whole = [value // 10**10 for value in values if value % 10**10 == 0 and 0 <= value < 10**28]
+    column = decimal_array(words_of_integers([pips * 10**10 for pips in whole]))
+    assert float_pips(column).tolist() == np.array(whole, np.int64).astype(np.float64).tolist()
