@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from order_book_platform.clock import NS_PER_DAY
 from order_book_platform.fidelity.drift import DRIFT_SCHEMA
 from order_book_platform.fidelity.evidence import LEVELS_SCHEMA
 from order_book_platform.fidelity.gap_figures import GAPS
@@ -111,15 +112,23 @@ class GapReport:
     last_ns: int
 
     @classmethod
-    def read(cls, store: DataStore, key: PartitionKey) -> GapReport:
+    def read(cls, store: DataStore, key: PartitionKey, steps: book.TimeSteps) -> GapReport:
         """Of a partition.
+
+        Args:
+            store: of it.
+            key: symbol and day.
+            steps: of the day's books, whose span stands in for that of deltas some of which have no origin time.
 
         Raises:
             PartitionMissingError: it or the deltas have not been published.
         """
         clocks_found = store.report(GAPS, key).get("clocks") or {}
         span = store.rows("raw_deltas", key).span("origin_time") or (0, 0)
-        return cls(pl.DataFrame(store.table(GAPS, key)), clocks_found, *span)
+        first_ns, last_ns = span
+        if first_ns < steps.first_ns - NS_PER_DAY or last_ns > steps.last_ns + NS_PER_DAY:
+            first_ns, last_ns = steps.first_ns, steps.last_ns
+        return cls(pl.DataFrame(store.table(GAPS, key)), clocks_found, first_ns, last_ns)
 
 
 def draw_pictures(store: DataStore, key: PartitionKey) -> dict[str, str]:

@@ -134,7 +134,7 @@ class FidelityReporter:
     ) -> None:
         provenance = {**inputs, "replay_hash": str(books.metadata.get("replay_hash", ""))}
         report = _document(key, measured, provenance)
-        gaps = GapReport.read(self._store, key)
+        gaps = GapReport.read(self._store, key, measured.steps)
         figures = draw_figures(measured.steps, measured.shown, books.fixed_point, report, gaps)
         page = Page(key, measured.gates, measured.metrics, measured.references, figures, provenance)
         errors, warnings = (
