@@ -227,7 +227,7 @@ def _expectations(found: SelfTestResult) -> Iterator[tuple[object, ...]]:
                 cell.bar,
                 "" if cell.injected is None else figure(cell.injected),
                 figure(cell.plain) if cell.compared else "",
-                figure(cell.found),
+                figure(cell.found, cell.bar),
                 cell.must,
                 Styled("NO", "bold red") if cell.problem else Styled("yes", "green"),
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal, get_args
 
-from order_book_platform.errors import PartitionCorruptError, PartitionMissingError
+from order_book_platform.errors import PartitionCorruptError, PartitionMissingError, StorageAccessError
 from order_book_platform.model import PartitionKey
 from order_book_platform.observability import Progress, silent
 from order_book_platform.storage import DataStore
@@ -118,9 +118,9 @@ def _compared(store: DataStore, key: PartitionKey) -> Compared:
         failures, gates = _failures(report)
     except PartitionMissingError:
         return Compared(key, "no report", said="its books have not been measured")
-    except PartitionCorruptError as error:
+    except (PartitionCorruptError, StorageAccessError) as error:
         return Compared(key, "unreadable", said=f"{error.found}, in {error.where}")
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (LookupError, TypeError, AttributeError, ValueError):
         said = "its gates are not those that this version writes: make it anew with obp fidelity report"
         return Compared(key, "unreadable", said=said)
     outdated = bool(books) and manifest.inputs.get(_BOOKS) != books
@@ -145,7 +145,7 @@ def _failures(report: dict[str, Any]) -> tuple[tuple[Failure, ...], int]:
     """Gates of a report that do not hold, errors first, and how many gates it has.
 
     Raises:
-        KeyError, TypeError, AttributeError, ValueError: another version wrote it, and otherwise.
+        LookupError, TypeError, AttributeError, ValueError: another version wrote it, and otherwise.
     """
     failed = [gate for gate in report["gates"] if not gate["passed"]]
     failures = tuple(

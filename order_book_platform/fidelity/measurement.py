@@ -141,6 +141,7 @@ class Measurement:
             facts=facts,
             steps=steps,
             shown=shown,
+            snapshot_windows=None if source == SNAPSHOTS else evidence.best.windows.frame(),
         )
 
     def _against_others(

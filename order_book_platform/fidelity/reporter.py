@@ -167,6 +167,9 @@ def _document(key: PartitionKey, measured: Measured, provenance: dict[str, str])
         "references": {name: counts.to_dict() for name, counts in measured.references.items()},
         "windows_reference": measured.windows_reference,
         "windows": measured.windows.to_dict(as_series=False),
+        "snapshot_windows": None
+        if measured.snapshot_windows is None
+        else measured.snapshot_windows.to_dict(as_series=False),
         "levels": measured.levels.to_dict(as_series=False),
         "level_windows": measured.level_windows,
         "states": measured.states,

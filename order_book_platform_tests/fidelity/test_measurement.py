@@ -467,6 +467,8 @@ def test_tickers_are_compared_where_the_dataset_exists(
     assert exact.n + exact.unmatched == replayed.rows.num_rows
     assert exact.n == 1_450
     assert measured.windows_reference == "tickers"
+    assert measured.snapshot_windows is not None
+    assert measured.snapshot_windows["n"].sum() == measured.references["snapshots"].held_out
     of_tickers = {gate.name for gate in measured.gates if gate.name.endswith("_tickers")}
     assert of_tickers == {
         f"{name}_tickers"
@@ -593,3 +595,12 @@ def test_rows_without_an_origin_time_spoil_nothing_else(
     assert 0 <= found.steps.first_ns - sound.steps.first_ns < 10**9
     assert found.steps.last_ns == sound.steps.last_ns
     assert found.level_windows["start_ns"] == sound.level_windows["start_ns"]
+
+
+def test_where_nothing_could_be_counted_there_is_no_count(store: DataStore, replayed: OracleReplay) -> None:
+    """No snapshot was used, and none comes after a seed that never was: null, not 0, and the gates fail."""
+    publish_books(store, replayed.rows.slice(0, 0), replayed.used.slice(0, 0))
+    found = measure(store)
+    for name in ("resyncs", "unseen_references", "out_of_order_rows"):
+        assert value(found, name) is None
+        assert name in failed(found)

@@ -12,13 +12,15 @@ import pytest
 
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
-from order_book_platform.fidelity.figures import PICTURES, READ
+from order_book_platform.fidelity.figures import ERRORS_SNAPSHOTS, PICTURES, READ
 from order_book_platform.model.schemas import METRICS
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
     KEY,
     Market,
+    exact_tickers,
     make_settings,
+    publish,
     publish_books,
     publish_inputs,
 )
@@ -157,7 +159,7 @@ def test_a_wrong_book_shows_in_the_levels_over_time(tmp_path: Path, market: Mark
 def test_the_charts_can_be_drawn_from_the_published_report(published: DataStore) -> None:
     """Assets show the same charts as the page."""
     pictures = draw_pictures(published, KEY)
-    assert list(pictures) == list(PICTURES)
+    assert list(pictures) == [title for title in PICTURES if title != ERRORS_SNAPSHOTS]
     page = files(published)["report.html"].decode()
     for title, svg in pictures.items():
         assert f"<h2>{title}</h2>" in page
@@ -171,3 +173,22 @@ def test_missing_inputs_leave_the_old_report(published: DataStore, tmp_path: Pat
     with pytest.raises(PartitionMissingError, match="reconstructed_books"):
         FidelityReporter(empty, make_settings(tmp_path)).run(KEY)
     assert not empty.exists("fidelity_report", KEY)
+
+
+def test_errors_that_only_snapshots_see_are_drawn(
+    tmp_path: Path, market: Market, replayed: OracleReplay
+) -> None:
+    """Tickers of the book itself agree with it; the snapshots of another market do not, and both are shown."""
+    store = DataStore(tmp_path / "store")
+    other = Market(seed=8).replay()
+    publish_inputs(store, market.deltas, market.snapshots)
+    publish_books(store, other.rows, other.used)
+    publish(store, "tickers", {"tickers.parquet": exact_tickers(other)})
+    FidelityReporter(store, make_settings(tmp_path)).run(KEY)
+    report = store.report("fidelity_report", KEY)
+    assert report["windows_reference"] == "tickers"
+    assert set(report["windows"]["exact_share"]) == {1.0}
+    assert max(report["snapshot_windows"]["exact_share"]) < 1.0
+    page = files(store)["report.html"].decode()
+    assert page.index("<h2>Error over time</h2>") < page.index("<h2>Error over time, against snapshots</h2>")
+    assert list(draw_pictures(store, KEY)) == list(PICTURES)
