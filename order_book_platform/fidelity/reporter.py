@@ -15,6 +15,7 @@ from order_book_platform.fidelity.measurement import BOOKS, Measurement
 from order_book_platform.fidelity.page import Page, render_page
 from order_book_platform.fidelity.references import ReferenceCounts
 from order_book_platform.fidelity.results import (
+    GOLDEN,
     SNAPSHOTS,
     TICKERS,
     TRADES,
@@ -31,6 +32,8 @@ from order_book_platform.storage import DataStore, Manifest
 from order_book_platform.version import __version__
 
 DATASET = "fidelity_report"
+_GOLDEN = f"{GOLDEN}/"
+"""What names of inputs out of a golden sample begin with."""
 REQUIRED = (BOOKS, "raw_deltas", GAPS)
 
 
@@ -113,13 +116,22 @@ class FidelityReporter:
     def is_current(self, key: PartitionKey) -> bool:
         """Whether a report has been published by this version, from the partitions that are there now.
 
+        Evidence of a golden sample besides does not make it older.
+
         Raises:
             PartitionMissingError: books, deltas or their gap report have not been published.
         """
         if not self._store.exists(DATASET, key):
             return False
         manifest = self._store.manifest(DATASET, key)
-        return manifest.inputs == self._inputs(key) and manifest.code_version == __version__
+        own = {name: found for name, found in manifest.inputs.items() if not name.startswith(_GOLDEN)}
+        return own == self._inputs(key) and manifest.code_version == __version__
+
+    def has_golden(self, key: PartitionKey) -> bool:
+        """Whether a report has been published that holds evidence of a golden sample."""
+        if not self._store.exists(DATASET, key):
+            return False
+        return any(name.startswith(_GOLDEN) for name in self._store.manifest(DATASET, key).inputs)
 
     def _inputs(self, key: PartitionKey) -> dict[str, str]:
         """Fingerprints of the partitions that a report is made from."""
