@@ -144,10 +144,9 @@ def self_test(ctx: click.Context, messages: int, seed: int, as_json: bool) -> No
     """Show that the fidelity report sees what is wrong. Exits 1 if anything is not as expected.
 
     A day is simulated and its book made: every gate must hold. Then known defects are put in, one at a time: figures
-    must equal those of a slow and simple implementation where it has them, and those that follow from how the defect was
-    put in;
-    the gates that are there for the defect must fail; and every gate must fail for one defect at least. Needs no
-    settings file and leaves nothing behind.
+    must equal those of a slow and simple implementation where it has them, and those that follow from how the defect
+    was put in; the gates that are there for the defect must fail; and every gate must fail for one defect at least.
+    Needs no settings file and leaves nothing behind.
 
     \b
     Example:
