@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
-from order_book_platform.fidelity.figures import ERRORS_SNAPSHOTS, PICTURES, READ
+from order_book_platform.fidelity.figures import ERRORS_SNAPSHOTS, PICTURES, READ, GapReport
 from order_book_platform.model.schemas import METRICS
+from order_book_platform.plots.book import time_steps
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
     KEY,
@@ -192,3 +195,20 @@ def test_errors_that_only_snapshots_see_are_drawn(
     page = files(store)["report.html"].decode()
     assert page.index("<h2>Error over time</h2>") < page.index("<h2>Error over time, against snapshots</h2>")
     assert list(draw_pictures(store, KEY)) == list(PICTURES)
+
+
+def test_deltas_without_an_origin_time_do_not_stretch_the_gaps(
+    tmp_path: Path, market: Market, replayed: OracleReplay
+) -> None:
+    """Their span begins with the book's, not in 1970; without such deltas it is their own."""
+    store = DataStore(tmp_path / "store")
+    deltas, rows = market.deltas, pl.from_arrow(replayed.rows)
+    steps = time_steps(rows["origin_time"].to_numpy(), rows["flags"].to_numpy())
+    publish_inputs(store, deltas, market.snapshots)
+    publish_books(store, replayed.rows, replayed.used)
+    found = GapReport.read(store, KEY, steps)
+    assert (found.first_ns, found.last_ns) == (deltas.origin_time.min(), deltas.origin_time.max())
+    origin_time = np.where(np.arange(len(deltas)) == 50, 0, deltas.origin_time)
+    publish_inputs(store, replace(deltas, origin_time=origin_time), market.snapshots)
+    found = GapReport.read(store, KEY, steps)
+    assert (found.first_ns, found.last_ns) == (steps.first_ns, steps.last_ns)
