@@ -24,7 +24,7 @@ class MessageScan:
         silence_ns: a longer pause counts as a break, where no ids prove the contrary.
         snapshot_sequence: int64[m], ascending: sequence numbers of all snapshots of the day.
         breaks: found so far, in order.
-        first_ns, first_sequence: of the first message.
+        first_ns, first_sequence: first origin time that is known, and number of the first message.
         pairs: consecutive messages that were looked at.
         span_ns: time between them; from the first message to the last where nothing was cut.
         silent_ns: of it, what pauses had beyond `silence_ns`.
@@ -57,11 +57,13 @@ class MessageScan:
         origin, received = batch.origin_time[starts], batch.received_time[starts]
         known = origin > 0
         latency = received - origin
-        self._latencies.feed(latency)
+        self._latencies.feed(latency[known])
         self._envelope.feed(received[known], latency[known])
         self.origin_missing += int((~known).sum())
         if self.messages == 0:
-            self.first_ns, self.first_sequence = int(origin[0]), int(sequence[0])
+            self.first_sequence = int(sequence[0])
+        if not self.first_ns and known.any():
+            self.first_ns = int(origin[known][0])
         pairs, breaks = self._finder.feed(batch, self.snapshot_sequence)
         pauses = pairs.pauses
         self.pairs += len(pauses)
@@ -90,7 +92,7 @@ class MessageScan:
 
     @property
     def last_ns(self) -> int:
-        """Origin time of the last message, ns."""
+        """Last origin time that is known, ns."""
         return self._finder.last_ns
 
     @property
@@ -102,7 +104,7 @@ class MessageScan:
         """Coverage and validity of origin times, latency (arrival − origin), skew, drift, pauses between messages."""
         span, steps = self.span_ns, max(self.pairs, 1)
         return {
-            "origin_coverage": 1 - self.silent_ns / span if span > 0 else None,
+            "origin_coverage": max(1 - self.silent_ns / span, 0.0) if span > 0 else None,
             "origin_valid": 1 - (self.origin_back + self.origin_missing) / steps if self.messages else None,
             "origin_back": self.origin_back,
             "origin_missing": self.origin_missing,

@@ -15,9 +15,10 @@ from order_book_platform.cli.options import day_option, json_option, partition_k
 
 if TYPE_CHECKING:
     from order_book_platform.cli.output import Styled
+    from order_book_platform.errors import OrderBookPlatformError
     from order_book_platform.fidelity import SelfTestResult
     from order_book_platform.fidelity.self_test import Cell
-    from order_book_platform.model import GateResult
+    from order_book_platform.model import GateResult, PartitionKey
 
 SYMBOL, DAY = "SIMULATED:BTC-USDT-PERP", "2024-08-08"
 """What the self-test simulates."""
@@ -47,9 +48,14 @@ fidelity.add_command(compare)
     metavar="DATA_ROOT",
     help="Data root with the books of the same symbol and day from a recording of its own.",
 )
+@click.option(
+    "--remake", is_flag=True, help="Make it anew in any case, without --golden also without golden sample."
+)
 @json_option
 @click.pass_context
-def report(ctx: click.Context, symbol: str, day: date, golden: Path | None, as_json: bool) -> None:
+def report(
+    ctx: click.Context, symbol: str, day: date, golden: Path | None, remake: bool, as_json: bool
+) -> None:
     """Print the fidelity report of a published book. Exits 1 if the book is not faithful.
 
     The report is made where there is none, and anew where the books, or what they are held against, have been published
@@ -57,7 +63,8 @@ def report(ctx: click.Context, symbol: str, day: date, golden: Path | None, as_j
 
     With --golden it is made anew in any case: the rows of another data root's book are a reference too, and its tickers
     where there are none of the day's own. A golden sample that was made from the same deltas is refused: it would show
-    nothing. That run is not recorded in the Dagster instance.
+    nothing. That run is not recorded in the Dagster instance. A report with such evidence is printed without --golden
+    too; where it is out of date it is replaced by one without only with --remake.
 
     \b
     Example:
@@ -78,10 +85,14 @@ def report(ctx: click.Context, symbol: str, day: date, golden: Path | None, as_j
     if golden is not None:
         with progress_bars() as progress:
             reporter.run(key, progress, golden=DataStore(golden))
-    elif not reporter.is_current(key):
+    elif remake or not reporter.is_current(key):
+        if not remake and reporter.has_golden(key):
+            raise _would_lose_golden(key)
         from order_book_platform.cli.runner import run_assets
 
         run_assets(invocation, settings, key, ("fidelity_report",))
+    elif reporter.has_golden(key):
+        click.echo("Held against a golden sample too; --remake makes a report without it.", err=True)
     found = store.report("fidelity_report", key)
     if as_json:
         print_json(found)
@@ -93,6 +104,18 @@ def report(ctx: click.Context, symbol: str, day: date, golden: Path | None, as_j
         console.print(str(store.path("fidelity_report", key, "report.html")), soft_wrap=True)
     if not found["passed"]:
         ctx.exit(EXIT_FAILED)
+
+
+def _would_lose_golden(key: PartitionKey) -> OrderBookPlatformError:
+    """The error about a report out of date whose golden evidence a new one would not have."""
+    from order_book_platform.errors import EvidenceError
+
+    return EvidenceError(
+        expected="a report that is up to date, or one without a golden sample",
+        found="one that is out of date and holds evidence of a golden sample, which a new one would lose",
+        where=f"fidelity_report of {key}",
+        remedy="Give the data root of the golden sample with --golden, or --remake to make the report without it.",
+    )
 
 
 def _verdict(gates: Sequence[GateResult]) -> str:
@@ -120,10 +143,10 @@ def _verdict(gates: Sequence[GateResult]) -> str:
 def self_test(ctx: click.Context, messages: int, seed: int, as_json: bool) -> None:
     """Show that the fidelity report sees what is wrong. Exits 1 if anything is not as expected.
 
-    A day is simulated and its book made: every gate must hold. Then known defects are put in, one at a time: every
-    figure must equal that of a slow and simple implementation, and those that follow from how the defect was put in;
-    the gates that are there for the defect must fail; and every gate must fail for one defect at least. Needs no
-    settings file and leaves nothing behind.
+    A day is simulated and its book made: every gate must hold. Then known defects are put in, one at a time: figures
+    must equal those of a slow and simple implementation where it has them, and those that follow from how the defect
+    was put in; the gates that are there for the defect must fail; and every gate must fail for one defect at least.
+    Needs no settings file and leaves nothing behind.
 
     \b
     Example:
@@ -227,7 +250,7 @@ def _expectations(found: SelfTestResult) -> Iterator[tuple[object, ...]]:
                 cell.bar,
                 "" if cell.injected is None else figure(cell.injected),
                 figure(cell.plain) if cell.compared else "",
-                figure(cell.found),
+                figure(cell.found, cell.bar),
                 cell.must,
                 Styled("NO", "bold red") if cell.problem else Styled("yes", "green"),
             )

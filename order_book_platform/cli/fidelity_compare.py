@@ -144,7 +144,8 @@ def _show(compared: Sequence[Compared], path: Path | None) -> None:
     if gates:
         heads = ("gate", "fails on days", "bar", "farthest", "where")
         lines = (
-            (each.gate, each.failed, each.worst.bar, figure(each.worst.value), each.where) for each in gates
+            (each.gate, each.failed, each.worst.bar, figure(each.worst.value, each.worst.bar), each.where)
+            for each in gates
         )
         console.print()
         console.print(table("Gates that fail", heads, lines, right=("fails on days", "farthest")))

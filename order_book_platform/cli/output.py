@@ -98,14 +98,19 @@ def gates_table(title: str, gates: Iterable[GateResult]) -> Table:
     return table(
         title,
         ("gate", "value", "bar", "n", "result", "note"),
-        ((g.name, figure(g.value), g.gate, f"{g.n:,}", verdict(g.passed, g.severity), g.note) for g in gates),
+        (
+            (g.name, figure(g.value, g.gate), g.gate, f"{g.n:,}", verdict(g.passed, g.severity), g.note)
+            for g in gates
+        ),
         right=("value", "n"),
     )
 
 
-def figure(value: float | None) -> str:
-    """Six significant digits; `-` for what could not be measured."""
-    return "-" if value is None else f"{value:.6g}"
+def figure(value: float | None, bar: str = "") -> str:
+    """Six significant digits, more where these would be on the other side of the bar; `-` for what was not measured."""
+    from order_book_platform.model import on_its_side
+
+    return "-" if value is None else on_its_side(value, bar, lambda digits: f"{value:.{digits}g}", 6)
 
 
 class StageBars:

@@ -30,6 +30,14 @@ def book_metrics(facts: BookFacts, uses: Sequence[str], references: int, unseen:
             reference="book",
             note=f"{facts.flagged:,} of {facts.rows:,} book rows are flagged GAP or HINDSIGHT.",
         ),
+        Metric(
+            "mistimed_rows",
+            float(facts.mistimed),
+            facts.rows,
+            reference="book",
+            note=f"{facts.mistimed:,} of {facts.rows:,} book rows have no origin time, or one more than a day from the "
+            "partition's day; by time they stand where the row before them does.",
+        ),
         _counted("resyncs", repaired, len(uses), "used_snapshots", "used snapshots found the book wrong"),
         _counted(
             "unseen_references",
@@ -62,7 +70,8 @@ def _timed(name: str, held_ns: int, facts: BookFacts, relation: str) -> Metric:
 
 
 def _counted(name: str, count: int, n: int, reference: str, what: str) -> Metric:
-    return Metric(name, float(count), n, GATES[name], reference=reference, note=f"{count:,} of {n:,} {what}.")
+    value = float(count) if n else None
+    return Metric(name, value, n, GATES[name], reference=reference, note=f"{count:,} of {n:,} {what}.")
 
 
 def bad_references(references: Mapping[str, ReferenceCounts]) -> list[Metric]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal, get_args
 
-from order_book_platform.errors import PartitionCorruptError, PartitionMissingError
+from order_book_platform.errors import PartitionCorruptError, PartitionMissingError, StorageAccessError
 from order_book_platform.model import PartitionKey
 from order_book_platform.observability import Progress, silent
 from order_book_platform.storage import DataStore
@@ -114,16 +114,15 @@ def _compared(store: DataStore, key: PartitionKey) -> Compared:
     try:
         manifest = store.manifest(_REPORT, key)
         report = store.report(_REPORT, key)
+        books = store.exists(_BOOKS, key) and store.manifest(_BOOKS, key).fingerprint
+        failures, gates = _failures(report)
     except PartitionMissingError:
         return Compared(key, "no report", said="its books have not been measured")
-    except PartitionCorruptError as error:
+    except (PartitionCorruptError, StorageAccessError) as error:
         return Compared(key, "unreadable", said=f"{error.found}, in {error.where}")
-    failed = [gate for gate in report["gates"] if not gate["passed"]]
-    failures = tuple(
-        Failure(gate["name"], gate["value"], gate["gate"], gate["severity"] == "error")
-        for gate in sorted(failed, key=lambda gate: gate["severity"] != "error")
-    )
-    books = store.exists(_BOOKS, key) and store.manifest(_BOOKS, key).fingerprint
+    except (LookupError, TypeError, AttributeError, ValueError):
+        said = "its gates are not those that this version writes: make it anew with obp fidelity report"
+        return Compared(key, "unreadable", said=said)
     outdated = bool(books) and manifest.inputs.get(_BOOKS) != books
     verdict: Verdict = "faithful"
     if any(each.is_error for each in failures):
@@ -136,10 +135,31 @@ def _compared(store: DataStore, key: PartitionKey) -> Compared:
         key,
         verdict,
         failures,
-        len(report["gates"]),
+        gates,
         "its report is of books that have been made anew since" if outdated else "",
         store.path(_REPORT, key, "report.html").absolute().as_uri(),
     )
+
+
+def _failures(report: dict[str, Any]) -> tuple[tuple[Failure, ...], int]:
+    """Gates of a report that do not hold, errors first, and how many gates it has.
+
+    Raises:
+        LookupError, TypeError, AttributeError, ValueError: another version wrote it, and otherwise.
+    """
+    failed = [gate for gate in report["gates"] if not gate["passed"]]
+    failures = tuple(
+        Failure(
+            str(gate["name"]),
+            None if gate["value"] is None else float(gate["value"]),
+            str(gate["gate"]),
+            gate["severity"] == "error",
+        )
+        for gate in sorted(failed, key=lambda gate: gate["severity"] != "error")
+    )
+    for failure in failures:
+        _distance(failure)  # a bar that cannot be read is told here, not in the table
+    return failures, len(report["gates"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,8 @@ def _gates(compared: Sequence[Compared]) -> str:
     rows = (
         f"<tr><td>{escape(count.gate)}{'' if count.worst.is_error else ' <span class=muted>(warning)</span>'}</td>"
         f"<td class=number>{count.failed:,}</td><td>{escape(count.worst.bar)}</td>"
-        f"<td class=number>{number_text(count.worst.value)}</td><td>{escape(str(count.where))}</td></tr>"
+        f"<td class=number>{number_text(count.worst.value, bar=count.worst.bar)}</td>"
+        f"<td>{escape(str(count.where))}</td></tr>"
         for count in counts
     )
     return headed_table(heads, rows)
@@ -182,5 +183,6 @@ def _failures(each: Compared) -> str:
 def _failure(failure: Failure) -> str:
     kind = "" if failure.is_error else " (warning)"
     return (
-        f"<b>{escape(failure.gate)}</b>{kind}: {number_text(failure.value)}, required {escape(failure.bar)}"
+        f"<b>{escape(failure.gate)}</b>{kind}: {number_text(failure.value, bar=failure.bar)}, "
+        f"required {escape(failure.bar)}"
     )

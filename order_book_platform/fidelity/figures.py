@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from order_book_platform.clock import NS_PER_DAY
 from order_book_platform.fidelity.drift import DRIFT_SCHEMA
 from order_book_platform.fidelity.evidence import LEVELS_SCHEMA
 from order_book_platform.fidelity.gap_figures import GAPS
+from order_book_platform.fidelity.results import SNAPSHOTS
 from order_book_platform.fidelity.windows import WINDOWS_SCHEMA
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.plots import Svg, book, clocks, depth, drift, fidelity, gaps, states
@@ -24,9 +26,15 @@ ERRORS, LEVELS, LEVEL_MAP, STATES, DRIFT = (
     "Distributions",
     "Drift between snapshots",
 )
+ERRORS_SNAPSHOTS = "Error over time, against snapshots"
+"""Where there are tickers, to which the first figure belongs."""
 LATENCY, GAPS_TITLE, BOOK = "Latency and clocks", "Gaps", "The book"
+_READ_ERRORS = (
+    "A faithful book lies at 0 ticks and 100 %; the grey placebo shows what a wrong one looks like."
+)
 READ: Mapping[str, str] = {
-    ERRORS: "A faithful book lies at 0 ticks and 100 %; the grey placebo shows what a wrong one looks like.",
+    ERRORS: _READ_ERRORS,
+    ERRORS_SNAPSHOTS: _READ_ERRORS,
     LEVELS: "Full bars are right. Marks are the placebo: near the ends of the bars they say that the bars show little.",
     LEVEL_MAP: "Asks above, bids below, the best in the middle. A stripe downwards is a moment, one along it a depth.",
     STATES: """Above, the shares of time: the book's thin line has to cover the reference's thick one. Below, the book's
@@ -37,8 +45,8 @@ READ: Mapping[str, str] = {
     BOOK: "Size at each price, then at each distance from the mid price; shaded where the rows are in doubt.",
 }
 """How to read each figure."""
-PICTURES = (ERRORS, LEVEL_MAP, LEVELS, STATES)
-"""Figures that go with a materialization."""
+PICTURES = (ERRORS, ERRORS_SNAPSHOTS, LEVEL_MAP, LEVELS, STATES)
+"""Figures that go with a materialization, as far as the day has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +92,22 @@ def draw_figures(
 
 def _drawn(report: Mapping[str, Any]) -> dict[str, Svg]:
     """The figures that report.json alone is enough for."""
-    windows = pl.DataFrame(report["windows"], schema=WINDOWS_SCHEMA)
     return {
-        ERRORS: fidelity.error_chart(windows, reference=report["windows_reference"]),
+        **dict(_errors(report)),
         LEVEL_MAP: fidelity.level_map(report["level_windows"]),
         LEVELS: fidelity.level_chart(pl.DataFrame(report["levels"], schema=LEVELS_SCHEMA)),
         STATES: states.states_chart(report["states"]),
         DRIFT: drift.drift_chart(pl.DataFrame(report["drift"], schema=DRIFT_SCHEMA)),
     }
+
+
+def _errors(report: Mapping[str, Any]) -> Iterator[tuple[str, Svg]]:
+    """Errors over time against tickers and against snapshots, as far as there are any: either may fail alone."""
+    windows = pl.DataFrame(report["windows"], schema=WINDOWS_SCHEMA)
+    yield ERRORS, fidelity.error_chart(windows, reference=report["windows_reference"])
+    if report.get("snapshot_windows"):
+        windows = pl.DataFrame(report["snapshot_windows"], schema=WINDOWS_SCHEMA)
+        yield ERRORS_SNAPSHOTS, fidelity.error_chart(windows, reference=SNAPSHOTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +127,23 @@ class GapReport:
     last_ns: int
 
     @classmethod
-    def read(cls, store: DataStore, key: PartitionKey) -> GapReport:
+    def read(cls, store: DataStore, key: PartitionKey, steps: book.TimeSteps) -> GapReport:
         """Of a partition.
+
+        Args:
+            store: of it.
+            key: symbol and day.
+            steps: of the day's books, whose span stands in for that of deltas some of which have no origin time.
 
         Raises:
             PartitionMissingError: it or the deltas have not been published.
         """
         clocks_found = store.report(GAPS, key).get("clocks") or {}
         span = store.rows("raw_deltas", key).span("origin_time") or (0, 0)
-        return cls(pl.DataFrame(store.table(GAPS, key)), clocks_found, *span)
+        first_ns, last_ns = span
+        if first_ns < steps.first_ns - NS_PER_DAY or last_ns > steps.last_ns + NS_PER_DAY:
+            first_ns, last_ns = steps.first_ns, steps.last_ns
+        return cls(pl.DataFrame(store.table(GAPS, key)), clocks_found, first_ns, last_ns)
 
 
 def draw_pictures(store: DataStore, key: PartitionKey) -> dict[str, str]:
@@ -133,4 +157,4 @@ def draw_pictures(store: DataStore, key: PartitionKey) -> dict[str, str]:
         PartitionMissingError: it has not been published.
     """
     drawn = _drawn(store.report("fidelity_report", key))
-    return {title: drawn[title].alone() for title in PICTURES}
+    return {title: drawn[title].alone() for title in PICTURES if title in drawn}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from html import escape
+
+from order_book_platform.model import on_its_side
 
 STYLE = """
 :root{color-scheme:light dark;--ground:#fff;--panel:#f6f8fa;--ink:#1b1f24;--muted:#57606a;--line:#d8dee4;
@@ -63,11 +66,24 @@ def document(title: str, parts: Iterable[str], style: str = "") -> str:
     )
 
 
-def number_text(value: float | None, digits: int = 6) -> str:
-    """A figure for people: whole numbers in full, others to `digits` significant digits, None as `not measured`."""
+def number_text(value: float | None, digits: int = 6, bar: str = "") -> str:
+    """A figure for people: whole numbers in full, others to `digits` significant digits, None as `not measured`.
+
+    Args:
+        value: the figure; NaN and infinity are written as such.
+        digits: more of them are shown where the rounded figure would be on the other side of the bar.
+        bar: that it is held against, such as `>= 0.999`.
+    """
     if value is None:
         return "not measured"
-    return f"{value:,.0f}" if value == round(value) or abs(value) >= 10.0**digits else f"{value:.{digits}g}"
+    if not math.isfinite(value):
+        return f"{value}"
+
+    def write(digits: int) -> str:
+        whole = value == round(value) or abs(value) >= 10.0**digits
+        return f"{value:,.0f}" if whole else f"{value:.{digits}g}"
+
+    return on_its_side(value, bar, write, digits)
 
 
 def headed_table(heads: Iterable[tuple[str, bool]], rows: Iterable[str]) -> str:

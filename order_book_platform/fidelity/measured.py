@@ -23,6 +23,7 @@ class Measured:
         references: what became of the rows of each reference dataset.
         windows: columns of `Windows.frame`, against tickers where there are any, else against snapshots.
         windows_reference: which of the two.
+        snapshot_windows: those against snapshots, where `windows` are against tickers; else None.
         levels: columns of `SnapshotEvidence.level_frame`.
         level_windows: see `LevelWindows.to_dict`.
         states: see `state_curves`.
@@ -43,6 +44,7 @@ class Measured:
     facts: BookFacts
     steps: TimeSteps
     shown: pl.DataFrame
+    snapshot_windows: pl.DataFrame | None = None
 
     @property
     def gates(self) -> tuple[GateResult, ...]:

@@ -45,6 +45,7 @@ from order_book_platform.fidelity.results import GOLDEN, SNAPSHOTS, TICKERS, TRA
 from order_book_platform.fidelity.rows import ArrayRows, BookHeads, BookRows, TradeRows
 from order_book_platform.fidelity.state_curves import state_curves
 from order_book_platform.fidelity.statistics import SecondClock, return_metrics, trade_metrics
+from order_book_platform.fidelity.times import held_times, hold_times
 from order_book_platform.fidelity.trades import TradeRange
 from order_book_platform.fidelity.windows import Windows
 from order_book_platform.model import BookFlag, Codes, PartitionKey
@@ -90,6 +91,7 @@ class Measurement:
         self._fixed_point = manifest.fixed_point
         self._tick_pips = self._codes.tick_codes if self._codes else manifest.fixed_point.tick_pips
         self._grid = manifest.metadata.get("cadence") == "grid"
+        self._plausible_ns = Plausible.of(key.day, BookFacts()).times_ns
         self._alignment = "sequence_equal" if self._grid else "sequence"
 
     def measure(self) -> Measured:
@@ -101,7 +103,7 @@ class Measurement:
             looked_up = beside.submit(find_messages, numbers, self._store.rows("raw_deltas", self._key))
             facts, times_ns, steps = self._facts()
             places, last_message = looked_up.result()
-            statistics = beside.submit(self._statistics, traded, times_ns)
+            statistics = beside.submit(self._statistics, traded, times_ns, facts)
             seen = places[_since(facts.first_seed, numbers)] > 0
             used_numbers = used.column("sequence_number").to_numpy()
             plausible = Plausible.of(self._key.day, facts, last_message)
@@ -140,6 +142,7 @@ class Measurement:
             facts=facts,
             steps=steps,
             shown=shown,
+            snapshot_windows=None if source == SNAPSHOTS else evidence.best.windows.frame(),
         )
 
     def _against_others(
@@ -185,17 +188,18 @@ class Measurement:
                 flags.append(part.flags)
                 yield part
 
-        facts = gather_facts(noted())
-        times_ns = np.concatenate(times)
+        facts = gather_facts(noted(), self._plausible_ns)
+        times_ns = held_times(np.concatenate(times), self._plausible_ns, facts.first_time_ns)
         return facts, times_ns, time_steps(times_ns, np.concatenate(flags))
 
-    def _statistics(self, traded: TradeRange, times_ns: Int64Array) -> list[Metric]:
+    def _statistics(self, traded: TradeRange, times_ns: Int64Array, facts: BookFacts) -> list[Metric]:
         """Trades beside the book's best prices, and what intervals, returns and sizes of trades look like; no gates.
 
         Reads the narrow columns once more, beside whoever reads all of them.
         """
         clock = SecondClock()
-        for part in _shown(self._heads(), traded):
+        heads = hold_times(self._heads(), self._plausible_ns, facts.first_time_ns)
+        for part in _shown(heads, traded):
             clock.add(part)
         traded.end()  # trades after the last row count as unmatched
         metrics = [*interval_metrics(self._books, times_ns), *return_metrics(clock)]
@@ -226,7 +230,8 @@ class Measurement:
         """
         deltas = self._store.rows("raw_deltas", self._key)
         clock = shared_clock(tickers, deltas)
-        books = read_best(self._books, facts.first_seed, codes=self._codes)
+        best = read_best(self._books, facts.first_seed, codes=self._codes)
+        books = hold_times(best, self._plausible_ns, facts.first_time_ns)
         if clock == "transaction_time":
             books = by_transaction_time(books, deltas)
         fit = HeldOut(_NONE, *ANY, self._tick_pips, plausible)

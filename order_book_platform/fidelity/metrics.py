@@ -216,8 +216,8 @@ class BookFacts:
     Attributes:
         rows: of the file.
         first_seed: sequence number of the first row with flag SEEDED; None where the book was never seeded.
-        first_time_ns: origin time of the first row, ns; 0 without rows.
-        last_time_ns: latest origin time of any row, ns; 0 without rows.
+        first_time_ns: origin time of the first row that has one, ns; 0 without such rows.
+        last_time_ns: latest origin time of any row, ns; 0 without such rows.
         flagged: rows with GAP or HINDSIGHT.
         out_of_order: rows whose sequence number is below an earlier one.
         seeded_rows: rows from the first seeded one on.
@@ -226,6 +226,7 @@ class BookFacts:
         span_ns: time from the first seeded row to the last row.
         lowest_pips: lowest best bid of the seeded rows; `MISSING_PIPS` where there is none.
         highest_pips: highest best ask of the seeded rows; `MISSING_PIPS` where there is none.
+        mistimed: rows whose origin time cannot be.
     """
 
     rows: int = 0
@@ -240,17 +241,26 @@ class BookFacts:
     span_ns: int = 0
     lowest_pips: int = MISSING_PIPS
     highest_pips: int = MISSING_PIPS
+    mistimed: int = 0
 
 
-def gather_facts(heads: Iterable[BookHeads]) -> BookFacts:
+_EVER = (int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max))
+
+
+def gather_facts(heads: Iterable[BookHeads], plausible_ns: tuple[int, int] = _EVER) -> BookFacts:
     """Read through a book once.
 
     A state is weighed by the time until the next row (`crossed_tw`, `locked_tw`); a time below an earlier one counts as
     that one, and the last row weighs nothing. Rows before the first seeded one are not judged.
+
+    Args:
+        heads: of all rows, in order.
+        plausible_ns: first and last time that can be, ns. A row of another time is counted, and holds and is held for
+            as if it had the time of the one before: 0 says that the exchange gave none.
     """
     state = np.zeros(facts.STATE_SIZE, dtype=np.int64)
     for part in heads:
-        facts.add_facts(part.sequence_number, part.time_ns, part.flags, part.best_pips, state)
+        facts.add_facts(part.sequence_number, part.time_ns, part.flags, part.best_pips, *plausible_ns, state)
     found = dict(zip(_FACTS, state.tolist(), strict=False))
     if not found["rows"]:
         return BookFacts()
@@ -269,6 +279,6 @@ _FACTS = (
         "out_of_order",
         "seeded_rows",
     ),
-    *("crossed_ns", "locked_ns", "span_ns", "lowest_pips", "highest_pips"),
+    *("crossed_ns", "locked_ns", "span_ns", "lowest_pips", "highest_pips", "mistimed"),
 )
 """What stands in the first places of the state of `kernels.facts`."""

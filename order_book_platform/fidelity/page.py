@@ -122,8 +122,8 @@ def _verdict(gates: tuple[GateResult, ...]) -> str:
     if warnings:
         words += f", {len(warnings)} {'warns' if len(warnings) == 1 else 'warn'}"
     items = "".join(
-        f"<li><b>{escape(gate.name)}</b>{' (warning)' if gate in warnings else ''}: {number_text(gate.value)}, "
-        f"required {escape(gate.gate)}. {escape(gate.note)}</li>"
+        f"<li><b>{escape(gate.name)}</b>{' (warning)' if gate in warnings else ''}: "
+        f"{number_text(gate.value, bar=gate.gate)}, required {escape(gate.gate)}. {escape(gate.note)}</li>"
         for gate in (*errors, *warnings)
     )
     listed = f"<ul>{items}</ul>" if items else ""
@@ -153,15 +153,16 @@ def _table(metrics: Iterable[Metric]) -> str:
 
 
 def _row(metric: Metric) -> str:
+    bar = str(metric.gate or "")
     spoiled = (
-        f"{number_text(value, 3)} <small>{name.replace('_', ' ')}</small>"
+        f"{number_text(value, 3, bar)} <small>{name.replace('_', ' ')}</small>"
         for name, value in zip(metric.spoiled, metric.placebos, strict=False)
     )
     fails = "warn" if metric.gate is not None and metric.gate.severity is Severity.WARN else "FAIL"
     return (
         f"<tr><td class=what>{escape(metric.name)}<small>{escape(metric.note)}</small></td>"
         f"<td>{escape(metric.reference)}<br><small>{escape(metric.alignment.replace('_', ' '))}</small></td>"
-        f"<td class=number>{number_text(metric.value)}</td><td>{escape(str(metric.gate or ''))}</td>"
+        f"<td class=number>{number_text(metric.value, bar=bar)}</td><td>{escape(bar)}</td>"
         f"{_mark(None if metric.result is None else metric.result.passed, 'pass', fails)}"
         f"<td class=number>{metric.n:,}</td><td class=number>{metric.unmatched:,}</td>"
         f"<td class=number>{'<br>'.join(spoiled)}</td>"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -153,6 +153,11 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
+def _count(part: int, whole: int) -> float | None:
+    """How many; None where there was nothing to look at."""
+    return float(part) if whole else None
+
+
 def best_figures(pairs: Sequence[Pair], tick: int) -> dict[str, float | None]:
     """`bbo_*`."""
     exact = sum(all(ours[:1] == theirs[:1] for ours, theirs in _both(pair)) for pair in pairs)
@@ -202,23 +207,48 @@ def level_figures(pairs: Sequence[Pair]) -> dict[str, float | None]:
 
 
 def correlations(pairs: Sequence[Pair]) -> dict[str, float | None]:
-    """`depth_corr_*`: the lowest of all levels and sides, None if one of them has none."""
-    linear: list[float | None] = []
-    ranked: list[float | None] = []
+    """`depth_*`: the lowest correlation and the highest `l1` of all levels and sides, None if one of them has none."""
+    found: dict[str, list[float | None]] = {name: [] for name in _DEPTH}
     for side in range(2):
         for level in range(DEPTH):
             sizes = [
                 (pair.book[side][level][1], pair.reference[side][level][1])
-                for pair in pairs
                 if level < min(pair.known[side], len(pair.book[side]), len(pair.reference[side]))
+                else None
+                for pair in pairs
             ]
-            ours, theirs = [mine for mine, _ in sizes], [other for _, other in sizes]
-            linear.append(_pearson([math.log1p(v) for v in ours], [math.log1p(v) for v in theirs]))
-            ranked.append(_pearson(_ranks(ours), _ranks(theirs)))
-    names = {"depth_corr_pearson": linear, "depth_corr_spearman": ranked}
+            for name, value in _level(sizes).items():
+                found[name].append(value)
     return {
-        name: None if None in values else min(value for value in values if value is not None)
-        for name, values in names.items()
+        name: None if None in values else _DEPTH[name](value for value in values if value is not None)
+        for name, values in found.items()
+    }
+
+
+_DEPTH: dict[str, Callable[[Iterable[float]], float]] = {
+    "depth_corr_pearson": min,
+    "depth_corr_spearman": min,
+    "depth_l1": max,
+    "depth_corr_pearson_detrended": min,
+    "depth_corr_spearman_detrended": min,
+}
+
+
+def _level(sizes: Sequence[tuple[int, int] | None]) -> dict[str, float | None]:
+    """Figures of one level: its sizes in book and reference pair by pair, None where they are not compared."""
+    both = [pair for pair in sizes if pair is not None]
+    ours, theirs = [mine for mine, _ in both], [other for _, other in both]
+    steps = [(before, after) for before, after in pairwise(sizes) if before and after]
+    return {
+        "depth_corr_pearson": _pearson([math.log1p(v) for v in ours], [math.log1p(v) for v in theirs]),
+        "depth_corr_spearman": _pearson(_ranks(ours), _ranks(theirs)),
+        "depth_l1": _share(sum(abs(mine - other) for mine, other in both), sum(theirs)),
+        "depth_corr_pearson_detrended": _pearson(
+            *([math.log1p(after[of]) - math.log1p(before[of]) for before, after in steps] for of in range(2))
+        ),
+        "depth_corr_spearman_detrended": _pearson(
+            *(_ranks([after[of] - before[of] for before, after in steps]) for of in range(2))
+        ),
     }
 
 
@@ -309,7 +339,7 @@ def book_figures(day: Day) -> dict[str, float | None]:
     unseen = sum(number not in messages for number in numbers if first is not None and number >= first)
     return {
         "crossed_tw": _share(crossed, span),
-        "resyncs": float(day.used["use"].to_list().count("repaired")),
-        "unseen_references": float(unseen),
-        "out_of_order_rows": float(len(books.numbers) - len(books.forward())),
+        "resyncs": _count(day.used["use"].to_list().count("repaired"), len(day.used)),
+        "unseen_references": _count(unseen, sum(first is not None and number >= first for number in numbers)),
+        "out_of_order_rows": _count(len(books.numbers) - len(books.forward()), len(books.numbers)),
     }

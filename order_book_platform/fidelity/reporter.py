@@ -15,6 +15,7 @@ from order_book_platform.fidelity.measurement import BOOKS, Measurement
 from order_book_platform.fidelity.page import Page, render_page
 from order_book_platform.fidelity.references import ReferenceCounts
 from order_book_platform.fidelity.results import (
+    GOLDEN,
     SNAPSHOTS,
     TICKERS,
     TRADES,
@@ -31,6 +32,8 @@ from order_book_platform.storage import DataStore, Manifest
 from order_book_platform.version import __version__
 
 DATASET = "fidelity_report"
+_GOLDEN = f"{GOLDEN}/"
+"""What names of inputs out of a golden sample begin with."""
 REQUIRED = (BOOKS, "raw_deltas", GAPS)
 
 
@@ -113,13 +116,22 @@ class FidelityReporter:
     def is_current(self, key: PartitionKey) -> bool:
         """Whether a report has been published by this version, from the partitions that are there now.
 
+        Evidence of a golden sample besides does not make it older.
+
         Raises:
             PartitionMissingError: books, deltas or their gap report have not been published.
         """
         if not self._store.exists(DATASET, key):
             return False
         manifest = self._store.manifest(DATASET, key)
-        return manifest.inputs == self._inputs(key) and manifest.code_version == __version__
+        own = {name: found for name, found in manifest.inputs.items() if not name.startswith(_GOLDEN)}
+        return own == self._inputs(key) and manifest.code_version == __version__
+
+    def has_golden(self, key: PartitionKey) -> bool:
+        """Whether a report has been published that holds evidence of a golden sample."""
+        if not self._store.exists(DATASET, key):
+            return False
+        return any(name.startswith(_GOLDEN) for name in self._store.manifest(DATASET, key).inputs)
 
     def _inputs(self, key: PartitionKey) -> dict[str, str]:
         """Fingerprints of the partitions that a report is made from."""
@@ -134,7 +146,7 @@ class FidelityReporter:
     ) -> None:
         provenance = {**inputs, "replay_hash": str(books.metadata.get("replay_hash", ""))}
         report = _document(key, measured, provenance)
-        gaps = GapReport.read(self._store, key)
+        gaps = GapReport.read(self._store, key, measured.steps)
         figures = draw_figures(measured.steps, measured.shown, books.fixed_point, report, gaps)
         page = Page(key, measured.gates, measured.metrics, measured.references, figures, provenance)
         errors, warnings = (
@@ -167,6 +179,9 @@ def _document(key: PartitionKey, measured: Measured, provenance: dict[str, str])
         "references": {name: counts.to_dict() for name, counts in measured.references.items()},
         "windows_reference": measured.windows_reference,
         "windows": measured.windows.to_dict(as_series=False),
+        "snapshot_windows": None
+        if measured.snapshot_windows is None
+        else measured.snapshot_windows.to_dict(as_series=False),
         "levels": measured.levels.to_dict(as_series=False),
         "level_windows": measured.level_windows,
         "states": measured.states,

@@ -8,7 +8,7 @@ from order_book_platform.model.codes import Codes
 from order_book_platform.model.cutter import whole_messages
 from order_book_platform.model.fixed_point import FixedPoint
 from order_book_platform.model.flags import BookFlag
-from order_book_platform.model.gates import Gate, GateResult, Severity
+from order_book_platform.model.gates import Gate, GateResult, Severity, on_its_side
 from order_book_platform.model.instruments import Instrument, PartitionKey
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "PartitionKey",
     "Severity",
     "SnapshotBatch",
+    "on_its_side",
     "whole_messages",
 ]

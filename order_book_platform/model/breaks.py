@@ -26,7 +26,7 @@ class Break:
     Attributes:
         cause: `chain`, `silence`, `unseen_snapshot` or `crossed`.
         before, after: sequence numbers of the messages around it.
-        before_ns, after_ns: their origin times.
+        before_ns, after_ns: their origin times; where that is not known, that of the message before.
         missing_ids: how many ids are missing, where ids are contiguous; else None.
         detail: one sentence.
     """
@@ -55,7 +55,8 @@ class Pairs(NamedTuple):
 
     Attributes:
         before, after: int64[n], sequence numbers.
-        before_ns, after_ns: int64[n], origin times.
+        before_ns, after_ns: int64[n], origin times; one that is not known (0 or below) is that of the message before,
+            and before the first known one there are no pauses.
         rows: intp[n], first row of each `after` in the batch.
     """
 
@@ -91,7 +92,7 @@ class BreakFinder:
         silence_ns: a longer pause counts as a break, where no ids prove the contrary.
         has_ids: whether the source gave `U` or `pu`.
         messages: seen so far.
-        last_sequence, last_ns: sequence number and origin time of the last one.
+        last_sequence, last_ns: sequence number of the last one, and the last origin time that is known.
         is_cut: whether the next one is from another place than right behind it.
     """
 
@@ -124,13 +125,16 @@ class BreakFinder:
     def _pairs(self, batch: DeltaBatch) -> Pairs:
         sequence = batch.sequence_number
         starts = np.flatnonzero(np.concatenate([[True], sequence[1:] != sequence[:-1]]))
-        messages, origin = sequence[starts], batch.origin_time[starts]
-        if self.messages == 0 or self.is_cut:
+        messages, is_first = sequence[starts], self.messages == 0 or self.is_cut
+        origin = _carried(batch.origin_time[starts], 0 if is_first else self.last_ns)
+        if is_first:
             pairs = Pairs(messages[:-1], messages[1:], origin[:-1], origin[1:], starts[1:])
         else:
             before = np.concatenate([[self.last_sequence], messages[:-1]])
             before_ns = np.concatenate([[self.last_ns], origin[:-1]])
             pairs = Pairs(before, messages, before_ns, origin, starts)
+        if not pairs.before_ns.all():  # what precedes the first known time is no pause
+            pairs = pairs._replace(before_ns=np.where(pairs.before_ns > 0, pairs.before_ns, pairs.after_ns))
         self.messages += len(messages)
         self.is_cut = False
         self.last_sequence, self.last_ns = int(messages[-1]), int(origin[-1])
@@ -153,6 +157,15 @@ class BreakFinder:
             lambda i: f"{name} is {found[i]} where {wanted[i]} was due",
             missing,
         )
+
+
+def _carried(origin_ns: Int64Array, before_ns: int) -> Int64Array:
+    """The same times; one that is not known (0 or below) is the last known one before it, `before_ns` at first."""
+    known = origin_ns > 0
+    if known.all():
+        return origin_ns
+    at = np.maximum.accumulate(np.where(known, np.arange(len(known)), -1))
+    return np.asarray(np.where(at >= 0, origin_ns[at], before_ns), np.int64)
 
 
 def _breaks(

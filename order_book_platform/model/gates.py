@@ -18,6 +18,9 @@ class Severity(StrEnum):
     """Usable, but somebody should look."""
 
 
+_EXACT_DIGITS = 17
+"""Any float is told from any other by so many significant digits."""
+
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -49,6 +52,25 @@ class Gate:
 
     def __str__(self) -> str:
         return f"{self.comparison} {self.threshold:g}"
+
+
+def on_its_side(value: float, bar: str, write: Callable[[int], str], digits: int) -> str:
+    """A figure with as many digits as it takes for its text to be on the side of the bar where the figure is.
+
+    Args:
+        value: the figure.
+        bar: such as `>= 0.999`; without one nothing is asked for.
+        write: the text of the figure to so many significant digits; commas in it are not read.
+        digits: as many as there are at least.
+    """
+    comparison, _, threshold = bar.partition(" ")
+    if not threshold or not math.isfinite(value):
+        return write(digits)
+    gate = Gate(comparison, float(threshold))
+    for more in range(digits, _EXACT_DIGITS):
+        if gate.holds(float(write(more).replace(",", ""))) == gate.holds(value):
+            return write(more)
+    return write(_EXACT_DIGITS)
 
 
 @dataclass(frozen=True, slots=True)

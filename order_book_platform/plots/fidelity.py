@@ -177,7 +177,8 @@ def level_map(cells: Mapping[str, Any]) -> Svg:
     width = WIDTH_PX - _LEFT - _RIGHT
     # Like a book: asks above, bids below, the best of both in the middle.
     order = [*range(2 * depth - 1, depth - 1, -1), *range(depth)]
-    title = f"Levels over time, {int(known.max(initial=0)):,} rows a window at most"
+    most = int(known.max(initial=0))
+    title = f"Levels over time, at most {most:,} row{'s' * (most != 1)} a window"
     if not known.any():
         panel = Panel(svg, _LEFT, 34, width, 330, Scale(0, 1), Scale(0, 1))
         panel.frame(title="Levels over time")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,3 +166,45 @@ def test_between_cuts_nothing_is_looked_for(
     assert cut.silent_ns == alone[0].silent_ns + alone[1].silent_ns
     assert cut.unseen_snapshots == alone[0].unseen_snapshots + alone[1].unseen_snapshots
     assert (cut.messages, cut.pairs) == (len(origin), len(origin) - 2)
+
+
+HOUR = 1_723_075_200 * 10**9
+
+
+@pytest.mark.parametrize("missing", [[0], [2], [3, 4], [9]])
+def test_a_message_without_an_origin_time_is_missing_and_nothing_else(missing: list[int]) -> None:
+    """0 says that the exchange gave none: no silence of decades, no coverage below 0, however the messages are cut."""
+    origin = [0 if at in missing else HOUR + 10 * at for at in range(10)]
+    received = [HOUR + 10 * at + 5 for at in range(10)]
+    for pieces in ((0, 10), (0, 3, 4, 10)):
+        scan = MessageScan(100, NO_SNAPSHOTS)
+        for first, end in itertools.pairwise(pieces):
+            scan.feed(messages(origin[first:end], list(range(first, end)), received[first:end]))
+        found = scan.clocks()
+        assert scan.breaks == []
+        assert (found["origin_coverage"], scan.origin_missing, scan.origin_back) == (1.0, len(missing), 0)
+        assert found["origin_valid"] == pytest.approx(1 - len(missing) / 9)
+        assert found["latency_ms"]["p99"] == 0.05
+        assert (scan.first_ns, scan.last_ns) == (max(origin[0], HOUR + 10 * (0 in missing)), max(origin))
+
+
+def test_a_silence_around_a_message_without_an_origin_time_is_one() -> None:
+    """It lasts from the last known time to the next."""
+    scan = MessageScan(100, NO_SNAPSHOTS)
+    scan.feed(messages([HOUR, 0, HOUR + 500], [1, 2, 3]))
+    (found,) = scan.breaks
+    assert (found.cause, found.before, found.after, found.before_ns, found.after_ns) == (
+        "silence",
+        2,
+        3,
+        HOUR,
+        HOUR + 500,
+    )
+    assert scan.clocks()["origin_coverage"] == pytest.approx(0.2)
+
+
+def test_coverage_is_never_below_nothing() -> None:
+    """A time far ahead of all others: a long pause, and the way back is none."""
+    scan = MessageScan(100, NO_SNAPSHOTS)
+    scan.feed(messages([HOUR, 2 * HOUR, HOUR + 10], [1, 2, 3]))
+    assert scan.clocks()["origin_coverage"] == 0.0

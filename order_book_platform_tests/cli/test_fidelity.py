@@ -168,6 +168,29 @@ def test_a_golden_sample_is_a_further_reference(
     assert "golden/reconstructed_books" in found["provenance"]
 
 
+def test_golden_evidence_is_not_lost_unasked(
+    materialized: tuple[Platform, Any], key: PartitionKey, tmp_path: Path
+) -> None:
+    """A report with it is printed as it is; out of date it is refused, and replaced only with --remake."""
+    platform, golden = (copied(materialized[0], tmp_path / name) for name in ("own", "golden"))
+    from_other_deltas(golden.store, key)
+    platform.json(*REPORT, "--golden", str(golden.store))
+    store, before = DataStore(platform.store), made(platform.store, key)
+    result = platform.obp(*REPORT)
+    assert "bbo_exact_seq_golden" in result.stdout
+    assert "--remake" in result.stderr
+    assert made(platform.store, key) == before
+    manifest = store.folder("trades", key) / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "code_version": "0.0.0"}))
+    result = platform.obp(*REPORT)
+    assert result.exit_code == 1
+    assert "--golden" in result.stderr
+    assert made(platform.store, key) == before
+    assert platform.obp(*REPORT, "--remake").exit_code == 0
+    assert not any(name.startswith("golden/") for name in store.manifest("fidelity_report", key).inputs)
+    assert platform.obp(*REPORT).stderr == ""
+
+
 def test_a_copy_is_no_golden_sample(materialized: tuple[Platform, Any], tmp_path: Path) -> None:
     """Books made from the same deltas are refused in one line, without a traceback."""
     platform, golden = (copied(materialized[0], tmp_path / name) for name in ("own", "golden"))

@@ -50,6 +50,13 @@ def test_figures_are_short() -> None:
     assert figure(None) == "-"
 
 
+def test_a_figure_that_misses_its_bar_by_little_is_seen_to() -> None:
+    """As many digits as it takes; without a bar six."""
+    assert figure(0.99899996) == "0.999"
+    assert figure(0.99899996, ">= 0.999") == "0.99899996"
+    assert figure(float("nan"), ">= 0.999") == "nan"
+
+
 def test_json_refuses_nan(capsys: pytest.CaptureFixture[str]) -> None:
     """NaN is not JSON."""
     print_json({"a": [1, "ü"]})

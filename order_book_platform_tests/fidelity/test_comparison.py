@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -87,6 +88,46 @@ def test_a_report_of_other_books_or_a_damaged_one_is_no_verdict(
     page = render_comparison([outdated, unreadable])
     assert "made anew" in page
     assert "report.json" in page
+
+
+@pytest.mark.parametrize(
+    "gates",
+    [
+        None,
+        {},
+        [{"name": "bbo"}],
+        ["bbo"],
+        [{"name": "bbo", "value": "1", "gate": "", "passed": False, "severity": "error"}],
+    ],
+)
+def test_a_report_of_another_version_is_unreadable(measured: DataStore, gates: object) -> None:
+    """Whatever its gates are, the other days are compared, and the remedy is said."""
+    path = measured.path("fidelity_report", day(0), "report.json")
+    report = json.loads(path.read_text())
+    report["gates"] = gates
+    if gates == {}:
+        del report["gates"]
+    path.write_text(json.dumps(report))
+    manifest = path.parent / "manifest.json"
+    sealed = json.loads(manifest.read_text())
+    sealed["files"]["report.json"]["bytes"] = path.stat().st_size
+    manifest.write_text(json.dumps(sealed))
+    found, bad, _ = compare_reports(measured)
+    assert (found.verdict, bad.verdict) == ("unreadable", "not faithful")
+    assert "obp fidelity report" in found.said
+    assert "obp fidelity report" in render_comparison([found])
+
+
+def test_books_that_cannot_be_read_are_unreadable(measured: DataStore) -> None:
+    """A damaged manifest of books, behind a sound report, is told, and the other days are compared."""
+    (measured.folder("reconstructed_books", day(0)) / "manifest.json").write_text("{")
+    found, bad, unmeasured = compare_reports(measured)
+    assert [each.verdict for each in (found, bad, unmeasured)] == [
+        "unreadable",
+        "not faithful",
+        "no report",
+    ]
+    assert "reconstructed_books" in found.said
 
 
 def bad_day(number: int, *failures: Failure, symbol: str = KEY.instrument.key) -> Compared:

@@ -467,6 +467,8 @@ def test_tickers_are_compared_where_the_dataset_exists(
     assert exact.n + exact.unmatched == replayed.rows.num_rows
     assert exact.n == 1_450
     assert measured.windows_reference == "tickers"
+    assert measured.snapshot_windows is not None
+    assert measured.snapshot_windows["n"].sum() == measured.references["snapshots"].held_out
     of_tickers = {gate.name for gate in measured.gates if gate.name.endswith("_tickers")}
     assert of_tickers == {
         f"{name}_tickers"
@@ -566,3 +568,39 @@ def test_a_book_that_nothing_is_held_against_is_drawn_too(
     publish_books(store, replayed.rows, replayed.used)
     measured = measure(store)
     assert len(measured.shown) == len(measured.steps.rows) > 0
+
+
+@pytest.mark.parametrize("wrong_ns", [0, DAY_NS + 400 * 86_400 * 10**9])
+@pytest.mark.parametrize("rows", [(0, 3), (710, 711)])
+def test_rows_without_an_origin_time_spoil_nothing_else(
+    store: DataStore, replayed: OracleReplay, rows: tuple[int, int], wrong_ns: int
+) -> None:
+    """0 is a time that is not known: it makes no second, no window and no weight, and is counted."""
+    sound = measure(store)
+    number = pl.int_range(pl.len())
+    wrong = number.is_between(rows[0], rows[1] - 1)
+    found = damage(
+        store,
+        replayed,
+        lambda frame: frame.with_columns(
+            origin_time=pl.when(wrong).then(pl.lit(wrong_ns)).otherwise(pl.col("origin_time"))
+        ),
+    )
+    assert failed(found) == failed(sound) == set()
+    assert (value(sound, "mistimed_rows"), value(found, "mistimed_rows")) == (0, rows[1] - rows[0])
+    for name in ("kurtosis", "vol_clustering_1", "crossed_tw", "ks_spread"):
+        assert value(found, name) == value(sound, name) is not None, name
+    assert found.windows["start_ns"].to_list() == sound.windows["start_ns"].to_list()
+    assert (found.windows["n"] > 0).all()
+    assert 0 <= found.steps.first_ns - sound.steps.first_ns < 10**9
+    assert found.steps.last_ns == sound.steps.last_ns
+    assert found.level_windows["start_ns"] == sound.level_windows["start_ns"]
+
+
+def test_where_nothing_could_be_counted_there_is_no_count(store: DataStore, replayed: OracleReplay) -> None:
+    """No snapshot was used, and none comes after a seed that never was: null, not 0, and the gates fail."""
+    publish_books(store, replayed.rows.slice(0, 0), replayed.used.slice(0, 0))
+    found = measure(store)
+    for name in ("resyncs", "unseen_references", "out_of_order_rows"):
+        assert value(found, name) is None
+        assert name in failed(found)

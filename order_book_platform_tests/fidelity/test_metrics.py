@@ -137,6 +137,24 @@ def test_facts_equal_those_of_a_loop(rows: list[tuple[int, int, int, int, int]],
     assert (facts.crossed_ns, facts.locked_ns, facts.span_ns) == (crossed, locked, span)
 
 
+@pytest.mark.parametrize("where", [0, 1, 2, 4])
+@pytest.mark.parametrize("wrong", [0, -5, 10**18])
+def test_a_time_that_cannot_be_weighs_nothing(where: int, wrong: int) -> None:
+    """The row stands where the one before it does; first and last times are of the others."""
+    times = [100, 110, 120, 130, 150]
+    times[where] = wrong
+    crossed = np.array([[2, 1]] * 5)
+    flags = np.array([0, BookFlag.SEEDED, 0, 0, 0], dtype=np.uint8)
+    rows = BookHeads(np.arange(5), np.array(times), flags, crossed)
+    for cut in range(6):
+        facts = gather_facts([rows.take(slice(0, cut)), rows.take(slice(cut, 5))], (50, 200))
+        known = [time for time in times if time != wrong]
+        judged = [time for time in times[1:] if time != wrong]
+        assert (facts.mistimed, facts.rows, facts.seeded_rows) == (1, 5, 4)
+        assert (facts.first_time_ns, facts.last_time_ns) == (known[0], known[-1])
+        assert facts.span_ns == facts.crossed_ns == judged[-1] - judged[0]
+
+
 def test_a_share_of_nothing_is_no_figure() -> None:
     """Without observations there is None, not 0 and not an error."""
     assert share(0, 0) is None

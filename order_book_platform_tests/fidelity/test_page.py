@@ -33,6 +33,34 @@ def test_numbers_are_written_for_people(value: float | None, text: str) -> None:
     assert number_text(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "bar", "text"),
+    [
+        (0.99899996, ">= 0.999", "0.99899996"),
+        (0.999, ">= 0.999", "0.999"),
+        (0.9989, ">= 0.999", "0.9989"),
+        (0.1 + 1e-15, "<= 0.1", "0.100000000000001"),
+        (1_000_000.25, "<= 1e+06", "1000000.2"),
+        (0.0009999999, "< 0.001", "0.0009999999"),
+        (float("nan"), ">= 0.999", "nan"),
+        (float("inf"), "", "inf"),
+        (None, ">= 0.999", "not measured"),
+    ],
+)
+def test_what_fails_does_not_look_as_if_it_held(value: float | None, bar: str, text: str) -> None:
+    """More digits where the rounded figure would be on the other side of its bar, and any figure can be written."""
+    assert number_text(value, bar=bar) == text
+
+
+def test_a_near_miss_is_seen_on_the_page() -> None:
+    """In the verdict, in the table and among the placebos."""
+    metric = Metric("near", 0.99899996, 5, Gate(">=", 0.999), placebos=(0.9986, None), note="n")
+    text = render_page(Page(KEY, (metric.result,), (metric,), {}, (), {}))
+    assert "0.99899996, required &gt;= 0.999" in text
+    assert "<td class=number>0.99899996</td>" in text
+    assert "0.9986 <small>1s" in text
+
+
 def test_text_is_escaped() -> None:
     """Whatever a note says, it cannot become markup."""
     metric = Metric("a<b>", 0.5, 3, Gate(">=", 0.9), note="x & <script>")

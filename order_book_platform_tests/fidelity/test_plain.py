@@ -126,6 +126,17 @@ def test_correlations_follow_the_textbook() -> None:
     assert plain._pearson([], []) is None
 
 
+def test_sizes_of_a_level_are_compared_at_once_and_step_by_step() -> None:
+    """Steps are between neighbours that both count; a pair that does not breaks the chain."""
+    found = plain._level([(1, 1), (2, 4), None, (9, 9), (8, 7), (8, 10)])
+    assert found["depth_l1"] == pytest.approx((0 + 2 + 0 + 1 + 2) / 31)
+    # Steps of the book +1, -1, 0 and of the reference +3, -2, +3: ranks 3, 1, 2 and 2.5, 1, 2.5.
+    assert found["depth_corr_spearman_detrended"] == pytest.approx(1.5 / math.sqrt(2 * 1.5))
+    logs = [math.log(3 / 2), math.log(9 / 10), 0.0], [math.log(5 / 2), math.log(8 / 10), math.log(11 / 8)]
+    assert found["depth_corr_pearson_detrended"] == pytest.approx(float(np.corrcoef(*logs)[0, 1]))
+    assert set(plain._level([]).values()) == {None}
+
+
 def test_nothing_is_shared_with_the_fast_way() -> None:
     """Neither kernels nor the modules that measure; else both could be wrong together."""
     tree = ast.parse(Path(plain.__file__).read_text(encoding="utf-8"))

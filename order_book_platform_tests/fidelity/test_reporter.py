@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
-from order_book_platform.fidelity.figures import PICTURES, READ
+from order_book_platform.fidelity.figures import ERRORS_SNAPSHOTS, PICTURES, READ, GapReport
 from order_book_platform.model.schemas import METRICS
+from order_book_platform.plots.book import time_steps
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
     KEY,
     Market,
+    exact_tickers,
     make_settings,
+    publish,
     publish_books,
     publish_inputs,
 )
@@ -157,7 +162,7 @@ def test_a_wrong_book_shows_in_the_levels_over_time(tmp_path: Path, market: Mark
 def test_the_charts_can_be_drawn_from_the_published_report(published: DataStore) -> None:
     """Assets show the same charts as the page."""
     pictures = draw_pictures(published, KEY)
-    assert list(pictures) == list(PICTURES)
+    assert list(pictures) == [title for title in PICTURES if title != ERRORS_SNAPSHOTS]
     page = files(published)["report.html"].decode()
     for title, svg in pictures.items():
         assert f"<h2>{title}</h2>" in page
@@ -171,3 +176,39 @@ def test_missing_inputs_leave_the_old_report(published: DataStore, tmp_path: Pat
     with pytest.raises(PartitionMissingError, match="reconstructed_books"):
         FidelityReporter(empty, make_settings(tmp_path)).run(KEY)
     assert not empty.exists("fidelity_report", KEY)
+
+
+def test_errors_that_only_snapshots_see_are_drawn(
+    tmp_path: Path, market: Market, replayed: OracleReplay
+) -> None:
+    """Tickers of the book itself agree with it; the snapshots of another market do not, and both are shown."""
+    store = DataStore(tmp_path / "store")
+    other = Market(seed=8).replay()
+    publish_inputs(store, market.deltas, market.snapshots)
+    publish_books(store, other.rows, other.used)
+    publish(store, "tickers", {"tickers.parquet": exact_tickers(other)})
+    FidelityReporter(store, make_settings(tmp_path)).run(KEY)
+    report = store.report("fidelity_report", KEY)
+    assert report["windows_reference"] == "tickers"
+    assert set(report["windows"]["exact_share"]) == {1.0}
+    assert max(report["snapshot_windows"]["exact_share"]) < 1.0
+    page = files(store)["report.html"].decode()
+    assert page.index("<h2>Error over time</h2>") < page.index("<h2>Error over time, against snapshots</h2>")
+    assert list(draw_pictures(store, KEY)) == list(PICTURES)
+
+
+def test_deltas_without_an_origin_time_do_not_stretch_the_gaps(
+    tmp_path: Path, market: Market, replayed: OracleReplay
+) -> None:
+    """Their span begins with the book's, not in 1970; without such deltas it is their own."""
+    store = DataStore(tmp_path / "store")
+    deltas, rows = market.deltas, pl.from_arrow(replayed.rows)
+    steps = time_steps(rows["origin_time"].to_numpy(), rows["flags"].to_numpy())
+    publish_inputs(store, deltas, market.snapshots)
+    publish_books(store, replayed.rows, replayed.used)
+    found = GapReport.read(store, KEY, steps)
+    assert (found.first_ns, found.last_ns) == (deltas.origin_time.min(), deltas.origin_time.max())
+    origin_time = np.where(np.arange(len(deltas)) == 50, 0, deltas.origin_time)
+    publish_inputs(store, replace(deltas, origin_time=origin_time), market.snapshots)
+    found = GapReport.read(store, KEY, steps)
+    assert (found.first_ns, found.last_ns) == (steps.first_ns, steps.last_ns)

@@ -143,6 +143,12 @@ def test_what_is_not_known_is_told_from_what_is_right() -> None:
     assert "Nothing to show: no held-out snapshot meets a level that the book claims to know." in told
 
 
+def test_one_row_a_window_is_one() -> None:
+    """The title counts."""
+    assert "Levels over time, at most 1 row a window" in words(level_map(cells(known=1)))
+    assert "Levels over time, at most 1,000 rows a window" in words(level_map(cells()))
+
+
 def test_a_broken_day_stays_small() -> None:
     """Every other cell wrong, 20 levels, 120 windows: still a few dozen KB."""
     marks = {
