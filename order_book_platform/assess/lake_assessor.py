@@ -14,6 +14,7 @@ from order_book_platform.assess.assessor import DataAssessor
 from order_book_platform.assess.estimate import RunEstimate, estimate_run
 from order_book_platform.assess.gap_reporter import GapReporter
 from order_book_platform.assess.gaps import Gap, Reach, classify
+from order_book_platform.assess.impossible import impossible_rule, impossible_values
 from order_book_platform.assess.lake_day import LakeDay, read_day
 from order_book_platform.assess.lake_report import day_report, tick_changes
 from order_book_platform.assess.rules import RULES, Measured, day_coverage, held_against, rules_report
@@ -73,7 +74,10 @@ class LakeAssessor:
         )
         gaps = _gaps(day, self._settings)
         figures = _figures(day, gaps, estimate, self._settings)
-        gates = held_against(_rules(day), figures)
+        refused = impossible_values(key.day, footers)
+        rules, figure = impossible_rule(_rules(day), refused, footers)
+        figures |= figure
+        gates = held_against(rules, figures)
         return {**day_report(day, gaps, gates, estimate, self._settings), **rules_report(gates, figures)}
 
 

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from order_book_platform.assess import DataAssessor, GapReporter, LakeAssessor
+from order_book_platform.assess import DataAssessor, GapReporter, LakeAssessor, summarise_range
 from order_book_platform.assess.lake_day import PIECES
 from order_book_platform.assess.markdown import assessment_markdown
 from order_book_platform.assess.rules import RULES
@@ -277,6 +277,55 @@ def test_bad_input_is_named(tmp_path: Path, case: str, full: bool) -> None:
     spoil(tmp_path / "lake/book_delta_v2" / KEY.path / "1.parquet")
     with pytest.raises(error, match=words):
         assessor.full(KEY) if full else assessor.sampled(KEY)
+
+
+def spoiled(column: str, row: int, value: object) -> pl.DataFrame:
+    """Messages of which one row holds something else; a function is applied to what it held."""
+    new = value(pl.col(column)) if callable(value) else pl.lit(value)
+    return delta_frame(2_000).with_columns(
+        pl.when(pl.int_range(pl.len()) == row).then(new).otherwise(pl.col(column)).alias(column)
+    )
+
+
+UNSEEN: dict[str, tuple[str, object, str]] = {
+    "a null": ("timestamp", None, "nulls in timestamp (1)"),
+    "a negative price": ("price", -5.0, "prices down to -5"),
+    "a negative size": ("size", -0.5, "sizes down to -0.5"),
+    "an infinite size": ("size", float("inf"), "sizes up to inf"),
+    "five days later": (
+        "timestamp",
+        lambda column: column + 5 * 86_400 * SECOND,
+        "times of another day in timestamp",
+    ),
+    "an arrival of 0": ("receipt_timestamp", 0, "times of another day in receipt_timestamp"),
+}
+
+
+@pytest.mark.parametrize("case", UNSEEN)
+def test_a_sample_is_never_more_lenient_than_its_footers(tmp_path: Path, case: str) -> None:
+    """What a row group shows in the footer forbids the day in both, although no row of the group was sampled."""
+    column, value, words = UNSEEN[case]
+    settings = in_groups(tmp_path, spoiled(column, 1_025, value), 50)
+    report = LakeAssessor(settings).sampled(KEY)
+    (summary,) = summarise_range(settings, [KEY.instrument], [KEY.day])
+    assert (report["verdict"], summary.verdict) == ("no-go", "no-go")
+    assert "impossible" in failed(report)
+    (rule,) = (rule for rule in report["rules"] if rule["name"] == "impossible")
+    assert rule["basis"] == "statistics"
+    assert words in rule["note"]
+    assert words in summary.why
+
+
+def test_impossible_trades_and_snapshots_are_named_by_their_table(tmp_path: Path) -> None:
+    """They are refused by the ingest as well; a missing level of a snapshot is not."""
+    book = book_frame().with_columns(pl.lit(None, pl.Float64).alias("bid_0_price"))
+    settings = lake(tmp_path, book=book)
+    (summary,) = summarise_range(settings, [KEY.instrument], [KEY.day])
+    assert summary.verdict == "go"
+    trades = trade_frame().with_columns(pl.col("amount") * 0)
+    trades.write_parquet(tmp_path / "lake/trades" / KEY.path / "1.parquet")
+    (summary,) = summarise_range(settings, [KEY.instrument], [KEY.day])
+    assert (summary.verdict, summary.why) == ("no-go", "trades: amounts down to 0")
 
 
 def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
