@@ -16,14 +16,13 @@ from order_book_platform.assess.gap_reporter import GapReporter
 from order_book_platform.assess.gaps import Gap, Reach, classify
 from order_book_platform.assess.impossible import impossible_rule, impossible_values
 from order_book_platform.assess.lake_day import LakeDay, read_day
-from order_book_platform.assess.lake_report import day_report, tick_changes
+from order_book_platform.assess.lake_report import day_report, messages_in_all, tick_changes
 from order_book_platform.assess.rules import RULES, Measured, day_coverage, held_against, rules_report
 from order_book_platform.model import Gate, PartitionKey, Severity
 from order_book_platform.model.snapshots import Candidates
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeIngest, LakeSource
-from order_book_platform.sources.footers import Footers
 from order_book_platform.sources.numbers import FloatBits
 from order_book_platform.storage import DataStore
 
@@ -82,14 +81,25 @@ class LakeAssessor:
 
 
 def _gaps(day: LakeDay, settings: Settings) -> list[Gap]:
-    """Breaks between messages of the sample, to be recovered from the snapshots that may shape a book."""
+    """Silences of the whole day and what else the sample shows, each with the snapshot it may be recovered from."""
     best = day.best
     order = np.argsort(best.sequence_number, kind="stable")
     bad = (best.crossed | best.one_sided)[order].astype(np.uint8)
     rows = Candidates(settings.reconstruct.extend_every).rows(bad)
     usable = order[rows[bad[rows] == 0]]
     reach = Reach(best.sequence_number[usable], best.origin_time[usable])
-    return [classify(item, reach, settings.gaps) for item in day.deltas.scan.breaks]
+    others = [item for item in day.deltas.scan.breaks if item.cause != "silence"]
+    breaks = sorted((*day.silences.breaks, *others), key=lambda item: item.after)
+    return [classify(item, reach, settings.gaps) for item in breaks]
+
+
+def _gap_ratio(day: LakeDay, gaps: Sequence[Gap]) -> float | None:
+    """Silences of all messages, and what else there is of the sample's."""
+    messages, in_all = day.deltas.scan.messages, messages_in_all(day)
+    if not messages or not in_all:
+        return None
+    silences = len(day.silences.breaks)
+    return silences / in_all + (len(gaps) - silences) / messages
 
 
 def _figures(
@@ -97,7 +107,7 @@ def _figures(
 ) -> dict[str, Measured]:
     scan, audit, footers = day.deltas.scan, day.deltas.audit, day.footers["book_delta_v2"]
     clocks, messages, rows = scan.clocks(), scan.messages, audit["rows"]
-    first, last = footers.span or (audit["first_origin_time"], audit["last_origin_time"])
+    first, last = day.silences.span or (0, 0)
     off_grid = day.deltas.off_grid + day.trades["off_grid_prices"] + day.trades["off_grid_sizes"]
     instrument = settings.instrument(day.key.instrument)
     configured = sum(value is not None for value in (instrument.tick, instrument.lot))
@@ -107,15 +117,15 @@ def _figures(
         "deltas": Measured(footers.rows, footers.rows, "statistics"),
         "messages": Measured(messages, messages, of_sample),
         "seed": Measured(day.book.sound, max(day.book.rows, 1), of_sample),
-        "gap_ratio": Measured(len(gaps) / messages if messages else None, messages, of_sample),
-        "origin_coverage": _coverage(footers, clocks["origin_coverage"], messages, settings.gaps.silence),
+        "gap_ratio": Measured(_gap_ratio(day, gaps), messages, of_sample),
+        "origin_coverage": Measured(day.silences.coverage, footers.rows, "full"),
         "origin_valid": Measured(clocks["origin_valid"], messages, of_sample),
         "off_grid": Measured(off_grid, rows + day.trades["rows"], of_sample),
         "decimals": Measured(_beyond(day, settings), rows, of_sample),
         "increments": Measured(len(day.contradicted), max(configured, 1), of_sample),
         "tick_changes": Measured(len(tick_changes(day)), len(day.deltas.ticks), of_sample),
         "memory": Measured(estimate.peak_bytes, footers.rows, "estimate"),
-        "day_coverage": Measured(day_coverage(day.key, first, last), len(footers.group_rows), "statistics"),
+        "day_coverage": Measured(day_coverage(day.key, first, last), footers.rows, "full"),
         "proven_losses": Measured(sum(gap.proven for gap in gaps), messages, of_sample),
         "duplicates": Measured(audit["duplicate_rows"] / rows, rows, of_sample),
         "unsorted": Measured(audit["unsorted_rows"] + back, rows, of_sample),
@@ -145,15 +155,3 @@ def _beyond(day: LakeDay, settings: Settings) -> int:
     if settings.instrument(day.key.instrument).precision != "auto" or not isinstance(reading, FloatBits):
         return 0
     return int(reading.prices_beyond.fewest[0] + reading.sizes_beyond.fewest[0])
-
-
-def _coverage(footers: Footers, sampled: float | None, messages: int, silence_ns: int) -> Measured:
-    """The worse of what the sample shows and what the holes between row groups leave."""
-    span = footers.span
-    if span is None or span[1] <= span[0]:
-        return Measured(sampled, messages, "sample")
-    silence = sum(end - begin - silence_ns for begin, end in footers.holes(silence_ns))
-    between = 1 - silence / (span[1] - span[0])
-    if sampled is None or between < sampled:
-        return Measured(between, len(footers.group_rows), "statistics")
-    return Measured(sampled, messages, "sample")

@@ -21,6 +21,8 @@ from order_book_platform.sources import LakeSource
 from order_book_platform.sources.footers import Footers, read_footers
 from order_book_platform.sources.lake import TABLES
 
+THIN = 0.2
+"""Share of the usual rows a second below which a row group may lack something: a day's sample finds out."""
 THREADS = 16
 """Footers are small, and a network disk answers late: while one waits, others work."""
 VERDICTS = ("go", "go with repair", "no-go", "damaged", "missing")
@@ -39,7 +41,8 @@ class DaySummary:
         coverage: share of the UTC day between first and last delta, without the holes between row groups.
         holes: how many of these are longer than `gaps.silence`.
         longest_hole_s: the longest.
-        warnings: names of rules that would only warn.
+        warnings: tables that are absent, names of rules that would only warn, and `thin row groups`: inside of some
+            there are so few rows for their time that something may be missing.
         estimate: of a run; None where there are no deltas.
     """
 
@@ -159,6 +162,7 @@ def _judged(
         why = "; ".join(refused)
     absent = [f"no {table}" for table in ("book", "trades") if rows[table] is None]
     warned = [gate.name for gate in gates if not gate.passed and gate.severity is Severity.WARN]
+    thin = ["thin row groups"] if deltas.thin(THIN) else []
     return DaySummary(
         key.instrument.key,
         key.day,
@@ -169,6 +173,6 @@ def _judged(
         coverage,
         len(holes),
         max(holes, default=0) / NS_PER_SECOND,
-        (*absent, *warned),
+        (*absent, *warned, *thin),
         estimate,
     )

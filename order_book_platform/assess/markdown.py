@@ -104,16 +104,12 @@ def cost_here(here: dict[str, Any]) -> str:
 
 def _sampled_span(coverage: dict[str, Any]) -> str:
     if coverage["first_time"] is None:
-        return "unknown: the files have no statistics of times"
-    text = f"{coverage['first_time']} to {coverage['last_time']} ({coverage['clock']})"
-    if coverage["holes_in_all"]:
-        longest = max(coverage["holes"], key=lambda hole: hole["seconds"])
-        text += (
-            f"; {coverage['holes_in_all']:,} hole(s) between row groups, one of {longest['seconds']:,.1f} s"
-        )
+        return "unknown: no origin time is known"
+    text = f"{coverage['first_time']} to {coverage['last_time']} (origin time)"
+    if coverage["silences_in_all"]:
+        longest = coverage["silences"][0]
+        text += f"; {coverage['silences_in_all']:,} silence(s), one of {longest['seconds']:,.1f} s"
         text += f" from {longest['from']}"
-    if coverage["thin_groups"]:
-        text += f"; {len(coverage['thin_groups'])} row group(s) with far fewer rows a second than the others"
     return text
 
 

@@ -13,7 +13,10 @@ MEMORY_LIMIT_BYTES = 24 * 10**9
 
 RULES: dict[str, tuple[Gate, str]] = {
     "deltas": (Gate(">", 0), "rows in book_delta_v2"),
-    "impossible": (Gate("==", 0), "kinds of values for which no day is ingested (nulls, out of range, another day)"),
+    "impossible": (
+        Gate("==", 0),
+        "kinds of values for which no day is ingested (nulls, out of range, another day)",
+    ),
     "messages": (Gate(">", 1), "messages, that is, distinct sequence numbers in a row"),
     "seed": (
         Gate(">", 0),

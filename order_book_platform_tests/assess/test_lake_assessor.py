@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from order_book_platform.assess import DataAssessor, GapReporter, LakeAssessor, summarise_range
+from order_book_platform.assess import DataAssessor, GapReporter, LakeAssessor, lake_report, summarise_range
 from order_book_platform.assess.lake_day import PIECES
 from order_book_platform.assess.markdown import assessment_markdown
 from order_book_platform.assess.rules import RULES
@@ -82,10 +82,14 @@ def test_a_sample_fails_what_the_whole_fails(tmp_path: Path, rule: str) -> None:
         assert sampled["verdict"] == assessor.full(KEY)["verdict"] == verdict
 
 
-def test_figures_of_a_whole_sample_are_those_of_the_full_scan(tmp_path: Path) -> None:
-    """Audit, clocks, precision and rules agree where the sample is everything."""
-    assessor = LakeAssessor(lake(tmp_path))
+@pytest.mark.parametrize("groups", [1, 2, 3, 7, 12])
+def test_figures_of_a_whole_sample_are_those_of_the_full_scan(tmp_path: Path, groups: int) -> None:
+    """Audit, clocks, precision and rules agree where the sample is everything, in however many row groups it lies."""
+    frame = delta_frame(200)
+    assessor = LakeAssessor(in_groups(tmp_path, frame, -(-len(frame) // groups)))
     sampled, full = assessor.sampled(KEY), assessor.full(KEY)
+    assert sampled["availability"]["book_delta_v2"]["row_groups"] == groups
+    assert sampled["gaps"]["n"] == 200
     assert {name: sampled["audit"][name] for name in full["audit"]} == full["audit"]
     assert {name: sampled["clocks"][name] for name in full["clocks"]} == full["clocks"]
     for name in ("tick", "lot", "price_decimals", "size_decimals", "chosen"):
@@ -161,22 +165,53 @@ def test_pieces_of_a_day_are_not_joined(tmp_path: Path) -> None:
     assert report["rate"]["messages_in_all"] == pytest.approx(2_000, rel=0.1)
 
 
-@pytest.mark.parametrize(("row", "seen"), [(1_000, "statistics"), (1_025, None)])
-def test_a_hole_is_seen_between_row_groups(tmp_path: Path, row: int, seen: str | None) -> None:
-    """Exactly where one ends and the next begins, without being sampled; inside it makes the group thin."""
+def with_hole(row: int, seconds: int = 60) -> pl.DataFrame:
+    """Messages, from the one of a row on so much later."""
     frame = delta_frame(2_000)
-    shift = pl.when(pl.int_range(pl.len()) >= row).then(60 * SECOND).otherwise(0)
-    moved = frame.with_columns(pl.col("timestamp") + shift, pl.col("receipt_timestamp") + shift)
-    report = LakeAssessor(in_groups(tmp_path, moved, 50)).sampled(KEY)
-    (rule,) = (rule for rule in report["rules"] if rule["name"] == "origin_coverage")
-    assert (rule["passed"], rule["basis"]) == ((False, "statistics") if seen else (True, "sample"))
-    assert report["coverage"]["holes_in_all"] == (1 if seen else 0)
-    assert len(report["coverage"]["thin_groups"]) == (0 if seen else 1)
-    assert report["verdict"] == ("no-go" if seen else "go")
+    later = pl.col("sequence_number") >= frame["sequence_number"][row]
+    shift = pl.when(later).then(seconds * SECOND).otherwise(0)
+    return frame.with_columns(pl.col("timestamp") + shift, pl.col("receipt_timestamp") + shift)
 
 
-def test_the_tick_of_pieces(tmp_path: Path) -> None:
+@pytest.mark.parametrize("row", [1_000, 1_025])
+@pytest.mark.parametrize("rows", [50, 2_000, 10**6])
+def test_a_silence_is_seen_wherever_it_is(tmp_path: Path, row: int, rows: int) -> None:
+    """Between row groups and inside one that is not sampled, and counted as by the full scan."""
+    assessor = LakeAssessor(in_groups(tmp_path, with_hole(row), rows))
+    reports = [assessor.sampled(KEY), assessor.full(KEY)]
+    rules = [{rule["name"]: rule for rule in each["rules"]} for each in reports]
+    assert [each["origin_coverage"]["passed"] for each in rules] == [False, False]
+    assert rules[0]["origin_coverage"]["basis"] == "full"
+    assert rules[0]["origin_coverage"]["value"] == pytest.approx(
+        rules[1]["origin_coverage"]["value"], abs=1e-9
+    )
+    assert [each["gaps"]["by_cause"]["silence"] for each in reports] == [1, 1]
+    for each in reports:
+        assert each["gaps"]["distribution"]["duration_s"]["longest"] == pytest.approx(60.1)
+    assert [each["verdict"] for each in reports] == ["no-go", "no-go"]
+
+
+def test_the_last_group_of_one_row_hides_no_silence(tmp_path: Path) -> None:
+    """A group of one row has no span; a hole in another group is found all the same."""
+    frame = with_hole(1_025)[:4_001]
+    report = LakeAssessor(in_groups(tmp_path, frame, 50)).sampled(KEY)
+    assert report["coverage"]["silences_in_all"] == 1
+    assert "origin_coverage" in failed(report)
+    assert "1 silence(s), one of 60.1 s" in assessment_markdown(report)
+
+
+def test_a_tiny_last_piece_changes_no_tick(tmp_path: Path) -> None:
+    """A few prices share a coarser step by chance; pieces of as few rows say nothing of the step."""
+    frame = delta_frame(2_000)
+    frame = frame[: len(frame) // 50 * 50]
+    last = frame[-1:].with_columns(pl.lit(96.0).alias("price"))
+    report = LakeAssessor(in_groups(tmp_path, pl.concat([frame, last]), 50)).sampled(KEY)
+    assert report["precision"]["tick_changes"] == []
+
+
+def test_the_tick_of_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Halves in the first half of the day, eighths in the second: a warning that says when."""
+    monkeypatch.setattr(lake_report, "PIECE_ROWS", 50)
     frame = delta_frame(2_000)
     finer = (pl.int_range(pl.len()) >= len(frame) // 2) * 0.125
     report = LakeAssessor(in_groups(tmp_path, frame.with_columns(pl.col("price") + finer), 50)).sampled(KEY)
