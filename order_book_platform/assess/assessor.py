@@ -13,6 +13,7 @@ from order_book_platform.assess.rules import (
     Measured,
     day_coverage,
     held_against,
+    median_latency,
     rules_report,
     verdict_of,
 )
@@ -132,7 +133,7 @@ class DataAssessor:
             "book_crossed": Measured(crossed / snapshots if snapshots else None, snapshots),
             "duplicates": Measured(audit["duplicate_rows"] / rows if rows else None, rows),
             "unsorted": Measured(audit["unsorted_rows"], rows),
-            "latency_p50_ms": Measured(clocks["latency_ms"].get("p50"), messages),
+            **median_latency(clocks, messages),
             "latency_negative": Measured(clocks["latency_negative"], messages),
         }
 

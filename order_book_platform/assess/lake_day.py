@@ -51,6 +51,12 @@ class LakeDay:
     point: FixedPoint
     contradicted: list[str]
 
+    @property
+    def in_order(self) -> bool:
+        """Whether messages next to each other in the sample are so in the day, as far as is known."""
+        back = self.footers["book_delta_v2"].groups_back("sequence_number")
+        return self.deltas.whole or not (back or self.deltas.audit["unsorted_rows"])
+
 
 def read_day(source: LakeSource, settings: Settings, key: PartitionKey) -> LakeDay:
     """Read footers, the best prices of `book`, the times of all deltas, and a sample of each table.

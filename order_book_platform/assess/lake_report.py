@@ -9,7 +9,7 @@ from typing import Any
 from order_book_platform.assess.distribution import distribution, reconnects
 from order_book_platform.assess.estimate import RunEstimate
 from order_book_platform.assess.gaps import Gap
-from order_book_platform.assess.lake_day import LakeDay
+from order_book_platform.assess.lake_day import PIECES, LakeDay
 from order_book_platform.assess.rules import day_coverage, verdict_of
 from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
 from order_book_platform.model import GateResult
@@ -39,6 +39,7 @@ def day_report(
         "why": f"{why}, as far as statistics and sample show",
         "recommendation": _recommendation(day),
         "availability": {table: _availability(day.footers[table]) for table in TABLES},
+        "sample": _sample(day),
         "coverage": _covered(day),
         "rate": _rate(day),
         "precision": _precision(day, settings),
@@ -166,6 +167,23 @@ def _covered(day: LakeDay) -> dict[str, Any]:
         "silent_s": day.silences.silent_ns / NS_PER_SECOND,
         "groups_back_in_time": None if footers.clock is None else footers.groups_back(footers.clock),
         "groups_back_in_sequence": footers.groups_back("sequence_number"),
+    }
+
+
+def _sample(day: LakeDay) -> dict[str, Any]:
+    """Which rows of the deltas were looked at: how many, from when to when, and whether that reaches the day's end."""
+    runs, rows, span = day.deltas.ticks, day.footers["book_delta_v2"].rows, day.silences.span
+    known = [run for run in runs if run.first_ns]
+    stretches = [[iso_from_ns(run.first_ns), iso_from_ns(run.last_ns)] for run in known]
+    unseen_ns = span[1] - max(run.last_ns for run in known) if span and known else 0
+    return {
+        "basis": "sample",
+        "n": day.deltas.audit["rows"],
+        "share_of_rows": day.deltas.audit["rows"] / rows if rows else None,
+        "whole": day.deltas.whole,
+        "stretches": stretches,
+        "unseen_at_end_s": unseen_ns / NS_PER_SECOND,
+        "reaches_end": day.deltas.whole or not span or unseen_ns * PIECES <= span[1] - span[0],
     }
 
 

@@ -11,10 +11,18 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from order_book_platform.assess import DataAssessor, GapReporter, LakeAssessor, lake_report, summarise_range
+from order_book_platform.assess import (
+    DataAssessor,
+    GapReporter,
+    LakeAssessor,
+    lake_day,
+    lake_report,
+    summarise_range,
+)
 from order_book_platform.assess.lake_day import PIECES
 from order_book_platform.assess.markdown import assessment_markdown
 from order_book_platform.assess.rules import RULES
+from order_book_platform.clock import iso_from_ns
 from order_book_platform.errors import (
     FixedPointRangeError,
     OrderBookPlatformError,
@@ -137,9 +145,59 @@ def test_markdown_of_both(tmp_path: Path, sampled: bool) -> None:
     text = assessment_markdown(report)
     basis = f"sample of {len(delta_frame())}" if sampled else "full"
     assert text.startswith(f"# TEST:ABC-USD 2024-01-02: {report['verdict']}\n")
-    assert "The validation gate (gap_ratio, origin_coverage, memory) holds." in text
+    so_far = " so far" if sampled else ""
+    assert f"The validation gate (gap_ratio, origin_coverage, memory) holds{so_far}." in text
+    assert ("- Not looked for: crossed, disagreement: it takes --full" in text) is sampled
+    assert ("crossed books and disagreement need --full" in text) is sampled
+    assert ("- Sample: 100.00% of the deltas, all of the day" in text) is sampled
     assert f"| duplicates | 0 | <= 0.001 | yes | {basis} |" in text
     assert "- Clock: no skew: 1 window(s) with enough messages are too few" in text
+
+
+def test_rules_without_a_figure_are_printed(tmp_path: Path) -> None:
+    """Nobody has to compare lists to see what was not judged."""
+    settings = lake(tmp_path)
+    (tmp_path / "lake/book" / KEY.path / "1.parquet").unlink()
+    text = assessment_markdown(LakeAssessor(settings).sampled(KEY))
+    assert "- Rules without a figure: snapshots_sound, book_crossed" in text
+
+
+def test_a_sample_says_which_stretch_it_is_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file of one row group it is the begin alone, and whoever reads the report is told so."""
+    monkeypatch.setattr(lake_day, "DELTA_SAMPLE_ROWS", 1_500)
+    frame = delta_frame(2_000)
+    report = LakeAssessor(in_groups(tmp_path, frame, 10**6)).sampled(KEY)
+    sample = report["sample"]
+    assert (sample["n"], sample["whole"], sample["reaches_end"]) == (1_500, False, False)
+    assert sample["share_of_rows"] == 1_500 / len(frame)
+    last = frame["timestamp"][1_499]
+    assert sample["stretches"] == [["2024-01-02T00:00:00.000000000Z", iso_from_ns(last)]]
+    assert sample["unseen_at_end_s"] == (frame["timestamp"].max() - last) / SECOND
+    assert "s of the day were not sampled: use --full**" in assessment_markdown(report)
+    spread = LakeAssessor(in_groups(tmp_path, frame, 50)).sampled(KEY)["sample"]
+    assert (len(spread["stretches"]), spread["reaches_end"]) == (PIECES, True)
+
+
+def test_groups_that_go_back_leave_gaps_unmeasured(tmp_path: Path) -> None:
+    """The neighbours of a message may lie where nobody looked: what seems lost is not, and the day is not refused."""
+    frame = delta_frame(2_000)
+    number = (pl.col("sequence_number") - 1_000) // 7
+    odd = pl.concat([frame.filter(number % 2 == 0), frame.filter(number % 2 == 1)])
+    book = book_frame(50).with_columns(pl.col("sequence_number") + 7 * (pl.int_range(pl.len()) % 2))
+    settings = lake(tmp_path, book=book)
+    path = tmp_path / "lake/book_delta_v2" / KEY.path / "1.parquet"
+    pq.write_table(odd.to_arrow(), path, row_group_size=50)
+    report = LakeAssessor(settings).sampled(KEY)
+    assert {"gap_ratio", "proven_losses"} <= set(report["unmeasured"])
+    assert report["gaps"]["gaps"] == 0
+    assert report["gaps"]["inferred_gap_ratio"] is None
+    assert not report["validation_gate"]["passed"]
+    assert report["verdict"] == "go"
+    (rule,) = (rule for rule in report["rules"] if rule["name"] == "unsorted")
+    # the group in which the numbers begin anew, and the one behind it
+    assert (rule["value"], rule["basis"], rule["passed"]) == (2, "statistics", False)
+    assert rule["n"] == report["availability"]["book_delta_v2"]["row_groups"]
+    assert LakeAssessor(settings).full(KEY)["gaps"]["by_cause"].get("unseen_snapshot", 0) == 0
 
 
 def whole_messages_in(frame: pl.DataFrame, count: int, rows: int) -> int:
