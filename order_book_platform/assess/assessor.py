@@ -133,7 +133,7 @@ class DataAssessor:
             "book_crossed": Measured(crossed / snapshots if snapshots else None, snapshots),
             "duplicates": Measured(audit["duplicate_rows"] / rows if rows else None, rows),
             "unsorted": Measured(audit["unsorted_rows"], rows),
-            **median_latency(clocks, messages),
+            "latency_p50_ms": median_latency(clocks, messages),
             "latency_negative": Measured(clocks["latency_negative"], messages),
         }
 

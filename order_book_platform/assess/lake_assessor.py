@@ -136,7 +136,7 @@ def _figures(
         "proven_losses": Measured(sum(gap.proven for gap in gaps), messages, of_sample),
         "duplicates": Measured(audit["duplicate_rows"] / rows, rows, of_sample),
         "unsorted": _unsorted(day),
-        **median_latency(clocks, messages, of_sample),
+        "latency_p50_ms": median_latency(clocks, messages, of_sample),
         "latency_negative": Measured(clocks["latency_negative"], messages, of_sample),
     }
     if not day.in_order:  # neighbours of a message may lie where nobody looked: what seems lost may be there

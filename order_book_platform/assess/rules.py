@@ -105,8 +105,8 @@ def rules_report(gates: Sequence[GateResult], figures: Mapping[str, Measured]) -
     }
 
 
-def median_latency(clocks: Mapping[str, Any], messages: int, basis: str = "full") -> dict[str, Measured]:
-    """The figure of `latency_p50_ms`; none where the clocks differ and nobody knows by how much.
+def median_latency(clocks: Mapping[str, Any], messages: int, basis: str = "full") -> Measured:
+    """The figure of `latency_p50_ms`; without a value where the clocks differ and nobody knows by how much.
 
     A recorder whose clock is behind makes every latency look short: what the skew is below 0 is not the network's.
 
@@ -118,9 +118,7 @@ def median_latency(clocks: Mapping[str, Any], messages: int, basis: str = "full"
     median, skew = clocks["latency_ms"].get("p50"), clocks["skew_ms"]
     if median is not None and skew is not None:
         median -= min(skew, 0.0)
-    if median is not None and median < 0:
-        return {}
-    return {"latency_p50_ms": Measured(median, messages, basis)}
+    return Measured(None if median is not None and median < 0 else median, messages, basis)
 
 
 def verdict_of(gates: Sequence[GateResult], by_action: Mapping[str, int]) -> tuple[str, str]:
