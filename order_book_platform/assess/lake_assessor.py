@@ -14,17 +14,27 @@ from order_book_platform.assess.assessor import DataAssessor
 from order_book_platform.assess.estimate import RunEstimate, estimate_run
 from order_book_platform.assess.gap_reporter import GapReporter
 from order_book_platform.assess.gaps import Gap, Reach, classify
+from order_book_platform.assess.impossible import impossible_rule, impossible_values
 from order_book_platform.assess.lake_day import LakeDay, read_day
-from order_book_platform.assess.lake_report import day_report, tick_changes
-from order_book_platform.assess.rules import RULES, Measured, day_coverage, held_against, rules_report
+from order_book_platform.assess.lake_report import day_report, messages_in_all, tick_changes
+from order_book_platform.assess.rules import (
+    RULES,
+    Measured,
+    day_coverage,
+    held_against,
+    median_latency,
+    rules_report,
+)
 from order_book_platform.model import Gate, PartitionKey, Severity
 from order_book_platform.model.snapshots import Candidates
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeIngest, LakeSource
-from order_book_platform.sources.footers import Footers
 from order_book_platform.sources.numbers import FloatBits
 from order_book_platform.storage import DataStore
+
+SAMPLED_GAPS = "silences and unseen snapshots only: crossed books and disagreement need --full"
+"""What a sample says of gaps."""
 
 
 class LakeAssessor:
@@ -73,19 +83,33 @@ class LakeAssessor:
         )
         gaps = _gaps(day, self._settings)
         figures = _figures(day, gaps, estimate, self._settings)
-        gates = held_against(_rules(day), figures)
+        refused = impossible_values(key.day, footers)
+        rules, figure = impossible_rule(_rules(day), refused, footers)
+        figures |= figure
+        gates = held_against(rules, figures)
         return {**day_report(day, gaps, gates, estimate, self._settings), **rules_report(gates, figures)}
 
 
 def _gaps(day: LakeDay, settings: Settings) -> list[Gap]:
-    """Breaks between messages of the sample, to be recovered from the snapshots that may shape a book."""
+    """Silences of the whole day and what else the sample shows, each with the snapshot it may be recovered from."""
     best = day.best
     order = np.argsort(best.sequence_number, kind="stable")
     bad = (best.crossed | best.one_sided)[order].astype(np.uint8)
     rows = Candidates(settings.reconstruct.extend_every).rows(bad)
     usable = order[rows[bad[rows] == 0]]
     reach = Reach(best.sequence_number[usable], best.origin_time[usable])
-    return [classify(item, reach, settings.gaps) for item in day.deltas.scan.breaks]
+    others = [item for item in day.deltas.scan.breaks if item.cause != "silence" and day.in_order]
+    breaks = sorted((*day.silences.breaks, *others), key=lambda item: item.after)
+    return [classify(item, reach, settings.gaps) for item in breaks]
+
+
+def _gap_ratio(day: LakeDay, gaps: Sequence[Gap]) -> float | None:
+    """Silences of all messages, and what else there is of the sample's."""
+    messages, in_all = day.deltas.scan.messages, messages_in_all(day)
+    if not messages or not in_all or not day.in_order:
+        return None
+    silences = len(day.silences.breaks)
+    return silences / in_all + (len(gaps) - silences) / messages
 
 
 def _figures(
@@ -93,31 +117,30 @@ def _figures(
 ) -> dict[str, Measured]:
     scan, audit, footers = day.deltas.scan, day.deltas.audit, day.footers["book_delta_v2"]
     clocks, messages, rows = scan.clocks(), scan.messages, audit["rows"]
-    first, last = footers.span or (audit["first_origin_time"], audit["last_origin_time"])
+    first, last = day.silences.span or (0, 0)
     off_grid = day.deltas.off_grid + day.trades["off_grid_prices"] + day.trades["off_grid_sizes"]
-    instrument = settings.instrument(day.key.instrument)
-    configured = sum(value is not None for value in (instrument.tick, instrument.lot))
-    back = footers.groups_back("sequence_number") or 0
     of_sample = "sample"
     figures = {
         "deltas": Measured(footers.rows, footers.rows, "statistics"),
         "messages": Measured(messages, messages, of_sample),
-        "seed": Measured(day.book.sound, max(day.book.rows, 1), of_sample),
-        "gap_ratio": Measured(len(gaps) / messages if messages else None, messages, of_sample),
-        "origin_coverage": _coverage(footers, clocks["origin_coverage"], messages, settings.gaps.silence),
+        "seed": Measured(day.book.sound, day.book.rows, of_sample),
+        "gap_ratio": Measured(_gap_ratio(day, gaps), messages, of_sample),
+        "origin_coverage": Measured(day.silences.coverage, footers.rows, "full"),
         "origin_valid": Measured(clocks["origin_valid"], messages, of_sample),
         "off_grid": Measured(off_grid, rows + day.trades["rows"], of_sample),
         "decimals": Measured(_beyond(day, settings), rows, of_sample),
-        "increments": Measured(len(day.contradicted), max(configured, 1), of_sample),
+        "increments": Measured(len(day.contradicted), rows, of_sample),
         "tick_changes": Measured(len(tick_changes(day)), len(day.deltas.ticks), of_sample),
         "memory": Measured(estimate.peak_bytes, footers.rows, "estimate"),
-        "day_coverage": Measured(day_coverage(day.key, first, last), len(footers.group_rows), "statistics"),
+        "day_coverage": Measured(day_coverage(day.key, first, last), footers.rows, "full"),
         "proven_losses": Measured(sum(gap.proven for gap in gaps), messages, of_sample),
         "duplicates": Measured(audit["duplicate_rows"] / rows, rows, of_sample),
-        "unsorted": Measured(audit["unsorted_rows"] + back, rows, of_sample),
-        "latency_p50_ms": Measured(clocks["latency_ms"].get("p50"), messages, of_sample),
+        "unsorted": _unsorted(day),
+        "latency_p50_ms": median_latency(clocks, messages, of_sample),
         "latency_negative": Measured(clocks["latency_negative"], messages, of_sample),
     }
+    if not day.in_order:  # neighbours of a message may lie where nobody looked: what seems lost may be there
+        del figures["gap_ratio"], figures["proven_losses"]
     if day.book.rows:
         n = len(day.best.bid)
         share = day.book.sound / day.book.rows
@@ -127,12 +150,24 @@ def _figures(
 
 
 def _rules(day: LakeDay) -> dict[str, tuple[Gate, str]]:
-    """The rules for the day: without a `book` table no seed is to be expected."""
+    """The rules for the day: without `book` no seed is to be expected, and some are looked at in part by a sample."""
     rules = dict(RULES)
+    for name in ("gap_ratio", "proven_losses"):
+        gate, note = rules[name]
+        rules[name] = gate, f"{note} ({SAMPLED_GAPS})"
     if not day.files["book"]:
         gate, note = rules["seed"]
         rules["seed"] = replace(gate, severity=Severity.WARN), note
     return rules
+
+
+def _unsorted(day: LakeDay) -> Measured:
+    """Row groups that go back, where the statistics show any; else rows of the sample."""
+    footers = day.footers["book_delta_v2"]
+    back = 0 if day.deltas.whole else footers.groups_back("sequence_number")
+    if back:
+        return Measured(back, len(footers.group_rows), "statistics")
+    return Measured(day.deltas.audit["unsorted_rows"], day.deltas.audit["rows"], "sample")
 
 
 def _beyond(day: LakeDay, settings: Settings) -> int:
@@ -141,15 +176,3 @@ def _beyond(day: LakeDay, settings: Settings) -> int:
     if settings.instrument(day.key.instrument).precision != "auto" or not isinstance(reading, FloatBits):
         return 0
     return int(reading.prices_beyond.fewest[0] + reading.sizes_beyond.fewest[0])
-
-
-def _coverage(footers: Footers, sampled: float | None, messages: int, silence_ns: int) -> Measured:
-    """The worse of what the sample shows and what the holes between row groups leave."""
-    span = footers.span
-    if span is None or span[1] <= span[0]:
-        return Measured(sampled, messages, "sample")
-    silence = sum(end - begin - silence_ns for begin, end in footers.holes(silence_ns))
-    between = 1 - silence / (span[1] - span[0])
-    if sampled is None or between < sampled:
-        return Measured(between, len(footers.group_rows), "statistics")
-    return Measured(sampled, messages, "sample")

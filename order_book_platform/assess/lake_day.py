@@ -16,7 +16,8 @@ from order_book_platform.sources import LakeSource
 from order_book_platform.sources.footers import Footers, read_footers
 from order_book_platform.sources.grid import configured_pips, settled, tick_of
 from order_book_platform.sources.lake import TABLES, LakeFile
-from order_book_platform.sources.sample import pieces
+from order_book_platform.sources.sample import pieces, runs
+from order_book_platform.sources.silences import Silences, find_silences
 from order_book_platform.sources.trades import TradeReader
 
 PIECES = 12
@@ -32,6 +33,7 @@ class LakeDay:
         key: symbol and day.
         files, footers: by table; without files where a table is not there.
         best: best prices of every row of `book`.
+        silences: of the deltas, from the times of every row.
         deltas, book: samples.
         trades: audit of a sample of the trades.
         point: decimals, and tick and lot as far as the sample shows them.
@@ -42,15 +44,22 @@ class LakeDay:
     files: dict[str, list[LakeFile]]
     footers: dict[str, Footers]
     best: BestPrices
+    silences: Silences
     deltas: SampledDeltas
     book: SampledBook
     trades: dict[str, Any]
     point: FixedPoint
     contradicted: list[str]
 
+    @property
+    def in_order(self) -> bool:
+        """Whether messages next to each other in the sample are so in the day, as far as is known."""
+        back = self.footers["book_delta_v2"].groups_back("sequence_number")
+        return self.deltas.whole or not (back or self.deltas.audit["unsorted_rows"])
+
 
 def read_day(source: LakeSource, settings: Settings, key: PartitionKey) -> LakeDay:
-    """Read footers, the best prices of `book`, and a sample of each table.
+    """Read footers, the best prices of `book`, the times of all deltas, and a sample of each table.
 
     Raises:
         SourceError: there are no deltas, or a file is damaged or, as far as it is looked at, impossible.
@@ -95,6 +104,7 @@ def read_day(source: LakeSource, settings: Settings, key: PartitionKey) -> LakeD
         files=files,
         footers=footers,
         best=best,
+        silences=find_silences(files["book_delta_v2"], settings.gaps.silence, rows),
         deltas=deltas,
         book=book,
         trades=_trades(key, files["trades"], deltas, rows),
@@ -106,10 +116,10 @@ def read_day(source: LakeSource, settings: Settings, key: PartitionKey) -> LakeD
 def _trades(
     key: PartitionKey, files: list[LakeFile], deltas: SampledDeltas, batch_rows: int
 ) -> dict[str, Any]:
-    """Audit of a sample, piece by piece: order counts within pieces only."""
+    """Audit of a sample: order counts within pieces that lie one behind another."""
     total: Counter[str] = Counter()
-    for piece in pieces(files, PIECES, TRADE_SAMPLE_ROWS):
-        reader = TradeReader([piece], key.day, deltas.reading, ACCEPTED, batch_rows)
+    for run in runs(pieces(files, PIECES, TRADE_SAMPLE_ROWS)):
+        reader = TradeReader(list(run), key.day, deltas.reading, ACCEPTED, batch_rows)
         for _ in reader.tables():
             pass
         names = ("rows", "unsorted_rows", "off_grid_prices", "off_grid_sizes")

@@ -10,8 +10,9 @@ from datetime import date, timedelta
 from typing import Any
 
 from order_book_platform.assess.estimate import RunEstimate, estimate_run
+from order_book_platform.assess.impossible import impossible_rule, impossible_values
 from order_book_platform.assess.rules import RULES, Measured, day_coverage, held_against, verdict_of
-from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns, iso_from_ns
+from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND
 from order_book_platform.errors import SourceError
 from order_book_platform.model import Instrument, PartitionKey, Severity
 from order_book_platform.observability import Progress, silent
@@ -20,6 +21,8 @@ from order_book_platform.sources import LakeSource
 from order_book_platform.sources.footers import Footers, read_footers
 from order_book_platform.sources.lake import TABLES
 
+THIN = 0.2
+"""Share of the usual rows a second below which a row group may lack something: a day's sample finds out."""
 THREADS = 16
 """Footers are small, and a network disk answers late: while one waits, others work."""
 VERDICTS = ("go", "go with repair", "no-go", "damaged", "missing")
@@ -38,7 +41,8 @@ class DaySummary:
         coverage: share of the UTC day between first and last delta, without the holes between row groups.
         holes: how many of these are longer than `gaps.silence`.
         longest_hole_s: the longest.
-        warnings: names of rules that would only warn.
+        warnings: tables that are absent, names of rules that would only warn, and `thin row groups`: inside of some
+            there are so few rows for their time that something may be missing.
         estimate: of a run; None where there are no deltas.
     """
 
@@ -149,14 +153,16 @@ def _judged(
     back = deltas.groups_back("sequence_number")
     if back is not None:
         figures["unsorted"] = Measured(back, len(deltas.group_rows), "statistics")
-    gates = held_against(RULES, figures)
+    refused = impossible_values(key.day, footers)
+    rules, figure = impossible_rule(RULES, refused, footers)
+    gates = held_against(rules, {**figures, **figure})
     repairs = sum(hole > gaps.recover_after for hole in holes)
     verdict, why = verdict_of(gates, {"recover": repairs})
-    refused = _refused(key, deltas)
     if refused:
-        verdict, why = "no-go", refused
+        why = "; ".join(refused)
     absent = [f"no {table}" for table in ("book", "trades") if rows[table] is None]
     warned = [gate.name for gate in gates if not gate.passed and gate.severity is Severity.WARN]
+    thin = ["thin row groups"] if deltas.thin(THIN) else []
     return DaySummary(
         key.instrument.key,
         key.day,
@@ -167,22 +173,6 @@ def _judged(
         coverage,
         len(holes),
         max(holes, default=0) / NS_PER_SECOND,
-        (*absent, *warned),
+        (*absent, *warned, *thin),
         estimate,
     )
-
-
-def _refused(key: PartitionKey, deltas: Footers) -> str:
-    """What no row may hold, as far as the footers show it; empty if nothing does."""
-    nulls = {name: count for name, count in deltas.nulls.items() if count}
-    if nulls:
-        return "nulls in " + ", ".join(f"{name} ({count:,})" for name, count in nulls.items())
-    price, size, span = deltas.extremes("price"), deltas.extremes("size"), deltas.span
-    if price is not None and price[0] <= 0:
-        return f"prices down to {price[0]:g}"
-    if size is not None and size[0] < 0:
-        return f"sizes down to {size[0]:g}"
-    start = day_start_ns(key.day)
-    if span is not None and not (start - NS_PER_DAY <= span[0] and span[1] < start + 2 * NS_PER_DAY):
-        return f"times of another day: {iso_from_ns(span[0])} to {iso_from_ns(span[1])}"
-    return ""

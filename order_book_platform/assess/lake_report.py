@@ -9,19 +9,19 @@ from typing import Any
 from order_book_platform.assess.distribution import distribution, reconnects
 from order_book_platform.assess.estimate import RunEstimate
 from order_book_platform.assess.gaps import Gap
-from order_book_platform.assess.lake_day import LakeDay
+from order_book_platform.assess.lake_day import PIECES, LakeDay
 from order_book_platform.assess.rules import day_coverage, verdict_of
 from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
 from order_book_platform.model import GateResult
+from order_book_platform.model.fixed_point import EXACT
 from order_book_platform.settings import Settings
 from order_book_platform.sources.footers import Footers
 from order_book_platform.sources.lake import TABLES
 from order_book_platform.sources.numbers import FloatBits, Pips
+from order_book_platform.sources.tick_trail import PIECE_ROWS
 
 LISTED = 20
-"""So many holes are listed."""
-THIN = 0.2
-"""Share of the usual rows a second below which a row group may lack something."""
+"""So many silences are listed, the longest ones."""
 
 
 def day_report(
@@ -30,6 +30,7 @@ def day_report(
     """Everything but the rules; each section says what it is from, and of a sample how large it was."""
     by_action = Counter(gap.action for gap in gaps)
     verdict, why = verdict_of(gates, by_action)
+    ratio = next((gate.value for gate in gates if gate.name == "gap_ratio"), None)
     return {
         "symbol": day.key.instrument.key,
         "day": day.key.day.isoformat(),
@@ -38,7 +39,8 @@ def day_report(
         "why": f"{why}, as far as statistics and sample show",
         "recommendation": _recommendation(day),
         "availability": {table: _availability(day.footers[table]) for table in TABLES},
-        "coverage": _covered(day, settings.gaps.silence),
+        "sample": _sample(day),
+        "coverage": _covered(day),
         "rate": _rate(day),
         "precision": _precision(day, settings),
         "audit": {"basis": "sample", **day.deltas.reading.described(dict(day.deltas.audit))},
@@ -52,26 +54,30 @@ def day_report(
             },
         },
         "trades": {"basis": "sample", **day.trades},
-        "gaps": _gap_report(day, gaps, settings.gaps.silence),
+        "gaps": _gap_report(day, gaps, ratio, settings.gaps.silence),
         "clocks": {"basis": "sample", "n": day.deltas.scan.messages, **day.deltas.scan.clocks()},
         "estimate": {"basis": "estimate", **estimate.to_dict()},
     }
 
 
-def _gap_report(day: LakeDay, gaps: list[Gap], silence_ns: int) -> dict[str, Any]:
-    """Of the sample; the ids of the whole day are known from the footers, for what a pause would have brought."""
+def _gap_report(day: LakeDay, gaps: list[Gap], ratio: float | None, silence_ns: int) -> dict[str, Any]:
+    """Silences of the day, and what else the sample shows.
+
+    The ids of the whole day are known from the footers, for what a pause would have brought.
+    """
     scan, footers = day.deltas.scan, day.footers["book_delta_v2"]
-    ids, span = footers.extremes("sequence_number"), footers.span
+    ids, span = footers.extremes("sequence_number"), day.silences.span
     known = ids is not None and span is not None
     first = (int(ids[0]), span[0]) if known else (scan.first_sequence, scan.first_ns)  # type: ignore[index]
     last = (int(ids[1]), span[1]) if known else (scan.last_sequence, scan.last_ns)  # type: ignore[index]
     return {
         "basis": "sample",
+        "basis_of_silences": "full",
         "n": scan.messages,
         "kind": "inferred",
         "gaps": len(gaps),
         "seq_gap_ratio": None,
-        "inferred_gap_ratio": len(gaps) / scan.messages if scan.messages else None,
+        "inferred_gap_ratio": ratio,
         "by_cause": dict(sorted(Counter(gap.cause for gap in gaps).items())),
         "by_class": dict(sorted(Counter(gap.gap_class for gap in gaps).items())),
         "by_action": dict(sorted(Counter(gap.action for gap in gaps).items())),
@@ -145,54 +151,86 @@ def _availability(footers: Footers) -> dict[str, Any]:
     }
 
 
-def _covered(day: LakeDay, silence_ns: int) -> dict[str, Any]:
-    """Of the deltas, from their footers: span, holes between row groups, groups that are thinner than the others."""
-    footers = day.footers["book_delta_v2"]
-    span, holes, thin = footers.span, footers.holes(silence_ns), footers.thin(THIN)
+def _covered(day: LakeDay) -> dict[str, Any]:
+    """Of the deltas: span and silences, from the times of all of them; order, from their footers."""
+    footers, span, breaks = day.footers["book_delta_v2"], day.silences.span, day.silences.breaks
     return {
-        "basis": "statistics",
-        "clock": footers.clock,
+        "basis": "full",
         "first_time": span and iso_from_ns(span[0]),
         "last_time": span and iso_from_ns(span[1]),
         "day_coverage": span and day_coverage(day.key, *span),
-        "holes": [
-            {"from": iso_from_ns(begin), "seconds": (end - begin) / NS_PER_SECOND}
-            for begin, end in holes[:LISTED]
+        "silences": [
+            {"from": iso_from_ns(each.before_ns), "seconds": (each.after_ns - each.before_ns) / NS_PER_SECOND}
+            for each in sorted(breaks, key=lambda each: each.before_ns - each.after_ns)[:LISTED]
         ],
-        "holes_in_all": len(holes),
-        "thin_groups": [
-            {"from": iso_from_ns(begin), "to": iso_from_ns(end), "missing_s": over / NS_PER_SECOND}
-            for begin, end, over in thin[:LISTED]
-        ],
+        "silences_in_all": len(breaks),
+        "silent_s": day.silences.silent_ns / NS_PER_SECOND,
         "groups_back_in_time": None if footers.clock is None else footers.groups_back(footers.clock),
         "groups_back_in_sequence": footers.groups_back("sequence_number"),
     }
 
 
+def _sample(day: LakeDay) -> dict[str, Any]:
+    """Which rows of the deltas were looked at: how many, from when to when, and whether that reaches the day's end."""
+    runs, rows, span = day.deltas.ticks, day.footers["book_delta_v2"].rows, day.silences.span
+    known = [run for run in runs if run.first_ns]
+    stretches = [[iso_from_ns(run.first_ns), iso_from_ns(run.last_ns)] for run in known]
+    unseen_ns = span[1] - max(run.last_ns for run in known) if span and known else 0
+    return {
+        "basis": "sample",
+        "n": day.deltas.audit["rows"],
+        "share_of_rows": day.deltas.audit["rows"] / rows if rows else None,
+        "whole": day.deltas.whole,
+        "stretches": stretches,
+        "unseen_at_end_s": unseen_ns / NS_PER_SECOND,
+        "reaches_end": day.deltas.whole or not span or unseen_ns * PIECES <= span[1] - span[0],
+    }
+
+
 def _rate(day: LakeDay) -> dict[str, Any]:
-    scan, footers = day.deltas.scan, day.footers["book_delta_v2"]
+    scan, footers, span = day.deltas.scan, day.footers["book_delta_v2"], day.silences.span
     span_s = scan.span_ns / NS_PER_SECOND
-    rows = day.deltas.audit["rows"] / max(day.deltas.audit["messages"], 1)
-    span = footers.span
     return {
         "basis": "sample",
         "n": scan.messages,
         "messages_per_s": scan.pairs / span_s if span_s > 0 else None,
-        "rows_per_message": rows,
-        "messages_in_all": round(footers.rows / rows) if rows else None,
+        "rows_per_message": day.deltas.audit["rows"] / max(day.deltas.audit["messages"], 1),
+        "messages_in_all": messages_in_all(day),
         "rows_per_s": footers.rows / (span[1] - span[0]) * NS_PER_SECOND
         if span and span[1] > span[0]
         else None,
     }
 
 
+def messages_in_all(day: LakeDay) -> int | None:
+    """Of the day, if those that were not looked at have as many rows as the sample's."""
+    audit = day.deltas.audit
+    return (
+        round(day.footers["book_delta_v2"].rows * audit["messages"] / audit["rows"])
+        if audit["rows"]
+        else None
+    )
+
+
 def tick_changes(day: LakeDay) -> list[dict[str, Any]]:
-    """Pieces from which on all have another step than all before."""
-    steps = [(begin, step) for begin, step in day.deltas.ticks if step]
+    """In one run of pieces as the whole is looked at; else runs from which on all have another step than all before.
+
+    A run of few rows may share a coarser step by chance and says nothing.
+    """
+    deltas = day.deltas
+    if len(deltas.ticks) == 1:
+        return [_tick_change(day, each.origin_time, each.from_pips, each.to_pips) for each in deltas.changes]
+    steps = [
+        (run.first_ns, run.tick_pips) for run in deltas.ticks if run.rows >= PIECE_ROWS and run.tick_pips
+    ]
     found = []
     for i in range(1, len(steps)):
         before, after = ({step for _, step in part} for part in (steps[:i], steps[i:]))
         if len(before) == len(after) == 1 and before != after:
-            pips = [day.point.price(next(iter(part))).normalize() for part in (before, after)]
-            found.append({"at": iso_from_ns(steps[i][0]), "from": f"{pips[0]:f}", "to": f"{pips[1]:f}"})
+            found.append(_tick_change(day, steps[i][0], next(iter(before)), next(iter(after))))
     return found
+
+
+def _tick_change(day: LakeDay, at_ns: int, *pips: int) -> dict[str, Any]:
+    before, after = (day.point.price(each).normalize(EXACT) for each in pips)
+    return {"at": iso_from_ns(at_ns), "from": f"{before:f}", "to": f"{after:f}"}

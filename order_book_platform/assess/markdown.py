@@ -11,7 +11,7 @@ from order_book_platform.clock import iso_from_ns
 def assessment_markdown(report: dict[str, Any]) -> str:
     """`report.md` of a `report.json`, or of a report that was never published."""
     recommended, gate = report["recommendation"], report["validation_gate"]
-    held = "holds" if gate["passed"] else "**does not hold**"
+    held = validation_gate_holds(report).replace("does not hold", "**does not hold**")
     lines = [
         f"# {report['symbol']} {report['day']}: {report['verdict']}",
         "",
@@ -40,7 +40,7 @@ def assessment_markdown(report: dict[str, Any]) -> str:
         *(
             f"- {what[0].upper()}{what[1:]}: {text}"
             for what, text in facts(report)
-            if what not in report["availability"]
+            if what not in report["availability"] and what != "validation gate"
         ),
     ]
     if "here" in report:
@@ -55,6 +55,7 @@ def facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, entry in report["availability"].items():
         yield name, f"{entry['rows']:,} rows" if entry["available"] else "not there"
     if sampled:
+        yield "sample", _sample(report["sample"])
         yield "span", _sampled_span(report["coverage"])
         rate = report["rate"]
         if rate["messages_per_s"] is not None:
@@ -65,6 +66,14 @@ def facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         span = (iso_from_ns(audit[f"{end}_origin_time"]) for end in ("first", "last"))
         yield "span", " to ".join(span) + " (origin time)"
+    yield (
+        "validation gate",
+        f"{', '.join(report['validation_gate']['rules'])}: {validation_gate_holds(report)}",
+    )
+    if report["unmeasured"]:
+        yield "rules without a figure", ", ".join(report["unmeasured"])
+    if report["gaps"].get("not_looked_for"):
+        yield "not looked for", f"{', '.join(report['gaps']['not_looked_for'])}: it takes --full"
     of = " in the sample" if sampled else ""
     yield "messages", f"{audit['messages']:,}{of}, the longest of {audit['longest_message']:,} rows"
     yield "removals", f"{audit['deletions'] / max(audit['rows'], 1):.1%} of the rows{of}"
@@ -87,6 +96,13 @@ def facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "estimate", f"{estimate['peak_bytes'] / 1e9:.2f} GB, {estimate['seconds']:,.1f} s"
 
 
+def validation_gate_holds(report: dict[str, Any]) -> str:
+    """Whether the requirement's gate holds, in words; of a sample so far."""
+    if not report["validation_gate"]["passed"]:
+        return "does not hold"
+    return "holds so far" if report["scan"] == "sample" else "holds"
+
+
 def cost_here(here: dict[str, Any]) -> str:
     """What runs take on the machine that was looked at, in words."""
     machine = here["machine"]
@@ -102,18 +118,28 @@ def cost_here(here: dict[str, Any]) -> str:
     )
 
 
+def _sample(sample: dict[str, Any]) -> str:
+    """How much was looked at, and from when to when."""
+    stretches = sample["stretches"]
+    text = f"{sample['share_of_rows']:.2%} of the deltas"
+    if sample["whole"]:
+        return f"{text}, all of the day"
+    if stretches:
+        begin, end = stretches[0][0], stretches[-1][1]
+        text += f", {len(stretches)} stretch(es) from {begin[11:19]} to {end[11:19]}"
+    if not sample["reaches_end"]:
+        text += f"; **the last {sample['unseen_at_end_s']:,.0f} s of the day were not sampled: use --full**"
+    return text
+
+
 def _sampled_span(coverage: dict[str, Any]) -> str:
     if coverage["first_time"] is None:
-        return "unknown: the files have no statistics of times"
-    text = f"{coverage['first_time']} to {coverage['last_time']} ({coverage['clock']})"
-    if coverage["holes_in_all"]:
-        longest = max(coverage["holes"], key=lambda hole: hole["seconds"])
-        text += (
-            f"; {coverage['holes_in_all']:,} hole(s) between row groups, one of {longest['seconds']:,.1f} s"
-        )
+        return "unknown: no origin time is known"
+    text = f"{coverage['first_time']} to {coverage['last_time']} (origin time)"
+    if coverage["silences_in_all"]:
+        longest = coverage["silences"][0]
+        text += f"; {coverage['silences_in_all']:,} silence(s), one of {longest['seconds']:,.1f} s"
         text += f" from {longest['from']}"
-    if coverage["thin_groups"]:
-        text += f"; {len(coverage['thin_groups'])} row group(s) with far fewer rows a second than the others"
     return text
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from math import gcd
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from order_book_platform.sources.deltas import DeltaAudit, DeltaReader
 from order_book_platform.sources.grid import choose_decimals
 from order_book_platform.sources.lake import LakeFile
 from order_book_platform.sources.numbers import FloatBits, Pips
-from order_book_platform.sources.sample import Piece
+from order_book_platform.sources.sample import Piece, runs
+from order_book_platform.sources.tick_trail import TickChange
 
 ACCEPTED = 2**62
 """Off-grid values that are accepted: they are counted, and judged by a rule."""
@@ -31,6 +32,21 @@ _EXTREMES = {
 }
 
 
+class RunTick(NamedTuple):
+    """Of a run of pieces that lie one right behind another.
+
+    Attributes:
+        first_ns, last_ns: its first and last known origin time.
+        rows: how many it has.
+        tick_pips: the largest step that divides its prices.
+    """
+
+    first_ns: int
+    last_ns: int
+    rows: int
+    tick_pips: int
+
+
 @dataclass(slots=True)
 class SampledDeltas:
     """What a sample of a day's deltas showed.
@@ -40,7 +56,9 @@ class SampledDeltas:
         audit: as of a whole day, but of the sample's rows.
         scan: of its whole messages.
         tick_pips, lot_pips: the largest steps that divide all prices and sizes of the sample.
-        ticks: of each piece: begin, ns, and the step of its prices.
+        ticks: of each run of pieces that lie one behind another.
+        changes: where the step changed; known only if there is one run.
+        whole: whether the sample is everything.
     """
 
     reading: Pips | FloatBits
@@ -48,7 +66,9 @@ class SampledDeltas:
     scan: MessageScan
     tick_pips: int
     lot_pips: int
-    ticks: list[tuple[int, int]]
+    ticks: list[RunTick]
+    changes: list[TickChange]
+    whole: bool
 
     @property
     def off_grid(self) -> int:
@@ -119,25 +139,32 @@ def _read(
     pieces: Sequence[Piece], day: date, reading: Pips | FloatBits, scan: MessageScan, batch_rows: int
 ) -> SampledDeltas:
     audits, ticks, tick, lot = [], [], 0, 0
-    for piece in pieces:
-        reader = DeltaReader([piece], day, reading, ACCEPTED, batch_rows)
+    together = runs(pieces)
+    changes: list[TickChange] = []
+    for run in together:
+        reader = DeltaReader(list(run), day, reading, ACCEPTED, batch_rows)
         scan.cut()
-        for batch in _inside(piece, list(reader.batches())):
+        for batch in _inside(run, list(reader.batches())):
             scan.feed(batch)
-        audits.append(reader.audit)
-        ticks.append((reader.audit.first_origin_time, reader.tick_pips))
+        audit = reader.audit
+        audits.append(audit)
+        ticks.append(RunTick(audit.first_origin_time, audit.last_origin_time, audit.rows, reader.tick_pips))
+        changes = reader.tick_changes
         tick, lot = gcd(tick, reader.tick_pips), gcd(lot, reader.lot_pips)
-    return SampledDeltas(reading, _sum(audits), scan, tick, lot, ticks)
+    total = {**_sum(audits), "files": len({piece.path for piece in pieces})}
+    whole = len(together) == 1 and together[0][0].begins and together[0][-1].ends
+    known = changes if len(together) == 1 else []
+    return SampledDeltas(reading, total, scan, tick, lot, ticks, known, whole)
 
 
-def _inside(piece: Piece, batches: list[DeltaBatch]) -> list[DeltaBatch]:
-    """Without the messages at the ends, of which the piece may hold only a part."""
+def _inside(run: Sequence[Piece], batches: list[DeltaBatch]) -> list[DeltaBatch]:
+    """Without the messages at the ends, of which the run may hold only a part."""
     if not batches:
         return []
     whole = DeltaBatch.concat(batches)
     starts = np.flatnonzero(np.diff(whole.sequence_number, prepend=whole.sequence_number[0] - 1))
-    first = 0 if piece.begins else 1
-    last = len(starts) if piece.ends else len(starts) - 1
+    first = 0 if run[0].begins else 1
+    last = len(starts) if run[-1].ends else len(starts) - 1
     if last <= first:
         return []
     end = len(whole) if last == len(starts) else int(starts[last])

@@ -1,7 +1,8 @@
 """What the footers of a table's files say of a day, without decoding a row: rows, spans, order, nulls, extremes.
 
 Parquet keeps, for each row group and column, how many nulls there are and the smallest and largest value. Between two
-row groups nothing else can lie, so a hole there is exact; what is inside a group is not known from here.
+row groups nothing else can lie, so a hole there is exact; what is inside a group is not known from here: a group with
+few rows for its time may lack something.
 """
 
 from __future__ import annotations
@@ -85,10 +86,12 @@ class Footers:
         """
         times = self.times
         spans = times[:, 1] - times[:, 0]
-        if len(times) < 3 or not (spans > 0).all():
+        spread = spans > 0  # the others hold one time alone: nothing can be missing inside
+        if spread.sum() < 3:
             return []
-        rate = self.group_rows / spans
-        usual = float(np.median(rate))
+        rate = np.full(len(spans), np.inf)
+        rate[spread] = self.group_rows[spread] / spans[spread]
+        usual = float(np.median(rate[spread]))
         over = spans - self.group_rows / usual
         return [
             (int(times[g, 0]), int(times[g, 1]), int(over[g]))
@@ -113,8 +116,7 @@ def read_footers(table: str, files: Sequence[LakeFile]) -> Footers:
     rows = []
     for file in files:
         metadata = file.parquet.metadata
-        schema = file.parquet.schema_arrow
-        places = {name: schema.get_field_index(name) for name in COLUMNS[table]}
+        places = {name: file.leaf(name) for name in COLUMNS[table]}
         for g in range(metadata.num_row_groups):
             group = metadata.row_group(g)
             rows.append(group.num_rows)

@@ -99,9 +99,14 @@ class LakeFile:
         if row != self.rows:
             raise self.corrupt(f"{row} rows where the footer says {self.rows}")
 
+    def leaf(self, column: str) -> int:
+        """The place of a flat column among the leaves, which statistics go by: a struct before it has several."""
+        schema = self.parquet.metadata.schema
+        return next(i for i in range(len(schema)) if schema.column(i).path == column)
+
     def extreme(self, column: str, batch_rows: int) -> tuple[float, float]:
         """Smallest and largest value of a column, from the statistics where there are any."""
-        index = self.parquet.schema_arrow.get_field_index(column)
+        index = self.leaf(column)
         groups = [
             self.parquet.metadata.row_group(g).column(index).statistics
             for g in range(self.parquet.num_row_groups)

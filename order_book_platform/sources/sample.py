@@ -20,6 +20,7 @@ class Piece(LakeFile):
         first_row: its first row in the file.
         limit: how many rows at most.
         begins, ends: whether the day begins with its first row, or ends with its last.
+        follows: whether its first row comes right behind the last one of the piece before.
     """
 
     group: int
@@ -27,6 +28,7 @@ class Piece(LakeFile):
     limit: int
     begins: bool
     ends: bool
+    follows: bool
 
     @property
     def rows(self) -> int:
@@ -55,7 +57,8 @@ def pieces(files: Sequence[LakeFile], count: int, rows: int) -> list[Piece]:
     Args:
         files: in order.
         count: how many pieces at most.
-        rows: of all pieces together at most. A file of few groups gives fewer and longer pieces.
+        rows: of all pieces together at most. A file of few groups gives fewer and longer pieces, and all rows if
+            there are no more of them.
     """
     groups = [
         (file, group, first)
@@ -67,13 +70,29 @@ def pieces(files: Sequence[LakeFile], count: int, rows: int) -> list[Piece]:
         return []
     chosen = np.unique(np.linspace(0, len(groups) - 1, min(count, len(groups))).round().astype(int))
     limit = max(rows // len(chosen), 1)
-    found = []
+    if len(chosen) == len(groups) and sum(file.rows for file in files) <= rows:
+        limit = rows
+    found: list[Piece] = []
+    reached = -1
     for at in chosen.tolist():
         file, group, first = groups[at]
         whole = file.parquet.metadata.row_group(group).num_rows <= limit
         last = at == len(groups) - 1 and whole
-        found.append(Piece(file.path, file.table, file.parquet, group, first, limit, at == 0, last))
+        follows = bool(found) and at == reached
+        found.append(Piece(file.path, file.table, file.parquet, group, first, limit, at == 0, last, follows))
+        reached = at + 1 if whole else -1
     return found
+
+
+def runs(found: Sequence[Piece]) -> list[list[Piece]]:
+    """Pieces that lie one right behind another, together: they are to be read as one."""
+    together: list[list[Piece]] = []
+    for piece in found:
+        if piece.follows:
+            together[-1].append(piece)
+        else:
+            together.append([piece])
+    return together
 
 
 def _first_rows(file: LakeFile) -> list[int]:

@@ -11,10 +11,18 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from order_book_platform.assess import DataAssessor, GapReporter, LakeAssessor
+from order_book_platform.assess import (
+    DataAssessor,
+    GapReporter,
+    LakeAssessor,
+    lake_day,
+    lake_report,
+    summarise_range,
+)
 from order_book_platform.assess.lake_day import PIECES
 from order_book_platform.assess.markdown import assessment_markdown
 from order_book_platform.assess.rules import RULES
+from order_book_platform.clock import iso_from_ns
 from order_book_platform.errors import (
     FixedPointRangeError,
     OrderBookPlatformError,
@@ -82,10 +90,14 @@ def test_a_sample_fails_what_the_whole_fails(tmp_path: Path, rule: str) -> None:
         assert sampled["verdict"] == assessor.full(KEY)["verdict"] == verdict
 
 
-def test_figures_of_a_whole_sample_are_those_of_the_full_scan(tmp_path: Path) -> None:
-    """Audit, clocks, precision and rules agree where the sample is everything."""
-    assessor = LakeAssessor(lake(tmp_path))
+@pytest.mark.parametrize("groups", [1, 2, 3, 7, 12])
+def test_figures_of_a_whole_sample_are_those_of_the_full_scan(tmp_path: Path, groups: int) -> None:
+    """Audit, clocks, precision and rules agree where the sample is everything, in however many row groups it lies."""
+    frame = delta_frame(200)
+    assessor = LakeAssessor(in_groups(tmp_path, frame, -(-len(frame) // groups)))
     sampled, full = assessor.sampled(KEY), assessor.full(KEY)
+    assert sampled["availability"]["book_delta_v2"]["row_groups"] == groups
+    assert sampled["gaps"]["n"] == 200
     assert {name: sampled["audit"][name] for name in full["audit"]} == full["audit"]
     assert {name: sampled["clocks"][name] for name in full["clocks"]} == full["clocks"]
     for name in ("tick", "lot", "price_decimals", "size_decimals", "chosen"):
@@ -133,9 +145,59 @@ def test_markdown_of_both(tmp_path: Path, sampled: bool) -> None:
     text = assessment_markdown(report)
     basis = f"sample of {len(delta_frame())}" if sampled else "full"
     assert text.startswith(f"# TEST:ABC-USD 2024-01-02: {report['verdict']}\n")
-    assert "The validation gate (gap_ratio, origin_coverage, memory) holds." in text
+    so_far = " so far" if sampled else ""
+    assert f"The validation gate (gap_ratio, origin_coverage, memory) holds{so_far}." in text
+    assert ("- Not looked for: crossed, disagreement: it takes --full" in text) is sampled
+    assert ("crossed books and disagreement need --full" in text) is sampled
+    assert ("- Sample: 100.00% of the deltas, all of the day" in text) is sampled
     assert f"| duplicates | 0 | <= 0.001 | yes | {basis} |" in text
     assert "- Clock: no skew: 1 window(s) with enough messages are too few" in text
+
+
+def test_rules_without_a_figure_are_printed(tmp_path: Path) -> None:
+    """Nobody has to compare lists to see what was not judged."""
+    settings = lake(tmp_path)
+    (tmp_path / "lake/book" / KEY.path / "1.parquet").unlink()
+    text = assessment_markdown(LakeAssessor(settings).sampled(KEY))
+    assert "- Rules without a figure: snapshots_sound, book_crossed" in text
+
+
+def test_a_sample_says_which_stretch_it_is_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file of one row group it is the begin alone, and whoever reads the report is told so."""
+    monkeypatch.setattr(lake_day, "DELTA_SAMPLE_ROWS", 1_500)
+    frame = delta_frame(2_000)
+    report = LakeAssessor(in_groups(tmp_path, frame, 10**6)).sampled(KEY)
+    sample = report["sample"]
+    assert (sample["n"], sample["whole"], sample["reaches_end"]) == (1_500, False, False)
+    assert sample["share_of_rows"] == 1_500 / len(frame)
+    last = frame["timestamp"][1_499]
+    assert sample["stretches"] == [["2024-01-02T00:00:00.000000000Z", iso_from_ns(last)]]
+    assert sample["unseen_at_end_s"] == (frame["timestamp"].max() - last) / SECOND
+    assert "s of the day were not sampled: use --full**" in assessment_markdown(report)
+    spread = LakeAssessor(in_groups(tmp_path, frame, 50)).sampled(KEY)["sample"]
+    assert (len(spread["stretches"]), spread["reaches_end"]) == (PIECES, True)
+
+
+def test_groups_that_go_back_leave_gaps_unmeasured(tmp_path: Path) -> None:
+    """The neighbours of a message may lie where nobody looked: what seems lost is not, and the day is not refused."""
+    frame = delta_frame(2_000)
+    number = (pl.col("sequence_number") - 1_000) // 7
+    odd = pl.concat([frame.filter(number % 2 == 0), frame.filter(number % 2 == 1)])
+    book = book_frame(50).with_columns(pl.col("sequence_number") + 7 * (pl.int_range(pl.len()) % 2))
+    settings = lake(tmp_path, book=book)
+    path = tmp_path / "lake/book_delta_v2" / KEY.path / "1.parquet"
+    pq.write_table(odd.to_arrow(), path, row_group_size=50)
+    report = LakeAssessor(settings).sampled(KEY)
+    assert {"gap_ratio", "proven_losses"} <= set(report["unmeasured"])
+    assert report["gaps"]["gaps"] == 0
+    assert report["gaps"]["inferred_gap_ratio"] is None
+    assert not report["validation_gate"]["passed"]
+    assert report["verdict"] == "go"
+    (rule,) = (rule for rule in report["rules"] if rule["name"] == "unsorted")
+    # the group in which the numbers begin anew, and the one behind it
+    assert (rule["value"], rule["basis"], rule["passed"]) == (2, "statistics", False)
+    assert rule["n"] == report["availability"]["book_delta_v2"]["row_groups"]
+    assert LakeAssessor(settings).full(KEY)["gaps"]["by_cause"].get("unseen_snapshot", 0) == 0
 
 
 def whole_messages_in(frame: pl.DataFrame, count: int, rows: int) -> int:
@@ -161,22 +223,53 @@ def test_pieces_of_a_day_are_not_joined(tmp_path: Path) -> None:
     assert report["rate"]["messages_in_all"] == pytest.approx(2_000, rel=0.1)
 
 
-@pytest.mark.parametrize(("row", "seen"), [(1_000, "statistics"), (1_025, None)])
-def test_a_hole_is_seen_between_row_groups(tmp_path: Path, row: int, seen: str | None) -> None:
-    """Exactly where one ends and the next begins, without being sampled; inside it makes the group thin."""
+def with_hole(row: int, seconds: int = 60) -> pl.DataFrame:
+    """Messages, from the one of a row on so much later."""
     frame = delta_frame(2_000)
-    shift = pl.when(pl.int_range(pl.len()) >= row).then(60 * SECOND).otherwise(0)
-    moved = frame.with_columns(pl.col("timestamp") + shift, pl.col("receipt_timestamp") + shift)
-    report = LakeAssessor(in_groups(tmp_path, moved, 50)).sampled(KEY)
-    (rule,) = (rule for rule in report["rules"] if rule["name"] == "origin_coverage")
-    assert (rule["passed"], rule["basis"]) == ((False, "statistics") if seen else (True, "sample"))
-    assert report["coverage"]["holes_in_all"] == (1 if seen else 0)
-    assert len(report["coverage"]["thin_groups"]) == (0 if seen else 1)
-    assert report["verdict"] == ("no-go" if seen else "go")
+    later = pl.col("sequence_number") >= frame["sequence_number"][row]
+    shift = pl.when(later).then(seconds * SECOND).otherwise(0)
+    return frame.with_columns(pl.col("timestamp") + shift, pl.col("receipt_timestamp") + shift)
 
 
-def test_the_tick_of_pieces(tmp_path: Path) -> None:
+@pytest.mark.parametrize("row", [1_000, 1_025])
+@pytest.mark.parametrize("rows", [50, 2_000, 10**6])
+def test_a_silence_is_seen_wherever_it_is(tmp_path: Path, row: int, rows: int) -> None:
+    """Between row groups and inside one that is not sampled, and counted as by the full scan."""
+    assessor = LakeAssessor(in_groups(tmp_path, with_hole(row), rows))
+    reports = [assessor.sampled(KEY), assessor.full(KEY)]
+    rules = [{rule["name"]: rule for rule in each["rules"]} for each in reports]
+    assert [each["origin_coverage"]["passed"] for each in rules] == [False, False]
+    assert rules[0]["origin_coverage"]["basis"] == "full"
+    assert rules[0]["origin_coverage"]["value"] == pytest.approx(
+        rules[1]["origin_coverage"]["value"], abs=1e-9
+    )
+    assert [each["gaps"]["by_cause"]["silence"] for each in reports] == [1, 1]
+    for each in reports:
+        assert each["gaps"]["distribution"]["duration_s"]["longest"] == pytest.approx(60.1)
+    assert [each["verdict"] for each in reports] == ["no-go", "no-go"]
+
+
+def test_the_last_group_of_one_row_hides_no_silence(tmp_path: Path) -> None:
+    """A group of one row has no span; a hole in another group is found all the same."""
+    frame = with_hole(1_025)[:4_001]
+    report = LakeAssessor(in_groups(tmp_path, frame, 50)).sampled(KEY)
+    assert report["coverage"]["silences_in_all"] == 1
+    assert "origin_coverage" in failed(report)
+    assert "1 silence(s), one of 60.1 s" in assessment_markdown(report)
+
+
+def test_a_tiny_last_piece_changes_no_tick(tmp_path: Path) -> None:
+    """A few prices share a coarser step by chance; pieces of as few rows say nothing of the step."""
+    frame = delta_frame(2_000)
+    frame = frame[: len(frame) // 50 * 50]
+    last = frame[-1:].with_columns(pl.lit(96.0).alias("price"))
+    report = LakeAssessor(in_groups(tmp_path, pl.concat([frame, last]), 50)).sampled(KEY)
+    assert report["precision"]["tick_changes"] == []
+
+
+def test_the_tick_of_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Halves in the first half of the day, eighths in the second: a warning that says when."""
+    monkeypatch.setattr(lake_report, "PIECE_ROWS", 50)
     frame = delta_frame(2_000)
     finer = (pl.int_range(pl.len()) >= len(frame) // 2) * 0.125
     report = LakeAssessor(in_groups(tmp_path, frame.with_columns(pl.col("price") + finer), 50)).sampled(KEY)
@@ -277,6 +370,55 @@ def test_bad_input_is_named(tmp_path: Path, case: str, full: bool) -> None:
     spoil(tmp_path / "lake/book_delta_v2" / KEY.path / "1.parquet")
     with pytest.raises(error, match=words):
         assessor.full(KEY) if full else assessor.sampled(KEY)
+
+
+def spoiled(column: str, row: int, value: object) -> pl.DataFrame:
+    """Messages of which one row holds something else; a function is applied to what it held."""
+    new = value(pl.col(column)) if callable(value) else pl.lit(value)
+    return delta_frame(2_000).with_columns(
+        pl.when(pl.int_range(pl.len()) == row).then(new).otherwise(pl.col(column)).alias(column)
+    )
+
+
+UNSEEN: dict[str, tuple[str, object, str]] = {
+    "a null": ("timestamp", None, "nulls in timestamp (1)"),
+    "a negative price": ("price", -5.0, "prices down to -5"),
+    "a negative size": ("size", -0.5, "sizes down to -0.5"),
+    "an infinite size": ("size", float("inf"), "sizes up to inf"),
+    "five days later": (
+        "timestamp",
+        lambda column: column + 5 * 86_400 * SECOND,
+        "times of another day in timestamp",
+    ),
+    "an arrival of 0": ("receipt_timestamp", 0, "times of another day in receipt_timestamp"),
+}
+
+
+@pytest.mark.parametrize("case", UNSEEN)
+def test_a_sample_is_never_more_lenient_than_its_footers(tmp_path: Path, case: str) -> None:
+    """What a row group shows in the footer forbids the day in both, although no row of the group was sampled."""
+    column, value, words = UNSEEN[case]
+    settings = in_groups(tmp_path, spoiled(column, 1_025, value), 50)
+    report = LakeAssessor(settings).sampled(KEY)
+    (summary,) = summarise_range(settings, [KEY.instrument], [KEY.day])
+    assert (report["verdict"], summary.verdict) == ("no-go", "no-go")
+    assert "impossible" in failed(report)
+    (rule,) = (rule for rule in report["rules"] if rule["name"] == "impossible")
+    assert rule["basis"] == "statistics"
+    assert words in rule["note"]
+    assert words in summary.why
+
+
+def test_impossible_trades_and_snapshots_are_named_by_their_table(tmp_path: Path) -> None:
+    """They are refused by the ingest as well; a missing level of a snapshot is not."""
+    book = book_frame().with_columns(pl.lit(None, pl.Float64).alias("bid_0_price"))
+    settings = lake(tmp_path, book=book)
+    (summary,) = summarise_range(settings, [KEY.instrument], [KEY.day])
+    assert summary.verdict == "go"
+    trades = trade_frame().with_columns(pl.col("amount") * 0)
+    trades.write_parquet(tmp_path / "lake/trades" / KEY.path / "1.parquet")
+    (summary,) = summarise_range(settings, [KEY.instrument], [KEY.day])
+    assert (summary.verdict, summary.why) == ("no-go", "trades: amounts down to 0")
 
 
 def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

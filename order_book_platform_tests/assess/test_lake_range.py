@@ -83,6 +83,12 @@ def test_holes_decide(tmp_path: Path, seconds: int, verdict: str, why: str) -> N
     assert why in found.why
 
 
+def test_a_thin_row_group_is_a_warning(tmp_path: Path) -> None:
+    """A hole inside a group is not known from the footers, but that the group lasts too long for its rows is."""
+    found = the_day(lake(tmp_path, shifted(3_015, 3_600)))
+    assert (found.verdict, found.holes, found.warnings) == ("go", 0, ("thin row groups",))
+
+
 def spoiled(change: Callable[[pl.DataFrame], pl.DataFrame]) -> Callable[[Path], None]:
     """Writes the deltas anew, changed."""
     return lambda path: change(whole_day()).write_parquet(path)

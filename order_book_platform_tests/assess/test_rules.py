@@ -10,6 +10,7 @@ from order_book_platform.assess.rules import (
     Measured,
     day_coverage,
     held_against,
+    median_latency,
     rules_report,
     verdict_of,
 )
@@ -84,3 +85,20 @@ def test_verdicts(ratio: float, by_action: dict[str, int], verdict: str) -> None
 def test_coverage_of_the_day(first: int, last: int, share: float) -> None:
     """What lies outside the UTC day does not count."""
     assert day_coverage(KEY, START_NS + first, START_NS + last) == share
+
+
+@pytest.mark.parametrize(
+    ("median", "skew", "value"),
+    [(4.0, 3.0, 4.0), (4.0, None, 4.0), (-1_200.0, -1_270.0, 70.0), (60.0, -1.0, 61.0), (-3.0, None, None)],
+)
+def test_a_clock_that_is_behind_hides_no_latency(
+    median: float, skew: float | None, value: float | None
+) -> None:
+    """What the skew is below 0 is added; a median below 0 without a known skew says nothing, and holds nothing."""
+    clocks = {"latency_ms": {"p50": median}, "skew_ms": skew}
+    assert median_latency(clocks, 10, "sample") == Measured(value, 10, "sample")
+
+
+def test_no_messages_have_no_latency() -> None:
+    """There is no value, which fails."""
+    assert median_latency({"latency_ms": {}, "skew_ms": None}, 0) == Measured(None, 0)

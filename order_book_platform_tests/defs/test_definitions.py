@@ -38,6 +38,7 @@ CHECKS = {
         "deltas",
         "duplicates",
         "gap_ratio",
+        "impossible",
         "increments",
         "latency_negative",
         "latency_p50_ms",

@@ -74,6 +74,15 @@ def test_a_hole_inside_a_group_makes_it_thin(tmp_path: Path) -> None:
     assert over == pytest.approx(60 * SECOND, rel=0.05)
 
 
+def test_a_group_of_one_time_hides_no_thin_one(tmp_path: Path) -> None:
+    """It has no span and says nothing; the others are compared as without it."""
+    frame = later(delta_frame(), 40, 60 * SECOND)
+    last = len(frame) // 9 * 9 + 1
+    found = footers_of(tmp_path, frame[:last] if last <= len(frame) else frame)
+    assert (found.times[:, 0] == found.times[:, 1]).sum() == 1
+    assert len(found.thin(0.2)) == 1
+
+
 def test_groups_that_go_back_are_counted(tmp_path: Path) -> None:
     """Rows in the wrong order show, as far as groups go; the span is the same."""
     found = footers_of(tmp_path, pl.concat([delta_frame()[-45:], delta_frame()[:-45]]))
@@ -106,6 +115,18 @@ def test_files_without_statistics_say_so(tmp_path: Path) -> None:
     assert found.rows == len(delta_frame())
     assert (found.span, found.clock, found.holes(1), found.thin(0.5)) == (None, None, [], [])
     assert (found.extremes("price"), found.groups_back("sequence_number")) == (None, None)
+
+
+def test_a_struct_in_front_shifts_nothing(tmp_path: Path) -> None:
+    """Statistics go by leaves: a column of several leaves before the others must not move them."""
+    extra = pl.struct(pl.lit(-7).alias("x"), pl.lit(None, pl.Int64).alias("y")).alias("extra")
+    frame = delta_frame().select(extra, pl.all())
+    found = footers_of(tmp_path, frame[45:], frame[:45])
+    assert found.span == (START_NS, frame["timestamp"].max())
+    for name in found.limits:
+        assert found.extremes(name) == (frame[name].min(), frame[name].max())
+    assert sum(found.nulls.values()) == 0
+    assert found.groups_back("sequence_number") == 0
 
 
 def test_no_files() -> None:

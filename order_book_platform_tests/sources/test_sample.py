@@ -12,7 +12,7 @@ import pytest
 from order_book_platform.errors import SourceCorruptError
 from order_book_platform.sources import LakeSource
 from order_book_platform.sources.lake import DELTA_COLUMNS, LakeFile
-from order_book_platform.sources.sample import pieces
+from order_book_platform.sources.sample import pieces, runs
 from order_book_platform_tests.lake import KEY, delta_frame
 
 FRAME = delta_frame(100)
@@ -58,6 +58,18 @@ def test_one_group_is_one_piece(tmp_path: Path) -> None:
     assert (piece.rows, piece.begins, piece.ends) == (50, True, False)
     (whole,) = pieces(LakeSource(tmp_path).files("book_delta_v2", KEY), 12, 10**6)
     assert (whole.rows, whole.ends) == (len(FRAME), True)
+
+
+def test_pieces_one_behind_another_are_a_run(tmp_path: Path) -> None:
+    """Over the end of a file, too; a piece that is not read to its end is followed by none."""
+    files = files_of(tmp_path, FRAME[:150], FRAME[150:], rows=100)
+    assert [len(run) for run in runs(pieces(files, 12, len(FRAME)))] == [
+        -(-150 // 100) + -(-(len(FRAME) - 150) // 100)
+    ]
+    assert [piece.rows for piece in pieces(files, 12, len(FRAME))][:2] == [100, 50]
+    partial = pieces(files, 12, 4 * 60)
+    assert [[piece.rows for piece in run] for run in runs(partial)][:2] == [[60], [50, 60]]
+    assert runs([]) == []
 
 
 def test_nothing_has_no_pieces() -> None:
