@@ -133,3 +133,13 @@ def test_no_files() -> None:
     """A table that is not there has no rows."""
     found = read_footers("book", [])
     assert (found.files, found.rows, found.span, found.nulls) == (0, 0, None, {})
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_extremes_of_a_file_with_a_struct_in_front(tmp_path: Path, statistics: bool) -> None:
+    """They are of the column that was asked for, by statistics as by decoding."""
+    extra = pl.struct(pl.lit(-7).alias("x"), pl.lit(8).alias("y")).alias("extra")
+    footers_of(tmp_path, delta_frame().select(extra, pl.all()), write_statistics=statistics)
+    (file,) = LakeSource(tmp_path).files(TABLE, KEY)
+    for name in ("sequence_number", "price", "size"):
+        assert file.extreme(name, 10) == (delta_frame()[name].min(), delta_frame()[name].max())
