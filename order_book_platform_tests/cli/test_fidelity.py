@@ -173,7 +173,7 @@ def test_golden_evidence_is_not_lost_unasked(
 ) -> None:
     """A report with it is printed as it is; out of date it is refused, and replaced only with --remake."""
     platform, golden = (copied(materialized[0], tmp_path / name) for name in ("own", "golden"))
-    from_other_deltas(golden.store, key)
+    from_other_recording(golden.store, key)
     platform.json(*REPORT, "--golden", str(golden.store))
     store, before = DataStore(platform.store), made(platform.store, key)
     result = platform.obp(*REPORT)
