@@ -12,7 +12,8 @@ from order_book_platform.assess.gaps import Gap
 from order_book_platform.assess.lake_day import LakeDay
 from order_book_platform.assess.rules import day_coverage, verdict_of
 from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
-from order_book_platform.model import GateResult
+from order_book_platform.errors import OrderBookPlatformError, SourceMissingError
+from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.settings import Settings
 from order_book_platform.sources.footers import Footers
 from order_book_platform.sources.lake import TABLES
@@ -55,6 +56,27 @@ def day_report(
         "gaps": _gap_report(day, gaps, settings.gaps.silence),
         "clocks": {"basis": "sample", "n": day.deltas.scan.messages, **day.deltas.scan.clocks()},
         "estimate": {"basis": "estimate", **estimate.to_dict()},
+    }
+
+
+def unreadable_report(key: PartitionKey, error: OrderBookPlatformError, scan: str) -> dict[str, Any]:
+    """Of a day that could not be looked at: `missing` or `damaged`, and the error in its parts.
+
+    Args:
+        key: symbol and day.
+        error: what ended the scan.
+        scan: `full` or `sample`, which was asked for.
+    """
+    return {
+        "symbol": key.instrument.key,
+        "day": key.day.isoformat(),
+        "scan": scan,
+        "verdict": "missing" if isinstance(error, SourceMissingError) else "damaged",
+        "why": f"{type(error).__name__}: {error}",
+        "error": {
+            "class": type(error).__name__,
+            **{name: getattr(error, name) for name in ("expected", "found", "where", "remedy")},
+        },
     }
 
 

@@ -10,6 +10,8 @@ from order_book_platform.clock import iso_from_ns
 
 def assessment_markdown(report: dict[str, Any]) -> str:
     """`report.md` of a `report.json`, or of a report that was never published."""
+    if "error" in report:
+        return f"# {report['symbol']} {report['day']}: {report['verdict']}\n\n{report['why']}\n"
     recommended, gate = report["recommendation"], report["validation_gate"]
     held = "holds" if gate["passed"] else "**does not hold**"
     lines = [

@@ -65,14 +65,16 @@ def assess_range(
         )
     estimates = [each.estimate for each in summaries if each.estimate and each.verdict.startswith("go")]
     here = on_machine(estimates, this_machine(settings.data_root), MEMORY_LIMIT_BYTES)
-    if path:
-        _draw(path, summaries, span, here)
     counts = {instrument.key: _counted(summaries, instrument.key) for instrument in instruments}
     if as_json:
         days = [each.to_dict() for each in summaries]
         print_json({"days": days, "counts": counts, "here": here, "calendar": path and str(path)})
     else:
-        _show(summaries, counts, here, path)
+        _show(summaries, counts, here)
+    if path:
+        _draw(path, summaries, span, here)
+        if not as_json:
+            stdout().print(f"Calendar: {path}", markup=False)
     return not any(each.verdict in ("no-go", "damaged") for each in summaries)
 
 
@@ -107,6 +109,13 @@ def _check(path: Path) -> None:
         raise click.BadParameter(f"{path} ends in neither .html nor .png.", param_hint="'--out'")
     if not path.parent.is_dir():
         raise _unwritable(path, "no such folder")
+    there = path.exists()
+    try:
+        path.open("ab").close()
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
 
 
 def _unwritable(path: Path, found: str) -> SettingsError:
@@ -118,12 +127,7 @@ def _unwritable(path: Path, found: str) -> SettingsError:
     )
 
 
-def _show(
-    summaries: Sequence[DaySummary],
-    counts: dict[str, dict[str, int]],
-    here: dict[str, Any],
-    path: Path | None,
-) -> None:
+def _show(summaries: Sequence[DaySummary], counts: dict[str, dict[str, int]], here: dict[str, Any]) -> None:
     console = stdout()
     single = len(summaries) <= SINGLE_ROWS
     console.print(
@@ -138,7 +142,6 @@ def _show(
     rows = ((symbol, *(f"{count[verdict]:,}" for verdict in VERDICTS)) for symbol, count in counts.items())
     console.print(table("Days by verdict so far", ("symbol", *VERDICTS), rows, right=VERDICTS))
     console.print(f"\n{here['days']:,} days that may go: {cost_here(here)}", markup=False)
-    console.print(f"Calendar: {path}", markup=False)
 
 
 def _groups(summaries: Sequence[DaySummary], single: bool) -> Iterator[list[DaySummary]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rich.markup import escape
+
 from order_book_platform.assess.markdown import cost_here, facts
 from order_book_platform.cli.output import Styled, figure, stdout, table, verdict
 
@@ -21,7 +23,10 @@ def show_assessment(report: dict[str, Any]) -> None:
     """Print the verdict, every rule, and what there is."""
     console = stdout()
     heading = styled(report["verdict"]).markup
-    console.print(f"\n[bold]{report['symbol']} {report['day']}[/]: {heading}, {report['why']}")
+    name = escape(f"{report['symbol']} {report['day']}")
+    console.print(f"\n[bold]{name}[/]: {heading}, {escape(report['why'])}")
+    if "error" in report:
+        return
     console.print(
         table(
             "Rules",

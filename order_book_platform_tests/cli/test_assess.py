@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from order_book_platform.assess.rules import RULES
+from order_book_platform.cli import assess_range
 from order_book_platform.model import PartitionKey
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.cli.conftest import BROKEN_DAY, DAY, SETTINGS, SYMBOL, Platform
@@ -83,6 +84,45 @@ def test_several_symbols(fresh: Platform) -> None:
     reports = fresh.json("assess", "--symbol", SYMBOL, "--symbol", OTHER, "--day", DAY)
     assert [report["symbol"] for report in reports] == [SYMBOL, OTHER]
     assert not reports[1]["availability"]["book"]["available"]
+
+
+@pytest.mark.parametrize("full", [(), ("--full",)], ids=["sample", "full"])
+def test_a_damaged_day_does_not_hide_the_others(
+    fresh: Platform, key: PartitionKey, full: tuple[str, ...]
+) -> None:
+    """It has a report with the error's parts, whatever the form; the days after it are judged; the exit code is 1."""
+    (fresh.config.parent / "lake/trades" / key.path / "1.snappy.parquet").write_bytes(b"gone")
+    result = fresh.obp("assess", "--symbol", SYMBOL, *full, "--json")
+    damaged, judged = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert (damaged["day"], damaged["verdict"], damaged["scan"]) == (
+        DAY,
+        "damaged",
+        "full" if full else "sample",
+    )
+    assert damaged["error"]["class"] == "SourceCorruptError"
+    assert damaged["error"]["where"].endswith("1.snappy.parquet")
+    assert (judged["day"], "rules" in judged) == (BROKEN_DAY, True)
+    for form in ((), ("--markdown",)):
+        text = fresh.obp("assess", "--symbol", SYMBOL, *full, *form).stdout
+        assert f"{SYMBOL} {DAY}: damaged" in text
+        assert f"{SYMBOL} {BROKEN_DAY}: " in text
+
+
+def test_a_named_day_without_files(fresh: Platform) -> None:
+    """It is missing, the other one is judged, and the exit code is 1."""
+    result = fresh.obp("assess", "--symbol", SYMBOL, "--day", "2024-08-10", "--day", DAY, "--json")
+    assert [report["verdict"] for report in json.loads(result.stdout)] == ["go", "missing"]
+    assert result.exit_code == 1
+
+
+def test_a_day_before_the_first_one_may_be_named(fresh: Platform) -> None:
+    """As in a range: nothing is published, so first_day only says which days are taken without --day."""
+    config = fresh.config.read_text().replace(f'first_day = "{DAY}"', f'first_day = "{BROKEN_DAY}"')
+    fresh.config.write_text(config)
+    (report,) = fresh.json("assess", "--symbol", SYMBOL, "--day", DAY)
+    assert report["verdict"] == "go"
+    assert [each["day"] for each in fresh.json("assess", "--symbol", SYMBOL)] == [BROKEN_DAY]
 
 
 def test_nothing_to_assess(empty: Platform) -> None:
@@ -174,11 +214,38 @@ def test_a_symbol_that_is_not_listed(fresh: Platform) -> None:
         assert SYMBOL in result.stderr
 
 
-def test_a_calendar_that_cannot_be_written(fresh: Platform) -> None:
-    """The folder is named, and what to do."""
+def test_a_calendar_that_cannot_be_written(fresh: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said before a footer is read: the place, and what to do."""
     (fresh.config.parent / "folder.html").mkdir()
+    monkeypatch.setattr(assess_range, "summarise_range", None)
     for name in ("no/such/folder.html", "folder.html"):
         result = fresh.obp("assess", "--symbol", SYMBOL, *RANGE, "--out", str(fresh.config.parent / name))
         assert result.exit_code == 2
         assert name in result.stderr
         assert "--out" in result.stderr
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["tables", "json"])
+def test_a_calendar_that_fails_late_takes_nothing_along(
+    fresh: Platform, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
+) -> None:
+    """What was found stands on stdout before anything is drawn."""
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(assess_range, "calendar_page", full)
+    result = fresh.obp("assess", "--symbol", SYMBOL, *RANGE, "--out", "calendar.html", *form)
+    assert result.exit_code == 2
+    assert DAY in result.stdout
+    assert "No space left on device" in result.stderr
+
+
+def test_a_place_that_was_tried_is_left_as_it_was(empty: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no calendar is drawn, no empty file appears, and an older calendar stays."""
+    monkeypatch.chdir(empty.config.parent)
+    assert empty.obp("assess", "--symbol", SYMBOL, *RANGE, "--out", "new.html").exit_code == 1
+    Path("old.html").write_text("old")
+    assert empty.obp("assess", "--symbol", SYMBOL, *RANGE, "--out", "old.html").exit_code == 1
+    assert not Path("new.html").exists()
+    assert Path("old.html").read_text() == "old"
