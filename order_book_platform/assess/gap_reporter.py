@@ -14,9 +14,10 @@ from order_book_platform.assess.crossed import CrossedSpells
 from order_book_platform.assess.distribution import distribution, reconnects
 from order_book_platform.assess.gaps import Gap, Reach, classify, disagreement, gaps_table
 from order_book_platform.assess.message_scan import MessageScan
+from order_book_platform.assess.rules import RULES
 from order_book_platform.kernels.book import Book
 from order_book_platform.kernels.replay import OUTCOME_COMPARED, OUTCOME_USE, OUTCOME_WRONG, USE_REPAIRED
-from order_book_platform.model import Codes, DeltaBatch, Gate, GateResult, PartitionKey
+from order_book_platform.model import Codes, DeltaBatch, GateResult, PartitionKey
 from order_book_platform.model.batches import Int64Array
 from order_book_platform.model.doubt import Doubt
 from order_book_platform.model.planning import Planner
@@ -31,8 +32,6 @@ from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.sources import delta_batches, snapshot_batches
 from order_book_platform.storage import DataStore, Manifest
-
-GAP_RATIO = Gate("<", 0.001)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class GapReporter:
         kind = "exact" if scan.has_ids else "inferred"
         ratio = report["seq_gap_ratio"] if scan.has_ids else report["inferred_gap_ratio"]
         gate = GateResult.of(
-            "gap_ratio", ratio, GAP_RATIO, n=scan.messages, note=f"{kind}: {len(gaps)} gap(s)"
+            "gap_ratio", ratio, RULES["gap_ratio"][0], n=scan.messages, note=f"{kind}: {len(gaps)} gap(s)"
         )
         with self._store.write("sequence_gap_report", key) as writer:
             writer.inputs.update(
