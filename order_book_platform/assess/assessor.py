@@ -67,11 +67,13 @@ class DataAssessor:
         inputs = {name: self._store.manifest(name, key) for name in names}
         gap_report = self._store.report("sequence_gap_report", key)
         point = inputs["raw_deltas"].fixed_point
+        audit = inputs["raw_deltas"].metadata["audit"]
         estimate = estimate_run(
             deltas=inputs["raw_deltas"].rows["deltas.parquet"],
             snapshots=inputs["snapshots"].rows["snapshots.parquet"],
             batch_rows=self._settings.sources.batch_rows,
             decimal_sizes=inputs["raw_deltas"].metadata["precision_audit"].get("sizes"),
+            day_share=day_coverage(key, audit["first_origin_time"], audit["last_origin_time"]),
         )
         figures = self._figures(key, inputs, gap_report, estimate)
         forced = inputs["raw_deltas"].metadata["precision_audit"] if figures["decimals"].value else None

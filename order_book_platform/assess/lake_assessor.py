@@ -70,6 +70,7 @@ class LakeAssessor:
             snapshots=footers["book"].rows,
             batch_rows=self._settings.sources.batch_rows,
             decimal_sizes=reading.sizes if isinstance(reading, FloatBits) else None,
+            day_share=footers["book_delta_v2"].span and day_coverage(key, *footers["book_delta_v2"].span),
         )
         gaps = _gaps(day, self._settings)
         figures = _figures(day, gaps, estimate, self._settings)
