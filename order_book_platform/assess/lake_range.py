@@ -10,7 +10,16 @@ from datetime import date, timedelta
 from typing import Any
 
 from order_book_platform.assess.estimate import RunEstimate, estimate_run
-from order_book_platform.assess.rules import RULES, Measured, day_coverage, held_against, verdict_of
+from order_book_platform.assess.figures import not_held
+from order_book_platform.assess.lake_report import error_parts
+from order_book_platform.assess.rules import (
+    RULES,
+    Measured,
+    day_coverage,
+    held_against,
+    rules_report,
+    verdict_of,
+)
 from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns, iso_from_ns
 from order_book_platform.errors import SourceError
 from order_book_platform.model import Instrument, PartitionKey, Severity
@@ -38,7 +47,10 @@ class DaySummary:
         coverage: share of the UTC day between first and last delta, without the holes between row groups.
         holes: how many of these are longer than `gaps.silence`.
         longest_hole_s: the longest.
-        warnings: names of rules that would only warn.
+        warnings: what is not there (`no book`, `no trades`, `no statistics`), and names of rules that only warn.
+        rules: what was measured, as `rules` of a report.
+        unmeasured: names of the rules of which footers say nothing.
+        error: what made the day `damaged`, in its parts.
         estimate: of a run; None where there are no deltas.
     """
 
@@ -53,6 +65,9 @@ class DaySummary:
     longest_hole_s: float = 0.0
     warnings: tuple[str, ...] = ()
     estimate: RunEstimate | None = None
+    rules: tuple[dict[str, Any], ...] = ()
+    unmeasured: tuple[str, ...] = tuple(RULES)
+    error: dict[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -118,7 +133,7 @@ def summarise_day(settings: Settings, key: PartitionKey) -> DaySummary:
             rows[table] = footers[table].rows
     except SourceError as error:
         why = f"{type(error).__name__}: {error}"
-        return DaySummary(key.instrument.key, key.day, "damaged", why, rows)
+        return DaySummary(key.instrument.key, key.day, "damaged", why, rows, error=error_parts(error))
     if "book_delta_v2" not in footers:
         rest = ", ".join(table for table in present) or "nothing"
         why = f"no book_delta_v2; there is {rest}"
@@ -131,10 +146,13 @@ def _judged(
 ) -> DaySummary:
     deltas, gaps = footers["book_delta_v2"], settings.gaps
     holes = [end - begin for begin, end in deltas.holes(gaps.silence)]
-    estimate = estimate_run(
-        deltas=deltas.rows, snapshots=rows["book"] or 0, batch_rows=settings.sources.batch_rows
-    )
     span = deltas.span
+    estimate = estimate_run(
+        deltas=deltas.rows,
+        snapshots=rows["book"] or 0,
+        batch_rows=settings.sources.batch_rows,
+        day_share=span and day_coverage(key, *span),
+    )
     figures = {
         "deltas": Measured(deltas.rows, deltas.rows, "statistics"),
         "memory": Measured(estimate.peak_bytes, deltas.rows, "estimate"),
@@ -152,10 +170,15 @@ def _judged(
     gates = held_against(RULES, figures)
     repairs = sum(hole > gaps.recover_after for hole in holes)
     verdict, why = verdict_of(gates, {"recover": repairs})
+    told = rules_report(gates, figures)
+    if verdict == "no-go":
+        why = "required rules do not hold: " + ", ".join(not_held([told["rules"]], Severity.ERROR))
     refused = _refused(key, deltas)
     if refused:
         verdict, why = "no-go", refused
     absent = [f"no {table}" for table in ("book", "trades") if rows[table] is None]
+    if span is None:
+        absent.append("no statistics")
     warned = [gate.name for gate in gates if not gate.passed and gate.severity is Severity.WARN]
     return DaySummary(
         key.instrument.key,
@@ -169,6 +192,8 @@ def _judged(
         max(holes, default=0) / NS_PER_SECOND,
         (*absent, *warned),
         estimate,
+        tuple(told["rules"]),
+        tuple(told["unmeasured"]),
     )
 
 

@@ -73,10 +73,15 @@ def unreadable_report(key: PartitionKey, error: OrderBookPlatformError, scan: st
         "scan": scan,
         "verdict": "missing" if isinstance(error, SourceMissingError) else "damaged",
         "why": f"{type(error).__name__}: {error}",
-        "error": {
-            "class": type(error).__name__,
-            **{name: getattr(error, name) for name in ("expected", "found", "where", "remedy")},
-        },
+        "error": error_parts(error),
+    }
+
+
+def error_parts(error: OrderBookPlatformError) -> dict[str, str]:
+    """Class, and what the error says, in its parts."""
+    return {
+        "class": type(error).__name__,
+        **{name: getattr(error, name) for name in ("expected", "found", "where", "remedy")},
     }
 
 

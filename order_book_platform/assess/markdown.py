@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from order_book_platform.assess.figures import rule_bar, rule_figure
 from order_book_platform.clock import iso_from_ns
 
 
@@ -27,9 +28,9 @@ def assessment_markdown(report: dict[str, Any]) -> str:
     ]
     for rule in report["rules"]:
         holds = "yes" if rule["passed"] else f"**no** ({rule['severity']})"
-        value = "–" if rule["value"] is None else f"{rule['value']:,.6g}"
+        value, bar = rule_figure(rule), rule_bar(rule)
         basis = f"sample of {rule['n']:,}" if rule["basis"] == "sample" else rule["basis"]
-        lines.append(f"| {rule['name']} | {value} | {rule['gate']} | {holds} | {basis} | {rule['note']} |")
+        lines.append(f"| {rule['name']} | {value} | {bar} | {holds} | {basis} | {rule['note']} |")
     lines += [
         "",
         "| table | rows | available |",

@@ -81,3 +81,12 @@ class GateResult:
     def to_dict(self) -> dict[str, object]:
         """JSON-ready form."""
         return {**asdict(self), "severity": str(self.severity)}
+
+
+def figure(value: float | None) -> str:
+    """A figure for people: thousands apart, six significant digits below; `-` for what could not be measured."""
+    if value is None:
+        return "-"
+    if abs(value) < 1_000 or not math.isfinite(value):
+        return f"{value:.6g}"
+    return f"{value:,.0f}" if abs(value) >= 100_000 or float(value).is_integer() else f"{value:,.6g}"

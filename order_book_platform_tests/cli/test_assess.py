@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,38 @@ def test_tables(simulated: Platform, full: bool) -> None:
         assert {"full", "sample,", "statistics", "estimate"} & set(rule)
     assert any(each[:1] == ["recommended"] and "full_event," in each for each in words)
     assert any(each[:2] == ["on", "this"] for each in words)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_rules_on_a_terminal(simulated: Platform, columns: int) -> None:
+    """No line is wider than it; names, values and bars are whole; what does not hold is explained in any width."""
+    result = simulated.obp("assess", "--symbol", SYMBOL, "--day", DAY, columns=columns)
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    words = [line.split() for line in lines]
+    for name in RULES:
+        assert sum(each[:1] == [name] and bool({"pass", "warn"} & set(each)) for each in words) == 1
+    memory = next(each for each in words if each[:1] == ["memory"])
+    assert memory[2:6] == ["GB", "<", "24", "GB"]
+    explained = "share of the UTC day between the first" in result.stdout
+    assert explained or columns == 120
+    assert any("meaning" in each for each in words) == (columns == 120)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_range_on_a_terminal(fresh: Platform, key: PartitionKey, columns: int) -> None:
+    """Dates, verdicts and counts are whole; a damaged day shows class and file, and its whole error below."""
+    (fresh.config.parent / "lake/trades" / key.path / "1.snappy.parquet").write_bytes(b"gone")
+    text = fresh.obp("assess", "--symbol", SYMBOL, "--days", "2024-01-01..2024-12-31", columns=columns).stdout
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= columns
+    for days in ("2024-01-01 to 2024-08-07 (220)", "2024-08-10 to 2024-12-31 (144)"):
+        assert sum(line.split()[:5] == [*days.split(), "missing"] for line in lines) == 1
+    assert any(line.split()[1:] == ["SourceCorruptError:", "1.snappy.parquet"] for line in lines)
+    assert [SYMBOL, "1", "0", "0", "1", "364"] in [line.split() for line in lines]
+    assert f"{SYMBOL} {DAY}: SourceCorruptError: " in text
+    assert "1 day that may go" in text
+    assert ".. " not in text
 
 
 def test_markdown(simulated: Platform) -> None:
@@ -138,14 +171,15 @@ def test_a_range(fresh: Platform) -> None:
     """A line a day, counts by verdict, the cost, and a calendar whose place is said."""
     result = fresh.obp("assess", "--symbol", SYMBOL, *RANGE)
     assert result.exit_code == 0
-    rows = [line.split() for line in result.stdout.splitlines() if line.strip().startswith(SYMBOL)]
-    assert [row[1:3] for row in rows[:4]] == [
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert [line[:2] for line in lines if line and line[0].startswith("2024-")] == [
         ["2024-08-07", "missing"],
         [DAY, "go"],
         [BROKEN_DAY, "go"],
         ["2024-08-10", "missing"],
     ]
-    assert rows[4] == [SYMBOL, "2", "0", "0", "0", "2"]
+    assert [SYMBOL] in lines
+    assert [SYMBOL, "2", "0", "0", "0", "2"] in lines
     page = fresh.config.parent / "assessment-2024-08-07..2024-08-10.html"
     assert f"Calendar: {page.name}" in result.stdout
     assert "2 days that may go" in page.read_text(encoding="utf-8")
@@ -157,6 +191,7 @@ def test_a_long_range_is_told_in_runs(fresh: Platform) -> None:
     text = result.stdout
     assert "2024-01-01 to 2024-08-07 (220)" in text
     assert f"{DAY} to {BROKEN_DAY} (2)" in text
+    assert re.search(r"day_coverage 0\.\d+ to 0\.\d+ \(>= 0\.99\)", " ".join(text.split()))
     assert "2024-08-10 to 2024-12-31 (144)" in text
 
 

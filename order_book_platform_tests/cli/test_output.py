@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from order_book_platform.cli.output import StageBars, Styled, figure, gates_table, print_json, table, verdict
+from order_book_platform.cli.output import StageBars, Styled, gates_table, print_json, table, verdict
 from order_book_platform.model import Gate, GateResult, Severity
+from order_book_platform.model.gates import figure
 
 
 def drawn(renderable: object, width: int = 120) -> str:
@@ -48,6 +49,13 @@ def test_figures_are_short() -> None:
     """Six significant digits are enough to compare with a bar."""
     assert figure(0.123456789) == "0.123457"
     assert figure(None) == "-"
+    assert [figure(value) for value in (1_313_930, 443_521.4, 2.4e10, 1_234.5, float("inf"))] == [
+        "1,313,930",
+        "443,521",
+        "24,000,000,000",
+        "1,234.5",
+        "inf",
+    ]
 
 
 def test_json_refuses_nan(capsys: pytest.CaptureFixture[str]) -> None:
