@@ -10,7 +10,8 @@ from order_book_platform.assess.distribution import distribution, reconnects
 from order_book_platform.assess.estimate import RunEstimate
 from order_book_platform.assess.gaps import Gap
 from order_book_platform.assess.lake_day import LakeDay
-from order_book_platform.assess.rules import day_coverage, verdict_of
+from order_book_platform.assess.rules import verdict_of
+from order_book_platform.assess.sections import availability_section, coverage_section, rate_section
 from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
 from order_book_platform.errors import OrderBookPlatformError, SourceMissingError
 from order_book_platform.model import GateResult, PartitionKey
@@ -158,35 +159,24 @@ def _recommendation(day: LakeDay) -> dict[str, Any]:
 
 
 def _availability(footers: Footers) -> dict[str, Any]:
-    span = footers.span
-    return {
-        "basis": "statistics",
-        "available": footers.files > 0,
-        "files": footers.files,
-        "rows": footers.rows,
-        "bytes": footers.size_bytes,
-        "row_groups": len(footers.group_rows),
-        "first_time": span and iso_from_ns(span[0]),
-        "last_time": span and iso_from_ns(span[1]),
-        "nulls": sum(footers.nulls.values()),
-    }
+    known = availability_section(
+        "statistics",
+        available=footers.files > 0,
+        rows=footers.rows,
+        files=footers.files,
+        size_bytes=footers.size_bytes,
+        span=footers.span,
+    )
+    return {**known, "row_groups": len(footers.group_rows), "nulls": sum(footers.nulls.values())}
 
 
 def _covered(day: LakeDay, silence_ns: int) -> dict[str, Any]:
     """Of the deltas, from their footers: span, holes between row groups, groups that are thinner than the others."""
     footers = day.footers["book_delta_v2"]
-    span, holes, thin = footers.span, footers.holes(silence_ns), footers.thin(THIN)
+    holes, thin = footers.holes(silence_ns), footers.thin(THIN)
+    listed = [(begin, (end - begin) / NS_PER_SECOND) for begin, end in holes[:LISTED]]
     return {
-        "basis": "statistics",
-        "clock": footers.clock,
-        "first_time": span and iso_from_ns(span[0]),
-        "last_time": span and iso_from_ns(span[1]),
-        "day_coverage": span and day_coverage(day.key, *span),
-        "holes": [
-            {"from": iso_from_ns(begin), "seconds": (end - begin) / NS_PER_SECOND}
-            for begin, end in holes[:LISTED]
-        ],
-        "holes_in_all": len(holes),
+        **coverage_section("statistics", day.key, footers.clock, footers.span, listed, len(holes)),
         "thin_groups": [
             {"from": iso_from_ns(begin), "to": iso_from_ns(end), "missing_s": over / NS_PER_SECOND}
             for begin, end, over in thin[:LISTED]
@@ -197,20 +187,17 @@ def _covered(day: LakeDay, silence_ns: int) -> dict[str, Any]:
 
 
 def _rate(day: LakeDay) -> dict[str, Any]:
-    scan, footers = day.deltas.scan, day.footers["book_delta_v2"]
-    span_s = scan.span_ns / NS_PER_SECOND
-    rows = day.deltas.audit["rows"] / max(day.deltas.audit["messages"], 1)
-    span = footers.span
-    return {
-        "basis": "sample",
-        "n": scan.messages,
-        "messages_per_s": scan.pairs / span_s if span_s > 0 else None,
-        "rows_per_message": rows,
-        "messages_in_all": round(footers.rows / rows) if rows else None,
-        "rows_per_s": footers.rows / (span[1] - span[0]) * NS_PER_SECOND
-        if span and span[1] > span[0]
-        else None,
-    }
+    scan, footers, audit = day.deltas.scan, day.footers["book_delta_v2"], day.deltas.audit
+    rate = rate_section(
+        "sample",
+        messages=audit["messages"],
+        pairs=scan.pairs,
+        span_ns=scan.span_ns,
+        rows=audit["rows"],
+        all_rows=footers.rows,
+        day=footers.span,
+    )
+    return {**rate, "n": scan.messages}
 
 
 def tick_changes(day: LakeDay) -> list[dict[str, Any]]:

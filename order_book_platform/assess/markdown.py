@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from order_book_platform.assess.figures import rule_bar, rule_figure
-from order_book_platform.clock import iso_from_ns
+from order_book_platform.assess.figures import count_of, rule_bar, rule_figure
 
 
 def assessment_markdown(report: dict[str, Any]) -> str:
@@ -56,27 +55,23 @@ def facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     audit, clocks, gaps = report["audit"], report["clocks"], report["gaps"]
     sampled = report["scan"] == "sample"
     for name, entry in report["availability"].items():
-        yield name, f"{entry['rows']:,} rows" if entry["available"] else "not there"
-    if sampled:
-        yield "span", _sampled_span(report["coverage"])
-        rate = report["rate"]
-        if rate["messages_per_s"] is not None:
-            yield (
-                "rate",
-                f"{rate['messages_per_s']:,.1f} messages/s of {rate['rows_per_message']:,.1f} rows (sample)",
-            )
-    else:
-        span = (iso_from_ns(audit[f"{end}_origin_time"]) for end in ("first", "last"))
-        yield "span", " to ".join(span) + " (origin time)"
+        yield name, _there(entry) if entry["available"] else "not there"
+    yield "span", _span(report["coverage"])
+    rate = report["rate"]
+    if rate["messages_per_s"] is not None:
+        text = f"{rate['messages_per_s']:,.1f} messages/s of {rate['rows_per_message']:,.1f} rows"
+        yield "rate", text + (" (sample)" if sampled else "")
     of = " in the sample" if sampled else ""
     yield "messages", f"{audit['messages']:,}{of}, the longest of {audit['longest_message']:,} rows"
     yield "removals", f"{audit['deletions'] / max(audit['rows'], 1):.1%} of the rows{of}"
     yield "precision", _precision(report["precision"])
     yield f"gaps ({gaps['kind']})", _gaps(gaps) + of
     yield "reconnects", f"{gaps['reconnects']['count']:,} ({gaps['reconnects']['kind']})"
-    if sampled and report["snapshots"]["best_prices"]["rows"]:
-        best = report["snapshots"]["best_prices"]
-        yield "crossed rows of book", f"{best['crossed_rows']:,} ({best['crossed_share']:.3%})"
+    best = report["snapshots"]["best_prices"]
+    if best["rows"]:
+        text = f"{best['crossed_rows']:,} ({best['crossed_share']:.3%})"
+        longest = f", the longest spell {best['longest_crossed_s']:,.3f} s" if best["crossed_rows"] else ""
+        yield "crossed rows of book", text + longest
     yield "longest pause", f"{clocks['longest_pause_ms']:,.1f} ms{of}"
     latency = ", ".join(f"{name} {value:,.2f}" for name, value in clocks["latency_ms"].items())
     yield "latency (arrival − origin), ms", latency
@@ -105,17 +100,25 @@ def cost_here(here: dict[str, Any]) -> str:
     )
 
 
-def _sampled_span(coverage: dict[str, Any]) -> str:
+def _there(entry: dict[str, Any]) -> str:
+    text = f"{entry['rows']:,} rows"
+    if entry["files"] is not None and entry["bytes"] is not None:
+        text += f" in {count_of(entry['files'], 'file')} of {entry['bytes'] / 1e9:,.3f} GB"
+    return text
+
+
+def _span(coverage: dict[str, Any]) -> str:
     if coverage["first_time"] is None:
         return "unknown: the files have no statistics of times"
     text = f"{coverage['first_time']} to {coverage['last_time']} ({coverage['clock']})"
     if coverage["holes_in_all"]:
+        between = " between row groups" if coverage["basis"] == "statistics" else ""
+        text += f"; {count_of(coverage['holes_in_all'], 'hole')}{between}"
+    # Of every row, holes are listed only where they are among the longest gaps.
+    if coverage["holes"]:
         longest = max(coverage["holes"], key=lambda hole: hole["seconds"])
-        text += (
-            f"; {coverage['holes_in_all']:,} hole(s) between row groups, one of {longest['seconds']:,.1f} s"
-        )
-        text += f" from {longest['from']}"
-    if coverage["thin_groups"]:
+        text += f", one of {longest['seconds']:,.1f} s from {longest['from']}"
+    if coverage.get("thin_groups"):
         text += f"; {len(coverage['thin_groups'])} row group(s) with far fewer rows a second than the others"
     return text
 

@@ -86,8 +86,22 @@ def test_figures_of_a_whole_sample_are_those_of_the_full_scan(tmp_path: Path) ->
     """Audit, clocks, precision and rules agree where the sample is everything."""
     assessor = LakeAssessor(lake(tmp_path))
     sampled, full = assessor.sampled(KEY), assessor.full(KEY)
-    assert {name: sampled["audit"][name] for name in full["audit"]} == full["audit"]
-    assert {name: sampled["clocks"][name] for name in full["clocks"]} == full["clocks"]
+    for section in ("audit", "clocks", "rate"):
+        measured = {name: value for name, value in full[section].items() if name != "basis"}
+        assert {name: sampled[section][name] for name in measured} == measured
+    for table, there in full["availability"].items():
+        names = (
+            "available",
+            "rows",
+            "files",
+            "bytes",
+            *(("first_time",) if table == "book_delta_v2" else ()),
+        )
+        assert {name: sampled["availability"][table][name] for name in names} == {
+            name: there[name] for name in names
+        }
+    for name in ("first_time", "last_time", "day_coverage", "holes_in_all"):
+        assert sampled["coverage"][name] == full["coverage"][name]
     for name in ("tick", "lot", "price_decimals", "size_decimals", "chosen"):
         assert sampled["precision"][name] == full["precision"][name]
     values = [
@@ -109,15 +123,20 @@ def test_the_full_scan_says_what_the_asset_says_and_leaves_nothing(tmp_path: Pat
     assert store.report("data_assessment", KEY) == report
 
 
-def test_every_figure_says_what_it_is_from(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "report_of", [lambda each: each.sampled(KEY), lambda each: each.full(KEY)], ids=["sample", "full"]
+)
+def test_every_figure_says_what_it_is_from(
+    tmp_path: Path, report_of: Callable[[LakeAssessor], dict[str, Any]]
+) -> None:
     """Rules and sections have a basis; of a sample there is a count; rules without a figure are named."""
-    report = LakeAssessor(lake(tmp_path)).sampled(KEY)
+    report = report_of(LakeAssessor(lake(tmp_path)))
     for rule in report["rules"]:
         assert rule["basis"] in ("statistics", "sample", "full", "estimate")
         assert rule["n"] > 0
     sections = ("coverage", "rate", "precision", "audit", "trades", "gaps", "clocks", "estimate")
     parts = [report[name] for name in sections] + list(report["availability"].values())
-    parts += list(report["snapshots"].values())
+    parts += [part for part in report["snapshots"].values() if isinstance(part, dict) and "rows" in part]
     for part in parts:
         assert part["basis"] in ("statistics", "sample", "full", "estimate")
         assert part["basis"] != "sample" or part.get("n", part.get("rows")) is not None
@@ -131,6 +150,8 @@ def test_markdown_of_both(tmp_path: Path, sampled: bool) -> None:
     assessor = LakeAssessor(lake(tmp_path))
     report = assessor.sampled(KEY) if sampled else assessor.full(KEY)
     text = assessment_markdown(report)
+    assert "messages/s of" in text
+    assert "- Crossed rows of book: 0 (0.000%)" in text
     basis = f"sample of {len(delta_frame())}" if sampled else "full"
     assert text.startswith(f"# TEST:ABC-USD 2024-01-02: {report['verdict']}\n")
     assert "The validation gate (gap_ratio, origin_coverage, memory) holds." in text
@@ -194,8 +215,11 @@ def test_crossed_rows_of_book_are_all_counted(tmp_path: Path) -> None:
         .otherwise(pl.col("bid_0_price"))
         .alias("bid_0_price")
     )
-    report = LakeAssessor(lake(tmp_path, book=book)).sampled(KEY)
+    assessor = LakeAssessor(lake(tmp_path, book=book))
+    report, full = assessor.sampled(KEY), assessor.full(KEY)
     best = report["snapshots"]["best_prices"]
+    assert full["snapshots"]["best_prices"].items() <= best.items()
+    assert "2 (40.000%), the longest spell 1.200 s" in assessment_markdown(full)
     assert (best["rows"], best["crossed_rows"], best["crossed_share"]) == (5, 2, 0.4)
     assert (best["crossed_time_share"], best["longest_crossed_s"]) == (0.5, 1.2)
     assert "book_crossed" in failed(report)
