@@ -153,24 +153,10 @@ def _judged(
         batch_rows=settings.sources.batch_rows,
         day_share=span and day_coverage(key, *span),
     )
-    figures = {
-        "deltas": Measured(deltas.rows, deltas.rows, "statistics"),
-        "memory": Measured(estimate.peak_bytes, deltas.rows, "estimate"),
-    }
-    coverage = None
-    if span is not None:
-        silent_ns = sum(hole - gaps.silence for hole in holes)
-        whole, groups = max(span[1] - span[0], 1), len(deltas.group_rows)
-        coverage = max(day_coverage(key, *span) - sum(holes) / NS_PER_DAY, 0.0)
-        figures["origin_coverage"] = Measured(1 - silent_ns / whole, groups, "statistics")
-        figures["day_coverage"] = Measured(day_coverage(key, *span), groups, "statistics")
-    back = deltas.groups_back("sequence_number")
-    if back is not None:
-        figures["unsorted"] = Measured(back, len(deltas.group_rows), "statistics")
+    figures = _figures(key, deltas, sum(hole - gaps.silence for hole in holes), estimate)
     gates = held_against(RULES, figures)
-    repairs = sum(hole > gaps.recover_after for hole in holes)
-    verdict, why = verdict_of(gates, {"recover": repairs})
     told = rules_report(gates, figures)
+    verdict, why = verdict_of(gates, {"recover": sum(hole > gaps.recover_after for hole in holes)})
     if verdict == "no-go":
         why = "required rules do not hold: " + ", ".join(not_held([told["rules"]], Severity.ERROR))
     refused = _refused(key, deltas)
@@ -181,20 +167,39 @@ def _judged(
         absent.append("no statistics")
     warned = [gate.name for gate in gates if not gate.passed and gate.severity is Severity.WARN]
     return DaySummary(
-        key.instrument.key,
-        key.day,
-        verdict,
-        why,
-        rows,
-        sum(each.size_bytes for each in footers.values()),
-        coverage,
-        len(holes),
-        max(holes, default=0) / NS_PER_SECOND,
-        (*absent, *warned),
-        estimate,
-        tuple(told["rules"]),
-        tuple(told["unmeasured"]),
+        symbol=key.instrument.key,
+        day=key.day,
+        verdict=verdict,
+        why=why,
+        rows=rows,
+        size_bytes=sum(each.size_bytes for each in footers.values()),
+        coverage=span and max(day_coverage(key, *span) - sum(holes) / NS_PER_DAY, 0.0),
+        holes=len(holes),
+        longest_hole_s=max(holes, default=0) / NS_PER_SECOND,
+        warnings=(*absent, *warned),
+        estimate=estimate,
+        rules=tuple(told["rules"]),
+        unmeasured=tuple(told["unmeasured"]),
     )
+
+
+def _figures(
+    key: PartitionKey, deltas: Footers, silent_ns: int, estimate: RunEstimate
+) -> dict[str, Measured]:
+    """What footers show; `silent_ns` is what the holes have beyond `gaps.silence`."""
+    figures = {
+        "deltas": Measured(deltas.rows, deltas.rows, "statistics"),
+        "memory": Measured(estimate.peak_bytes, deltas.rows, "estimate"),
+    }
+    span, groups = deltas.span, len(deltas.group_rows)
+    if span is not None:
+        whole = max(span[1] - span[0], 1)
+        figures["origin_coverage"] = Measured(1 - silent_ns / whole, groups, "statistics")
+        figures["day_coverage"] = Measured(day_coverage(key, *span), groups, "statistics")
+    back = deltas.groups_back("sequence_number")
+    if back is not None:
+        figures["unsorted"] = Measured(back, groups, "statistics")
+    return figures
 
 
 def _refused(key: PartitionKey, deltas: Footers) -> str:

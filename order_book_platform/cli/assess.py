@@ -82,19 +82,29 @@ def assess(
 
         passed = assess_range(settings, symbols, span, out, as_json)
     else:
-        show = None if as_json else _shown_as(markdown)
-        reports = []
-        for key in [key for symbol in symbols for key in _keys(settings, symbol, days)]:
-            reports.append(_assess(settings, key, full))
-            if show:
-                show(reports[-1])
-        if as_json:
-            from order_book_platform.cli.output import print_json
-
-            print_json(reports)
-        passed = all(report["verdict"].startswith("go") for report in reports)
+        keys = [key for symbol in symbols for key in _keys(settings, symbol, days)]
+        passed = _assess_days(settings, keys, full, None if as_json else _shown_as(markdown))
     if not passed:
         ctx.exit(EXIT_FAILED)
+
+
+def _assess_days(
+    settings: Settings,
+    keys: Sequence[PartitionKey],
+    full: bool,
+    show: Callable[[dict[str, Any]], None] | None,
+) -> bool:
+    """Judge days one after another, each shown as soon as it is done, or all as JSON; whether all of them may go."""
+    reports = []
+    for key in keys:
+        reports.append(_assess(settings, key, full))
+        if show:
+            show(reports[-1])
+    if not show:
+        from order_book_platform.cli.output import print_json
+
+        print_json(reports)
+    return all(report["verdict"].startswith("go") for report in reports)
 
 
 def _shown_as(markdown: bool) -> Callable[[dict[str, Any]], None]:
