@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from order_book_platform.assess.estimate import DAY_DISK_BYTES, RunEstimate, estimate_run
+from order_book_platform.assess.estimate import DAY_DISK_BYTES, REFERENCE, RunEstimate, estimate_run
 
 MEASURED = Path(__file__).parents[2] / "benchmarks/results/day.json"
 SNAPSHOTS_PER_DELTA = 797_796 / 108_682_617
@@ -34,6 +34,12 @@ def test_time_is_that_of_the_committed_benchmark(metric: str, name: str) -> None
     assert measured(metric)
     for deltas, value in measured(metric):
         assert getattr(of(deltas), name) == pytest.approx(value, rel=0.2)
+
+
+def test_the_machine_is_that_of_the_committed_benchmark() -> None:
+    """What estimates are said to be measured on is what the results were measured on."""
+    machine = json.loads(MEASURED.read_text(encoding="utf-8"))["machine"]
+    assert f"{machine['cpu']}, {machine['cores']} cores" == REFERENCE
 
 
 def test_memory_is_enough_and_not_much_more() -> None:
