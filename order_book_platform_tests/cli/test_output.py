@@ -27,6 +27,13 @@ def test_values_are_not_read_as_markup() -> None:
     assert "[red]" not in drawn(table("t", ("a",), [(Styled("x", "red"),)]))
 
 
+def test_whole_columns_are_not_broken() -> None:
+    """In a narrow window the other columns give way."""
+    rows = [("origin_coverage", "a meaning of many words that does not fit")]
+    assert "origin_coverage" in drawn(table("t", ("rule", "meaning"), rows, whole=("rule",)), 28)
+    assert "origin_coverage" not in drawn(table("t", ("rule", "meaning"), rows), 14)
+
+
 def test_gates_show_value_bar_and_result() -> None:
     """A gate's line has its figure, bar, observations and verdict; what was not measured is a dash."""
     gates = [
