@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from order_book_platform.model.gates import figure
+from order_book_platform.model.gates import figure, on_its_side
 
 BYTES = ("memory",)
 """Rules whose figure is bytes."""
 
 
 def rule_figure(rule: Mapping[str, Any]) -> str:
-    """The figure of a rule as a report has it; `-` without one."""
-    return _shown(rule["name"], rule["value"])
+    """The figure of a rule as a report has it, on its side of the bar; `-` without one."""
+    return _shown(rule["name"], rule["value"], rule["gate"])
 
 
 def rule_bar(rule: Mapping[str, Any]) -> str:
@@ -48,7 +48,9 @@ def _from_to(rules: Sequence[Mapping[str, Any]]) -> str:
     return " to ".join(texts)
 
 
-def _shown(name: str, value: float | None) -> str:
+def _shown(name: str, value: float | None, bar: str = "") -> str:
     if name in BYTES and value is not None:
-        return f"{value / 1e9:,.3g} GB"
-    return figure(value)
+        comparison, _, threshold = bar.partition(" ")
+        in_gb = f"{comparison} {float(threshold) / 1e9:g}" if threshold else ""
+        return on_its_side(value / 1e9, in_gb, lambda digits: f"{value / 1e9:,.{digits}g}", 3) + " GB"
+    return figure(value, bar)

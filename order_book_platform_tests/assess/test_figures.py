@@ -22,6 +22,13 @@ def test_figures_have_units_and_thousands() -> None:
     assert rule_figure(rule("gap_ratio", None, Gate("<", 0.001))) == "-"
 
 
+def test_a_rule_that_misses_its_bar_by_little_is_seen_to() -> None:
+    """The text is on the side of the bar where the figure is, in bytes too."""
+    assert rule_figure(rule("origin_coverage", 0.98999996, Gate(">=", 0.99))) == "0.98999996"
+    assert rule_figure(rule("messages", 999_999.9, Gate("<", 1_000_000))) == "999,999.9"
+    assert rule_figure(rule("memory", 24_000_100_000, Gate("<=", 24 * 10**9))) == "24.0001 GB"
+
+
 def test_what_does_not_hold_is_told_from_the_least_to_the_largest() -> None:
     """Of several days once, with the bar; rules that hold and rules of the other severity are left out."""
     bar, warn = Gate(">", 0.99), Gate(">=", 0.99, Severity.WARN)
