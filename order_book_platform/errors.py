@@ -22,7 +22,7 @@ class OrderBookPlatformError(Exception):
         self.found = found
         self.where = where
         self.remedy = remedy
-        super().__init__(f"{where}: expected {expected}, found {found}. {remedy}")
+        super().__init__(_sentence(self))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive pickling, which Dagster and process pools do to exceptions."""
@@ -32,10 +32,14 @@ class OrderBookPlatformError(Exception):
 def _rebuild(kind: type[OrderBookPlatformError], attributes: dict[str, object]) -> OrderBookPlatformError:
     error = kind.__new__(kind)
     error.__dict__.update(attributes)
-    Exception.__init__(
-        error, f"{error.where}: expected {error.expected}, found {error.found}. {error.remedy}"
-    )
+    Exception.__init__(error, _sentence(error))
     return error
+
+
+def _sentence(error: OrderBookPlatformError) -> str:
+    # What a library said may end in a full stop of its own.
+    found = error.found.removesuffix(".")
+    return f"{error.where}: expected {error.expected}, found {found}. {error.remedy}"
 
 
 class SettingsError(OrderBookPlatformError):

@@ -34,7 +34,7 @@ MESSAGES: dict[str, tuple[dict[str, str], str]] = {
         ),
     ),
     "SourceError": (
-        {"expected": "a table", "found": "a picture", "where": "1.parquet", "remedy": "Fetch it again."},
+        {"expected": "a table", "found": "a picture.", "where": "1.parquet", "remedy": "Fetch it again."},
         "1.parquet: expected a table, found a picture. Fetch it again.",
     ),
     "SourceMissingError": (

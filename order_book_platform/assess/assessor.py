@@ -17,7 +17,8 @@ from order_book_platform.assess.rules import (
     rules_report,
     verdict_of,
 )
-from order_book_platform.clock import iso_from_ns
+from order_book_platform.assess.sections import availability_section, coverage_section, rate_section
+from order_book_platform.clock import iso_from_ns, ns_from_iso
 from order_book_platform.model import FixedPoint, Gate, GateResult, PartitionKey, Severity
 from order_book_platform.model.fixed_point import EXACT
 from order_book_platform.observability import Progress, silent
@@ -44,6 +45,20 @@ _ENOUGH_COMPARED = 10
 """Fewer comparisons do not condemn the deltas of a day."""
 
 
+_OF_GAPS = (
+    "kind",
+    "gaps",
+    "seq_gap_ratio",
+    "inferred_gap_ratio",
+    "by_cause",
+    "by_class",
+    "by_action",
+    "distribution",
+    "reconnects",
+)
+"""What of the gap report is told again."""
+
+
 class DataAssessor:
     """Judges one symbol and day from the audit of the files and the gap report.
 
@@ -68,11 +83,13 @@ class DataAssessor:
         inputs = {name: self._store.manifest(name, key) for name in names}
         gap_report = self._store.report("sequence_gap_report", key)
         point = inputs["raw_deltas"].fixed_point
+        audit = inputs["raw_deltas"].metadata["audit"]
         estimate = estimate_run(
             deltas=inputs["raw_deltas"].rows["deltas.parquet"],
             snapshots=inputs["snapshots"].rows["snapshots.parquet"],
             batch_rows=self._settings.sources.batch_rows,
             decimal_sizes=inputs["raw_deltas"].metadata["precision_audit"].get("sizes"),
+            day_share=day_coverage(key, audit["first_origin_time"], audit["last_origin_time"]),
         )
         figures = self._figures(key, inputs, gap_report, estimate)
         forced = inputs["raw_deltas"].metadata["precision_audit"] if figures["decimals"].value else None
@@ -170,31 +187,21 @@ class DataAssessor:
                 "price_decimals": point.price_decimals,
                 "size_decimals": point.size_decimals,
             },
-            "availability": {
-                "book_delta_v2": {"rows": inputs["raw_deltas"].rows["deltas.parquet"], "available": True},
-                "book": _availability(inputs["snapshots"], "snapshots.parquet"),
-                "trades": _availability(inputs["trades"], "trades.parquet"),
+            "availability": _availability(inputs, gap_report),
+            "coverage": _coverage(key, gap_report),
+            "rate": _rate(inputs["raw_deltas"], gap_report),
+            "precision": {"basis": "full", **_precision(inputs["raw_deltas"])},
+            "audit": {"basis": "full", **inputs["raw_deltas"].metadata["audit"]},
+            "snapshots": {
+                "basis": "full",
+                **inputs["snapshots"].metadata["audit"],
+                "defects": gap_report["snapshot_defects"],
+                "best_prices": {"basis": "full", **gap_report["snapshots_crossed"]},
             },
-            "precision": _precision(inputs["raw_deltas"]),
-            "audit": inputs["raw_deltas"].metadata["audit"],
-            "snapshots": {**inputs["snapshots"].metadata["audit"], "defects": gap_report["snapshot_defects"]},
-            "trades": inputs["trades"].metadata["audit"],
-            "gaps": {
-                name: gap_report[name]
-                for name in (
-                    "kind",
-                    "gaps",
-                    "seq_gap_ratio",
-                    "inferred_gap_ratio",
-                    "by_cause",
-                    "by_class",
-                    "by_action",
-                    "distribution",
-                    "reconnects",
-                )
-            },
-            "clocks": gap_report["clocks"],
-            "estimate": estimate.to_dict(),
+            "trades": {"basis": "full", **inputs["trades"].metadata["audit"]},
+            "gaps": {"basis": "full", **{name: gap_report[name] for name in _OF_GAPS}},
+            "clocks": {"basis": "full", **gap_report["clocks"]},
+            "estimate": {"basis": "estimate", **estimate.to_dict()},
         }
 
 
@@ -229,8 +236,53 @@ def _forcing_decimals(precision: dict[str, Any]) -> int:
     return int(precision["prices_beyond_pips"] + precision["sizes_beyond_pips"])
 
 
-def _availability(manifest: Manifest, file: str) -> dict[str, Any]:
-    return {"rows": manifest.rows[file], "available": manifest.metadata["audit"]["available"]}
+_TABLES = {
+    "book_delta_v2": ("raw_deltas", "deltas.parquet"),
+    "book": ("snapshots", "snapshots.parquet"),
+    "trades": ("trades", "trades.parquet"),
+}
+"""Table of the source to dataset and file."""
+
+
+def _availability(inputs: Mapping[str, Manifest], gap_report: Mapping[str, Any]) -> dict[str, Any]:
+    """Of each table; times are known of the deltas, files and bytes where the source keeps files."""
+    found = {}
+    for table, (dataset, file) in _TABLES.items():
+        metadata = inputs[dataset].metadata
+        found[table] = availability_section(
+            "full",
+            available=metadata["audit"].get("available", True),
+            rows=inputs[dataset].rows[file],
+            files=metadata["audit"].get("files"),
+            size_bytes=metadata.get("source_bytes"),
+            span=_span(gap_report) if table == "book_delta_v2" else None,
+        )
+    return found
+
+
+def _span(gap_report: Mapping[str, Any]) -> tuple[int, int]:
+    return gap_report["first_origin_time"], gap_report["last_origin_time"]
+
+
+def _coverage(key: PartitionKey, gap_report: Mapping[str, Any]) -> dict[str, Any]:
+    """Silences are listed where they are among the longest gaps."""
+    longest = [gap for gap in gap_report["distribution"]["longest"] if gap["cause"] == "silence"]
+    silences = [(ns_from_iso(gap["from"]), gap["seconds"]) for gap in longest]
+    count = gap_report["by_cause"].get("silence", 0)
+    return coverage_section("full", key, "origin_time", _span(gap_report), silences, count)
+
+
+def _rate(deltas: Manifest, gap_report: Mapping[str, Any]) -> dict[str, Any]:
+    rows, messages, span = deltas.rows["deltas.parquet"], gap_report["messages"], _span(gap_report)
+    return rate_section(
+        "full",
+        messages=messages,
+        pairs=max(messages - 1, 0),
+        span_ns=span[1] - span[0],
+        rows=rows,
+        all_rows=rows,
+        day=span,
+    )
 
 
 def _rules(snapshots: Manifest, forced: Mapping[str, Any] | None) -> dict[str, tuple[Gate, str]]:

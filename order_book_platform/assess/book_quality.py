@@ -47,25 +47,41 @@ class BestPrices:
 
     def to_dict(self) -> dict[str, Any]:
         """Shares of rows and of time, the longest crossed spell, and rows out of order."""
-        n = len(self.bid)
-        if not n:
-            return {"rows": 0, "crossed_rows": 0, "crossed_share": None, "crossed_time_share": None}
-        crossed = self.crossed
-        held = np.maximum(np.diff(self.origin_time, append=self.origin_time[-1]), 0)
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], crossed, [False]]).astype(np.int8)))
-        spells = [
-            int(self.origin_time[min(end, n - 1)] - self.origin_time[start])
-            for start, end in edges.reshape(-1, 2).tolist()
-        ]
         return {
-            "rows": n,
-            "crossed_rows": int(crossed.sum()),
-            "crossed_share": float(crossed.mean()),
-            "crossed_time_share": float(held[crossed].sum() / held.sum()) if held.sum() else None,
-            "longest_crossed_s": max(spells, default=0) / NS_PER_SECOND,
+            **crossed_facts(self.origin_time, self.crossed),
             "one_sided_rows": int(self.one_sided.sum()),
             "unsorted_rows": int((np.diff(self.sequence_number) < 0).sum()),
         }
+
+
+def crossed_facts(origin_time: Int64Array, crossed: NDArray[np.bool_]) -> dict[str, Any]:
+    """Of rows of `book`: how many are crossed, their share of rows and of time, and the longest spell.
+
+    Args:
+        origin_time: int64[n], ns; a row holds until the next one.
+        crossed: bool[n].
+    """
+    n = len(crossed)
+    if not n:
+        return {
+            "rows": 0,
+            "crossed_rows": 0,
+            "crossed_share": None,
+            "crossed_time_share": None,
+            "longest_crossed_s": None,
+        }
+    held = np.maximum(np.diff(origin_time, append=origin_time[-1]), 0)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], crossed, [False]]).astype(np.int8)))
+    spells = [
+        int(origin_time[min(end, n - 1)] - origin_time[start]) for start, end in edges.reshape(-1, 2).tolist()
+    ]
+    return {
+        "rows": n,
+        "crossed_rows": int(crossed.sum()),
+        "crossed_share": float(crossed.mean()),
+        "crossed_time_share": float(held[crossed].sum() / held.sum()) if held.sum() else None,
+        "longest_crossed_s": max(spells, default=0) / NS_PER_SECOND,
+    }
 
 
 def best_prices(files: Sequence[LakeFile], batch_rows: int) -> BestPrices:

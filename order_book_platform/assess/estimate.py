@@ -66,7 +66,12 @@ class RunEstimate:
 
 
 def estimate_run(
-    *, deltas: int, snapshots: int, batch_rows: int, decimal_sizes: int | None = None
+    *,
+    deltas: int,
+    snapshots: int,
+    batch_rows: int,
+    decimal_sizes: int | None = None,
+    day_share: float | None = None,
 ) -> RunEstimate:
     """Estimate memory, time and disk.
 
@@ -76,13 +81,16 @@ def estimate_run(
         batch_rows: rows decoded at a time.
         decimal_sizes: of a day of decimals, how many sizes differ: decimals take twice the room, and a replay keeps a
             list of the sizes; None for pips.
+        day_share: share of the day from the first to the last delta, as which features go; None, if it is not known,
+            counts as all of it.
     """
     decimal = decimal_sizes is not None
     row_bytes = DELTA_ROW_BYTES + (DECIMAL_ROW_BYTES if decimal else 0)
     batches = COPIES * row_bytes * min(batch_rows, max(deltas, 1))
     sizes = SIZE_BYTES * (decimal_sizes or 0)
     cpu_s = deltas * CPU_NS_PER_DELTA / NS_PER_SECOND * (DECIMAL_TIMES if decimal else 1)
-    disk = deltas * sum(BYTES_PER_DELTA.values()) + snapshots * SNAPSHOT_DISK_BYTES + DAY_DISK_BYTES
+    by_time = DAY_DISK_BYTES * (1.0 if day_share is None else day_share)
+    disk = deltas * sum(BYTES_PER_DELTA.values()) + snapshots * SNAPSHOT_DISK_BYTES + by_time
     return RunEstimate(
         BASE_BYTES + ASSETS_BYTES + batches + snapshots * SNAPSHOT_BYTES + sizes,
         round(cpu_s / PARALLEL, 3),

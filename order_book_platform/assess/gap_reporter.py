@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from order_book_platform.assess.book_quality import crossed_facts
 from order_book_platform.assess.crossed import CrossedSpells
 from order_book_platform.assess.distribution import distribution, reconnects
 from order_book_platform.assess.gaps import Gap, Reach, classify, disagreement, gaps_table
 from order_book_platform.assess.message_scan import MessageScan
+from order_book_platform.assess.rules import RULES
 from order_book_platform.kernels.book import Book
 from order_book_platform.kernels.replay import OUTCOME_COMPARED, OUTCOME_USE, OUTCOME_WRONG, USE_REPAIRED
-from order_book_platform.model import Codes, DeltaBatch, Gate, GateResult, PartitionKey
+from order_book_platform.model import Codes, DeltaBatch, GateResult, PartitionKey
 from order_book_platform.model.batches import Int64Array
 from order_book_platform.model.doubt import Doubt
 from order_book_platform.model.planning import Planner
@@ -31,8 +33,6 @@ from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.sources import delta_batches, snapshot_batches
 from order_book_platform.storage import DataStore, Manifest
-
-GAP_RATIO = Gate("<", 0.001)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class GapReporter:
         manifest = self._store.manifest("raw_deltas", key)
         codes = Codes.of(manifest.metadata)
         tick = codes.tick_codes if codes else manifest.fixed_point.tick_pips
-        heads, defects, reach = self._heads(key, codes, tick)
+        heads, times, defects, reach = self._heads(key, codes, tick)
 
         scan = MessageScan(self._settings.gaps.silence, heads)
         choice, nothing = Candidates(self._settings.reconstruct.extend_every), np.empty(0, np.int64)
@@ -88,10 +88,11 @@ class GapReporter:
         gaps, compared = self._found(scan, planner, batches, tick, reach)
 
         report = self._report(scan, gaps, compared, defect_counts(defects))
+        report["snapshots_crossed"] = crossed_facts(times, defects == SnapshotDefect.CROSSED)
         kind = "exact" if scan.has_ids else "inferred"
         ratio = report["seq_gap_ratio"] if scan.has_ids else report["inferred_gap_ratio"]
         gate = GateResult.of(
-            "gap_ratio", ratio, GAP_RATIO, n=scan.messages, note=f"{kind}: {len(gaps)} gap(s)"
+            "gap_ratio", ratio, RULES["gap_ratio"][0], n=scan.messages, note=f"{kind}: {len(gaps)} gap(s)"
         )
         with self._store.write("sequence_gap_report", key) as writer:
             writer.inputs.update(
@@ -104,20 +105,23 @@ class GapReporter:
 
     def _heads(
         self, key: PartitionKey, codes: Codes | None, tick: int
-    ) -> tuple[Int64Array, NDArray[np.uint8], Reach]:
-        """Of all snapshots: sequence numbers, defects, and those from which a book can recover."""
+    ) -> tuple[Int64Array, Int64Array, NDArray[np.uint8], Reach]:
+        """Of all snapshots: sequence numbers, origin times, defects, and those from which a book can recover."""
         choice = Candidates(self._settings.reconstruct.extend_every)
-        sequences, defects = [np.empty(0, np.int64)], [np.empty(0, np.uint8)]
+        sequences, times = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        defects = [np.empty(0, np.uint8)]
         reach = [np.empty((0, 2), np.int64)]
         for batch in snapshot_batches(self._store, key, codes):
             found = snapshot_defects(batch, tick)
             rows = choice.rows(found)
             rows = rows[found[rows] == SnapshotDefect.NONE]
             sequences.append(batch.sequence_number)
+            times.append(batch.origin_time)
             defects.append(found)
             reach.append(np.stack([batch.sequence_number[rows], batch.origin_time[rows]], 1))
         usable = np.concatenate(reach)
-        return np.concatenate(sequences), np.concatenate(defects), Reach(usable[:, 0], usable[:, 1])
+        reach_of = Reach(usable[:, 0], usable[:, 1])
+        return np.concatenate(sequences), np.concatenate(times), np.concatenate(defects), reach_of
 
     def _found(
         self, scan: MessageScan, planner: Planner, batches: Iterator[DeltaBatch], tick: int, reach: Reach

@@ -16,7 +16,7 @@ from order_book_platform.assess.gap_reporter import GapReporter
 from order_book_platform.assess.gaps import Gap, Reach, classify
 from order_book_platform.assess.impossible import impossible_rule, impossible_values
 from order_book_platform.assess.lake_day import LakeDay, read_day
-from order_book_platform.assess.lake_report import day_report, messages_in_all, tick_changes
+from order_book_platform.assess.lake_report import day_report, tick_changes
 from order_book_platform.assess.rules import (
     RULES,
     Measured,
@@ -25,6 +25,7 @@ from order_book_platform.assess.rules import (
     median_latency,
     rules_report,
 )
+from order_book_platform.assess.sections import messages_in_all
 from order_book_platform.model import Gate, PartitionKey, Severity
 from order_book_platform.model.snapshots import Candidates
 from order_book_platform.observability import Progress, silent
@@ -80,6 +81,7 @@ class LakeAssessor:
             snapshots=footers["book"].rows,
             batch_rows=self._settings.sources.batch_rows,
             decimal_sizes=reading.sizes if isinstance(reading, FloatBits) else None,
+            day_share=day.silences.span and day_coverage(key, *day.silences.span),
         )
         gaps = _gaps(day, self._settings)
         figures = _figures(day, gaps, estimate, self._settings)
@@ -105,7 +107,8 @@ def _gaps(day: LakeDay, settings: Settings) -> list[Gap]:
 
 def _gap_ratio(day: LakeDay, gaps: Sequence[Gap]) -> float | None:
     """Silences of all messages, and what else there is of the sample's."""
-    messages, in_all = day.deltas.scan.messages, messages_in_all(day)
+    messages, audit = day.deltas.scan.messages, day.deltas.audit
+    in_all = messages_in_all(audit["messages"], audit["rows"], day.footers["book_delta_v2"].rows)
     if not messages or not in_all or not day.in_order:
         return None
     silences = len(day.silences.breaks)

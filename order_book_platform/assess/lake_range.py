@@ -10,8 +10,17 @@ from datetime import date, timedelta
 from typing import Any
 
 from order_book_platform.assess.estimate import RunEstimate, estimate_run
+from order_book_platform.assess.figures import not_held
 from order_book_platform.assess.impossible import impossible_rule, impossible_values
-from order_book_platform.assess.rules import RULES, Measured, day_coverage, held_against, verdict_of
+from order_book_platform.assess.lake_report import error_parts
+from order_book_platform.assess.rules import (
+    RULES,
+    Measured,
+    day_coverage,
+    held_against,
+    rules_report,
+    verdict_of,
+)
 from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND
 from order_book_platform.errors import SourceError
 from order_book_platform.model import Instrument, PartitionKey, Severity
@@ -41,8 +50,11 @@ class DaySummary:
         coverage: share of the UTC day between first and last delta, without the holes between row groups.
         holes: how many of these are longer than `gaps.silence`.
         longest_hole_s: the longest.
-        warnings: tables that are absent, names of rules that would only warn, and `thin row groups`: inside of some
-            there are so few rows for their time that something may be missing.
+        warnings: what is not there (`no book`, `no trades`, `no statistics`), names of rules that only warn, and
+            `thin row groups`: inside of some there are so few rows for their time that something may be missing.
+        rules: what was measured, as `rules` of a report.
+        unmeasured: names of the rules of which footers say nothing.
+        error: what made the day `damaged`, in its parts.
         estimate: of a run; None where there are no deltas.
     """
 
@@ -57,6 +69,9 @@ class DaySummary:
     longest_hole_s: float = 0.0
     warnings: tuple[str, ...] = ()
     estimate: RunEstimate | None = None
+    rules: tuple[dict[str, Any], ...] = ()
+    unmeasured: tuple[str, ...] = tuple(RULES)
+    error: dict[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -122,7 +137,7 @@ def summarise_day(settings: Settings, key: PartitionKey) -> DaySummary:
             rows[table] = footers[table].rows
     except SourceError as error:
         why = f"{type(error).__name__}: {error}"
-        return DaySummary(key.instrument.key, key.day, "damaged", why, rows)
+        return DaySummary(key.instrument.key, key.day, "damaged", why, rows, error=error_parts(error))
     if "book_delta_v2" not in footers:
         rest = ", ".join(table for table in present) or "nothing"
         why = f"no book_delta_v2; there is {rest}"
@@ -135,44 +150,59 @@ def _judged(
 ) -> DaySummary:
     deltas, gaps = footers["book_delta_v2"], settings.gaps
     holes = [end - begin for begin, end in deltas.holes(gaps.silence)]
-    estimate = estimate_run(
-        deltas=deltas.rows, snapshots=rows["book"] or 0, batch_rows=settings.sources.batch_rows
-    )
     span = deltas.span
+    estimate = estimate_run(
+        deltas=deltas.rows,
+        snapshots=rows["book"] or 0,
+        batch_rows=settings.sources.batch_rows,
+        day_share=span and day_coverage(key, *span),
+    )
+    refused = impossible_values(key.day, footers)
+    rules, impossible = impossible_rule(RULES, refused, footers)
+    figures = _figures(key, deltas, sum(hole - gaps.silence for hole in holes), estimate) | impossible
+    gates = held_against(rules, figures)
+    told = rules_report(gates, figures)
+    verdict, why = verdict_of(gates, {"recover": sum(hole > gaps.recover_after for hole in holes)})
+    if refused:
+        why = "; ".join(refused)
+    elif verdict == "no-go":
+        why = "required rules do not hold: " + ", ".join(not_held([told["rules"]], Severity.ERROR))
+    absent = [f"no {table}" for table in ("book", "trades") if rows[table] is None]
+    if span is None:
+        absent.append("no statistics")
+    warned = [gate.name for gate in gates if not gate.passed and gate.severity is Severity.WARN]
+    thin = ["thin row groups"] if deltas.thin(THIN) else []
+    return DaySummary(
+        symbol=key.instrument.key,
+        day=key.day,
+        verdict=verdict,
+        why=why,
+        rows=rows,
+        size_bytes=sum(each.size_bytes for each in footers.values()),
+        coverage=span and max(day_coverage(key, *span) - sum(holes) / NS_PER_DAY, 0.0),
+        holes=len(holes),
+        longest_hole_s=max(holes, default=0) / NS_PER_SECOND,
+        warnings=(*absent, *warned, *thin),
+        estimate=estimate,
+        rules=tuple(told["rules"]),
+        unmeasured=tuple(told["unmeasured"]),
+    )
+
+
+def _figures(
+    key: PartitionKey, deltas: Footers, silent_ns: int, estimate: RunEstimate
+) -> dict[str, Measured]:
+    """What footers show; `silent_ns` is what the holes have beyond `gaps.silence`."""
     figures = {
         "deltas": Measured(deltas.rows, deltas.rows, "statistics"),
         "memory": Measured(estimate.peak_bytes, deltas.rows, "estimate"),
     }
-    coverage = None
+    span, groups = deltas.span, len(deltas.group_rows)
     if span is not None:
-        silent_ns = sum(hole - gaps.silence for hole in holes)
-        whole, groups = max(span[1] - span[0], 1), len(deltas.group_rows)
-        coverage = max(day_coverage(key, *span) - sum(holes) / NS_PER_DAY, 0.0)
+        whole = max(span[1] - span[0], 1)
         figures["origin_coverage"] = Measured(1 - silent_ns / whole, groups, "statistics")
         figures["day_coverage"] = Measured(day_coverage(key, *span), groups, "statistics")
     back = deltas.groups_back("sequence_number")
     if back is not None:
-        figures["unsorted"] = Measured(back, len(deltas.group_rows), "statistics")
-    refused = impossible_values(key.day, footers)
-    rules, figure = impossible_rule(RULES, refused, footers)
-    gates = held_against(rules, {**figures, **figure})
-    repairs = sum(hole > gaps.recover_after for hole in holes)
-    verdict, why = verdict_of(gates, {"recover": repairs})
-    if refused:
-        why = "; ".join(refused)
-    absent = [f"no {table}" for table in ("book", "trades") if rows[table] is None]
-    warned = [gate.name for gate in gates if not gate.passed and gate.severity is Severity.WARN]
-    thin = ["thin row groups"] if deltas.thin(THIN) else []
-    return DaySummary(
-        key.instrument.key,
-        key.day,
-        verdict,
-        why,
-        rows,
-        sum(each.size_bytes for each in footers.values()),
-        coverage,
-        len(holes),
-        max(holes, default=0) / NS_PER_SECOND,
-        (*absent, *warned, *thin),
-        estimate,
-    )
+        figures["unsorted"] = Measured(back, groups, "statistics")
+    return figures

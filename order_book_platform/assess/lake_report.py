@@ -10,9 +10,11 @@ from order_book_platform.assess.distribution import distribution, reconnects
 from order_book_platform.assess.estimate import RunEstimate
 from order_book_platform.assess.gaps import Gap
 from order_book_platform.assess.lake_day import PIECES, LakeDay
-from order_book_platform.assess.rules import day_coverage, verdict_of
+from order_book_platform.assess.rules import verdict_of
+from order_book_platform.assess.sections import availability_section, coverage_section, rate_section
 from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
-from order_book_platform.model import GateResult
+from order_book_platform.errors import OrderBookPlatformError, SourceMissingError
+from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.model.fixed_point import EXACT
 from order_book_platform.settings import Settings
 from order_book_platform.sources.footers import Footers
@@ -57,6 +59,32 @@ def day_report(
         "gaps": _gap_report(day, gaps, ratio, settings.gaps.silence),
         "clocks": {"basis": "sample", "n": day.deltas.scan.messages, **day.deltas.scan.clocks()},
         "estimate": {"basis": "estimate", **estimate.to_dict()},
+    }
+
+
+def unreadable_report(key: PartitionKey, error: OrderBookPlatformError, scan: str) -> dict[str, Any]:
+    """Of a day that could not be looked at: `missing` or `damaged`, and the error in its parts.
+
+    Args:
+        key: symbol and day.
+        error: what ended the scan.
+        scan: `full` or `sample`, which was asked for.
+    """
+    return {
+        "symbol": key.instrument.key,
+        "day": key.day.isoformat(),
+        "scan": scan,
+        "verdict": "missing" if isinstance(error, SourceMissingError) else "damaged",
+        "why": f"{type(error).__name__}: {error}",
+        "error": error_parts(error),
+    }
+
+
+def error_parts(error: OrderBookPlatformError) -> dict[str, str]:
+    """Class, and what the error says, in its parts."""
+    return {
+        "class": type(error).__name__,
+        **{name: getattr(error, name) for name in ("expected", "found", "where", "remedy")},
     }
 
 
@@ -137,33 +165,24 @@ def _recommendation(day: LakeDay) -> dict[str, Any]:
 
 
 def _availability(footers: Footers) -> dict[str, Any]:
-    span = footers.span
-    return {
-        "basis": "statistics",
-        "available": footers.files > 0,
-        "files": footers.files,
-        "rows": footers.rows,
-        "bytes": footers.size_bytes,
-        "row_groups": len(footers.group_rows),
-        "first_time": span and iso_from_ns(span[0]),
-        "last_time": span and iso_from_ns(span[1]),
-        "nulls": sum(footers.nulls.values()),
-    }
+    known = availability_section(
+        "statistics",
+        available=footers.files > 0,
+        rows=footers.rows,
+        files=footers.files,
+        size_bytes=footers.size_bytes,
+        span=footers.span,
+    )
+    return {**known, "row_groups": len(footers.group_rows), "nulls": sum(footers.nulls.values())}
 
 
 def _covered(day: LakeDay) -> dict[str, Any]:
     """Of the deltas: span and silences, from the times of all of them; order, from their footers."""
-    footers, span, breaks = day.footers["book_delta_v2"], day.silences.span, day.silences.breaks
+    footers, breaks = day.footers["book_delta_v2"], day.silences.breaks
+    longest = sorted(breaks, key=lambda each: each.before_ns - each.after_ns)[:LISTED]
+    silences = [(each.before_ns, (each.after_ns - each.before_ns) / NS_PER_SECOND) for each in longest]
     return {
-        "basis": "full",
-        "first_time": span and iso_from_ns(span[0]),
-        "last_time": span and iso_from_ns(span[1]),
-        "day_coverage": span and day_coverage(day.key, *span),
-        "silences": [
-            {"from": iso_from_ns(each.before_ns), "seconds": (each.after_ns - each.before_ns) / NS_PER_SECOND}
-            for each in sorted(breaks, key=lambda each: each.before_ns - each.after_ns)[:LISTED]
-        ],
-        "silences_in_all": len(breaks),
+        **coverage_section("full", day.key, "origin_time", day.silences.span, silences, len(breaks)),
         "silent_s": day.silences.silent_ns / NS_PER_SECOND,
         "groups_back_in_time": None if footers.clock is None else footers.groups_back(footers.clock),
         "groups_back_in_sequence": footers.groups_back("sequence_number"),
@@ -188,28 +207,17 @@ def _sample(day: LakeDay) -> dict[str, Any]:
 
 
 def _rate(day: LakeDay) -> dict[str, Any]:
-    scan, footers, span = day.deltas.scan, day.footers["book_delta_v2"], day.silences.span
-    span_s = scan.span_ns / NS_PER_SECOND
-    return {
-        "basis": "sample",
-        "n": scan.messages,
-        "messages_per_s": scan.pairs / span_s if span_s > 0 else None,
-        "rows_per_message": day.deltas.audit["rows"] / max(day.deltas.audit["messages"], 1),
-        "messages_in_all": messages_in_all(day),
-        "rows_per_s": footers.rows / (span[1] - span[0]) * NS_PER_SECOND
-        if span and span[1] > span[0]
-        else None,
-    }
-
-
-def messages_in_all(day: LakeDay) -> int | None:
-    """Of the day, if those that were not looked at have as many rows as the sample's."""
     audit = day.deltas.audit
-    return (
-        round(day.footers["book_delta_v2"].rows * audit["messages"] / audit["rows"])
-        if audit["rows"]
-        else None
+    rate = rate_section(
+        "sample",
+        messages=audit["messages"],
+        pairs=day.deltas.scan.pairs,
+        span_ns=day.deltas.scan.span_ns,
+        rows=audit["rows"],
+        all_rows=day.footers["book_delta_v2"].rows,
+        day=day.silences.span,
     )
+    return {**rate, "n": day.deltas.scan.messages}
 
 
 def tick_changes(day: LakeDay) -> list[dict[str, Any]]:

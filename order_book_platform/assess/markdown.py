@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from order_book_platform.clock import iso_from_ns
+from order_book_platform.assess.figures import count_of, rule_bar, rule_figure
 
 
 def assessment_markdown(report: dict[str, Any]) -> str:
     """`report.md` of a `report.json`, or of a report that was never published."""
+    if "error" in report:
+        return f"# {report['symbol']} {report['day']}: {report['verdict']}\n\n{report['why']}\n"
     recommended, gate = report["recommendation"], report["validation_gate"]
     held = validation_gate_holds(report).replace("does not hold", "**does not hold**")
     lines = [
@@ -25,9 +27,9 @@ def assessment_markdown(report: dict[str, Any]) -> str:
     ]
     for rule in report["rules"]:
         holds = "yes" if rule["passed"] else f"**no** ({rule['severity']})"
-        value = "–" if rule["value"] is None else f"{rule['value']:,.6g}"
+        value, bar = rule_figure(rule), rule_bar(rule)
         basis = f"sample of {rule['n']:,}" if rule["basis"] == "sample" else rule["basis"]
-        lines.append(f"| {rule['name']} | {value} | {rule['gate']} | {holds} | {basis} | {rule['note']} |")
+        lines.append(f"| {rule['name']} | {value} | {bar} | {holds} | {basis} | {rule['note']} |")
     lines += [
         "",
         "| table | rows | available |",
@@ -53,36 +55,33 @@ def facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     audit, clocks, gaps = report["audit"], report["clocks"], report["gaps"]
     sampled = report["scan"] == "sample"
     for name, entry in report["availability"].items():
-        yield name, f"{entry['rows']:,} rows" if entry["available"] else "not there"
+        yield name, _there(entry) if entry["available"] else "not there"
     if sampled:
         yield "sample", _sample(report["sample"])
-        yield "span", _sampled_span(report["coverage"])
-        rate = report["rate"]
-        if rate["messages_per_s"] is not None:
-            yield (
-                "rate",
-                f"{rate['messages_per_s']:,.1f} messages/s of {rate['rows_per_message']:,.1f} rows (sample)",
-            )
-    else:
-        span = (iso_from_ns(audit[f"{end}_origin_time"]) for end in ("first", "last"))
-        yield "span", " to ".join(span) + " (origin time)"
+    yield "span", _span(report["coverage"])
+    rate = report["rate"]
+    if rate["messages_per_s"] is not None:
+        text = f"{rate['messages_per_s']:,.1f} messages/s of {rate['rows_per_message']:,.1f} rows"
+        yield "rate", text + (" (sample)" if sampled else "")
     yield (
         "validation gate",
         f"{', '.join(report['validation_gate']['rules'])}: {validation_gate_holds(report)}",
     )
     if report["unmeasured"]:
         yield "rules without a figure", ", ".join(report["unmeasured"])
-    if report["gaps"].get("not_looked_for"):
-        yield "not looked for", f"{', '.join(report['gaps']['not_looked_for'])}: it takes --full"
+    if gaps.get("not_looked_for"):
+        yield "not looked for", f"{', '.join(gaps['not_looked_for'])}: it takes --full"
     of = " in the sample" if sampled else ""
     yield "messages", f"{audit['messages']:,}{of}, the longest of {audit['longest_message']:,} rows"
     yield "removals", f"{audit['deletions'] / max(audit['rows'], 1):.1%} of the rows{of}"
     yield "precision", _precision(report["precision"])
     yield f"gaps ({gaps['kind']})", _gaps(gaps) + of
     yield "reconnects", f"{gaps['reconnects']['count']:,} ({gaps['reconnects']['kind']})"
-    if sampled and report["snapshots"]["best_prices"]["rows"]:
-        best = report["snapshots"]["best_prices"]
-        yield "crossed rows of book", f"{best['crossed_rows']:,} ({best['crossed_share']:.3%})"
+    best = report["snapshots"]["best_prices"]
+    if best["rows"]:
+        text = f"{best['crossed_rows']:,} ({best['crossed_share']:.3%})"
+        longest = f", the longest spell {best['longest_crossed_s']:,.3f} s" if best["crossed_rows"] else ""
+        yield "crossed rows of book", text + longest
     yield "longest pause", f"{clocks['longest_pause_ms']:,.1f} ms{of}"
     latency = ", ".join(f"{name} {value:,.2f}" for name, value in clocks["latency_ms"].items())
     yield "latency (arrival − origin), ms", latency
@@ -118,6 +117,13 @@ def cost_here(here: dict[str, Any]) -> str:
     )
 
 
+def _there(entry: dict[str, Any]) -> str:
+    text = f"{entry['rows']:,} rows"
+    if entry["files"] is not None and entry["bytes"] is not None:
+        text += f" in {count_of(entry['files'], 'file')} of {entry['bytes'] / 1e9:,.3f} GB"
+    return text
+
+
 def _sample(sample: dict[str, Any]) -> str:
     """How much was looked at, and from when to when."""
     stretches = sample["stretches"]
@@ -126,20 +132,23 @@ def _sample(sample: dict[str, Any]) -> str:
         return f"{text}, all of the day"
     if stretches:
         begin, end = stretches[0][0], stretches[-1][1]
-        text += f", {len(stretches)} stretch(es) from {begin[11:19]} to {end[11:19]}"
+        name = "stretch" if len(stretches) == 1 else "stretches"
+        text += f", {len(stretches)} {name} from {begin[11:19]} to {end[11:19]}"
     if not sample["reaches_end"]:
         text += f"; **the last {sample['unseen_at_end_s']:,.0f} s of the day were not sampled: use --full**"
     return text
 
 
-def _sampled_span(coverage: dict[str, Any]) -> str:
+def _span(coverage: dict[str, Any]) -> str:
     if coverage["first_time"] is None:
         return "unknown: no origin time is known"
-    text = f"{coverage['first_time']} to {coverage['last_time']} (origin time)"
+    text = f"{coverage['first_time']} to {coverage['last_time']} ({coverage['clock']})"
     if coverage["silences_in_all"]:
+        text += f"; {count_of(coverage['silences_in_all'], 'silence')}"
+    # Of every row, silences are listed only where they are among the longest gaps.
+    if coverage["silences"]:
         longest = coverage["silences"][0]
-        text += f"; {coverage['silences_in_all']:,} silence(s), one of {longest['seconds']:,.1f} s"
-        text += f" from {longest['from']}"
+        text += f", one of {longest['seconds']:,.1f} s from {longest['from']}"
     return text
 
 

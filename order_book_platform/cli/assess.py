@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from order_book_platform.cli.group import EXIT_FAILED, Invocation
-from order_book_platform.cli.options import DaysType, DayType, json_option, partition_key
+from order_book_platform.cli.options import DaysType, DayType, json_option
 
 if TYPE_CHECKING:
     from order_book_platform.model import PartitionKey
@@ -59,8 +59,8 @@ def assess(
 
     Looks at the files of the lake and publishes nothing: by default at their footers, the best prices of `book` and
     rows spread over the day, in a second or two; with --full at every row, which says what the asset data_assessment
-    would; with --days at the footers of a whole range. Every figure says what it is from. Exits 1 if any day is a
-    no-go, or, of a range, damaged.
+    would; with --days at the footers of a whole range. Every figure says what it is from. A day that is damaged is
+    reported as such, and the others are judged. Exits 1 if any day is a no-go or damaged.
 
     \b
     Example:
@@ -82,19 +82,29 @@ def assess(
 
         passed = assess_range(settings, symbols, span, out, as_json)
     else:
-        show = None if as_json else _shown_as(markdown)
-        reports = []
-        for key in [key for symbol in symbols for key in _keys(settings, symbol, days)]:
-            reports.append(_assess(settings, key, full))
-            if show:
-                show(reports[-1])
-        if as_json:
-            from order_book_platform.cli.output import print_json
-
-            print_json(reports)
-        passed = all(report["verdict"] != "no-go" for report in reports)
+        keys = [key for symbol in symbols for key in _keys(settings, symbol, days)]
+        passed = _assess_days(settings, keys, full, None if as_json else _shown_as(markdown))
     if not passed:
         ctx.exit(EXIT_FAILED)
+
+
+def _assess_days(
+    settings: Settings,
+    keys: Sequence[PartitionKey],
+    full: bool,
+    show: Callable[[dict[str, Any]], None] | None,
+) -> bool:
+    """Judge days one after another, each shown as soon as it is done, or all as JSON; whether all of them may go."""
+    reports = []
+    for key in keys:
+        reports.append(_assess(settings, key, full))
+        if show:
+            show(reports[-1])
+    if not show:
+        from order_book_platform.cli.output import print_json
+
+        print_json(reports)
+    return all(report["verdict"].startswith("go") for report in reports)
 
 
 def _shown_as(markdown: bool) -> Callable[[dict[str, Any]], None]:
@@ -105,15 +115,17 @@ def _shown_as(markdown: bool) -> Callable[[dict[str, Any]], None]:
 
 
 def _keys(settings: Settings, symbol: str, days: Sequence[date]) -> list[PartitionKey]:
-    """The partitions to judge, in the order of time.
+    """The partitions to judge, in the order of time: those named, or all from first_day on that there are deltas of.
+
+    A day before first_day may be named, as in a range: whether it would do is asked before first_day is set.
 
     Raises:
-        SettingsError: the symbol or a day cannot be a partition.
+        SettingsError: the symbol is malformed or not listed.
         SourceMissingError: no day was named and there are no files.
     """
     from order_book_platform.clock import parse_day
     from order_book_platform.errors import SourceMissingError
-    from order_book_platform.model import Instrument
+    from order_book_platform.model import Instrument, PartitionKey
     from order_book_platform.sources import LakeSource
 
     instrument = Instrument.parse(symbol)
@@ -128,22 +140,27 @@ def _keys(settings: Settings, symbol: str, days: Sequence[date]) -> list[Partiti
             where=str(settings.lake_root),
             remedy="Check lake_root, first_day and the symbol's spelling; obp doctor lists what there is.",
         )
-    return [partition_key(settings, symbol, day) for day in sorted(set(days))]
+    return [PartitionKey(instrument, day) for day in sorted(set(days))]
 
 
 def _assess(settings: Settings, key: PartitionKey, full: bool) -> dict[str, Any]:
-    """The report, and what a run would take on this machine."""
+    """The report, and what a run would take on this machine; of a day that cannot be read, why."""
     from order_book_platform.assess import LakeAssessor
     from order_book_platform.assess.estimate import RunEstimate
+    from order_book_platform.assess.lake_report import unreadable_report
     from order_book_platform.assess.machine import on_machine, this_machine
     from order_book_platform.assess.rules import MEMORY_LIMIT_BYTES
     from order_book_platform.cli.output import progress_bars
+    from order_book_platform.errors import FixedPointError, SourceError
 
     assessor = LakeAssessor(settings)
-    if full:
-        with progress_bars() as progress:
-            report = assessor.full(key, progress)
-    else:
-        report = assessor.sampled(key)
+    try:
+        if full:
+            with progress_bars() as progress:
+                report = assessor.full(key, progress)
+        else:
+            report = assessor.sampled(key)
+    except (SourceError, FixedPointError) as error:
+        return unreadable_report(key, error, "full" if full else "sample")
     estimate = RunEstimate.of(report["estimate"])
     return {**report, "here": on_machine([estimate], this_machine(settings.data_root), MEMORY_LIMIT_BYTES)}

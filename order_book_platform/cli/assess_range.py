@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from order_book_platform.assess import DaySummary, summarise_range
+from order_book_platform.assess.figures import count_of
 from order_book_platform.assess.lake_range import VERDICTS, days_of
 from order_book_platform.assess.machine import on_machine, this_machine
 from order_book_platform.assess.markdown import cost_here
 from order_book_platform.assess.rules import MEMORY_LIMIT_BYTES
-from order_book_platform.cli.assess_tables import styled
 from order_book_platform.cli.output import print_json, progress_bars, stdout, table
+from order_book_platform.cli.range_tables import show_days, why_of
 from order_book_platform.errors import SettingsError, SourceMissingError
 from order_book_platform.model import Instrument
 from order_book_platform.plots.calendar import CalendarDay, calendar, calendar_page
 
 if TYPE_CHECKING:
     from order_book_platform.settings import Settings
-
-SINGLE_ROWS = 62
-"""Up to so many days each has a line; of more, days in a row that are alike share one."""
 
 
 def assess_range(
@@ -65,14 +62,16 @@ def assess_range(
         )
     estimates = [each.estimate for each in summaries if each.estimate and each.verdict.startswith("go")]
     here = on_machine(estimates, this_machine(settings.data_root), MEMORY_LIMIT_BYTES)
-    if path:
-        _draw(path, summaries, span, here)
     counts = {instrument.key: _counted(summaries, instrument.key) for instrument in instruments}
     if as_json:
         days = [each.to_dict() for each in summaries]
         print_json({"days": days, "counts": counts, "here": here, "calendar": path and str(path)})
     else:
-        _show(summaries, counts, here, path)
+        _show(summaries, counts, here)
+    if path:
+        _draw(path, summaries, span, here)
+        if not as_json:
+            stdout().print(f"Calendar: {path}", markup=False, soft_wrap=True)
     return not any(each.verdict in ("no-go", "damaged") for each in summaries)
 
 
@@ -82,15 +81,17 @@ def _counted(summaries: Sequence[DaySummary], symbol: str) -> dict[str, int]:
 
 
 def _draw(path: Path, summaries: Sequence[DaySummary], span: tuple[date, date], here: dict[str, Any]) -> None:
-    days = [CalendarDay(each.symbol, each.day, each.verdict, each.coverage) for each in summaries]
+    days = [
+        CalendarDay(each.symbol, each.day, each.verdict, each.coverage, _reason(each)) for each in summaries
+    ]
     title = f"Days from {span[0]} to {span[1]}"
     counts = {
         symbol: _counted(summaries, symbol) for symbol in dict.fromkeys(each.symbol for each in summaries)
     }
     lines = [
         "By the footers of the files alone: what lies inside a row group has not been looked at.",
-        "The strength of a colour is the share of the day that is covered.",
-        f"{here['days']:,} days that may go: {cost_here(here).replace('**', '')}.",
+        "The strength of a colour is the share of the day that is covered; an outline is a day without statistics.",
+        f"{count_of(here['days'], 'day')} that may go: {cost_here(here).replace('**', '')}.",
     ]
     try:
         if path.suffix == ".png":
@@ -101,12 +102,24 @@ def _draw(path: Path, summaries: Sequence[DaySummary], span: tuple[date, date], 
         raise _unwritable(path, error.strerror or str(error)) from error
 
 
+def _reason(day: DaySummary) -> str:
+    """Why a day is listed below the calendar; empty for one that is missing or may go with nothing to look at."""
+    return "" if day.verdict == "missing" else why_of([day])
+
+
 def _check(path: Path) -> None:
     """Refuse a place for the calendar before a year is looked at."""
     if path.suffix not in (".html", ".png"):
         raise click.BadParameter(f"{path} ends in neither .html nor .png.", param_hint="'--out'")
     if not path.parent.is_dir():
         raise _unwritable(path, "no such folder")
+    there = path.exists()
+    try:
+        path.open("ab").close()
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
 
 
 def _unwritable(path: Path, found: str) -> SettingsError:
@@ -118,62 +131,10 @@ def _unwritable(path: Path, found: str) -> SettingsError:
     )
 
 
-def _show(
-    summaries: Sequence[DaySummary],
-    counts: dict[str, dict[str, int]],
-    here: dict[str, Any],
-    path: Path | None,
-) -> None:
+def _show(summaries: Sequence[DaySummary], counts: dict[str, dict[str, int]], here: dict[str, Any]) -> None:
+    show_days(summaries)
     console = stdout()
-    single = len(summaries) <= SINGLE_ROWS
-    console.print(
-        table(
-            "Days, by the footers of their files",
-            ("symbol", "days", "verdict", "covered", "holes", "deltas", "book", "trades", "why"),
-            (_row(group) for group in _groups(summaries, single)),
-            right=("covered", "holes", "deltas", "book", "trades"),
-        )
-    )
-    console.print()
     rows = ((symbol, *(f"{count[verdict]:,}" for verdict in VERDICTS)) for symbol, count in counts.items())
-    console.print(table("Days by verdict so far", ("symbol", *VERDICTS), rows, right=VERDICTS))
-    console.print(f"\n{here['days']:,} days that may go: {cost_here(here)}", markup=False)
-    console.print(f"Calendar: {path}", markup=False)
-
-
-def _groups(summaries: Sequence[DaySummary], single: bool) -> Iterator[list[DaySummary]]:
-    """Days that share a line."""
-    if single:
-        yield from ([each] for each in summaries)
-        return
-
-    def alike(each: DaySummary) -> tuple[Any, ...]:
-        there = tuple(rows is not None for rows in each.rows.values())
-        why = each.why if each.verdict != "go with repair" else ""
-        return each.symbol, each.verdict, why, there, each.warnings
-
-    for _, group in groupby(summaries, alike):
-        yield list(group)
-
-
-def _row(group: Sequence[DaySummary]) -> tuple[object, ...]:
-    first, last = group[0], group[-1]
-    days = str(first.day) if len(group) == 1 else f"{first.day} to {last.day} ({len(group)})"
-    covered = [each.coverage for each in group if each.coverage is not None]
-    least = f"{min(covered):.1%}" if covered else "-"
-    why = first.why if first.verdict != "go" else ", ".join(first.warnings)
-    return (
-        first.symbol,
-        days,
-        styled(first.verdict),
-        least if len(group) == 1 or not covered else f"≥ {least}",
-        f"{sum(each.holes for each in group):,}",
-        *(_rows(group, table) for table in ("book_delta_v2", "book", "trades")),
-        why,
-    )
-
-
-def _rows(group: Sequence[DaySummary], table: str) -> str:
-    rows = [each.rows[table] for each in group]
-    there = [count for count in rows if count is not None]
-    return f"{sum(there):,}" if there else "-"
+    columns = ("symbol", *VERDICTS)
+    console.print(table("Days by verdict so far", columns, rows, right=VERDICTS, whole=columns))
+    console.print(f"\n{count_of(here['days'], 'day')} that may go: {cost_here(here)}", markup=False)

@@ -240,7 +240,8 @@ def _mark(cell: Cell) -> str | Styled:
 
 
 def _expectations(found: SelfTestResult) -> Iterator[tuple[object, ...]]:
-    from order_book_platform.cli.output import Styled, figure
+    from order_book_platform.cli.output import Styled
+    from order_book_platform.model.gates import figure
 
     for cell in found.cells:
         if cell.must == "fail" or cell.injected is not None or cell.problem:

@@ -128,8 +128,9 @@ def _write(path: Path, compared: Sequence[Compared]) -> None:
 
 
 def _show(compared: Sequence[Compared], path: Path | None) -> None:
-    from order_book_platform.cli.output import figure, stdout, table
+    from order_book_platform.cli.output import stdout, table
     from order_book_platform.fidelity.comparison import count_gates, worst_first
+    from order_book_platform.model.gates import figure
 
     console = stdout()
     console.print(_verdict(compared).markup)

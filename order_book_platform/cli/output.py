@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 import click
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 REFRESHED_PER_SECOND = 5
 """As often as a stream tells of itself; to draw a board takes milliseconds of a core."""
 PIPE_WIDTH = 140
-"""Columns a table may take where nothing tells how wide the reader's window is."""
+"""Columns a table may take where nothing tells how wide the reader's window is: no terminal, and no COLUMNS."""
 
 
 def stdout() -> Console:
@@ -39,7 +40,7 @@ def stderr() -> Console:
 
 def _console(stream: TextIO) -> Console:
     console = Console(file=stream, highlight=False)
-    if not console.is_terminal:
+    if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_WIDTH
     return console
 
@@ -50,7 +51,11 @@ def print_json(content: object) -> None:
 
 
 def table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    right: Sequence[str] = (),
+    whole: Sequence[str] = (),
 ) -> Table:
     """A plain table.
 
@@ -59,12 +64,14 @@ def table(
         columns: headings.
         rows: values; shown as text, markup in them stays as it is.
         right: headings of right-aligned columns.
+        whole: headings of columns that are not broken into lines; together they have to fit.
     """
     drawn = Table(
         title=escape(title), title_justify="left", title_style="bold", header_style="bold", box=None
     )
     for column in columns:
-        drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        justify: JustifyMethod = "right" if column in right else "left"
+        drawn.add_column(column, justify=justify, overflow="fold", no_wrap=column in whole)
     for row in rows:
         drawn.add_row(*(_cell(value) for value in row))
     return drawn
@@ -95,6 +102,8 @@ def verdict(passed: bool, severity: str) -> Styled:
 
 def gates_table(title: str, gates: Iterable[GateResult]) -> Table:
     """Figures against their gates."""
+    from order_book_platform.model.gates import figure
+
     return table(
         title,
         ("gate", "value", "bar", "n", "result", "note"),
@@ -104,13 +113,6 @@ def gates_table(title: str, gates: Iterable[GateResult]) -> Table:
         ),
         right=("value", "n"),
     )
-
-
-def figure(value: float | None, bar: str = "") -> str:
-    """Six significant digits, more where these would be on the other side of the bar; `-` for what was not measured."""
-    from order_book_platform.model import on_its_side
-
-    return "-" if value is None else on_its_side(value, bar, lambda digits: f"{value:.{digits}g}", 6)
 
 
 class StageBars:

@@ -103,3 +103,23 @@ class GateResult:
     def to_dict(self) -> dict[str, object]:
         """JSON-ready form."""
         return {**asdict(self), "severity": str(self.severity)}
+
+
+def figure(value: float | None, bar: str = "") -> str:
+    """A figure for people, thousands apart.
+
+    Args:
+        value: the figure.
+        bar: such as `>= 0.999`; there are more digits where the text would be on the other side of it.
+
+    Returns:
+        Six significant digits or all before the point; `-` for what could not be measured.
+    """
+    return "-" if value is None else on_its_side(value, bar, lambda digits: _digits(value, digits), 6)
+
+
+def _digits(value: float, digits: int) -> str:
+    if abs(value) < 1_000 or not math.isfinite(value):
+        return f"{value:.{digits}g}"
+    whole = digits == 6 and (abs(value) >= 100_000 or float(value).is_integer())
+    return f"{value:,.0f}" if whole else f"{value:,.{digits}g}"

@@ -132,6 +132,7 @@ class LakeIngest:
             writers = {"deltas": deltas, "snapshots": snapshots, "trades": trades}
             for name, table in (("deltas", "book_delta_v2"), ("snapshots", "book"), ("trades", "trades")):
                 source_bytes = sum(file.path.stat().st_size for file in files[table])
+                writers[name].metadata["source_bytes"] = source_bytes
                 writers[name].expected_bytes = round(BYTES_PER_SOURCE_BYTE[table] * source_bytes)
             self._fill(key, files, writers, reading, why, progress)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from order_book_platform.assess.estimate import RunEstimate, estimate_run
+from order_book_platform.assess.estimate import DAY_DISK_BYTES, REFERENCE, RunEstimate, estimate_run
 
 MEASURED = Path(__file__).parents[2] / "benchmarks/results/day.json"
 SNAPSHOTS_PER_DELTA = 797_796 / 108_682_617
@@ -36,6 +36,12 @@ def test_time_is_that_of_the_committed_benchmark(metric: str, name: str) -> None
         assert getattr(of(deltas), name) == pytest.approx(value, rel=0.2)
 
 
+def test_the_machine_is_that_of_the_committed_benchmark() -> None:
+    """What estimates are said to be measured on is what the results were measured on."""
+    machine = json.loads(MEASURED.read_text(encoding="utf-8"))["machine"]
+    assert f"{machine['cpu']}, {machine['cores']} cores" == REFERENCE
+
+
 def test_memory_is_enough_and_not_much_more() -> None:
     """Above every measured peak, by a quarter at most: a limit held against it has to mean something."""
     for deltas, value in measured("peak memory"):
@@ -56,6 +62,16 @@ def test_decimals_take_more_of_everything() -> None:
     decimals = estimate_run(deltas=10**8, snapshots=10**6, batch_rows=10**6, decimal_sizes=10**5)
     for name in ("peak_bytes", "seconds", "cpu_seconds", "disk_bytes"):
         assert getattr(decimals, name) > getattr(pips, name)
+
+
+def test_what_goes_by_time_goes_by_the_share_of_the_day() -> None:
+    """A few minutes do not take the features of a whole day; a share that is not known counts as all of it."""
+    none, half, whole, unknown = (
+        estimate_run(deltas=1_000, snapshots=0, batch_rows=10**6, day_share=share).disk_bytes
+        for share in (0.0, 0.5, 1.0, None)
+    )
+    assert whole == unknown
+    assert (whole - none, half - none) == (DAY_DISK_BYTES, DAY_DISK_BYTES // 2)
 
 
 def test_from_a_report() -> None:

@@ -98,8 +98,22 @@ def test_figures_of_a_whole_sample_are_those_of_the_full_scan(tmp_path: Path, gr
     sampled, full = assessor.sampled(KEY), assessor.full(KEY)
     assert sampled["availability"]["book_delta_v2"]["row_groups"] == groups
     assert sampled["gaps"]["n"] == 200
-    assert {name: sampled["audit"][name] for name in full["audit"]} == full["audit"]
-    assert {name: sampled["clocks"][name] for name in full["clocks"]} == full["clocks"]
+    for section in ("audit", "clocks", "rate"):
+        measured = {name: value for name, value in full[section].items() if name != "basis"}
+        assert {name: sampled[section][name] for name in measured} == measured
+    for table, there in full["availability"].items():
+        names = (
+            "available",
+            "rows",
+            "files",
+            "bytes",
+            *(("first_time",) if table == "book_delta_v2" else ()),
+        )
+        assert {name: sampled["availability"][table][name] for name in names} == {
+            name: there[name] for name in names
+        }
+    for name, value in full["coverage"].items():
+        assert sampled["coverage"][name] == value
     for name in ("tick", "lot", "price_decimals", "size_decimals", "chosen"):
         assert sampled["precision"][name] == full["precision"][name]
     values = [
@@ -121,15 +135,20 @@ def test_the_full_scan_says_what_the_asset_says_and_leaves_nothing(tmp_path: Pat
     assert store.report("data_assessment", KEY) == report
 
 
-def test_every_figure_says_what_it_is_from(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "report_of", [lambda each: each.sampled(KEY), lambda each: each.full(KEY)], ids=["sample", "full"]
+)
+def test_every_figure_says_what_it_is_from(
+    tmp_path: Path, report_of: Callable[[LakeAssessor], dict[str, Any]]
+) -> None:
     """Rules and sections have a basis; of a sample there is a count; rules without a figure are named."""
-    report = LakeAssessor(lake(tmp_path)).sampled(KEY)
+    report = report_of(LakeAssessor(lake(tmp_path)))
     for rule in report["rules"]:
         assert rule["basis"] in ("statistics", "sample", "full", "estimate")
         assert rule["n"] > 0
     sections = ("coverage", "rate", "precision", "audit", "trades", "gaps", "clocks", "estimate")
     parts = [report[name] for name in sections] + list(report["availability"].values())
-    parts += list(report["snapshots"].values())
+    parts += [part for part in report["snapshots"].values() if isinstance(part, dict) and "rows" in part]
     for part in parts:
         assert part["basis"] in ("statistics", "sample", "full", "estimate")
         assert part["basis"] != "sample" or part.get("n", part.get("rows")) is not None
@@ -143,6 +162,8 @@ def test_markdown_of_both(tmp_path: Path, sampled: bool) -> None:
     assessor = LakeAssessor(lake(tmp_path))
     report = assessor.sampled(KEY) if sampled else assessor.full(KEY)
     text = assessment_markdown(report)
+    assert "messages/s of" in text
+    assert "- Crossed rows of book: 0 (0.000%)" in text
     basis = f"sample of {len(delta_frame())}" if sampled else "full"
     assert text.startswith(f"# TEST:ABC-USD 2024-01-02: {report['verdict']}\n")
     so_far = " so far" if sampled else ""
@@ -255,7 +276,7 @@ def test_the_last_group_of_one_row_hides_no_silence(tmp_path: Path) -> None:
     report = LakeAssessor(in_groups(tmp_path, frame, 50)).sampled(KEY)
     assert report["coverage"]["silences_in_all"] == 1
     assert "origin_coverage" in failed(report)
-    assert "1 silence(s), one of 60.1 s" in assessment_markdown(report)
+    assert "1 silence, one of 60.1 s" in assessment_markdown(report)
 
 
 def test_a_tiny_last_piece_changes_no_tick(tmp_path: Path) -> None:
@@ -287,8 +308,11 @@ def test_crossed_rows_of_book_are_all_counted(tmp_path: Path) -> None:
         .otherwise(pl.col("bid_0_price"))
         .alias("bid_0_price")
     )
-    report = LakeAssessor(lake(tmp_path, book=book)).sampled(KEY)
+    assessor = LakeAssessor(lake(tmp_path, book=book))
+    report, full = assessor.sampled(KEY), assessor.full(KEY)
     best = report["snapshots"]["best_prices"]
+    assert full["snapshots"]["best_prices"].items() <= best.items()
+    assert "2 (40.000%), the longest spell 1.200 s" in assessment_markdown(full)
     assert (best["rows"], best["crossed_rows"], best["crossed_share"]) == (5, 2, 0.4)
     assert (best["crossed_time_share"], best["longest_crossed_s"]) == (0.5, 1.2)
     assert "book_crossed" in failed(report)

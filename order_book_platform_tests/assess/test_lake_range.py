@@ -12,6 +12,7 @@ import pytest
 
 from order_book_platform.assess import DaySummary, summarise_range
 from order_book_platform.assess.lake_range import days_of
+from order_book_platform.assess.rules import RULES
 from order_book_platform.errors import SourceAccessError
 from order_book_platform.model import PartitionKey
 from order_book_platform.settings import Settings, load_settings
@@ -65,6 +66,13 @@ def test_a_sound_day(tmp_path: Path) -> None:
     assert found.coverage == pytest.approx(1, abs=0.001)
     assert found.estimate is not None
     assert found.to_dict()["basis"] == "statistics"
+
+
+def test_a_short_day_takes_little_room(tmp_path: Path) -> None:
+    """What goes by time is estimated by the span that the footers tell."""
+    estimate = the_day(lake(tmp_path, delta_frame())).estimate
+    assert estimate is not None
+    assert estimate.disk_bytes < 10**6
 
 
 @pytest.mark.parametrize(
@@ -164,6 +172,18 @@ def test_files_without_statistics_may_go(tmp_path: Path) -> None:
     found = the_day(settings)
     assert (found.verdict, found.coverage, found.holes) == ("go", None, 0)
     assert found.rows["book_delta_v2"] == len(whole_day())
+    assert found.warnings == ("no statistics",)
+    assert {"origin_coverage", "day_coverage", "unsorted", "gap_ratio"} <= set(found.unmeasured)
+
+
+def test_rules_of_a_day(tmp_path: Path) -> None:
+    """What was measured has figure and bar, in the JSON as in the reason; what was not is named."""
+    found = the_day(lake(tmp_path, shifted(3_000, 3_600)))
+    day = found.to_dict()
+    (rule,) = (rule for rule in day["rules"] if rule["name"] == "origin_coverage")
+    assert (rule["gate"], rule["basis"], rule["passed"]) == ("> 0.99", "statistics", False)
+    assert found.why == f"required rules do not hold: origin_coverage {rule['value']:.6g} (> 0.99)"
+    assert {each["name"] for each in day["rules"]} | set(day["unmeasured"]) == set(RULES)
 
 
 @pytest.mark.parametrize("threads", [1, 7])

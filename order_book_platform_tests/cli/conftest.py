@@ -45,10 +45,10 @@ class Platform:
 
     config: Path
 
-    def obp(self, *arguments: str) -> Result:
+    def obp(self, *arguments: str, columns: int | None = None) -> Result:
         """Run a command in this process; an exception that is not meant for users is raised."""
         # DAGSTER_HOME of the caller's shell stays out: the instance is the one beside the settings.
-        return run(["--config", str(self.config), *arguments])
+        return run(["--config", str(self.config), *arguments], columns)
 
     def json(self, *arguments: str) -> Any:
         """Run a command with --json and read what it prints."""
@@ -60,9 +60,9 @@ class Platform:
         return self.config.parent / "store"
 
 
-def run(arguments: Sequence[str]) -> Result:
-    """Run `obp` with nothing of the caller's environment that could change what it does."""
-    runner = CliRunner(env={"DAGSTER_HOME": None, "OBP_CONFIG": None})
+def run(arguments: Sequence[str], columns: int | None = None) -> Result:
+    """Run `obp` with nothing of the caller's environment that could change what it does; columns as of a pipe."""
+    runner = CliRunner(env={"DAGSTER_HOME": None, "OBP_CONFIG": None, "COLUMNS": columns and str(columns)})
     result = runner.invoke(main, arguments, catch_exceptions=True)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

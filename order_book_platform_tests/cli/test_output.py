@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from order_book_platform.cli.output import StageBars, Styled, figure, gates_table, print_json, table, verdict
+from order_book_platform.cli.output import StageBars, Styled, gates_table, print_json, table, verdict
 from order_book_platform.model import Gate, GateResult, Severity
+from order_book_platform.model.gates import figure
 
 
 def drawn(renderable: object, width: int = 120) -> str:
@@ -24,6 +25,13 @@ def test_values_are_not_read_as_markup() -> None:
     """Brackets in a path or a note are shown, not taken for styles."""
     assert "[red]x[/red]" in drawn(table("[t]", ("a",), [("[red]x[/red]",)]))
     assert "[red]" not in drawn(table("t", ("a",), [(Styled("x", "red"),)]))
+
+
+def test_whole_columns_are_not_broken() -> None:
+    """In a narrow window the other columns give way."""
+    rows = [("origin_coverage", "a meaning of many words that does not fit")]
+    assert "origin_coverage" in drawn(table("t", ("rule", "meaning"), rows, whole=("rule",)), 28)
+    assert "origin_coverage" not in drawn(table("t", ("rule", "meaning"), rows), 14)
 
 
 def test_gates_show_value_bar_and_result() -> None:
@@ -48,6 +56,13 @@ def test_figures_are_short() -> None:
     """Six significant digits are enough to compare with a bar."""
     assert figure(0.123456789) == "0.123457"
     assert figure(None) == "-"
+    assert [figure(value) for value in (1_313_930, 443_521.4, 2.4e10, 1_234.5, float("inf"))] == [
+        "1,313,930",
+        "443,521",
+        "24,000,000,000",
+        "1,234.5",
+        "inf",
+    ]
 
 
 def test_a_figure_that_misses_its_bar_by_little_is_seen_to() -> None:

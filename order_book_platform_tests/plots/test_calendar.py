@@ -45,12 +45,35 @@ def test_missing_days_are_hatched() -> None:
 
 
 def test_coverage_is_strength() -> None:
-    """A day that is half covered is paler than a whole one; None is as nothing."""
+    """A day that is half covered is paler than a whole one; one of which nothing is known is an outline."""
     whole = calendar(year())
     half, none = (calendar([replace(each, coverage=share) for each in year()]) for share in (0.5, None))
     darkness = [int((255 - pixels(each)[..., :3].astype(int)).sum()) for each in (whole, half, none)]
     assert darkness == sorted(darkness, reverse=True)
     assert len(set(darkness)) == 3
+
+
+def test_a_damaged_day_is_not_faint() -> None:
+    """Nothing is known of what it covers, and it is what has to be seen."""
+    unknown = [replace(each, coverage=None) for each in year("damaged")]
+    assert calendar(unknown) == calendar(year("damaged"))
+
+
+def test_the_page_lists_days_with_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verdicts as they are given, reasons escaped; of too many the worst stay, and how many more there are is said."""
+    days = year(days=4)
+    days[1] = replace(days[1], why="day_coverage 0.5 (>= 0.99)")
+    days[3] = replace(days[3], verdict="damaged", coverage=None, why="SourceCorruptError: <1>.parquet")
+    counts = {ROW: {"go": 3, "no-go": 0, "damaged": 1}}
+    page = calendar_page(days, title="Days", lines=[], counts=counts)
+    assert "<th>go</th><th>no-go</th><th>damaged</th>" in page
+    assert page.count("<td>2024-") == 2
+    assert "SourceCorruptError: &lt;1&gt;.parquet" in page
+    monkeypatch.setattr("order_book_platform.plots.calendar.LISTED", 1)
+    page = calendar_page(days, title="Days", lines=[], counts=counts)
+    assert "<td>2024-01-04</td>" in page
+    assert "<td>2024-01-02</td>" not in page
+    assert "1 more" in page
 
 
 def test_bands_are_rows_and_years() -> None:
