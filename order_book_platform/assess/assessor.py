@@ -19,6 +19,7 @@ from order_book_platform.assess.rules import (
 )
 from order_book_platform.assess.sections import availability_section, coverage_section, rate_section
 from order_book_platform.clock import iso_from_ns, ns_from_iso
+from order_book_platform.errors import PartitionCorruptError
 from order_book_platform.model import FixedPoint, Gate, GateResult, PartitionKey, Severity
 from order_book_platform.model.fixed_point import EXACT
 from order_book_platform.observability import Progress, silent
@@ -78,10 +79,11 @@ class DataAssessor:
 
         Raises:
             PartitionMissingError: an input has not been published.
+            PartitionCorruptError: the gap report is of an earlier version.
         """
         names = ("raw_deltas", "snapshots", "trades", "sequence_gap_report")
         inputs = {name: self._store.manifest(name, key) for name in names}
-        gap_report = self._store.report("sequence_gap_report", key)
+        gap_report = self._gap_report(key)
         point = inputs["raw_deltas"].fixed_point
         audit = inputs["raw_deltas"].metadata["audit"]
         estimate = estimate_run(
@@ -105,6 +107,18 @@ class DataAssessor:
             writer.text("report.md", assessment_markdown(report))
             writer.metadata.update({name: report[name] for name in ("verdict", "recommendation")})
         return Assessment(self._store.manifest("data_assessment", key), report, gates)
+
+    def _gap_report(self, key: PartitionKey) -> dict[str, Any]:
+        report = self._store.report("sequence_gap_report", key)
+        lacking = [name for name in (*_OF_GAPS, "clocks", "snapshots_crossed") if name not in report]
+        if lacking:
+            raise PartitionCorruptError(
+                expected="a gap report as this version makes it",
+                found=f"one without {', '.join(lacking)}",
+                where=str(self._store.folder("sequence_gap_report", key)),
+                remedy="Make sequence_gap_report of this day anew.",
+            )
+        return report
 
     def _figures(
         self,

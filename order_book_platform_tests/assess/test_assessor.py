@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from order_book_platform.assess import Assessment, DataAssessor, GapReporter
+from order_book_platform.errors import PartitionCorruptError
 from order_book_platform.model import Severity
 from order_book_platform.settings import load_settings
 from order_book_platform.sources import LakeIngest, tick_trail
@@ -231,3 +232,19 @@ def test_partitions_of_earlier_code_are_still_judged(tmp_path: Path) -> None:
         writer.parquet("deltas.parquet", deltas.schema).write(deltas)
         writer.metadata.update({k: v for k, v in old.metadata.items() if k != "tick_changes"})
     assert DataAssessor(store, settings).run(KEY).report["rules"] == result.report["rules"]
+
+
+def test_a_gap_report_of_earlier_code_is_named(tmp_path: Path) -> None:
+    """It lacks what is asked for now: which, where, and what to do, and the assessment there was stays."""
+    before = assessed(tmp_path, delta_frame()).manifest
+    settings = load_settings(tmp_path / "settings.toml")
+    store = DataStore(settings.data_root)
+    report = store.report("sequence_gap_report", KEY)
+    del report["snapshots_crossed"]
+    gaps = store.table("sequence_gap_report", KEY)
+    with store.write("sequence_gap_report", KEY) as writer:
+        writer.json("report.json", report)
+        writer.parquet("gaps.parquet", gaps.schema).write(gaps)
+    with pytest.raises(PartitionCorruptError, match="without snapshots_crossed.*Make sequence_gap_report"):
+        DataAssessor(store, settings).run(KEY)
+    assert store.manifest("data_assessment", KEY) == before
