@@ -245,6 +245,6 @@ def test_a_gap_report_of_earlier_code_is_named(tmp_path: Path) -> None:
     with store.write("sequence_gap_report", KEY) as writer:
         writer.json("report.json", report)
         writer.parquet("gaps.parquet", gaps.schema).write(gaps)
-    with pytest.raises(PartitionCorruptError, match="without snapshots_crossed.*Make sequence_gap_report"):
+    with pytest.raises(PartitionCorruptError, match=r"without snapshots_crossed.*Make sequence_gap_report"):
         DataAssessor(store, settings).run(KEY)
     assert store.manifest("data_assessment", KEY) == before
