@@ -25,7 +25,7 @@ class ParquetSink:
         schema: of every table that will come.
         row_group_rows: rows per row group; memory is bounded by two groups and one incoming table.
         packing: columns that are not delta-packed, by name; `NAME.list.element` for what is inside lists.
-        compression: of pages.
+        compression: of columns that are packed in dictionaries; all others are zstd.
         options: of pyarrow's writer, instead of compression and packing: for files in somebody else's layout.
     """
 
@@ -40,7 +40,7 @@ class ParquetSink:
         options: Mapping[str, object] | None = None,
     ) -> None:
         packed = {
-            "compression": compression,
+            "compression": _codecs(schema, packing, compression),
             "use_dictionary": [name for name, how in packing.items() if how == "dictionary"],
             "column_encoding": _encodings(schema, packing),
         }
@@ -108,6 +108,12 @@ class ParquetSink:
             return
         finally:
             self._busy.release()
+
+
+def _codecs(schema: pa.Schema, packing: Mapping[str, Packing], compression: Compression) -> dict[str, str]:
+    """How the pages of each column are compressed."""
+    names = (f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema)
+    return {name: compression if packing.get(name) == "dictionary" else "zstd" for name in names}
 
 
 def _encodings(schema: pa.Schema, packing: Mapping[str, Packing]) -> dict[str, str]:

@@ -23,6 +23,9 @@ def platform(materialized: tuple[Platform, Any], tmp_path: Path, monkeypatch: py
     """A store of its own with the sound day; files without a folder go beside it."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(materialized[0].store, tmp_path / "store")
+    for other in (tmp_path / "store").rglob("dt=*"):  # days of tests that share the store
+        if other.name != f"dt={DAY}":
+            shutil.rmtree(other)
     (tmp_path / "platform.toml").write_text(materialized[0].config.read_text())
     return Platform(tmp_path / "platform.toml")
 
