@@ -408,8 +408,9 @@ def test_asking_measures_nothing(
 # --- report ---------------------------------------------------------------------------------------------------------
 
 
-def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """For people: a figure with its runs, a ratio, and bars: held, missed, not measured."""
+    monkeypatch.setenv("COLUMNS", "120")
     trial = Report("trial")
     trial.add("us", "nothing", "time", "s", [3.0, 1.0, 2.0])
     trial.missing("them", "nothing", "time", "s", "install them")
