@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.fidelity.rows import ReferenceRows, Rows
@@ -176,7 +177,16 @@ def _pair(left: L, right: R, equal: bool) -> tuple[L, R]:
     keep = rows >= 0
     if equal:
         keep &= right.sequence_number[rows] == left.sequence_number
-    return (left, right.take(rows)) if keep.all() else (left.take(keep), right.take(rows[keep]))
+    if not keep.all():
+        left, rows = left.take(keep), rows[keep]
+    return left, right.take(_as_slice(rows))
+
+
+def _as_slice(rows: NDArray[np.intp]) -> Rows:
+    """The same rows; as a slice, which copies nothing, where they follow one another without a break."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (rows[1:] > rows[:-1]).all():
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows
 
 
 def _next(stream: Iterator[R]) -> R | None:

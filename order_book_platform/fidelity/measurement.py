@@ -110,7 +110,8 @@ class Measurement:
             held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips, plausible)
             picked = PickedRows(steps.rows, _level_names(self._books))
             drift = Drift(numbers, places, used)
-            evidence, distributions = self._against_snapshots(held_out, facts, picked, drift)
+            at = held_out.unused(numbers)
+            evidence, distributions = self._against_snapshots(held_out, facts, picked, drift, at)
             looks = statistics.result()
         counts = held_out.counts
         unmatched = counts.unmatched(evidence.rows)
@@ -255,7 +256,7 @@ class Measurement:
         return Windows(facts.first_time_ns, facts.last_time_ns)
 
     def _against_snapshots(
-        self, held_out: HeldOut, facts: BookFacts, picked: PickedRows, drift: Drift
+        self, held_out: HeldOut, facts: BookFacts, picked: PickedRows, drift: Drift, at: Int64Array
     ) -> tuple[SnapshotEvidence, Distributions]:
         """Stream held-out snapshots and the book rows they belong to past each other, and the whole book past `picked`.
 
@@ -278,7 +279,7 @@ class Measurement:
             magnitude,
         )
         distributions = Distributions(levels, self._tick_pips, *span, magnitude)
-        rows = read_ahead(read_books(self._books, levels, codes=self._codes, picked=picked))
+        rows = read_ahead(read_books(self._books, levels, codes=self._codes, picked=picked, at=at))
         if snapshots is not None:
             read = self._told(
                 SNAPSHOTS, read_snapshots(snapshots, levels, codes=self._codes), snapshots.num_rows

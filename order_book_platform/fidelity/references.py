@@ -152,6 +152,11 @@ class HeldOut:
         self._latest_time = ANY[0]
         self.counts = ReferenceCounts()
 
+    def unused(self, numbers: Int64Array) -> Int64Array:
+        """The sequence numbers that may be counted, ascending, int64[m]."""
+        ascending = np.sort(numbers)
+        return ascending[~_are_in(ascending, self._used)]
+
     def select(self, references: Iterator[R]) -> Iterator[R]:
         """Yield the rows that are evidence, their time made never falling."""
         held: R | None = None

@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.kernels.gather import gather_levels
 from order_book_platform.model.batches import BoolArray, Int64Array
 
 Rows = NDArray[np.intp] | BoolArray | slice
@@ -23,8 +22,8 @@ class Columns:
         return len(getattr(self, fields(self)[0].name))
 
     def take(self, rows: Rows) -> Self:
-        """The chosen rows; levels chosen one by one lie row after row."""
-        return type(self)(**{field.name: _taken(getattr(self, field.name), rows) for field in fields(self)})
+        """The chosen rows."""
+        return type(self)(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
@@ -50,16 +49,6 @@ class ArrayRows(Columns):
 
     sequence_number: Int64Array
     time_ns: Int64Array
-
-
-def _taken(array: NDArray[Any], rows: Rows) -> NDArray[Any]:
-    """Rows of an array; of levels that lie column after column int64[m, 2, K] that lies row after row."""
-    if isinstance(rows, slice) or array.ndim < 3 or array.flags.c_contiguous:
-        return array[rows]
-    at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-    out = np.empty((len(at), *array.shape[1:]), dtype=np.int64)
-    gather_levels(array, at, out)
-    return out
 
 
 @dataclass(frozen=True, slots=True)

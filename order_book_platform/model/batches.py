@@ -351,8 +351,9 @@ class SnapshotBatch:
             found, exact = codes.price_codes(side_prices.flatten())
             _fill(here[0], np.where(exact, found, _NO_CODE), lengths[index])
             _fill(here[1], codes.size_codes(side_sizes.flatten()), lengths[index])
-        unreadable = (prices == _NO_CODE).any(axis=(1, 2))
-        prices[unreadable], sizes[unreadable] = schemas.MISSING_PIPS, 0
+        if codes is not None:
+            unreadable = (prices == _NO_CODE).any(axis=(1, 2))
+            prices[unreadable], sizes[unreadable] = schemas.MISSING_PIPS, 0
         return cls(
             _column(table, "origin_time"),
             _column(table, "received_time"),
