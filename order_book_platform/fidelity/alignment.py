@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
@@ -50,9 +51,10 @@ class ShiftedReferences:
         time_ns: int64[n], ns since the epoch; never falling.
         price_pips: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
         size_pips: int64[n, 2, K]; 0 where there is no level.
-        later: int64[n, S], rows of `pool`: the last reference at or before `time_ns + shift`.
-        shifted_valid: bool[n, S]: false where the references end before `time_ns + shift`.
-        pool: the references themselves and those that follow.
+        later: int64[n, S], rows of `pool`: the last reference at or before `time_ns + shift`; -1 for a row that is not among
+            the sampled ones, which alone have placebos.
+        shifted_valid: bool[n, S]: false where the references end before `time_ns + shift`, or the row is not sampled.
+        pool: references, as far as they are placebos of these.
     """
 
     sequence_number: Int64Array
@@ -80,6 +82,11 @@ class ShiftedReferences:
         )
 
     @property
+    def sampled(self) -> Rows:
+        """Rows that have placebos."""
+        return as_slice(np.flatnonzero(self.later[:, 0] >= 0))
+
+    @property
     def shifted_price_pips(self) -> Int64Array:
         """int64[n, S, 2, K], prices of the placebos."""
         return self.pool.price_pips[self.later]
@@ -91,45 +98,57 @@ class ShiftedReferences:
 
 
 def with_placebos(
-    references: Iterator[ReferenceRows], shifts_ns: tuple[int, ...] = PLACEBO_SHIFTS_NS
+    references: Iterator[ReferenceRows], shifts_ns: tuple[int, ...] = PLACEBO_SHIFTS_NS, step: int = 1
 ) -> Iterator[ShiftedReferences]:
-    """Attach to each reference what the reference says later.
+    """Attach to every `step`-th reference what the reference says later.
 
     Holds the rows of the longest shift and one batch.
 
     Args:
         references: in order of sequence number and time.
         shifts_ns: ns, positive.
+        step: by default every one is sampled.
 
     Yields:
         Every reference once, in order.
     """
-    reach = max(shifts_ns)
-    held: ReferenceRows | None = None
-    for more in references:
-        held = more if held is None else ReferenceRows.concat([held, more])
-        settled = (
-            int(np.searchsorted(held.time_ns, held.time_ns[-1] - reach, side="left")) if len(held) else 0
-        )
-        if settled:
-            yield _shift(held, settled, shifts_ns)
-            held = held.take(slice(settled, None))
-    if held is not None and len(held):
-        yield _shift(held, len(held), shifts_ns)
+    reach, passed = max(shifts_ns), 0
+    held: list[ReferenceRows] = []
+    for more in (part for part in references if len(part)):
+        held.append(more)
+        while held[0].time_ns[-1] + reach < more.time_ns[-1]:
+            yield _shift(held, slice(-passed % step, None, step), shifts_ns)
+            passed += len(held.pop(0))
+    while held:
+        yield _shift(held, slice(-passed % step, None, step), shifts_ns)
+        passed += len(held.pop(0))
 
 
-def _shift(references: ReferenceRows, count: int, shifts_ns: tuple[int, ...]) -> ShiftedReferences:
-    """The first `count` references with their placebos, looked up among all of them."""
-    wanted = references.time_ns[:count, None] + np.array(shifts_ns, dtype=np.int64)
-    rows = np.searchsorted(references.time_ns, wanted, side="right") - 1
+def _shift(held: list[ReferenceRows], sampled: slice, shifts_ns: tuple[int, ...]) -> ShiftedReferences:
+    """The first part with the placebos of its sampled rows, looked up among all parts."""
+    part = held[0]
+    times = np.concatenate([each.time_ns for each in held])
+    wanted = part.time_ns[sampled, None] + np.array(shifts_ns, dtype=np.int64)
+    rows = np.searchsorted(times, wanted, side="right") - 1
+    needed = np.zeros(len(times), dtype=np.bool_)
+    needed[rows] = True
+    later = np.full((len(part), len(shifts_ns)), -1, dtype=np.int64)
+    later[sampled] = (np.cumsum(needed) - 1)[rows]
+    valid = np.zeros(later.shape, dtype=np.bool_)
+    valid[sampled] = wanted <= times[-1]
+    edges = np.cumsum([0, *(len(each) for each in held)])
+    pool = [
+        each.take(as_slice(np.flatnonzero(needed[begin:end])))
+        for each, (begin, end) in zip(held, pairwise(edges), strict=True)
+    ]
     return ShiftedReferences(
-        references.sequence_number[:count],
-        references.time_ns[:count],
-        references.price_pips[:count],
-        references.size_pips[:count],
-        rows,
-        wanted <= references.time_ns[-1],
-        references,
+        part.sequence_number,
+        part.time_ns,
+        part.price_pips,
+        part.size_pips,
+        later,
+        valid,
+        ReferenceRows.concat(pool),
     )
 
 
@@ -179,10 +198,10 @@ def _pair(left: L, right: R, equal: bool) -> tuple[L, R]:
         keep &= right.sequence_number[rows] == left.sequence_number
     if not keep.all():
         left, rows = left.take(keep), rows[keep]
-    return left, right.take(_as_slice(rows))
+    return left, right.take(as_slice(rows))
 
 
-def _as_slice(rows: NDArray[np.intp]) -> Rows:
+def as_slice(rows: NDArray[np.intp]) -> Rows:
     """The same rows; as a slice, which copies nothing, where they follow one another without a break."""
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (rows[1:] > rows[:-1]).all():
         return slice(int(rows[0]), int(rows[-1]) + 1)

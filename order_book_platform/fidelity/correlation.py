@@ -160,22 +160,23 @@ def _steps(x: Float64Array, y: Float64Array, stepping: BoolArray) -> tuple[Float
     return steps, steps if x is y else np.diff(y)[stepping[: max(len(y) - 1, 0)]]
 
 
+def sample_step(rows: int) -> int:
+    """Every how many-th of so many rows is taken, that they be `SAMPLE_ROWS` at most."""
+    return max(1, -(-rows // SAMPLE_ROWS))
+
+
 class CorrelationSample:
     """Evenly spaced rows of a day for the correlations, of book, reference and placebos.
 
     Args:
-        expected_rows: at least as many as will come; sets the spacing.
-        sample_rows: rows kept at most.
+        expected_rows: at least as many as will come.
         magnitude: how large the sizes are, in pips.
     """
 
-    def __init__(
-        self, expected_rows: int, sample_rows: int = SAMPLE_ROWS, magnitude: Magnitude = as_floats
-    ) -> None:
+    def __init__(self, expected_rows: int, magnitude: Magnitude = as_floats) -> None:
         self._magnitude = magnitude
-        self.step = max(1, -(-expected_rows // sample_rows))
-        self._room = -(-expected_rows // self.step)
-        self._seen = self._kept = 0
+        self._room = expected_rows
+        self._kept = 0
         self._both: BoolArray | None = None
 
     def add(
@@ -187,7 +188,7 @@ class CorrelationSample:
         sizes: Int64Array,
         valid: BoolArray,
     ) -> None:
-        """Take in rows; every `step`-th of all that came is kept.
+        """Take in rows.
 
         Args:
             book_price: int64[n, 2, K] pips.
@@ -197,25 +198,6 @@ class CorrelationSample:
             sizes: int64[n, R, 2, K] pips.
             valid: bool[n, R], false where that reference has ended.
         """
-        rows = self.places(len(known))
-        self.keep(book_price[rows], book_size[rows], known[rows], prices[rows], sizes[rows], valid[rows])
-
-    def places(self, count: int) -> slice:
-        """Which of the next `count` rows are to be kept."""
-        rows = slice(-self._seen % self.step, count, self.step)
-        self._seen += count
-        return rows
-
-    def keep(
-        self,
-        book_price: Int64Array,
-        book_size: Int64Array,
-        known: NDArray[np.uint8],
-        prices: Int64Array,
-        sizes: Int64Array,
-        valid: BoolArray,
-    ) -> None:
-        """Take in the rows at the `places`; arguments as of `add`."""
         depth = book_price.shape[2]
         if self._both is None:
             self._both = np.empty((prices.shape[1], self._room, 2, depth), dtype=np.bool_)

@@ -12,6 +12,7 @@ from order_book_platform.fidelity.correlation import (
     LevelCorrelations,
     Magnitude,
     as_floats,
+    sample_step,
 )
 from order_book_platform.fidelity.level_windows import LevelWindows
 from order_book_platform.fidelity.metrics import (
@@ -43,7 +44,6 @@ _COMPARED = {
     TICKERS: "book rows, each against the last ticker before it,",
     GOLDEN: "rows of the golden sample",
 }
-_ALL_ROWS = slice(None)
 _REFERENCES = 1 + len(PLACEBO_SHIFTS_NS)
 
 
@@ -65,15 +65,13 @@ class BestEvidence:
         time_ns: Int64Array,
         books: BookRows,
         references: ShiftedReferences,
-        sampled: slice = _ALL_ROWS,
     ) -> BoolArray:
         """Take in aligned rows.
 
         Args:
             time_ns: int64[n], ns: when the row is shown in the windows.
             books: n rows.
-            references: n rows.
-            sampled: which of them are compared with the placebos too.
+            references: n rows; the sampled ones are compared with the placebos too.
 
         Returns:
             bool[n], best bid and ask are right, price and size.
@@ -85,7 +83,8 @@ class BestEvidence:
         self.tallies[0].add(best, known)
         self.windows.add(time_ns, best)
         exact = best.exact
-        ours, pool = (books.price_pips[sampled], books.size_pips[sampled]), references.pool
+        sampled, pool = references.sampled, references.pool
+        ours = books.price_pips[sampled], books.size_pips[sampled]
         for shift, tally in enumerate(self.tallies[1:]):
             at, valid = references.later[sampled, shift], references.shifted_valid[sampled, shift]
             best = compare_best(*ours, pool.price_pips, pool.size_pips, self._tick_pips, at)
@@ -161,6 +160,9 @@ class SnapshotEvidence:
         level_windows: where that of the levels is.
         magnitude: how large the sizes are, in pips.
         reference: what they are, as in `Metric`.
+
+    Attributes:
+        step: every how many-th reference is to have placebos.
     """
 
     def __init__(
@@ -178,7 +180,8 @@ class SnapshotEvidence:
         self.best = BestEvidence(tick_pips, windows)
         self._levels = levels
         self._tallies = [LevelTally(levels) for _ in range(_REFERENCES)]
-        self._sample = CorrelationSample(expected_rows, magnitude=magnitude)
+        self.step = sample_step(expected_rows)
+        self._sample = CorrelationSample(-(-expected_rows // self.step), magnitude)
         self._correlations: tuple[LevelCorrelations, ...] = ()
 
     def add(self, references: ShiftedReferences, books: BookRows) -> tuple[BoolArray, Int64Array]:
@@ -187,8 +190,8 @@ class SnapshotEvidence:
         Returns:
             bool[n], best bid and ask are right; int64[n, ROW_COUNTS], the levels compared.
         """
-        rows = self._sample.places(len(books))
-        exact = self.best.add(references.time_ns, books, references, rows)
+        rows = references.sampled
+        exact = self.best.add(references.time_ns, books, references)
         price, size, known = books.price_pips, books.size_pips, books.known
         pool = references.pool
         counts = self._tallies[0].add(price, size, known, references.price_pips, references.size_pips)
@@ -198,7 +201,7 @@ class SnapshotEvidence:
         for shift, tally in enumerate(self._tallies[1:]):
             at, valid = beside.later[:, shift], beside.shifted_valid[:, shift]
             tally.add(price[valid], size[valid], known[valid], pool.price_pips, pool.size_pips, at[valid])
-        self._sample.keep(
+        self._sample.add(
             sampled.price_pips,
             sampled.size_pips,
             sampled.known,

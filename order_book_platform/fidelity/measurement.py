@@ -12,7 +12,7 @@ import polars as pl
 from order_book_platform.fidelity.alignment import pair_with_last, with_placebos
 from order_book_platform.fidelity.book_metrics import bad_references, book_metrics
 from order_book_platform.fidelity.clock_alignment import ClockEvidence, by_transaction_time, shared_clock
-from order_book_platform.fidelity.correlation import as_floats
+from order_book_platform.fidelity.correlation import as_floats, sample_step
 from order_book_platform.fidelity.distributions import Distributions
 from order_book_platform.fidelity.drift import Drift
 from order_book_platform.fidelity.evidence import BestEvidence, SnapshotEvidence, level_metrics
@@ -21,12 +21,13 @@ from order_book_platform.fidelity.golden import GoldenSample
 from order_book_platform.fidelity.intervals import interval_metrics
 from order_book_platform.fidelity.level_windows import LevelWindows
 from order_book_platform.fidelity.measured import Measured
-from order_book_platform.fidelity.metrics import BookFacts, gather_facts
+from order_book_platform.fidelity.metrics import BookFacts, FactTally
 from order_book_platform.fidelity.reading import (
     BEST_ROWS,
     PickedRows,
     count_nulls,
     longest_list,
+    read_as_of,
     read_best,
     read_books,
     read_heads,
@@ -42,7 +43,7 @@ from order_book_platform.fidelity.references import (
     find_messages,
 )
 from order_book_platform.fidelity.results import GOLDEN, SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
-from order_book_platform.fidelity.rows import ArrayRows, BookHeads, BookRows, TradeRows
+from order_book_platform.fidelity.rows import ArrayRows, BookHeads, BookRows
 from order_book_platform.fidelity.state_curves import state_curves
 from order_book_platform.fidelity.statistics import SecondClock, return_metrics, trade_metrics
 from order_book_platform.fidelity.times import held_times, hold_times
@@ -98,12 +99,12 @@ class Measurement:
         """Read everything there is and work out every metric."""
         used = self._store.table(BOOKS, self._key, USED_FILE)
         numbers = self._snapshot_numbers()
-        traded = TradeRange(self._trades(), next_too=True)
+        traded = self._trade_range(next_too=True)
         with ThreadPoolExecutor(1) as beside:
             looked_up = beside.submit(find_messages, numbers, self._store.rows("raw_deltas", self._key))
-            facts, times_ns, steps = self._facts()
+            facts, clock, times_ns, steps = self._facts(traded)
             places, last_message = looked_up.result()
-            statistics = beside.submit(self._statistics, traded, times_ns, facts)
+            statistics = beside.submit(self._statistics, clock, times_ns)
             seen = places[_since(facts.first_seed, numbers)] > 0
             used_numbers = used.column("sequence_number").to_numpy()
             plausible = Plausible.of(self._key.day, facts, last_message)
@@ -179,30 +180,30 @@ class Measurement:
     def _heads(self) -> Iterator[BookHeads]:
         return read_heads(self._books, codes=self._codes)
 
-    def _facts(self) -> tuple[BookFacts, Int64Array, TimeSteps]:
-        """What the book's narrow columns say, its times, and which rows shall be drawn."""
-        times, flags = [_NONE], [_NONE.astype(np.uint8)]
+    def _facts(self, traded: TradeRange) -> tuple[BookFacts, SecondClock, Int64Array, TimeSteps]:
+        """What the book's narrow columns say, its mid prices and times, and which rows shall be drawn.
+
+        Args:
+            traded: shown its best prices, from the first seeded row on.
+        """
+        times, flags, clock = [_NONE], [_NONE.astype(np.uint8)], SecondClock()
+        tally = FactTally(self._plausible_ns)
 
         def noted() -> Iterator[BookHeads]:
             for part in self._told("book", self._heads(), self._books.num_rows):
+                tally.add(part)
                 times.append(part.time_ns)
                 flags.append(part.flags)
                 yield part
 
-        facts = gather_facts(noted(), self._plausible_ns)
-        times_ns = held_times(np.concatenate(times), self._plausible_ns, facts.first_time_ns)
-        return facts, times_ns, time_steps(times_ns, np.concatenate(flags))
-
-    def _statistics(self, traded: TradeRange, times_ns: Int64Array, facts: BookFacts) -> list[Metric]:
-        """Trades beside the book's best prices, and what intervals, returns and sizes of trades look like; no gates.
-
-        Reads the narrow columns once more, beside whoever reads all of them.
-        """
-        clock = SecondClock()
-        heads = hold_times(self._heads(), self._plausible_ns, facts.first_time_ns)
-        for part in _shown(heads, traded):
+        for part in _shown(hold_times(noted(), self._plausible_ns), traded):
             clock.add(part)
         traded.end()  # trades after the last row count as unmatched
+        times_ns = held_times(np.concatenate(times), self._plausible_ns)
+        return tally.facts, clock, times_ns, time_steps(times_ns, np.concatenate(flags))
+
+    def _statistics(self, clock: SecondClock, times_ns: Int64Array) -> list[Metric]:
+        """What intervals, returns and sizes of trades look like; no gates."""
         metrics = [*interval_metrics(self._books, times_ns), *return_metrics(clock)]
         if self._store.exists(TRADES, self._key):
             metrics += trade_metrics(self._store.rows(TRADES, self._key))
@@ -216,10 +217,13 @@ class Measurement:
         numbers: Int64Array = table.column(0).to_numpy()
         return numbers
 
-    def _trades(self) -> Iterator[TradeRows]:
-        """Times and prices of trades; none where there is no such dataset."""
-        if self._store.exists(TRADES, self._key):
-            yield from read_trades(self._store.rows(TRADES, self._key), codes=self._codes)
+    def _trade_range(self, *, next_too: bool) -> TradeRange:
+        """For the trades of the day; none where there is no such dataset."""
+        if not self._store.exists(TRADES, self._key):
+            return TradeRange(iter([]), next_too=next_too)
+        file = self._store.rows(TRADES, self._key)
+        stream = read_trades(file, codes=self._codes)
+        return TradeRange(stream, next_too=next_too, step=sample_step(file.num_rows))
 
     def _by_clock(
         self, facts: BookFacts, tickers: ParquetRows, plausible: Plausible
@@ -232,16 +236,13 @@ class Measurement:
         deltas = self._store.rows("raw_deltas", self._key)
         clock = shared_clock(tickers, deltas)
         best = read_best(self._books, facts.first_seed, codes=self._codes)
-        books = hold_times(best, self._plausible_ns, facts.first_time_ns)
+        books = hold_times(best, self._plausible_ns)
         if clock == "transaction_time":
             books = by_transaction_time(books, deltas)
         fit = HeldOut(_NONE, *ANY, self._tick_pips, plausible)
         found = fit.select(read_tickers(tickers, BEST_ROWS, self._codes, clock))
         evidence = ClockEvidence(self._tick_pips, clock, count_nulls(tickers, clock) if clock else 0)
-        by_tickers, by_book = (
-            TradeRange(self._trades(), next_too=False),
-            TradeRange(self._trades(), next_too=True),
-        )
+        by_tickers, by_book = self._trade_range(next_too=False), self._trade_range(next_too=True)
         if clock:
             found = by_tickers.watch(found, lambda rows: rows.price_pips[:, :, 0])
             books = by_book.watch(books, lambda rows: rows.price_pips)
@@ -279,14 +280,17 @@ class Measurement:
             magnitude,
         )
         distributions = Distributions(levels, self._tick_pips, *span, magnitude)
-        rows = read_ahead(read_books(self._books, levels, codes=self._codes, picked=picked, at=at))
+        rows = read_ahead(
+            read_as_of(self._books, levels, at, codes=self._codes, picked=picked, equal=self._grid)
+        )
         if snapshots is not None:
             read = self._told(
                 SNAPSHOTS, read_snapshots(snapshots, levels, codes=self._codes), snapshots.num_rows
             )
             chosen = held_out.select(read)
-            references = read_ahead(with_placebos(part.cut(levels) for part in chosen))
-            for shifted, found in pair_with_last(references, rows, equal=self._grid):
+            cut = (part.cut(levels) for part in chosen)
+            references = read_ahead(with_placebos(cut, step=evidence.step))
+            for shifted, found in pair_with_last(references, rows, equal=True):
                 drift.add(shifted, *evidence.add(shifted, found))
                 distributions.add(shifted, found)
         for _ in rows:
@@ -316,7 +320,9 @@ class Measurement:
         rows = read_ahead(read_books(self._books, levels, codes=self._codes))
         read = read_ahead(golden.references(levels, self._codes))
         chosen = sample.select(self._told(GOLDEN, read, golden.books.num_rows))
-        for shifted, found in pair_with_last(with_placebos(chosen), rows, equal=self._grid):
+        for shifted, found in pair_with_last(
+            with_placebos(chosen, step=evidence.step), rows, equal=self._grid
+        ):
             evidence.add(shifted, found)
         for _ in chosen:
             continue  # the counts are of all rows, also of those after the last book row

@@ -7,7 +7,6 @@ Tallies add up, so a day can be measured a piece at a time. Definitions: facts/f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -192,7 +191,7 @@ class LevelTally:
             int64[n, ROW_COUNTS], the counts of each row.
         """
         counts = np.empty((len(known), ROW_COUNTS), dtype=np.int64)
-        sides = [np.ascontiguousarray(array) for array in (book_price, book_size, known, price, size)]
+        sides = [book_price, book_size, known, np.ascontiguousarray(price), np.ascontiguousarray(size)]
         if at is None:
             compare_levels(*sides, counts, self.by_level)
         else:
@@ -247,25 +246,34 @@ class BookFacts:
 _EVER = (int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max))
 
 
-def gather_facts(heads: Iterable[BookHeads], plausible_ns: tuple[int, int] = _EVER) -> BookFacts:
-    """Read through a book once.
+class FactTally:
+    """Gathers `BookFacts` from a book in passing.
 
     A state is weighed by the time until the next row (`crossed_tw`, `locked_tw`); a time below an earlier one counts as
     that one, and the last row weighs nothing. Rows before the first seeded one are not judged.
 
     Args:
-        heads: of all rows, in order.
         plausible_ns: first and last time that can be, ns. A row of another time is counted, and holds and is held for
             as if it had the time of the one before: 0 says that the exchange gave none.
     """
-    state = np.zeros(facts.STATE_SIZE, dtype=np.int64)
-    for part in heads:
-        facts.add_facts(part.sequence_number, part.time_ns, part.flags, part.best_pips, *plausible_ns, state)
-    found = dict(zip(_FACTS, state.tolist(), strict=False))
-    if not found["rows"]:
-        return BookFacts()
-    first_seed = found.pop("first_seed")
-    return BookFacts(first_seed=first_seed if found.pop("seeded") else None, **found)
+
+    def __init__(self, plausible_ns: tuple[int, int] = _EVER) -> None:
+        self._plausible_ns = plausible_ns
+        self._state = np.zeros(facts.STATE_SIZE, dtype=np.int64)
+
+    def add(self, part: BookHeads) -> None:
+        """Take in the next rows."""
+        columns = part.sequence_number, part.time_ns, part.flags, part.best_pips
+        facts.add_facts(*columns, *self._plausible_ns, self._state)
+
+    @property
+    def facts(self) -> BookFacts:
+        """Of the rows so far."""
+        found = dict(zip(_FACTS, self._state.tolist(), strict=False))
+        if not found["rows"]:
+            return BookFacts()
+        first_seed = found.pop("first_seed")
+        return BookFacts(first_seed=first_seed if found.pop("seeded") else None, **found)
 
 
 _FACTS = (

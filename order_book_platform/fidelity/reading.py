@@ -6,6 +6,7 @@ A stream is an iterator of rows in ascending order of sequence number, a bounded
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -155,8 +156,6 @@ def read_books(
     levels: int,
     batch_rows: int = BATCH_ROWS,
     codes: Codes | None = None,
-    picked: PickedRows | None = None,
-    at: Int64Array | None = None,
 ) -> Iterator[BookRows]:
     """Stream a books file, cut to its first `levels` levels a side.
 
@@ -167,48 +166,112 @@ def read_books(
         levels: K, at most the file's depth.
         batch_rows: rows at a time; never changes a result.
         codes: what decimals are read as.
-        picked: shown all rows, also those that are left out.
-        at: int64[m], ascending sequence numbers. Of all rows come those that are the last up to one of them, and maybe
-            others; by default all.
     """
+    for part in _parts(file, levels, batch_rows, codes, None):
+        yield part.rows(part.places)
+
+
+def read_as_of(
+    file: ParquetRows,
+    levels: int,
+    numbers: Int64Array,
+    batch_rows: int = BATCH_ROWS,
+    codes: Codes | None = None,
+    picked: PickedRows | None = None,
+    *,
+    equal: bool = False,
+) -> Iterator[BookRows]:
+    """Stream a book as it was after each of some messages, every row under the number of the message asked for.
+
+    Only these rows are copied out of what is decoded, which takes less time than to copy all and choose then. Numbers
+    below that of the first row are left out.
+
+    Args:
+        file: with schema `books(depth)`.
+        levels: K, at most the file's depth.
+        numbers: int64[m], sequence numbers, ascending.
+        batch_rows: rows of the file at a time; never changes a result.
+        codes: what decimals are read as.
+        picked: shown all rows of the file.
+        equal: leave out numbers that no row has itself.
+    """
+    done, held = 0, None
+    for part in _parts(file, levels, batch_rows, codes, picked):
+        if held is not None:  # it holds up to where the next one begins
+            end = int(np.searchsorted(numbers, part.numbers[0]))
+            yield from held.as_of(numbers[done:end], equal=equal)
+            done = end
+        held = part
+    if held is not None:
+        yield from held.as_of(numbers[done:], equal=equal)
+
+
+def _parts(
+    file: ParquetRows, levels: int, batch_rows: int, codes: Codes | None, picked: PickedRows | None
+) -> Iterator[_Part]:
+    """A books file in pieces of at least one row that does not go back in sequence."""
     columns = [name.removesuffix("_pips") + _ending(codes) for name in level_columns(levels)]
-    head = ["origin_time", "sequence_number", "flags", "known_bid_levels", "known_ask_levels"]
-    wanted = dict.fromkeys([*head, *columns, *(picked.columns if picked else ())])
+    wanted = dict.fromkeys([*_HEADS, *columns, *(picked.columns if picked else ())])
     latest = np.iinfo(np.int64).min
     for batch in _cut(file.batches(GROUP_ROWS, columns=list(wanted)), batch_rows, picked):
         numbers = _numpy(batch, "sequence_number")
         ahead = in_order(numbers, latest)
-        latest = max(latest, int(numbers.max(initial=latest)))
-        rows = slice(None) if ahead.all() else np.flatnonzero(ahead)
-        if at is not None:
-            lasts = _lasts(numbers[rows], at)
-            rows = lasts if isinstance(rows, slice) else rows[lasts]
-        known = np.stack([_numpy(batch, "known_bid_levels"), _numpy(batch, "known_ask_levels")], 1)
-        number = numbers[rows]
-        price, size = np.empty((2, len(number), 2, levels), dtype=np.int64)
-        for place, name in enumerate(columns):
-            side, level = divmod(place // 2, levels)
-            into, null = (size, 0) if place % 2 else (price, MISSING_PIPS)
-            into[:, side, level] = _numbers(batch, name, codes, null)[rows]
-        yield BookRows(
-            number, _numpy(batch, "origin_time")[rows], _numpy(batch, "flags")[rows], known[rows], price, size
-        )
+        if ahead.any():
+            latest = max(latest, int(numbers.max()))
+            yield _Part(batch, columns, codes, np.flatnonzero(ahead), numbers[ahead])
 
 
-def _lasts(numbers: Int64Array, at: Int64Array) -> NDArray[np.intp]:
-    """Which rows are the last up to one of the ascending numbers `at`, as far as these rows can tell: the last may be.
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Rows of a books file.
 
-    Args:
-        numbers: int64[n], never falling.
-        at: int64[m].
+    Attributes:
+        batch: as they were read.
+        columns: names of prices and sizes, in the order of the schema.
+        codes: what decimals are read as.
+        places: int64[n], those that do not go back in sequence.
+        numbers: int64[n], their sequence numbers.
     """
-    if not len(numbers):
-        return np.zeros(0, dtype=np.intp)
-    between = at[slice(*np.searchsorted(at, (numbers[0], numbers[-1])))]
-    last = np.zeros(len(numbers), dtype=np.bool_)
-    last[np.searchsorted(numbers, between, side="right") - 1] = True
-    last[-1] = True
-    return np.flatnonzero(last)
+
+    batch: pa.RecordBatch
+    columns: list[str]
+    codes: Codes | None
+    places: NDArray[np.intp]
+    numbers: Int64Array
+
+    def as_of(self, numbers: Int64Array, *, equal: bool) -> Iterator[BookRows]:
+        """The last row up to each number, under that number; see `read_as_of`."""
+        rows = np.searchsorted(self.numbers, numbers, side="right") - 1
+        keep = rows >= 0
+        if equal:
+            keep &= self.numbers[rows] == numbers
+        if keep.any():
+            yield replace(self.rows(self.places[rows[keep]]), sequence_number=numbers[keep])
+
+    def rows(self, places: NDArray[np.intp]) -> BookRows:
+        """The chosen rows; levels lie column after column, as Parquet gives them."""
+        heads = [_numpy(self.batch, name)[places] for name in _HEADS]
+        levels, missing = len(self.columns) // 4, (MISSING_PIPS, 0)
+        cube = _columns(len(self.columns), len(places))
+        for index, (name, column) in enumerate(zip(self.columns, cube, strict=True)):
+            values = _numbers(self.batch, name, self.codes, missing[index % 2])
+            np.take(values, places, out=column, mode="clip")  # any other mode fills a copy first
+        sides = cube.reshape(2, levels, 2, len(places))
+        price, size = (sides[:, :, what].transpose(2, 0, 1) for what in range(2))
+        return BookRows(*heads[:3], np.stack(heads[3:], 1), price, size)
+
+
+_HEADS = ("sequence_number", "origin_time", "flags", "known_bid_levels", "known_ask_levels")
+
+
+def _columns(count: int, rows: int) -> Int64Array:
+    """Room for columns, int64[count, rows].
+
+    They lie an odd number of cache lines apart: whoever reads row after row needs a line of each at a time, and lines
+    that lie a power of two apart drive each other out.
+    """
+    apart = 8 * (-(-rows // 8) | 1)
+    return np.empty((count, apart), dtype=np.int64)[:, :rows]
 
 
 def _cut(

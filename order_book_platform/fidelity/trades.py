@@ -21,7 +21,7 @@ WINDOW_NS = 10_000_000
 
 T = TypeVar("T", bound=ArrayRows)
 
-_SHIFTS_NS = np.array([0, *PLACEBO_SHIFTS_NS])
+_SHIFTS_NS = np.array(PLACEBO_SHIFTS_NS)
 _REACH_NS = max(PLACEBO_SHIFTS_NS)
 _EARLIEST = int(np.iinfo(np.int64).min)
 
@@ -30,13 +30,14 @@ class TradeRange:
     """Counts the trades inside the range that best prices had around their time, and their placebos.
 
     Best prices are pushed, trades are read as far as these have come. The placebo of a trade is the price of the first
-    trade at least 1 s (10 s) later: one that happened, but not then.
+    trade at least 1 s (10 s) later: one that happened, but not then. Every `step`-th trade has placebos.
 
     Args:
         trades: in order of time.
         next_too: whether the first best prices at or after the window's end belong to the range. What a message tells
             has happened since the one before, so a trade's own effect stands in the next row.
         window_ns: how far around a trade's time best prices count.
+        step: by default every trade has placebos.
 
     Attributes:
         trades: read so far.
@@ -44,15 +45,18 @@ class TradeRange:
         inside: int64[3], those of them inside the range.
     """
 
-    def __init__(self, trades: Iterator[TradeRows], *, next_too: bool, window_ns: int = WINDOW_NS) -> None:
+    def __init__(
+        self, trades: Iterator[TradeRows], *, next_too: bool, window_ns: int = WINDOW_NS, step: int = 1
+    ) -> None:
         self._stream: Iterator[TradeRows] | None = trades
         self._next_too = next_too
         self._window_ns = window_ns
+        self._step = step
         self._held = TradeRows.none()
         self._time, self._best = np.empty(0, np.int64), np.empty((0, 2), np.int64)
         self._latest = _EARLIEST
         self.trades = 0
-        self.counted, self.inside = (np.zeros(len(_SHIFTS_NS), np.int64) for _ in range(2))
+        self.counted, self.inside = (np.zeros(1 + len(_SHIFTS_NS), np.int64) for _ in range(2))
 
     def add(self, time_ns: Int64Array, best_pips: Int64Array) -> None:
         """Take in best prices.
@@ -106,6 +110,9 @@ class TradeRange:
         first = int(np.searchsorted(times, self._time[0] + self._window_ns))
         end = int(np.searchsorted(times, until_ns, side="right"))
         if first < end:
+            before = self.trades - len(
+                self._held
+            )  # sampled are whole multiples of the step, wherever streams are cut
             count_inside(
                 times,
                 self._held.price_pips,
@@ -116,7 +123,8 @@ class TradeRange:
                 self._window_ns,
                 self._next_too,
                 _SHIFTS_NS,
-                np.empty_like(_SHIFTS_NS),
+                first + -(before + first) % self._step,
+                self._step,
                 self.counted,
                 self.inside,
             )

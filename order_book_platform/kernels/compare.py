@@ -14,7 +14,7 @@ ROW_COUNTS = 6
 """Columns of `compare_levels`' result per row."""
 
 _LEVELS = types.Array(types.int64, 3, "C", readonly=True)
-_KNOWN = types.Array(types.uint8, 2, "C", readonly=True)
+_KNOWN = types.Array(types.uint8, 2, "A", readonly=True)
 _AT = types.Array(types.int64, 1, "A", readonly=True)
 _ROWS, _BY_LEVEL = types.int64[:, ::1], types.int64[:, :, ::1]
 _STRIDED = types.Array(types.int64, 3, "A", readonly=True)
@@ -25,7 +25,7 @@ _MISSING = MISSING_PIPS
 
 
 @kernel(
-    types.void(types.int64, _LEVELS, _LEVELS, _KNOWN, types.int64, _LEVELS, _LEVELS, _ROWS, _BY_LEVEL),
+    types.void(types.int64, _STRIDED, _STRIDED, _KNOWN, types.int64, _LEVELS, _LEVELS, _ROWS, _BY_LEVEL),
     inline="always",
 )
 def compare_row(  # type: ignore[no-untyped-def]
@@ -69,7 +69,7 @@ def compare_row(  # type: ignore[no-untyped-def]
     rows[r, GHOST_LEVELS] = claimed - agreeing
 
 
-@kernel(types.void(_LEVELS, _LEVELS, _KNOWN, _LEVELS, _LEVELS, _ROWS, _BY_LEVEL))
+@kernel(types.void(_STRIDED, _STRIDED, _KNOWN, _LEVELS, _LEVELS, _ROWS, _BY_LEVEL))
 def compare_levels(  # type: ignore[no-untyped-def]
     book_price, book_size, known, reference_price, reference_size, rows, levels
 ):
@@ -96,7 +96,7 @@ def compare_levels(  # type: ignore[no-untyped-def]
         compare_row(r, book_price, book_size, known, r, reference_price, reference_size, rows, levels)
 
 
-@kernel(types.void(_LEVELS, _LEVELS, _KNOWN, _LEVELS, _LEVELS, _AT, _ROWS, _BY_LEVEL))
+@kernel(types.void(_STRIDED, _STRIDED, _KNOWN, _LEVELS, _LEVELS, _AT, _ROWS, _BY_LEVEL))
 def compare_levels_at(  # type: ignore[no-untyped-def]
     book_price, book_size, known, reference_price, reference_size, at, rows, levels
 ):

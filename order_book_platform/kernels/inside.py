@@ -23,13 +23,14 @@ _MISSING = MISSING_PIPS
         types.int64,
         types.boolean,
         _TIMES,
-        types.int64[::1],
+        types.int64,
+        types.int64,
         types.int64[::1],
         types.int64[::1],
     )
 )
 def count_inside(  # type: ignore[no-untyped-def]
-    time, price, begin, end, row_time, best, window, next_too, shifts, places, counted, inside
+    time, price, begin, end, row_time, best, window, next_too, shifts, sampled, step, counted, inside
 ):
     """Count the prices within [lowest best bid, highest best ask] of the rows around their time.
 
@@ -44,17 +45,17 @@ def count_inside(  # type: ignore[no-untyped-def]
         best: int64[m, 2] pips, best bid and ask; `MISSING_PIPS` where there is none.
         window: ns.
         next_too: take in the first row at or after `time + window`, too.
-        shifts: int64[P], ns, at least 0: judged is also the first price at or after `time + shift`; shift 0 is the
-            price itself.
-        places: int64[P], room to work in.
-        counted: int64[P], added to: prices that there were, and a range for them.
-        inside: int64[P], added to: those of them that are inside.
+        shifts: int64[P], ns, above 0: for a sampled price the first one at or after `time + shift` is judged, too.
+        sampled: the first that is sampled, at or after `begin`.
+        step: every how many-th is.
+        counted: int64[1 + P], added to: prices that there were, and a range for them; of each shift.
+        inside: int64[1 + P], added to: those of them that are inside.
     """
     first = after = 0
     seen_first = seen_last = -1
     lowest = highest = _MISSING
+    judged = within = 0
     n, m = time.shape[0], row_time.shape[0]
-    places[:] = begin
     for i in range(begin, end):
         while first + 1 < m and row_time[first + 1] <= time[i] - window:
             first += 1
@@ -72,13 +73,23 @@ def count_inside(  # type: ignore[no-untyped-def]
                 if ask != _MISSING and ask > highest:
                     highest = ask
             seen_first, seen_last = first, last
+        ranged = lowest != _MISSING and highest != _MISSING
+        if ranged and price[i] != _MISSING:
+            judged += 1
+            within += int(lowest <= price[i] <= highest)
+        if i != sampled:
+            continue
+        sampled += step
         for p in range(shifts.shape[0]):
-            at = i
-            if shifts[p] > 0:
-                at = places[p]
-                while at < n and time[at] < time[i] + shifts[p]:
-                    at += 1
-                places[p] = at
-            if at < n and price[at] != _MISSING and lowest != _MISSING and highest != _MISSING:
-                counted[p] += 1
-                inside[p] += int(lowest <= price[at] <= highest)
+            at, beyond = i, n
+            while at < beyond:
+                middle = (at + beyond) // 2
+                if time[middle] < time[i] + shifts[p]:
+                    at = middle + 1
+                else:
+                    beyond = middle
+            if at < n and price[at] != _MISSING and ranged:
+                counted[1 + p] += 1
+                inside[1 + p] += int(lowest <= price[at] <= highest)
+    counted[0] += judged
+    inside[0] += within

@@ -14,9 +14,10 @@ from order_book_platform.fidelity.metrics import (
     CLAIMED,
     EVERY,
     BestTally,
+    BookFacts,
+    FactTally,
     LevelTally,
     compare_best,
-    gather_facts,
     share,
 )
 from order_book_platform.fidelity.rows import BookHeads
@@ -112,13 +113,21 @@ heads = st.lists(
 )
 
 
+def gathered(parts: list[BookHeads], *plausible_ns: tuple[int, int]) -> BookFacts:
+    """Facts of a book that comes in parts."""
+    tally = FactTally(*plausible_ns)
+    for part in parts:
+        tally.add(part)
+    return tally.facts
+
+
 @given(heads, st.lists(st.integers(0, 25), max_size=3))
 def test_facts_equal_those_of_a_loop(rows: list[tuple[int, int, int, int, int]], cuts: list[int]) -> None:
     """Crossed and locked time, flags, order and seed equal a loop over rows, however the file is cut."""
     columns = np.array(rows, dtype=np.int64).reshape(len(rows), 5)
     edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
     parts = (columns[start:stop] for start, stop in itertools.pairwise(edges))
-    facts = gather_facts(BookHeads(p[:, 0], p[:, 1], p[:, 2].astype(np.uint8), p[:, 3:]) for p in parts)
+    facts = gathered([BookHeads(p[:, 0], p[:, 1], p[:, 2].astype(np.uint8), p[:, 3:]) for p in parts])
     assert facts.rows == len(rows)
     assert facts.flagged == sum(bool(row[2] & (BookFlag.GAP | BookFlag.HINDSIGHT)) for row in rows)
     assert facts.out_of_order == sum(
@@ -147,7 +156,7 @@ def test_a_time_that_cannot_be_weighs_nothing(where: int, wrong: int) -> None:
     flags = np.array([0, BookFlag.SEEDED, 0, 0, 0], dtype=np.uint8)
     rows = BookHeads(np.arange(5), np.array(times), flags, crossed)
     for cut in range(6):
-        facts = gather_facts([rows.take(slice(0, cut)), rows.take(slice(cut, 5))], (50, 200))
+        facts = gathered([rows.take(slice(0, cut)), rows.take(slice(cut, 5))], (50, 200))
         known = [time for time in times if time != wrong]
         judged = [time for time in times[1:] if time != wrong]
         assert (facts.mistimed, facts.rows, facts.seeded_rows) == (1, 5, 4)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import pytest
 
 from order_book_platform.fidelity.rows import BookHeads
 from order_book_platform.fidelity.times import held_times, hold_times
@@ -23,13 +26,21 @@ def test_sound_times_are_not_touched() -> None:
     assert len(held_times(times[:0], PLAUSIBLE, 7)) == 0
 
 
-def test_streams_are_held_across_their_parts() -> None:
+def test_the_first_time_that_can_be_stands_for_those_before_it() -> None:
+    """Where nobody says what came before; where none can be, all are 0."""
+    assert held_times(np.array([0, 5, 130, 0]), PLAUSIBLE).tolist() == [130, 130, 130, 130]
+    assert held_times(np.array([0, 5]), PLAUSIBLE).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "times", [[0, 130, 0, 0, 500, 140, 0], [0, 1, 2, 120, 110, 0, 0], [0] * 7, [150] * 7]
+)
+def test_streams_are_held_across_their_parts(times: list[int]) -> None:
     """However a stream is cut, its times are those of the whole; the other columns stay."""
-    times = np.array([0, 130, 0, 0, 500, 140, 0])
-    rows = BookHeads(np.arange(7), times, np.zeros(7, np.uint8), np.zeros((7, 2), np.int64))
-    wanted = held_times(times, PLAUSIBLE, 110)
-    for cut in range(8):
-        parts = iter([rows.take(slice(0, cut)), rows.take(slice(cut, 7))])
-        found = BookHeads.concat(list(hold_times(parts, PLAUSIBLE, 110)))
+    rows = BookHeads(np.arange(7), np.array(times), np.zeros(7, np.uint8), np.zeros((7, 2), np.int64))
+    wanted = held_times(rows.time_ns, PLAUSIBLE)
+    for first, second in itertools.combinations_with_replacement(range(8), 2):
+        parts = (rows.take(slice(*cut)) for cut in ((0, first), (first, second), (second, 7)))
+        found = BookHeads.concat(list(hold_times(parts, PLAUSIBLE)))
         assert found.time_ns.tolist() == wanted.tolist()
         assert found.sequence_number.tolist() == list(range(7))

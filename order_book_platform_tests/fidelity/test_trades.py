@@ -35,7 +35,9 @@ def parts(count: int, edges: list[int]) -> Iterator[slice]:
     return (slice(*pair) for pair in itertools.pairwise([0, *(min(edge, count) for edge in edges), count]))
 
 
-def naive(books: list[int], traded: list[int], window: int, next_too: bool) -> list[tuple[int, int]]:
+def naive(
+    books: list[int], traded: list[int], window: int, next_too: bool, step: int
+) -> list[tuple[int, int]]:
     """Counted and inside, row by row; prices are functions of the place."""
     found = [[0, 0], [0, 0], [0, 0]]
     for place, time in enumerate(traded):
@@ -48,6 +50,8 @@ def naive(books: list[int], traded: list[int], window: int, next_too: bool) -> l
             chosen.append(after[0])
         lowest, highest = min(bid(at) for at in chosen), max(bid(at) + 2 for at in chosen)
         for column, shift in enumerate((0, S, 10 * S)):
+            if shift and place % step:
+                continue
             later = (
                 place if not shift else next((at for at, t in enumerate(traded) if t >= time + shift), None)
             )
@@ -67,22 +71,27 @@ def price(place: int) -> int:
     return 10 + place * 5 % 13
 
 
-@given(times, times, cuts, cuts, st.booleans())
+@given(times, times, cuts, cuts, st.booleans(), st.integers(1, 4))
 def test_counts_do_not_depend_on_how_the_streams_are_cut(
-    books: list[int], traded: list[int], book_cuts: list[int], trade_cuts: list[int], next_too: bool
+    books: list[int],
+    traded: list[int],
+    book_cuts: list[int],
+    trade_cuts: list[int],
+    next_too: bool,
+    step: int,
 ) -> None:
     """All trades are read; those with best prices before and after are judged, as a loop over all of them does."""
     time = np.array(traded, dtype=np.int64) * STEP
     prices = np.array([price(place) for place in range(len(traded))], dtype=np.int64)
     stream = (TradeRows(time[part], prices[part]) for part in parts(len(traded), trade_cuts))
-    found = TradeRange(stream, next_too=next_too, window_ns=STEP)
+    found = TradeRange(stream, next_too=next_too, window_ns=STEP, step=step)
     row_time = np.array(books, dtype=np.int64) * STEP
     best = np.array([(bid(at), bid(at) + 2) for at in range(len(books))], dtype=np.int64).reshape(-1, 2)
     for part in parts(len(books), book_cuts):
         found.add(row_time[part], best[part])
     found.end()
     assert found.trades == len(traded)
-    expected = naive([time * STEP for time in books], [time * STEP for time in traded], STEP, next_too)
+    expected = naive([time * STEP for time in books], [time * STEP for time in traded], STEP, next_too, step)
     assert list(zip(found.counted.tolist(), found.inside.tolist(), strict=True)) == expected
 
 
