@@ -51,9 +51,9 @@ class ShiftedReferences:
         time_ns: int64[n], ns since the epoch; never falling.
         price_pips: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
         size_pips: int64[n, 2, K]; 0 where there is no level.
-        later: int64[n, S], rows of `pool`: the last reference at or before `time_ns + shift`; -1 for a row that is not among
-            the sampled ones, which alone have placebos.
-        shifted_valid: bool[n, S]: false where the references end before `time_ns + shift`, or the row is not sampled.
+        later: int64[n, S], rows of `pool`: the last reference at or before `time_ns + shift`; -1 for a row without
+            placebos, which is not sampled.
+        shifted_valid: bool[n, S]: false where the references end before `time_ns + shift`, and without placebos.
         pool: references, as far as they are placebos of these.
     """
 

@@ -20,6 +20,7 @@ from order_book_platform.fidelity.results import GATES, WITHOUT_BEST, Metric
 from order_book_platform.fidelity.rows import BookRows
 from order_book_platform.fidelity.windows import window_width_ns
 from order_book_platform.kernels import states
+from order_book_platform.kernels.resample import move_days
 from order_book_platform.model.batches import Int64Array
 
 Float64Array = NDArray[np.float64]
@@ -38,8 +39,6 @@ _TOUCHED = {"log_q_bid": (states.NO_BID,), "log_q_ask": (states.NO_ASK,)}
 
 RESAMPLES = 500
 """Times that the blocks of a day are drawn anew, with replacement, for an interval."""
-RESAMPLED_AT_ONCE = 100
-"""Days in memory, each with a number per bin."""
 SEED = 20_240_808
 """Of these draws: the same data give the same interval."""
 CONFIDENCE = 95.0
@@ -93,9 +92,7 @@ def distance(excess: Int64Array, total: int, places: Float64Array) -> Distance:
     return Distance(float(ahead.max()) / total, float(np.abs(excess).sum()) / (2 * total), w1)
 
 
-def margins(
-    excess: Int64Array, totals: Int64Array, places: Float64Array, resamples: int = RESAMPLES
-) -> Distance:
+def margins(excess: Int64Array, totals: Int64Array, places: Float64Array) -> Distance:
     """How far chance may have moved each distance at a confidence of 95 %; None where there are fewer than two blocks.
 
     Days are put together of blocks that are drawn with replacement: neighbouring states resemble each other, so blocks
@@ -108,7 +105,6 @@ def margins(
         excess: int64[blocks, m + 1], as of `distance`.
         totals: int64[blocks].
         places: float64[m].
-        resamples: days put together.
     """
     kept = totals > 0
     excess, totals = excess[kept], totals[kept]
@@ -118,17 +114,16 @@ def margins(
     used = np.flatnonzero(excess.any(axis=0))
     if not len(used):
         return Distance(0.0, 0.0, 0.0)
-    drawn = np.random.default_rng(SEED).multinomial(blocks, np.full(blocks, 1 / blocks), size=resamples)
-    block_sums, real = excess[:, used].astype(np.float64), excess[:, used].sum(axis=0) / totals.sum()
+    drawn = np.random.default_rng(SEED).multinomial(blocks, np.full(blocks, 1 / blocks), size=RESAMPLES)
+    sums = np.ascontiguousarray(excess[:, used], dtype=np.float64)
     nowhere = bool(used[-1] == len(places))
     steps = np.diff(places[used[: len(used) - nowhere]])
-    found = []
-    for days in np.array_split(drawn, max(1, resamples // RESAMPLED_AT_ONCE)):
-        apart = days @ block_sums / (days @ totals)[:, None] - real
-        ahead = np.abs(np.cumsum(apart, axis=1))
-        moved = ahead[:, : len(steps)] @ steps
-        found.append(np.stack([ahead.max(axis=1), np.abs(apart).sum(axis=1) / 2, moved]))
-    ks, tv, w1 = np.percentile(np.concatenate(found, axis=1), CONFIDENCE, axis=1).tolist()
+    moved = np.empty((3, RESAMPLES))
+    move_days(
+        *(drawn, sums, totals.astype(np.float64), sums.sum(axis=0) / totals.sum()),
+        *(steps, np.empty(len(used)), moved),
+    )
+    ks, tv, w1 = np.percentile(moved, CONFIDENCE, axis=1).tolist()
     return Distance(ks, tv, None if nowhere else w1)
 
 

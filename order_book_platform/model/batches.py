@@ -212,12 +212,13 @@ def _same_lengths(prices: pa.ListArray, sizes: pa.ListArray, side: str) -> Int64
     return lengths
 
 
-def _fill(levels: Int64Array, values: Int64Array, lengths: Int64Array) -> None:
+def _fill(levels: Int64Array, values: Int64Array, lengths: Int64Array, filler: int) -> None:
     """Write lists that lie one after another into the rows of int64[n, K], each from its first column on."""
     depth = levels.shape[1]
     if len(values) == levels.size:  # no list is longer than K, so all are as long
         levels[:] = values.reshape(levels.shape)
     else:
+        levels[:] = filler
         levels[np.arange(depth) < lengths[:, None]] = values
 
 
@@ -340,17 +341,16 @@ class SnapshotBatch:
         ]
         lengths = [_same_lengths(*pair, side) for pair, side in zip(lists, ("bid", "ask"), strict=True)]
         depth = max(1, *(int(counts.max(initial=0)) for counts in lengths))
-        prices = np.full((table.num_rows, 2, depth), schemas.MISSING_PIPS, dtype=np.int64)
-        sizes = np.zeros((table.num_rows, 2, depth), dtype=np.int64)
+        prices, sizes = np.empty((2, table.num_rows, 2, depth), dtype=np.int64)
         for index, (side_prices, side_sizes) in enumerate(lists):
-            here = (prices[:, index, :], sizes[:, index, :])
+            here = (side_prices.flatten(), side_sizes.flatten())
             if codes is None:
-                _fill(here[0], side_prices.flatten().to_numpy(), lengths[index])
-                _fill(here[1], side_sizes.flatten().to_numpy(), lengths[index])
-                continue
-            found, exact = codes.price_codes(side_prices.flatten())
-            _fill(here[0], np.where(exact, found, _NO_CODE), lengths[index])
-            _fill(here[1], codes.size_codes(side_sizes.flatten()), lengths[index])
+                found, measures = (values.to_numpy() for values in here)
+            else:
+                numbers, exact = codes.price_codes(here[0])
+                found, measures = np.where(exact, numbers, _NO_CODE), codes.size_codes(here[1])
+            _fill(prices[:, index], found, lengths[index], schemas.MISSING_PIPS)
+            _fill(sizes[:, index], measures, lengths[index], 0)
         if codes is not None:
             unreadable = (prices == _NO_CODE).any(axis=(1, 2))
             prices[unreadable], sizes[unreadable] = schemas.MISSING_PIPS, 0
