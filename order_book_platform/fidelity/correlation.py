@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.kernels import ranks
 from order_book_platform.kernels.columns import rows_to_columns
+from order_book_platform.kernels.correlate import FIGURES, ROOM_ROWS, compare_sizes
+from order_book_platform.kernels.ranks import DIGIT_VALUES, DIGITS
 from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.schemas import MISSING_PIPS
 
@@ -30,39 +30,6 @@ Magnitude = Callable[[Int64Array], Float64Array]
 def as_floats(pips: Int64Array) -> Float64Array:
     """The `Magnitude` of pips: themselves."""
     return pips.astype(np.float64)
-
-
-def average_ranks(values: NDArray[np.generic]) -> Float64Array:
-    """Ranks from 1 in ascending order; equal values, none of them NaN, share the average of their ranks. float64[n]."""
-    found = np.empty(len(values))
-    room = np.empty((2, 2, len(values)), dtype=np.int64)
-    counts = np.empty((ranks.DIGITS, ranks.DIGIT_VALUES), dtype=np.int64)
-    ranks.average_ranks(_keys(values), room, counts, found)
-    return found
-
-
-def _keys(values: NDArray[np.generic]) -> Int64Array:
-    """Integers that sort and tie as the values do, int64[n]."""
-    if np.issubdtype(values.dtype, np.integer):
-        return np.ascontiguousarray(values, dtype=np.int64)
-    # A float's bits sort as it does where it is at least 0, the other way round below; 0 and −0 are one value.
-    bits = (values.astype(np.float64) + 0.0).view(np.int64)
-    keys: Int64Array = bits ^ (bits >> 63 & np.iinfo(np.int64).max)
-    return keys
-
-
-def pearson(x: Float64Array, y: Float64Array) -> float | None:
-    """Pearson's correlation; None where n < 2 or either side never changes."""
-    if len(x) < 2:
-        return None
-    dx, dy = x - x.mean(), y - y.mean()
-    spread = math.sqrt(float((dx * dx).sum()) * float((dy * dy).sum()))
-    return min(1.0, max(-1.0, float((dx * dy).sum()) / spread)) if spread > 0.0 else None
-
-
-def spearman(x: NDArray[np.generic], y: NDArray[np.generic]) -> float | None:
-    """Spearman's rank correlation, ties averaged; None where n < 2 or either side never changes."""
-    return pearson(average_ranks(x), average_ranks(y))
 
 
 KINDS = ("l1", "pearson", "spearman", "pearson_detrended", "spearman_detrended")
@@ -105,59 +72,59 @@ class LevelCorrelations:
         return float(values.max() if kind == "l1" else values.min())
 
 
-def correlate_levels(
-    book_size: Int64Array, size: Int64Array, both: BoolArray, magnitude: Magnitude = as_floats
-) -> LevelCorrelations:
+def correlate_levels(book: Sizes, reference: Sizes, both: BoolArray) -> LevelCorrelations:
     """Compare sizes level by level.
 
     Args:
-        book_size: int64[n, 2, K] pips.
-        size: int64[n, 2, K] pips of the reference.
+        book: n rows of K levels a side.
+        reference: the same of the reference.
         both: bool[n, 2, K], where the book knows the level and the reference has it.
-        magnitude: how large the sizes are, in pips.
     """
-    depth = both.shape[2]
-    found = LevelCorrelations.nothing(depth)
+    rows, _, depth = both.shape
+    figures, numbers = np.empty((2 * depth, FIGURES)), np.empty((2 * depth, 2), dtype=np.int64)
 
-    def correlate_side(side: int) -> None:
-        for level in range(depth):
-            at = (side, level)
-            rows = both[:, side, level]
-            # Of rows that are left, those whose next one is left too.
-            stepping = (rows[:-1] & rows[1:])[rows[:-1]]
-            ours, theirs = book_size[rows, side, level], size[rows, side, level]
-            same = np.array_equal(ours, theirs)
-            ours = magnitude(ours)
-            theirs = ours if same else magnitude(theirs)
-            found.pairs[at], found.steps[at] = len(ours), np.count_nonzero(stepping)
-            whole = float(theirs.sum())
-            found.l1[at] = np.abs(ours - theirs).sum() / whole if whole > 0.0 else np.nan
-            logs = np.log1p(ours)
-            other = logs if same else np.log1p(theirs)
-            found.pearson[at] = _measured(pearson, logs, other)
-            found.spearman[at] = _measured(spearman, ours, theirs)
-            found.pearson_detrended[at] = _measured(pearson, *_steps(logs, other, stepping))
-            found.spearman_detrended[at] = _measured(spearman, *_steps(ours, theirs, stepping))
+    def compare(levels: range) -> None:
+        room, keys = np.empty((ROOM_ROWS, rows)), np.empty(rows, dtype=np.int64)
+        sorting = np.empty((2, 2, rows), dtype=np.int64)
+        counts = np.empty((DIGITS, DIGIT_VALUES), dtype=np.int64)
+        for level in levels:
+            compare_sizes(
+                *(book.sizes[level], reference.sizes[level], book.logs[level], reference.logs[level]),
+                *(both[:, level // depth, level % depth], room, keys, sorting, counts),
+                *(figures[level], numbers[level]),
+            )
 
-    with ThreadPoolExecutor(2) as threads:  # a side each; sorting and summing let go of the interpreter
-        list(threads.map(correlate_side, range(2)))
-    return found
+    with ThreadPoolExecutor(2) as threads:  # loops that need no interpreter
+        list(threads.map(compare, (range(0, 2 * depth, 2), range(1, 2 * depth, 2))))
+    parts = (column.reshape(2, depth) for column in (*figures.T, *numbers.T))
+    return LevelCorrelations(*parts)
 
 
-def _measured(
-    correlate: Callable[[Float64Array, Float64Array], float | None], x: Float64Array, y: Float64Array
-) -> float:
-    """A correlation, or NaN; of a series with itself, if it changes at all, it is 1."""
-    if x is y:
-        return 1.0 if len(x) > 1 and bool((x != x[0]).any()) else np.nan
-    value = correlate(x, y)
-    return np.nan if value is None else value
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes of n rows, level by level.
 
+    Attributes:
+        sizes: float64[2·K, n], bid levels from the best, then ask levels.
+        logs: float64[2·K, n], their log1p.
+    """
 
-def _steps(x: Float64Array, y: Float64Array, stepping: BoolArray) -> tuple[Float64Array, Float64Array]:
-    """Differences between one value and the next, where `stepping`; one array twice if x is y."""
-    steps = np.diff(x)[stepping[: max(len(x) - 1, 0)]]
-    return steps, steps if x is y else np.diff(y)[stepping[: max(len(y) - 1, 0)]]
+    sizes: Float64Array
+    logs: Float64Array
+
+    @classmethod
+    def of(cls, pips: Int64Array, magnitude: Magnitude = as_floats) -> Sizes:
+        """Of rows.
+
+        Args:
+            pips: int64[n, 2, K], C-contiguous.
+            magnitude: how large the sizes are, in pips.
+        """
+        rows = pips.reshape(len(pips), -1)
+        columns = np.empty(rows.shape[::-1], dtype=np.int64)
+        rows_to_columns(rows, columns, len(rows))
+        sizes = magnitude(columns)
+        return cls(sizes, np.log1p(sizes))
 
 
 def sample_step(rows: int) -> int:
@@ -214,17 +181,9 @@ class CorrelationSample:
         """Correlations with each of the R references; empty where no row came."""
         if self._both is None:
             return ()
-        count = self._kept
-        book = _by_level(self._sizes[0, :count])
+        kept = slice(0, self._kept)
+        book = Sizes.of(self._sizes[0, kept], self._magnitude)
         return tuple(
-            correlate_levels(book, _by_level(sizes[:count]), both[:count], self._magnitude)
+            correlate_levels(book, Sizes.of(sizes[kept], self._magnitude), both[kept])
             for sizes, both in zip(self._sizes[1:], self._both, strict=True)
         )
-
-
-def _by_level(sizes: Int64Array) -> Int64Array:
-    """The same int64[n, 2, K] with the sizes of a level lying together, as levels are correlated one by one."""
-    rows = sizes.reshape(len(sizes), -1)
-    columns = np.empty(rows.shape[::-1], dtype=np.int64)
-    rows_to_columns(rows, columns, len(rows))
-    return columns.reshape(*sizes.shape[1:], -1).transpose(2, 0, 1)

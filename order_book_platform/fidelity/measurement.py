@@ -59,6 +59,8 @@ from order_book_platform.streaming import read_ahead
 
 BOOKS = "reconstructed_books"
 USED_FILE = "used_snapshots.parquet"
+_AHEAD = 2
+"""Batches of levels that wait: with one less, whoever compares them waits for the next more often."""
 _NONE = np.zeros(0, dtype=np.int64)
 
 T = TypeVar("T", bound=ArrayRows)
@@ -281,15 +283,14 @@ class Measurement:
         )
         distributions = Distributions(levels, self._tick_pips, *span, magnitude)
         rows = read_ahead(
-            read_as_of(self._books, levels, at, codes=self._codes, picked=picked, equal=self._grid)
+            read_as_of(self._books, levels, at, codes=self._codes, picked=picked, equal=self._grid), _AHEAD
         )
         if snapshots is not None:
-            read = self._told(
-                SNAPSHOTS, read_snapshots(snapshots, levels, codes=self._codes), snapshots.num_rows
-            )
-            chosen = held_out.select(read)
+            read = read_snapshots(snapshots, levels, codes=self._codes, admit=held_out.admit)
+            told = self._told(SNAPSHOTS, read, snapshots.num_rows)
+            chosen = held_out.select(told)
             cut = (part.cut(levels) for part in chosen)
-            references = read_ahead(with_placebos(cut, step=evidence.step))
+            references = read_ahead(with_placebos(cut, step=evidence.step), _AHEAD)
             for shifted, found in pair_with_last(references, rows, equal=True):
                 drift.add(shifted, *evidence.add(shifted, found))
                 distributions.add(shifted, found)
@@ -363,6 +364,7 @@ class Measurement:
             yield part
             done += len(part)
             self._progress(stage, min(done, total), total)
+        self._progress(stage, total, total)
 
 
 def _level_names(books: ParquetRows) -> list[str]:

@@ -5,7 +5,7 @@ A stream is an iterator of rows in ascending order of sequence number, a bounded
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,8 +22,9 @@ from order_book_platform.fidelity.rows import (
     TradeRows,
     in_order,
 )
-from order_book_platform.model import Codes, SnapshotBatch
-from order_book_platform.model.batches import Int64Array, deepened
+from order_book_platform.kernels.lists import spread_lists
+from order_book_platform.model import Codes
+from order_book_platform.model.batches import BoolArray, Int64Array, SideLists
 from order_book_platform.model.schemas import DEPTH, MISSING_PIPS, level_columns
 from order_book_platform.storage import ParquetRows
 
@@ -286,7 +287,11 @@ def _cut(
 
 
 def read_snapshots(
-    file: ParquetRows, levels: int, batch_rows: int = BATCH_ROWS, codes: Codes | None = None
+    file: ParquetRows,
+    levels: int,
+    batch_rows: int = BATCH_ROWS,
+    codes: Codes | None = None,
+    admit: Callable[[Int64Array], BoolArray] | None = None,
 ) -> Iterator[ReferenceRows]:
     """Stream a snapshots file, filled up to K levels a side, or to the longest list of a batch.
 
@@ -294,22 +299,35 @@ def read_snapshots(
         file: with schema `SNAPSHOTS`.
         levels: K.
         batch_rows: rows at a time, if they have up to 20 levels, fewer if more; never changes a result.
-        codes: what decimals are read as.
+        codes: what decimals are read as; a snapshot with a price that has none keeps no level.
+        admit: told sequence numbers, int64[n], says of which the rows shall come; by default of all.
     """
     for batch in file.batches(batch_rows):
         prices = [name for name in batch.schema.names if "price" in name]
         longest = max(_longest(batch.column(name)) for name in prices)
         step = max(1, batch_rows * DEPTH // max(longest, DEPTH))
         for start in range(0, batch.num_rows, step):
-            table = pa.Table.from_batches([batch.slice(start, step)])
-            snapshots = SnapshotBatch.from_arrow(table, codes)
-            depth = max(levels, snapshots.depth)
-            yield ReferenceRows(
-                snapshots.sequence_number,
-                snapshots.origin_time,
-                deepened(snapshots.price_pips, depth, MISSING_PIPS),
-                deepened(snapshots.size_pips, depth, 0),
-            )
+            piece = batch.slice(start, step)
+            numbers = _numpy(piece, "sequence_number")
+            rows = np.arange(len(numbers)) if admit is None else np.flatnonzero(admit(numbers))
+            price, size = _spread(piece, rows, levels, codes)
+            yield ReferenceRows(numbers[rows], _numpy(piece, "origin_time")[rows], price, size)
+
+
+def _spread(
+    batch: pa.RecordBatch, rows: NDArray[np.intp], levels: int, codes: Codes | None
+) -> tuple[Int64Array, Int64Array]:
+    """Prices and sizes of some rows, int64[n, 2, K], K at least `levels`."""
+    sides = [SideLists.of(batch, side, codes) for side in ("bid", "ask")]
+    depth = max(levels, *(side.longest for side in sides))
+    price, size = np.empty((2, len(rows), 2, depth), dtype=np.int64)
+    for index, side in enumerate(sides):
+        ends = np.cumsum(side.lengths)
+        spread_lists(side.prices, ends, rows, MISSING_PIPS, price[:, index])
+        spread_lists(side.sizes, ends, rows, 0, size[:, index])
+    unreadable = (sides[0].unreadable | sides[1].unreadable)[rows]
+    price[unreadable], size[unreadable] = MISSING_PIPS, 0
+    return price, size
 
 
 def read_tickers(

@@ -13,7 +13,7 @@ from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns
 from order_book_platform.fidelity.metrics import BookFacts
 from order_book_platform.fidelity.rows import ReferenceRows, TickerRows
 from order_book_platform.kernels.defects import find_defects
-from order_book_platform.kernels.numbers import place_numbers
+from order_book_platform.kernels.numbers import HIGHEST, MESSAGES, STATE_SIZE, place_messages
 from order_book_platform.kernels.order import TIMES, find_disorder
 from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.schemas import MISSING_PIPS
@@ -162,6 +162,14 @@ class HeldOut:
         kept[at[found]] = False
         return ascending[kept]
 
+    def admit(self, numbers: Int64Array) -> BoolArray:
+        """Which rows need to be looked at, bool[n]; the others were used, and are counted."""
+        unused = ~_are_in(numbers, self._used)
+        refused = len(numbers) - int(np.count_nonzero(unused))
+        self.counts.rows += refused
+        self.counts.used += refused
+        return unused
+
     def select(self, references: Iterator[R]) -> Iterator[R]:
         """Yield the rows that are evidence, their time made never falling."""
         held: R | None = None
@@ -265,16 +273,7 @@ def find_messages(
     """
     wanted, back = np.unique(numbers, return_inverse=True)
     places = np.zeros(len(wanted), dtype=np.int64)
-    highest: int | None = None
-    messages, latest = 0, None
+    state = np.zeros(STATE_SIZE, dtype=np.int64)
     for batch in deltas.batches(batch_rows, columns=["sequence_number"]):
-        column = batch.column(0).to_numpy()
-        if len(column):
-            # A message has many rows; numpy passes over them faster than a loop that looks at each.
-            begins = np.flatnonzero(column[1:] != column[:-1]) + 1
-            numbers_met = np.concatenate([column[:1], column[begins]])
-            messages -= int(column[0] == latest)  # a message that began in the batch before
-            last = place_numbers(numbers_met, wanted, messages, places)
-            messages, latest = messages + len(numbers_met), column[-1]
-            highest = last if highest is None else max(highest, last)
-    return places[back], highest
+        place_messages(batch.column(0).to_numpy(), wanted, state, places)
+    return places[back], int(state[HIGHEST]) if state[MESSAGES] else None

@@ -6,6 +6,10 @@ from numba import types
 
 from order_book_platform.kernels.compiled import kernel
 
+MESSAGES, LAST, HIGHEST = range(3)
+STATE_SIZE = 3
+"""int64 that are kept from one call to the next: messages so far, the number of the last, and the highest number."""
+
 _NUMBERS = types.Array(types.int64, 1, "A", readonly=True)
 
 
@@ -22,36 +26,32 @@ def first_not_below(numbers, number):  # type: ignore[no-untyped-def]
     return low
 
 
-@kernel(types.int64(_NUMBERS, _NUMBERS, types.int64, types.int64[::1]))
-def place_numbers(column, wanted, before, places):  # type: ignore[no-untyped-def]
-    """Find at which places of a column the wanted numbers stand.
+@kernel(types.void(_NUMBERS, _NUMBERS, types.int64[::1], types.int64[::1]))
+def place_messages(column, wanted, state, places):  # type: ignore[no-untyped-def]
+    """Find which messages of a column of deltas have the wanted numbers.
 
-    The column is read once and may go back; equal numbers one after another, and numbers that rise, are cheap.
+    A message is a run of equal numbers. The column is read once and may go back; numbers that rise are cheap.
 
     Args:
-        column: int64[n], n > 0.
+        column: int64[n], the next sequence numbers.
         wanted: int64[m], ascending, each once.
-        before: numbers before the column's first.
-        places: int64[m], set to the number's place, counted from 1, where the column has it; else left as it is. Of
-            several places the last counts, of equal numbers one after another the first.
-
-    Returns:
-        The highest number of the column.
+        state: int64[STATE_SIZE], all 0 at first.
+        places: int64[m], set to the number's message, counted from 1, where the column has it; else left as it is. Of
+            several messages of one number the last counts.
     """
-    highest = last = column[0]
+    messages, last, highest = state[MESSAGES], state[LAST], state[HIGHEST]
     at = first_not_below(wanted, last)
-    if at < wanted.shape[0] and wanted[at] == last:
-        places[at] = before + 1
-    for i in range(1, column.shape[0]):
+    for i in range(column.shape[0]):
         number = column[i]
-        if number == last:
+        if number == last and messages > 0:
             continue
-        if number < last:
+        if number < last or messages == 0:
             at = first_not_below(wanted, number)
         while at < wanted.shape[0] and wanted[at] < number:
             at += 1
-        if at < wanted.shape[0] and wanted[at] == number:
-            places[at] = before + i + 1
-        highest = max(highest, number)
+        highest = max(highest, number) if messages > 0 else number
+        messages += 1
         last = number
-    return highest
+        if at < wanted.shape[0] and wanted[at] == number:
+            places[at] = messages
+    state[MESSAGES], state[LAST], state[HIGHEST] = messages, last, highest

@@ -25,7 +25,7 @@ def average_ranks(keys, sorted_keys, counts, ranks):  # type: ignore[no-untyped-
 
     Args:
         keys: int64[n].
-        sorted_keys: int64[2, 2, n], room to work in.
+        sorted_keys: int64[2, 2, m], m at least n, room to work in.
         counts: int64[DIGITS, DIGIT_VALUES], room to work in.
         ranks: float64[n], written.
     """

@@ -16,7 +16,6 @@ from order_book_platform.model.codes import Codes, Numbers
 
 Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
-_NO_CODE = np.iinfo(np.int64).min
 
 
 def _column(table: pa.Table | pa.RecordBatch, name: str) -> Any:
@@ -212,6 +211,50 @@ def _same_lengths(prices: pa.ListArray, sizes: pa.ListArray, side: str) -> Int64
     return lengths
 
 
+@dataclass(frozen=True, slots=True)
+class SideLists:
+    """One side of n snapshots, list after list.
+
+    Attributes:
+        prices: int64[v] pips, or codes.
+        sizes: int64[v].
+        lengths: int64[n], levels of each snapshot.
+        unreadable: bool[n], snapshots with a price that has no code.
+    """
+
+    prices: Int64Array
+    sizes: Int64Array
+    lengths: Int64Array
+    unreadable: BoolArray
+
+    @classmethod
+    def of(cls, table: pa.Table | pa.RecordBatch, side: str, codes: Codes | None = None) -> SideLists:
+        """Out of rows with schema `SNAPSHOTS`.
+
+        Args:
+            table: of int64 pips, or of decimals.
+            side: `bid` or `ask`.
+            codes: of the decimals.
+
+        Raises:
+            BatchError: a snapshot has more prices than sizes, or fewer.
+        """
+        ending = "_pips" if codes is None else ""
+        prices, sizes = (_whole(table.column(f"{side}_{what}{ending}")) for what in ("price", "size"))
+        lengths = _same_lengths(prices, sizes, side)
+        unreadable = np.zeros(len(lengths), dtype=np.bool_)
+        if codes is None:
+            return cls(prices.flatten().to_numpy(), sizes.flatten().to_numpy(), lengths, unreadable)
+        found, exact = codes.price_codes(prices.flatten())
+        unreadable[np.searchsorted(np.cumsum(lengths), np.flatnonzero(~exact), side="right")] = True
+        return cls(found, codes.size_codes(sizes.flatten()), lengths, unreadable)
+
+    @property
+    def longest(self) -> int:
+        """Levels of the deepest snapshot; 0 where there are none."""
+        return int(self.lengths.max(initial=0))
+
+
 def _fill(levels: Int64Array, values: Int64Array, lengths: Int64Array, filler: int) -> None:
     """Write lists that lie one after another into the rows of int64[n, K], each from its first column on."""
     depth = levels.shape[1]
@@ -334,26 +377,14 @@ class SnapshotBatch:
         Raises:
             BatchError: a snapshot has more prices than sizes on a side, or fewer.
         """
-        ending = "_pips" if codes is None else ""
-        lists = [
-            (_whole(table.column(f"{side}_price{ending}")), _whole(table.column(f"{side}_size{ending}")))
-            for side in ("bid", "ask")
-        ]
-        lengths = [_same_lengths(*pair, side) for pair, side in zip(lists, ("bid", "ask"), strict=True)]
-        depth = max(1, *(int(counts.max(initial=0)) for counts in lengths))
+        sides = [SideLists.of(table, side, codes) for side in ("bid", "ask")]
+        depth = max(1, *(side.longest for side in sides))
         prices, sizes = np.empty((2, table.num_rows, 2, depth), dtype=np.int64)
-        for index, (side_prices, side_sizes) in enumerate(lists):
-            here = (side_prices.flatten(), side_sizes.flatten())
-            if codes is None:
-                found, measures = (values.to_numpy() for values in here)
-            else:
-                numbers, exact = codes.price_codes(here[0])
-                found, measures = np.where(exact, numbers, _NO_CODE), codes.size_codes(here[1])
-            _fill(prices[:, index], found, lengths[index], schemas.MISSING_PIPS)
-            _fill(sizes[:, index], measures, lengths[index], 0)
-        if codes is not None:
-            unreadable = (prices == _NO_CODE).any(axis=(1, 2))
-            prices[unreadable], sizes[unreadable] = schemas.MISSING_PIPS, 0
+        for index, side in enumerate(sides):
+            _fill(prices[:, index], side.prices, side.lengths, schemas.MISSING_PIPS)
+            _fill(sizes[:, index], side.sizes, side.lengths, 0)
+        unreadable = sides[0].unreadable | sides[1].unreadable
+        prices[unreadable], sizes[unreadable] = schemas.MISSING_PIPS, 0
         return cls(
             _column(table, "origin_time"),
             _column(table, "received_time"),

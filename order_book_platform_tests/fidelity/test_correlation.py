@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.fidelity.correlation import (
+    SAMPLE_ROWS,
     CorrelationSample,
-    average_ranks,
+    LevelCorrelations,
+    Sizes,
     correlate_levels,
-    pearson,
-    spearman,
+    sample_step,
 )
 from order_book_platform.model.schemas import MISSING_PIPS
 
@@ -38,20 +39,9 @@ def plain_pearson(x: list[float], y: list[float]) -> float | None:
     return top / math.sqrt(sum((a - mx) ** 2 for a in x) * sum((b - my) ** 2 for b in y))
 
 
-@given(values)
-def test_equal_values_share_the_average_of_their_ranks(numbers: list[int]) -> None:
-    """Ranks equal the definition, ties included."""
-    assert average_ranks(np.array(numbers, dtype=np.int64)).tolist() == plain_ranks(numbers)
-
-
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=25))
-def test_correlations_equal_their_definitions(pairs: list[tuple[int, int]]) -> None:
-    """Pearson and Spearman equal the textbook; a side that never changes has none."""
-    x, y = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    found = pearson(np.array(x, dtype=np.float64), np.array(y, dtype=np.float64))
-    ranked = spearman(np.array(x, dtype=np.int64), np.array(y, dtype=np.int64))
-    assert found == pytest.approx(plain_pearson(x, y))
-    assert ranked == pytest.approx(plain_pearson(plain_ranks(x), plain_ranks(y)))
+def correlate(ours: Any, theirs: Any, both: Any) -> LevelCorrelations:
+    """Of sizes in pips."""
+    return correlate_levels(*(Sizes.of(np.ascontiguousarray(sizes)) for sizes in (ours, theirs)), both)
 
 
 def test_levels_are_correlated_where_both_have_them() -> None:
@@ -60,7 +50,7 @@ def test_levels_are_correlated_where_both_have_them() -> None:
     ours, theirs = random.integers(1, 1_000, (2, 50, 2, 3))
     both = random.random((50, 2, 3)) < 0.7
     both[:, 1, 2] = False
-    found = correlate_levels(ours, theirs, both)
+    found = correlate(ours, theirs, both)
     for side in range(2):
         for level in range(3):
             rows = both[:, side, level]
@@ -84,7 +74,7 @@ def test_differences_are_correlated_from_a_row_to_the_next() -> None:
     ours, theirs = trend + random.integers(1, 1_000, (2, 80, 2, 2))
     both = random.random((80, 2, 2)) < 0.7
     both[1::2, 0, 1] = False
-    found = correlate_levels(ours, theirs, both)
+    found = correlate(ours, theirs, both)
     for side in range(2):
         for level in range(2):
             rows = [at for at in range(79) if both[at, side, level] and both[at + 1, side, level]]
@@ -111,7 +101,7 @@ def test_equal_sizes_correlate_fully_if_they_change_at_all() -> None:
     """A level of equal sizes in book and reference is 1 without being worked out; one that never changes has none."""
     sizes = np.random.default_rng(7).integers(1, 9, (40, 2, 2))
     sizes[:, 1, 1] = 5
-    found = correlate_levels(sizes, sizes.copy(), np.ones((40, 2, 2), dtype=np.bool_))
+    found = correlate(sizes, sizes.copy(), np.ones((40, 2, 2), dtype=np.bool_))
     for kind in ("pearson", "spearman", "pearson_detrended", "spearman_detrended"):
         values = getattr(found, kind)
         assert values[0].tolist() == [1.0, 1.0]
@@ -125,30 +115,27 @@ def test_the_worst_level_of_differences_is_the_highest() -> None:
     sizes = np.arange(1, 41).reshape(10, 2, 2)
     book = sizes.copy()
     book[:, 0, 1] *= 2
-    assert correlate_levels(book, sizes, np.ones((10, 2, 2), dtype=np.bool_)).worst("l1") == pytest.approx(
-        1.0
-    )
+    assert correlate(book, sizes, np.ones((10, 2, 2), dtype=np.bool_)).worst("l1") == pytest.approx(1.0)
 
 
 def test_the_lowest_level_counts_and_one_without_pairs_voids_it() -> None:
     """A level that cannot be measured must not hide behind the others."""
     sizes = np.arange(1, 41).reshape(10, 2, 2)
     both = np.ones((10, 2, 2), dtype=np.bool_)
-    assert correlate_levels(sizes, sizes, both).worst("pearson") == pytest.approx(1.0)
+    assert correlate(sizes, sizes, both).worst("pearson") == pytest.approx(1.0)
     both[:, 1, 1] = False
-    assert correlate_levels(sizes, sizes, both).worst("pearson") is None
-    assert correlate_levels(sizes, sizes, both).worst("spearman") is None
+    assert correlate(sizes, sizes, both).worst("pearson") is None
+    assert correlate(sizes, sizes, both).worst("spearman") is None
 
 
 @pytest.mark.parametrize("batch", [1, 3, 50, 1000])
-def test_a_long_day_is_sampled_evenly(batch: int) -> None:
-    """Every m-th row is kept, wherever the batches are cut, and never more than asked for."""
+def test_rows_are_kept_wherever_the_batches_are_cut(batch: int) -> None:
+    """All that come."""
     rows = 1_000
     price = np.full((rows, 2, 1), 100)
     size = np.tile(np.arange(rows)[:, None, None], (1, 2, 1)) + 1
     known = np.ones((rows, 2), dtype=np.uint8)
-    whole = CorrelationSample(rows, sample_rows=300)
-    assert whole.step == 4
+    whole = CorrelationSample(rows)
     for start in range(0, rows, batch):
         cut = slice(start, start + batch)
         references = size[cut, None]
@@ -161,7 +148,7 @@ def test_a_long_day_is_sampled_evenly(batch: int) -> None:
             np.ones((len(known[cut]), 1), bool),
         )
     (found,) = whole.correlate()
-    assert found.pairs.tolist() == [[250], [250]]
+    assert found.pairs.tolist() == [[1_000], [1_000]]
     assert found.worst("pearson") == pytest.approx(1.0)
 
 
@@ -182,9 +169,9 @@ def test_without_rows_there_are_no_correlations() -> None:
     assert CorrelationSample(10).correlate() == ()
 
 
-@given(
-    st.lists(st.sampled_from([-2.5, -0.0, 0.0, 0.5, 1e-300, 3e18, float("inf"), float("-inf")]), max_size=12)
-)
-def test_floats_are_ranked_as_they_compare(numbers: list[float]) -> None:
-    """Below 0, 0 of either sign, and beyond the exact integers."""
-    assert average_ranks(np.array(numbers, dtype=np.float64)).tolist() == plain_ranks(numbers)
+@pytest.mark.parametrize("rows", [0, 1, SAMPLE_ROWS, SAMPLE_ROWS + 1, 50 * SAMPLE_ROWS])
+def test_a_long_day_is_sampled_evenly(rows: int) -> None:
+    """Every m-th row is taken, never more than there is room for, and no fewer than half as many."""
+    step = sample_step(rows)
+    assert len(range(0, rows, step)) <= SAMPLE_ROWS
+    assert step == 1 or len(range(0, rows, step)) > SAMPLE_ROWS // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.kernels.numbers import first_not_below, place_numbers
+from order_book_platform.kernels.numbers import HIGHEST, MESSAGES, STATE_SIZE, first_not_below, place_messages
 
 place = pytest.mark.parametrize(
     "place",
-    [place_numbers, getattr(place_numbers, "py_func", place_numbers)],
+    [place_messages, getattr(place_messages, "py_func", place_messages)],
     ids=["compiled", "interpreted"],
 )
 
@@ -23,19 +24,21 @@ place = pytest.mark.parametrize(
     column=st.lists(st.integers(-2, 20), min_size=1, max_size=25),
     wanted=st.sets(st.integers(-3, 21)).map(sorted),
     rising=st.booleans(),
-    before=st.integers(0, 5),
+    cut=st.integers(0, 25),
 )
-def test_numbers_are_found_whatever_the_order(
-    place: Callable[..., int], column: list[int], wanted: list[int], rising: bool, before: int
+def test_messages_are_found_whatever_the_order(
+    place: Callable[..., None], column: list[int], wanted: list[int], rising: bool, cut: int
 ) -> None:
-    """Sorted or going back, with repetitions: the last run of a number begins where it is placed; other places stay."""
+    """Sorted or going back, with repetitions and in two parts: the last run of a number counts; other places stay."""
     numbers = sorted(column) if rising else column
-    places = np.full(len(wanted), -7, np.int64)
-    assert place(np.array(numbers, np.int64), np.array(wanted, np.int64), before, places) == max(column)
-    begins = [at for at, number in enumerate(numbers) if at == 0 or number != numbers[at - 1]]
+    places, state = np.full(len(wanted), -7, np.int64), np.zeros(STATE_SIZE, np.int64)
+    for part in (numbers[:cut], numbers[cut:]):
+        place(np.array(part, np.int64), np.array(wanted, np.int64), state, places)
+    messages = [number for number, _ in itertools.groupby(numbers)]
+    assert (state[HIGHEST], state[MESSAGES]) == (max(column), len(messages))
     for number, found in zip(wanted, places.tolist(), strict=True):
-        runs = [at for at in begins if numbers[at] == number]
-        assert found == (before + runs[-1] + 1 if runs else -7)
+        runs = [at for at, other in enumerate(messages, start=1) if other == number]
+        assert found == (runs[-1] if runs else -7)
 
 
 @given(numbers=st.lists(st.integers(0, 9), max_size=12).map(sorted), number=st.integers(-1, 10))
