@@ -251,7 +251,7 @@ class _Part:
 
     def rows(self, places: NDArray[np.intp]) -> BookRows:
         """The chosen rows; levels lie column after column, as Parquet gives them."""
-        heads = [_numpy(self.batch, name)[places] for name in _HEADS]
+        number, time, flags, *known = (_numpy(self.batch, name)[places] for name in _HEADS)
         levels, missing = len(self.columns) // 4, (MISSING_PIPS, 0)
         cube = _columns(len(self.columns), len(places))
         for index, (name, column) in enumerate(zip(self.columns, cube, strict=True)):
@@ -259,7 +259,7 @@ class _Part:
             np.take(values, places, out=column, mode="clip")  # any other mode fills a copy first
         sides = cube.reshape(2, levels, 2, len(places))
         price, size = (sides[:, :, what].transpose(2, 0, 1) for what in range(2))
-        return BookRows(*heads[:3], np.stack(heads[3:], 1), price, size)
+        return BookRows(number, time, flags, np.stack(known, 1), price, size)
 
 
 _HEADS = ("sequence_number", "origin_time", "flags", "known_bid_levels", "known_ask_levels")
@@ -302,8 +302,8 @@ def read_snapshots(
         codes: what decimals are read as; a snapshot with a price that has none keeps no level.
         admit: told sequence numbers, int64[n], says of which the rows shall come; by default of all.
     """
-    for batch in file.batches(batch_rows):
-        prices = [name for name in batch.schema.names if "price" in name]
+    prices, sizes = ([name for name in file.schema.names if what in name] for what in ("price", "size"))
+    for batch in file.batches(batch_rows, columns=["sequence_number", "origin_time", *prices, *sizes]):
         longest = max(_longest(batch.column(name)) for name in prices)
         step = max(1, batch_rows * DEPTH // max(longest, DEPTH))
         for start in range(0, batch.num_rows, step):

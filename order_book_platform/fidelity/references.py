@@ -145,7 +145,7 @@ class HeldOut:
     ) -> None:
         self._tick_pips = tick_pips
         self._plausible = plausible
-        self._used = np.unique(used)
+        self._used = np.sort(used, kind="stable")
         self._first = first
         self._last = last
         self._latest: Int64Array | None = None

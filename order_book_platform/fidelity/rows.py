@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,11 @@ class Columns:
     """Base of the row classes: every field is an array whose first axis is the row."""
 
     def __len__(self) -> int:
-        return len(getattr(self, fields(self)[0].name))
+        return len(getattr(self, next(iter(self.__dataclass_fields__))))
 
     def take(self, rows: Rows) -> Self:
         """The chosen rows."""
-        return type(self)(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return type(self)(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
@@ -31,11 +31,9 @@ class Columns:
         filled = [part for part in parts if len(part)] or list(parts[:1])
         if len(filled) == 1:
             return filled[0]
-        merged: dict[str, Any] = {
-            field.name: np.concatenate([getattr(part, field.name) for part in filled])
-            for field in fields(cls)
-        }
-        return cls(**merged)
+        return cls(
+            *(np.concatenate([getattr(part, name) for part in filled]) for name in cls.__dataclass_fields__)
+        )
 
 
 @dataclass(frozen=True, slots=True)
