@@ -46,17 +46,22 @@ def test_each_left_row_meets_the_last_right_row_not_above_it(
     assert found == expected
 
 
-@given(numbers, cuts, st.sampled_from([(10,), (30, 100), (100, 30)]))
+@given(numbers, cuts, st.sampled_from([(10,), (30, 100), (100, 30)]), st.integers(1, 4))
 def test_a_placebo_is_the_reference_of_a_later_time(
-    times: list[int], edges: list[int], shifts: tuple[int, ...]
+    times: list[int], edges: list[int], shifts: tuple[int, ...], step: int
 ) -> None:
-    """Wherever the stream is cut, each row comes once, with the last row at or before its time plus the shift."""
-    parts = list(with_placebos(stream(times, edges), shifts))
+    """Wherever the stream is cut, each row comes once, every m-th with the last row up to its time plus the shift."""
+    parts = list(with_placebos(stream(times, edges), shifts, step))
     assert [number for part in parts for number in part.sequence_number.tolist()] == times
     place = 0
     for part in parts:
+        sampled = np.arange(len(part))[part.sampled].tolist()
+        assert sampled == [row for row in range(len(part)) if (place + row) % step == 0]
         for row in range(len(part)):
             for index, shift in enumerate(shifts):
+                if row not in sampled:
+                    assert not part.shifted_valid[row, index]
+                    continue
                 wanted = times[place] * 10 + shift
                 assert part.shifted_valid[row, index] == (wanted <= times[-1] * 10)
                 if part.shifted_valid[row, index]:

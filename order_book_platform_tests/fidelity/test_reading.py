@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from order_book_platform.fidelity.reading import (
     PickedRows,
     count_nulls,
     longest_list,
+    read_as_of,
     read_books,
     read_heads,
     read_snapshots,
@@ -82,6 +88,83 @@ def test_book_rows_that_go_back_are_left_out(tmp_path: Path, replayed: OracleRep
     assert kept == [numbers[0], numbers[2], numbers[4], numbers[5]]
 
 
+@given(
+    own=st.lists(st.integers(0, 12), max_size=12),
+    asked=st.sets(st.integers(-2, 15)).map(sorted),
+    batch_rows=st.integers(1, 13),
+    group_rows=st.integers(1, 13),
+    equal=st.booleans(),
+)
+def test_a_book_as_of_some_messages_is_that_of_a_loop(
+    own: list[int], asked: list[int], batch_rows: int, group_rows: int, equal: bool
+) -> None:
+    """Wherever batches and row groups end, with numbers that come twice or go back: the last row up to each number."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = write(Path(folder), numbered_books(own), group_rows)
+        parts = list(read_as_of(file, 2, np.array(asked, np.int64), batch_rows, equal=equal))
+    kept = [row for row, number in enumerate(own) if number == max(own[: row + 1])]
+    expected = []
+    for number in asked:
+        last = [row for row in kept if own[row] <= number][-1:]
+        expected += [(number, row) for row in last if own[row] == number or not equal]
+    found = []
+    for part in parts:
+        assert len(part)
+        for at, number in enumerate(part.sequence_number.tolist()):
+            row = int(part.flags[at])
+            found.append((number, row))
+            assert part.time_ns[at] == 100 + row
+            assert part.known[at].tolist() == [row + 1, row + 2]
+            assert part.price_pips[at].tolist() == [[1_000 + row, 2_000 + row], [MISSING_PIPS, 4_000 + row]]
+            assert part.size_pips[at].tolist() == [[5_000 + row, 6_000 + row], [0, 8_000 + row]]
+    assert found == expected
+
+
+def numbered_books(numbers: list[int]) -> pa.Table:
+    """A book of two levels whose columns tell the row; the best ask is missing."""
+    rows = np.arange(len(numbers))
+    columns: dict[str, Any] = {
+        "origin_time": 100 + rows,
+        "received_time": rows,
+        "sequence_number": np.array(numbers, np.int64),
+        "flags": rows.astype(np.uint8),
+        "known_bid_levels": (rows + 1).astype(np.uint8),
+        "known_ask_levels": (rows + 2).astype(np.uint8),
+    }
+    for index, (side, level) in enumerate(itertools.product(("bid", "ask"), range(2))):
+        for what, base in (("price", 1_000), ("size", 5_000)):
+            values = base + 1_000 * index + rows
+            columns[f"{side}_{level}_{what}_pips"] = values if index != 2 else [None] * len(rows)
+    schema = schemas.books(2)
+    return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema)
+
+
+def test_snapshots_that_are_not_admitted_do_not_come(tmp_path: Path, market: Market) -> None:
+    """Asked by their numbers, batch by batch; lists of any length keep their place."""
+    batch = market.snapshots.take(slice(0, 9))
+    prices = batch.price_pips.copy()
+    prices[[1, 4], 0, 3:] = MISSING_PIPS
+    uneven = type(batch)(
+        batch.origin_time, batch.received_time, batch.sequence_number, prices, batch.size_pips
+    )
+    file = write(tmp_path, uneven.to_arrow(), 4)
+    kept = np.array([True, True, False, False, True, False, True, False, True])
+    told: list[int] = []
+
+    def admit(numbers: np.ndarray) -> np.ndarray:
+        here = kept[len(told) : len(told) + len(numbers)]
+        told.extend(numbers.tolist())
+        return here
+
+    parts = list(read_snapshots(file, 20, batch_rows=3, admit=admit))
+    whole = type(parts[0]).concat(parts)
+    assert told == batch.sequence_number.tolist()
+    assert whole.sequence_number.tolist() == batch.sequence_number[kept].tolist()
+    assert whole.time_ns.tolist() == batch.origin_time[kept].tolist()
+    assert np.array_equal(whole.price_pips, prices[kept])
+    assert np.array_equal(whole.size_pips, np.where(prices == MISSING_PIPS, 0, batch.size_pips)[kept])
+
+
 def test_snapshots_are_filled_up_to_the_longest(tmp_path: Path, market: Market) -> None:
     """K is that of the longest list of the whole file, though a batch may hold shorter ones only."""
     batch = market.snapshots.take(slice(0, 5))
@@ -146,7 +229,7 @@ def test_rows_are_picked_out_of_the_stream(tmp_path: Path, replayed: OracleRepla
     wanted = np.array([0, 6, 7, 99, 120, 149])
     columns = ["origin_time", *schemas.level_columns(5)]
     picked = PickedRows(wanted, columns)
-    for _ in read_books(file, 2, batch_rows, picked=picked):
+    for _ in read_as_of(file, 2, np.array([5]), batch_rows, picked=picked):
         pass
     assert picked.table(file.schema).equals(table.take(wanted).select(columns))
 
@@ -155,7 +238,7 @@ def test_no_row_picked_is_an_empty_table(tmp_path: Path, replayed: OracleReplay)
     """The columns are there, with their types."""
     file = write(tmp_path, replayed.rows.slice(0, 10))
     picked = PickedRows(np.zeros(0, np.int64), ["origin_time"])
-    list(read_books(file, 2, picked=picked))
+    list(read_as_of(file, 2, np.array([5]), picked=picked))
     assert picked.table(file.schema).schema.names == ["origin_time"]
     assert picked.table(file.schema).num_rows == 0
 

@@ -139,6 +139,17 @@ def test_time_that_runs_back_is_held(tmp_path: Path) -> None:
     assert chosen[0].time_ns.tolist() == [10, 10, 30]
 
 
+@given(st.lists(st.integers(0, 12), max_size=12), st.lists(st.integers(-1, 13), max_size=6))
+def test_used_references_are_neither_asked_for_nor_admitted(numbers: list[int], used: list[int]) -> None:
+    """In any order and repeated: what is left are the other numbers; all that are refused count as used."""
+    held_out = HeldOut(np.array(used, np.int64), 0, 99, 10)
+    drawn = np.array(numbers, np.int64)
+    assert held_out.unused(drawn).tolist() == sorted(set(numbers) - set(used))
+    assert held_out.admit(drawn).tolist() == [number not in used for number in numbers]
+    refused = sum(number in used for number in numbers)
+    assert (held_out.counts.rows, held_out.counts.used) == (refused, refused)
+
+
 @pytest.mark.parametrize("batch_rows", [1, 2, 3, 100])
 def test_messages_are_found_by_number(tmp_path: Path, batch_rows: int) -> None:
     """Numbers are looked up in the deltas' one column, wherever its row groups end and in any order."""

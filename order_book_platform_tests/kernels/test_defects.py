@@ -64,3 +64,17 @@ def test_each_defect_is_told(bids: list[int], asks: list[int], size: int, defect
     found = np.full(1, 99, np.uint8)
     find_defects(price, np.full_like(price, size), TICK, found)
     assert found[0] == defect
+
+
+@pytest.mark.parametrize("find", [find_defects, getattr(find_defects, "py_func", find_defects)])
+@pytest.mark.parametrize("tick", [1, 2, 3, 7, 10**7])
+def test_ticks_are_told_where_floats_end(find: Callable[..., None], tick: int) -> None:
+    """Of prices up to the largest, each multiple of a tick passes, and what lies beside it fails."""
+    ticks = np.unique(np.array([2**bits // tick for bits in range(30, 63)]))[1:]
+    for beside in range(-1, 2):
+        asks = ticks * tick + beside
+        price = np.stack([np.full_like(asks, tick), asks], 1)[:, :, None]
+        found = np.full(len(asks), 99, np.uint8)
+        find(price, np.ones_like(price), tick, found)
+        wrong = SnapshotDefect.OFF_TICK if beside % tick else SnapshotDefect.NONE
+        assert set(found.tolist()) == {int(wrong)}
