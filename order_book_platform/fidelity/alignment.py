@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
@@ -114,14 +114,12 @@ def with_placebos(
     """
     reach, passed = max(shifts_ns), 0
     held: list[ReferenceRows] = []
-    for more in (part for part in references if len(part)):
-        held.append(more)
-        while held[0].time_ns[-1] + reach < more.time_ns[-1]:
+    for more in chain(filter(len, references), [None]):
+        if more is not None:
+            held.append(more)
+        while held and (more is None or held[0].time_ns[-1] + reach < more.time_ns[-1]):
             yield _shift(held, slice(-passed % step, None, step), shifts_ns)
             passed += len(held.pop(0))
-    while held:
-        yield _shift(held, slice(-passed % step, None, step), shifts_ns)
-        passed += len(held.pop(0))
 
 
 def _shift(held: list[ReferenceRows], sampled: slice, shifts_ns: tuple[int, ...]) -> ShiftedReferences:

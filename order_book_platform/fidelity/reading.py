@@ -218,7 +218,7 @@ def _parts(
         numbers = _numpy(batch, "sequence_number")
         ahead = in_order(numbers, latest)
         if ahead.any():
-            latest = max(latest, int(numbers.max()))
+            latest = int(numbers.max())
             yield _Part(batch, columns, codes, np.flatnonzero(ahead), numbers[ahead])
 
 

@@ -45,7 +45,7 @@ def place_messages(column, wanted, state, places):  # type: ignore[no-untyped-de
         number = column[i]
         if number == last and messages > 0:
             continue
-        if number < last or messages == 0:
+        if number < last:
             at = first_not_below(wanted, number)
         while at < wanted.shape[0] and wanted[at] < number:
             at += 1
