@@ -114,7 +114,7 @@ def with_placebos(
     """
     reach, passed = max(shifts_ns), 0
     held: list[ReferenceRows] = []
-    for more in chain(filter(len, references), [None]):
+    for more in chain((part for part in references if len(part)), [None]):
         if more is not None:
             held.append(more)
         while held and (more is None or held[0].time_ns[-1] + reach < more.time_ns[-1]):
