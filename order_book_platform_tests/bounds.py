@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from order_book_platform.fidelity import correlation, distributions, reading
+from order_book_platform.fidelity import correlation, reading
 from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.fidelity.windows import MAX_WINDOWS
 from order_book_platform.kernels import intervals, states
@@ -140,11 +140,11 @@ def fidelity(settings: Settings) -> dict[str, int]:
         "distributions: weights by block of time and bin": (MAX_WINDOWS + 1)
         * (states.BINS + intervals.INTERVAL_BINS + 1)
         * 8,
-        "margins: four arrays, of so many days and bins at once": 4
-        * distributions.RESAMPLED_AT_ONCE
+        "margins: what differs by block of time and bin, twice": 2
+        * (MAX_WINDOWS + 1)
         * max(states.BIN_COUNTS)
         * 8,
-        "best prices: four pieces of 48 bytes a row": 4 * 16 * reading.BATCH_ROWS * 48,
+        "best prices: four pieces of 48 bytes a row": 4 * reading.NARROW_ROWS * 48,
         "best prices by time: two pieces of books and two of tickers in each of six comparisons": 6
         * 4
         * reading.BEST_ROWS
@@ -153,7 +153,8 @@ def fidelity(settings: Settings) -> dict[str, int]:
         * 2
         * reading.NARROW_ROWS
         * (16 + 24),
-        "sequence numbers of deltas: five pieces": 5 * (1 << 20) * 8,
+        "sequence numbers of deltas: two pieces": 2 * (1 << 20) * 8,
+        "sequence numbers of snapshots: ten arrays": 10 * SNAPSHOTS * 8,
         "row groups of books, compressed, and a page of each column": GROUP_BYTES
         + (6 + 2 * depth) * _PAGE // 4,
         "parts of the books, open": PARTS * FOOTER_BYTES,
