@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from order_book_platform.assess.clocks import BIN_NS
 from order_book_platform.assess.message_scan import MessageScan
 from order_book_platform.model import DeltaBatch
 from order_book_platform_tests.conftest import RECORDED_KEYS
@@ -208,3 +209,51 @@ def test_coverage_is_never_below_nothing() -> None:
     scan = MessageScan(100, NO_SNAPSHOTS)
     scan.feed(messages([HOUR, 2 * HOUR, HOUR + 10], [1, 2, 3]))
     assert scan.clocks()["origin_coverage"] == 0.0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-3, 30), st.integers(1, 5), st.integers(-2, 40), st.booleans(), st.integers(1, 3)
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    st.lists(st.integers(0, 120), max_size=8),
+)
+def test_figures_equal_those_of_a_loop(
+    drawn: list[tuple[int, int, int, bool, int]], snapshots: list[int]
+) -> None:
+    """Silences, unseen snapshots, coverage, validity and the median latency of messages of any number of rows."""
+    silence, shots = 15, sorted(set(snapshots))
+    time, number, told = 100, 0, []
+    for step, more, latency, missing, _ in drawn:
+        time, number = time + step, number + more
+        told.append((0 if missing and step > 20 else time, number, time + latency * BIN_NS // 2))
+    repeats = [row[4] for row in drawn]
+    origin, sequence, received = np.repeat(np.array(told).T, repeats, axis=1).tolist()
+    scan = MessageScan(silence, np.array(shots, np.int64))
+    scan.feed(messages(origin, sequence, received))
+    clocks = scan.clocks()
+
+    span = silent = back = silences = unseen = 0
+    last = None
+    for at, (when, number, _) in enumerate(told):
+        now = when if when > 0 else last
+        if at > 0:
+            unseen += sum(told[at - 1][1] < shot < number for shot in shots)
+        if at > 0 and last is not None and now is not None:
+            span += now - last
+            silent += max(now - last - silence, 0)
+            back += now < last
+            silences += now - last > silence
+        last = now
+    known = sorted((arrived - when) // BIN_NS for when, _, arrived in told if when > 0)
+    absent = len(told) - len(known)
+    assert [item.cause for item in scan.breaks].count("silence") == silences
+    assert scan.unseen_snapshots == unseen
+    assert clocks["origin_coverage"] == (max(1 - silent / span, 0.0) if span > 0 else None)
+    assert clocks["origin_valid"] == pytest.approx(1 - (back + absent) / max(len(told) - 1, 1))
+    assert (clocks["origin_back"], clocks["origin_missing"]) == (back, absent)
+    if known:
+        assert clocks["latency_ms"]["p50"] == (known[-(-len(known) // 2) - 1] + 0.5) * BIN_NS / 1e6
