@@ -102,7 +102,7 @@ def with_placebos(
 ) -> Iterator[ShiftedReferences]:
     """Attach to every `step`-th reference what the reference says later.
 
-    Holds the rows of the longest shift and one batch.
+    Holds the batches that the longest shift reaches over, and the one that goes beyond it.
 
     Args:
         references: in order of sequence number and time.

@@ -46,7 +46,7 @@ from order_book_platform.fidelity.results import GOLDEN, SNAPSHOTS, TICKERS, TRA
 from order_book_platform.fidelity.rows import ArrayRows, BookHeads, BookRows
 from order_book_platform.fidelity.state_curves import state_curves
 from order_book_platform.fidelity.statistics import SecondClock, return_metrics, trade_metrics
-from order_book_platform.fidelity.times import held_times, hold_times
+from order_book_platform.fidelity.times import first_time, held_times, hold_times
 from order_book_platform.fidelity.trades import TradeRange
 from order_book_platform.fidelity.windows import Windows
 from order_book_platform.model import BookFlag, Codes, PartitionKey
@@ -189,7 +189,8 @@ class Measurement:
             traded: shown its best prices, from the first seeded row on.
         """
         times, flags, clock = [_NONE], [_NONE.astype(np.uint8)], SecondClock()
-        tally = FactTally(self._plausible_ns)
+        tally, plausible_ns = FactTally(self._plausible_ns), self._plausible_ns
+        first_ns = first_time(self._books, plausible_ns)
 
         def noted() -> Iterator[BookHeads]:
             for part in self._told("book", self._heads(), self._books.num_rows):
@@ -198,10 +199,10 @@ class Measurement:
                 flags.append(part.flags)
                 yield part
 
-        for part in _shown(hold_times(noted(), self._plausible_ns), traded):
+        for part in _shown(hold_times(noted(), plausible_ns, first_ns), traded):
             clock.add(part)
         traded.end()  # trades after the last row count as unmatched
-        times_ns = held_times(np.concatenate(times), self._plausible_ns)
+        times_ns = held_times(np.concatenate(times), plausible_ns, first_ns)
         return tally.facts, clock, times_ns, time_steps(times_ns, np.concatenate(flags))
 
     def _statistics(self, clock: SecondClock, times_ns: Int64Array) -> list[Metric]:
@@ -238,7 +239,7 @@ class Measurement:
         deltas = self._store.rows("raw_deltas", self._key)
         clock = shared_clock(tickers, deltas)
         best = read_best(self._books, facts.first_seed, codes=self._codes)
-        books = hold_times(best, self._plausible_ns)
+        books = hold_times(best, self._plausible_ns, facts.first_time_ns)
         if clock == "transaction_time":
             books = by_transaction_time(books, deltas)
         fit = HeldOut(_NONE, *ANY, self._tick_pips, plausible)
@@ -364,7 +365,7 @@ class Measurement:
             yield part
             done += len(part)
             self._progress(stage, min(done, total), total)
-        self._progress(stage, total, total)
+        self._progress(stage, total, total)  # what was used did not come
 
 
 def _level_names(books: ParquetRows) -> list[str]:

@@ -191,7 +191,7 @@ def read_as_of(
         file: with schema `books(depth)`.
         levels: K, at most the file's depth.
         numbers: int64[m], sequence numbers, ascending.
-        batch_rows: rows of the file at a time; never changes a result.
+        batch_rows: rows at a time, of the file and of the stream; never changes a result.
         codes: what decimals are read as.
         picked: shown all rows of the file.
         equal: leave out numbers that no row has itself.
@@ -200,11 +200,11 @@ def read_as_of(
     for part in _parts(file, levels, batch_rows, codes, picked):
         if held is not None:  # it holds up to where the next one begins
             end = int(np.searchsorted(numbers, part.numbers[0]))
-            yield from held.as_of(numbers[done:end], equal=equal)
+            yield from held.as_of(numbers[done:end], batch_rows, equal=equal)
             done = end
         held = part
     if held is not None:
-        yield from held.as_of(numbers[done:], equal=equal)
+        yield from held.as_of(numbers[done:], batch_rows, equal=equal)
 
 
 def _parts(
@@ -240,14 +240,16 @@ class _Part:
     places: NDArray[np.intp]
     numbers: Int64Array
 
-    def as_of(self, numbers: Int64Array, *, equal: bool) -> Iterator[BookRows]:
+    def as_of(self, numbers: Int64Array, batch_rows: int, *, equal: bool) -> Iterator[BookRows]:
         """The last row up to each number, under that number; see `read_as_of`."""
-        rows = np.searchsorted(self.numbers, numbers, side="right") - 1
-        keep = rows >= 0
-        if equal:
-            keep &= self.numbers[rows] == numbers
-        if keep.any():
-            yield replace(self.rows(self.places[rows[keep]]), sequence_number=numbers[keep])
+        for first in range(0, len(numbers), batch_rows):
+            asked = numbers[first : first + batch_rows]
+            rows = np.searchsorted(self.numbers, asked, side="right") - 1
+            keep = rows >= 0
+            if equal:
+                keep &= self.numbers[rows] == asked
+            if keep.any():
+                yield replace(self.rows(self.places[rows[keep]]), sequence_number=asked[keep])
 
     def rows(self, places: NDArray[np.intp]) -> BookRows:
         """The chosen rows; levels lie column after column, as Parquet gives them."""

@@ -154,8 +154,14 @@ class HeldOut:
 
     def unused(self, numbers: Int64Array) -> Int64Array:
         """The sequence numbers that may be counted, ascending, each once, int64[m]."""
+        if self._first is None or self._last is None:
+            return numbers[:0]
         ascending = np.sort(numbers, kind="stable")  # in no time if they are in order already
-        kept = np.diff(ascending, prepend=ascending[:1] - 1) > 0
+        ascending = ascending[
+            np.searchsorted(ascending, self._first) : np.searchsorted(ascending, self._last, side="right")
+        ]
+        kept = np.ones(len(ascending), dtype=np.bool_)
+        kept[1:] = ascending[1:] != ascending[:-1]
         at = np.searchsorted(ascending, self._used)
         found = at < len(ascending)
         found[found] = ascending[at[found]] == self._used[found]
@@ -249,8 +255,8 @@ def _outside(values: Int64Array, limits: tuple[int, int]) -> BoolArray:
 def _are_in(numbers: Int64Array, ascending: Int64Array) -> BoolArray:
     """Which numbers are among the ascending ones, bool[n]."""
     if len(numbers):  # fewer of them are found faster
-        lowest, beyond = np.searchsorted(ascending, (numbers.min(), numbers.max() + 1))
-        ascending = ascending[lowest:beyond]
+        lowest = np.searchsorted(ascending, numbers.min())
+        ascending = ascending[lowest : np.searchsorted(ascending, numbers.max(), side="right")]
     places = np.searchsorted(ascending, numbers)
     found: BoolArray = places < len(ascending)
     found[found] = ascending[places[found]] == numbers[found]

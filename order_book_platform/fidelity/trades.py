@@ -110,9 +110,8 @@ class TradeRange:
         first = int(np.searchsorted(times, self._time[0] + self._window_ns))
         end = int(np.searchsorted(times, until_ns, side="right"))
         if first < end:
-            before = self.trades - len(
-                self._held
-            )  # sampled are whole multiples of the step, wherever streams are cut
+            # Sampled are whole multiples of the step among all trades, wherever the streams are cut.
+            before = self.trades - len(self._held)
             count_inside(
                 times,
                 self._held.price_pips,

@@ -38,15 +38,14 @@ def compare_row(  # type: ignore[no-untyped-def]
         less than half the time, and is not added to `levels`.
     """
     depth = book_price.shape[2]
-    full = min(known[r, 0], known[r, 1]) >= depth
-    full = full and book_price[r, 0, depth - 1] != _MISSING and book_price[r, 1, depth - 1] != _MISSING
-    if full:
-        apart = 0
+    if min(known[r, 0], known[r, 1]) >= depth:
+        apart = lacking = 0
         for s in range(2):
             for k in range(depth):
                 apart |= book_price[r, s, k] ^ reference_price[q, s, k]
                 apart |= book_size[r, s, k] ^ reference_size[q, s, k]
-        if apart == 0:
+                lacking |= int(book_price[r, s, k] == _MISSING)
+        if apart == 0 and lacking == 0:
             rows[r, ALL_EQUAL] = rows[r, ALL_KNOWN] = 1
             rows[r, REFERENCE_LEVELS] = rows[r, BOOK_LEVELS] = 2 * depth
             rows[r, MISSING_LEVELS] = rows[r, GHOST_LEVELS] = 0

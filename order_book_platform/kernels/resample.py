@@ -7,7 +7,7 @@ from numba import types
 from order_book_platform.kernels.compiled import kernel
 
 MOVED_KS, MOVED_TV, MOVED_W1 = range(3)
-"""Columns of the result."""
+"""Rows of the result."""
 
 _DRAWN = types.Array(types.int64, 2, "C", readonly=True)
 _SUMS = types.Array(types.float64, 2, "C", readonly=True)

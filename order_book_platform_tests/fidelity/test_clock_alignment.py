@@ -27,7 +27,7 @@ from order_book_platform.fidelity.measured import Measured
 from order_book_platform.fidelity.measurement import Measurement
 from order_book_platform.fidelity.results import Metric
 from order_book_platform.fidelity.rows import BestRows, TickerRows
-from order_book_platform.model import Severity, schemas
+from order_book_platform.model import BookFlag, Severity, schemas
 from order_book_platform.observability import silent
 from order_book_platform.storage import DataStore, ParquetRows
 from order_book_platform_tests.fidelity.partitions import KEY, POINT, exact_tickers, publish, publish_books
@@ -395,3 +395,24 @@ def test_one_ticker_with_an_impossible_number_costs_one_ticker(
     assert (measured.references["tickers"].far_off, measured.references["tickers"].bad) == (1, 1)
     assert all(gate.passed for gate in measured.gates)
     assert metrics(measured)["bbo_exact_seq_tickers"].n == rows
+
+
+def test_a_time_before_the_seed_stands_for_those_that_cannot_be(
+    store: DataStore, replayed: OracleReplay
+) -> None:
+    """The first judged rows have no time of the exchange: they have that of the row before, judged or not."""
+    place = pl.int_range(pl.len())
+    rows = pl.from_arrow(replayed.rows).with_columns(
+        flags=pl.when(place < 10)
+        .then(pl.col("flags") & ~int(BookFlag.SEEDED))
+        .otherwise("flags")
+        .cast(pl.UInt8)
+    )
+    found = []
+    for stand_in in (0, rows["origin_time"][9]):
+        times = pl.when(place.is_between(10, 12)).then(stand_in).otherwise("origin_time")
+        books = rows.with_columns(origin_time=times).to_arrow().cast(replayed.rows.schema)
+        publish_books(store, books, replayed.used)
+        measured = metrics(with_clock(store, replayed, "origin_time"))
+        found.append([(measured[name].value, measured[name].n, measured[name].placebos) for name in GATED])
+    assert found[0] == found[1]

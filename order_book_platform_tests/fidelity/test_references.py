@@ -139,12 +139,20 @@ def test_time_that_runs_back_is_held(tmp_path: Path) -> None:
     assert chosen[0].time_ns.tolist() == [10, 10, 30]
 
 
-@given(st.lists(st.integers(0, 12), max_size=12), st.lists(st.integers(-1, 13), max_size=6))
+LARGEST, SMALLEST = (int(edge(np.iinfo(np.int64))) for edge in (lambda i: i.max, lambda i: i.min))
+any_number = st.one_of(st.integers(0, 12), st.sampled_from([SMALLEST, LARGEST]))
+
+
+@given(st.lists(any_number, max_size=12), st.lists(any_number, max_size=6))
 def test_used_references_are_neither_asked_for_nor_admitted(numbers: list[int], used: list[int]) -> None:
     """In any order and repeated: what is left are the other numbers; all that are refused count as used."""
-    held_out = HeldOut(np.array(used, np.int64), 0, 99, 10)
+    held_out = HeldOut(np.array(used, np.int64), 2, LARGEST, 10)
     drawn = np.array(numbers, np.int64)
-    assert held_out.unused(drawn).tolist() == sorted(set(numbers) - set(used))
+    assert held_out.unused(drawn).tolist() == sorted(
+        {number for number in numbers if number >= 2} - set(used)
+    )
+    for first, last in ((None, 9), (2, None), (20, 30)):
+        assert not len(HeldOut(np.array(used, np.int64), first, last, 10).unused(drawn))
     assert held_out.admit(drawn).tolist() == [number not in used for number in numbers]
     refused = sum(number in used for number in numbers)
     assert (held_out.counts.rows, held_out.counts.used) == (refused, refused)
