@@ -133,10 +133,11 @@ def fidelity(settings: Settings) -> dict[str, int]:
     references = 1 + len(PLACEBO_SHIFTS_NS)
     depth = 2 * settings.reconstruct.depth
     sample = correlation.SAMPLE_ROWS * depth * (8 + references * (8 + 1))
-    piece = reading.BATCH_ROWS * depth * 16
+    piece, snapshots = (rows * depth * 16 for rows in (reading.BATCH_ROWS, reading.SNAPSHOT_ROWS))
     return {
         "correlations: the sample, and a copy": 2 * sample,
-        "rows and references: 16 pieces": 16 * piece,
+        "books: 8 pieces": 8 * piece,
+        "snapshots: 8 pieces": 8 * snapshots,
         "distributions: weights by block of time and bin": (MAX_WINDOWS + 1)
         * (states.BINS + intervals.INTERVAL_BINS + 1)
         * 8,

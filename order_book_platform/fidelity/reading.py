@@ -29,7 +29,9 @@ from order_book_platform.model.schemas import DEPTH, MISSING_PIPS, level_columns
 from order_book_platform.storage import ParquetRows
 
 BATCH_ROWS = 16_384
-"""Rows of 20 levels a side at a time: 10 MB. Half as many take a tenth more time: each batch is some 400 calls."""
+"""Rows of books of 20 levels a side at a time: 10 MB. Half as many take a tenth more time: each is some 400 calls."""
+SNAPSHOT_ROWS = 8_192
+"""Snapshots of 20 levels a side at a time: 5 MB. Twice as many take 40 MB more in all and no less time."""
 GROUP_ROWS = 1 << 20
 """Books are decoded a row group at a time, which is bounded by its bytes: in pieces it takes a fifth more."""
 NARROW_ROWS = 262_144
@@ -291,7 +293,7 @@ def _cut(
 def read_snapshots(
     file: ParquetRows,
     levels: int,
-    batch_rows: int = BATCH_ROWS,
+    batch_rows: int = SNAPSHOT_ROWS,
     codes: Codes | None = None,
     admit: Callable[[Int64Array], BoolArray] | None = None,
 ) -> Iterator[ReferenceRows]:
@@ -381,7 +383,7 @@ def read_trades(
         yield TradeRows(_numpy(batch, "origin_time"), prices)
 
 
-def longest_list(file: ParquetRows, batch_rows: int = BATCH_ROWS, enough: int | None = None) -> int:
+def longest_list(file: ParquetRows, batch_rows: int = SNAPSHOT_ROWS, enough: int | None = None) -> int:
     """The largest number of levels on a side of any row of a snapshots file; 0 where there are none.
 
     Args:
