@@ -102,7 +102,7 @@ def test_small_days(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     check_shape(document)
     assert {result["system"] for result in document["results"]} == {*day.COMPONENTS, day.WHOLE}
     assert len({result["work"] for result in document["results"]}) == 3
-    assert len(document["bars"]) == 4
+    assert len(document["bars"]) == 5
     assert all(bar["reached"] is not None for bar in document["bars"])
 
 
