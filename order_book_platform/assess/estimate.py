@@ -13,17 +13,17 @@ from order_book_platform.model.schemas import RAW_DELTAS
 BASE_BYTES = 385 * 10**6
 """Resident memory of an idle process that has imported all components and the Dagster definitions and compiled the
 loops: measured 381 MB; 305 MB when the loops come from the cache."""
-CPU_NS_PER_DELTA = 390
-"""All six assets together: `obp bench day` took 42.0 s of CPU time for 108.7 M deltas (benchmarks/results/day.json)."""
-PARALLEL = 1.45
-"""CPU time by wall time of one run where it had two cores: 29.1 s for the same day."""
+CPU_NS_PER_DELTA = 380
+"""All six assets together: `obp bench day` took 40.9 s of CPU time for 108.7 M deltas (benchmarks/results/day.json)."""
+PARALLEL = 1.48
+"""CPU time by wall time of one run where it had two cores: 27.7 s for the same day."""
 REFERENCE = "AMD EPYC, 2 cores"
 """The machine of these figures."""
 ASSETS_BYTES = 100 * 10**6
 """What the largest asset keeps besides its batches: windows of the fidelity report, rows of the books."""
 SNAPSHOT_BYTES = 100
 """Numbers, defects, reach and outcome of each snapshot; levels are not kept. With all of it a day of 108.7 M deltas and
-800,000 snapshots is estimated at 853 MB and took 771 (`obp bench day --flat`), half of it at 813 and took 739."""
+800,000 snapshots is estimated at 853 MB and took 786 (`obp bench day --flat`), half of it at 813 and took 740."""
 BYTES_PER_DELTA = {"raw_deltas": 4.2, "reconstructed_books": 4.4}
 """On disk: recorded days of three markets took 3.7 to 5.2 and 2.2 to 6.4, the simulated perpetual 3.8 and 2.4."""
 SNAPSHOT_DISK_BYTES = 90
