@@ -13,8 +13,9 @@ from order_book_platform.model.schemas import RAW_DELTAS
 BASE_BYTES = 385 * 10**6
 """Resident memory of an idle process that has imported all components and the Dagster definitions and compiled the
 loops: measured 381 MB; 305 MB when the loops come from the cache."""
-CPU_NS_PER_DELTA = 380
-"""All six assets together: `obp bench day` took 40.9 s of CPU time for 108.7 M deltas (benchmarks/results/day.json)."""
+CPU_NS_PER_DELTA = 350
+"""All six assets together: `obp bench day --flat` took 40.9 s of CPU time for 108.7 M deltas, 377 ns each, 389 for half
+as many and 311 for twice as many (benchmarks/results/day.json)."""
 PARALLEL = 1.48
 """CPU time by wall time of one run where it had two cores: 27.7 s for the same day."""
 REFERENCE = "AMD EPYC, 2 cores"
