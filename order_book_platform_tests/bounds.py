@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from order_book_platform.fidelity import correlation, reading
+from order_book_platform.fidelity import book_reading, correlation, reading
 from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.fidelity.windows import MAX_WINDOWS
 from order_book_platform.kernels import intervals, states
@@ -133,7 +133,7 @@ def fidelity(settings: Settings) -> dict[str, int]:
     references = 1 + len(PLACEBO_SHIFTS_NS)
     depth = 2 * settings.reconstruct.depth
     sample = correlation.SAMPLE_ROWS * depth * (8 + references * (8 + 1))
-    piece, snapshots = (rows * depth * 16 for rows in (reading.BATCH_ROWS, reading.SNAPSHOT_ROWS))
+    piece, snapshots = (rows * depth * 16 for rows in (book_reading.BATCH_ROWS, reading.SNAPSHOT_ROWS))
     return {
         "correlations: the sample, and a copy": 2 * sample,
         "books: 8 pieces": 8 * piece,

@@ -8,7 +8,8 @@ import numpy as np
 
 from order_book_platform.errors import EvidenceError
 from order_book_platform.fidelity.alignment import pair_with_last
-from order_book_platform.fidelity.reading import NARROW_ROWS, read_books
+from order_book_platform.fidelity.book_reading import read_books
+from order_book_platform.fidelity.reading import NARROW_ROWS
 from order_book_platform.fidelity.results import TICKERS
 from order_book_platform.fidelity.rows import ArrayRows, ReferenceRows, in_order
 from order_book_platform.model import BookFlag, Codes, PartitionKey

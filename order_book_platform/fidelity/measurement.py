@@ -11,6 +11,7 @@ import polars as pl
 
 from order_book_platform.fidelity.alignment import pair_with_last, with_placebos
 from order_book_platform.fidelity.book_metrics import bad_references, book_metrics
+from order_book_platform.fidelity.book_reading import PickedRows, read_as_of, read_books
 from order_book_platform.fidelity.clock_alignment import ClockEvidence, by_transaction_time, shared_clock
 from order_book_platform.fidelity.correlation import as_floats, sample_step
 from order_book_platform.fidelity.distributions import Distributions
@@ -24,12 +25,9 @@ from order_book_platform.fidelity.measured import Measured
 from order_book_platform.fidelity.metrics import BookFacts, FactTally
 from order_book_platform.fidelity.reading import (
     BEST_ROWS,
-    PickedRows,
     count_nulls,
     longest_list,
-    read_as_of,
     read_best,
-    read_books,
     read_heads,
     read_snapshots,
     read_tickers,

@@ -1,12 +1,11 @@
-"""Streams of rows of books and references out of Parquet.
+"""Streams of references, and of the narrow columns of books, out of Parquet.
 
 A stream is an iterator of rows in ascending order of sequence number, a bounded number at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from order_book_platform.fidelity.rows import (
     BestRows,
     BookHeads,
-    BookRows,
     ReferenceRows,
     TickerRows,
     TradeRows,
@@ -25,32 +23,29 @@ from order_book_platform.fidelity.rows import (
 from order_book_platform.kernels.lists import spread_lists
 from order_book_platform.model import Codes
 from order_book_platform.model.batches import BoolArray, Int64Array, SideLists
-from order_book_platform.model.schemas import DEPTH, MISSING_PIPS, level_columns
+from order_book_platform.model.schemas import DEPTH, MISSING_PIPS
 from order_book_platform.storage import ParquetRows
 
-BATCH_ROWS = 16_384
-"""Rows of books of 20 levels a side at a time: 10 MB. Half as many take a tenth more time: each is some 400 calls."""
 SNAPSHOT_ROWS = 8_192
 """Snapshots of 20 levels a side at a time: 5 MB. Twice as many take 40 MB more in all and no less time."""
-GROUP_ROWS = 1 << 20
-"""Books are decoded a row group at a time, which is bounded by its bytes: in pieces it takes a fifth more."""
 NARROW_ROWS = 262_144
 """Rows of a few columns read at a time."""
 BEST_ROWS = 32_768
 """Best prices read at a time where two streams run past each other: each of six comparisons may hold some of both."""
 
 
-def _numpy(batch: pa.RecordBatch, name: str, null: int | None = None) -> Any:
+def as_numpy(batch: pa.RecordBatch, name: str, null: int | None = None) -> Any:
+    """A column, without a copy where arrow can; `null` in the place of nulls, if given."""
     column = batch.column(name)
     if column.null_count and null is not None:
         column = column.fill_null(null)
     return column.to_numpy(zero_copy_only=False)
 
 
-def _numbers(batch: pa.RecordBatch, name: str, codes: Codes | None, null: int) -> Int64Array:
+def as_numbers(batch: pa.RecordBatch, name: str, codes: Codes | None, null: int) -> Int64Array:
     """A column of pips, or the codes of a column of decimals; `null` where there is no level."""
     if codes is None:
-        values: Int64Array = _numpy(batch, name, null)
+        values: Int64Array = as_numpy(batch, name, null)
         return values
     column = batch.column(name)
     missing = column.is_null().to_numpy(zero_copy_only=False)
@@ -59,7 +54,7 @@ def _numbers(batch: pa.RecordBatch, name: str, codes: Codes | None, null: int) -
     return np.where(missing, null, found)
 
 
-def _ending(codes: Codes | None) -> str:
+def ending(codes: Codes | None) -> str:
     """What names of prices and sizes end with."""
     return "_pips" if codes is None else ""
 
@@ -74,13 +69,13 @@ def read_heads(
         batch_rows: rows at a time; never changes a result.
         codes: what decimals are read as.
     """
-    prices = [f"{side}_0_price{_ending(codes)}" for side in ("bid", "ask")]
+    prices = [f"{side}_0_price{ending(codes)}" for side in ("bid", "ask")]
     for batch in file.batches(batch_rows, columns=["origin_time", "sequence_number", "flags", *prices]):
-        best = [_numbers(batch, name, codes, MISSING_PIPS) for name in prices]
+        best = [as_numbers(batch, name, codes, MISSING_PIPS) for name in prices]
         yield BookHeads(
-            _numpy(batch, "sequence_number"),
-            _numpy(batch, "origin_time"),
-            _numpy(batch, "flags"),
+            as_numpy(batch, "sequence_number"),
+            as_numpy(batch, "origin_time"),
+            as_numpy(batch, "flags"),
             np.stack(best, 1),
         )
 
@@ -101,16 +96,16 @@ def read_best(
     if first is None:
         return
     heads = ["origin_time", "received_time", "sequence_number", "known_bid_levels", "known_ask_levels"]
-    levels = [f"{side}_0_{what}{_ending(codes)}" for what in ("price", "size") for side in ("bid", "ask")]
+    levels = [f"{side}_0_{what}{ending(codes)}" for what in ("price", "size") for side in ("bid", "ask")]
     nulls = (MISSING_PIPS, MISSING_PIPS, 0, 0)
     latest = first
     for batch in file.batches(batch_rows, columns=[*heads, *levels]):
-        values = [_numbers(batch, name, codes, null) for name, null in zip(levels, nulls, strict=True)]
+        values = [as_numbers(batch, name, codes, null) for name, null in zip(levels, nulls, strict=True)]
         rows = BestRows(
-            _numpy(batch, "sequence_number"),
-            _numpy(batch, "origin_time"),
-            _numpy(batch, "received_time"),
-            np.stack([_numpy(batch, "known_bid_levels"), _numpy(batch, "known_ask_levels")], 1),
+            as_numpy(batch, "sequence_number"),
+            as_numpy(batch, "origin_time"),
+            as_numpy(batch, "received_time"),
+            np.stack([as_numpy(batch, "known_bid_levels"), as_numpy(batch, "known_ask_levels")], 1),
             np.stack(values[:2], 1),
             np.stack(values[2:], 1),
         )
@@ -118,176 +113,6 @@ def read_best(
         latest = max(latest, int(rows.sequence_number.max(initial=latest)))
         if ahead.any():
             yield rows if ahead.all() else rows.take(ahead)
-
-
-class PickedRows:
-    """Takes rows of a file out of its stream, as they were read.
-
-    Args:
-        rows: int64[m], their numbers in the file, ascending, each once.
-        columns: by name, those that they are wanted with.
-    """
-
-    def __init__(self, rows: Int64Array, columns: Sequence[str]) -> None:
-        self.columns = tuple(columns)
-        self._rows = rows
-        self._parts: list[pa.RecordBatch] = []
-        self._passed = 0
-
-    def look(self, batch: pa.RecordBatch) -> None:
-        """Take what is wanted of the next rows."""
-        first, last = np.searchsorted(self._rows, (self._passed, self._passed + batch.num_rows))
-        if first < last:
-            self._parts.append(
-                batch.select(self.columns).take(pa.array(self._rows[first:last] - self._passed))
-            )
-        self._passed += batch.num_rows
-
-    def table(self, schema: pa.Schema) -> pa.Table:
-        """The rows that came.
-
-        Args:
-            schema: of the file.
-        """
-        if not self._parts:
-            return pa.schema([schema.field(name) for name in self.columns]).empty_table()
-        return pa.Table.from_batches(self._parts).combine_chunks()
-
-
-def read_books(
-    file: ParquetRows,
-    levels: int,
-    batch_rows: int = BATCH_ROWS,
-    codes: Codes | None = None,
-) -> Iterator[BookRows]:
-    """Stream a books file, cut to its first `levels` levels a side.
-
-    Rows that go back in sequence are left out.
-
-    Args:
-        file: with schema `books(depth)`.
-        levels: K, at most the file's depth.
-        batch_rows: rows at a time; never changes a result.
-        codes: what decimals are read as.
-    """
-    for part in _parts(file, levels, batch_rows, codes, None):
-        yield part.rows(part.places)
-
-
-def read_as_of(
-    file: ParquetRows,
-    levels: int,
-    numbers: Int64Array,
-    batch_rows: int = BATCH_ROWS,
-    codes: Codes | None = None,
-    picked: PickedRows | None = None,
-    *,
-    equal: bool = False,
-) -> Iterator[BookRows]:
-    """Stream a book as it was after each of some messages, every row under the number of the message asked for.
-
-    Only these rows are copied out of what is decoded, which takes less time than to copy all and choose then. Numbers
-    below that of the first row are left out.
-
-    Args:
-        file: with schema `books(depth)`.
-        levels: K, at most the file's depth.
-        numbers: int64[m], sequence numbers, ascending.
-        batch_rows: rows at a time, of the file and of the stream; never changes a result.
-        codes: what decimals are read as.
-        picked: shown all rows of the file.
-        equal: leave out numbers that no row has itself.
-    """
-    done, held = 0, None
-    for part in _parts(file, levels, batch_rows, codes, picked):
-        if held is not None:  # it holds up to where the next one begins
-            end = int(np.searchsorted(numbers, part.numbers[0]))
-            yield from held.as_of(numbers[done:end], batch_rows, equal=equal)
-            done = end
-        held = part
-    if held is not None:
-        yield from held.as_of(numbers[done:], batch_rows, equal=equal)
-
-
-def _parts(
-    file: ParquetRows, levels: int, batch_rows: int, codes: Codes | None, picked: PickedRows | None
-) -> Iterator[_Part]:
-    """A books file in pieces of at least one row that does not go back in sequence."""
-    columns = [name.removesuffix("_pips") + _ending(codes) for name in level_columns(levels)]
-    wanted = dict.fromkeys([*_HEADS, *columns, *(picked.columns if picked else ())])
-    latest = np.iinfo(np.int64).min
-    for batch in _cut(file.batches(GROUP_ROWS, columns=list(wanted)), batch_rows, picked):
-        numbers = _numpy(batch, "sequence_number")
-        ahead = in_order(numbers, latest)
-        if ahead.any():
-            latest = int(numbers.max())
-            yield _Part(batch, columns, codes, np.flatnonzero(ahead), numbers[ahead])
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Rows of a books file.
-
-    Attributes:
-        batch: as they were read.
-        columns: names of prices and sizes, in the order of the schema.
-        codes: what decimals are read as.
-        places: int64[n], those that do not go back in sequence.
-        numbers: int64[n], their sequence numbers.
-    """
-
-    batch: pa.RecordBatch
-    columns: list[str]
-    codes: Codes | None
-    places: NDArray[np.intp]
-    numbers: Int64Array
-
-    def as_of(self, numbers: Int64Array, batch_rows: int, *, equal: bool) -> Iterator[BookRows]:
-        """The last row up to each number, under that number; see `read_as_of`."""
-        for first in range(0, len(numbers), batch_rows):
-            asked = numbers[first : first + batch_rows]
-            rows = np.searchsorted(self.numbers, asked, side="right") - 1
-            keep = rows >= 0
-            if equal:
-                keep &= self.numbers[rows] == asked
-            if keep.any():
-                yield replace(self.rows(self.places[rows[keep]]), sequence_number=asked[keep])
-
-    def rows(self, places: NDArray[np.intp]) -> BookRows:
-        """The chosen rows; levels lie column after column, as Parquet gives them."""
-        number, time, flags, *known = (_numpy(self.batch, name)[places] for name in _HEADS)
-        levels, missing = len(self.columns) // 4, (MISSING_PIPS, 0)
-        cube = _columns(len(self.columns), len(places))
-        for index, (name, column) in enumerate(zip(self.columns, cube, strict=True)):
-            values = _numbers(self.batch, name, self.codes, missing[index % 2])
-            np.take(values, places, out=column, mode="clip")  # any other mode fills a copy first
-        sides = cube.reshape(2, levels, 2, len(places))
-        price, size = (sides[:, :, what].transpose(2, 0, 1) for what in range(2))
-        return BookRows(number, time, flags, np.stack(known, 1), price, size)
-
-
-_HEADS = ("sequence_number", "origin_time", "flags", "known_bid_levels", "known_ask_levels")
-
-
-def _columns(count: int, rows: int) -> Int64Array:
-    """Room for columns, int64[count, rows].
-
-    They lie an odd number of cache lines apart: whoever reads row after row needs a line of each at a time, and lines
-    that lie a power of two apart drive each other out.
-    """
-    apart = 8 * (-(-rows // 8) | 1)
-    return np.empty((count, apart), dtype=np.int64)[:, :rows]
-
-
-def _cut(
-    groups: Iterator[pa.RecordBatch], batch_rows: int, picked: PickedRows | None
-) -> Iterator[pa.RecordBatch]:
-    """Row groups in smaller pieces, after they have been shown as a whole."""
-    for group in groups:
-        if picked is not None:
-            picked.look(group)
-        for first in range(0, group.num_rows, batch_rows):
-            yield group.slice(first, batch_rows)
 
 
 def read_snapshots(
@@ -312,10 +137,10 @@ def read_snapshots(
         step = max(1, batch_rows * DEPTH // max(longest, DEPTH))
         for start in range(0, batch.num_rows, step):
             piece = batch.slice(start, step)
-            numbers = _numpy(piece, "sequence_number")
+            numbers = as_numpy(piece, "sequence_number")
             rows = np.arange(len(numbers)) if admit is None else np.flatnonzero(admit(numbers))
             price, size = _spread(piece, rows, levels, codes)
-            yield ReferenceRows(numbers[rows], _numpy(piece, "origin_time")[rows], price, size)
+            yield ReferenceRows(numbers[rows], as_numpy(piece, "origin_time")[rows], price, size)
 
 
 def _spread(
@@ -348,18 +173,18 @@ def read_tickers(
     """
     if clock is None:
         clock = "received_time" if count_nulls(file, "origin_time") else "origin_time"
-    levels = [f"{side}_{what}{_ending(codes)}" for what in ("price", "size") for side in ("bid", "ask")]
+    levels = [f"{side}_{what}{ending(codes)}" for what in ("price", "size") for side in ("bid", "ask")]
     wanted = dict.fromkeys([clock, "received_time", "sequence_number", *levels])
     for read in file.batches(batch_rows, columns=list(wanted)):
         lacking = read.column(clock).null_count
         batch = read.filter(read.column(clock).is_valid()) if lacking else read
-        values = [_numbers(batch, name, codes, MISSING_PIPS) for name in levels]
+        values = [as_numbers(batch, name, codes, MISSING_PIPS) for name in levels]
         yield TickerRows(
-            _numpy(batch, "sequence_number"),
-            _numpy(batch, clock),
+            as_numpy(batch, "sequence_number"),
+            as_numpy(batch, clock),
             np.stack(values[:2], 1)[:, :, None],
             np.stack(values[2:], 1)[:, :, None],
-            _numpy(batch, "received_time"),
+            as_numpy(batch, "received_time"),
         )
 
 
@@ -373,14 +198,14 @@ def read_trades(
         batch_rows: rows at a time; never changes a result.
         codes: what decimals are read as.
     """
-    price = f"price{_ending(codes)}"
+    price = f"price{ending(codes)}"
     for batch in file.batches(batch_rows, columns=["origin_time", price]):
         if codes is None:
-            prices = _numpy(batch, price)
+            prices = as_numpy(batch, price)
         else:
             found, whole = codes.price_codes(batch.column(price))
             prices = np.where(whole, found, MISSING_PIPS)
-        yield TradeRows(_numpy(batch, "origin_time"), prices)
+        yield TradeRows(as_numpy(batch, "origin_time"), prices)
 
 
 def longest_list(file: ParquetRows, batch_rows: int = SNAPSHOT_ROWS, enough: int | None = None) -> int:
