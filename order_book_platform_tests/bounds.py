@@ -28,6 +28,7 @@ FAR_LEVELS = 50_000
 """Live levels beyond the window; the simulated perpetual and the recordings have fewer than 9,000 in all."""
 SNAPSHOTS = 87_000
 """Of a day, one a second."""
+BOOK_ROWS = 1_590_000
 GAPS = 10_000
 LOG_GROUP_ROWS = 65_536
 """Rows of a row group of a sealed segment, unless `LogWriter.open` is told otherwise."""
@@ -135,7 +136,9 @@ def fidelity(settings: Settings) -> dict[str, int]:
     sample = correlation.SAMPLE_ROWS * depth * (8 + references * (8 + 1))
     piece, snapshots = (rows * depth * 16 for rows in (book_reading.BATCH_ROWS, reading.SNAPSHOT_ROWS))
     return {
-        "correlations: the sample, and a copy": 2 * sample,
+        "correlations: the sample": sample,
+        "correlations: sizes and logs of two, and two rooms to rank in": correlation.SAMPLE_ROWS
+        * (5 * depth * 8 + 2 * 88),
         "books: 8 pieces": 8 * piece,
         "snapshots: 8 pieces": 8 * snapshots,
         "distributions: weights by block of time and bin": (MAX_WINDOWS + 1)
@@ -156,6 +159,7 @@ def fidelity(settings: Settings) -> dict[str, int]:
         * (16 + 24),
         "sequence numbers of deltas: two pieces": 2 * (1 << 20) * 8,
         "sequence numbers of snapshots: ten arrays": 10 * SNAPSHOTS * 8,
+        "times and flags of the book's rows, twice": 2 * BOOK_ROWS * 9,
         "row groups of books, compressed, and a page of each column": GROUP_BYTES
         + (6 + 2 * depth) * _PAGE // 4,
         "parts of the books, open": PARTS * FOOTER_BYTES,

@@ -69,7 +69,7 @@ def draw_figures(
     books: pl.DataFrame,
     fixed_point: FixedPoint,
     report: Mapping[str, Any],
-    gap: GapReport,
+    gap: DrawnGaps,
 ) -> tuple[Figure, ...]:
     """Draw what the report shows.
 
@@ -111,7 +111,7 @@ def _errors(report: Mapping[str, Any]) -> Iterator[tuple[str, Svg]]:
 
 
 @dataclass(frozen=True, slots=True)
-class GapReport:
+class DrawnGaps:
     """What the figures take from `sequence_gap_report`.
 
     Attributes:
@@ -127,7 +127,7 @@ class GapReport:
     last_ns: int
 
     @classmethod
-    def read(cls, store: DataStore, key: PartitionKey, steps: book.TimeSteps) -> GapReport:
+    def read(cls, store: DataStore, key: PartitionKey, steps: book.TimeSteps) -> DrawnGaps:
         """Of a partition.
 
         Args:

@@ -28,7 +28,6 @@ p{margin:8px 0}
 .warn{background:var(--warn-ground);color:var(--warn)}
 .fail{background:var(--bad-ground);color:var(--bad)}
 figure{margin:14px 0 0}
-img{display:block;width:100%;height:auto;border:1px solid var(--line);border-radius:8px}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.82rem}
 th,td{padding:5px 7px;vertical-align:top;text-align:left;border-bottom:1px solid var(--line);white-space:nowrap}

@@ -41,13 +41,13 @@ from order_book_platform.fidelity.references import (
     find_messages,
 )
 from order_book_platform.fidelity.results import GOLDEN, SNAPSHOTS, TICKERS, TRADES, Metric, judge_placebos
-from order_book_platform.fidelity.rows import ArrayRows, BookHeads, BookRows
+from order_book_platform.fidelity.rows import ArrayRows, BookHeads, BookRows, from_seed
 from order_book_platform.fidelity.state_curves import state_curves
 from order_book_platform.fidelity.statistics import SecondClock, return_metrics, trade_metrics
 from order_book_platform.fidelity.times import first_time, held_times, hold_times
 from order_book_platform.fidelity.trades import TradeRange
 from order_book_platform.fidelity.windows import Windows
-from order_book_platform.model import BookFlag, Codes, PartitionKey
+from order_book_platform.model import Codes, PartitionKey
 from order_book_platform.model.batches import BoolArray, Int64Array
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS
 from order_book_platform.observability import Progress
@@ -197,7 +197,8 @@ class Measurement:
                 flags.append(part.flags)
                 yield part
 
-        for part in _shown(hold_times(noted(), plausible_ns, first_ns), traded):
+        for part in from_seed(hold_times(noted(), plausible_ns, first_ns)):
+            traded.add(part.time_ns, part.best_pips)
             clock.add(part)
         traded.end()  # trades after the last row count as unmatched
         times_ns = held_times(np.concatenate(times), plausible_ns, first_ns)
@@ -369,18 +370,6 @@ class Measurement:
 def _level_names(books: ParquetRows) -> list[str]:
     """Columns of prices and sizes, four a level."""
     return [name for name in books.schema.names if name.startswith(("bid_", "ask_"))]
-
-
-def _shown(parts: Iterator[BookHeads], traded: TradeRange) -> Iterator[BookHeads]:
-    """The same stream; trades see its best prices, from the first seeded row on."""
-    seeded = False
-    for part in parts:
-        rows = slice(None)
-        if not seeded:
-            at = np.flatnonzero(part.flags & BookFlag.SEEDED)
-            seeded, rows = len(at) > 0, slice(int(at[0]) if len(at) else len(part), None)
-        traded.add(part.time_ns[rows], part.best_pips[rows])
-        yield part
 
 
 def _since(first: int | None, numbers: Int64Array) -> BoolArray:

@@ -24,7 +24,6 @@ from order_book_platform.kernels.compare import (
     ROW_COUNTS,
     compare_best_levels,
     compare_levels,
-    compare_levels_at,
     tally_best,
 )
 from order_book_platform.model.batches import BoolArray, Int64Array
@@ -192,10 +191,7 @@ class LevelTally:
         """
         counts = np.empty((len(known), ROW_COUNTS), dtype=np.int64)
         sides = [book_price, book_size, known, np.ascontiguousarray(price), np.ascontiguousarray(size)]
-        if at is None:
-            compare_levels(*sides, counts, self.by_level)
-        else:
-            compare_levels_at(*sides, at, counts, self.by_level)
+        compare_levels(*sides, np.arange(len(known)) if at is None else at, counts, self.by_level)
         equal, all_known = counts[:, ALL_EQUAL] == 1, counts[:, ALL_KNOWN] == 1
         self.rows += len(counts)
         self.equal += int(equal.sum())

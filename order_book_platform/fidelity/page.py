@@ -191,7 +191,7 @@ def _by_level(metrics: tuple[Metric, ...]) -> str:
 def _references(references: Mapping[str, ReferenceCounts]) -> str:
     titles = ("rows", "held out", "used for the book", "before the seed", "after the end", "out of order")
     numbers = "".join(f"<th class=number>{title}</th>" for title in titles)
-    head = f"<tr><th>dataset</th>{numbers}<th>unfit in themselves</th></tr>"
+    head = f"<tr><th>dataset</th>{numbers}<th>unfit or doubtful</th></tr>"
     rows = ""
     for name, counts in references.items():
         others = {name: getattr(counts, name) for name in ("other_day", "far_off", "doubtful")}

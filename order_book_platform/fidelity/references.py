@@ -73,7 +73,7 @@ class ReferenceCounts:
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready form."""
-        return {**asdict(self), "defects": dict(self.defects)}
+        return asdict(self)
 
 
 ANY = (int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max))

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from order_book_platform.fidelity.figures import GapReport, draw_figures
+from order_book_platform.fidelity.figures import DrawnGaps, draw_figures
 from order_book_platform.fidelity.gap_figures import GAPS
 from order_book_platform.fidelity.measured import Measured
 from order_book_platform.fidelity.measurement import BOOKS, Measurement
@@ -82,7 +82,7 @@ class FidelityReporter:
 
         Reads `reconstructed_books`, `raw_deltas` (sequence numbers, and with tickers transaction times),
         `sequence_gap_report`, and `snapshots`, `tickers` and `trades` where they have been published. Memory is
-        bounded by a few batches of rows and the correlations' sample.
+        bounded by a few batches of rows and the correlations' sample, and 9 bytes of every row of the book.
 
         Args:
             key: symbol and day.
@@ -146,7 +146,7 @@ class FidelityReporter:
     ) -> None:
         provenance = {**inputs, "replay_hash": str(books.metadata.get("replay_hash", ""))}
         report = _document(key, measured, provenance)
-        gaps = GapReport.read(self._store, key, measured.steps)
+        gaps = DrawnGaps.read(self._store, key, measured.steps)
         figures = draw_figures(measured.steps, measured.shown, books.fixed_point, report, gaps)
         page = Page(key, measured.gates, measured.metrics, measured.references, figures, provenance)
         errors, warnings = (

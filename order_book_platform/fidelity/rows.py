@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from order_book_platform.model import BookFlag
 from order_book_platform.model.batches import BoolArray, Int64Array
 
 Rows = NDArray[np.intp] | BoolArray | slice
@@ -154,6 +155,19 @@ class BookHeads(ArrayRows):
 
     flags: NDArray[np.uint8]
     best_pips: Int64Array
+
+
+def from_seed(parts: Iterator[BookHeads]) -> Iterator[BookHeads]:
+    """The rows of a book from its first seeded one on."""
+    seeded = False
+    for part in parts:
+        if seeded:
+            yield part
+            continue
+        at = np.flatnonzero(part.flags & BookFlag.SEEDED)
+        seeded = len(at) > 0
+        if seeded:
+            yield part.take(slice(int(at[0]), None))
 
 
 def in_order(sequence_number: Int64Array, latest: int) -> BoolArray:

@@ -16,7 +16,6 @@ from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.fidelity.reading import NARROW_ROWS
 from order_book_platform.fidelity.results import Metric
 from order_book_platform.fidelity.rows import BookHeads
-from order_book_platform.model import BookFlag
 from order_book_platform.model.batches import Int64Array
 from order_book_platform.model.decimals import float_pips
 from order_book_platform.model.schemas import MISSING_PIPS
@@ -33,19 +32,12 @@ class SecondClock:
     """Twice the mid price at the end of each second, from a book's rows in passing: a whole number as float64."""
 
     def __init__(self) -> None:
-        self._seeded = False
         self._latest = 0
         self._seconds: list[Int64Array] = []
         self._doubled: list[Float64Array] = []
 
     def add(self, part: BookHeads) -> None:
-        """Take in the next rows; those before the first seeded one are passed over."""
-        if not self._seeded:
-            seeded = np.flatnonzero(part.flags & BookFlag.SEEDED)
-            if not len(seeded):
-                return
-            self._seeded = True
-            part = part.take(slice(int(seeded[0]), None))
+        """Take in the next rows."""
         if not len(part):
             return
         seconds = np.maximum(np.maximum.accumulate(part.time_ns // NS_PER_SECOND), self._latest)

@@ -96,9 +96,9 @@ def add_to_all(rows, levels):  # type: ignore[no-untyped-def]
             levels[s, k, 1] += rows
 
 
-@kernel(types.void(_STRIDED, _STRIDED, _KNOWN, _LEVELS, _LEVELS, _ROWS, _BY_LEVEL))
+@kernel(types.void(_STRIDED, _STRIDED, _KNOWN, _LEVELS, _LEVELS, _AT, _ROWS, _BY_LEVEL))
 def compare_levels(  # type: ignore[no-untyped-def]
-    book_price, book_size, known, reference_price, reference_size, rows, levels
+    book_price, book_size, known, reference_price, reference_size, at, rows, levels
 ):
     """Count per row which levels agree, which are missing from the book and which are ghosts.
 
@@ -111,37 +111,14 @@ def compare_levels(  # type: ignore[no-untyped-def]
         book_price: int64[n, 2, K] pips; [:, 0] bids, [:, 1] asks; `MISSING_PIPS` where there is no level.
         book_size: int64[n, 2, K] pips.
         known: uint8[n, 2], how many levels of each side, from the best, the book claims to know.
-        reference_price: int64[n, 2, K] pips.
-        reference_size: int64[n, 2, K] pips.
+        reference_price: int64[m, 2, K] pips.
+        reference_size: int64[m, 2, K] pips.
+        at: int64[n], the reference row that each book row is compared with.
         rows: int64[n, ROW_COUNTS], written: 1 if all 2·K levels are equal in price and size, 1 if all are
             claimed to be known, reference levels looked for, those missing, book levels looked for, those
             that are ghosts.
         levels: int64[2, K, 2], added to: per side and level, rows in which the book claims to know the level,
             and those of them in which price and size are equal.
-    """
-    equal = 0
-    for r in range(book_price.shape[0]):
-        equal += compare_row(
-            r, book_price, book_size, known, r, reference_price, reference_size, rows, levels
-        )
-    add_to_all(equal, levels)
-
-
-@kernel(types.void(_STRIDED, _STRIDED, _KNOWN, _LEVELS, _LEVELS, _AT, _ROWS, _BY_LEVEL))
-def compare_levels_at(  # type: ignore[no-untyped-def]
-    book_price, book_size, known, reference_price, reference_size, at, rows, levels
-):
-    """Compare each book row with a reference row that is looked up; see `compare_levels`.
-
-    Args:
-        book_price: int64[n, 2, K] pips.
-        book_size: int64[n, 2, K] pips.
-        known: uint8[n, 2].
-        reference_price: int64[m, 2, K] pips.
-        reference_size: int64[m, 2, K] pips.
-        at: int64[n], the reference row that each book row is compared with.
-        rows: int64[n, ROW_COUNTS], written.
-        levels: int64[2, K, 2], added to.
     """
     equal = 0
     for r in range(book_price.shape[0]):

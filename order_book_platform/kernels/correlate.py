@@ -1,4 +1,4 @@
-"""How the sizes of one level compare between a book and a reference: one loop, so that two levels go side by side."""
+"""How the sizes of a level compare between a book and a reference: one call, so that two threads take a level each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from order_book_platform.kernels.ranks import average_ranks
 
 L1, PEARSON, SPEARMAN, PEARSON_STEPS, SPEARMAN_STEPS = range(5)
 FIGURES = 5
+"""Places of the figures; Spearman's correlation follows Pearson's."""
 PAIRS, STEPS = range(2)
 
 _X, _Y, _LOG_X, _LOG_Y, _RANK_X, _RANK_Y = range(6)

@@ -44,7 +44,8 @@ def find_defects(price, size, tick, defects):  # type: ignore[no-untyped-def]
                 here = price[r, s, k]
                 there = here != _MISSING
                 bad_size |= int(there and size[r, s, k] <= 0)
-                # A remainder takes three times as long. This one is never 0 by mistake, but is not where floats end.
+                # A remainder takes three times as long. Where floats are coarse this may call a price off the tick
+                # that is on it, never the reverse; a remainder has the last word.
                 off_tick |= int(there and here != math.floor(here * each + 0.5) * tick)
                 if k > 0:
                     unsorted |= int(there and (here - price[r, s, k - 1]) * sign <= 0)

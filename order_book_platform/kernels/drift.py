@@ -7,17 +7,15 @@ from numba import types
 from order_book_platform.kernels.compare import (
     ALL_EQUAL,
     ALL_KNOWN,
-    BOOK_LEVELS,
     GHOST_LEVELS,
     MISSING_LEVELS,
-    REFERENCE_LEVELS,
 )
 from order_book_platform.kernels.compiled import kernel
 
-AGE_ROWS, AGE_BEST, AGE_KNOWN, AGE_EXACT, AGE_LOOKED_FOR, AGE_MISSING, AGE_CLAIMED, AGE_GHOSTS = range(8)
-AGE_COLUMNS = 8
+AGE_ROWS, AGE_BEST, AGE_KNOWN, AGE_EXACT, AGE_MISSING, AGE_GHOSTS = range(6)
+AGE_COLUMNS = 6
 """Columns per bucket of age: rows, those with exact best prices, those that claim all levels, those of these that have
-them right; reference levels looked for, those missing, book levels looked for, those that are ghosts."""
+them right; levels missing, and ghosts."""
 
 _BELOW, _USED = range(2)
 CURSORS = 2
@@ -38,9 +36,7 @@ def add_to_bucket(age, edges, r, exact, counts, buckets):  # type: ignore[no-unt
     buckets[at, AGE_BEST] += int(exact)
     buckets[at, AGE_KNOWN] += counts[r, ALL_KNOWN]
     buckets[at, AGE_EXACT] += counts[r, ALL_KNOWN] & counts[r, ALL_EQUAL]
-    buckets[at, AGE_LOOKED_FOR] += counts[r, REFERENCE_LEVELS]
     buckets[at, AGE_MISSING] += counts[r, MISSING_LEVELS]
-    buckets[at, AGE_CLAIMED] += counts[r, BOOK_LEVELS]
     buckets[at, AGE_GHOSTS] += counts[r, GHOST_LEVELS]
 
 

@@ -34,7 +34,7 @@ def add_facts(sequence, time, flags, best, earliest_ns, latest_ns, state):  # ty
         time: int64[n], ns.
         flags: uint8[n], `BookFlag`.
         best: int64[n, 2] pips, best bid and ask; `MISSING_PIPS` where there is none.
-        earliest_ns: first time that can be, ns; a row whose time cannot be is counted and ends or begins nothing.
+        earliest_ns: first time that can be, ns; a row of another time is counted, and has the time of the one before.
         latest_ns: last time that can be, ns.
         state: int64[STATE_SIZE], all 0 at first.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numba import types
 
 from order_book_platform.kernels.compiled import kernel
+from order_book_platform.kernels.numbers import first_not_below
 from order_book_platform.model.schemas import MISSING_PIPS
 
 _TIMES = types.Array(types.int64, 1, "A", readonly=True)
@@ -81,13 +82,7 @@ def count_inside(  # type: ignore[no-untyped-def]
             continue
         sampled += step
         for p in range(shifts.shape[0]):
-            at, beyond = i, n
-            while at < beyond:
-                middle = (at + beyond) // 2
-                if time[middle] < time[i] + shifts[p]:
-                    at = middle + 1
-                else:
-                    beyond = middle
+            at = i + first_not_below(time[i:], time[i] + shifts[p])
             if at < n and price[at] != _MISSING and ranged:
                 counted[1 + p] += 1
                 inside[1 + p] += int(lowest <= price[at] <= highest)

@@ -14,7 +14,7 @@ import pytest
 
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
-from order_book_platform.fidelity.figures import ERRORS_SNAPSHOTS, PICTURES, READ, GapReport
+from order_book_platform.fidelity.figures import ERRORS_SNAPSHOTS, PICTURES, READ, DrawnGaps
 from order_book_platform.model.schemas import METRICS
 from order_book_platform.plots.book import time_steps
 from order_book_platform.storage import DataStore
@@ -206,9 +206,9 @@ def test_deltas_without_an_origin_time_do_not_stretch_the_gaps(
     steps = time_steps(rows["origin_time"].to_numpy(), rows["flags"].to_numpy())
     publish_inputs(store, deltas, market.snapshots)
     publish_books(store, replayed.rows, replayed.used)
-    found = GapReport.read(store, KEY, steps)
+    found = DrawnGaps.read(store, KEY, steps)
     assert (found.first_ns, found.last_ns) == (deltas.origin_time.min(), deltas.origin_time.max())
     origin_time = np.where(np.arange(len(deltas)) == 50, 0, deltas.origin_time)
     publish_inputs(store, replace(deltas, origin_time=origin_time), market.snapshots)
-    found = GapReport.read(store, KEY, steps)
+    found = DrawnGaps.read(store, KEY, steps)
     assert (found.first_ns, found.last_ns) == (steps.first_ns, steps.last_ns)

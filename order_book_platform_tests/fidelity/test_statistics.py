@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.fidelity.rows import BookHeads
+from order_book_platform.fidelity.rows import BookHeads, from_seed
 from order_book_platform.fidelity.statistics import (
     SecondClock,
     autocorrelation,
@@ -146,8 +146,8 @@ def test_returns_are_those_of_a_clock_that_ticks(rows: list[tuple[int, int, int,
         *(columns[1].astype(np.uint8), np.stack(columns[2:], 1)),
     )
     clock = SecondClock()
-    for part in (slice(0, cut), slice(cut, None)):
-        clock.add(heads.take(part))
+    for part in from_seed(heads.take(part) for part in (slice(0, cut), slice(cut, None))):
+        clock.add(part)
     first = next((at for at, row in enumerate(rows) if row[1]), None)
     mids: list[float | None] = []
     if first is not None:

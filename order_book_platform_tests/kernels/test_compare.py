@@ -20,7 +20,6 @@ from order_book_platform.kernels.compare import (
     add_to_windows,
     compare_best_levels,
     compare_levels,
-    compare_levels_at,
     tally_best,
 )
 from order_book_platform.model.schemas import MISSING_PIPS
@@ -95,7 +94,7 @@ def test_counts_equal_those_of_sets(compare: Callable[..., None], drawn: list[Ro
     counts = np.full((len(drawn), ROW_COUNTS), -9, dtype=np.int64)
     levels = np.zeros((2, DEPTH, 2), dtype=np.int64)
     lying = [np.ascontiguousarray(levels.T).T for levels in (book_price, book_size)]  # as Parquet gives them
-    compare(*lying, known, price, size, counts, levels)
+    compare(*lying, known, price, size, np.arange(len(drawn)), counts, levels)
     by_level = np.zeros_like(levels)
     for row, (bids, asks, their_bids, their_asks, *claims) in enumerate(drawn):
         sums = np.zeros(4, dtype=np.int64)
@@ -114,7 +113,7 @@ def test_counts_equal_those_of_sets(compare: Callable[..., None], drawn: list[Ro
 
 @pytest.mark.parametrize(
     "compare",
-    [compare_levels_at, getattr(compare_levels_at, "py_func", compare_levels_at)],
+    [compare_levels, getattr(compare_levels, "py_func", compare_levels)],
     ids=["compiled", "interpreted"],
 )
 @given(drawn=rows.filter(bool), data=st.data())
@@ -132,7 +131,8 @@ def test_references_that_are_looked_up_count_as_if_they_stood_beside(
     counts, beside = np.full((2, len(drawn), ROW_COUNTS), -9, dtype=np.int64)
     levels, levels_beside = np.zeros((2, 2, DEPTH, 2), dtype=np.int64)
     compare(book_price, book_size, known, price, size, at, counts, levels)
-    compare_levels(book_price, book_size, known, price[at], size[at], beside, levels_beside)
+    beside_it = np.arange(len(drawn))
+    compare_levels(book_price, book_size, known, price[at], size[at], beside_it, beside, levels_beside)
     assert counts.tolist() == beside.tolist()
     assert levels.tolist() == levels_beside.tolist()
 
