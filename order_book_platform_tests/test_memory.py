@@ -81,6 +81,23 @@ def test_the_document_adds_up(days: Path, asset: str) -> None:
     assert written == {what: round(size / MB) for what, size in bounds.items()}
 
 
+def test_the_days_of_the_document_are_those_of_the_benchmark() -> None:
+    """Peaks in MB of half a day, a day and a double one, as in the committed results."""
+    results = json.loads((DOCUMENT.parents[1] / "benchmarks/results/day.json").read_text(encoding="utf-8"))[
+        "results"
+    ]
+    peaks = {
+        round(int(each["work"].split()[0].replace(",", "")) / 1e6): round(each["value"] / MB)
+        for each in results
+        if each["system"] == "all six assets" and each["metric"] == "peak memory"
+    }
+    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    found = re.search(r"measured (\d+) for (\d+) M deltas, (\d+) for (\d+) M, (\d+) for (\d+) M", text)
+    assert found
+    said = [int(number) for number in found.groups()]
+    assert dict(zip(said[1::2], said[::2], strict=True)) == peaks
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks come from /proc")
 @pytest.mark.parametrize("asset", ASSETS)
 def test_a_process_stays_within_the_sum(days: Path, chain: dict[str, int], asset: str) -> None:

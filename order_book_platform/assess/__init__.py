@@ -1,8 +1,8 @@
 """Can these data be trusted, and how should the book be rebuilt from them?
 
 In: `raw_deltas`, `snapshots` and `trades`. Out: `sequence_gap_report` (every gap, what it means, what will be
-done about it) and `data_assessment` (figures, gates, the recommended strategy and go or no-go). `LakeAssessor` and `summarise_range`
-say as much as they can of files of which nothing has been published yet.
+done about it) and `data_assessment` (figures, gates, the recommended strategy and go or no-go). `LakeAssessor` and
+`summarise_range` say as much as they can of files of which nothing has been published yet.
 """
 
 from order_book_platform.assess.assessor import Assessment, DataAssessor
