@@ -111,8 +111,7 @@ class Measurement:
             held_out = HeldOut(used_numbers, facts.first_seed, last_message, self._tick_pips, plausible)
             picked = PickedRows(steps.rows, _level_names(self._books))
             drift = Drift(numbers, places, used)
-            at = held_out.unused(numbers)
-            evidence, distributions = self._against_snapshots(held_out, facts, picked, drift, at)
+            evidence, distributions = self._against_snapshots(held_out, facts, picked, drift, numbers)
             looks = statistics.result()
         counts = held_out.counts
         unmatched = counts.unmatched(evidence.rows)
@@ -259,11 +258,18 @@ class Measurement:
         return Windows(facts.first_time_ns, facts.last_time_ns)
 
     def _against_snapshots(
-        self, held_out: HeldOut, facts: BookFacts, picked: PickedRows, drift: Drift, at: Int64Array
+        self, held_out: HeldOut, facts: BookFacts, picked: PickedRows, drift: Drift, numbers: Int64Array
     ) -> tuple[SnapshotEvidence, Distributions]:
         """Stream held-out snapshots and the book rows they belong to past each other, and the whole book past `picked`.
 
         Each is read ahead in a thread of its own: books decoded, snapshots selected and given their placebos too.
+
+        Args:
+            held_out: selects the snapshots.
+            facts: of the book.
+            picked: rows to be drawn.
+            drift: told of every comparison.
+            numbers: int64[m], sequence numbers of all snapshots.
         """
         depth = len(picked.columns) // 4
         snapshots = (
@@ -282,6 +288,7 @@ class Measurement:
             magnitude,
         )
         distributions = Distributions(levels, self._tick_pips, *span, magnitude)
+        at = held_out.unused(numbers)
         rows = read_ahead(
             read_as_of(self._books, levels, at, codes=self._codes, picked=picked, equal=self._grid), _AHEAD
         )
