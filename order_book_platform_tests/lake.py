@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 from order_book_platform.model import PartitionKey
+from order_book_platform.sources import LakeSource
+from order_book_platform.sources.lake import LakeFile
 
 KEY = PartitionKey.parse("TEST:ABC-USD", "2024-01-02")
 START_NS = 1_704_153_600_000_000_000
@@ -120,3 +123,12 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def files_of(folder: Path, *frames: pl.DataFrame, rows: int) -> list[LakeFile]:
+    """Opened files with these rows, in row groups of so many."""
+    path = folder / "book_delta_v2" / KEY.path
+    path.mkdir(parents=True)
+    for number, frame in enumerate(frames):
+        pq.write_table(frame.to_arrow(), path / f"{number}.parquet", row_group_size=rows)
+    return LakeSource(folder).files("book_delta_v2", KEY)

@@ -19,7 +19,7 @@ Float64Array = NDArray[np.float64]
 
 SAMPLE_ROWS = 16_384
 """Rows correlated at most, evenly spaced over the day: ranks need all of them in memory at once (23 MB, and 29 MB more
-while they are ranked). With so many a correlation of 0.99 is known to 0.0002; four times as many take 0.4 s of CPU
+while they are ranked). With so many a correlation of 0.99 is known to 0.0002; four times as many take 0.6 s of CPU
 more."""
 
 

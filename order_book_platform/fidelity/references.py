@@ -8,6 +8,7 @@ from datetime import date
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns
 from order_book_platform.fidelity.metrics import BookFacts
@@ -162,9 +163,7 @@ class HeldOut:
         ]
         kept = np.ones(len(ascending), dtype=np.bool_)
         kept[1:] = ascending[1:] != ascending[:-1]
-        at = np.searchsorted(ascending, self._used)
-        found = at < len(ascending)
-        found[found] = ascending[at[found]] == self._used[found]
+        at, found = _find(self._used, ascending)
         kept[at[found]] = False
         return ascending[kept]
 
@@ -257,10 +256,15 @@ def _are_in(numbers: Int64Array, ascending: Int64Array) -> BoolArray:
     if len(numbers):  # fewer of them are found faster
         lowest = np.searchsorted(ascending, numbers.min())
         ascending = ascending[lowest : np.searchsorted(ascending, numbers.max(), side="right")]
+    return _find(numbers, ascending)[1]
+
+
+def _find(numbers: Int64Array, ascending: Int64Array) -> tuple[NDArray[np.intp], BoolArray]:
+    """Where each number stands among the ascending ones or would stand, and whether it does."""
     places = np.searchsorted(ascending, numbers)
     found: BoolArray = places < len(ascending)
     found[found] = ascending[places[found]] == numbers[found]
-    return found
+    return places, found
 
 
 def find_messages(

