@@ -16,7 +16,7 @@ from benchmarks.peers import REMEDY, Peer, Truth, write_stream
 from benchmarks.peers_worker import levels
 from benchmarks.report import OURS, Report, in_turn, rates, timed
 from benchmarks.streams import Stream
-from order_book_platform.kernels.book import Book
+from order_book_platform.replay.book import Book
 
 SHORTEST = 50_000
 

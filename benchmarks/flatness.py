@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from benchmarks.report import OURS, Report, in_turn, timed
 from benchmarks.streams import Levels, Stream, changes, crowded, message_after
-from order_book_platform.kernels.book import Book
-from order_book_platform.model import DeltaBatch
+from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.replay.book import Book
 from order_book_platform.settings import SourceSettings
 
 LEVELS = (100, 1_000, 10_000, 100_000)

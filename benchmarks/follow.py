@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from benchmarks.report import OURS, ROOT, Report, arguments, run
 from benchmarks.simulated import KEY, simulated_lake, simulated_store
 from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.schemas import RAW_DELTAS, SNAPSHOTS
 from order_book_platform.errors import BenchmarkError
-from order_book_platform.model import DeltaBatch, SnapshotBatch
-from order_book_platform.model.schemas import RAW_DELTAS, SNAPSHOTS
 from order_book_platform.reconstruct import Reconstructor
-from order_book_platform.reconstruct.once_log import OnceLog
+from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, LogWriter
 
@@ -96,19 +96,19 @@ class Visible:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Note every append of books within the block."""
-        write = OnceLog.write
+        write = IdempotentLog.write
 
-        def noted(log: OnceLog, table: pa.Table) -> None:
+        def noted(log: IdempotentLog, table: pa.Table) -> None:
             write(log, table)
             if "flags" in table.column_names and table.num_rows:
                 number = int(table.column("sequence_number")[-1].as_py())
                 self.appends.append((number, time.monotonic_ns()))
 
-        OnceLog.write = noted  # type: ignore[method-assign, assignment]
+        IdempotentLog.write = noted  # type: ignore[method-assign, assignment]
         try:
             yield
         finally:
-            OnceLog.write = write  # type: ignore[method-assign]
+            IdempotentLog.write = write  # type: ignore[method-assign]
 
     def delays_ms(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
         """Of each message, from right before its append to the end of that of its row."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.report import OURS, Report, rates, timed
-from order_book_platform.kernels.rows import ROW_HEAD
-from order_book_platform.model import DeltaBatch
+from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.kernels.book.visible_rows import ROW_HEAD
 
 BYTES = 512 * 1024 * 1024
 """Of the array that is read: many times what caches hold."""

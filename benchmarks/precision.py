@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 from benchmarks.report import Report, arguments, in_turn, run, stay_on_one_core
 from benchmarks.simulated import KEY, simulated_lake
 from order_book_platform.assess import DataAssessor, GapReporter
-from order_book_platform.model import Codes, PartitionKey
-from order_book_platform.model.decimals import decimal_array, float_to_decimal, words_of_integers
+from order_book_platform.datasets.schemas import RAW_DELTAS, in_precision
+from order_book_platform.model import DecimalEncoding, PartitionKey
+from order_book_platform.model.decimal128 import DECIMAL, decimal_array, float_to_decimal, words_of_integers
 from order_book_platform.model.fixed_point import float_to_pips
-from order_book_platform.model.schemas import DECIMAL, RAW_DELTAS, in_precision
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeIngest
@@ -109,7 +109,7 @@ def measure_conversion(report: Report, values: NDArray[np.float64], runs: int) -
 
 def measure_codes(report: Report, price: pa.Array, size: pa.Array, runs: int) -> None:
     """What the replay adds for decimals, and the memory of its list of sizes."""
-    codes = Codes(10**10, 10**10)
+    codes = DecimalEncoding(10**10, 10**10)
     rows = np.arange(len(price)) % 16_384
     found, sizes = codes.price_codes(price)[0], codes.size_codes(size)
     works: tuple[tuple[str, Callable[[], object]], ...] = (
@@ -125,7 +125,7 @@ def measure_codes(report: Report, price: pa.Array, size: pa.Array, runs: int) ->
     report.add(DECIMALS, "sizes of the day that differ", "count", "1", [float(codes.sizes)])
     many = decimal_array(words_of_integers([7 * i for i in range(1, 200_001)]))
     tracemalloc.start()
-    fresh = Codes(1, 1)
+    fresh = DecimalEncoding(1, 1)
     fresh.size_codes(many)
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

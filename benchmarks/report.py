@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 
+from order_book_platform.cli.display.output import Styled, print_json, stdout, table
 from order_book_platform.cli.group import EXIT_FAILED, show_error
-from order_book_platform.cli.output import Styled, print_json, stdout, table
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import OrderBookPlatformError
 

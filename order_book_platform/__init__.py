@@ -13,6 +13,7 @@ from order_book_platform.version import __version__
 
 if TYPE_CHECKING:
     from order_book_platform.assess import DataAssessor, GapReporter
+    from order_book_platform.datasets.scan import scan
     from order_book_platform.errors import OrderBookPlatformError
     from order_book_platform.fidelity import FidelityReporter
     from order_book_platform.model import BookFlag, FixedPoint, Instrument, PartitionKey
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from order_book_platform.simulate import MarketSimulator
     from order_book_platform.sources import LakeIngest
     from order_book_platform.storage import DataStore, Manifest
-    from order_book_platform.storage.reader import scan
 
 _HOMES = {
     "BookFlag": "model",

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from order_book_platform.fidelity import book_reading, correlation, reading
-from order_book_platform.fidelity.alignment import PLACEBO_SHIFTS_NS
-from order_book_platform.fidelity.windows import MAX_WINDOWS
-from order_book_platform.kernels import intervals, states
-from order_book_platform.kernels.arrays import WINDOW_SLOTS
+from order_book_platform.datasets import book_reading, reading
+from order_book_platform.datasets.published import SNAPSHOT_ROWS
+from order_book_platform.fidelity.metrics import size_correlation
+from order_book_platform.fidelity.metrics.time_windows import MAX_WINDOWS
+from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS
+from order_book_platform.kernels.book.ladder_arrays import WINDOW_SLOTS
+from order_book_platform.kernels.fidelity import message_intervals, state_histograms
 from order_book_platform.model import FixedPoint
-from order_book_platform.model.arrivals import WAITING_BYTES
-from order_book_platform.reconstruct.bounds import (
-    DELTA_BYTES,
-    GROUP_BYTES,
-    StreamBounds,
-    row_bytes,
-)
-from order_book_platform.reconstruct.tail_source import READ_ROWS
-from order_book_platform.rl.builder import BATCH_ROWS
-from order_book_platform.rl.plan import FeaturePlan
+from order_book_platform.reconstruct.live.live_source import READ_ROWS
+from order_book_platform.reconstruct.memory_budget import DELTA_BYTES, GROUP_BYTES, MemoryBudget, row_bytes
+from order_book_platform.replay.snapshot_inbox import WAITING_BYTES
+from order_book_platform.rl.features.feature_builder import BATCH_ROWS
+from order_book_platform.rl.features.feature_spec import FeatureSpec
 from order_book_platform.settings import Settings
-from order_book_platform.sources.ingest import DELTA_GROUP_ROWS, SNAPSHOT_GROUP_ROWS
-from order_book_platform.sources.published import SNAPSHOT_ROWS
+from order_book_platform.sources.lake_ingest import DELTA_GROUP_ROWS, SNAPSHOT_GROUP_ROWS
 
 FAR_LEVELS = 50_000
 """Live levels beyond the window; the simulated perpetual and the recordings have fewer than 9,000 in all."""
@@ -57,7 +53,7 @@ _BOOK = {
 
 def books(settings: Settings) -> dict[str, int]:
     """`reconstructed_books`."""
-    bounds, depth = StreamBounds.of(settings), settings.reconstruct.depth
+    bounds, depth = MemoryBudget.of(settings), settings.reconstruct.depth
     queue, batch = bounds.queue.bytes, bounds.batch_rows * DELTA_BYTES
     piece, table = DELTA_GROUP_ROWS * DELTA_BYTES, bounds.table_rows * row_bytes(depth)
     return {
@@ -81,7 +77,7 @@ def books(settings: Settings) -> dict[str, int]:
 
 def following(settings: Settings) -> dict[str, int]:
     """`obp follow`."""
-    bounds, depth = StreamBounds.of(settings), settings.reconstruct.depth
+    bounds, depth = MemoryBudget.of(settings), settings.reconstruct.depth
     table = bounds.table_rows * row_bytes(depth)
     return {
         "four queues": 4 * bounds.queue.bytes,
@@ -133,20 +129,20 @@ def fidelity(settings: Settings) -> dict[str, int]:
     """`fidelity_report`."""
     references = 1 + len(PLACEBO_SHIFTS_NS)
     depth = 2 * settings.reconstruct.depth
-    sample = correlation.SAMPLE_ROWS * depth * (8 + references * (8 + 1))
+    sample = size_correlation.SAMPLE_ROWS * depth * (8 + references * (8 + 1))
     piece, snapshots = (rows * depth * 16 for rows in (book_reading.BATCH_ROWS, reading.SNAPSHOT_ROWS))
     return {
         "correlations: the sample": sample,
-        "correlations: sizes and logs of two, and two rooms to rank in": correlation.SAMPLE_ROWS
+        "correlations: sizes and logs of two, and two rooms to rank in": size_correlation.SAMPLE_ROWS
         * (5 * depth * 8 + 2 * 88),
         "books: 8 pieces": 8 * piece,
         "snapshots: 8 pieces": 8 * snapshots,
         "distributions: weights by block of time and bin": (MAX_WINDOWS + 1)
-        * (states.BINS + intervals.INTERVAL_BINS + 1)
+        * (state_histograms.BINS + message_intervals.INTERVAL_BINS + 1)
         * 8,
         "margins: what differs by block of time and bin, twice": 2
         * (MAX_WINDOWS + 1)
-        * max(states.BIN_COUNTS)
+        * max(state_histograms.BIN_COUNTS)
         * 8,
         "best prices: four pieces of 48 bytes a row": 4 * reading.NARROW_ROWS * 48,
         "best prices by time: two pieces of books and two of tickers in each of six comparisons": 6
@@ -169,7 +165,7 @@ def fidelity(settings: Settings) -> dict[str, int]:
 
 def features(settings: Settings) -> dict[str, int]:
     """`rl_features`."""
-    plan = FeaturePlan.of(
+    plan = FeatureSpec.of(
         settings.features,
         depth=settings.reconstruct.depth,
         cadence="change",

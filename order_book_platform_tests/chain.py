@@ -11,7 +11,7 @@ from order_book_platform.fidelity import FidelityReport, FidelityReporter
 from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.reconstruct import Reconstruction, Reconstructor
 from order_book_platform.rl import FeatureBuilder
-from order_book_platform.rl.builder import FeatureResult
+from order_book_platform.rl.features.feature_builder import FeatureResult
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.sources import IngestResult, LakeIngest
 from order_book_platform.storage import DataStore

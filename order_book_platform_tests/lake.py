@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from order_book_platform.model import PartitionKey
 from order_book_platform.sources import LakeSource
-from order_book_platform.sources.lake import LakeFile
+from order_book_platform.sources.lake_source import LakeFile
 
 KEY = PartitionKey.parse("TEST:ABC-USD", "2024-01-02")
 START_NS = 1_704_153_600_000_000_000

@@ -17,8 +17,8 @@ from typing import Any
 
 from benchmarks.day import COMPONENTS, forget_peak, peak_bytes
 from order_book_platform.model import PartitionKey
-from order_book_platform.reconstruct.parts import BookParts
-from order_book_platform.reconstruct.replayer import Replayer
+from order_book_platform.reconstruct.day.book_writer import BookWriter
+from order_book_platform.reconstruct.day.day_replay import DayReplay
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.storage import DataStore
 from order_book_platform.streaming.pressure import give_back
@@ -60,9 +60,9 @@ def main() -> None:
     forget_peak()
     before = peak_bytes() or 0
     if slow == "apply":
-        Replayer.apply = begins_late(Replayer.apply)  # type: ignore[method-assign]
+        DayReplay.apply = begins_late(DayReplay.apply)  # type: ignore[method-assign]
     elif slow == "write":
-        BookParts.write = begins_late(BookParts.write)  # type: ignore[method-assign]
+        BookWriter.write = begins_late(BookWriter.write)  # type: ignore[method-assign]
     sys.stdout.write(json.dumps({"before": before, "peaks": run(long, assets)}))
 
 

@@ -14,9 +14,12 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.model import BookFlag, DeltaBatch, SnapshotBatch, schemas
-from order_book_platform.model.doubt import PROVEN_LOSS
-from order_book_platform.model.snapshots import SnapshotDefect, candidate_rows, snapshot_defects
+from order_book_platform.datasets import schemas
+from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.model import BookFlag
+from order_book_platform.model.flags import PROVEN_LOSS
+from order_book_platform.model.snapshot_defect import SnapshotDefect
+from order_book_platform.replay.snapshot_selection import candidate_rows, snapshot_defects
 
 Levels = list[tuple[int, int]]
 """(price, size) from the best price outward."""

@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from order_book_platform.model import DeltaBatch, SnapshotBatch
-from order_book_platform.model.schemas import MISSING_PIPS
+from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.model.levels import MISSING_PIPS
 
 STEP = 5
 """Pips per tick of generated prices."""

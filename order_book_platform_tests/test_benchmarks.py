@@ -45,10 +45,11 @@ from benchmarks.simulated import PROFILE, TWICE_AS_BUSY
 from benchmarks.streams import Stream
 from order_book_platform.assess import summarise_range
 from order_book_platform.errors import BenchmarkError
-from order_book_platform.kernels.book import Book
 from order_book_platform.model import BookFlag
-from order_book_platform.reconstruct import Reconstructor, strategy
-from order_book_platform.reconstruct.resume import Resumption
+from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.reconstruct.day.resumption import Resumption
+from order_book_platform.replay import strategy
+from order_book_platform.replay.book import Book
 from order_book_platform.simulate import MarketSimulator
 
 RIGHT = Other("a dict", "order_book_platform_tests.bench_peer", "right", replay.BEST, "driven by a test", 2.0)

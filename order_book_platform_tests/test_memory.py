@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from benchmarks import limit
-from order_book_platform.kernels.book import Book
-from order_book_platform.model import SnapshotBatch
-from order_book_platform.model.planning import Due
-from order_book_platform.reconstruct.used import SnapshotHistory
+from order_book_platform.datasets.batches import SnapshotBatch
+from order_book_platform.replay.book import Book
+from order_book_platform.replay.snapshot_outcomes import SnapshotOutcomes
+from order_book_platform.replay.snapshot_scheduler import DueSnapshots
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.simulate import MarketSimulator, profile
 from order_book_platform_tests.bounds import ASSETS, FREE_BYTES, following
@@ -135,12 +135,12 @@ def test_a_day_grows_by_what_is_kept_of_its_snapshots() -> None:
     """By 48 bytes each, twice at most, in however many steps they come: nothing else of a replay grows."""
     steps, each = 4_000, 5
     levels = np.tile(np.array([[[100, 99], [101, 102]]], np.int64), (each, 1, 1))
-    book, history = Book(1), SnapshotHistory()
+    book, history = Book(1), SnapshotOutcomes()
 
     def take(step: int) -> None:
         numbers = np.arange(step * each, (step + 1) * each, dtype=np.int64)
         snapshots = SnapshotBatch(numbers, numbers, numbers, levels, levels)
-        due = Due(snapshots, np.zeros(each, np.bool_), SnapshotBatch.nothing())
+        due = DueSnapshots(snapshots, np.zeros(each, np.bool_), SnapshotBatch.nothing())
         history.add(due)
         book.add_snapshots(due.used, due.forced)
         for _ in book.show_snapshots():

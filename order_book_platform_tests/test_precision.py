@@ -11,15 +11,15 @@ import pytest
 from click.testing import CliRunner
 
 from order_book_platform.cli import main
+from order_book_platform.datasets.scan import scan
+from order_book_platform.datasets.schemas import RAW_DELTAS, in_precision
 from order_book_platform.errors import PrecisionError
 from order_book_platform.fidelity import FidelityReporter
 from order_book_platform.model import PartitionKey
-from order_book_platform.model.schemas import RAW_DELTAS, in_precision
-from order_book_platform.plots.decimals import in_pips
-from order_book_platform.plots.depth import depth_chart
+from order_book_platform.plots.depth_chart import depth_chart
+from order_book_platform.plots.drawn_pips import in_pips
 from order_book_platform.rl import FeatureBuilder
 from order_book_platform.simulate import MarketSimulator, profile
-from order_book_platform.storage.reader import scan
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.conftest import RECORDED_KEYS
 from order_book_platform_tests.lake import KEY, book_frame, delta_frame, trade_frame, write_lake

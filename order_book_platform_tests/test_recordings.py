@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from order_book_platform.model import BookFlag, PartitionKey, SnapshotBatch
+from order_book_platform.datasets.batches import SnapshotBatch
+from order_book_platform.model import BookFlag, PartitionKey
 from order_book_platform.model.fixed_point import float_to_pips
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.simulate import Faults, inject_faults

@@ -5,10 +5,10 @@ done about it) and `data_assessment` (figures, gates, the recommended strategy a
 `summarise_range` say as much as they can of files of which nothing has been published yet.
 """
 
-from order_book_platform.assess.assessor import Assessment, DataAssessor
-from order_book_platform.assess.gap_reporter import GapReport, GapReporter
-from order_book_platform.assess.lake_assessor import LakeAssessor
-from order_book_platform.assess.lake_range import DaySummary, summarise_range
+from order_book_platform.assess.data_assessor import Assessment, DataAssessor
+from order_book_platform.assess.gaps.gap_reporter import GapReport, GapReporter
+from order_book_platform.assess.lake.lake_assessor import LakeAssessor
+from order_book_platform.assess.lake.lake_range import DaySummary, summarise_range
 
 __all__ = [
     "Assessment",

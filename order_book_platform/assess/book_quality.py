@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.model.batches import Int64Array
-from order_book_platform.model.snapshots import defect_counts, snapshot_defects
-from order_book_platform.sources.lake import LakeFile
-from order_book_platform.sources.numbers import Reading
-from order_book_platform.sources.sample import Piece
-from order_book_platform.sources.snapshots import SnapshotReader
+from order_book_platform.model.arrays import Int64Array
+from order_book_platform.replay.snapshot_selection import defect_counts, snapshot_defects
+from order_book_platform.sources.float_decoding import Reading
+from order_book_platform.sources.lake_source import LakeFile
+from order_book_platform.sources.row_group_sample import RowGroupSample
+from order_book_platform.sources.snapshot_reader import SnapshotReader
 
 BEST = ["timestamp", "sequence_number", "bid_0_price", "ask_0_price"]
 
@@ -129,7 +129,7 @@ class SampledBook:
 
 
 def sample_book(
-    pieces: Sequence[Piece],
+    pieces: Sequence[RowGroupSample],
     day: date,
     reading: Reading,
     delta_tick_pips: int,

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from order_book_platform.assess.estimate import PARALLEL, REFERENCE, RunEstimate
-from order_book_platform.kernels.grid import to_pips
-from order_book_platform.storage.room import nearest
+from order_book_platform.assess.run_estimate import PARALLEL, REFERENCE, RunEstimate
+from order_book_platform.kernels.ingest.pip_conversion import to_pips
+from order_book_platform.storage.disk_space import nearest
 
 REFERENCE_NS = 11_200_000
 """CPU time of `calibrate`'s work on the machine of benchmarks/results/day.json, which the estimates are of: twenty

@@ -67,7 +67,7 @@ VALIDATION_GATE = ("gap_ratio", "origin_coverage", "memory")
 """What the requirement asks of a day before it is used: gaps below 0.1 %, coverage above 99 %, memory in the limit."""
 
 
-class Measured(NamedTuple):
+class RuleFigure(NamedTuple):
     """A figure for a rule.
 
     Attributes:
@@ -82,7 +82,7 @@ class Measured(NamedTuple):
 
 
 def held_against(
-    rules: Mapping[str, tuple[Gate, str]], figures: Mapping[str, Measured]
+    rules: Mapping[str, tuple[Gate, str]], figures: Mapping[str, RuleFigure]
 ) -> tuple[GateResult, ...]:
     """One result per figure, in the order of the rules."""
     return tuple(
@@ -92,7 +92,7 @@ def held_against(
     )
 
 
-def rules_report(gates: Sequence[GateResult], figures: Mapping[str, Measured]) -> dict[str, Any]:
+def rules_report(gates: Sequence[GateResult], figures: Mapping[str, RuleFigure]) -> dict[str, Any]:
     """`rules`, each with its basis, `unmeasured` rules, and `validation_gate`, as a report has them."""
     asked = [gate for gate in gates if gate.name in VALIDATION_GATE]
     return {
@@ -105,7 +105,7 @@ def rules_report(gates: Sequence[GateResult], figures: Mapping[str, Measured]) -
     }
 
 
-def median_latency(clocks: Mapping[str, Any], messages: int, basis: str = "full") -> Measured:
+def median_latency(clocks: Mapping[str, Any], messages: int, basis: str = "full") -> RuleFigure:
     """The figure of `latency_p50_ms`; without a value where the clocks differ and nobody knows by how much.
 
     A recorder whose clock is behind makes every latency look short: what the skew is below 0 is not the network's.
@@ -118,7 +118,7 @@ def median_latency(clocks: Mapping[str, Any], messages: int, basis: str = "full"
     median, skew = clocks["latency_ms"].get("p50"), clocks["skew_ms"]
     if median is not None and skew is not None:
         median -= min(skew, 0.0)
-    return Measured(None if median is not None and median < 0 else median, messages, basis)
+    return RuleFigure(None if median is not None and median < 0 else median, messages, basis)
 
 
 def verdict_of(gates: Sequence[GateResult], by_action: Mapping[str, int]) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from order_book_platform.cli.board import AssetBoard, AssetOutcome
+from order_book_platform.cli.display.run_display import AssetOutcome, RunDisplay
 from order_book_platform.errors import OrderBookPlatformError, SettingsError
 from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.storage import DATASETS
@@ -71,7 +71,7 @@ def run_assets(
     from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
     from order_book_platform.sources import LakeSource
 
-    board = AssetBoard()
+    board = RunDisplay()
     definitions = build_definitions(Platform(invocation.settings_file, settings, board))
     job = definitions.resolve_job_def(MATERIALIZE_JOB)
     known = [asset.to_user_string() for asset in job.asset_layer.executable_asset_keys]

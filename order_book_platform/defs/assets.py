@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import dagster as dg
 
 from order_book_platform.defs.checks import check_result, check_specs
-from order_book_platform.defs.lake import GROUP
+from order_book_platform.defs.declaration import AssetDeclaration
+from order_book_platform.defs.lake_assets import GROUP
 from order_book_platform.defs.metadata import (
     gates_metadata,
     highlights_metadata,
@@ -16,7 +17,6 @@ from order_book_platform.defs.metadata import (
 )
 from order_book_platform.defs.partitions import day_before, from_dagster
 from order_book_platform.defs.platform import Platform
-from order_book_platform.defs.stages import Stage
 from order_book_platform.errors import OrderBookPlatformError
 from order_book_platform.version import __version__
 
@@ -24,7 +24,7 @@ OWNERS = ["team:market-data"]
 
 
 def build_asset(
-    stage: Stage, partitions: dg.PartitionsDefinition, *, follows_day_before: bool = False
+    stage: AssetDeclaration, partitions: dg.PartitionsDefinition, *, follows_day_before: bool = False
 ) -> dg.AssetsDefinition:
     """The asset of a stage.
 

@@ -5,7 +5,7 @@ import dagster as dg
 from order_book_platform.defs.assets import build_asset
 from order_book_platform.defs.catalog import STAGES
 from order_book_platform.defs.jobs import all_assets_job, daily_schedule, fidelity_job
-from order_book_platform.defs.lake import lake_specs
+from order_book_platform.defs.lake_assets import lake_specs
 from order_book_platform.defs.partitions import partitions_of
 from order_book_platform.defs.platform import Platform
 from order_book_platform.defs.sensors import fidelity_sensor

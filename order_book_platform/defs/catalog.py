@@ -2,16 +2,16 @@
 
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.assess.rules import RULES
+from order_book_platform.defs.declaration import AssetDeclaration
 from order_book_platform.defs.metadata import stream_metadata
 from order_book_platform.defs.pictures import book_pictures, gap_pictures
-from order_book_platform.defs.stages import Stage
 from order_book_platform.fidelity import GATES as FIDELITY_GATES
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.rl import FeatureBuilder
 from order_book_platform.sources import LakeIngest
 
-RAW_DELTAS = Stage(
+RAW_DELTAS = AssetDeclaration(
     name="raw_deltas",
     component=LakeIngest,
     description=(
@@ -24,7 +24,7 @@ RAW_DELTAS = Stage(
     siblings=("snapshots", "trades"),
 )
 
-SEQUENCE_GAP_REPORT = Stage(
+SEQUENCE_GAP_REPORT = AssetDeclaration(
     name="sequence_gap_report",
     component=GapReporter,
     description=(
@@ -37,7 +37,7 @@ SEQUENCE_GAP_REPORT = Stage(
     pictures=gap_pictures,
 )
 
-DATA_ASSESSMENT = Stage(
+DATA_ASSESSMENT = AssetDeclaration(
     name="data_assessment",
     component=DataAssessor,
     description=(
@@ -52,7 +52,7 @@ DATA_ASSESSMENT = Stage(
     highlights=("verdict",),
 )
 
-RECONSTRUCTED_BOOKS = Stage(
+RECONSTRUCTED_BOOKS = AssetDeclaration(
     name="reconstructed_books",
     component=Reconstructor,
     description=(
@@ -99,7 +99,7 @@ _FIDELITY = {
 }
 """What each gate says, for the check's page."""
 
-FIDELITY_REPORT = Stage(
+FIDELITY_REPORT = AssetDeclaration(
     name="fidelity_report",
     component=FidelityReporter,
     description=(
@@ -113,7 +113,7 @@ FIDELITY_REPORT = Stage(
     pictures=draw_pictures,
 )
 
-RL_FEATURES = Stage(
+RL_FEATURES = AssetDeclaration(
     name="rl_features",
     component=FeatureBuilder,
     description=(

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from order_book_platform.model import PartitionKey
-from order_book_platform.plots.decimals import in_pips
-from order_book_platform.plots.depth import depth_chart
-from order_book_platform.plots.gaps import gap_chart
+from order_book_platform.plots.depth_chart import depth_chart
+from order_book_platform.plots.drawn_pips import in_pips
+from order_book_platform.plots.gap_chart import gap_chart
 from order_book_platform.storage import DataStore
 
 

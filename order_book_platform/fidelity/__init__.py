@@ -5,10 +5,10 @@ In: `reconstructed_books`, `raw_deltas`, `sequence_gap_report`, `snapshots`, `ti
 every gate can fail.
 """
 
-from order_book_platform.fidelity.figures import draw_pictures
+from order_book_platform.fidelity.metrics.metric import GATES, Metric, verdict_line
+from order_book_platform.fidelity.report.charts import draw_pictures
 from order_book_platform.fidelity.reporter import FidelityReport, FidelityReporter
-from order_book_platform.fidelity.results import GATES, Metric, verdict_line
-from order_book_platform.fidelity.self_test import MadeDay, SelfTest, SelfTestResult
+from order_book_platform.fidelity.self_test.self_test import MadeDay, SelfTest, SelfTestResult
 
 __all__ = [
     "GATES",

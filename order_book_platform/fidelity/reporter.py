@@ -8,13 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from order_book_platform.fidelity.figures import DrawnGaps, draw_figures
-from order_book_platform.fidelity.gap_figures import GAPS
-from order_book_platform.fidelity.measured import Measured
-from order_book_platform.fidelity.measurement import BOOKS, Measurement
-from order_book_platform.fidelity.page import Page, render_page
-from order_book_platform.fidelity.references import ReferenceCounts
-from order_book_platform.fidelity.results import (
+from order_book_platform.datasets.schemas import METRICS
+from order_book_platform.fidelity.metrics.gap_metrics import GAPS
+from order_book_platform.fidelity.metrics.metric import (
     GOLDEN,
     SNAPSHOTS,
     TICKERS,
@@ -24,8 +20,12 @@ from order_book_platform.fidelity.results import (
     metrics_table,
     verdict_line,
 )
+from order_book_platform.fidelity.references.held_out import ReferenceCounts
+from order_book_platform.fidelity.report.charts import DrawnGaps, draw_figures
+from order_book_platform.fidelity.report.page import Page, render_page
+from order_book_platform.fidelity.result import FidelityResult
+from order_book_platform.fidelity.runner import BOOKS, FidelityRunner
 from order_book_platform.model import GateResult, PartitionKey, Severity
-from order_book_platform.model.schemas import METRICS
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, Manifest
@@ -47,7 +47,7 @@ class FidelityReport:
         metrics: all rows of metrics.parquet.
         references: what became of the rows of each reference dataset.
         windows: best prices compared over time, see `Windows.frame`.
-        levels: comparison per side and level, see `SnapshotEvidence.level_frame`.
+        levels: comparison per side and level, see `LevelComparison.level_frame`.
     """
 
     manifest: Manifest
@@ -97,7 +97,7 @@ class FidelityReporter:
         """
         books = self._store.manifest(BOOKS, key)
         inputs = self._inputs(key)
-        measurement = Measurement(self._store, key, progress, golden)
+        measurement = FidelityRunner(self._store, key, progress, golden)
         if measurement.golden is not None:
             inputs.update(measurement.golden.inputs)
         measured = measurement.measure()
@@ -142,7 +142,7 @@ class FidelityReporter:
         }
 
     def _publish(
-        self, key: PartitionKey, measured: Measured, books: Manifest, inputs: dict[str, str]
+        self, key: PartitionKey, measured: FidelityResult, books: Manifest, inputs: dict[str, str]
     ) -> None:
         provenance = {**inputs, "replay_hash": str(books.metadata.get("replay_hash", ""))}
         report = _document(key, measured, provenance)
@@ -168,7 +168,7 @@ class FidelityReporter:
             writer.text("report.html", render_page(page))
 
 
-def _document(key: PartitionKey, measured: Measured, provenance: dict[str, str]) -> dict[str, Any]:
+def _document(key: PartitionKey, measured: FidelityResult, provenance: dict[str, str]) -> dict[str, Any]:
     """Content of report.json."""
     return {
         "symbol": key.instrument.key,

@@ -1,11 +1,9 @@
-"""The vocabulary: instruments, fixed point, flags, schemas and batches. No I/O, no loops over rows.
+"""The vocabulary: instruments, fixed point, flags, encodings. No I/O, no loops over rows.
 
 In: nothing. Out: the names every other room speaks in.
 """
 
-from order_book_platform.model.batches import DeltaBatch, SnapshotBatch
-from order_book_platform.model.codes import Codes
-from order_book_platform.model.cutter import whole_messages
+from order_book_platform.model.encoding import DecimalEncoding
 from order_book_platform.model.fixed_point import FixedPoint
 from order_book_platform.model.flags import BookFlag
 from order_book_platform.model.gates import Gate, GateResult, Severity, on_its_side
@@ -13,15 +11,12 @@ from order_book_platform.model.instruments import Instrument, PartitionKey
 
 __all__ = [
     "BookFlag",
-    "Codes",
-    "DeltaBatch",
+    "DecimalEncoding",
     "FixedPoint",
     "Gate",
     "GateResult",
     "Instrument",
     "PartitionKey",
     "Severity",
-    "SnapshotBatch",
     "on_its_side",
-    "whole_messages",
 ]

@@ -36,3 +36,7 @@ class BookFlag(IntFlag):
     def describe(cls, bits: int) -> str:
         """Names of the set bits, `SEEDED|GAP`; `-` where none is set."""
         return "|".join(str(flag.name) for flag in cls if bits & flag) or "-"
+
+
+PROVEN_LOSS = 256
+"""Bit beside `BookFlag`: a loss is proven, so no level may be called known."""

@@ -3,7 +3,7 @@
 In: calls from the components. Out: whatever the caller of the component wants to show.
 """
 
-from order_book_platform.observability.figures import StageFigures, StreamFigures
 from order_book_platform.observability.progress import Progress, silent
+from order_book_platform.observability.stream_metrics import StageFigures, StreamExporter
 
-__all__ = ["Progress", "StageFigures", "StreamFigures", "silent"]
+__all__ = ["Progress", "StageFigures", "StreamExporter", "silent"]

@@ -4,7 +4,15 @@ Colours are safe for colour-blind readers (Okabe and Ito), times are UTC, every 
 materializations show is SVG (`svg`, `axes`, and a module for each subject), which can be drawn in any thread.
 """
 
-from order_book_platform.plots import book, clocks, depth, drift, fidelity, gaps, states
+from order_book_platform.plots import (
+    depth_chart,
+    depth_sample,
+    distribution_chart,
+    drift_chart,
+    error_charts,
+    gap_chart,
+    latency_chart,
+)
 from order_book_platform.plots.svg import STYLE, Svg, data_uri
 from order_book_platform.plots.theme import DARK, LIGHT, Theme
 
@@ -14,12 +22,12 @@ __all__ = [
     "STYLE",
     "Svg",
     "Theme",
-    "book",
-    "clocks",
     "data_uri",
-    "depth",
-    "drift",
-    "fidelity",
-    "gaps",
-    "states",
+    "depth_chart",
+    "depth_sample",
+    "distribution_chart",
+    "drift_chart",
+    "error_charts",
+    "gap_chart",
+    "latency_chart",
 ]

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
-from order_book_platform.plots.svg import Float64Array, Svg, text_width
+from order_book_platform.model.arrays import Float64Array
+from order_book_platform.plots.svg import Svg, text_width
 
 Kind = Literal["linear", "log", "symlog"]
 Ticks = Sequence[tuple[float, str]]

@@ -14,13 +14,13 @@ from html import escape
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from order_book_platform.model.arrays import Float64Array
 from order_book_platform.plots.theme import DARK, LIGHT
 
 WIDTH_PX = 1100
 Anchor = Literal["start", "middle", "end"]
-Float64Array = NDArray[np.float64]
 
 COLOURS = f"""
 :root{{{LIGHT.variables()}}}

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.kernels.book import Book
-from order_book_platform.model import BookFlag, Codes, GateResult, Instrument, PartitionKey
-from order_book_platform.model.schemas import CLOSING_STATE, USED_SNAPSHOTS, in_precision
+from order_book_platform.datasets.schemas import CLOSING_STATE, USED_SNAPSHOTS, in_precision
+from order_book_platform.model import BookFlag, DecimalEncoding, GateResult, Instrument, PartitionKey
 from order_book_platform.observability import Progress, silent
-from order_book_platform.reconstruct.attempts import run_attempts
-from order_book_platform.reconstruct.follower import Followed, Follower
-from order_book_platform.reconstruct.inspection import BookState, Verification, book_at, verify
-from order_book_platform.reconstruct.parts import BookParts
-from order_book_platform.reconstruct.replayer import Replayer
-from order_book_platform.reconstruct.resume import DATASET
+from order_book_platform.reconstruct.day.book_writer import BookWriter
+from order_book_platform.reconstruct.day.day_replay import DayReplay
+from order_book_platform.reconstruct.day.inspection import BookState, Verification, book_at, verify
+from order_book_platform.reconstruct.day.restarts import run_attempts
+from order_book_platform.reconstruct.day.resumption import DATASET
+from order_book_platform.reconstruct.live.follower import Followed, Follower
+from order_book_platform.replay.book import Book
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, Manifest, PartitionWriter
 from order_book_platform.streaming import StreamMetrics
@@ -87,7 +87,7 @@ class Reconstructor:
         run = RunFacts(attempt.resumed_from, attempt.resumption.refused, attempt.resumption.written, restarts)
         return Reconstruction(self._store.manifest(DATASET, key), run, attempt.metrics)
 
-    def _finish(self, writer: PartitionWriter, replay: Replayer, parts: BookParts) -> None:
+    def _finish(self, writer: PartitionWriter, replay: DayReplay, parts: BookWriter) -> None:
         """What stands beside the rows."""
         used, uses, first_seed = replay.used_snapshots()
         writer.parquet("used_snapshots.parquet", USED_SNAPSHOTS).write(used)
@@ -146,7 +146,7 @@ class Reconstructor:
         return Follower(self._settings, instrument, capture, output).run(wait, observe, stopped)
 
     def _describe(
-        self, replay: Replayer, uses: Counter[str], seed: int | None, parts: BookParts
+        self, replay: DayReplay, uses: Counter[str], seed: int | None, parts: BookWriter
     ) -> dict[str, Any]:
         wanted, book = self._settings.reconstruct, replay.book
         first_seed = replay.continued_from if replay.continued_from is not None else seed
@@ -181,7 +181,7 @@ class Reconstructor:
         }
 
 
-def _seed(replay: Replayer, seed: int | None) -> str:
+def _seed(replay: DayReplay, seed: int | None) -> str:
     """What the book stands on from its start: in this order of preference, but a day that goes on needs no seed."""
     if replay.continued_from is not None:
         return "previous day"
@@ -190,7 +190,7 @@ def _seed(replay: Replayer, seed: int | None) -> str:
     return "warm-up" if replay.book.seeded else "none"
 
 
-def closing_state(book: Book, codes: Codes | None) -> pa.Table:
+def closing_state(book: Book, codes: DecimalEncoding | None) -> pa.Table:
     """All live levels with schema `CLOSING_STATE`: bids then asks, best first.
 
     Args:

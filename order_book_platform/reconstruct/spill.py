@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from order_book_platform.model import DeltaBatch
-from order_book_platform.model.schemas import RAW_DELTAS
-from order_book_platform.reconstruct.bounds import QUEUE_BYTES
+from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.schemas import RAW_DELTAS
+from order_book_platform.reconstruct.memory_budget import QUEUE_BYTES
 from order_book_platform.storage import LogReader, LogWriter
 
 LOG_BYTES = 256 * 1024 * 1024

@@ -3,6 +3,6 @@
 In: `reconstructed_books` and `trades` of one partition. Out: `rl_features` (docs/formats/rl_features.md).
 """
 
-from order_book_platform.rl.builder import FeatureBuilder, FeatureResult
+from order_book_platform.rl.features.feature_builder import FeatureBuilder, FeatureResult
 
 __all__ = ["FeatureBuilder", "FeatureResult"]

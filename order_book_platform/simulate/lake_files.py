@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import PartitionKey
-from order_book_platform.model.schemas import DEPTH
+from order_book_platform.model.levels import DEPTH
 from order_book_platform.storage import ParquetSink
 from order_book_platform.storage.atomic import locked_folder, write_errors_named
 

@@ -11,7 +11,7 @@ from order_book_platform.errors import SourceValueError
 from order_book_platform.model import PartitionKey
 from order_book_platform.simulate.market import Ints
 from order_book_platform.sources import LakeSource
-from order_book_platform.sources.lake import LakeFile
+from order_book_platform.sources.lake_source import LakeFile
 
 
 @dataclass(slots=True)

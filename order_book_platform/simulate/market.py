@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_DAY, day_start_ns
-from order_book_platform.kernels import market as kernel
+from order_book_platform.kernels import market_simulation as kernel
 from order_book_platform.model import PartitionKey
 from order_book_platform.simulate.profile import MarketProfile
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from order_book_platform.clock import NS_PER_DAY
 from order_book_platform.errors import SettingsError
-from order_book_platform.kernels import market as kernel
+from order_book_platform.kernels import market_simulation as kernel
 from order_book_platform.model import PartitionKey
 from order_book_platform.observability import Progress, silent
 from order_book_platform.simulate.faults import Faults
@@ -22,8 +22,8 @@ from order_book_platform.simulate.lake_files import (
     table_file,
 )
 from order_book_platform.simulate.market import OPENING_MS, Market
+from order_book_platform.simulate.market_tables import NS_PER_MS, chunk_tables, full_book_table, ticker_table
 from order_book_platform.simulate.profile import MarketProfile
-from order_book_platform.simulate.tables import NS_PER_MS, chunk_tables, full_book_table, ticker_table
 from order_book_platform.sources import LakeSource
 
 _CLOSING_SHARE = 0.99

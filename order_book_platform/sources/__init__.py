@@ -4,8 +4,7 @@ In: Crypto Lake files. Out: `raw_deltas`, `snapshots` and `trades` partitions in
 where a delta came from.
 """
 
-from order_book_platform.sources.ingest import IngestResult, LakeIngest
-from order_book_platform.sources.lake import LakeSource
-from order_book_platform.sources.published import delta_batches, snapshot_batches
+from order_book_platform.sources.lake_ingest import IngestResult, LakeIngest
+from order_book_platform.sources.lake_source import LakeSource
 
-__all__ = ["IngestResult", "LakeIngest", "LakeSource", "delta_batches", "snapshot_batches"]
+__all__ = ["IngestResult", "LakeIngest", "LakeSource"]

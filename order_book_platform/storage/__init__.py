@@ -5,18 +5,19 @@ manifest, folders of log segments, and readers over them.
 """
 
 from order_book_platform.storage.datasets import DATASETS, asset_of
+from order_book_platform.storage.disk_space import DiskSpace
 from order_book_platform.storage.leftovers import Leftover, leftovers
 from order_book_platform.storage.log import LogBatch, LogReader, LogWriter
 from order_book_platform.storage.manifest import Manifest
 from order_book_platform.storage.parquet_rows import ParquetRows
 from order_book_platform.storage.parquet_sink import ParquetSink
 from order_book_platform.storage.partition_writer import PartitionWriter
-from order_book_platform.storage.room import Room
 from order_book_platform.storage.store import DataStore
 
 __all__ = [
     "DATASETS",
     "DataStore",
+    "DiskSpace",
     "Leftover",
     "LogBatch",
     "LogReader",
@@ -25,7 +26,6 @@ __all__ = [
     "ParquetRows",
     "ParquetSink",
     "PartitionWriter",
-    "Room",
     "asset_of",
     "leftovers",
 ]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from order_book_platform.errors import PartitionBusyError, StorageAccessError
-from order_book_platform.storage.room import PARTITION, PUBLISHED_IS_KEPT, Room, full_disk
+from order_book_platform.storage.disk_space import PARTITION, PUBLISHED_IS_KEPT, DiskSpace, full_disk
 
 _RENAME_EXCHANGE = 2
 _LOCK_TRIES, _LOCK_WAIT_S = 6, 0.01
@@ -141,7 +141,7 @@ def write_errors_named(
     what: str = PARTITION,
     kept: str = PUBLISHED_IS_KEPT,
     building: Path | None = None,
-    room: Room | None = None,
+    room: DiskSpace | None = None,
 ) -> Iterator[None]:
     """Turn a full disk or a forbidden folder into an error that says where, and what to do.
 
@@ -163,7 +163,9 @@ def write_errors_named(
         if error.errno in FULL:
             stays = building if building is not None and building.is_dir() else None
             why = os.strerror(error.errno)
-            raise full_disk(folder, room or Room(), what=what, kept=kept, why=why, building=stays) from error
+            raise full_disk(
+                folder, room or DiskSpace(), what=what, kept=kept, why=why, building=stays
+            ) from error
         if error.errno in _REFUSED and _concerns(error, folder):
             raise StorageAccessError(
                 expected="a folder that can be written",

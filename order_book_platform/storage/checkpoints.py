@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.storage.atomic import sync_path
-from order_book_platform.storage.grown_file import GrownFile, Piece, read_grown
+from order_book_platform.storage.checkpoint_rows import CheckpointRows, RowExtent, read_grown
 
 KEPT = 3
 """So many; one that turns out to be damaged leaves the one before."""
@@ -58,7 +58,7 @@ class Checkpoints:
         self.folder = folder
         self.damaged = 0
         """Checkpoints that could not be read."""
-        self._grown: GrownFile | None = None
+        self._grown: CheckpointRows | None = None
 
     def exist(self) -> bool:
         """Whether there is any, damaged or not."""
@@ -97,11 +97,11 @@ class Checkpoints:
             except FileExistsError:
                 number += 1
 
-    def _grow(self, checkpoint: Checkpoint, path: Path) -> Piece | None:
+    def _grow(self, checkpoint: Checkpoint, path: Path) -> RowExtent | None:
         """Rows that are not on the device yet, to the file that this writer alone has made."""
         if not checkpoint.grown:
             return None
-        grown = self._grown or GrownFile(path)
+        grown = self._grown or CheckpointRows(path)
         # Whoever failed half-way does not go on with that file: what is at its end is not known.
         self._grown = None
         piece = grown.save(checkpoint.grown)
@@ -141,7 +141,7 @@ def _number(name: str) -> int:
     return int(digits) if digits.isdecimal() else -1
 
 
-def _content(checkpoint: Checkpoint, grown: Piece | None) -> list[Any]:
+def _content(checkpoint: Checkpoint, grown: RowExtent | None) -> list[Any]:
     """Everything but the SHA-256, as buffers; each begins at a multiple of 8."""
     arrays = {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
     described = [[name, array.dtype.str, array.shape] for name, array in arrays.items()]
@@ -178,5 +178,5 @@ def _read(path: Path) -> Checkpoint:
         arrays[name] = array
         at += array.nbytes + -array.nbytes % _ALIGNMENT
     piece = header["grown"]
-    grown = read_grown(path.parent, Piece.of_json(piece)) if piece else {}
+    grown = read_grown(path.parent, RowExtent.of_json(piece)) if piece else {}
     return Checkpoint(header["facts"], arrays, grown)

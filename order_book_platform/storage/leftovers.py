@@ -14,8 +14,8 @@ from typing import Literal
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import Instrument, PartitionKey
 from order_book_platform.storage.datasets import DATASETS
+from order_book_platform.storage.disk_space import folder_bytes
 from order_book_platform.storage.partition_writer import BUILDING
-from order_book_platform.storage.room import folder_bytes
 
 _NAME = re.compile(r"\.(building|checkpoints|spill-\d+|replaced)-(dt=(\d{4}-\d{2}-\d{2}))")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from order_book_platform.model import FixedPoint
-from order_book_platform.model.codes import precision_of
-from order_book_platform.model.schemas import Precision
+from order_book_platform.model.encoding import Precision, precision_of
 from order_book_platform.storage.datasets import DATASETS
 
+SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 """Its file name; a folder without it is not a partition."""
 

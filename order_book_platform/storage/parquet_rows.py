@@ -53,7 +53,7 @@ class ParquetRows:
                     yield from row_groups(file, rows, wanted, max(from_row, 0))
             from_row -= part.rows
 
-    def pieces(self, from_row: int = 0) -> Iterator[Piece]:
+    def pieces(self, from_row: int = 0) -> Iterator[RowGroup]:
         """Read row group by row group, and leave decoding to whoever gets them.
 
         Args:
@@ -96,7 +96,7 @@ class ParquetRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class RowGroup:
     """A row group as it lies in its file.
 
     Attributes:
@@ -195,7 +195,7 @@ class _Part:
             if not groups or not all(_is_null(group, index) for group in groups):
                 yield name
 
-    def pieces(self, from_row: int) -> Iterator[Piece]:
+    def pieces(self, from_row: int) -> Iterator[RowGroup]:
         """Its row groups from a row on."""
         for group in range(self._footer.num_row_groups):
             described = self._footer.row_group(group)
@@ -203,7 +203,7 @@ class _Part:
                 start, end = _extent(described)
                 with errors_named(self._where):
                     content = self._source.read_at(end - start, start)
-                yield Piece(content, start, self._footer, group, max(from_row, 0), self._where)
+                yield RowGroup(content, start, self._footer, group, max(from_row, 0), self._where)
             from_row -= described.num_rows
 
     @contextmanager

@@ -13,11 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from order_book_platform.model import PartitionKey
-from order_book_platform.model.schemas import SCHEMA_VERSION
 from order_book_platform.storage.atomic import sync_path
-from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
+from order_book_platform.storage.disk_space import PARTITION, PUBLISHED_IS_KEPT, DiskSpace, full_disk
+from order_book_platform.storage.manifest import MANIFEST, SCHEMA_VERSION, Manifest, file_sha256
 from order_book_platform.storage.parquet_sink import Compression, Packing, ParquetSink
-from order_book_platform.storage.room import PARTITION, PUBLISHED_IS_KEPT, Room, full_disk
 from order_book_platform.version import __version__
 
 BUILDING = ".building-"
@@ -115,7 +114,7 @@ class PartitionWriter:
         Raises:
             DiskFullError: it is.
         """
-        room = Room()
+        room = DiskSpace()
         room.add(self)
         room.measure()
         if shutil.disk_usage(self.folder).free < room.least_bytes:

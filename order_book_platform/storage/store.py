@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from order_book_platform.errors import PartitionCorruptError, PartitionMissingError
 from order_book_platform.model import Instrument, PartitionKey
-from order_book_platform.model.schemas import SCHEMA_VERSION
 from order_book_platform.storage.atomic import (
     locked_folder,
     put_in_place,
@@ -25,10 +24,10 @@ from order_book_platform.storage.atomic import (
 )
 from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.storage.datasets import DATASETS, asset_of
-from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
+from order_book_platform.storage.disk_space import DiskSpace
+from order_book_platform.storage.manifest import MANIFEST, SCHEMA_VERSION, Manifest, file_sha256
 from order_book_platform.storage.parquet_rows import ParquetRows, not_readable
 from order_book_platform.storage.partition_writer import BUILDING, PartitionWriter
-from order_book_platform.storage.room import Room
 
 
 class DataStore:
@@ -47,7 +46,7 @@ class DataStore:
 
     @contextmanager
     def write(
-        self, dataset: str, key: PartitionKey, *, keep: bool = False, room: Room | None = None
+        self, dataset: str, key: PartitionKey, *, keep: bool = False, room: DiskSpace | None = None
     ) -> Iterator[PartitionWriter]:
         """Build a partition aside, publish it whole when the block ends; an error leaves the old one intact.
 
@@ -67,7 +66,7 @@ class DataStore:
         target = self.folder(dataset, key)
         aside = target.with_name(f".replaced-{target.name}")
         building = target.with_name(f"{BUILDING}{target.name}")
-        room = room or Room()
+        room = room or DiskSpace()
         with (
             write_errors_named(target, building=building if keep else None, room=room),
             locked_folder(building, keep=keep) as folder,

@@ -4,11 +4,11 @@ In: a source, stages and limits. Out: whatever the last stage does with the item
 Nothing here knows what an item is; bounds, pressure, spilling and restarts change when things happen, never what.
 """
 
-from order_book_platform.streaming.ahead import read_ahead
-from order_book_platform.streaming.metrics import StageMetrics, StreamMetrics
 from order_book_platform.streaming.pipeline import Pipeline
+from order_book_platform.streaming.prefetch import read_ahead
 from order_book_platform.streaming.pressure import Backpressure, MemoryGuard, MemoryLevel, PressureLevel
 from order_book_platform.streaming.queues import Bound, Spill, Spilling
+from order_book_platform.streaming.stage_metrics import StageMetrics, StreamMetrics
 from order_book_platform.streaming.stages import Stage, Waiting
 from order_book_platform.streaming.supervision import run_with_restarts
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock, duration_text
 from order_book_platform.errors import StallError
-from order_book_platform.streaming.metrics import StreamMetrics
 from order_book_platform.streaming.pressure import Backpressure, MemoryGuard, MemoryLevel, PressureLevel
 from order_book_platform.streaming.queues import Queue, SpillingQueue
+from order_book_platform.streaming.stage_metrics import StreamMetrics
 from order_book_platform.streaming.stages import Measures, SourceTask, Stage, StageTask
 from order_book_platform.streaming.workers import Worker
 

@@ -12,8 +12,8 @@ from enum import Enum
 from typing import Any
 
 from order_book_platform.clock import Clock
-from order_book_platform.streaming.metrics import StageMetrics, Stopwatch
 from order_book_platform.streaming.queues import Bound, Entry, Queue, Spilling
+from order_book_platform.streaming.stage_metrics import StageMetrics, Stopwatch
 from order_book_platform.streaming.workers import Worker
 
 _END = object()

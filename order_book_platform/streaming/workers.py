@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from order_book_platform.clock import Clock
-from order_book_platform.streaming.metrics import Stopwatch
+from order_book_platform.streaming.stage_metrics import Stopwatch
 
 Result = TypeVar("Result")
 

@@ -15,10 +15,11 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from order_book_platform.assess import GapReporter
-from order_book_platform.assess.gaps import Reach, classify, gaps_table
-from order_book_platform.assess.message_scan import MessageScan
-from order_book_platform.model import DeltaBatch, PartitionKey
-from order_book_platform.model.schemas import RAW_DELTAS
+from order_book_platform.assess.gaps.gap_classification import Reach, classify, gaps_table
+from order_book_platform.assess.gaps.message_scan import MessageScan
+from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.schemas import RAW_DELTAS
+from order_book_platform.model import PartitionKey
 from order_book_platform.settings import GapSettings
 from order_book_platform.sources import LakeIngest
 from order_book_platform_tests.assess.test_message_scan import NO_SNAPSHOTS

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from order_book_platform.assess.estimate import RunEstimate, estimate_run
 from order_book_platform.assess.machine import Machine, on_machine, this_machine
+from order_book_platform.assess.run_estimate import RunEstimate, estimate_run
 
 GB = 10**9
 DAY = RunEstimate(peak_bytes=GB, seconds=36, cpu_seconds=47, disk_bytes=GB)

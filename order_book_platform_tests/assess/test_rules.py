@@ -7,7 +7,7 @@ import pytest
 from order_book_platform.assess.rules import (
     RULES,
     VALIDATION_GATE,
-    Measured,
+    RuleFigure,
     day_coverage,
     held_against,
     median_latency,
@@ -18,13 +18,13 @@ from order_book_platform_tests.lake import KEY, START_NS
 
 DAY = 86_400 * 10**9
 SOUND = {
-    "gap_ratio": Measured(0.0, 1_000),
-    "origin_coverage": Measured(1.0, 1_000, "sample"),
-    "memory": Measured(10**9, 1, "estimate"),
+    "gap_ratio": RuleFigure(0.0, 1_000),
+    "origin_coverage": RuleFigure(1.0, 1_000, "sample"),
+    "memory": RuleFigure(10**9, 1, "estimate"),
 }
 
 
-def report(**changed: Measured) -> dict[str, object]:
+def report(**changed: RuleFigure) -> dict[str, object]:
     """Of the validation gate's rules, some of them with other figures."""
     figures = {**SOUND, **changed}
     return rules_report(held_against(RULES, figures), figures)
@@ -55,7 +55,7 @@ def test_a_figure_brings_its_basis() -> None:
 )
 def test_the_validation_gate_is_the_requirement(name: str, value: float | None, passed: bool) -> None:
     """Gaps below 0.1 %, coverage above 99 %, memory within 24 GB: each at its threshold."""
-    assert report(**{name: Measured(value, 1_000)})["validation_gate"]["passed"] is passed
+    assert report(**{name: RuleFigure(value, 1_000)})["validation_gate"]["passed"] is passed
 
 
 def test_a_gate_that_was_not_measured_does_not_hold() -> None:
@@ -75,7 +75,7 @@ def test_a_gate_that_was_not_measured_does_not_hold() -> None:
 )
 def test_verdicts(ratio: float, by_action: dict[str, int], verdict: str) -> None:
     """A failed rule forbids, a gap that is more than flagged asks for repair."""
-    figures = {**SOUND, "gap_ratio": Measured(ratio, 10)}
+    figures = {**SOUND, "gap_ratio": RuleFigure(ratio, 10)}
     assert verdict_of(held_against(RULES, figures), by_action)[0] == verdict
 
 
@@ -96,9 +96,9 @@ def test_a_clock_that_is_behind_hides_no_latency(
 ) -> None:
     """What the skew is below 0 is added; a median below 0 without a known skew says nothing, and holds nothing."""
     clocks = {"latency_ms": {"p50": median}, "skew_ms": skew}
-    assert median_latency(clocks, 10, "sample") == Measured(value, 10, "sample")
+    assert median_latency(clocks, 10, "sample") == RuleFigure(value, 10, "sample")
 
 
 def test_no_messages_have_no_latency() -> None:
     """There is no value, which fails."""
-    assert median_latency({"latency_ms": {}, "skew_ms": None}, 0) == Measured(None, 0)
+    assert median_latency({"latency_ms": {}, "skew_ms": None}, 0) == RuleFigure(None, 0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+from order_book_platform.datasets.batches import DeltaBatch
 from order_book_platform.defs import build_definitions
-from order_book_platform.model import DeltaBatch
-from order_book_platform.reconstruct import strategy
-from order_book_platform.reconstruct.stream import BookStream
-from order_book_platform.storage.parquet_rows import Piece
+from order_book_platform.reconstruct.book_stages import BookStream
+from order_book_platform.replay import strategy
+from order_book_platform.storage.parquet_rows import RowGroup
 
 PART_DELTAS = 4_000
 MOMENT_S = 0.1
@@ -18,7 +18,7 @@ _decode = BookStream._decode
 _never = threading.Event()
 
 
-def _slowly(self: BookStream, piece: Piece) -> Iterator[DeltaBatch]:
+def _slowly(self: BookStream, piece: RowGroup) -> Iterator[DeltaBatch]:
     for batch in _decode(self, piece):
         _never.wait(MOMENT_S)
         yield batch

@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks.launched import code_location, has_ended
 from order_book_platform.model import PartitionKey
-from order_book_platform.reconstruct import Reconstructor, strategy
+from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.replay import strategy
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import leftovers
 from order_book_platform_tests.chain import Chain

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from order_book_platform.cli.trial import sound_day
+from order_book_platform.cli.self_test_days import sound_day
 from order_book_platform.model import PartitionKey
 from order_book_platform.observability import silent
 from order_book_platform.storage import DataStore

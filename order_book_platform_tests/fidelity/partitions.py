@@ -12,7 +12,9 @@ import polars as pl
 import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.model import DeltaBatch, FixedPoint, PartitionKey, SnapshotBatch, schemas
+from order_book_platform.datasets import schemas
+from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.model.fixed_point import float_to_pips
 from order_book_platform.settings import InstrumentSettings, Settings
 from order_book_platform.storage import DataStore

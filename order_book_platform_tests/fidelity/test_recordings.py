@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
 from order_book_platform.fidelity import FidelityReporter
-from order_book_platform.fidelity.measured import Measured
-from order_book_platform.fidelity.measurement import Measurement
-from order_book_platform.model import DeltaBatch, FixedPoint, PartitionKey, SnapshotBatch
+from order_book_platform.fidelity.result import FidelityResult
+from order_book_platform.fidelity.runner import FidelityRunner
+from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.observability import silent
 from order_book_platform.sources import LakeIngest
 from order_book_platform.storage import DataStore
@@ -58,12 +59,12 @@ def publish_oracle(store: DataStore, key: PartitionKey, batch: DeltaBatch, point
 
 
 @cache
-def measured(store: DataStore, key: PartitionKey) -> Measured:
+def measured(store: DataStore, key: PartitionKey) -> FidelityResult:
     """The measurement, made once."""
-    return Measurement(store, key, silent).measure()
+    return FidelityRunner(store, key, silent).measure()
 
 
-def metric(found: Measured, name: str) -> float:
+def metric(found: FidelityResult, name: str) -> float:
     """A figure by its gate's name."""
     value = next(metric.value for metric in found.metrics if metric.gate_name == name)
     assert value is not None
@@ -128,7 +129,7 @@ CAPTURES = {
 
 
 @cache
-def captured(store: DataStore, recordings: Path, folder: Path, name: str) -> Measured:
+def captured(store: DataStore, recordings: Path, folder: Path, name: str) -> FidelityResult:
     """A capture with T, measured: deltas, tickers, trades and the oracle's book, a row after every message."""
     key = next(key for key in RECORDED_KEYS if str(key) == name)
     point = store.manifest("raw_deltas", key).fixed_point
@@ -142,7 +143,7 @@ def captured(store: DataStore, recordings: Path, folder: Path, name: str) -> Mea
     for dataset, (file, table) in whole.items():
         publish(found, dataset, {f"{file}.parquet": table}, key, **point.to_metadata())
     publish_oracle(found, key, deltas(found, key), point)
-    return Measurement(found, key, silent).measure()
+    return FidelityRunner(found, key, silent).measure()
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +214,7 @@ def test_sixteen_lost_messages_are_caught(
     for name in ("snapshots", "tickers"):
         publish(broken, name, {f"{name}.parquet": store.table(name, key)}, key, **point.to_metadata())
     publish_oracle(broken, key, lacking, point)
-    failed = {gate.name for gate in Measurement(broken, key, silent).measure().gates if not gate.passed}
+    failed = {gate.name for gate in FidelityRunner(broken, key, silent).measure().gates if not gate.passed}
     assert {"resyncs"} <= failed
     assert {"unseen_references", "topk_exact", "bbo_exact_seq"} & failed
     assert "placebo_fails" not in failed

@@ -10,10 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
 from order_book_platform.errors import BatchError
-from order_book_platform.kernels.book import Book, Plan
-from order_book_platform.model import DeltaBatch, SnapshotBatch
-from order_book_platform.model.doubt import PROVEN_LOSS
+from order_book_platform.model.flags import PROVEN_LOSS
+from order_book_platform.replay.book import Book, Plan
 from order_book_platform_tests import oracle
 from order_book_platform_tests.conftest import UNCOMPILED
 from order_book_platform_tests.kernels.test_book import WINDOW, oracle_rows

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from order_book_platform.model import schemas
+from order_book_platform.datasets import schemas
 
 TEXT = (Path(__file__).parents[2] / "docs/formats/datasets.md").read_text(encoding="utf-8")
 SCHEMAS = {

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from order_book_platform.model import BookFlag, FixedPoint, schemas
+from order_book_platform.datasets import schemas
+from order_book_platform.model import BookFlag, FixedPoint
 from order_book_platform.plots import Svg
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.model import DeltaBatch, FixedPoint, PartitionKey, SnapshotBatch
-from order_book_platform.model.schemas import RAW_DELTAS, SNAPSHOTS
+from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.schemas import RAW_DELTAS, SNAPSHOTS
+from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.storage import LogWriter
 from order_book_platform_tests.chain import Chain
 

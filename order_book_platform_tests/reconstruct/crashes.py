@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from order_book_platform.model import PartitionKey
-from order_book_platform.reconstruct import Reconstructor, resume, strategy
-from order_book_platform.reconstruct.tail_checkpoints import TailCheckpoint, TailCheckpoints
+from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.reconstruct.day import resumption
+from order_book_platform.reconstruct.live.live_checkpoints import LiveCheckpoint, LiveCheckpoints
+from order_book_platform.replay import strategy
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.storage import DataStore
 
@@ -56,16 +58,16 @@ class Boundaries:
 def reconstruct(settings: Settings, key: PartitionKey, dies_at: int | None, answer: int) -> None:
     """One reconstruction; tells how many boundaries it passed and where it went on."""
     went_on = 0
-    take_up = resume.Resumption.take_up
+    take_up = resumption.Resumption.take_up
 
-    def noted(self: resume.Resumption) -> resume.Unfinished | None:
+    def noted(self: resumption.Resumption) -> resumption.Unfinished | None:
         nonlocal went_on
         found = take_up(self)
         went_on = found.saved.place.deltas if found else 0
         os.write(answer, f"{went_on} ".encode())
         return found
 
-    resume.Resumption.take_up = noted  # type: ignore[method-assign]
+    resumption.Resumption.take_up = noted  # type: ignore[method-assign]
     boundaries = Boundaries(dies_at)
     Reconstructor(DataStore(settings.data_root), settings).run(key)
     os.write(answer, f"{boundaries.passed}".encode())
@@ -73,14 +75,14 @@ def reconstruct(settings: Settings, key: PartitionKey, dies_at: int | None, answ
 
 def follow(settings: Settings, key: PartitionKey, dies_at: int | None, answer: int) -> None:
     """One run along a capture that has ended; tells the same."""
-    newest = TailCheckpoints.newest
+    newest = LiveCheckpoints.newest
 
-    def noted(self: TailCheckpoints, rows: int, findings: int) -> TailCheckpoint | None:
+    def noted(self: LiveCheckpoints, rows: int, findings: int) -> LiveCheckpoint | None:
         found = newest(self, rows, findings)
         os.write(answer, f"{found.saved.place.deltas if found else 0} ".encode())
         return found
 
-    TailCheckpoints.newest = noted  # type: ignore[method-assign]
+    LiveCheckpoints.newest = noted  # type: ignore[method-assign]
     boundaries = Boundaries(dies_at)
     capture, output = (Path(argument) for argument in sys.argv[5:7])
     store = DataStore(settings.data_root)

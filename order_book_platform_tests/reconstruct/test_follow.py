@@ -16,6 +16,9 @@ import pyarrow as pa
 import pytest
 
 from order_book_platform.assess import DataAssessor, GapReporter
+from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.book_rows import table_rows
+from order_book_platform.datasets.schemas import RAW_DELTAS, SNAPSHOTS, in_precision
 from order_book_platform.errors import (
     BatchError,
     LogBusyError,
@@ -27,12 +30,11 @@ from order_book_platform.errors import (
     ReplayMismatchError,
     StallError,
 )
-from order_book_platform.model import BookFlag, DeltaBatch, FixedPoint, PartitionKey, SnapshotBatch
-from order_book_platform.model.schemas import RAW_DELTAS, SNAPSHOTS, in_precision
-from order_book_platform.reconstruct import Followed, Reconstructor, bounds, follower, replay_hash_of
-from order_book_platform.reconstruct.once_log import OnceLog
-from order_book_platform.reconstruct.rows import table_rows
-from order_book_platform.reconstruct.tail_checkpoints import TailCheckpoint, TailCheckpoints
+from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
+from order_book_platform.reconstruct import Followed, Reconstructor, memory_budget, replay_hash_of
+from order_book_platform.reconstruct.live import follower
+from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
+from order_book_platform.reconstruct.live.live_checkpoints import LiveCheckpoint, LiveCheckpoints
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import LogReader, LogWriter
 from order_book_platform_tests.chain import Chain
@@ -310,13 +312,13 @@ class Visible:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.rows: queue.SimpleQueue[int] = queue.SimpleQueue()
-        write = OnceLog.write
+        write = IdempotentLog.write
 
-        def told(log: OnceLog, table: pa.Table) -> None:
+        def told(log: IdempotentLog, table: pa.Table) -> None:
             write(log, table)
             self.rows.put(log.place)
 
-        monkeypatch.setattr(OnceLog, "write", told)
+        monkeypatch.setattr(IdempotentLog, "write", told)
 
     def wait_for(self, rows: int) -> None:
         """Return when so many rows are there."""
@@ -417,16 +419,16 @@ def test_memory_that_is_short_and_a_slow_writer_change_nothing(
 ) -> None:
     """Smaller batches, full queues: what is not read yet waits in the capture."""
     capture = captured(tmp_path / "capture", clean, KEY, 70)
-    write, slow = OnceLog.write, threading.Event()
+    write, slow = IdempotentLog.write, threading.Event()
 
-    def slowly(log: OnceLog, table: pa.Table) -> None:
+    def slowly(log: IdempotentLog, table: pa.Table) -> None:
         slow.wait(0.01)
         write(log, table)
 
-    monkeypatch.setattr(OnceLog, "write", slowly)
-    monkeypatch.setattr("order_book_platform.reconstruct.tail_source.READ_ROWS", 1_500)
-    monkeypatch.setattr(bounds, "QUEUE_BYTES", 20_000)
-    monkeypatch.setattr(bounds, "LEAST_QUEUE_BYTES", 20_000)
+    monkeypatch.setattr(IdempotentLog, "write", slowly)
+    monkeypatch.setattr("order_book_platform.reconstruct.live.live_source.READ_ROWS", 1_500)
+    monkeypatch.setattr(memory_budget, "QUEUE_BYTES", 20_000)
+    monkeypatch.setattr(memory_budget, "LEAST_QUEUE_BYTES", 20_000)
     found = follow(
         clean, capture, tmp_path / "out", streaming={"memory_limit": 1_000}, sources={"batch_rows": 700}
     )
@@ -518,9 +520,9 @@ def test_a_checkpoint_that_waits_is_saved_when_it_is_quiet(
     for item in arrivals(deltas, snapshots, 300):
         capture.append(item)
     visible, saved, waits = Visible(monkeypatch), threading.Event(), []
-    save = TailCheckpoints.save
+    save = LiveCheckpoints.save
 
-    def told(self: TailCheckpoints, checkpoint: TailCheckpoint) -> None:
+    def told(self: LiveCheckpoints, checkpoint: LiveCheckpoint) -> None:
         save(self, checkpoint)
         saved.set()
 
@@ -534,8 +536,8 @@ def test_a_checkpoint_that_waits_is_saved_when_it_is_quiet(
         waits.append(saved.wait(20))
         return False
 
-    monkeypatch.setattr(TailCheckpoints, "save", told)
-    monkeypatch.setattr("order_book_platform.reconstruct.tail_source.QUIET_NS", 0)
+    monkeypatch.setattr(LiveCheckpoints, "save", told)
+    monkeypatch.setattr("order_book_platform.reconstruct.live.live_source.QUIET_NS", 0)
     changed = clean.settings.reconstruct.model_copy(update={"checkpoint_events": 1})
     found = Reconstructor(clean.store, clean.settings.model_copy(update={"reconstruct": changed})).follow(
         KEY.instrument, tmp_path / "capture", tmp_path / "out", wait
@@ -551,17 +553,17 @@ def test_rows_are_synced_when_it_is_quiet(
     """Though neither their number nor the time of the next one would have it."""
     capture = captured(tmp_path / "capture", clean, KEY)
     rows = clean.store.manifest("reconstructed_books", KEY).main_rows
-    synced, all_is_synced = OnceLog.sync, threading.Event()
+    synced, all_is_synced = IdempotentLog.sync, threading.Event()
 
-    def told(log: OnceLog) -> None:
+    def told(log: IdempotentLog) -> None:
         synced(log)
         if log.rows == rows:
             all_is_synced.set()
 
-    monkeypatch.setattr(OnceLog, "sync", told)
-    monkeypatch.setattr("order_book_platform.reconstruct.tail_source.QUIET_NS", 0)
+    monkeypatch.setattr(IdempotentLog, "sync", told)
+    monkeypatch.setattr("order_book_platform.reconstruct.live.live_source.QUIET_NS", 0)
     for name in ("SYNC_NS", "SYNC_ROWS"):
-        monkeypatch.setattr(f"order_book_platform.reconstruct.tail_rows.{name}", 2**62)
+        monkeypatch.setattr(f"order_book_platform.reconstruct.live.live_rows.{name}", 2**62)
     outcome: list[bool] = []
 
     def wait() -> bool:
@@ -712,7 +714,7 @@ def test_one_that_is_stopped_while_it_is_behind(
     clean: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: int
 ) -> None:
     """It ends with whole messages, though row groups of a sealed log are read, and the next run goes on."""
-    monkeypatch.setattr("order_book_platform.reconstruct.tail_source.READ_ROWS", 1_000)
+    monkeypatch.setattr("order_book_platform.reconstruct.live.live_source.READ_ROWS", 1_000)
     deltas, snapshots, point = inputs(clean, KEY)
     capture = Capture(tmp_path / "capture", KEY.instrument.key, point, row_group_rows=1_001)
     for item in arrivals(deltas, snapshots, 300):
@@ -752,7 +754,7 @@ def test_a_device_that_hangs_is_a_stall(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", hanging)
-    monkeypatch.setattr("order_book_platform.reconstruct.tail_rows.SYNC_NS", 0)
+    monkeypatch.setattr("order_book_platform.reconstruct.live.live_rows.SYNC_NS", 0)
     with pytest.raises(StallError, match="stage write of the stream"):
         follow(clean, capture, tmp_path / "out", streaming={"stall_after": 3 * 10**9})
     assert [thread.name for thread in callers] == ["write (abandoned)"]

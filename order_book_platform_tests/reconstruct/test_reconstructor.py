@@ -12,14 +12,17 @@ import pytest
 
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.clock import iso_from_ns
+from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.published import delta_batches
+from order_book_platform.datasets.schemas import RAW_DELTAS
 from order_book_platform.errors import NoBookError, PartitionCorruptError
-from order_book_platform.model import BookFlag, DeltaBatch, PartitionKey, SnapshotBatch
-from order_book_platform.model.schemas import RAW_DELTAS
+from order_book_platform.model import BookFlag, PartitionKey
 from order_book_platform.observability import silent
-from order_book_platform.reconstruct import Reconstructor, strategy
-from order_book_platform.reconstruct.resume import Resumption
+from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.reconstruct.day.resumption import Resumption
+from order_book_platform.replay import strategy
 from order_book_platform.simulate import MarketSimulator, profile
-from order_book_platform.sources import LakeIngest, delta_batches
+from order_book_platform.sources import LakeIngest
 from order_book_platform_tests import oracle
 from order_book_platform_tests.chain import Chain
 

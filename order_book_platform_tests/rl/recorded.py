@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from order_book_platform.datasets.schemas import TRADES, books
 from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
-from order_book_platform.model.schemas import TRADES, books
 from order_book_platform.storage import DataStore
 
 DEPTH = 20

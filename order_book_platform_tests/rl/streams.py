@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from order_book_platform.clock import day_start_ns
+from order_book_platform.datasets.schemas import TRADES, books
 from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
-from order_book_platform.model.schemas import TRADES, books
-from order_book_platform.rl.builder import feature_tables
-from order_book_platform.rl.events import EventReader
-from order_book_platform.rl.plan import FeaturePlan
+from order_book_platform.rl.features.event_reader import EventReader
+from order_book_platform.rl.features.feature_builder import feature_tables
+from order_book_platform.rl.features.feature_spec import FeatureSpec
 from order_book_platform.settings import FeatureSettings
 from order_book_platform.storage import ParquetRows
 from order_book_platform_tests.rl.naive import BookRow, Trade
@@ -128,7 +128,7 @@ def run_features(
     batch_rows: int = 1_000,
 ) -> pa.Table:
     """The package's features of some rows and trades."""
-    plan = FeaturePlan.of(
+    plan = FeatureSpec.of(
         settings, depth=DEPTH, cadence="change", fixed_point=FixedPoint(tick_pips=TICK), where="test"
     )
     readers = [

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from order_book_platform.rl import plan as plan_module
+from order_book_platform.rl.features import feature_spec as plan_module
 from order_book_platform.settings import FeatureSettings
 from order_book_platform_tests.rl.naive import BookRow, NaiveFeatures, Trade
 from order_book_platform_tests.rl.streams import (

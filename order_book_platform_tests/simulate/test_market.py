@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 
 from order_book_platform.clock import day_start_ns
-from order_book_platform.kernels import market as kernel
+from order_book_platform.kernels import market_simulation as kernel
 from order_book_platform.model import PartitionKey
 from order_book_platform.simulate import profile
 from order_book_platform.simulate.market import IDS_PER_DAY, OPENING_MS, Market, stream

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from order_book_platform.errors import SettingsError
-from order_book_platform.kernels import market as kernel
+from order_book_platform.kernels import market_simulation as kernel
 from order_book_platform.simulate import MarketProfile, profile, profile_names
 from order_book_platform.simulate.profile import KNOTS
 from order_book_platform_tests.simulate.small import small_profile

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from order_book_platform.errors import DiskFullError, PartitionBusyError, StorageAccessError
-from order_book_platform.storage import Room, atomic
+from order_book_platform.storage import DiskSpace, atomic
 from order_book_platform.storage.atomic import (
     locked_folder,
     put_in_place,
@@ -203,7 +203,7 @@ def test_a_full_disk_says_what_stays_on_it(tmp_path: Path) -> None:
 
 def test_a_full_disk_says_how_much_is_needed(tmp_path: Path) -> None:
     """As far as the room knows."""
-    room = Room(whole_bytes=10**15)
+    room = DiskSpace(whole_bytes=10**15)
     with pytest.raises(DiskFullError) as caught, write_errors_named(tmp_path / "x", room=room):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert "being written: about 1,000,000,000 MB in all, estimated from its input" in caught.value.expected

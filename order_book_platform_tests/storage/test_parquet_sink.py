@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.model import SnapshotBatch, schemas
+from order_book_platform.datasets import schemas
+from order_book_platform.datasets.batches import SnapshotBatch
 from order_book_platform.storage import ParquetSink
 
 SCHEMA = pa.schema(

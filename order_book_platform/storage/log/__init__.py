@@ -4,9 +4,9 @@ In: arrow record batches, from one writer. Out: the same rows by their place, to
 from sealed Parquet segments and from the tail that is still being written.
 """
 
-from order_book_platform.storage.log.reader import LogReader
+from order_book_platform.storage.log.log_reader import LogReader
+from order_book_platform.storage.log.log_writer import LogWriter
 from order_book_platform.storage.log.recovery import Recovered
 from order_book_platform.storage.log.segments import LogBatch
-from order_book_platform.storage.log.writer import LogWriter
 
 __all__ = ["LogBatch", "LogReader", "LogWriter", "Recovered"]

@@ -1,0 +1,208 @@
+"""Many days of many symbols, judged by their files' footers alone: what there is, what it covers, verdict so far."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from order_book_platform.assess.lake.impossible_values import impossible_rule, impossible_values
+from order_book_platform.assess.lake.lake_report import error_parts
+from order_book_platform.assess.report.rule_text import not_held
+from order_book_platform.assess.rules import (
+    RULES,
+    RuleFigure,
+    day_coverage,
+    held_against,
+    rules_report,
+    verdict_of,
+)
+from order_book_platform.assess.run_estimate import RunEstimate, estimate_run
+from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND
+from order_book_platform.errors import SourceError
+from order_book_platform.model import Instrument, PartitionKey, Severity
+from order_book_platform.observability import Progress, silent
+from order_book_platform.settings import Settings
+from order_book_platform.sources import LakeSource
+from order_book_platform.sources.lake_source import TABLES
+from order_book_platform.sources.parquet_statistics import ParquetStatistics, read_statistics
+
+THIN = 0.2
+"""Share of the usual rows a second below which a row group may lack something: a day's sample finds out."""
+THREADS = 16
+"""Footers are small, and a network disk answers late: while one waits, others work."""
+VERDICTS = ("go", "go with repair", "no-go", "damaged", "missing")
+
+
+@dataclass(frozen=True, slots=True)
+class DaySummary:
+    """What the footers of one symbol and day say.
+
+    Attributes:
+        symbol, day: which.
+        verdict: one of `VERDICTS`; `go` means that nothing speaks against it so far.
+        why: what decided.
+        rows: by table; None where it is not there.
+        size_bytes: of all files.
+        coverage: share of the UTC day between first and last delta, without the holes between row groups.
+        holes: how many of these are longer than `gaps.silence`.
+        longest_hole_s: the longest.
+        warnings: what is not there (`no book`, `no trades`, `no statistics`), names of rules that only warn, and
+            `thin row groups`: inside of some there are so few rows for their time that something may be missing.
+        rules: what was measured, as `rules` of a report.
+        unmeasured: names of the rules of which footers say nothing.
+        error: what made the day `damaged`, in its parts.
+        estimate: of a run; None where there are no deltas.
+    """
+
+    symbol: str
+    day: date
+    verdict: str
+    why: str
+    rows: dict[str, int | None]
+    size_bytes: int = 0
+    coverage: float | None = None
+    holes: int = 0
+    longest_hole_s: float = 0.0
+    warnings: tuple[str, ...] = ()
+    estimate: RunEstimate | None = None
+    rules: tuple[dict[str, Any], ...] = ()
+    unmeasured: tuple[str, ...] = tuple(RULES)
+    error: dict[str, str] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {**asdict(self), "day": self.day.isoformat(), "basis": "statistics"}
+
+
+def days_of(first: date, last: date) -> Iterator[date]:
+    """Every day from the first to the last one."""
+    for number in range((last - first).days + 1):
+        yield first + timedelta(days=number)
+
+
+def summarise_range(
+    settings: Settings,
+    instruments: Sequence[Instrument],
+    days: Sequence[date],
+    progress: Progress = silent,
+    threads: int = THREADS,
+) -> list[DaySummary]:
+    """All days of all instruments, instrument by instrument.
+
+    Args:
+        settings: `lake_root`, `gaps`, `sources`.
+        instruments: in order.
+        days: in order.
+        progress: told as days are done.
+        threads: how many days are looked at at a time.
+
+    Raises:
+        SourceAccessError: a folder may not be read.
+    """
+    keys = [PartitionKey(instrument, day) for instrument in instruments for day in days]
+    done, lock = 0, threading.Lock()
+
+    def one(key: PartitionKey) -> DaySummary:
+        nonlocal done
+        summary = summarise_day(settings, key)
+        with lock:
+            done += 1
+            progress("days", done, len(keys))
+        return summary
+
+    with ThreadPoolExecutor(threads, "footers") as pool:
+        return list(pool.map(one, keys))
+
+
+def summarise_day(settings: Settings, key: PartitionKey) -> DaySummary:
+    """One day by its footers; a file that cannot be opened makes it `damaged`.
+
+    Raises:
+        SourceAccessError: a folder may not be read.
+    """
+    source = LakeSource(settings.lake_root, settings.sources.batch_rows)
+    footers: dict[str, ParquetStatistics] = {}
+    present = [table for table in TABLES if source.has(table, key)]
+    rows: dict[str, int | None] = dict.fromkeys(TABLES)
+    try:
+        for table in present:
+            files = source.files(table, key)
+            footers[table] = read_statistics(table, files)
+            for file in files:
+                file.parquet.close()
+            rows[table] = footers[table].rows
+    except SourceError as error:
+        why = f"{type(error).__name__}: {error}"
+        return DaySummary(key.instrument.key, key.day, "damaged", why, rows, error=error_parts(error))
+    if "book_delta_v2" not in footers:
+        rest = ", ".join(table for table in present) or "nothing"
+        why = f"no book_delta_v2; there is {rest}"
+        return DaySummary(key.instrument.key, key.day, "missing", why, rows)
+    return _judged(settings, key, footers, rows)
+
+
+def _judged(
+    settings: Settings, key: PartitionKey, footers: dict[str, ParquetStatistics], rows: dict[str, int | None]
+) -> DaySummary:
+    deltas, gaps = footers["book_delta_v2"], settings.gaps
+    holes = [end - begin for begin, end in deltas.holes(gaps.silence)]
+    span = deltas.span
+    estimate = estimate_run(
+        deltas=deltas.rows,
+        snapshots=rows["book"] or 0,
+        batch_rows=settings.sources.batch_rows,
+        day_share=span and day_coverage(key, *span),
+    )
+    refused = impossible_values(key.day, footers)
+    rules, impossible = impossible_rule(RULES, refused, footers)
+    figures = _figures(key, deltas, sum(hole - gaps.silence for hole in holes), estimate) | impossible
+    gates = held_against(rules, figures)
+    told = rules_report(gates, figures)
+    verdict, why = verdict_of(gates, {"recover": sum(hole > gaps.recover_after for hole in holes)})
+    if refused:
+        why = "; ".join(refused)
+    elif verdict == "no-go":
+        why = "required rules do not hold: " + ", ".join(not_held([told["rules"]], Severity.ERROR))
+    absent = [f"no {table}" for table in ("book", "trades") if rows[table] is None]
+    if span is None:
+        absent.append("no statistics")
+    warned = [gate.name for gate in gates if not gate.passed and gate.severity is Severity.WARN]
+    thin = ["thin row groups"] if deltas.thin(THIN) else []
+    return DaySummary(
+        symbol=key.instrument.key,
+        day=key.day,
+        verdict=verdict,
+        why=why,
+        rows=rows,
+        size_bytes=sum(each.size_bytes for each in footers.values()),
+        coverage=span and max(day_coverage(key, *span) - sum(holes) / NS_PER_DAY, 0.0),
+        holes=len(holes),
+        longest_hole_s=max(holes, default=0) / NS_PER_SECOND,
+        warnings=(*absent, *warned, *thin),
+        estimate=estimate,
+        rules=tuple(told["rules"]),
+        unmeasured=tuple(told["unmeasured"]),
+    )
+
+
+def _figures(
+    key: PartitionKey, deltas: ParquetStatistics, silent_ns: int, estimate: RunEstimate
+) -> dict[str, RuleFigure]:
+    """What footers show; `silent_ns` is what the holes have beyond `gaps.silence`."""
+    figures = {
+        "deltas": RuleFigure(deltas.rows, deltas.rows, "statistics"),
+        "memory": RuleFigure(estimate.peak_bytes, deltas.rows, "estimate"),
+    }
+    span, groups = deltas.span, len(deltas.group_rows)
+    if span is not None:
+        whole = max(span[1] - span[0], 1)
+        figures["origin_coverage"] = RuleFigure(1 - silent_ns / whole, groups, "statistics")
+        figures["day_coverage"] = RuleFigure(day_coverage(key, *span), groups, "statistics")
+    back = deltas.groups_back("sequence_number")
+    if back is not None:
+        figures["unsorted"] = RuleFigure(back, groups, "statistics")
+    return figures

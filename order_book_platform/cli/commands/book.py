@@ -1,0 +1,162 @@
+"""`obp book`: the book of any instant, replayed."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import click
+
+from order_book_platform.cli.group import Invocation
+from order_book_platform.cli.options import (
+    TimeType,
+    day_option,
+    json_option,
+    partition_key,
+    symbol_option,
+)
+
+if TYPE_CHECKING:
+    from order_book_platform.model import FixedPoint, PartitionKey
+    from order_book_platform.reconstruct import BookSide, BookState
+
+
+@click.command(short_help="Show the full book at an instant.")
+@symbol_option
+@day_option
+@click.option(
+    "--at",
+    "at_ns",
+    type=TimeType(),
+    help="After the last message up to this origin time (ISO 8601 UTC, or ns).",
+)
+@click.option(
+    "--sequence",
+    "sequence_number",
+    type=click.IntRange(min=0),
+    help="After the last message up to this sequence number.",
+)
+@click.option("--depth", type=click.IntRange(min=1), default=20, show_default=True, help="Levels a side.")
+@json_option
+@click.pass_context
+def book(
+    ctx: click.Context,
+    symbol: str,
+    day: date,
+    at_ns: int | None,
+    sequence_number: int | None,
+    depth: int,
+    as_json: bool,
+) -> None:
+    """Show the full book at an instant, replayed from the deltas.
+
+    Levels marked ? lie outside the price range the book knows: there may be others between them.
+
+    \b
+    Example:
+      obp book --symbol BINANCE:BTC-USDT --day 2024-08-08 --at 2024-08-08T23:55:00.5Z --depth 5
+    """  # noqa: D301 - \b is click's mark for "do not rewrap"
+    if (at_ns is None) == (sequence_number is None):
+        raise click.UsageError("expected either --at TIME or --sequence N")
+    invocation: Invocation = ctx.obj
+    settings = invocation.settings()
+    key = partition_key(settings, symbol, day)
+
+    from order_book_platform.cli.display.output import print_json, stderr
+    from order_book_platform.reconstruct import Reconstructor
+    from order_book_platform.storage import DataStore
+
+    with stderr().status("Replaying …"):
+        reconstructor = Reconstructor(DataStore(settings.data_root), settings)
+        state = reconstructor.book_at(key, at_ns=at_ns, sequence_number=sequence_number)
+    if as_json:
+        print_json(_document(key, state, depth))
+    else:
+        _show(key, state, depth, at_ns)
+
+
+def _document(key: PartitionKey, state: BookState, depth: int) -> dict[str, object]:
+    from order_book_platform.clock import iso_from_ns
+    from order_book_platform.model import BookFlag
+
+    return {
+        "symbol": key.instrument.key,
+        "day": key.day.isoformat(),
+        "sequence_number": state.sequence_number,
+        "origin_time": iso_from_ns(state.origin_time),
+        "origin_time_ns": state.origin_time,
+        "received_time": iso_from_ns(state.received_time),
+        "received_time_ns": state.received_time,
+        "flags": [str(flag.name) for flag in BookFlag if state.flags & flag],
+        "levels": {"bids": len(state.bids.price_pips), "asks": len(state.asks.price_pips)},
+        "bids": _levels(state.bids, state.fixed_point, depth),
+        "asks": _levels(state.asks, state.fixed_point, depth),
+    }
+
+
+def _levels(levels: BookSide, fixed_point: FixedPoint, depth: int) -> list[dict[str, object]]:
+    """The best levels, best first; prices and sizes as exact decimal text, with the digits of tick and lot or more."""
+    tick, lot = fixed_point.tick, fixed_point.lot
+    columns = zip(levels.price_pips[:depth], levels.size_pips[:depth], levels.known[:depth], strict=True)
+    return [
+        {
+            "price": _text(fixed_point.price(int(price)), tick),
+            "size": _text(fixed_point.size(int(size)), lot),
+            "known": bool(known),
+        }
+        for price, size, known in columns
+    ]
+
+
+def _text(number: Decimal, increment: Decimal) -> str:
+    """Every digit of a number, and zeros up to those of the increment: a snapshot's size may be finer than the lot."""
+    whole, _, places = f"{number:f}".partition(".")
+    places = places.rstrip("0").ljust(_digits(increment), "0")
+    return f"{whole}.{places}" if places else whole
+
+
+def _digits(increment: Decimal) -> int:
+    """Decimal places that every multiple of an increment fits in."""
+    exponent = increment.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _show(key: PartitionKey, state: BookState, depth: int, at_ns: int | None) -> None:
+    from itertools import zip_longest
+
+    from order_book_platform.cli.display.output import Styled, stdout, table
+    from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
+    from order_book_platform.model import BookFlag
+
+    console = stdout()
+    # How old the book is at the instant asked for: data may end long before it.
+    asked = ""
+    if at_ns is not None:
+        age_s = (at_ns - state.origin_time) / NS_PER_SECOND
+        asked = f"asked     {iso_from_ns(at_ns)}, {age_s:,.3f} s after this message\n"
+    console.print(
+        f"[bold]{key}[/] after message {state.sequence_number}\n"
+        f"{asked}"
+        f"origin    {iso_from_ns(state.origin_time)}\n"
+        f"received  {iso_from_ns(state.received_time)}\n"
+        f"flags     {BookFlag.describe(state.flags)}\n"
+        f"levels    {len(state.bids.price_pips):,} bids, {len(state.asks.price_pips):,} asks\n"
+    )
+
+    def cells(level: dict[str, object] | None) -> tuple[object, object]:
+        if level is None:
+            return "", ""
+        if level["known"]:
+            return str(level["price"]), str(level["size"])
+        return Styled(f"? {level['price']}", "dim"), Styled(str(level["size"]), "dim")
+
+    bids = _levels(state.bids, state.fixed_point, depth)
+    asks = _levels(state.asks, state.fixed_point, depth)
+    rows = []
+    for number, (bid, ask) in enumerate(zip_longest(bids, asks)):
+        bid_price, bid_size = cells(bid)
+        ask_price, ask_size = cells(ask)
+        rows.append((number, bid_size, bid_price, ask_price, ask_size))
+    columns = ("level", "bid size", "bid", "ask", "ask size")
+    console.print(table("", columns, rows, right=columns))

@@ -1,0 +1,257 @@
+"""`obp fidelity`: how exact a book is, and whether the report about it can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from order_book_platform.cli.commands.fidelity_compare import compare
+from order_book_platform.cli.group import EXIT_FAILED, Invocation
+from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
+
+if TYPE_CHECKING:
+    from order_book_platform.cli.display.output import Styled
+    from order_book_platform.errors import OrderBookPlatformError
+    from order_book_platform.fidelity import SelfTestResult
+    from order_book_platform.fidelity.self_test.self_test import Cell
+    from order_book_platform.model import GateResult, PartitionKey
+
+SYMBOL, DAY = "SIMULATED:BTC-USDT-PERP", "2024-08-08"
+"""What the self-test simulates."""
+
+
+@click.group(short_help="How exact a book is, and a test of that test.")
+def fidelity() -> None:
+    """Measure how exact a book is, and show that the measurement can fail.
+
+    \b
+    Example:
+      obp fidelity report --symbol BINANCE:BTC-USDT --day 2024-08-08
+      obp fidelity compare --days 2024-08-01..2024-08-31
+      obp fidelity self-test
+    """  # noqa: D301 - \b is click's mark for "do not rewrap"
+
+
+fidelity.add_command(compare)
+
+
+@fidelity.command(short_help="Print the report of a published book.")
+@symbol_option
+@day_option
+@click.option(
+    "--golden",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DATA_ROOT",
+    help="Data root with the books of the same symbol and day from a recording of its own.",
+)
+@click.option(
+    "--remake", is_flag=True, help="Make it anew in any case, without --golden also without golden sample."
+)
+@json_option
+@click.pass_context
+def report(
+    ctx: click.Context, symbol: str, day: date, golden: Path | None, remake: bool, as_json: bool
+) -> None:
+    """Print the fidelity report of a published book. Exits 1 if the book is not faithful.
+
+    The report is made where there is none, and anew where the books, or what they are held against, have been published
+    since; the run is recorded in the Dagster instance. The printed page has the plots.
+
+    With --golden it is made anew in any case: the rows of another data root's book are a reference too, and its tickers
+    where there are none of the day's own. A golden sample that was made from the same deltas is refused: it would show
+    nothing. That run is not recorded in the Dagster instance. A report with such evidence is printed without --golden
+    too; where it is out of date it is replaced by one without only with --remake.
+
+    \b
+    Example:
+      obp fidelity report --symbol BINANCE:BTC-USDT --day 2024-08-08
+      obp fidelity report --symbol BINANCE:BTC-USDT --day 2024-08-08 --golden /srv/capture/store
+    """  # noqa: D301
+    invocation: Invocation = ctx.obj
+    settings = invocation.settings()
+    key = partition_key(settings, symbol, day)
+
+    from order_book_platform.cli.display.output import gates_table, print_json, progress_bars, stdout
+    from order_book_platform.fidelity import FidelityReporter
+    from order_book_platform.model import GateResult
+    from order_book_platform.storage import DataStore
+
+    store = DataStore(settings.data_root)
+    reporter = FidelityReporter(store, settings)
+    if golden is not None:
+        with progress_bars() as progress:
+            reporter.run(key, progress, golden=DataStore(golden))
+    elif remake or not reporter.is_current(key):
+        if not remake and reporter.has_golden(key):
+            raise _would_lose_golden(key)
+        from order_book_platform.cli.runner import run_assets
+
+        run_assets(invocation, settings, key, ("fidelity_report",))
+    elif reporter.has_golden(key):
+        click.echo("Held against a golden sample too; --remake makes a report without it.", err=True)
+    found = store.report("fidelity_report", key)
+    if as_json:
+        print_json(found)
+    else:
+        console = stdout()
+        gates = [GateResult(**gate) for gate in found["gates"]]
+        console.print(_verdict(gates))
+        console.print(gates_table(str(key), gates))
+        console.print(str(store.path("fidelity_report", key, "report.html")), soft_wrap=True)
+    if not found["passed"]:
+        ctx.exit(EXIT_FAILED)
+
+
+def _would_lose_golden(key: PartitionKey) -> OrderBookPlatformError:
+    """The error about a report out of date whose golden evidence a new one would not have."""
+    from order_book_platform.errors import EvidenceError
+
+    return EvidenceError(
+        expected="a report that is up to date, or one without a golden sample",
+        found="one that is out of date and holds evidence of a golden sample, which a new one would lose",
+        where=f"fidelity_report of {key}",
+        remedy="Give the data root of the golden sample with --golden, or --remake to make the report without it.",
+    )
+
+
+def _verdict(gates: Sequence[GateResult]) -> str:
+    """One line: the answer, and the gates that it rests on."""
+    from order_book_platform.cli.display.output import Styled
+    from order_book_platform.fidelity import verdict_line
+
+    said = verdict_line(gates)
+    return Styled(said, "bold green" if said.startswith("faithful") else "bold red").markup
+
+
+@fidelity.command("self-test", short_help="Put known defects into a book and see every gate fail.")
+@click.option(
+    "--messages",
+    type=click.IntRange(min=4_000),
+    default=6_000,
+    show_default=True,
+    help="Depth messages of the simulated day.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which market of many."
+)
+@json_option
+@click.pass_context
+def self_test(ctx: click.Context, messages: int, seed: int, as_json: bool) -> None:
+    """Show that the fidelity report sees what is wrong. Exits 1 if anything is not as expected.
+
+    A day is simulated and its book made: every gate must hold. Then known defects are put in, one at a time: figures
+    must equal those of a slow and simple implementation where it has them, and those that follow from how the defect
+    was put in; the gates that are there for the defect must fail; and every gate must fail for one defect at least.
+    Needs no settings file and leaves nothing behind.
+
+    \b
+    Example:
+      obp fidelity self-test --messages 6000
+    """  # noqa: D301
+    from tempfile import TemporaryDirectory
+
+    from order_book_platform.cli.display.output import print_json, progress_bars
+    from order_book_platform.cli.self_test_days import faulty_days, sound_day
+    from order_book_platform.fidelity import SelfTest
+    from order_book_platform.model import PartitionKey
+
+    key = PartitionKey.parse(SYMBOL, DAY)
+    with TemporaryDirectory(prefix="obp-self-test-") as folder, progress_bars() as progress:
+        store = sound_day(Path(folder) / "sound", key, messages, seed, progress)
+        made = list(faulty_days(Path(folder), key, messages, seed, progress))
+        found = SelfTest(store, key).run(made, progress)
+    if as_json:
+        print_json(_document(found, messages, seed))
+    else:
+        _show(found)
+    if not found.passed:
+        ctx.exit(EXIT_FAILED)
+
+
+def _document(found: SelfTestResult, messages: int, seed: int) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "passed": found.passed,
+        "messages": messages,
+        "seed": seed,
+        "defects": found.words,
+        "cells": [{**asdict(cell), "problem": cell.problem} for cell in found.cells],
+        "problems": list(found.problems),
+    }
+
+
+def _show(found: SelfTestResult) -> None:
+    from order_book_platform.cli.display.output import Styled, stdout, table
+
+    console = stdout()
+    heads = [str(number) for number in range(len(found.days))]
+    console.print(table("Defects", ("", "defect", "what is done"), _defects(found), right=("",)))
+    console.print()
+    console.print(
+        table(
+            "Gates by defect: F fails, · holds, ! not as expected",
+            ("gate", *heads, "bar"),
+            ([gate, *(_mark(cell) for cell in row), row[0].bar] for gate, row in _rows(found)),
+        )
+    )
+    console.print()
+    console.print(
+        table(
+            "Gates that must fail, and figures that follow from the injection",
+            ("defect", "gate", "bar", "by injection", "slowly", "found", "gate must", "result"),
+            _expectations(found),
+            right=("by injection", "slowly", "found"),
+        )
+    )
+    for problem in found.problems:
+        console.print(Styled(problem, "bold red").markup)
+    compared = sum(cell.compared for cell in found.cells)
+    console.print(
+        f"\n{len(found.days) - 1} defects, {len(found.gates)} gates, {compared:,} figures held against slow ones: "
+        + (
+            Styled("all as expected", "green") if found.passed else Styled("NOT AS EXPECTED", "bold red")
+        ).markup
+    )
+
+
+def _defects(found: SelfTestResult) -> Iterator[tuple[object, ...]]:
+    for number, day in enumerate(found.days):
+        yield number, day, found.words[day]
+
+
+def _rows(found: SelfTestResult) -> Iterator[tuple[str, list[Cell]]]:
+    """Each gate with its cells, day by day."""
+    by_place = {(cell.gate, cell.defect): cell for cell in found.cells}
+    for gate in found.gates:
+        yield gate, [by_place[gate, day] for day in found.days if (gate, day) in by_place]
+
+
+def _mark(cell: Cell) -> str | Styled:
+    from order_book_platform.cli.display.output import Styled
+
+    if cell.problem:
+        return Styled("!", "bold red")
+    return "·" if cell.passed else Styled("F", "yellow")
+
+
+def _expectations(found: SelfTestResult) -> Iterator[tuple[object, ...]]:
+    from order_book_platform.cli.display.output import Styled
+    from order_book_platform.model.gates import figure
+
+    for cell in found.cells:
+        if cell.must == "fail" or cell.injected is not None or cell.problem:
+            yield (
+                cell.defect,
+                cell.gate,
+                cell.bar,
+                "" if cell.injected is None else figure(cell.injected),
+                figure(cell.plain) if cell.compared else "",
+                figure(cell.found, cell.bar),
+                cell.must,
+                Styled("NO", "bold red") if cell.problem else Styled("yes", "green"),
+            )

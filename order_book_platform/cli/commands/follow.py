@@ -1,0 +1,111 @@
+"""`obp follow`: books of a live capture, as it grows."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from order_book_platform.cli.group import Invocation
+from order_book_platform.cli.options import json_option, symbol_option
+
+if TYPE_CHECKING:
+    from order_book_platform.reconstruct import Followed
+    from order_book_platform.streaming import StreamMetrics
+
+LOOK_S = 0.002
+"""How long nothing is looked for when there was nothing new."""
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command(short_help="Books of a live capture, as it grows.")
+@symbol_option
+@click.option("--in", "capture", required=True, type=FOLDER, help="Folder of the capture's logs.")
+@click.option("--out", "output", required=True, type=FOLDER, help="Folder of the books.")
+@click.option("--once", is_flag=True, help="Stop when all that is there has been followed.")
+@json_option
+@click.pass_context
+def follow(ctx: click.Context, symbol: str, capture: Path, output: Path, once: bool, as_json: bool) -> None:
+    """Follow a live capture: a row of the book for each message, appended to a log some milliseconds later.
+
+    Ctrl-C ends it, also while it is behind; so does a kill. The next call goes on, and every row is there once.
+    docs/formats/live.md says what lies in both folders.
+
+    \b
+    Example:
+      obp follow --symbol BINANCE_FUTURES:BTC-USDT-PERP --in captures/btc --out live/btc
+    """  # noqa: D301 - \b is click's mark for "do not rewrap"
+    invocation: Invocation = ctx.obj
+    settings = invocation.settings()
+
+    from order_book_platform.cli.display.output import StageBars, live_progress, print_json
+    from order_book_platform.model import Instrument
+    from order_book_platform.reconstruct import Reconstructor
+    from order_book_platform.storage import DataStore
+
+    instrument = Instrument.parse(symbol)
+    settings.instrument(instrument)
+    with live_progress() as progress, _stopped_by_signals() as stopped:
+        bars = StageBars(progress)
+
+        def observe(metrics: StreamMetrics) -> None:
+            for stage in metrics.stages:
+                bars(stage.stage, stage.rows, 0)
+
+        def wait() -> bool:
+            return not once and not stopped.wait(LOOK_S)
+
+        found = Reconstructor(DataStore(settings.data_root), settings).follow(
+            instrument, capture, output, wait, observe, stopped.is_set
+        )
+    if as_json:
+        print_json({"symbol": instrument.key, **_facts(found)})
+    else:
+        _show(symbol, found)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C, or a polite kill, sets: the end in peace. The second one interrupts."""
+    stopped = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, _: object) -> None:
+        stopped.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _facts(found: Followed) -> dict[str, Any]:
+    return {
+        "rows": found.rows,
+        "rows_again": found.rows_again,
+        "messages": found.messages,
+        "deltas": found.deltas,
+        "resumed_from": found.resumed_from,
+        "tally": dict(found.tally),
+        "checkpoints_written": found.checkpoints_written,
+        "checkpoints_refused": found.checkpoints_refused,
+        "replay_hash": found.replay_hash,
+    }
+
+
+def _show(symbol: str, found: Followed) -> None:
+    from order_book_platform.cli.display.output import stdout, table
+
+    facts = {name: value for name, value in _facts(found).items() if name not in ("tally", "replay_hash")}
+    facts |= found.tally
+    rows = [(name.replace("_", " "), f"{value:,}") for name, value in facts.items()]
+    stdout().print(table(f"{symbol}: followed", ("", "count"), rows, right=("count",)))

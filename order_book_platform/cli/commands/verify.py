@@ -1,0 +1,68 @@
+"""`obp verify`: does a second replay give the same book?"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import click
+
+from order_book_platform.cli.group import EXIT_FAILED, Invocation
+from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
+
+
+@click.command(short_help="Replay a published day and compare.")
+@symbol_option
+@day_option
+@click.option(
+    "--batch-rows",
+    type=click.IntRange(min=1),
+    help="Rows decoded at a time; another number must not change the result.  [default: the settings']",
+)
+@json_option
+@click.pass_context
+def verify(ctx: click.Context, symbol: str, day: date, batch_rows: int | None, as_json: bool) -> None:
+    """Replay a published day again and compare the replay_hash. Exits 1 if it differs.
+
+    Three hashes have to be equal: the one in the manifest, that of the second replay, and that of the rows as
+    they stand in the published parts. Inputs that were published anew since the books were made are named, and exit 1
+    too: the books are out of date.
+
+    \b
+    Example:
+      obp verify --symbol BINANCE:BTC-USDT --day 2024-08-08 --batch-rows 10000
+    """  # noqa: D301 - \b is click's mark for "do not rewrap"
+    invocation: Invocation = ctx.obj
+    settings = invocation.settings()
+    key = partition_key(settings, symbol, day)
+
+    from order_book_platform.cli.display.output import Styled, print_json, progress_bars, stdout, table
+    from order_book_platform.reconstruct import Reconstructor
+    from order_book_platform.storage import DataStore
+
+    with progress_bars() as progress:
+        found = Reconstructor(DataStore(settings.data_root), settings).verify(
+            key, batch_rows=batch_rows, progress=progress
+        )
+    if as_json:
+        print_json(
+            {
+                "symbol": key.instrument.key,
+                "day": key.day.isoformat(),
+                "matches": found.matches,
+                "rows": found.rows,
+                "published": found.published,
+                "replayed": found.replayed,
+                "stored": found.stored,
+                "changed_inputs": found.changed_inputs,
+            }
+        )
+    else:
+        equal = found.published == found.replayed == found.stored
+        verdict = Styled("equal", "green") if equal else Styled("DIFFERENT", "bold red")
+        rows = [(name, getattr(found, name)) for name in ("published", "replayed", "stored")]
+        stdout().print(table(f"{key}: {found.rows:,} rows", ("replay_hash", "SHA-256"), rows))
+        stdout().print(verdict.markup)
+        if found.changed_inputs:
+            stdout().print(f"Published anew since the books were made: {', '.join(found.changed_inputs)}")
+    if not found.matches:
+        ctx.exit(EXIT_FAILED)

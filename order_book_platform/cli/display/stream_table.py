@@ -1,0 +1,178 @@
+"""A stream at work, as a table on a terminal: how fast each stage is now, what waits before it, what it waits for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from order_book_platform.clock import NS_PER_SECOND
+
+if TYPE_CHECKING:
+    from order_book_platform.observability import StageFigures, StreamExporter
+
+WINDOW_NS = 5 * NS_PER_SECOND
+"""Rates and shares are of the last five seconds: an item of a stage may take one."""
+WIDE = 100
+"""Columns of a terminal from which on headings are written out."""
+FULL = 80
+"""Below it only what says which stage is the slow one."""
+LEAST = 48
+"""Below it nothing: the line of the asset says how far it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stage between two moments.
+
+    Attributes:
+        before: at the one.
+        now: at the other.
+        passed_ns: between them.
+    """
+
+    before: StageFigures
+    now: StageFigures
+    passed_ns: int
+
+    @property
+    def rows_per_second(self) -> str:
+        """Worked off; a dash where no time has passed."""
+        if not self.passed_ns:
+            return "-"
+        return in_units((self.now.rows - self.before.rows) * NS_PER_SECOND / self.passed_ns).strip()
+
+    def share(self, since_ns: int, until_ns: int) -> str:
+        """How much of the time a stopwatch ran that showed these sums, in percent."""
+        if not self.passed_ns:
+            return "-"
+        # Stopwatches are read one after another, a little later than the clock: what comes out may be above 100.
+        return f"{min(100.0, 100 * (until_ns - since_ns) / self.passed_ns):.0f} %"
+
+    @property
+    def waiting(self) -> str:
+        """Items before the stage and their bytes, wherever they are; the source has none."""
+        if not self.now.queue_items:
+            return "-"
+        return f"{self.now.queue_items}, {in_units(self.now.queue_bytes + self.now.spilled_bytes)}B"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes:
+        heading: on a wide terminal.
+        short: on others.
+        cell: what it shows.
+        always: whether it stays when there is little room.
+    """
+
+    heading: str
+    short: str
+    cell: Callable[[Span], str]
+    always: bool = False
+
+
+COLUMNS = (
+    Column("rows", "rows", lambda span: f"{span.now.rows:,}"),
+    Column("rows/s", "rows/s", lambda span: span.rows_per_second, always=True),
+    Column("bytes", "bytes", lambda span: f"{in_units(span.now.bytes)}B"),
+    Column("waiting", "waiting", lambda span: span.waiting),
+    Column("oldest", "oldest", lambda span: _age(span.now)),
+    Column("busy", "busy", lambda span: span.share(span.before.busy_ns, span.now.busy_ns), always=True),
+    Column(
+        "blocked up",
+        "blk up",
+        lambda span: span.share(span.before.blocked_up_ns, span.now.blocked_up_ns),
+        always=True,
+    ),
+    Column(
+        "blocked down",
+        "blk down",
+        lambda span: span.share(span.before.blocked_down_ns, span.now.blocked_down_ns),
+        always=True,
+    ),
+)
+
+
+class StreamTable:
+    """A rich renderable that shows the newest figures it was given."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[int, StreamExporter]] = deque()
+        self._resident_bytes = 0
+
+    def update(self, figures: StreamExporter, resident_bytes: int, now_ns: int) -> None:
+        """Show these figures.
+
+        Args:
+            figures: of the stream; one that began anew counts from its own start.
+            resident_bytes: memory of the process.
+            now_ns: of a clock that does not go back.
+        """
+        self._resident_bytes = resident_bytes
+        seen = self._seen
+        if seen and _sum(figures) < _sum(seen[-1][1]):
+            seen.clear()
+        seen.append((now_ns, figures))
+        while len(seen) > 2 and now_ns - seen[1][0] >= WINDOW_NS:
+            seen.popleft()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, and a line about the whole; nothing where there is no room for it."""
+        if not self._seen or options.max_width < LEAST:
+            return
+        wide = options.max_width >= WIDE
+        columns = [each for each in COLUMNS if each.always or options.max_width >= FULL]
+        drawn = Table(box=None, padding=(0, 2 if wide else 1, 0, 0), header_style="dim", style="dim")
+        drawn.add_column("  stage", no_wrap=True)
+        for column in columns:
+            drawn.add_column(column.heading if wide else column.short, justify="right", no_wrap=True)
+        for span in self._spans():
+            drawn.add_row(f"  {span.now.stage}", *(column.cell(span) for column in columns))
+        yield drawn
+        yield Text(self._whole(), style="dim", no_wrap=True, overflow="ellipsis")
+
+    def _whole(self) -> str:
+        _, last = self._seen[-1]
+        spilled = sum(stage.spilled_bytes for stage in last.stages)
+        return (
+            f"  backpressure: {last.pressure}, memory: {last.memory.replace('_', ' ')}, "
+            f"{in_units(self._resident_bytes)}B resident"
+            + (f", {in_units(spilled)}B spilled" if spilled else "")
+        )
+
+    def _spans(self) -> Sequence[Span]:
+        (since_ns, before), (now_ns, now) = self._seen[0], self._seen[-1]
+        return [
+            Span(one, other, now_ns - since_ns) for one, other in zip(before.stages, now.stages, strict=True)
+        ]
+
+
+def in_units(value: float) -> str:
+    """Three significant digits and a decimal prefix: `12.3 M`; a space at the end where there is none."""
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        scaled = value / factor
+        # What would be rounded up to the next prefix takes that one.
+        if scaled >= 0.9995:
+            digits = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
+            return f"{scaled:.{digits}f} {prefix}"
+    return f"{value:.0f} "
+
+
+def _age(stage: StageFigures) -> str:
+    if not stage.queue_items:
+        return "-"
+    milliseconds = stage.oldest_ns / 1e6
+    return f"{milliseconds:.0f} ms" if milliseconds < 1_000 else f"{milliseconds / 1e3:.1f} s"
+
+
+def _sum(figures: StreamExporter) -> int:
+    """Grows as long as it is the same stream."""
+    return sum(stage.rows + stage.busy_ns for stage in figures.stages)

@@ -1,0 +1,193 @@
+"""Books out of Parquet with their levels: all rows, or those of some messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from order_book_platform.datasets.reading import as_numbers, as_numpy, ending
+from order_book_platform.datasets.rows import BookRows, in_order
+from order_book_platform.datasets.schemas import level_columns
+from order_book_platform.model import DecimalEncoding
+from order_book_platform.model.arrays import Int64Array
+from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.storage import ParquetRows
+
+BATCH_ROWS = 16_384
+"""Rows of books of 20 levels a side at a time: 10 MB. Half as many take a tenth more time: each is some 400 calls."""
+GROUP_ROWS = 1 << 20
+"""Books are decoded a row group at a time, which is bounded by its bytes: in pieces it takes a fifth more."""
+
+
+class PickedRows:
+    """Takes rows of a file out of its stream, as they were read.
+
+    Args:
+        rows: int64[m], their numbers in the file, ascending, each once.
+        columns: by name, those that they are wanted with.
+    """
+
+    def __init__(self, rows: Int64Array, columns: Sequence[str]) -> None:
+        self.columns = tuple(columns)
+        self._rows = rows
+        self._parts: list[pa.RecordBatch] = []
+        self._passed = 0
+
+    def look(self, batch: pa.RecordBatch) -> None:
+        """Take what is wanted of the next rows."""
+        first, last = np.searchsorted(self._rows, (self._passed, self._passed + batch.num_rows))
+        if first < last:
+            self._parts.append(
+                batch.select(self.columns).take(pa.array(self._rows[first:last] - self._passed))
+            )
+        self._passed += batch.num_rows
+
+    def table(self, schema: pa.Schema) -> pa.Table:
+        """The rows that came.
+
+        Args:
+            schema: of the file.
+        """
+        if not self._parts:
+            return pa.schema([schema.field(name) for name in self.columns]).empty_table()
+        return pa.Table.from_batches(self._parts).combine_chunks()
+
+
+def read_books(
+    file: ParquetRows,
+    levels: int,
+    batch_rows: int = BATCH_ROWS,
+    codes: DecimalEncoding | None = None,
+) -> Iterator[BookRows]:
+    """Stream a books file, cut to its first `levels` levels a side.
+
+    Rows that go back in sequence are left out.
+
+    Args:
+        file: with schema `books(depth)`.
+        levels: K, at most the file's depth.
+        batch_rows: rows at a time; never changes a result.
+        codes: what decimals are read as.
+    """
+    for part in _parts(file, levels, batch_rows, codes, None):
+        yield part.rows(part.places)
+
+
+def read_as_of(
+    file: ParquetRows,
+    levels: int,
+    numbers: Int64Array,
+    batch_rows: int = BATCH_ROWS,
+    codes: DecimalEncoding | None = None,
+    picked: PickedRows | None = None,
+    *,
+    equal: bool = False,
+) -> Iterator[BookRows]:
+    """Stream a book as it was after each of some messages, every row under the number of the message asked for.
+
+    Only these rows are copied out of what is decoded, which takes less time than to copy all and choose then. Numbers
+    below that of the first row are left out.
+
+    Args:
+        file: with schema `books(depth)`.
+        levels: K, at most the file's depth.
+        numbers: int64[m], sequence numbers, ascending.
+        batch_rows: rows at a time, of the file and of the stream; never changes a result.
+        codes: what decimals are read as.
+        picked: shown all rows of the file.
+        equal: leave out numbers that no row has itself.
+    """
+    done, held = 0, None
+    for part in _parts(file, levels, batch_rows, codes, picked):
+        if held is not None:  # it holds up to where the next one begins
+            end = int(np.searchsorted(numbers, part.numbers[0]))
+            yield from held.as_of(numbers[done:end], batch_rows, equal=equal)
+            done = end
+        held = part
+    if held is not None:
+        yield from held.as_of(numbers[done:], batch_rows, equal=equal)
+
+
+def _parts(
+    file: ParquetRows, levels: int, batch_rows: int, codes: DecimalEncoding | None, picked: PickedRows | None
+) -> Iterator[_Part]:
+    """A books file in pieces of at least one row that does not go back in sequence."""
+    columns = [name.removesuffix("_pips") + ending(codes) for name in level_columns(levels)]
+    wanted = dict.fromkeys([*_HEADS, *columns, *(picked.columns if picked else ())])
+    latest = np.iinfo(np.int64).min
+    for batch in _cut(file.batches(GROUP_ROWS, columns=list(wanted)), batch_rows, picked):
+        numbers = as_numpy(batch, "sequence_number")
+        ahead = in_order(numbers, latest)
+        if ahead.any():
+            latest = int(numbers.max())
+            yield _Part(batch, columns, codes, np.flatnonzero(ahead), numbers[ahead])
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Rows of a books file.
+
+    Attributes:
+        batch: as they were read.
+        columns: names of prices and sizes, in the order of the schema.
+        codes: what decimals are read as.
+        places: int64[n], those that do not go back in sequence.
+        numbers: int64[n], their sequence numbers.
+    """
+
+    batch: pa.RecordBatch
+    columns: list[str]
+    codes: DecimalEncoding | None
+    places: NDArray[np.intp]
+    numbers: Int64Array
+
+    def as_of(self, numbers: Int64Array, batch_rows: int, *, equal: bool) -> Iterator[BookRows]:
+        """The last row up to each number, under that number; see `read_as_of`."""
+        for first in range(0, len(numbers), batch_rows):
+            asked = numbers[first : first + batch_rows]
+            rows = np.searchsorted(self.numbers, asked, side="right") - 1
+            keep = rows >= 0
+            if equal:
+                keep &= self.numbers[rows] == asked
+            if keep.any():
+                yield replace(self.rows(self.places[rows[keep]]), sequence_number=asked[keep])
+
+    def rows(self, places: NDArray[np.intp]) -> BookRows:
+        """The chosen rows; levels lie column after column, as Parquet gives them."""
+        number, time, flags, *known = (as_numpy(self.batch, name)[places] for name in _HEADS)
+        levels, missing = len(self.columns) // 4, (MISSING_PIPS, 0)
+        cube = _columns(len(self.columns), len(places))
+        for index, (name, column) in enumerate(zip(self.columns, cube, strict=True)):
+            values = as_numbers(self.batch, name, self.codes, missing[index % 2])
+            np.take(values, places, out=column, mode="clip")  # any other mode fills a copy first
+        sides = cube.reshape(2, levels, 2, len(places))
+        price, size = (sides[:, :, what].transpose(2, 0, 1) for what in range(2))
+        return BookRows(number, time, flags, np.stack(known, 1), price, size)
+
+
+_HEADS = ("sequence_number", "origin_time", "flags", "known_bid_levels", "known_ask_levels")
+
+
+def _columns(count: int, rows: int) -> Int64Array:
+    """Room for columns, int64[count, rows].
+
+    They lie an odd number of cache lines apart: whoever reads row after row needs a line of each at a time, and lines
+    that lie a power of two apart drive each other out, which takes three times as long.
+    """
+    apart = 8 * (-(-rows // 8) | 1)
+    return np.empty((count, apart), dtype=np.int64)[:, :rows]
+
+
+def _cut(
+    groups: Iterator[pa.RecordBatch], batch_rows: int, picked: PickedRows | None
+) -> Iterator[pa.RecordBatch]:
+    """Row groups in smaller pieces, after they have been shown as a whole."""
+    for group in groups:
+        if picked is not None:
+            picked.look(group)
+        for first in range(0, group.num_rows, batch_rows):
+            yield group.slice(first, batch_rows)

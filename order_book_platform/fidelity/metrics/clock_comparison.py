@@ -1,0 +1,315 @@
+"""Best prices aligned by time: what the book said beside what the ticker said, by the exchange's clock and by arrival.
+
+A book row is compared with the last ticker whose time is not above its own. docs/adr/0016 says what that can show.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.datasets.reading import count_nulls
+from order_book_platform.datasets.rows import ArrayRows, BestRows, TickerRows
+from order_book_platform.fidelity.metrics.metric import SIDES, TICKER_GATES, TICKERS, Metric
+from order_book_platform.fidelity.metrics.tallies import share
+from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS, pair_with_last
+from order_book_platform.kernels.fidelity import clock_merge
+from order_book_platform.model import Severity
+from order_book_platform.model.arrays import Int64Array
+from order_book_platform.storage import ParquetRows
+
+Clock = Literal["transaction_time", "origin_time"]
+CLOCKED_SHARE = 0.99
+"""A clock serves where so many of the tickers carry it: without the others at most as many rows see an older one."""
+_EARLIEST = int(np.iinfo(np.int64).min)
+_TOLD = {
+    "transaction_time": "whose T is not above the message's.",
+    "origin_time": "whose E is not above the message's.",
+    "received_time": "that had arrived.",
+}
+_LETTERS = {"transaction_time": "T", "origin_time": "E"}
+
+
+def shared_clock(tickers: ParquetRows, deltas: ParquetRows) -> Clock | None:
+    """The exchange's clock that both streams carry.
+
+    Args:
+        tickers: file with schema `TICKERS`.
+        deltas: file with schema `RAW_DELTAS`.
+
+    Returns:
+        `transaction_time` (T: when the book changed), else `origin_time` (E: when that was told), if at least
+        `CLOCKED_SHARE` of the tickers carry it; None where too few carry either.
+    """
+    clocks: tuple[Clock, ...] = ("transaction_time", "origin_time")
+    for clock in clocks if "transaction_time" in deltas.filled else clocks[1:]:
+        if tickers.num_rows - count_nulls(tickers, clock) >= CLOCKED_SHARE * tickers.num_rows:
+            return clock
+    return None
+
+
+def transaction_times(deltas: ParquetRows, batch_rows: int = 1 << 20) -> Iterator[ArrayRows]:
+    """Sequence number and transaction time, ns, of every message that has one.
+
+    Args:
+        deltas: file with schema `RAW_DELTAS`.
+        batch_rows: rows at a time; never changes a result.
+    """
+    latest: int | None = None
+    for batch in deltas.batches(batch_rows, columns=["sequence_number", "transaction_time"]):
+        numbers, times = batch.column("sequence_number").to_numpy(), batch.column("transaction_time")
+        begins = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]))
+        if latest is not None and len(begins) and numbers[0] == latest:
+            begins = begins[1:]
+        latest = int(numbers[-1]) if len(numbers) else latest
+        begins = begins[times.is_valid().to_numpy(zero_copy_only=False)[begins]]
+        yield ArrayRows(numbers[begins], times.fill_null(0).to_numpy()[begins])
+
+
+def by_transaction_time(books: Iterator[BestRows], deltas: ParquetRows) -> Iterator[BestRows]:
+    """The book rows with their message's transaction time as their time; those whose message has none are left out."""
+    for rows, messages in pair_with_last(books, transaction_times(deltas), equal=True):
+        yield replace(rows, time_ns=messages.time_ns)
+
+
+class ClockSweep:
+    """One comparison of two streams by one clock, with those rows that the other stream has not reached yet.
+
+    Times that go back are raised to the latest one before them: what was told later stands on what was told before.
+
+    Args:
+        tick_pips: pips per tick.
+        shift_ns: the ticker is taken as it was this much later; 0 for the true one.
+
+    Attributes:
+        counts: int64, see `kernels.sweep`.
+        squares: float64, see `kernels.sweep`.
+    """
+
+    def __init__(self, tick_pips: int, shift_ns: int = 0) -> None:
+        self._tick_pips = tick_pips
+        self._shift_ns = shift_ns
+        self.counts = np.zeros(clock_merge.COUNTS_SIZE, np.int64)
+        self.squares = np.zeros(clock_merge.SQUARES_SIZE)
+        self._state = np.zeros(clock_merge.STATE_SIZE, np.int64)
+        self._books, self._tickers = BestRows.none(), TickerRows.none()
+        self._latest = [_EARLIEST, _EARLIEST]
+        self._ended = False
+
+    def add_books(self, time_ns: Int64Array, rows: BestRows) -> None:
+        """Take in the next book rows, with their times by this clock."""
+        rows = replace(rows, time_ns=self._never_falling(0, time_ns))
+        self._books = BestRows.concat([self._books, rows])
+        self._advance()
+
+    def add_tickers(self, time_ns: Int64Array, rows: TickerRows) -> None:
+        """Take in the next tickers, with their times by this clock."""
+        rows = replace(rows, time_ns=self._never_falling(1, time_ns) - self._shift_ns)
+        self._tickers = TickerRows.concat([self._tickers, rows])
+        self._advance()
+
+    def end_tickers(self) -> None:
+        """No more tickers come: book rows after the last one have no partner."""
+        self._ended = True
+        self._advance()
+
+    @property
+    def waits(self) -> bool:
+        """Whether book rows are left that a later ticker may be the partner of."""
+        return len(self._books) > 0
+
+    @property
+    def held(self) -> int:
+        """Rows of either stream that are kept until the other one has come as far."""
+        return len(self._books) + len(self._tickers)
+
+    def _never_falling(self, stream: int, time_ns: Int64Array) -> Int64Array:
+        raised = np.maximum(np.maximum.accumulate(time_ns), self._latest[stream])
+        self._latest[stream] = int(raised[-1]) if len(raised) else self._latest[stream]
+        return raised
+
+    def _advance(self) -> None:
+        books, tickers, done = self._books, self._tickers, np.zeros(2, np.int64)
+        clock_merge.sweep(
+            books.time_ns,
+            books.price_pips,
+            books.size_pips,
+            books.known,
+            tickers.time_ns,
+            tickers.price_pips[:, :, 0],
+            tickers.size_pips[:, :, 0],
+            self._tick_pips,
+            self._ended,
+            self._state,
+            self.counts,
+            self.squares,
+            done,
+        )
+        self._books = BestRows.none() if self._ended else books.take(slice(int(done[0]), None))
+        self._tickers = tickers.take(slice(int(done[1]), None))
+
+    def exact(self, kind: int) -> float | None:
+        """Share of rows equal in both prices (`sweep.PRICE_EXACT`), or in both sizes too (`sweep.EXACT`)."""
+        return share(int(self.counts[kind]), int(self.counts[clock_merge.ROWS]))
+
+    def rms_ticks(self, side: int) -> float | None:
+        """Root mean square of the price's error over the rows that claim to know the side's best level."""
+        squares, rows = self.squares[clock_merge.SQUARES + side], self.counts[clock_merge.PRICED + side]
+        return _root(share(float(squares), int(rows)))
+
+    def held_rms_ticks(self, side: int) -> float | None:
+        """The same over time: a book row holds until the next one, while tickers go on."""
+        squares, held_ns = (
+            self.squares[clock_merge.WEIGHED_SQUARES + side],
+            self.counts[clock_merge.WEIGHED_NS + side],
+        )
+        return _root(share(float(squares), int(held_ns)))
+
+
+def _root(mean: float | None) -> float | None:
+    return None if mean is None else math.sqrt(mean)
+
+
+class ClockComparison:
+    """Best prices of book and tickers by the exchange's clock and by arrival, with placebos.
+
+    Args:
+        tick_pips: pips per tick.
+        clock: which of the exchange's clocks `time_ns` of the rows is; None where tickers carry none.
+        untimed: tickers that are left out because they lack that clock.
+    """
+
+    def __init__(self, tick_pips: int, clock: Clock | None, untimed: int = 0) -> None:
+        shifts = (0, *PLACEBO_SHIFTS_NS)
+        self._clock = clock
+        self._untimed = untimed
+        self._by_clock = [ClockSweep(tick_pips, shift) for shift in shifts]
+        self._by_arrival = [ClockSweep(tick_pips, shift) for shift in shifts]
+        self._sweeps = [*(self._by_clock if clock else []), *self._by_arrival]
+
+    def run(self, books: Iterator[BestRows], tickers: Iterator[TickerRows]) -> None:
+        """Take in both streams; the one whose rows so far have arrived earlier is read on, so that little waits.
+
+        A stream that begins late, or says nothing for long, has its next rows read at once: the other one then runs
+        past them, and no more of it is held than a batch and what the clocks differ by.
+
+        Args:
+            books: from the first seeded row on, `time_ns` by the clock.
+            tickers: those that are evidence, `time_ns` by the clock.
+        """
+        ours, theirs = next(books, None), next(tickers, None)
+        our_latest = their_latest = _EARLIEST
+        while ours is not None and theirs is not None:
+            if our_latest <= their_latest:
+                self._add_books(ours)
+                our_latest, ours = int(ours.arrival_ns[-1]), next(books, None)
+            else:
+                self._add_tickers(theirs, self._sweeps)
+                their_latest, theirs = int(theirs.arrival_ns[-1]), next(tickers, None)
+        while theirs is not None:
+            self._add_tickers(theirs, [each for each in self._sweeps if each.waits])
+            theirs = next(tickers, None)  # to its end: whoever counts it sees all of it
+        for each in self._sweeps:
+            each.end_tickers()
+        while ours is not None:
+            self._add_books(ours)
+            ours = next(books, None)
+
+    @property
+    def held(self) -> int:
+        """Rows that are kept, over all comparisons."""
+        return sum(each.held for each in self._sweeps)
+
+    def _add_books(self, rows: BestRows) -> None:
+        for each in self._sweeps:
+            each.add_books(self._times(each, rows), rows)
+
+    def _add_tickers(self, rows: TickerRows, sweeps: Sequence[ClockSweep]) -> None:
+        for each in sweeps:
+            each.add_tickers(self._times(each, rows), rows)
+
+    def _times(self, each: ClockSweep, rows: BestRows | TickerRows) -> Int64Array:
+        return rows.arrival_ns if each in self._by_arrival else rows.time_ns
+
+    def metrics(self, book_rows: int) -> list[Metric]:
+        """`bbo_…_time`, `bbo_…_arrival` and `sampling_rms_tw`.
+
+        Args:
+            book_rows: of the whole book, for the count of those without a partner.
+        """
+        alignment = self._clock or "none"
+        return [
+            *self._by_exchange(alignment, book_rows),
+            *_metrics("arrival", self._by_arrival, "received_time", book_rows),
+            *self._sampled(book_rows),
+        ]
+
+    def _by_exchange(self, alignment: str, book_rows: int) -> list[Metric]:
+        """The figures by the exchange's clock, with what was left out for want of it."""
+        found = _metrics("time", self._by_clock, alignment, book_rows)
+        if not self._untimed:
+            return found
+        left_out = f" Tickers without {_LETTERS[alignment]}, left out: {self._untimed:,}."
+        return [replace(metric, note=metric.note + left_out) for metric in found]
+
+    def _sampled(self, book_rows: int) -> list[Metric]:
+        """What holding the book costs, by the best clock there is."""
+        sweeps = self._by_clock if self._clock else self._by_arrival
+        return _held(sweeps, self._clock or "received_time", book_rows)
+
+
+def _metrics(clock: str, sweeps: Sequence[ClockSweep], alignment: str, book_rows: int) -> list[Metric]:
+    """How often and how far the best prices differ, by one clock."""
+    true, *late = sweeps
+    rows = int(true.counts[clock_merge.ROWS])
+    told = "Tickers carry none of the exchange's times." if alignment == "none" else _TOLD[alignment]
+    found = []
+    for name, kind, what in (
+        (f"bbo_exact_{clock}", clock_merge.PRICE_EXACT, "both best prices"),
+        (f"bbo_exact_{clock}_size", clock_merge.EXACT, "both best prices and sizes"),
+    ):
+        note = f"{true.counts[kind]:,} of {rows:,} book rows show {what} of the last ticker {told}"
+        found.append(
+            _metric(name, true.exact(kind), rows, [each.exact(kind) for each in late], alignment, note)
+        )
+    for side, side_name in enumerate(SIDES):
+        n = int(true.counts[clock_merge.PRICED + side])
+        note = f"In ticks, over the {n:,} book rows that claim to know the best {side_name}; the last ticker {told}"
+        placebos = [each.rms_ticks(side) for each in late]
+        found.append(
+            _metric(f"bbo_rms_{clock}_{side_name}", true.rms_ticks(side), n, placebos, alignment, note)
+        )
+    return [replace(metric, unmatched=book_rows - rows) for metric in found]
+
+
+def _held(sweeps: Sequence[ClockSweep], alignment: str, book_rows: int) -> list[Metric]:
+    """What holding the book between messages costs."""
+    true, *late = sweeps
+    rows = int(true.counts[clock_merge.ROWS])
+    found = [
+        _metric(
+            f"sampling_rms_tw_{name}",
+            true.held_rms_ticks(side),
+            rows,
+            [each.held_rms_ticks(side) for each in late],
+            alignment,
+            f"In ticks, over {true.counts[clock_merge.WEIGHED_NS + side] / NS_PER_SECOND:,.3f} s: how far the best "
+            f"{name} of the book, held until its next row, is from that of the ticker.",
+        )
+        for side, name in enumerate(SIDES)
+    ]
+    return [replace(metric, unmatched=book_rows - rows) for metric in found]
+
+
+def _metric(
+    name: str, value: float | None, n: int, placebos: Sequence[float | None], alignment: str, note: str
+) -> Metric:
+    gate = None if alignment == "none" else TICKER_GATES.get(name)
+    if gate is not None and alignment != "transaction_time":
+        gate = replace(gate, severity=Severity.WARN)  # E says when the change was told, not when it was made
+    return Metric(name, value, n, gate, 0, alignment, TICKERS, tuple(placebos), note)

@@ -1,0 +1,72 @@
+"""Intervals between messages: by the recorder's clock against by the exchange's.
+
+There is no second recording to hold them against, so this judges no book and has no gate. It says what a user who lives
+on arrival times sees of the market's own rhythm: a line that holds messages back and delivers them in bursts makes the
+two distributions differ. A lost message lengthens both intervals alike and does not show here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from order_book_platform.datasets.reading import NARROW_ROWS
+from order_book_platform.fidelity.metrics.distributions import distance, margins, positions, within
+from order_book_platform.fidelity.metrics.metric import Metric
+from order_book_platform.fidelity.metrics.time_windows import window_width_ns
+from order_book_platform.kernels.fidelity.message_intervals import INTERVAL_BINS, count_intervals
+from order_book_platform.kernels.fidelity.state_histograms import SPREAD, SPREAD_SIDE
+from order_book_platform.model.arrays import Int64Array
+from order_book_platform.storage import ParquetRows
+
+PLACES_MS = positions(SPREAD)[SPREAD_SIDE : SPREAD_SIDE + INTERVAL_BINS]
+"""Where the bins begin, ms: those of a spread of so many ticks."""
+
+
+def interval_metrics(books: ParquetRows, origin_ns: Int64Array) -> Iterator[Metric]:
+    """`ks_inter_arrival`, `tv_inter_arrival` and `w1_inter_arrival` (in ms) of all rows of a book.
+
+    Each interval counts once: it is no state that holds for a while.
+
+    Args:
+        books: file with schema `books(depth)`.
+        origin_ns: int64[n], origin times of its rows, ns.
+    """
+    excess, totals = _count(books, origin_ns)
+    n = int(totals.sum())
+    found, chance = distance(excess.sum(axis=0), n, PLACES_MS), margins(excess, totals, PLACES_MS)
+    notes = {
+        "ks": "Intervals between book rows in ms, by the recorder's clock against by the exchange's.",
+        "tv": "Share of intervals that are others by the recorder's clock than by the exchange's.",
+        "w1": "How far intervals by the recorder's clock are from those by the exchange's on average, in ms.",
+    }
+    for kind, note in notes.items():
+        value = getattr(found, kind)
+        yield Metric(
+            f"{kind}_inter_arrival",
+            value,
+            n,
+            reference="book",
+            note=note,
+            interval=within(value, getattr(chance, kind)),
+        )
+
+
+def _count(books: ParquetRows, origin_ns: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Excess and totals by block, see `kernels.intervals`."""
+    first_ns, last_ns = (int(origin_ns[0]), int(origin_ns.max())) if len(origin_ns) else (0, 0)
+    width_ns = window_width_ns(last_ns - first_ns)
+    first_block = first_ns // width_ns
+    blocks = max(last_ns // width_ns - first_block, 0) + 1
+    excess, totals = np.zeros((blocks, INTERVAL_BINS + 1), np.int64), np.zeros(blocks, np.int64)
+    last, done = np.zeros(2, np.int64), 0
+    for batch in books.batches(NARROW_ROWS, columns=["received_time"]):
+        received = batch.column(0).to_numpy()
+        origin = origin_ns[done : done + len(received)]
+        done += len(received)
+        if done == len(received) and done:
+            last[:] = origin[0], received[0]
+            origin, received = origin[1:], received[1:]
+        count_intervals(origin, received, last, first_block, width_ns, excess, totals)
+    return excess, totals

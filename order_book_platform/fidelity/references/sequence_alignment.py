@@ -1,0 +1,211 @@
+"""Which book row belongs to which reference row, and the placebo: the reference as it was some time later.
+
+Both sides come as streams in ascending order of sequence number and are joined a bounded number of rows at a
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.datasets.rows import ReferenceRows, Rows
+from order_book_platform.model.arrays import BoolArray, Int64Array
+
+PLACEBO_SHIFTS_NS = (NS_PER_SECOND, 10 * NS_PER_SECOND)
+"""A placebo is the reference this much later. It must fail every gate that the reference passes."""
+
+
+class Sequenced(Protocol):
+    """Rows in ascending order of sequence number."""
+
+    @property
+    def sequence_number(self) -> Int64Array:
+        """int64[n], never falling."""
+
+    def __len__(self) -> int:
+        """Rows."""
+
+    def take(self, rows: Rows) -> Self:
+        """The chosen rows."""
+
+
+L = TypeVar("L", bound=Sequenced)
+R = TypeVar("R", bound=Sequenced)
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftedReferences:
+    """References with their placebos; S shifts.
+
+    A placebo is a row of the same stream some time later, so it is named, not copied.
+
+    Attributes:
+        sequence_number: int64[n], never falling.
+        time_ns: int64[n], ns since the epoch; never falling.
+        price_pips: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
+        size_pips: int64[n, 2, K]; 0 where there is no level.
+        later: int64[n, S], rows of `pool`: the last reference at or before `time_ns + shift`; -1 for a row without
+            placebos, which is not sampled.
+        shifted_valid: bool[n, S]: false where the references end before `time_ns + shift`, and without placebos.
+        pool: references, as far as they are placebos of these.
+    """
+
+    sequence_number: Int64Array
+    time_ns: Int64Array
+    price_pips: Int64Array
+    size_pips: Int64Array
+    later: Int64Array
+    shifted_valid: BoolArray
+    pool: ReferenceRows
+
+    def __len__(self) -> int:
+        return len(self.sequence_number)
+
+    def take(self, rows: Rows) -> ShiftedReferences:
+        """The chosen rows."""
+        chosen = ReferenceRows(self.sequence_number, self.time_ns, self.price_pips, self.size_pips).take(rows)
+        return ShiftedReferences(
+            chosen.sequence_number,
+            chosen.time_ns,
+            chosen.price_pips,
+            chosen.size_pips,
+            self.later[rows],
+            self.shifted_valid[rows],
+            self.pool,
+        )
+
+    @property
+    def sampled(self) -> Rows:
+        """Rows that have placebos."""
+        return as_slice(np.flatnonzero(self.later[:, 0] >= 0))
+
+    @property
+    def shifted_price_pips(self) -> Int64Array:
+        """int64[n, S, 2, K], prices of the placebos."""
+        return self.pool.price_pips[self.later]
+
+    @property
+    def shifted_size_pips(self) -> Int64Array:
+        """int64[n, S, 2, K], sizes of the placebos."""
+        return self.pool.size_pips[self.later]
+
+
+def with_placebos(
+    references: Iterator[ReferenceRows], shifts_ns: tuple[int, ...] = PLACEBO_SHIFTS_NS, step: int = 1
+) -> Iterator[ShiftedReferences]:
+    """Attach to every `step`-th reference what the reference says later.
+
+    Holds the batches that the longest shift reaches over, and the one that goes beyond it.
+
+    Args:
+        references: in order of sequence number and time.
+        shifts_ns: ns, positive.
+        step: by default every one is sampled.
+
+    Yields:
+        Every reference once, in order.
+    """
+    reach, passed = max(shifts_ns), 0
+    held: list[ReferenceRows] = []
+    for more in chain((part for part in references if len(part)), [None]):
+        if more is not None:
+            held.append(more)
+        while held and (more is None or held[0].time_ns[-1] + reach < more.time_ns[-1]):
+            yield _shift(held, slice(-passed % step, None, step), shifts_ns)
+            passed += len(held.pop(0))
+
+
+def _shift(held: list[ReferenceRows], sampled: slice, shifts_ns: tuple[int, ...]) -> ShiftedReferences:
+    """The first part with the placebos of its sampled rows, looked up among all parts."""
+    part = held[0]
+    times = np.concatenate([each.time_ns for each in held])
+    wanted = part.time_ns[sampled, None] + np.array(shifts_ns, dtype=np.int64)
+    rows = np.searchsorted(times, wanted, side="right") - 1
+    needed = np.zeros(len(times), dtype=np.bool_)
+    needed[rows] = True
+    later = np.full((len(part), len(shifts_ns)), -1, dtype=np.int64)
+    later[sampled] = (np.cumsum(needed) - 1)[rows]
+    valid = np.zeros(later.shape, dtype=np.bool_)
+    valid[sampled] = wanted <= times[-1]
+    edges = np.cumsum([0, *(len(each) for each in held)])
+    pool = [
+        each.take(as_slice(np.flatnonzero(needed[begin:end])))
+        for each, (begin, end) in zip(held, pairwise(edges), strict=True)
+    ]
+    return ShiftedReferences(
+        part.sequence_number,
+        part.time_ns,
+        part.price_pips,
+        part.size_pips,
+        later,
+        valid,
+        ReferenceRows.concat(pool),
+    )
+
+
+def pair_with_last(
+    left: Iterator[L], right: Iterator[R], *, equal: bool = False, beyond_end: bool = True
+) -> Iterator[tuple[L, R]]:
+    """Pair each left row with the last right row whose sequence number is not above its own.
+
+    Args:
+        left: rows to be paired.
+        right: rows each of which holds until the next one.
+        equal: only where the two numbers are equal.
+        beyond_end: whether the last right row also holds for left rows with a higher number.
+
+    Yields:
+        Left rows and their right rows, of equal length; left rows without a partner are left out.
+    """
+    held, following = _next(right), _next(right)
+    for part in left:
+        rest = part
+        while len(rest) and held is not None:
+            settled = _settled(rest, held, following, beyond_end)
+            if settled:
+                pairs = _pair(rest.take(slice(0, settled)), held, equal)
+                if len(pairs[0]):
+                    yield pairs
+                rest = rest.take(slice(settled, None))
+            if len(rest) and following is None:
+                break
+            if len(rest):
+                held, following = following, _next(right)
+
+
+def _settled(left: Sequenced, held: Sequenced, following: Sequenced | None, beyond_end: bool) -> int:
+    """How many left rows have their partner in `held` or none at all: those below the first row that follows it."""
+    if following is not None:
+        return int(np.searchsorted(left.sequence_number, following.sequence_number[0], side="left"))
+    if beyond_end:
+        return len(left)
+    return int(np.searchsorted(left.sequence_number, held.sequence_number[-1], side="right"))
+
+
+def _pair(left: L, right: R, equal: bool) -> tuple[L, R]:
+    rows = np.searchsorted(right.sequence_number, left.sequence_number, side="right") - 1
+    keep = rows >= 0
+    if equal:
+        keep &= right.sequence_number[rows] == left.sequence_number
+    if not keep.all():
+        left, rows = left.take(keep), rows[keep]
+    return left, right.take(as_slice(rows))
+
+
+def as_slice(rows: NDArray[np.intp]) -> Rows:
+    """The same rows; as a slice, which copies nothing, where they follow one another without a break."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (rows[1:] > rows[:-1]).all():
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows
+
+
+def _next(stream: Iterator[R]) -> R | None:
+    """The stream's next rows, empty batches skipped; None at its end."""
+    return next((rows for rows in stream if len(rows)), None)

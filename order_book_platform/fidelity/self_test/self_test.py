@@ -1,0 +1,208 @@
+"""Does the report see what is wrong? Known defects put into a sound day, and every figure held against a slow one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from order_book_platform.fidelity.metrics.metric import GATES
+from order_book_platform.fidelity.runner import FidelityRunner
+from order_book_platform.fidelity.self_test.defects import DEFECTS, Defect
+from order_book_platform.fidelity.self_test.in_memory_day import Day
+from order_book_platform.fidelity.self_test.oracle import plain_figures
+from order_book_platform.model import GateResult, PartitionKey
+from order_book_platform.observability import Progress, silent
+from order_book_platform.storage import DataStore
+
+SOUND = "sound"
+"""The day without a defect."""
+_RELATIVE, _ABSOLUTE = 1e-9, 1e-12
+"""Sums of floats in another order differ by as much; counts and shares do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One gate on one day.
+
+    Attributes:
+        defect: which one the day has, or `SOUND`.
+        gate: name.
+        bar: the gate as text.
+        found: the figure; None where nothing could be measured.
+        passed: whether the gate holds.
+        must: `fail` or `hold`, empty where either will do.
+        plain: the slow figure; None where nothing can be measured.
+        compared: whether there is a slow figure.
+        injected: the figure that follows from the injection; None where none does.
+    """
+
+    defect: str
+    gate: str
+    bar: str
+    found: float | None
+    passed: bool
+    must: str = ""
+    plain: float | None = None
+    compared: bool = False
+    injected: float | None = None
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the cell; empty where all is as expected."""
+        if self.must and self.passed != (self.must == "hold"):
+            return f"must {self.must}, found {self.found} with {self.bar}"
+        if self.compared and not _agree(self.found, self.plain):
+            return f"found {self.found}, slowly {self.plain}"
+        if self.injected is not None and not _agree(self.found, self.injected):
+            return f"found {self.found}, by injection {self.injected}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTestResult:
+    """What came out.
+
+    Attributes:
+        cells: every gate on every day, day by day.
+        problems: what is not as expected, one sentence each.
+        words: of each day, what was done to it.
+    """
+
+    cells: tuple[Cell, ...]
+    problems: tuple[str, ...]
+    words: dict[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all is as expected."""
+        return not self.problems
+
+    @property
+    def days(self) -> tuple[str, ...]:
+        """`SOUND` and the defects, in order."""
+        return tuple(dict.fromkeys(cell.defect for cell in self.cells))
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """Names of all gates, in order."""
+        return tuple(dict.fromkeys(cell.gate for cell in self.cells))
+
+
+class SelfTest:
+    """Puts known defects into a sound day and measures it.
+
+    Args:
+        store: holds the sound day with all it takes (`Day`); afterwards as before.
+        key: of the day.
+        defects: to put in.
+    """
+
+    def __init__(self, store: DataStore, key: PartitionKey, defects: Sequence[Defect] = DEFECTS) -> None:
+        self._store = store
+        self._key = key
+        self._defects = defects
+
+    def run(self, made: Sequence[MadeDay] = (), progress: Progress = silent) -> SelfTestResult:
+        """Measure the sound day and every defect.
+
+        Args:
+            made: days with defects that cannot be put into finished books.
+            progress: told of days measured.
+
+        Raises:
+            PartitionMissingError: something of the sound day or of a made one has not been published.
+        """
+        total = 1 + len(self._defects) + len(made)
+        progress("defects", 0, total)
+        sound = Day.read(self._store, self._key)
+        cells = self._sound_cells(sound)
+        for done, defect in enumerate(self._defects, start=1):
+            progress("defects", done, total)
+            damaged = defect.put(sound)
+            damaged.publish(self._store, self._key, sound)
+            try:
+                gates = self._measure(self._store)
+            finally:
+                sound.publish(self._store, self._key, damaged)
+            figures = defect.figures(sound)
+            cells += _cells(defect.name, gates, plain_figures(damaged), defect.fails, figures)
+        for done, day in enumerate(made, start=1 + len(self._defects)):
+            progress("defects", done, total)
+            gates = self._measure(day.store)
+            slow = plain_figures(Day.read(day.store, self._key))
+            cells += _cells(day.name, gates, slow, day.fails, day.figures)
+        progress("defects", total, total)
+        words = {SOUND: "nothing"} | {defect.name: defect.words for defect in self._defects}
+        words |= {day.name: day.words for day in made}
+        return SelfTestResult(tuple(cells), tuple(_problems(cells)), words)
+
+    def _measure(self, store: DataStore) -> tuple[GateResult, ...]:
+        return FidelityRunner(store, self._key, silent).measure().gates
+
+    def _sound_cells(self, sound: Day) -> list[Cell]:
+        """Every gate must hold."""
+        slow, gates = plain_figures(sound), self._measure(self._store)
+        cells = _cells(SOUND, gates, slow, (), {})
+        return [replace(cell, must="hold") for cell in cells]
+
+
+@dataclass(frozen=True, slots=True)
+class MadeDay:
+    """A day that was reconstructed from faulty inputs.
+
+    Attributes:
+        name: of the defect.
+        words: what was done.
+        store: holds the day, under the sound day's key.
+        fails: gates that must fail.
+        figures: of gates, from the faults' record.
+    """
+
+    name: str
+    words: str
+    store: DataStore
+    fails: tuple[str, ...]
+    figures: Mapping[str, float]
+
+
+def _cells(
+    defect: str,
+    gates: Sequence[GateResult],
+    slow: Mapping[str, float | None],
+    fails: Sequence[str],
+    figures: Mapping[str, float],
+) -> list[Cell]:
+    measured = {gate.name: gate for gate in gates}
+    cells = [
+        Cell(
+            defect,
+            gate.name,
+            gate.gate,
+            gate.value,
+            gate.passed,
+            "fail" if gate.name in fails else "",
+            slow.get(gate.name),
+            gate.name in slow,
+            figures.get(gate.name),
+        )
+        for gate in gates
+    ]
+    absent = [name for name in dict.fromkeys((*GATES, *fails, *figures)) if name not in measured]
+    return cells + [Cell(defect, name, "not measured", None, passed=False, must="hold") for name in absent]
+
+
+def _problems(cells: Sequence[Cell]) -> list[str]:
+    """Cells that are not as expected, and gates that no defect makes fail."""
+    found = [f"{cell.defect}: {cell.gate}: {cell.problem}" for cell in cells if cell.problem]
+    failing = {cell.gate for cell in cells if cell.defect != SOUND and not cell.passed}
+    for gate in dict.fromkeys(cell.gate for cell in cells):
+        if gate not in failing:
+            found.append(f"{gate}: no defect makes this gate fail")
+    return found
+
+
+def _agree(found: float | None, expected: float | None) -> bool:
+    if found is None or expected is None:
+        return found is expected
+    return math.isclose(found, expected, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)

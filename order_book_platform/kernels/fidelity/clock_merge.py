@@ -1,0 +1,132 @@
+"""Two streams of best prices run past each other in order of time: what each said when, and for how long."""
+
+from __future__ import annotations
+
+from numba import types
+
+from order_book_platform.kernels.compiled import kernel
+from order_book_platform.model.levels import MISSING_PIPS
+
+HAS_BOOK, HAS_REFERENCE, TIME, BOOK_PRICE, REFERENCE_PRICE, REFERENCE_SIZE = 0, 1, 2, 3, 5, 7
+STATE_SIZE = 9
+"""int64 that are kept from one call to the next, all 0 at first: whether either stream has begun, the time up to which
+was weighed, and the best bid and ask price of the book, price and size of the reference."""
+
+ROWS, PRICE_EXACT, EXACT, PRICED, WEIGHED_NS = 0, 1, 2, 3, 5
+COUNTS_SIZE = 7
+"""int64 that are added to: rows compared, those with both prices equal, those with sizes equal too; per side rows
+behind the squares, and ns behind the weighed ones."""
+
+SQUARES, WEIGHED_SQUARES = 0, 2
+SQUARES_SIZE = 4
+"""float64 that are added to, per side: squared errors in ticks², and those times the ns that they held."""
+
+_TIMES = types.Array(types.int64, 1, "A", readonly=True)
+_SIDES = types.Array(types.int64, 2, "A", readonly=True)
+_KNOWN = types.Array(types.uint8, 2, "A", readonly=True)
+_MISSING = MISSING_PIPS
+
+
+@kernel(
+    types.void(types.int64, types.float64, types.int64[::1], types.int64[::1], types.float64[::1]),
+    inline="always",
+)
+def weigh_until(time, tick, state, counts, squares):  # type: ignore[no-untyped-def]
+    """Weigh what both streams say by the time from the last event to this one."""
+    if state[HAS_BOOK] and state[HAS_REFERENCE]:
+        held = time - state[TIME]
+        for s in range(2):
+            ours, theirs = state[BOOK_PRICE + s], state[REFERENCE_PRICE + s]
+            if ours != _MISSING and theirs != _MISSING:
+                error = (ours - theirs) / tick
+                counts[WEIGHED_NS + s] += held
+                squares[WEIGHED_SQUARES + s] += held * error * error
+    state[TIME] = time
+
+
+@kernel(
+    types.void(
+        _TIMES,
+        _SIDES,
+        _SIDES,
+        _KNOWN,
+        _TIMES,
+        _SIDES,
+        _SIDES,
+        types.float64,
+        types.boolean,
+        types.int64[::1],
+        types.int64[::1],
+        types.float64[::1],
+        types.int64[::1],
+    )
+)
+def sweep(  # type: ignore[no-untyped-def]
+    book_time,
+    book_price,
+    book_size,
+    known,
+    reference_time,
+    reference_price,
+    reference_size,
+    tick,
+    ended,
+    state,
+    counts,
+    squares,
+    done,
+):
+    """Take the events of both streams in order of time, as far as the order is settled.
+
+    At one time the references come before the book rows: a row is compared with the last reference whose time is not
+    above its own.
+
+    Args:
+        book_time: int64[n], ns, never falling.
+        book_price: int64[n, 2] pips; `MISSING_PIPS` where there is no level.
+        book_size: int64[n, 2] pips.
+        known: uint8[n, 2], levels that the row claims to know.
+        reference_time: int64[m], ns, never falling.
+        reference_price: int64[m, 2] pips.
+        reference_size: int64[m, 2] pips.
+        tick: pips, above 0.
+        ended: no reference comes after these; the last one holds for rows of its own time, and no longer.
+        state: int64[STATE_SIZE].
+        counts: int64[COUNTS_SIZE], added to.
+        squares: float64[SQUARES_SIZE], added to.
+        done: int64[2], written: book rows and references that have been taken.
+    """
+    i = j = 0
+    n, m = book_time.shape[0], reference_time.shape[0]
+    while i < n:
+        if j < m and reference_time[j] <= book_time[i]:
+            weigh_until(reference_time[j], tick, state, counts, squares)
+            for s in range(2):
+                state[REFERENCE_PRICE + s] = reference_price[j, s]
+                state[REFERENCE_SIZE + s] = reference_size[j, s]
+            state[HAS_REFERENCE] = 1
+            j += 1
+            continue
+        if j == m and not (ended and book_time[i] <= state[TIME]):
+            break  # a reference of the same time may be yet to come, or there is none any more
+        weigh_until(book_time[i], tick, state, counts, squares)
+        price_exact = exact = True
+        for s in range(2):
+            ours, theirs = book_price[i, s], state[REFERENCE_PRICE + s]
+            state[BOOK_PRICE + s] = ours
+            price_exact = price_exact and ours == theirs
+            exact = exact and ours == theirs and book_size[i, s] == state[REFERENCE_SIZE + s]
+        state[HAS_BOOK] = 1
+        if state[HAS_REFERENCE]:
+            counts[ROWS] += 1
+            counts[PRICE_EXACT] += int(price_exact)
+            counts[EXACT] += int(exact)
+            for s in range(2):
+                ours, theirs = book_price[i, s], state[REFERENCE_PRICE + s]
+                if known[i, s] and ours != _MISSING and theirs != _MISSING:
+                    error = (ours - theirs) / tick
+                    counts[PRICED + s] += 1
+                    squares[SQUARES + s] += error * error
+        i += 1
+    done[0] = i
+    done[1] = j

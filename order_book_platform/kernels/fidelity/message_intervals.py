@@ -1,0 +1,54 @@
+"""Intervals between messages on two clocks, as histograms."""
+
+from __future__ import annotations
+
+from numba import types
+
+from order_book_platform.kernels.compiled import kernel
+from order_book_platform.kernels.fidelity.state_histograms import magnitude_bin
+
+INTERVAL_BINS = 1_024
+"""Bins of intervals: 64 of a millisecond, then 32 to a doubling; the last begins at 2**36 ms."""
+ORIGIN, RECEIVED = range(2)
+
+_NS_PER_MS = 1_000_000
+_TIMES = types.Array(types.int64, 1, "A", readonly=True)
+
+
+@kernel(types.int64(types.int64))
+def interval_bin(interval_ns):  # type: ignore[no-untyped-def]
+    """Bin of an interval; of 0 where time runs backwards."""
+    return min(magnitude_bin(max(interval_ns, 0) // _NS_PER_MS), INTERVAL_BINS - 1)
+
+
+@kernel(
+    types.void(
+        *(_TIMES, _TIMES, types.int64[::1], types.int64, types.int64),
+        *(types.int64[:, ::1], types.int64[::1]),
+    )
+)
+def count_intervals(  # type: ignore[no-untyped-def]
+    origin_ns, received_ns, last, first_block, width_ns, excess, totals
+):
+    """Count the intervals between neighbouring messages by the one clock and by the other.
+
+    Args:
+        origin_ns: int64[n], times by the exchange's clock, ns.
+        received_ns: int64[n], by the recorder's.
+        last: int64[2], both times of the message before the first; written: of the last one.
+        first_block: number of the first block of time.
+        width_ns: of a block.
+        excess: int64[blocks, INTERVAL_BINS + 1], added to: intervals by the recorder's clock less those by the
+            exchange's; no interval is without a value, so nothing is in the last bin.
+        totals: int64[blocks], added to: intervals.
+    """
+    for r in range(origin_ns.shape[0]):
+        b = min(max(origin_ns[r] // width_ns - first_block, 0), totals.shape[0] - 1)
+        ours, theirs = (
+            interval_bin(received_ns[r] - last[RECEIVED]),
+            interval_bin(origin_ns[r] - last[ORIGIN]),
+        )
+        totals[b] += 1
+        excess[b, ours] += 1
+        excess[b, theirs] -= 1
+        last[ORIGIN], last[RECEIVED] = origin_ns[r], received_ns[r]

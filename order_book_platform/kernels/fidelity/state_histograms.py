@@ -1,0 +1,214 @@
+"""States of a book and of a reference as weighted histograms: spread, best sizes, queue imbalance.
+
+A bin is exact for small spreads and sizes and 3 % wide for larger ones; `fidelity.distributions` says where each lies.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import types
+
+from order_book_platform.kernels.compiled import kernel
+from order_book_platform.model.levels import MISSING_PIPS
+
+SPREAD, LOG_Q_BID, LOG_Q_ASK, QI_1, QI_5 = range(5)
+STATISTICS = 5
+NO_BID, NO_ASK = range(2)
+QUEUE_LEVELS = 5
+"""Levels that the deeper imbalance adds up."""
+
+SUB_BINS = 32
+"""Bins per doubling."""
+SPREAD_SIDE = 1_024
+"""Bins of spreads above 0 ticks, and as many of those below: the last begins at 2**36 ticks."""
+SIZE_OCTAVES_BELOW, SIZE_OCTAVES = 34, 98
+"""Sizes from 2**-34 pips on have bins of their own, up to 2**64: decimals of 18 places are fractions of a pip."""
+QI_STEPS = 512
+"""Bins of imbalances from −1 to below 1; 1 itself has one more."""
+
+BIN_COUNTS = (
+    2 * SPREAD_SIDE + 1,
+    SIZE_OCTAVES * SUB_BINS,
+    SIZE_OCTAVES * SUB_BINS,
+    QI_STEPS + 1,
+    QI_STEPS + 1,
+)
+"""Bins of each statistic, without the one for states that have no value, which follows them."""
+STARTS = tuple(sum(BIN_COUNTS[:statistic]) + statistic for statistic in range(STATISTICS + 1))
+"""Where each statistic's bins begin in a row of all of them; the last is their number."""
+BINS = STARTS[-1]
+
+_MISSING = MISSING_PIPS
+_SPREAD_AT, _BID_AT, _ASK_AT, _QI_1_AT, _QI_5_AT = STARTS[:-1]
+_SPREAD_NONE, _SIZE_NONE, _QI_NONE = BIN_COUNTS[SPREAD], BIN_COUNTS[LOG_Q_BID], BIN_COUNTS[QI_1]
+_FRACTION_BITS = 52 - 5
+_LOWEST = (1_023 - SIZE_OCTAVES_BELOW) * SUB_BINS
+_HALF_STEPS = QI_STEPS // 2
+
+_PRICES = types.Array(types.int64, 3, "A", readonly=True)
+_SIZES = types.Array(types.float64, 3, "C", readonly=True)
+_BITS = types.Array(types.int64, 3, "C", readonly=True)
+_KNOWN = types.Array(types.uint8, 2, "A", readonly=True)
+_ROW = types.Array(types.int64, 1, "A", readonly=True)
+_GRID = types.int64[:, ::1]
+
+
+@kernel(types.int64(types.int64))
+def magnitude_bin(value):  # type: ignore[no-untyped-def]
+    """Bin of a number of at least 0: its own below 64, then 32 to a doubling."""
+    doublings = 0
+    while value >= 2 * SUB_BINS:
+        value >>= 1
+        doublings += 1
+    return doublings * SUB_BINS + value
+
+
+@kernel(types.int64(types.int64, types.int64, types.float64))
+def spread_bin(bid, ask, tick):  # type: ignore[no-untyped-def]
+    """Bin of a spread; below 0 where the book is crossed."""
+    if bid == _MISSING or ask == _MISSING:
+        return _SPREAD_NONE
+    # A quotient of floats is exact where it is whole, and below 2**53 pips never rounds up to a whole one.
+    ticks = math.floor((ask - bid) / tick)
+    found = min(magnitude_bin(abs(ticks)), SPREAD_SIDE)
+    return SPREAD_SIDE + (found if ticks >= 0 else -found)
+
+
+@kernel(types.int64(types.int64))
+def size_bin(bits):  # type: ignore[no-untyped-def]
+    """Bin of a size of at least 0, by the bits of its float64, the top ones of which are a logarithm."""
+    if bits == 0:
+        return _SIZE_NONE
+    return min(max((bits >> _FRACTION_BITS) - _LOWEST, 0), _SIZE_NONE - 1)
+
+
+@kernel(types.int64(types.float64, types.float64))
+def imbalance_bin(bids, asks):  # type: ignore[no-untyped-def]
+    """Bin of (bids − asks)/(bids + asks)."""
+    whole = bids + asks
+    if whole == 0.0:
+        return _QI_NONE
+    return int(((bids - asks) / whole + 1.0) * _HALF_STEPS)
+
+
+@kernel(types.float64(_SIZES, types.int64, types.int64, types.int64))
+def queue(sizes, row, side, first):  # type: ignore[no-untyped-def]
+    """Sum of up to `QUEUE_LEVELS` sizes of a side from level `first` on."""
+    total = 0.0
+    for level in range(first, min(first + QUEUE_LEVELS, sizes.shape[2])):
+        total += sizes[row, side, level]
+    return total
+
+
+@kernel(
+    types.void(
+        *(types.int64, types.int64, types.int64, types.int64, types.int64),
+        *(types.int64[::1], _GRID, _GRID, types.int64[::1]),
+    )
+)
+def count_state(  # type: ignore[no-untyped-def]
+    statistic, theirs, ours, weight, block, reference, excess, totals, rows
+):
+    """Add one state of a statistic, given by its bins; see `weigh_states`."""
+    totals[block, statistic] += weight
+    rows[statistic] += 1
+    reference[theirs] += weight
+    if ours != theirs:
+        excess[block, theirs] -= weight
+        excess[block, ours] += weight
+
+
+@kernel(
+    types.void(
+        *(_PRICES, _SIZES, _BITS, _KNOWN),
+        *(_PRICES, _SIZES, _BITS),
+        *(types.float64, _ROW, _ROW),
+        *(types.int64[::1], _GRID, _GRID, _GRID, types.int64[::1]),
+    )
+)
+def weigh_states(  # type: ignore[no-untyped-def]
+    book_price,
+    book_size,
+    book_bits,
+    known,
+    price,
+    size,
+    bits,
+    tick,
+    weights,
+    blocks,
+    reference,
+    placebos,
+    excess,
+    totals,
+    rows,
+):
+    """Add up states of a reference, of its placebos, and where a book's states differ.
+
+    A statistic is looked at where the book claims to know all levels that it is made of (of K if K < 5).
+
+    Args:
+        book_price: int64[n, 2, K] pips, as of `kernels.compare`.
+        book_size: float64[n, 2, L], sizes of the first L levels; 0 where there is no level.
+        book_bits: int64[n, 2, L], the same memory.
+        known: uint8[n, 2], levels the book claims to know.
+        price: int64[n, 2, K] pips of the reference.
+        size: float64[n, 2, L] of the reference.
+        bits: int64[n, 2, L], the same memory.
+        tick: pips, above 0.
+        weights: int64[n], at least 0; states without weight are passed over.
+        blocks: int64[n], to which block of time each row belongs.
+        reference: int64[BINS], added to: weight of the reference's states.
+        placebos: int64[2, BINS], added to: of the reference without its best bid, and without its best ask.
+        excess: int64[blocks, BINS], added to: weight of the book's states less that of the reference's.
+        totals: int64[blocks, STATISTICS], added to: weight of all states.
+        rows: int64[STATISTICS], added to: rows looked at.
+    """
+    levels = size.shape[2]
+    deep = min(QUEUE_LEVELS, levels)
+    for r in range(weights.shape[0]):
+        w, b = weights[r], blocks[r]
+        if w == 0:
+            continue
+        same = book_price[r, 0, 0] == price[r, 0, 0] and book_price[r, 1, 0] == price[r, 1, 0]
+        for s in range(2):
+            for k in range(deep):
+                same = same and book_size[r, s, k] == size[r, s, k]
+        for s in range(2):
+            if known[r, s] < 1:
+                continue
+            at = _BID_AT if s == 0 else _ASK_AT
+            theirs = at + size_bin(bits[r, s, 0])
+            ours = theirs if same else at + size_bin(book_bits[r, s, 0])
+            count_state(LOG_Q_BID + s, theirs, ours, w, b, reference, excess, totals, rows)
+            if levels > 1:
+                placebos[s, at + size_bin(bits[r, s, 1])] += w
+        if known[r, 0] >= 1 and known[r, 1] >= 1:
+            bid, ask = price[r, 0, 0], price[r, 1, 0]
+            theirs = _SPREAD_AT + spread_bin(bid, ask, tick)
+            ours = theirs
+            if not same:
+                ours = _SPREAD_AT + spread_bin(book_price[r, 0, 0], book_price[r, 1, 0], tick)
+            count_state(SPREAD, theirs, ours, w, b, reference, excess, totals, rows)
+            bids, asks = size[r, 0, 0], size[r, 1, 0]
+            theirs = _QI_1_AT + imbalance_bin(bids, asks)
+            ours = theirs
+            if not same:
+                ours = _QI_1_AT + imbalance_bin(book_size[r, 0, 0], book_size[r, 1, 0])
+            count_state(QI_1, theirs, ours, w, b, reference, excess, totals, rows)
+            if levels > 1:
+                placebos[NO_BID, _SPREAD_AT + spread_bin(price[r, 0, 1], ask, tick)] += w
+                placebos[NO_ASK, _SPREAD_AT + spread_bin(bid, price[r, 1, 1], tick)] += w
+                placebos[NO_BID, _QI_1_AT + imbalance_bin(size[r, 0, 1], asks)] += w
+                placebos[NO_ASK, _QI_1_AT + imbalance_bin(bids, size[r, 1, 1])] += w
+        if known[r, 0] >= deep and known[r, 1] >= deep:
+            bids, asks = queue(size, r, 0, 0), queue(size, r, 1, 0)
+            theirs = _QI_5_AT + imbalance_bin(bids, asks)
+            ours = theirs
+            if not same:
+                ours = _QI_5_AT + imbalance_bin(queue(book_size, r, 0, 0), queue(book_size, r, 1, 0))
+            count_state(QI_5, theirs, ours, w, b, reference, excess, totals, rows)
+            if levels > 1:
+                placebos[NO_BID, _QI_5_AT + imbalance_bin(queue(size, r, 0, 1), asks)] += w
+                placebos[NO_ASK, _QI_5_AT + imbalance_bin(bids, queue(size, r, 1, 1))] += w

@@ -1,0 +1,263 @@
+"""Reading the tail of a live capture: two logs as one stream, in an order that is a function of the data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
+from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.schemas import RAW_DELTAS, SNAPSHOTS, in_precision
+from order_book_platform.errors import LogSchemaError, PrecisionError
+from order_book_platform.model import FixedPoint, Instrument
+from order_book_platform.replay.snapshot_inbox import Arrived
+from order_book_platform.storage import LogReader
+from order_book_platform.storage.log.segments import LogBatch
+from order_book_platform.streaming import Waiting
+
+DELTAS, SNAPSHOTS_LOG = "raw_deltas", "snapshots"
+"""Folders of the two logs."""
+SYMBOL = b"symbol"
+"""Key of the instrument in the schema's metadata."""
+QUIET_NS = NS_PER_SECOND
+"""After so long without a delta it is said that there are none, and again after as long."""
+READ_ROWS = 65_536
+"""Deltas that are read at once where so many are there; what comes one by one is not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Rows of one of the logs, as they lie there.
+
+    Attributes:
+        table: the rows.
+    """
+
+    table: pa.Table
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns."""
+        return int(self.table.nbytes)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.table.num_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """All that had been appended has been read: the last message is complete, since each is appended as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """No delta comes at the moment, or none any more: who has put something off may do it now."""
+
+
+class LiveSource:
+    """The logs of a live capture as one stream; see `stream.Source`.
+
+    Args:
+        folder: of both logs.
+        deltas_row: of `raw_deltas`, where to go on.
+        arrived: of the snapshots, the same.
+        wait: see `LogReader.follow`.
+        stopped: whether to end behind what has been read, though there is more; asked once for every `READ_ROWS`.
+        clock: tells when it is quiet.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        deltas_row: int,
+        arrived: Arrived,
+        wait: Callable[[], bool],
+        stopped: Callable[[], bool] = lambda: False,
+        clock: Clock | None = None,
+    ) -> None:
+        self._deltas = LogReader(folder / DELTAS).tail(deltas_row)
+        self._snapshots = LogReader(folder / SNAPSHOTS_LOG).tail(arrived.row)
+        self._folder = folder
+        self._row = deltas_row
+        self._end: int | None = None
+        self._clock_ns = arrived.deltas_clock_ns
+        self._snapshots_clock_ns = arrived.clock_ns
+        self._ahead: tuple[pa.RecordBatch, np.ndarray[tuple[int], np.dtype[np.int64]]] | None = None
+        self._wait, self._stopped = wait, stopped
+        self._going_on = True
+        self._clock = clock or SystemClock()
+
+    def read(self) -> Iterator[Records | CaughtUp | Quiet | Waiting]:
+        """See `stream.Source`. Snapshots come before the first deltas that did not arrive before them."""
+        with closing(self._deltas), closing(self._snapshots):
+            yield from self._read()
+
+    def _read(self) -> Iterator[Records | CaughtUp | Quiet | Waiting]:
+        owed = False  # a pass that ended with the last row, but not for want of more, has not said that all is read
+        heard_ns = self._clock.monotonic_ns()
+        while not self._stopped():
+            batches, is_all = self._next_deltas()
+            if batches:
+                table = pa.Table.from_batches(batches)
+                self._clock_ns = max(self._clock_ns, int(np.max(table.column("received_time").to_numpy())))
+                yield from self._arrived()
+                owed = True
+                yield Records(table)
+            if is_all and owed:
+                owed, heard_ns = False, self._clock.monotonic_ns()
+                yield CaughtUp()
+            elif is_all and self._end is not None:
+                break
+            elif is_all:
+                if self._clock.monotonic_ns() - heard_ns >= QUIET_NS:
+                    heard_ns = self._clock.monotonic_ns()
+                    if self._ahead is None:
+                        self._look_ahead()  # for what it says of the device
+                    yield Quiet()
+                yield Waiting(self._ask)
+                if not self._going_on:
+                    # What was appended before the word to stop is still read, and nothing else.
+                    self._end = LogReader(self._folder / DELTAS).next_row()
+        for log in (self._deltas, self._snapshots):
+            next(log)  # for what it says of the device: the rows themselves come too late
+
+    def decode(
+        self, item: Records | CaughtUp | Quiet, rows: int
+    ) -> Iterator[DeltaBatch | SnapshotBatch | CaughtUp | Quiet]:
+        """See `stream.Source`."""
+        if not isinstance(item, Records):
+            yield item
+        elif "bid_price_pips" in item.table.schema.names:
+            yield SnapshotBatch.from_arrow(item.table)
+        else:
+            for start in range(0, item.rows, rows):
+                yield DeltaBatch.from_arrow(item.table.slice(start, rows))
+
+    @property
+    def synced(self) -> tuple[int, int]:
+        """Rows of `raw_deltas` and of `snapshots` that are known to be on the device; from any thread."""
+        return self._deltas.synced_row, self._snapshots.synced_row
+
+    def _ask(self) -> None:
+        self._going_on = self._wait()
+
+    def _next_deltas(self) -> tuple[list[pa.RecordBatch], bool]:
+        """What is there, up to so many rows; and whether that is all."""
+        found: list[pa.RecordBatch] = []
+        enough = self._row + READ_ROWS
+        while self._row < enough:
+            if self._row == self._end or (rows := next(self._deltas)) is None:
+                return found, True
+            batch = self._checked(rows, DELTAS, RAW_DELTAS)
+            if self._end is not None:
+                batch = batch.slice(
+                    0, self._end - self._row
+                )  # sealed rows lie otherwise than they were appended
+            found.append(batch)
+            self._row += batch.num_rows
+        return found, False
+
+    def _arrived(self) -> Iterator[Records]:
+        """The snapshots that arrived no later than the deltas read so far, as one table."""
+        found: list[pa.RecordBatch] = []
+        while self._ahead is not None or self._look_ahead():
+            assert self._ahead is not None
+            batch, times = self._ahead
+            count = int(np.searchsorted(times, self._clock_ns, "right"))
+            if count:
+                found.append(batch.slice(0, count))
+            if count < batch.num_rows:
+                self._ahead = batch.slice(count), times[count:]
+                break
+            self._ahead = None
+        if found:
+            yield Records(pa.Table.from_batches(found))
+
+    def _look_ahead(self) -> bool:
+        """Read the next snapshots of the log, if there are any by now."""
+        rows = next(self._snapshots)
+        if rows is None:
+            return False
+        batch = self._checked(rows, SNAPSHOTS_LOG, SNAPSHOTS)
+        received = batch.column("received_time").to_numpy()
+        times = np.maximum.accumulate(np.maximum(received, self._snapshots_clock_ns))
+        self._snapshots_clock_ns = int(times[-1])
+        self._ahead = batch, times
+        return True
+
+    def _checked(self, rows: LogBatch, log: str, wanted: pa.Schema) -> pa.RecordBatch:
+        if rows.batch.schema != wanted:
+            raise _wrong(rows.batch.schema, wanted, self._folder / log)
+        return rows.batch
+
+
+def capture_point(folder: Path, instrument: Instrument) -> FixedPoint | None:
+    """The fixed point of a live capture, after a look at both logs; None before its first delta.
+
+    Args:
+        folder: of both logs.
+        instrument: that it has to be of.
+
+    Raises:
+        LogMissingError: one of the logs is not there.
+        LogSchemaError: one has other columns, belongs to another instrument, or says nothing of its decimals.
+        PrecisionError: it holds decimals.
+    """
+    points: list[FixedPoint | None] = []
+    for name, wanted in ((DELTAS, RAW_DELTAS), (SNAPSHOTS_LOG, SNAPSHOTS)):
+        schema = LogReader(folder / name).schema()
+        if schema is not None and not schema.equals(wanted):
+            raise _wrong(schema, wanted, folder / name)
+        points.append(None if schema is None else _point(schema, folder / name, instrument))
+    deltas, snapshots = points
+    if None not in points and deltas != snapshots:
+        raise LogSchemaError(
+            expected=f"snapshots with the fixed point of the deltas: {deltas}",
+            found=f"{snapshots}",
+            where=str(folder / SNAPSHOTS_LOG),
+            remedy="Begin both logs anew with the same decimals, tick and lot.",
+        )
+    return deltas
+
+
+def _point(schema: pa.Schema, where: Path, instrument: Instrument) -> FixedPoint:
+    metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    if metadata.get(SYMBOL.decode()) != instrument.key:
+        raise LogSchemaError(
+            expected=f"a log of {instrument.key}",
+            found=f"one of {metadata.get(SYMBOL.decode(), 'no symbol')}",
+            where=str(where),
+            remedy="Correct the folder or the symbol; the schema's metadata name it.",
+        )
+    try:
+        return FixedPoint.from_metadata(metadata)
+    except (KeyError, ValueError) as error:
+        raise LogSchemaError(
+            expected="price_decimals, size_decimals, tick_pips and lot_pips in the schema's metadata",
+            found=f"{metadata}",
+            where=str(where),
+            remedy="Begin the log anew with FixedPoint.to_metadata() in its schema.",
+        ) from error
+
+
+def _wrong(found: pa.Schema, wanted: pa.Schema, where: Path) -> LogSchemaError | PrecisionError:
+    if found.equals(in_precision(wanted, "decimal128")):
+        return PrecisionError(
+            expected="a log of int64 pips",
+            found="one of decimals",
+            where=str(where),
+            remedy="Follow a capture in pips; days of decimals are rebuilt from published partitions.",
+        )
+    return LogSchemaError(
+        expected=f"rows of the columns {', '.join(wanted.names)}",
+        found=", ".join(found.names),
+        where=str(where),
+        remedy="Correct the folder; docs/formats/live.md says what the logs of a capture hold.",
+    )

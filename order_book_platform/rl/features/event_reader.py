@@ -1,0 +1,231 @@
+"""Books and trades as chunks of arrays, placed on the grid, handed out step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from order_book_platform.clock import NS_PER_DAY, day_start_ns, iso_from_ns
+from order_book_platform.errors import BatchError
+from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
+from order_book_platform.model.arrays import BoolArray, Int64Array, UInt8Array
+from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.rl.features.feature_spec import FeatureSpec
+from order_book_platform.rl.features.pips import batch_in_pips
+from order_book_platform.storage import ParquetRows
+
+LOOKS_AHEAD = int(BookFlag.CORRUPT | BookFlag.HINDSIGHT)
+"""Flags that say what was only known later: whether a snapshot came in time, whether one contradicted the book."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookChunk:
+    """Consecutive book rows; n rows.
+
+    Attributes:
+        step: int64[n], the inner step each row falls in: the first whose time is at or after the row's.
+        time: int64[n], ns: `origin_time`, or the highest before it where that went back.
+        latency: int64[n], ns: `received_time` − `origin_time`.
+        flags: uint8[n], `BookFlag` bits, without those that look ahead.
+        known: uint8[n]: levels known and present on both sides, counted from the best.
+        two_sided: bool[n]: both sides have a best price, known or not.
+        doubtful: bool[n]: not seeded, or GAP.
+        repaired: bool[n].
+        prices: [side][level] int64[n] pips, `MISSING_PIPS` where there is no level; 0 bids, 1 asks.
+        sizes: [side][level] int64[n] pips, 0 where there is no level; may be deeper than `prices`.
+    """
+
+    step: Int64Array
+    time: Int64Array
+    latency: Int64Array
+    flags: UInt8Array
+    known: UInt8Array
+    two_sided: BoolArray
+    doubtful: BoolArray
+    repaired: BoolArray
+    prices: tuple[tuple[Int64Array, ...], tuple[Int64Array, ...]]
+    sizes: tuple[tuple[Int64Array, ...], tuple[Int64Array, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class TradeChunk:
+    """Consecutive trades; n rows.
+
+    Attributes:
+        step: int64[n], as in `BookChunk`.
+        is_buy: bool[n]: the taker bought.
+        size: int64[n], pips.
+    """
+
+    step: Int64Array
+    is_buy: BoolArray
+    size: Int64Array
+
+
+ChunkT = TypeVar("ChunkT", BookChunk, TradeChunk)
+
+
+class ChunkCursor(Generic[ChunkT]):
+    """Hands out chunks up to a step, and keeps the rest for later.
+
+    Args:
+        chunks: in order, none of them empty.
+
+    Attributes:
+        last_step: step of the last row handed out; -1 before the first.
+    """
+
+    def __init__(self, chunks: Iterator[ChunkT]) -> None:
+        self._chunks: Iterator[ChunkT] = chunks
+        self._chunk: ChunkT | None = next(chunks, None)
+        self._at = 0
+        self.last_step = -1
+
+    def peek(self) -> int | None:
+        """Step of the next row; None if no row is left."""
+        return None if self._chunk is None else int(self._chunk.step[self._at])
+
+    def take(self, limit: int) -> Iterator[tuple[ChunkT, slice]]:
+        """Every row not yet handed out whose step is below `limit`, chunk by chunk."""
+        while self._chunk is not None:
+            stop = int(np.searchsorted(self._chunk.step, limit, side="left"))
+            if stop > self._at:
+                rows = slice(self._at, stop)
+                self._at = stop
+                self.last_step = int(self._chunk.step[stop - 1])
+                yield self._chunk, rows
+            if stop < len(self._chunk.step):
+                return
+            self._chunk, self._at = next(self._chunks, None), 0
+
+
+class EventReader:
+    """Streams a table of events in batches; memory is bounded by one row group, compressed, and one batch.
+
+    Args:
+        table: of books or trades.
+        plan: grid and levels.
+        key: the partition, for plausible times and errors.
+        batch_rows: rows decoded at a time; never changes a result.
+        point: pips that decimals are turned into; None where it has pips.
+
+    Attributes:
+        rows: rows read so far.
+        regressions: rows whose `origin_time` lay below an earlier one.
+    """
+
+    def __init__(
+        self,
+        table: ParquetRows,
+        plan: FeatureSpec,
+        key: PartitionKey,
+        batch_rows: int,
+        point: FixedPoint | None = None,
+    ) -> None:
+        self._point = point
+        self._table = table
+        self._plan = plan
+        self._key = key
+        self._batch_rows = batch_rows
+        self._highest = np.iinfo(np.int64).min
+        self.rows = 0
+        self.regressions = 0
+
+    def books(self) -> Iterator[BookChunk]:
+        """Chunks of a table of books.
+
+        Raises:
+            BatchError: an `origin_time` far from the partition's day.
+            PrecisionError: decimals that the pips do not hold.
+        """
+        levels = self._plan.mlofi_levels
+        deepest = max(*self._plan.imbalance_levels, levels)
+        prices = [[f"{side}_{level}_price_pips" for level in range(levels)] for side in ("bid", "ask")]
+        sizes = [[f"{side}_{level}_size_pips" for level in range(deepest)] for side in ("bid", "ask")]
+        head = ["origin_time", "received_time", "flags", "known_bid_levels", "known_ask_levels"]
+        for batch in self._batches([*head, *prices[0], *prices[1], *sizes[0], *sizes[1]]):
+            origin = _array(batch, "origin_time")
+            flags = batch.column("flags").to_numpy(zero_copy_only=False) & np.uint8(0xFF & ~LOOKS_AHEAD)
+            time, step = self._place(origin)
+            bids, asks = _side(batch, prices[0], MISSING_PIPS), _side(batch, prices[1], MISSING_PIPS)
+            yield BookChunk(
+                step=step,
+                time=time,
+                latency=_array(batch, "received_time") - origin,
+                flags=flags,
+                known=_known(batch, sizes),
+                two_sided=(bids[0] != MISSING_PIPS) & (asks[0] != MISSING_PIPS),
+                doubtful=((flags & BookFlag.SEEDED) == 0) | ((flags & BookFlag.GAP) != 0),
+                repaired=(flags & BookFlag.REPAIRED) != 0,
+                prices=(bids, asks),
+                sizes=(_side(batch, sizes[0], 0), _side(batch, sizes[1], 0)),
+            )
+
+    def trades(self) -> Iterator[TradeChunk]:
+        """Chunks of a table of trades.
+
+        Raises:
+            BatchError: an `origin_time` far from the partition's day.
+            PrecisionError: decimals that the pips do not hold.
+        """
+        for batch in self._batches(["origin_time", "is_buy", "size_pips"]):
+            _, step = self._place(_array(batch, "origin_time"))
+            is_buy = batch.column("is_buy").to_numpy(zero_copy_only=False)
+            yield TradeChunk(step=step, is_buy=is_buy, size=_array(batch, "size_pips"))
+
+    def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        if self._point:
+            columns = [name.removesuffix("_pips") for name in columns]
+        for batch in self._table.batches(self._batch_rows, columns):
+            if batch.num_rows:
+                self.rows += batch.num_rows
+                yield batch_in_pips(batch, self._point, str(self._key)) if self._point else batch
+
+    def _place(self, origin: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """Time that never goes back, and the step it falls in."""
+        self._check_day(origin)
+        time = np.maximum.accumulate(origin)
+        np.maximum(time, self._highest, out=time)
+        self.regressions += int(np.count_nonzero(origin < time))
+        self._highest = int(time[-1])
+        return time, -(-time // self._plan.step_ns)
+
+    def _check_day(self, origin: Int64Array) -> None:
+        start = day_start_ns(self._key.day)
+        for worst in (int(origin.min()), int(origin.max())):
+            if not start - NS_PER_DAY <= worst < start + 2 * NS_PER_DAY:
+                raise BatchError(
+                    expected=f"every origin_time within a day of {self._key.day}",
+                    found=iso_from_ns(worst),
+                    where=f"origin_time of {self._key}",
+                    remedy="Correct the raw files; the sampling clock could not go on after such a row.",
+                )
+
+
+def _array(batch: pa.RecordBatch, name: str, missing: int = 0) -> Int64Array:
+    column = batch.column(name)
+    if column.null_count:
+        column = column.fill_null(missing)
+    array: Int64Array = column.to_numpy(zero_copy_only=False)
+    return array
+
+
+def _side(batch: pa.RecordBatch, names: list[str], missing: int) -> tuple[Int64Array, ...]:
+    return tuple(_array(batch, name, missing) for name in names)
+
+
+def _known(batch: pa.RecordBatch, levels: list[list[str]]) -> UInt8Array:
+    """Known levels of the poorer side, cut at the first level that does not exist."""
+    known: UInt8Array = np.minimum(
+        batch.column("known_bid_levels").to_numpy(), batch.column("known_ask_levels").to_numpy()
+    )
+    for level, names in enumerate(zip(*levels, strict=True)):
+        for column in map(batch.column, names):
+            if column.null_count:
+                missing = column.is_null().to_numpy(zero_copy_only=False)
+                known = np.where(missing, np.minimum(known, np.uint8(level)), known)
+    return known

@@ -1,0 +1,259 @@
+"""Breaks, silences, unseen snapshots and clocks, on made-up messages and on the recordings' own ids."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from order_book_platform.assess.gaps.clock_offset import BIN_NS
+from order_book_platform.assess.gaps.message_scan import MessageScan
+from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform_tests.conftest import RECORDED_KEYS
+
+NO_SNAPSHOTS = np.empty(0, np.int64)
+
+
+def messages(
+    origin: list[int], sequence: list[int], received: list[int] | None = None, **ids: list[int]
+) -> DeltaBatch:
+    """One row per message."""
+    n = len(origin)
+    ones = np.ones(n, np.int64)
+    return DeltaBatch(
+        np.array(origin, np.int64),
+        np.array(received if received is not None else origin, np.int64),
+        np.array(sequence, np.int64),
+        np.ones(n, np.bool_),
+        ones,
+        ones,
+        **{name: np.array(values, np.int64) for name, values in ids.items()},
+    )
+
+
+def test_a_pause_longer_than_the_threshold_is_a_silence() -> None:
+    """At the threshold it is not yet one; beyond it the messages around are named."""
+    scan = MessageScan(100, NO_SNAPSHOTS)
+    scan.feed(messages([0, 100, 201, 250], [1, 2, 3, 4]))
+    (found,) = scan.breaks
+    assert (found.cause, found.before, found.after, found.before_ns, found.after_ns) == (
+        "silence",
+        2,
+        3,
+        100,
+        201,
+    )
+
+
+def test_silence_proves_nothing_where_ids_do() -> None:
+    """With an unbroken chain a long pause is a quiet market."""
+    scan = MessageScan(100, NO_SNAPSHOTS)
+    scan.feed(messages([0, 1_000], [5, 9], prev_final_update_id=[3, 5]))
+    assert scan.breaks == []
+    assert scan.has_ids
+
+
+def test_futures_chain_is_pu_alone() -> None:
+    """`U` may be anything; a `pu` that is not the previous `u` is a loss."""
+    scan = MessageScan(10**9, NO_SNAPSHOTS)
+    scan.feed(
+        messages([0, 1, 2], [10, 20, 30], first_update_id=[1, 17, 28], prev_final_update_id=[0, 10, 21])
+    )
+    (found,) = scan.breaks
+    assert (found.cause, found.before, found.after, found.missing_ids) == ("chain", 20, 30, None)
+    assert "pu is 21 where 20 was due" in found.detail
+
+
+def test_spot_chain_counts_the_missing_ids() -> None:
+    """`U` must be the previous `u` + 1; the difference is how many ids are lost."""
+    scan = MessageScan(10**9, NO_SNAPSHOTS)
+    scan.feed(messages([0, 1, 2], [10, 20, 30], first_update_id=[1, 11, 25]))
+    (found,) = scan.breaks
+    assert (found.before, found.after, found.missing_ids) == (20, 30, 4)
+
+
+def test_snapshots_inside_a_message_prove_nothing_where_ids_do() -> None:
+    """A REST snapshot's id mostly lies inside a message; an unbroken chain says that nothing is lost."""
+    scan = MessageScan(10**9, np.array([15], np.int64))
+    scan.feed(messages([0, 1], [10, 20], prev_final_update_id=[0, 10]))
+    assert scan.breaks == []
+
+
+def test_a_snapshot_of_no_message_shows_a_loss() -> None:
+    """Two snapshots between the same two messages are one break; before the first message they prove nothing."""
+    scan = MessageScan(10**9, np.array([3, 10, 12, 14, 20, 99], np.int64))
+    scan.feed(messages([0, 1, 2], [10, 20, 30]))
+    (found,) = scan.breaks
+    assert (found.cause, found.before, found.after) == ("unseen_snapshot", 10, 20)
+    assert scan.unseen_snapshots == 2
+
+
+@given(
+    st.lists(st.tuples(st.integers(-3, 30), st.integers(1, 5)), min_size=2, max_size=40),
+    st.lists(st.integers(0, 60), max_size=8),
+    st.integers(1, 39),
+)
+def test_batches_do_not_matter(steps: list[tuple[int, int]], snapshots: list[int], at: int) -> None:
+    """The same findings and clocks however the messages are cut."""
+    origin, sequence = np.cumsum(np.array(steps) + np.array([100, 0]), axis=0).T.tolist()
+    shots = np.array(sorted(set(snapshots)), np.int64)
+    whole, cut = MessageScan(115, shots), MessageScan(115, shots)
+    batch = messages(origin, sequence)
+    whole.feed(batch)
+    for part in (batch.slice(0, min(at, len(batch))), batch.slice(min(at, len(batch)), len(batch))):
+        if len(part):
+            cut.feed(part)
+    assert cut.breaks == whole.breaks
+    assert cut.clocks() == whole.clocks()
+    assert (cut.messages, cut.last_sequence) == (len(steps), sequence[-1])
+
+
+def test_clocks() -> None:
+    """Coverage, validity and latency, by hand."""
+    scan = MessageScan(100, NO_SNAPSHOTS)
+    scan.feed(messages([1_000, 1_050, 1_040, 1_340], [1, 2, 3, 4], [400_000, 400_050, 900_040, 900_340]))
+    clocks = scan.clocks()
+    assert clocks["origin_coverage"] == pytest.approx(1 - 200 / 340)
+    assert clocks["origin_valid"] == pytest.approx(1 - 1 / 3)
+    assert clocks["latency_ms"]["p50"] == pytest.approx(0.35)
+    assert clocks["latency_ms"]["p99"] == pytest.approx(0.85)
+    assert clocks["latency_negative"] == 0
+
+
+@pytest.mark.parametrize("key", RECORDED_KEYS, ids=str)
+@pytest.mark.parametrize("lost", [0, 1, 16])
+def test_recorded_chains_are_whole_and_every_loss_is_found(recordings: Path, key: object, lost: int) -> None:
+    """No break in what was recorded; each of k lost messages makes exactly one, at its place."""
+    path = recordings / "truth/update_chain" / key.path / "*.parquet"  # type: ignore[attr-defined]
+    chain = pl.read_parquet(path, hive_partitioning=False)
+    gone = np.linspace(5, len(chain) - 5, lost).astype(int)
+    kept = chain.with_row_index().filter(~pl.col("index").is_in(gone.tolist()))
+    batch = messages(*(kept[name].to_list() for name in ("timestamp", "final_update_id")))
+    name = "first_update_id" if (chain["prev_final_update_id"] < 0).any() else "prev_final_update_id"
+    scan = MessageScan(10**9, NO_SNAPSHOTS)
+    scan.feed(replace(batch, **{name: kept[name].to_numpy()}))
+    assert [found.cause for found in scan.breaks] == ["chain"] * lost
+    ids = chain["final_update_id"].to_list()
+    assert [found.before for found in scan.breaks] == [ids[at - 1] for at in gone]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 5)), min_size=2, max_size=40),
+    st.lists(st.integers(0, 200), max_size=8),
+    st.integers(1, 38),
+)
+def test_between_cuts_nothing_is_looked_for(
+    steps: list[tuple[int, int]], snapshots: list[int], at: int
+) -> None:
+    """Two pieces of a day give what each gives alone, whatever lies between them."""
+    origin, sequence = (np.cumsum(np.array(steps), axis=0) + 1_000).T
+    at = min(at, len(origin) - 1)
+    shots = np.unique(np.array(snapshots, np.int64) + 1_000)
+    parts = [messages(origin[:at].tolist(), sequence[:at].tolist())]
+    parts.append(messages((origin[at:] + 10**6).tolist(), (sequence[at:]).tolist()))
+    cut, alone = MessageScan(20, shots), [MessageScan(20, shots), MessageScan(20, shots)]
+    for part, one in zip(parts, alone, strict=True):
+        cut.cut()
+        cut.feed(part)
+        one.feed(part)
+    assert cut.breaks == alone[0].breaks + alone[1].breaks
+    assert cut.span_ns == alone[0].span_ns + alone[1].span_ns
+    assert cut.silent_ns == alone[0].silent_ns + alone[1].silent_ns
+    assert cut.unseen_snapshots == alone[0].unseen_snapshots + alone[1].unseen_snapshots
+    assert (cut.messages, cut.pairs) == (len(origin), len(origin) - 2)
+
+
+HOUR = 1_723_075_200 * 10**9
+
+
+@pytest.mark.parametrize("missing", [[0], [2], [3, 4], [9]])
+def test_a_message_without_an_origin_time_is_missing_and_nothing_else(missing: list[int]) -> None:
+    """0 says that the exchange gave none: no silence of decades, no coverage below 0, however the messages are cut."""
+    origin = [0 if at in missing else HOUR + 10 * at for at in range(10)]
+    received = [HOUR + 10 * at + 5 for at in range(10)]
+    for pieces in ((0, 10), (0, 3, 4, 10)):
+        scan = MessageScan(100, NO_SNAPSHOTS)
+        for first, end in itertools.pairwise(pieces):
+            scan.feed(messages(origin[first:end], list(range(first, end)), received[first:end]))
+        found = scan.clocks()
+        assert scan.breaks == []
+        assert (found["origin_coverage"], scan.origin_missing, scan.origin_back) == (1.0, len(missing), 0)
+        assert found["origin_valid"] == pytest.approx(1 - len(missing) / 9)
+        assert found["latency_ms"]["p99"] == 0.05
+        assert (scan.first_ns, scan.last_ns) == (max(origin[0], HOUR + 10 * (0 in missing)), max(origin))
+
+
+def test_a_silence_around_a_message_without_an_origin_time_is_one() -> None:
+    """It lasts from the last known time to the next."""
+    scan = MessageScan(100, NO_SNAPSHOTS)
+    scan.feed(messages([HOUR, 0, HOUR + 500], [1, 2, 3]))
+    (found,) = scan.breaks
+    assert (found.cause, found.before, found.after, found.before_ns, found.after_ns) == (
+        "silence",
+        2,
+        3,
+        HOUR,
+        HOUR + 500,
+    )
+    assert scan.clocks()["origin_coverage"] == pytest.approx(0.2)
+
+
+def test_coverage_is_never_below_nothing() -> None:
+    """A time far ahead of all others: a long pause, and the way back is none."""
+    scan = MessageScan(100, NO_SNAPSHOTS)
+    scan.feed(messages([HOUR, 2 * HOUR, HOUR + 10], [1, 2, 3]))
+    assert scan.clocks()["origin_coverage"] == 0.0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-3, 30), st.integers(1, 5), st.integers(-2, 40), st.booleans(), st.integers(1, 3)
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    st.lists(st.integers(0, 120), max_size=8),
+)
+def test_figures_equal_those_of_a_loop(
+    drawn: list[tuple[int, int, int, bool, int]], snapshots: list[int]
+) -> None:
+    """Silences, unseen snapshots, coverage, validity and the median latency of messages of any number of rows."""
+    silence, shots = 15, sorted(set(snapshots))
+    time, number, told = 100, 0, []
+    for step, more, latency, missing, _ in drawn:
+        time, number = time + step, number + more
+        told.append((0 if missing and step > 20 else time, number, time + latency * BIN_NS // 2))
+    repeats = [row[4] for row in drawn]
+    origin, sequence, received = np.repeat(np.array(told).T, repeats, axis=1).tolist()
+    scan = MessageScan(silence, np.array(shots, np.int64))
+    scan.feed(messages(origin, sequence, received))
+    clocks = scan.clocks()
+
+    span = silent = back = silences = unseen = 0
+    last = None
+    for at, (when, number, _) in enumerate(told):
+        now = when if when > 0 else last
+        if at > 0:
+            unseen += sum(told[at - 1][1] < shot < number for shot in shots)
+        if at > 0 and last is not None and now is not None:
+            span += now - last
+            silent += max(now - last - silence, 0)
+            back += now < last
+            silences += now - last > silence
+        last = now
+    known = sorted((arrived - when) // BIN_NS for when, _, arrived in told if when > 0)
+    absent = len(told) - len(known)
+    assert [item.cause for item in scan.breaks].count("silence") == silences
+    assert scan.unseen_snapshots == unseen
+    assert clocks["origin_coverage"] == (max(1 - silent / span, 0.0) if span > 0 else None)
+    assert clocks["origin_valid"] == pytest.approx(1 - (back + absent) / max(len(told) - 1, 1))
+    assert (clocks["origin_back"], clocks["origin_missing"]) == (back, absent)
+    if known:
+        assert clocks["latency_ms"]["p50"] == (known[-(-len(known) // 2) - 1] + 0.5) * BIN_NS / 1e6

@@ -1,0 +1,236 @@
+"""Metrics, their gates and the judgement of placebos."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from order_book_platform.datasets.schemas import METRICS
+from order_book_platform.fidelity.metrics.metric import (
+    GAP_GATES,
+    GATES,
+    TICKER_GATES,
+    WITHOUT_BEST,
+    Metric,
+    failed_gates,
+    judge_placebos,
+    metrics_table,
+    verdict_line,
+)
+from order_book_platform.model import Gate, GateResult, Severity
+
+BAR = Gate(">=", 0.9)
+
+
+def test_a_figure_without_observations_fails_its_gate() -> None:
+    """Neither a missing value nor a perfect one with n = 0 passes."""
+    for value, n in ((None, 0), (None, 5), (1.0, 0)):
+        result = Metric("m", value, n, BAR).result
+        assert result is not None
+        assert not result.passed
+
+
+def test_a_metric_without_gate_is_only_reported() -> None:
+    """It has no verdict and no placebo to fail."""
+    metric = Metric("m", 0.0, 5, placebos=(1.0,))
+    assert metric.result is None
+    assert metric.placebo_fails is None
+
+
+@pytest.mark.parametrize(
+    ("placebos", "fails"),
+    [
+        ((0.1, 0.2), True),
+        ((0.1, None), True),
+        ((0.1, 0.95), False),
+        ((0.95, None), False),
+        ((None, None), False),
+        ((), None),
+    ],
+)
+def test_a_placebo_fails_where_some_was_measured_and_none_passes(
+    placebos: tuple[float | None, ...], fails: bool | None
+) -> None:
+    """A placebo that could not be measured shows nothing, so it does not count as failing."""
+    assert Metric("m", 1.0, 5, BAR, placebos=placebos).placebo_fails is fails
+
+
+def test_one_passing_placebo_fails_the_partition() -> None:
+    """The gate wants all of them to fail and names the metric that showed nothing."""
+    good = Metric("good", 1.0, 5, BAR, placebos=(0.1, 0.2))
+    empty = Metric("empty", 1.0, 5, BAR, reference="tickers", placebos=(0.95, 0.2))
+    assert judge_placebos([good]).value == 1.0
+    judged = judge_placebos([good, empty, Metric("none", 1.0, 5, BAR)])
+    assert (judged.value, judged.n) == (0.5, 2)
+    assert judged.result is not None
+    assert not judged.result.passed
+    assert "empty_tickers" in judged.note
+
+
+def test_without_placebos_their_gate_fails() -> None:
+    """Metrics that were not measured have no placebos, and no evidence is no pass."""
+    judged = judge_placebos([Metric("m", None, 0, BAR, placebos=(None, None))])
+    assert judged.value is None
+    assert judged.result is not None
+    assert not judged.result.passed
+
+
+def test_rows_carry_all_columns() -> None:
+    """metrics.parquet has a row per metric in order, nulls where there is nothing."""
+    table = metrics_table(
+        [
+            Metric("a", 0.5, 3, BAR, 2, "sequence", "tickers", (0.1, None)),
+            Metric("b", None, 0),
+            Metric("c", 0.95, 4, BAR, placebos=(None, 0.3), spoiled=WITHOUT_BEST, interval=(0.9, 1.0)),
+        ]
+    )
+    assert table.schema == METRICS
+    assert table.to_pylist() == [
+        {
+            "name": "a",
+            "value": 0.5,
+            "low": None,
+            "high": None,
+            "gate": ">= 0.9",
+            "pass": False,
+            "n": 3,
+            "unmatched": 2,
+            "alignment": "sequence",
+            "reference": "tickers",
+            "placebo_1s": 0.1,
+            "placebo_10s": None,
+            "placebo_no_bid": None,
+            "placebo_no_ask": None,
+            "placebo_fails": True,
+        },
+        {
+            "name": "b",
+            "value": None,
+            "low": None,
+            "high": None,
+            "gate": None,
+            "pass": None,
+            "n": 0,
+            "unmatched": 0,
+            "alignment": "none",
+            "reference": "snapshots",
+            "placebo_1s": None,
+            "placebo_10s": None,
+            "placebo_no_bid": None,
+            "placebo_no_ask": None,
+            "placebo_fails": None,
+        },
+        {
+            "name": "c",
+            "value": 0.95,
+            "low": 0.9,
+            "high": 1.0,
+            "gate": ">= 0.9",
+            "pass": True,
+            "n": 4,
+            "unmatched": 0,
+            "alignment": "none",
+            "reference": "snapshots",
+            "placebo_1s": None,
+            "placebo_10s": None,
+            "placebo_no_bid": None,
+            "placebo_no_ask": 0.3,
+            "placebo_fails": True,
+        },
+    ]
+
+
+def test_the_bars_are_those_of_the_definitions() -> None:
+    """A gate must not be loosened in passing."""
+    assert {name: str(gate) for name, gate in GATES.items()} == {
+        "bbo_exact_seq": ">= 0.999",
+        "bbo_rms_seq_bid": "<= 0.1",
+        "bbo_rms_seq_ask": "<= 0.1",
+        "bbo_known_share": ">= 0.95",
+        "topk_exact": ">= 0.995",
+        "topk_missing": "<= 0.001",
+        "topk_ghost": "<= 0.001",
+        "topk_known_share": ">= 0.9",
+        "topk_exact_all": ">= 0.975",
+        "depth_corr_pearson": ">= 0.99",
+        "depth_corr_spearman": ">= 0.99",
+        "ks_spread": "<= 0.02",
+        "ks_log_q_bid": "<= 0.02",
+        "ks_log_q_ask": "<= 0.02",
+        "ks_qi_1": "<= 0.02",
+        "ks_qi_5": "<= 0.02",
+        "depth_corr_pearson_detrended": ">= 0.99",
+        "depth_corr_spearman_detrended": ">= 0.99",
+        "depth_l1": "<= 0.005",
+        "inferred_gap_ratio": "< 0.001",
+        "origin_coverage": "> 0.99",
+        "origin_valid": "> 0.999",
+        "latency_p50": "<= 50",
+        "crossed_tw": "< 0.0001",
+        "resyncs": "== 0",
+        "unseen_references": "== 0",
+        "out_of_order_rows": "== 0",
+        "placebo_fails": "== 1",
+    }
+    warnings = {name for name, gate in GATES.items() if gate.severity is Severity.WARN}
+    assert warnings == {"bbo_known_share", "topk_exact_all", "origin_coverage", "latency_p50"}
+    assert {name: str(gate) for name, gate in (GAP_GATES | TICKER_GATES).items()} == {
+        "seq_gap_ratio": "< 0.001",
+        "bbo_exact_time": ">= 0.995",
+        "bbo_rms_time_bid": "<= 2",
+        "bbo_rms_time_ask": "<= 2",
+        "trade_in_range": ">= 0.99",
+    }
+
+
+def test_failed_gates_are_told_apart_by_severity() -> None:
+    """A warning is no error and the other way round; what holds is neither."""
+    bars = (Gate(">=", 0.9), Gate(">=", 0.9, Severity.WARN))
+    metrics = [Metric(f"{value}", value, 5, bar) for bar in bars for value in (0.5, 0.95)]
+    gates = [metric.result for metric in metrics if metric.result is not None]
+    assert failed_gates(gates, Severity.ERROR) == (gates[0],)
+    assert failed_gates(gates, Severity.WARN) == (gates[2],)
+
+
+def test_the_format_document_has_every_gate() -> None:
+    """docs/formats names each gated metric with the bar and the severity that are in force."""
+    text = (Path(__file__).parents[2] / "docs" / "formats" / "fidelity_report.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    for name, gate in (GATES | GAP_GATES | TICKER_GATES).items():
+        tables = [line for line in lines if line.count("|") == 5]
+        named = [line for line in tables if name in line.split("|")[1].replace(",", " ").split()]
+        documented = [line for line in named if line.split("|")[3].strip()]
+        assert len(documented) == 1, name
+        comparison, threshold, *severity = documented[0].split("|")[3].replace(",", "").split()
+        assert severity == (["warn"] if gate.severity is Severity.WARN else []), name
+        assert (comparison, float(threshold)) == (gate.comparison, gate.threshold), name
+    for column in METRICS.names:
+        assert any(column in line.split("|")[1].replace(",", " ").split() for line in lines), column
+
+
+@pytest.mark.parametrize(
+    ("error", "warning", "line"),
+    [
+        (1.0, 1.0, "faithful"),
+        (1.0, 0.0, "faithful, warned: knows"),
+        (0.0, 1.0, "not faithful: right"),
+        (None, 0.0, "not faithful: right; warned: knows"),
+    ],
+)
+def test_the_verdict_is_one_line(error: float | None, warning: float, line: str) -> None:
+    """What fails is named, errors before warnings; what was not measured fails."""
+    gates = (
+        GateResult.of("knows", warning, Gate(">=", 0.5, Severity.WARN), n=1, note=""),
+        GateResult.of("right", error, Gate(">=", 0.5), n=1, note=""),
+    )
+    assert verdict_line(gates) == line
+
+
+def test_gates_read_from_a_report_are_judged_alike() -> None:
+    """A severity that came out of JSON is a word, and means the same."""
+    gate = GateResult.of("right", 0.0, Gate(">=", 0.5), n=1, note="")
+    read = GateResult(**json.loads(json.dumps(gate.to_dict())))
+    assert failed_gates([read], Severity.ERROR) == (read,)
+    assert verdict_line([read]) == verdict_line([gate]) == "not faithful: right"

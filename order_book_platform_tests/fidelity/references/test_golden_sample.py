@@ -1,0 +1,218 @@
+"""A golden sample: what it shows, what it refuses, and what it leaves out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from order_book_platform.datasets import schemas
+from order_book_platform.errors import EvidenceError, PartitionCorruptError, PartitionMissingError
+from order_book_platform.fidelity import FidelityReporter
+from order_book_platform.fidelity.metrics.metric import Metric
+from order_book_platform.fidelity.result import FidelityResult
+from order_book_platform.fidelity.runner import FidelityRunner
+from order_book_platform.model import BookFlag
+from order_book_platform.observability import silent
+from order_book_platform.storage import DataStore
+from order_book_platform_tests.fidelity.partitions import (
+    KEY,
+    POINT,
+    Market,
+    drop_messages,
+    exact_tickers,
+    make_settings,
+    publish,
+    publish_books,
+    publish_inputs,
+)
+from order_book_platform_tests.oracle import OracleReplay
+
+
+@pytest.fixture
+def golden(tmp_path: Path, replayed: OracleReplay) -> DataStore:
+    """Another store with the same book from another recording: its messages arrived 1 ms later."""
+    store = DataStore(tmp_path / "golden")
+    publish_books(store, later(replayed.rows), replayed.used)
+    return store
+
+
+def later(rows: pa.Table, share: float = 1.0) -> pa.Table:
+    """Book rows, so many of which arrived 1 ms later."""
+    moved = (pl.int_range(pl.len()) < share * pl.len()).cast(pl.Int64) * 1_000_000
+    return pl.from_arrow(rows).with_columns(pl.col("received_time") + moved).to_arrow().cast(rows.schema)
+
+
+def measure(store: DataStore, golden: DataStore) -> FidelityResult:
+    """Measure with the golden sample."""
+    return FidelityRunner(store, KEY, silent, golden).measure()
+
+
+def metrics(measured: FidelityResult) -> dict[str, Metric]:
+    """By the name of the gate."""
+    return {metric.gate_name: metric for metric in measured.metrics}
+
+
+def test_an_equal_book_passes_and_its_placebos_fail(
+    store: DataStore, golden: DataStore, replayed: OracleReplay
+) -> None:
+    """Each row of the sample that claims all levels is compared with the last row not above its number."""
+    measured = measure(store, golden)
+    found = metrics(measured)
+    assert all(gate.passed for gate in measured.gates)
+    exact = found["bbo_exact_seq_golden"]
+    assert (exact.value, exact.alignment, exact.reference) == (1.0, "sequence", "golden")
+    assert exact.placebo_fails
+    assert found["topk_exact_golden"].value == found["placebo_fails"].value == 1.0
+    assert found["depth_l1_golden"].value == 0.0
+    counts = measured.references["golden"]
+    assert counts.rows == replayed.rows.num_rows == counts.held_out + counts.doubtful
+    assert exact.n == counts.held_out
+
+
+def test_a_loss_that_no_snapshot_shows_is_caught(store: DataStore, golden: DataStore, market: Market) -> None:
+    """Messages missing from our recording, and no snapshots at all but the seed: the sample tells."""
+    numbers = np.unique(market.deltas.sequence_number)
+    lacking = drop_messages(market.deltas, numbers[300:316])
+    first = market.snapshots.take(slice(0, 1))
+    replayed = market.replay(lacking, extend_every=0)
+    publish_inputs(store, lacking, first)
+    publish_books(store, replayed.rows, replayed.used)
+    failed = {gate.name for gate in measure(store, golden).gates if not gate.passed}
+    assert {"bbo_exact_seq_golden", "topk_exact_golden"} <= failed
+
+
+def test_what_the_sample_does_not_vouch_for_is_left_out(
+    store: DataStore, golden: DataStore, replayed: OracleReplay
+) -> None:
+    """Rows with GAP, before the seed, or without all levels claimed are counted, not compared, however wrong."""
+    place = pl.int_range(pl.len())
+    rows = pl.from_arrow(replayed.rows)
+    doubted = (
+        pl.when(place < 50)
+        .then(pl.col("flags") & (255 - int(BookFlag.SEEDED)))
+        .when(place < 100)
+        .then(pl.col("flags") | int(BookFlag.GAP))
+        .otherwise(pl.col("flags"))
+    )
+    claims = pl.when((place >= 100) & (place < 150)).then(19).otherwise(pl.col("known_bid_levels"))
+    wrong = pl.when(place < 150).then(7).otherwise(0)
+    changed = rows.with_columns(
+        received_time=pl.col("received_time") + 1,
+        flags=doubted.cast(pl.UInt8),
+        known_bid_levels=claims.cast(pl.UInt8),
+        bid_0_size_pips=pl.col("bid_0_size_pips") + wrong,
+    )
+    publish_books(golden, changed.to_arrow().cast(schemas.books()), replayed.used)
+    measured = measure(store, golden)
+    assert metrics(measured)["bbo_exact_seq_golden"].value == 1.0
+    assert measured.references["golden"].doubtful >= 150
+
+
+def test_rows_outside_the_common_window_have_no_partner(
+    store: DataStore, golden: DataStore, market: Market, replayed: OracleReplay
+) -> None:
+    """Our recording ends earlier: what the sample has beyond is unmatched, not wrong."""
+    last = int(np.unique(market.deltas.sequence_number)[800])
+    ours = market.replay(drop_messages(market.deltas, np.unique(market.deltas.sequence_number)[801:]))
+    publish(
+        store,
+        "raw_deltas",
+        {
+            "deltas.parquet": market.deltas.to_arrow().filter(
+                pl.Series(market.deltas.sequence_number <= last).to_arrow()
+            )
+        },
+    )
+    publish_books(store, ours.rows, ours.used)
+    exact = metrics(measure(store, golden))["bbo_exact_seq_golden"]
+    beyond = int((np.array(replayed.rows["sequence_number"]) > last).sum())
+    assert exact.value == 1.0
+    assert exact.unmatched == beyond > 0
+
+
+def test_tickers_of_the_sample_stand_in(store: DataStore, golden: DataStore, replayed: OracleReplay) -> None:
+    """Where our store has no ticker stream, that of the capture is evidence."""
+    publish(golden, "tickers", {"tickers.parquet": exact_tickers(replayed)})
+    found = metrics(measure(store, golden))
+    assert found["bbo_exact_seq_tickers"].value == 1.0
+    assert found["bbo_exact_time_tickers"].value == 1.0
+
+
+def test_a_sample_of_the_same_deltas_is_refused(
+    store: DataStore, tmp_path: Path, replayed: OracleReplay
+) -> None:
+    """It would agree with any mistake: both are made from the same messages."""
+    other = DataStore(tmp_path / "copy")
+    for each in (store, other):
+        with each.write("reconstructed_books", KEY) as writer:
+            writer.metadata.update({**POINT.to_metadata(), "cadence": "change"})
+            writer.inputs["raw_deltas"] = "ab" * 32
+            writer.parquet("books-00000.parquet", replayed.rows.schema).write(replayed.rows)
+            writer.parquet("used_snapshots.parquet", replayed.used.schema).write(replayed.used)
+    with pytest.raises(EvidenceError, match="very same raw_deltas"):
+        measure(store, other)
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.0, True), (0.05, True), (0.2, False)])
+def test_a_sample_of_the_same_recording_is_refused(
+    store: DataStore, golden: DataStore, replayed: OracleReplay, share: float, refused: bool
+) -> None:
+    """Deltas written anew have another fingerprint, but the arrival times of one recorder are nobody else's."""
+    publish_books(golden, later(replayed.rows, share), replayed.used)
+    if refused:
+        with pytest.raises(EvidenceError, match="the very same received_time"):
+            measure(store, golden)
+    else:
+        assert metrics(measure(store, golden))["bbo_exact_seq_golden"].value == 1.0
+
+
+def test_a_sample_without_a_common_number_is_not_taken_for_a_copy(
+    store: DataStore, golden: DataStore, replayed: OracleReplay
+) -> None:
+    """Nothing in common is nothing the same: it is measured, and shows nothing."""
+    rows = pl.from_arrow(replayed.rows).with_columns(pl.col("sequence_number") + 10**9)
+    publish_books(golden, rows.to_arrow().cast(schemas.books()), replayed.used)
+    assert measure(store, golden).references["golden"].held_out == 0
+
+
+def test_a_sample_of_another_tick_is_refused(
+    store: DataStore, golden: DataStore, replayed: OracleReplay
+) -> None:
+    """Pips of other decimals cannot be compared; the error says which."""
+    publish_books(golden, replayed.rows, replayed.used, tick_pips=5)
+    with pytest.raises(EvidenceError, match=r"tick 0\.05"):
+        measure(store, golden)
+
+
+def test_a_sample_of_another_symbol_is_refused(store: DataStore, golden: DataStore) -> None:
+    """A folder copied to this symbol's place still says what it is of."""
+    manifest = golden.folder("reconstructed_books", KEY) / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["symbol"] = "SIMULATED:ETH-USDT"
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(PartitionCorruptError, match="ETH-USDT"):
+        measure(store, golden)
+
+
+def test_an_empty_sample_is_named(store: DataStore, tmp_path: Path) -> None:
+    """No books of the day there: the error names the other root."""
+    with pytest.raises(PartitionMissingError, match="elsewhere"):
+        measure(store, DataStore(tmp_path / "elsewhere"))
+
+
+def test_the_report_names_the_sample_among_its_inputs(
+    store: DataStore, golden: DataStore, tmp_path: Path
+) -> None:
+    """Its fingerprint stands in the manifest, its counts and gates in the report."""
+    reporter = FidelityReporter(store, make_settings(tmp_path))
+    report = reporter.run(KEY, golden=golden)
+    fingerprint = golden.manifest("reconstructed_books", KEY).fingerprint
+    assert report.manifest.inputs["golden/reconstructed_books"] == fingerprint
+    assert store.report("fidelity_report", KEY)["references"]["golden"]["held_out"] > 0
+    assert "bbo_exact_seq_golden" in {gate.name for gate in report.gates}
+    assert "golden" not in reporter.run(KEY).references

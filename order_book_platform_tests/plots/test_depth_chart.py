@@ -1,0 +1,108 @@
+"""The book over time."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from order_book_platform.model import BookFlag
+from order_book_platform.plots import Svg
+from order_book_platform.plots.depth_chart import depth_chart
+from order_book_platform.plots.theme import DARK, LIGHT
+from order_book_platform_tests.plots.frames import (
+    POINT,
+    SVG,
+    book_frame,
+    drawing,
+    uses_colour,
+    with_flags,
+    words,
+)
+
+
+def images(figure: Svg, ground: str) -> list[np.ndarray]:
+    """The sizes as a reader sees them, uint8[height, width, 4] each: by price, by distance, the key."""
+    found = []
+    for element in drawing(figure).iter(f"{SVG}image"):
+        if element.get("class") == ground:
+            _, _, body = element.get("href", "").partition("base64,")
+            with Image.open(io.BytesIO(base64.b64decode(body))) as image:
+                found.append(np.asarray(image.convert("RGBA")))
+    return found
+
+
+def colours(image: np.ndarray) -> set[str]:
+    """Of the cells that are not transparent."""
+    return {f"#{bytes(cell[:3]).hex()}" for cell in image.reshape(-1, 4) if cell[3]}
+
+
+def test_the_heatmap_repeats_and_is_small() -> None:
+    """The same frame gives the same text, lazy or not, and one that a page can bear."""
+    frame = book_frame(2_000)
+    svg = depth_chart(frame, POINT)
+    assert svg.alone() == depth_chart(frame.lazy(), POINT).alone()
+    assert len(svg.alone()) < 200_000
+
+
+@pytest.mark.parametrize(("ground", "theme"), [("light", LIGHT), ("dark", DARK)])
+def test_sizes_have_the_colours_of_their_side_on_either_ground(ground: str, theme: object) -> None:
+    """Asks above the mid price, bids below, the largest sizes in the theme's own colours."""
+    _, distance, key = images(depth_chart(book_frame(2_000), POINT), ground)
+    half = len(distance) // 2
+    assert theme.ask in colours(distance[:half]) - colours(distance[half + 1 :])
+    assert theme.bid in colours(distance[half:]) - colours(distance[: half - 1])
+    assert {theme.bid, theme.ask} <= colours(key)
+
+
+@pytest.mark.parametrize(
+    ("flag", "colour", "said"),
+    [
+        (0, "placebo", "not seeded"),
+        (BookFlag.SEEDED | BookFlag.GAP, "doubt", "gap"),
+        (BookFlag.SEEDED | BookFlag.CORRUPT, "bad", "corrupt"),
+    ],
+    ids=["not seeded", "gap", "corrupt"],
+)
+def test_doubtful_spans_are_marked(flag: int, colour: str, said: str) -> None:
+    """A span that must not be trusted is seen, also a very short one; without one there is no mark."""
+    frame = book_frame(1_000)
+    doubtful = depth_chart(with_flags(frame, 500, 502, int(flag)), POINT)
+    assert uses_colour(doubtful, colour)
+    assert said in words(doubtful)
+    assert not uses_colour(depth_chart(frame, POINT), colour)
+    assert said not in words(depth_chart(frame, POINT))
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_hardly_any_rows_are_drawn_without_complaint(rows: int) -> None:
+    """A file that has just begun has a figure too."""
+    assert "Depth over time" in words(depth_chart(book_frame(5)[:rows], POINT))
+
+
+def test_without_both_sides_it_says_so() -> None:
+    """Where no row has both sides there is no mid price; nor is there where there is no row."""
+    frame = book_frame(30).with_columns(pl.col("^ask_.*$").cast(pl.Int64) * None)
+    for lacking in (frame, book_frame(5)[:0]):
+        assert "Nothing to show: no row has both a best bid and a best ask." in words(
+            depth_chart(lacking, POINT)
+        )
+
+
+def test_rows_without_one_side_are_left_out_of_the_distance() -> None:
+    """A moment without asks does not bend the picture around it."""
+    frame = book_frame(30)
+    gone = pl.int_range(pl.len()) == 10
+    lacking = frame.with_columns(pl.when(gone).then(None).otherwise(pl.col("^ask_.*$")).name.keep())
+    _, whole, _ = images(depth_chart(frame, POINT), "light")
+    _, distance, _ = images(depth_chart(lacking, POINT), "light")
+    assert distance.shape == whole.shape
+    empty = np.flatnonzero(~distance[:, :, 3].any(axis=0))
+    assert len(empty)
+    assert np.array_equal(
+        np.delete(distance, empty, axis=1)[:, :, 3], np.delete(whole, empty, axis=1)[:, :, 3]
+    )

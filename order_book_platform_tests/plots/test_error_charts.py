@@ -1,0 +1,161 @@
+"""The fidelity charts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from order_book_platform.plots.error_charts import error_chart, level_chart, level_map
+from order_book_platform_tests.plots.frames import SECOND, START_NS, hints, uses_colour, words
+
+
+def windows(rms_ticks: float | None = 0.0, rows: int = 50) -> pl.DataFrame:
+    """Sixty windows of two seconds, every tenth without rows."""
+    empty = [index % 10 == 9 or rows == 0 for index in range(60)]
+
+    def column(value: float | None) -> pl.Series:
+        return pl.Series([None if gone else value for gone in empty], dtype=pl.Float64)
+
+    return pl.DataFrame(
+        {
+            "start_ns": [START_NS + 2 * SECOND * index for index in range(60)],
+            "width_ns": [2 * SECOND] * 60,
+            "n": [0 if gone else rows for gone in empty],
+            "exact_share": column(1.0),
+            "rms_bid_ticks": column(rms_ticks),
+            "rms_ask_ticks": column(0.0),
+            "placebo_exact_share": column(0.1),
+            "placebo_rms_ticks": column(300.0),
+        }
+    )
+
+
+def levels(value: float | None = 1.0, placebo: float | None = 0.1, depth: int = 20) -> pl.DataFrame:
+    """Levels of both sides."""
+    rows = [(side, level) for side in ("bid", "ask") for level in range(1, depth + 1)]
+    columns = {"side": [side for side, _ in rows], "level": [level for _, level in rows]}
+    for name in ("exact_share", "pearson", "spearman"):
+        columns[name] = pl.Series([value] * len(rows), dtype=pl.Float64)
+        columns[f"placebo_{name}"] = pl.Series([placebo] * len(rows), dtype=pl.Float64)
+    return pl.DataFrame(columns)
+
+
+def test_errors_repeat_and_show_the_placebo() -> None:
+    """Equal input, equal text; the placebo stands beside the true reference."""
+    svg = error_chart(windows())
+    assert svg.alone() == error_chart(windows()).alone()
+    assert uses_colour(svg, "placebo")
+    assert "placebo_rms_ticks: 300 to 300" in hints(svg)
+    placebos = [pl.lit(None, pl.Float64).alias(f"placebo_{name}") for name in ("exact_share", "rms_ticks")]
+    assert not uses_colour(error_chart(windows().with_columns(placebos)), "placebo")
+    assert len(svg.alone()) < 20_000
+
+
+def test_an_error_is_seen_and_told() -> None:
+    """A book that is off by ticks looks different from one that is not, and the pointer says by how much."""
+    assert "rms_bid_ticks: 25 to 25" in hints(error_chart(windows(25.0)))
+    assert "rms_bid_ticks: 0 to 0" in hints(error_chart(windows(0.0)))
+    assert error_chart(windows(25.0)).inline() != error_chart(windows(0.0)).inline()
+
+
+def test_nothing_to_compare_is_said() -> None:
+    """Without rows there is a sentence that says why, not an empty frame or an error."""
+    told = words(error_chart(windows(rows=0), reference="tickers"))
+    assert any("no row of tickers is left" in text for text in told)
+
+
+def test_windows_without_a_price_are_holes() -> None:
+    """Rows, but none with a best bid: no line, no complaint."""
+    assert "rms_bid_ticks" not in " ".join(hints(error_chart(windows(None))))
+
+
+def test_levels_show_their_worst_and_the_placebo() -> None:
+    """Every bar tells its value; the worst is written down, since a thousandth cannot be seen."""
+    good = levels()
+    bad = good.with_columns(
+        pl.when((pl.col("level") == 17) & (pl.col("side") == "ask"))
+        .then(0.9961)
+        .otherwise(pl.col("exact_share"))
+        .alias("exact_share")
+    )
+    svg = level_chart(bad)
+    assert svg.alone() == level_chart(bad).alone()
+    assert "share of rows with price and size equal; lowest 0.9961, ask 17" in words(svg)
+    assert "ask 17: 0.9961" in hints(svg)
+    assert hints(svg).count("bid 1: 1") == 3
+    assert uses_colour(svg, "ink")
+    assert not uses_colour(level_chart(levels(placebo=None)), "ink")
+
+
+@pytest.mark.parametrize("depth", [1, 5, 20])
+def test_levels_of_any_depth(depth: int) -> None:
+    """A bar for each level of each side in each of the three panels."""
+    assert len(hints(level_chart(levels(depth=depth)))) == 3 * 2 * depth
+
+
+def test_levels_not_measured_are_said_to_be() -> None:
+    """No bars of nothing."""
+    svg = level_chart(levels(None, None))
+    assert "Not measured: no level could be compared." in words(svg)
+    assert hints(svg) == []
+
+
+def cells(wrong: dict[tuple[int, int], int] | None = None, known: int = 1_000) -> dict[str, Any]:
+    """Sixty windows of three levels a side; `wrong` rows by row of `known` and window."""
+    wrong = wrong or {}
+    return {
+        "start_ns": [START_NS + 5 * SECOND * window for window in range(60)],
+        "width_ns": 5 * SECOND,
+        "levels": 3,
+        "known": [[known] * 60 for _ in range(6)],
+        "exact": [[known - wrong.get((row, window), 0) for window in range(60)] for row in range(6)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [(1, "up to 0.1 % wrong"), (10, "up to 1 %"), (11, "up to 10 %"), (1_000, "more")]
+)
+def test_a_wrong_cell_is_seen(rows: int, said: str) -> None:
+    """One cell of 360, by how much of it is wrong; without it nothing is marked."""
+    assert hints(level_map(cells({(4, 30): rows}))) == ["none wrong", said]
+    assert hints(level_map(cells())) == ["none wrong"]
+
+
+def test_asks_stand_above_bids() -> None:
+    """The best ask is the row above the middle, the best bid the one below."""
+
+    def height(row: int) -> float:
+        course = level_map(cells({(row, 30): 1_000})).inline().split('d="M')[-1]
+        return float(course.split()[1].split("h")[0])
+
+    bids, asks = [height(row) for row in range(3)], [height(row) for row in range(3, 6)]
+    assert [*reversed(asks), *bids] == sorted([*asks, *bids])
+
+
+def test_what_is_not_known_is_told_from_what_is_right() -> None:
+    """Its own colour where some cells are not known; a sentence where none is."""
+    some = cells()
+    some["known"][5] = some["exact"][5] = [0] * 60
+    assert hints(level_map(some)) == ["none wrong", "not known"]
+    told = words(level_map(cells(known=0)))
+    assert "Nothing to show: no held-out snapshot meets a level that the book claims to know." in told
+
+
+def test_one_row_a_window_is_one() -> None:
+    """The title counts."""
+    assert "Levels over time, at most 1 row a window" in words(level_map(cells(known=1)))
+    assert "Levels over time, at most 1,000 rows a window" in words(level_map(cells()))
+
+
+def test_a_broken_day_stays_small() -> None:
+    """Every other cell wrong, 20 levels, 120 windows: still a few dozen KB."""
+    marks = {
+        "start_ns": [START_NS + SECOND * window for window in range(120)],
+        "width_ns": SECOND,
+        "levels": 20,
+        "known": [[9] * 120] * 40,
+        "exact": [[9 - (row + window) % 2 for window in range(120)] for row in range(40)],
+    }
+    assert len(level_map(marks).inline()) < 120_000
