@@ -22,7 +22,7 @@ from order_book_platform.datasets.schemas import RAW_DELTAS
 from order_book_platform.model import PartitionKey
 from order_book_platform.settings import GapSettings
 from order_book_platform.sources import LakeIngest
-from order_book_platform_tests.assess.test_message_scan import NO_SNAPSHOTS
+from order_book_platform_tests.assess.gaps.test_message_scan import NO_SNAPSHOTS
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.conftest import RECORDED_KEYS
 

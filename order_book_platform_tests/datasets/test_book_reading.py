@@ -18,7 +18,7 @@ from order_book_platform.datasets.book_reading import PickedRows, read_as_of, re
 from order_book_platform.datasets.reading import read_heads
 from order_book_platform.datasets.rows import ArrayRows
 from order_book_platform.model.levels import MISSING_PIPS
-from order_book_platform_tests.fidelity.test_reading import write
+from order_book_platform_tests.datasets.test_reading import write
 from order_book_platform_tests.oracle import OracleReplay
 
 

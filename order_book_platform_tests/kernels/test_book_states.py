@@ -16,7 +16,7 @@ from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.replay.book import Book, Plan
 from order_book_platform_tests import oracle
 from order_book_platform_tests.conftest import UNCOMPILED
-from order_book_platform_tests.kernels.test_book import WINDOW, oracle_rows
+from order_book_platform_tests.replay.test_book import WINDOW, oracle_rows
 from order_book_platform_tests.streams import (
     CENTRE,
     STEP,

@@ -8,7 +8,7 @@ from order_book_platform.assess.gaps.gap_classification import Gap, Reach, class
 from order_book_platform.assess.gaps.gap_distribution import LONGEST, NS_PER_HOUR, distribution, reconnects
 from order_book_platform.replay.gap_detector import GapCandidate
 from order_book_platform.settings import GapSettings
-from order_book_platform_tests.assess.test_message_scan import NO_SNAPSHOTS
+from order_book_platform_tests.assess.gaps.test_message_scan import NO_SNAPSHOTS
 from order_book_platform_tests.lake import START_NS
 
 SECOND = 10**9

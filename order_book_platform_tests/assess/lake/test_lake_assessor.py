@@ -31,7 +31,7 @@ from order_book_platform.model import PartitionKey
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.sources import LakeIngest
 from order_book_platform.storage import DataStore
-from order_book_platform_tests.assess.test_assessor import CASES
+from order_book_platform_tests.assess.test_data_assessor import CASES
 from order_book_platform_tests.conftest import RECORDED_KEYS
 from order_book_platform_tests.lake import (
     KEY,

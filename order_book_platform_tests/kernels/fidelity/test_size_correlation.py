@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from order_book_platform.kernels.fidelity import size_correlation
 from order_book_platform.kernels.fidelity.ranks import DIGIT_VALUES, DIGITS
 from order_book_platform.kernels.fidelity.size_correlation import FIGURES, ROOM_ROWS, compare_sizes, rank
-from order_book_platform_tests.fidelity.test_correlation import plain_pearson, plain_ranks
+from order_book_platform_tests.fidelity.metrics.test_size_correlation import plain_pearson, plain_ranks
 
 
 def both_ways(name: str) -> pytest.MarkDecorator:
