@@ -79,8 +79,8 @@ def truth_of(stream: Stream) -> Truth:
     return Truth(
         np.concatenate(best),
         levels(
-            list(zip(bids.price_pips.tolist(), bids.size_pips.tolist(), strict=True)),
-            list(zip(asks.price_pips.tolist(), asks.size_pips.tolist(), strict=True)),
+            list(zip(bids.encoded_price.tolist(), bids.encoded_size.tolist(), strict=True)),
+            list(zip(asks.encoded_price.tolist(), asks.encoded_size.tolist(), strict=True)),
             pips_per_unit=1,
         ),
     )

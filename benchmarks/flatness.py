@@ -33,11 +33,11 @@ def turned_back(book: Book, opening: DeltaBatch, part: DeltaBatch) -> DeltaBatch
     """The message after `part` that makes a book what it was after its opening message."""
     bids, asks = (book.levels(side) for side in (0, 1))
     old = Levels(
-        np.repeat([True, False], [len(bids.price_pips), len(asks.price_pips)]),
-        np.concatenate([bids.price_pips, asks.price_pips]),
-        np.concatenate([bids.size_pips, asks.size_pips]),
+        np.repeat([True, False], [len(bids.encoded_price), len(asks.encoded_price)]),
+        np.concatenate([bids.encoded_price, asks.encoded_price]),
+        np.concatenate([bids.encoded_size, asks.encoded_size]),
     )
-    new = Levels(opening.is_bid, opening.price_pips, opening.size_pips)
+    new = Levels(opening.is_bid, opening.encoded_price, opening.encoded_size)
     return message_after(part, changes(old, new))
 
 

@@ -51,8 +51,8 @@ def report_traffic(
         batch.received_time,
         batch.sequence_number,
         batch.is_bid,
-        batch.price_pips,
-        batch.size_pips,
+        batch.encoded_price,
+        batch.encoded_size,
     )
     row_bytes = (ROW_HEAD + 4 * depth) * 8
     per_delta = sum(column.itemsize for column in columns) + rows * row_bytes / len(batch)

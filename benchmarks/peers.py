@@ -45,7 +45,7 @@ class Truth:
 
 def write_stream(stream: Stream, folder: Path) -> None:
     """Put a stream where workers read it: one `.npy` file a column, and `stream.json`."""
-    for name in ("is_bid", "price_pips", "size_pips"):
+    for name in ("is_bid", "encoded_price", "encoded_size"):
         np.save(folder / f"{name}.npy", getattr(stream.batch, name))
     starts = stream.starts
     np.save(folder / "starts.npy", starts)

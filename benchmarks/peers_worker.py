@@ -53,16 +53,16 @@ class Deltas:
 
 def read_stream(folder: Path, rows: int) -> Deltas:
     """The first rows of a stream."""
-    is_bid, price_pips, size_pips = (
+    is_bid, encoded_price, encoded_size = (
         np.load(folder / f"{name}.npy", mmap_mode="r")[:rows]
-        for name in ("is_bid", "price_pips", "size_pips")
+        for name in ("is_bid", "encoded_price", "encoded_size")
     )
     starts = np.load(folder / "starts.npy")
     message = np.zeros(len(is_bid), np.int64)
     message[starts[(starts > 0) & (starts < len(is_bid))]] = 1
     np.cumsum(message, out=message)
     tick_pips = json.loads((folder / STREAM).read_text(encoding="utf-8"))["tick_pips"]
-    return Deltas(np.array(is_bid), price_pips / PIPS, size_pips / PIPS, message, tick_pips / PIPS)
+    return Deltas(np.array(is_bid), encoded_price / PIPS, encoded_size / PIPS, message, tick_pips / PIPS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ from order_book_platform.model import DeltaBatch
 mark("importing the book")
 numbers = np.arange(1, 5)
 columns = {name: numbers for name in DeltaBatch.__slots__} | {"is_bid": numbers % 2 == 0}
-columns["price_pips"] = np.array([101, 100, 102, 99])
+columns["encoded_price"] = np.array([101, 100, 102, 99])
 assert sum(len(rows) for rows in Book(1, depth=2).feed(DeltaBatch(**columns))) == 4
 mark("loading loops and the first rows")
 print(json.dumps(marks))

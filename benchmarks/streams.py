@@ -46,13 +46,13 @@ class Levels(NamedTuple):
 
     Attributes:
         is_bid: bool[n].
-        price_pips: int64[n].
-        size_pips: int64[n]; 0 removes a level.
+        encoded_price: int64[n].
+        encoded_size: int64[n]; 0 removes a level.
     """
 
     is_bid: Bools
-    price_pips: Ints
-    size_pips: Ints
+    encoded_price: Ints
+    encoded_size: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +109,15 @@ def simulated(deltas: int) -> Stream:
     return Stream(f"{stream.name}, {_rows_a_message(stream)} rows a message", batch, stream.tick_pips)
 
 
-def _from_market(chunk: MarketChunk, price_pips: int, size_pips: int) -> DeltaBatch:
+def _from_market(chunk: MarketChunk, encoded_price: int, encoded_size: int) -> DeltaBatch:
     rows_of = np.diff(chunk.messages[kernel.M_ROW_STOP], prepend=0)
     return DeltaBatch(
         np.repeat(chunk.messages[kernel.M_TIME_MS] * 1_000_000, rows_of),
         np.repeat(chunk.messages[kernel.M_RECEIPT_NS], rows_of),
         np.repeat(chunk.messages[kernel.M_FINAL_ID], rows_of),
         chunk.rows[kernel.R_IS_BID] == 1,
-        chunk.rows[kernel.R_TICK] * price_pips,
-        chunk.rows[kernel.R_LOTS] * size_pips,
+        chunk.rows[kernel.R_TICK] * encoded_price,
+        chunk.rows[kernel.R_LOTS] * encoded_size,
     )
 
 
@@ -131,7 +131,7 @@ def one_row_a_message(stream: Stream) -> Stream:
     order = np.zeros(len(batch), np.int64)
     order[stream.starts] = 2
     np.cumsum(order, out=order)
-    order += batch.size_pips != 0
+    order += batch.encoded_size != 0
     order[:opening] = 0
     order = np.argsort(order, kind="stable")
     sequence = np.maximum(np.arange(1 - opening, len(batch) + 1 - opening), 0) + batch.sequence_number[0]
@@ -142,8 +142,8 @@ def one_row_a_message(stream: Stream) -> Stream:
             batch.received_time,
             sequence,
             batch.is_bid[order],
-            batch.price_pips[order],
-            batch.size_pips[order],
+            batch.encoded_price[order],
+            batch.encoded_size[order],
         ),
         stream.tick_pips,
     )
@@ -234,26 +234,26 @@ def later(piece: DeltaBatch, part: DeltaBatch) -> DeltaBatch:
         piece.received_time + np.ptp(part.received_time) + MESSAGE_NS,
         piece.sequence_number + np.ptp(part.sequence_number) + 2,
         piece.is_bid,
-        piece.price_pips,
-        piece.size_pips,
+        piece.encoded_price,
+        piece.encoded_size,
     )
 
 
 def live_levels(batch: DeltaBatch) -> Levels:
     """The levels that an empty book has after a batch."""
-    keys = batch.price_pips * 2 + batch.is_bid
+    keys = batch.encoded_price * 2 + batch.is_bid
     last = len(keys) - 1 - np.unique(keys[::-1], return_index=True)[1]
-    last = last[batch.size_pips[last] != 0]
-    return Levels(batch.is_bid[last], batch.price_pips[last], batch.size_pips[last])
+    last = last[batch.encoded_size[last] != 0]
+    return Levels(batch.is_bid[last], batch.encoded_price[last], batch.encoded_size[last])
 
 
 def changes(old: Levels, new: Levels) -> Levels:
     """What turns one book into another: first all removals, so that it is never crossed in between."""
-    gone = ~np.isin(old.price_pips * 2 + old.is_bid, new.price_pips * 2 + new.is_bid)
+    gone = ~np.isin(old.encoded_price * 2 + old.is_bid, new.encoded_price * 2 + new.is_bid)
     return Levels(
         np.concatenate([old.is_bid[gone], new.is_bid]),
-        np.concatenate([old.price_pips[gone], new.price_pips]),
-        np.concatenate([np.zeros(np.count_nonzero(gone), np.int64), new.size_pips]),
+        np.concatenate([old.encoded_price[gone], new.encoded_price]),
+        np.concatenate([np.zeros(np.count_nonzero(gone), np.int64), new.encoded_size]),
     )
 
 
@@ -276,7 +276,14 @@ def _room_for(rows: int) -> DeltaBatch:
 def _write(batch: DeltaBatch, at: int, piece: DeltaBatch) -> int:
     """Write a piece from row `at` on, as far as there is room; gives the row after it."""
     stop = min(at + len(piece), len(batch))
-    for name in ("origin_time", "received_time", "sequence_number", "is_bid", "price_pips", "size_pips"):
+    for name in (
+        "origin_time",
+        "received_time",
+        "sequence_number",
+        "is_bid",
+        "encoded_price",
+        "encoded_size",
+    ):
         getattr(batch, name)[at:stop] = getattr(piece, name)[: stop - at]
     return stop
 

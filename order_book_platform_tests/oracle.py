@@ -17,7 +17,9 @@ import pyarrow as pa
 from order_book_platform.datasets import schemas
 from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
 from order_book_platform.model import BookFlag
+from order_book_platform.model.encoding import Precision
 from order_book_platform.model.flags import PROVEN_LOSS
+from order_book_platform.model.levels import DEPTH, MISSING_PIPS
 from order_book_platform.model.snapshot_defect import SnapshotDefect
 from order_book_platform.replay.snapshot_selection import candidate_rows, snapshot_defects
 
@@ -166,7 +168,7 @@ class OracleBook:
             levels = side.best(depth)
             for level in levels:
                 row += level
-            row += (schemas.MISSING_PIPS, 0) * (depth - len(levels))
+            row += (MISSING_PIPS, 0) * (depth - len(levels))
         return tuple(row)
 
 
@@ -199,9 +201,9 @@ class OracleReplay:
 
 def snapshot_levels(snapshots: SnapshotBatch, row: int) -> tuple[Levels, Levels]:
     """The levels of one snapshot."""
-    prices, sizes = snapshots.price_pips[row].tolist(), snapshots.size_pips[row].tolist()
+    prices, sizes = snapshots.encoded_price[row].tolist(), snapshots.encoded_size[row].tolist()
     bids, asks = (
-        [level for level in zip(*side, strict=True) if level[0] != schemas.MISSING_PIPS]
+        [level for level in zip(*side, strict=True) if level[0] != MISSING_PIPS]
         for side in zip(prices, sizes, strict=True)
     )
     return bids, asks
@@ -213,13 +215,13 @@ def replay(
     *,
     tick_pips: int = 1,
     extend_every: int = 10,
-    depth: int = schemas.DEPTH,
+    depth: int = DEPTH,
     every_message: bool = False,
     forced: frozenset[int] = frozenset(),
     edges: tuple[tuple[int, int], ...] = (),
     crossed_after_ns: int | None = None,
     warm_up_ns: int | None = None,
-    precision: schemas.Precision = "int64",
+    precision: Precision = "int64",
 ) -> OracleReplay:
     """Rebuild the book message by message.
 
@@ -254,8 +256,8 @@ def replay(
             deltas.received_time,
             deltas.sequence_number,
             deltas.is_bid,
-            deltas.price_pips,
-            deltas.size_pips,
+            deltas.encoded_price,
+            deltas.encoded_size,
         )
     ]
     for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(deltas)], strict=True):
@@ -325,7 +327,7 @@ def _table(
     """Rows as an arrow table; levels that do not exist become null."""
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in schema]
     for index in range(6, len(schema) - 1, 2) if len(schema) > 6 else ():
-        missing = [price == schemas.MISSING_PIPS for price in columns[index]]
+        missing = [price == MISSING_PIPS for price in columns[index]]
         for at in (index, index + 1):
             columns[at] = [None if gone else value for gone, value in zip(missing, columns[at], strict=True)]
     for index, kind in enumerate(schema.types):

@@ -270,8 +270,8 @@ def batch_of(
         received_time=number * 100 + 7,
         sequence_number=number,
         is_bid=is_bid,
-        price_pips=tick * step,
-        size_pips=size,
+        encoded_price=tick * step,
+        encoded_size=size,
     )
 
 

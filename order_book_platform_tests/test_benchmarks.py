@@ -570,19 +570,19 @@ def book_after(stream: Stream) -> list[list[tuple[int, int]]]:
     book = Book(stream.tick_pips, depth=1, cadence="message")
     flatness.drain(book, stream.batch)
     sides = (book.levels(side) for side in (0, 1))
-    return [list(zip(s.price_pips.tolist(), s.size_pips.tolist(), strict=True)) for s in sides]
+    return [list(zip(s.encoded_price.tolist(), s.encoded_size.tolist(), strict=True)) for s in sides]
 
 
 def test_simulated_stream(small: Stream) -> None:
     """As long as asked, the same again, whole messages in order, and the whole book in the first of them."""
     again = streams.simulated(20_000)
     assert len(small.batch) == 20_000
-    for column in ("origin_time", "sequence_number", "price_pips", "size_pips", "is_bid"):
+    for column in ("origin_time", "sequence_number", "encoded_price", "encoded_size", "is_bid"):
         assert np.array_equal(getattr(small.batch, column), getattr(again.batch, column))
     assert (np.diff(small.batch.sequence_number) >= 0).all()
     assert (np.diff(small.batch.origin_time) >= 0).all()
     assert small.opening > 10_000
-    assert (small.batch.size_pips[: small.opening] > 0).all()
+    assert (small.batch.encoded_size[: small.opening] > 0).all()
     assert len(streams.simulated(100).batch) == 100
 
 
@@ -590,7 +590,7 @@ def test_one_row_a_message(small: Stream) -> None:
     """The same deltas and the same final book, a message for each, and never crossed."""
     single = streams.one_row_a_message(small)
     assert len(single.starts) == len(small.batch) - small.opening + 1
-    assert sorted(single.batch.price_pips) == sorted(small.batch.price_pips)
+    assert sorted(single.batch.encoded_price) == sorted(small.batch.encoded_price)
     assert book_after(single) == book_after(small)
     book = Book(single.tick_pips, depth=1, cadence="message")
     flags = np.concatenate([rows[:, 3] for rows in book.feed(single.batch)])
@@ -603,11 +603,11 @@ def test_crowded_streams() -> None:
     for levels, stream in streams_of.items():
         assert sum(len(side) for side in book_after(stream.head(stream.opening))) == levels
     one, other = (stream.batch.slice(stream.opening, len(stream.batch)) for stream in streams_of.values())
-    assert np.array_equal(one.price_pips, other.price_pips)
-    assert np.array_equal(one.size_pips, other.size_pips)
+    assert np.array_equal(one.encoded_price, other.encoded_price)
+    assert np.array_equal(one.encoded_size, other.encoded_size)
     wide = streams.crowded(1_000, 5_000, everywhere=True)
     after = wide.batch.slice(wide.opening, len(wide.batch))
-    assert after.price_pips.min() == wide.batch.price_pips.min() < one.price_pips.min()
+    assert after.encoded_price.min() == wide.batch.encoded_price.min() < one.encoded_price.min()
 
 
 def test_recorded_stream(recordings: Path) -> None:
@@ -616,7 +616,7 @@ def test_recorded_stream(recordings: Path) -> None:
     assert len(stream.batch) == 1_000_000
     assert (np.diff(stream.batch.sequence_number) >= 0).all()
     first, second = stream.starts[1:3]
-    message = np.stack([stream.batch.price_pips, stream.batch.size_pips])
+    message = np.stack([stream.batch.encoded_price, stream.batch.encoded_size])
     again = [
         start
         for start in stream.starts[2:]
@@ -640,13 +640,13 @@ def test_changes_and_live_levels(small: Stream) -> None:
     """Live levels are the book's own, and the changes from one book to another give it."""
     half, whole = small.head(15_000), small
     old, new = (streams.live_levels(stream.batch) for stream in (half, whole))
-    assert sorted(zip(new.price_pips.tolist(), new.size_pips.tolist(), strict=True)) == sorted(
+    assert sorted(zip(new.encoded_price.tolist(), new.encoded_size.tolist(), strict=True)) == sorted(
         pair for side in book_after(whole) for pair in side
     )
     book = Book(small.tick_pips, depth=1, cadence="message")
     flatness.drain(book, half.batch)
     flatness.drain(book, streams.message_after(half.batch, streams.changes(old, new)))
-    assert book.levels(0).price_pips.tolist() == [price for price, _ in book_after(whole)[0]]
+    assert book.levels(0).encoded_price.tolist() == [price for price, _ in book_after(whole)[0]]
 
 
 # --- flatness, memory -----------------------------------------------------------------------------------------------
@@ -677,10 +677,10 @@ def test_turning_back(small: Stream) -> None:
     book = Book(small.tick_pips, depth=1, cadence="message")
     flatness.drain(book, opening)
     flatness.drain(book, rest)
-    assert len(book.levels(0).price_pips) != int(opening.is_bid.sum())
+    assert len(book.levels(0).encoded_price) != int(opening.is_bid.sum())
     flatness.drain(book, flatness.turned_back(book, opening, rest))
-    assert sorted(book.levels(0).price_pips) == sorted(opening.price_pips[opening.is_bid])
-    assert sorted(book.levels(1).size_pips) == sorted(opening.size_pips[~opening.is_bid])
+    assert sorted(book.levels(0).encoded_price) == sorted(opening.encoded_price[opening.is_bid])
+    assert sorted(book.levels(1).encoded_size) == sorted(opening.encoded_size[~opening.is_bid])
 
 
 def test_spread() -> None:

@@ -53,7 +53,7 @@ def held_out(chain: Chain, key: PartitionKey) -> tuple[np.ndarray, np.ndarray]:
     snapshots = snapshots.take(~np.isin(snapshots.sequence_number, used))
     at = np.searchsorted(books["sequence_number"].to_numpy(), snapshots.sequence_number, "right") - 1
     levels = books.select(pl.col("^.*_pips$").fill_null(-1)).to_numpy()[at].reshape(len(at), 2, 20, 2)
-    equal = (levels[..., 0] == snapshots.price_pips) & (levels[..., 1] == snapshots.size_pips)
+    equal = (levels[..., 0] == snapshots.encoded_price) & (levels[..., 1] == snapshots.encoded_size)
     known = (books["known_bid_levels"] == 20) & (books["known_ask_levels"] == 20)
     return known.to_numpy()[at], equal.all(axis=(1, 2))
 

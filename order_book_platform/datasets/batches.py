@@ -44,6 +44,7 @@ def _optional(table: pa.Table | pa.RecordBatch, name: str) -> Int64Array | None:
     return None if nulls or not table.num_rows else _column(table, name)
 
 
+_ENCODED = {"price_pips": "encoded_price", "size_pips": "encoded_size"}
 _OPTIONAL = ("transaction_time", "first_update_id", "prev_final_update_id")
 
 
@@ -58,8 +59,8 @@ class DeltaBatch:
         received_time: int64[n], ns, local arrival.
         sequence_number: int64[n], the message's final update id.
         is_bid: bool[n].
-        price_pips: int64[n].
-        size_pips: int64[n], absolute; 0 removes the level.
+        encoded_price: int64[n].
+        encoded_size: int64[n], absolute; 0 removes the level.
         transaction_time: int64[n], ns, or None where the source lacks it.
         first_update_id: int64[n] or None.
         prev_final_update_id: int64[n] or None.
@@ -69,8 +70,8 @@ class DeltaBatch:
     received_time: Int64Array
     sequence_number: Int64Array
     is_bid: BoolArray
-    price_pips: Int64Array
-    size_pips: Int64Array
+    encoded_price: Int64Array
+    encoded_size: Int64Array
     transaction_time: Int64Array | None = None
     first_update_id: Int64Array | None = None
     prev_final_update_id: Int64Array | None = None
@@ -115,10 +116,10 @@ class DeltaBatch:
             received_time=_column(table, "received_time"),
             sequence_number=_column(table, "sequence_number"),
             is_bid=_column(table, "is_bid"),
-            price_pips=_column(table, "price_pips")
+            encoded_price=_column(table, "price_pips")
             if codes is None
             else codes.known_prices(table.column("price"), "DeltaBatch.price"),
-            size_pips=_column(table, "size_pips")
+            encoded_size=_column(table, "size_pips")
             if codes is None
             else codes.size_codes(table.column("size")),
             transaction_time=_optional(table, "transaction_time"),
@@ -133,14 +134,13 @@ class DeltaBatch:
             numbers: what the batch holds where it says pips; the table then has decimals.
         """
         columns = [
-            pa.nulls(len(self), field.type)
-            if getattr(self, field.name) is None
-            else pa.array(getattr(self, field.name), field.type)
+            pa.nulls(len(self), field.type) if column is None else pa.array(column, field.type)
             for field in schemas.RAW_DELTAS
+            for column in [getattr(self, _ENCODED.get(field.name, field.name))]
         ]
         if numbers is None:
             return pa.table(columns, schema=schemas.RAW_DELTAS)
-        columns[-2:] = numbers.price_array(self.price_pips), numbers.size_array(self.size_pips)
+        columns[-2:] = numbers.price_array(self.encoded_price), numbers.size_array(self.encoded_size)
         return pa.table(columns, schema=schemas.in_precision(schemas.RAW_DELTAS, "decimal128"))
 
     def is_like(self, other: DeltaBatch) -> bool:
@@ -283,22 +283,22 @@ class SnapshotBatch:
         origin_time: int64[n], ns.
         received_time: int64[n], ns.
         sequence_number: int64[n]: the book after that message.
-        price_pips: int64[n, 2, K]; [:, 0] bids from the best down, [:, 1] asks from the best up.
-        size_pips: int64[n, 2, K].
+        encoded_price: int64[n, 2, K]; [:, 0] bids from the best down, [:, 1] asks from the best up.
+        encoded_size: int64[n, 2, K].
     """
 
     origin_time: Int64Array
     received_time: Int64Array
     sequence_number: Int64Array
-    price_pips: Int64Array
-    size_pips: Int64Array
+    encoded_price: Int64Array
+    encoded_size: Int64Array
 
     def __post_init__(self) -> None:
         n = len(self.sequence_number)
-        shape = (n, 2, self.price_pips.shape[-1])
+        shape = (n, 2, self.encoded_price.shape[-1])
         for field in fields(self):
             array = getattr(self, field.name)
-            wanted = shape if field.name.endswith("_pips") else (n,)
+            wanted = shape if field.name.startswith("encoded_") else (n,)
             if array.dtype != np.int64 or array.shape != wanted:
                 raise BatchError(
                     expected=f"int64{list(wanted)}",
@@ -319,7 +319,7 @@ class SnapshotBatch:
     @property
     def depth(self) -> int:
         """Levels a side that the arrays have room for."""
-        return int(self.price_pips.shape[-1])
+        return int(self.encoded_price.shape[-1])
 
     @classmethod
     def nothing(cls) -> SnapshotBatch:
@@ -334,8 +334,8 @@ class SnapshotBatch:
         joined: dict[str, Any] = {}
         for field in fields(SnapshotBatch):
             arrays = [getattr(batch, field.name) for batch in batches if len(batch)]
-            if field.name.endswith("_pips"):
-                filler = MISSING_PIPS if field.name == "price_pips" else 0
+            if field.name.startswith("encoded_"):
+                filler = MISSING_PIPS if field.name == "encoded_price" else 0
                 arrays = [deepened(array, depth, filler) for array in arrays]
             joined[field.name] = np.concatenate(arrays) if arrays else getattr(batches[0], field.name)
         return SnapshotBatch(**joined)
@@ -357,11 +357,11 @@ class SnapshotBatch:
             pa.array(self.sequence_number),
         ]
         for side in (0, 1):
-            present = self.price_pips[:, side, :] != MISSING_PIPS
+            present = self.encoded_price[:, side, :] != MISSING_PIPS
             offsets = np.zeros(len(self) + 1, dtype=np.int32)
             np.cumsum(present.sum(axis=1), out=offsets[1:])
             arrays = (pa.array, pa.array) if numbers is None else (numbers.price_array, numbers.size_array)
-            for values, array in zip((self.price_pips, self.size_pips), arrays, strict=True):
+            for values, array in zip((self.encoded_price, self.encoded_size), arrays, strict=True):
                 levels = array(values[:, side, :][present])
                 columns.append(pa.ListArray.from_arrays(pa.array(offsets), levels, type=schema.types[-1]))
         return pa.table(columns, schema=schema)

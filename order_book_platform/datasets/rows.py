@@ -57,14 +57,14 @@ class BookRows(ArrayRows):
     Attributes:
         flags: uint8[n], `BookFlag`.
         known: uint8[n, 2], known bid and ask levels.
-        price_pips: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
-        size_pips: int64[n, 2, K]; 0 where there is no level.
+        encoded_price: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
+        encoded_size: int64[n, 2, K]; 0 where there is no level.
     """
 
     flags: NDArray[np.uint8]
     known: NDArray[np.uint8]
-    price_pips: Int64Array
-    size_pips: Int64Array
+    encoded_price: Int64Array
+    encoded_size: Int64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +72,20 @@ class ReferenceRows(ArrayRows):
     """Rows that a book is measured against: snapshots, or tickers as snapshots of one level.
 
     Attributes:
-        price_pips: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
-        size_pips: int64[n, 2, K]; 0 where there is no level.
+        encoded_price: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
+        encoded_size: int64[n, 2, K]; 0 where there is no level.
     """
 
-    price_pips: Int64Array
-    size_pips: Int64Array
+    encoded_price: Int64Array
+    encoded_size: Int64Array
 
     def cut(self, levels: int) -> ReferenceRows:
         """The same rows with the first `levels` levels a side."""
         return ReferenceRows(
-            self.sequence_number, self.time_ns, self.price_pips[:, :, :levels], self.size_pips[:, :, :levels]
+            self.sequence_number,
+            self.time_ns,
+            self.encoded_price[:, :, :levels],
+            self.encoded_size[:, :, :levels],
         )
 
 
@@ -109,11 +112,11 @@ class TradeRows(Columns):
 
     Attributes:
         time_ns: int64[n], ns since the epoch; never falling.
-        price_pips: int64[n].
+        encoded_price: int64[n].
     """
 
     time_ns: Int64Array
-    price_pips: Int64Array
+    encoded_price: Int64Array
 
     @classmethod
     def none(cls) -> Self:
@@ -128,14 +131,14 @@ class BestRows(ArrayRows):
     Attributes:
         arrival_ns: int64[n], ns since the epoch, by the recorder's clock.
         known: uint8[n, 2], known bid and ask levels.
-        price_pips: int64[n, 2]; `MISSING_PIPS` where there is no level.
-        size_pips: int64[n, 2]; 0 where there is no level.
+        encoded_price: int64[n, 2]; `MISSING_PIPS` where there is no level.
+        encoded_size: int64[n, 2]; 0 where there is no level.
     """
 
     arrival_ns: Int64Array
     known: NDArray[np.uint8]
-    price_pips: Int64Array
-    size_pips: Int64Array
+    encoded_price: Int64Array
+    encoded_size: Int64Array
 
     @classmethod
     def none(cls) -> Self:

@@ -260,8 +260,8 @@ class FidelityRunner:
         evidence = ClockComparison(self._tick_pips, clock, count_nulls(tickers, clock) if clock else 0)
         by_tickers, by_book = self._trade_range(next_too=False), self._trade_range(next_too=True)
         if clock:
-            found = by_tickers.watch(found, lambda rows: rows.price_pips[:, :, 0])
-            books = by_book.watch(books, lambda rows: rows.price_pips)
+            found = by_tickers.watch(found, lambda rows: rows.encoded_price[:, :, 0])
+            books = by_book.watch(books, lambda rows: rows.encoded_price)
         evidence.run(read_ahead(books), read_ahead(found))
         metrics = evidence.metrics(facts.rows)
         if not clock or not self._store.exists(TRADES, self._key):

@@ -198,11 +198,11 @@ def closing_state(book: Book, codes: DecimalEncoding | None) -> pa.Table:
         codes: of its numbers; None for pips.
     """
     sides = [book.levels(side) for side in (0, 1)]
-    prices = np.concatenate([side.price_pips for side in sides])
-    sizes = np.concatenate([side.size_pips for side in sides])
+    prices = np.concatenate([side.encoded_price for side in sides])
+    sizes = np.concatenate([side.encoded_size for side in sides])
     return pa.table(
         [
-            pa.array(np.repeat([True, False], [len(side.price_pips) for side in sides])),
+            pa.array(np.repeat([True, False], [len(side.encoded_price) for side in sides])),
             pa.array(prices) if codes is None else codes.price_array(prices),
             pa.array(sizes) if codes is None else codes.size_array(sizes),
             pa.array(np.concatenate([side.known for side in sides])),

@@ -102,13 +102,13 @@ class Levels:
     """One side of a book, best first.
 
     Attributes:
-        price_pips: int64[n].
-        size_pips: int64[n].
+        encoded_price: int64[n].
+        encoded_size: int64[n].
         known: bool[n]: inside the range the book vouches for.
     """
 
-    price_pips: Int64Array
-    size_pips: Int64Array
+    encoded_price: Int64Array
+    encoded_size: Int64Array
     known: NDArray[np.bool_]
 
 
@@ -227,8 +227,8 @@ class Book:
                 "received_time",
                 "sequence_number",
                 "is_bid",
-                "price_pips",
-                "size_pips",
+                "encoded_price",
+                "encoded_size",
             )
         )
         messages = self._messages_of(columns[2], columns[4], columns[5])
@@ -360,7 +360,7 @@ class Book:
             if status == replay_loop.DONE:
                 return
 
-    def _messages_of(self, sequence: Int64Array, price_pips: Int64Array, size_pips: Int64Array) -> int:
+    def _messages_of(self, sequence: Int64Array, encoded_price: Int64Array, encoded_size: Int64Array) -> int:
         """Look a batch over; gives its number of messages, whose starts are then known."""
         n = len(sequence)
         if n == 0:
@@ -377,11 +377,11 @@ class Book:
                 remedy="Sort the deltas by sequence number and cut them between messages: raw_deltas is sorted, "
                 "and whole_messages cuts.",
             )
-        bad = int(find_bad_level(price_pips, size_pips, self._inverse, self._twos, self._largest_tick))
+        bad = int(find_bad_level(encoded_price, encoded_size, self._inverse, self._twos, self._largest_tick))
         if bad >= 0:
             raise BatchError(
                 expected=f"positive prices below 2^61 in multiples of {self.step_pips} pips, and sizes of at least 0",
-                found=f"price {price_pips[bad]} pips, size {size_pips[bad]} pips",
+                found=f"price {encoded_price[bad]} pips, size {encoded_size[bad]} pips",
                 where=f"row {bad}, sequence number {sequence[bad]}",
                 remedy="Build raw_deltas again; its tick comes from all prices of the day.",
             )
@@ -400,7 +400,7 @@ class Book:
             shots.origin_time.copy(),
             shots.received_time.copy(),
             self._ticks(shots),
-            shots.size_pips.copy(),
+            shots.encoded_size.copy(),
             plan.forced.copy(),
             np.zeros((len(shots), 4), np.int64),
             plan.edge_sequence.copy(),
@@ -408,7 +408,7 @@ class Book:
         )
 
     def _ticks(self, snapshots: SnapshotBatch) -> Int64Array:
-        prices = snapshots.price_pips
+        prices = snapshots.encoded_price
         ticks = prices // self.step_pips
         missing = prices == MISSING_PIPS
         wrong = (ticks * self.step_pips != prices) | (ticks < 1) | (ticks > self._largest_tick)
@@ -434,12 +434,12 @@ class Book:
         Raises:
             BatchError: a price is off the tick grid.
         """
-        depth = max(len(bids.price_pips), len(asks.price_pips), 1)
+        depth = max(len(bids.encoded_price), len(asks.encoded_price), 1)
         prices = np.full((1, 2, depth), MISSING_PIPS, np.int64)
         sizes = np.zeros((1, 2, depth), np.int64)
         for s, side in enumerate((bids, asks)):
-            prices[0, s, : len(side.price_pips)] = side.price_pips
-            sizes[0, s, : len(side.size_pips)] = side.size_pips
+            prices[0, s, : len(side.encoded_price)] = side.encoded_price
+            sizes[0, s, : len(side.encoded_size)] = side.encoded_size
         one = np.zeros(1, np.int64)
         ticks = self._ticks(SnapshotBatch(one, one, one, prices, sizes))
         self._make_room(depth)

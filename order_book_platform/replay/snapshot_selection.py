@@ -27,7 +27,7 @@ def snapshot_defects(snapshots: SnapshotBatch, tick_pips: int) -> NDArray[np.uin
     Returns:
         `SnapshotDefect` as uint8[n].
     """
-    prices, sizes = snapshots.price_pips, snapshots.size_pips
+    prices, sizes = snapshots.encoded_price, snapshots.encoded_size
     present = prices != MISSING_PIPS
     both = present[:, :, 1:]
     step = np.diff(prices, axis=2) * np.array([-1, 1])[:, None]

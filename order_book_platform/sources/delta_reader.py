@@ -160,22 +160,22 @@ class DeltaReader:
             received_time=batch.column("receipt_timestamp").to_numpy(),
             sequence_number=batch.column("sequence_number").to_numpy(),
             is_bid=batch.column("side_is_bid").to_numpy(zero_copy_only=False),
-            price_pips=self.reading.column(self.audit, file, row, "price", price),
-            size_pips=self.reading.column(self.audit, file, row, "size", size),
+            encoded_price=self.reading.column(self.audit, file, row, "price", price),
+            encoded_size=self.reading.column(self.audit, file, row, "size", size),
         )
 
     def _observe(self, batch: DeltaBatch, trail: TickTrail) -> None:
         """Add a batch of whole messages to the audit."""
-        keys, row = self.reading.spread(batch.price_pips), 0
+        keys, row = self.reading.spread(batch.encoded_price), 0
         while row < len(batch):
             row = loops.audit_messages(
                 batch.origin_time,
                 batch.received_time,
                 batch.sequence_number,
                 batch.is_bid,
-                batch.price_pips,
+                batch.encoded_price,
                 keys,
-                batch.size_pips,
+                batch.encoded_size,
                 row,
                 *self._table,
                 self._counts,
@@ -185,8 +185,8 @@ class DeltaReader:
         self._table[1].fill(-1)  # rows of the next batch have the same numbers
         trail.feed(batch)
         self.tick_pips = trail.tick_pips
-        self.lot_pips = self.reading.divisor(batch.size_pips, self.lot_pips)
-        self.reading.count_sizes(batch.size_pips)
+        self.lot_pips = self.reading.divisor(batch.encoded_size, self.lot_pips)
+        self.reading.count_sizes(batch.encoded_size)
         self.audit.rows += len(batch)
         for name, count in _AUDITED.items():
             setattr(self.audit, name, int(self._counts[count]))

@@ -83,7 +83,13 @@ class SnapshotReader:
         yield SnapshotBatch(
             *(
                 np.concatenate([getattr(part, name) for part in parts])[order]
-                for name in ("origin_time", "received_time", "sequence_number", "price_pips", "size_pips")
+                for name in (
+                    "origin_time",
+                    "received_time",
+                    "sequence_number",
+                    "encoded_price",
+                    "encoded_size",
+                )
             )
         )
 

@@ -55,7 +55,7 @@ class TickTrail:
         row = 0
         while row < len(batch):
             end = min(row + PIECE_ROWS - self._filled, len(batch))
-            divisor = self.reading.divisor(batch.price_pips[row:end], 0)
+            divisor = self.reading.divisor(batch.encoded_price[row:end], 0)
             if self._filled:
                 origin, sequence, before = self._pieces[-1]
                 self._pieces[-1] = origin, sequence, gcd(before, divisor)

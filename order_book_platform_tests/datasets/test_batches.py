@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from order_book_platform.datasets import schemas
 from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
 from order_book_platform.errors import BatchError
+from order_book_platform.model.levels import MISSING_PIPS
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 OPTIONAL = ("transaction_time", "first_update_id", "prev_final_update_id")
@@ -30,7 +31,7 @@ def deltas(draw: st.DrawFn, min_rows: int = 0) -> DeltaBatch:
     bids = draw(st.lists(st.booleans(), min_size=n, max_size=n))
     columns = {
         name: draw(column(n))
-        for name in ("origin_time", "received_time", "sequence_number", "price_pips", "size_pips")
+        for name in ("origin_time", "received_time", "sequence_number", "encoded_price", "encoded_size")
     }
     for name in OPTIONAL:
         columns[name] = draw(column(n)) if n and draw(st.booleans()) else None
@@ -41,7 +42,7 @@ def deltas(draw: st.DrawFn, min_rows: int = 0) -> DeltaBatch:
 def snapshots(draw: st.DrawFn) -> SnapshotBatch:
     """Up to five snapshots with up to four levels a side; missing levels stand at the end."""
     n, depth = draw(st.integers(0, 5)), draw(st.integers(1, 4))
-    prices = np.full((n, 2, depth), schemas.MISSING_PIPS, dtype=np.int64)
+    prices = np.full((n, 2, depth), MISSING_PIPS, dtype=np.int64)
     sizes = np.zeros((n, 2, depth), dtype=np.int64)
     for row in range(n):
         for side in (0, 1):
@@ -68,7 +69,7 @@ def three_rows(**changes: Any) -> DeltaBatch:
     """Three plain rows, with columns replaced."""
     columns: dict[str, Any] = {
         name: np.arange(3, dtype=np.int64)
-        for name in ("origin_time", "received_time", "sequence_number", "price_pips", "size_pips")
+        for name in ("origin_time", "received_time", "sequence_number", "encoded_price", "encoded_size")
     }
     return DeltaBatch(**{**columns, "is_bid": np.zeros(3, dtype=np.bool_), **changes})
 
@@ -93,7 +94,7 @@ def test_cut_and_joined_deltas_are_the_same(batch: DeltaBatch, data: st.DataObje
 def test_slices_are_views() -> None:
     """Cutting copies nothing."""
     batch = three_rows()
-    assert np.shares_memory(batch.slice(1, 3).price_pips, batch.price_pips)
+    assert np.shares_memory(batch.slice(1, 3).encoded_price, batch.encoded_price)
 
 
 def test_arrow_columns_are_not_copied() -> None:
@@ -102,7 +103,7 @@ def test_arrow_columns_are_not_copied() -> None:
     batch = DeltaBatch.from_arrow(table)
     buffer = table.column("price_pips").chunk(0).buffers()[1]
     assert buffer is not None
-    assert batch.price_pips.__array_interface__["data"][0] == buffer.address
+    assert batch.encoded_price.__array_interface__["data"][0] == buffer.address
 
 
 def test_several_chunks_and_record_batches() -> None:
@@ -137,9 +138,9 @@ def test_a_half_null_column_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "array", "found"),
     [
-        ("price_pips", np.zeros(3), r"float64\[3\]"),
-        ("price_pips", np.zeros(2, dtype=np.int64), r"int64\[2\]"),
-        ("price_pips", np.zeros((3, 1), dtype=np.int64), r"int64\[3, 1\]"),
+        ("encoded_price", np.zeros(3), r"float64\[3\]"),
+        ("encoded_price", np.zeros(2, dtype=np.int64), r"int64\[2\]"),
+        ("encoded_price", np.zeros((3, 1), dtype=np.int64), r"int64\[3, 1\]"),
         ("is_bid", np.zeros(3, dtype=np.int64), r"int64\[3\]"),
         ("transaction_time", np.zeros(3, dtype=np.int32), r"int32\[3\]"),
     ],
@@ -171,11 +172,11 @@ def test_snapshots_through_arrow(batch: SnapshotBatch) -> None:
         batch.origin_time,
         batch.received_time,
         batch.sequence_number,
-        batch.price_pips[:, :, : back.depth],
-        batch.size_pips[:, :, : back.depth],
+        batch.encoded_price[:, :, : back.depth],
+        batch.encoded_size[:, :, : back.depth],
     )
     assert same(back, shrunk)
-    assert (batch.price_pips[:, :, back.depth :] == schemas.MISSING_PIPS).all()
+    assert (batch.encoded_price[:, :, back.depth :] == MISSING_PIPS).all()
 
 
 @given(snapshots(), st.data())
@@ -196,7 +197,7 @@ def test_take_by_rows_and_by_mask() -> None:
     levels = np.arange(6, dtype=np.int64).reshape(3, 2, 1)
     batch = SnapshotBatch(ones, ones, ones, levels, levels)
     assert batch.take(np.array([2, 0])).sequence_number.tolist() == [2, 0]
-    assert batch.take(ones != 1).price_pips.tolist() == [[[0], [1]], [[4], [5]]]
+    assert batch.take(ones != 1).encoded_price.tolist() == [[[0], [1]], [[4], [5]]]
 
 
 def test_a_price_without_its_size_is_refused() -> None:

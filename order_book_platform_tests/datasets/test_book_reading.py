@@ -43,9 +43,12 @@ def test_books_are_read_as_they_were_written(tmp_path: Path, replayed: OracleRep
     for side, name in enumerate(("bid", "ask")):
         for level in range(levels):
             assert (
-                whole.price_pips[:, side, level].tolist() == table[f"{name}_{level}_price_pips"].to_pylist()
+                whole.encoded_price[:, side, level].tolist()
+                == table[f"{name}_{level}_price_pips"].to_pylist()
             )
-            assert whole.size_pips[:, side, level].tolist() == table[f"{name}_{level}_size_pips"].to_pylist()
+            assert (
+                whole.encoded_size[:, side, level].tolist() == table[f"{name}_{level}_size_pips"].to_pylist()
+            )
 
 
 def test_levels_that_do_not_exist_are_marked(tmp_path: Path, replayed: OracleReplay) -> None:
@@ -57,8 +60,8 @@ def test_levels_that_do_not_exist_are_marked(tmp_path: Path, replayed: OracleRep
     file = write(tmp_path, table)
     (rows,) = read_books(file, 2)
     (heads,) = read_heads(file)
-    assert rows.price_pips[:, 0, 0].tolist() == [MISSING_PIPS, 5]
-    assert rows.size_pips[:, 0, 0].tolist() == [0, 5]
+    assert rows.encoded_price[:, 0, 0].tolist() == [MISSING_PIPS, 5]
+    assert rows.encoded_size[:, 0, 0].tolist() == [0, 5]
     assert heads.best_pips[:, 0].tolist() == [MISSING_PIPS, 5]
 
 
@@ -99,8 +102,11 @@ def test_a_book_as_of_some_messages_is_that_of_a_loop(
             found.append((number, row))
             assert part.time_ns[at] == 100 + row
             assert part.known[at].tolist() == [row + 1, row + 2]
-            assert part.price_pips[at].tolist() == [[1_000 + row, 2_000 + row], [MISSING_PIPS, 4_000 + row]]
-            assert part.size_pips[at].tolist() == [[5_000 + row, 6_000 + row], [0, 8_000 + row]]
+            assert part.encoded_price[at].tolist() == [
+                [1_000 + row, 2_000 + row],
+                [MISSING_PIPS, 4_000 + row],
+            ]
+            assert part.encoded_size[at].tolist() == [[5_000 + row, 6_000 + row], [0, 8_000 + row]]
     assert found == expected
 
 

@@ -33,7 +33,7 @@ def test_messages_are_never_split(sequence: list[int], cuts: list[int], small: i
         patch.setattr(message_boundaries, "JOINED_ROWS", small)
         parts = list(whole_messages(batch.slice(start, stop) for start, stop in pairwise(bounds)))
     assert all(len(part) for part in parts)
-    assert [row for part in parts for row in part.price_pips] == list(range(len(sequence)))
+    assert [row for part in parts for row in part.encoded_price] == list(range(len(sequence)))
     messages = [set(part.sequence_number.tolist()) for part in parts]
     assert sum(len(each) for each in messages) == len(set(sequence))
 
@@ -47,7 +47,7 @@ def test_only_small_batches_are_joined(
     batch = numbered([1, 1, 1, 2, 2, 2, 3, 4])
     parts = list(whole_messages([batch.slice(0, 4), batch.slice(4, 8)]))
     assert [len(part) for part in parts] == lengths
-    assert np.shares_memory(parts[2].price_pips, batch.price_pips) == (small < 4)
+    assert np.shares_memory(parts[2].encoded_price, batch.encoded_price) == (small < 4)
 
 
 @pytest.mark.parametrize("first_has", [False, True])

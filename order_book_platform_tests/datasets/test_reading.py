@@ -26,10 +26,10 @@ def write(folder: Path, table: pa.Table, group_rows: int = 100) -> ParquetRows:
 def test_snapshots_that_are_not_admitted_do_not_come(tmp_path: Path, market: Market) -> None:
     """Asked by their numbers, batch by batch; lists of any length keep their place."""
     batch = market.snapshots.take(slice(0, 9))
-    prices = batch.price_pips.copy()
+    prices = batch.encoded_price.copy()
     prices[[1, 4], 0, 3:] = MISSING_PIPS
     uneven = type(batch)(
-        batch.origin_time, batch.received_time, batch.sequence_number, prices, batch.size_pips
+        batch.origin_time, batch.received_time, batch.sequence_number, prices, batch.encoded_size
     )
     file = write(tmp_path, uneven.to_arrow(), 4)
     kept = np.array([True, True, False, False, True, False, True, False, True])
@@ -45,25 +45,25 @@ def test_snapshots_that_are_not_admitted_do_not_come(tmp_path: Path, market: Mar
     assert told == batch.sequence_number.tolist()
     assert whole.sequence_number.tolist() == batch.sequence_number[kept].tolist()
     assert whole.time_ns.tolist() == batch.origin_time[kept].tolist()
-    assert np.array_equal(whole.price_pips, prices[kept])
-    assert np.array_equal(whole.size_pips, np.where(prices == MISSING_PIPS, 0, batch.size_pips)[kept])
+    assert np.array_equal(whole.encoded_price, prices[kept])
+    assert np.array_equal(whole.encoded_size, np.where(prices == MISSING_PIPS, 0, batch.encoded_size)[kept])
 
 
 def test_snapshots_are_filled_up_to_the_longest(tmp_path: Path, market: Market) -> None:
     """K is that of the longest list of the whole file, though a batch may hold shorter ones only."""
     batch = market.snapshots.take(slice(0, 5))
-    prices = batch.price_pips.copy()
+    prices = batch.encoded_price.copy()
     prices[:4, :, 2:] = MISSING_PIPS
     short = type(batch)(
-        batch.origin_time, batch.received_time, batch.sequence_number, prices, batch.size_pips
+        batch.origin_time, batch.received_time, batch.sequence_number, prices, batch.encoded_size
     )
     file = write(tmp_path, short.to_arrow(), 2)
     assert longest_list(file, batch_rows=2) == 20
     parts = list(read_snapshots(file, 20, batch_rows=2))
     whole = type(parts[0]).concat(parts)
-    assert np.array_equal(whole.price_pips, prices)
-    assert np.array_equal(whole.size_pips, np.where(prices == MISSING_PIPS, 0, batch.size_pips))
-    assert whole.cut(2).price_pips.shape == (5, 2, 2)
+    assert np.array_equal(whole.encoded_price, prices)
+    assert np.array_equal(whole.encoded_size, np.where(prices == MISSING_PIPS, 0, batch.encoded_size))
+    assert whole.cut(2).encoded_price.shape == (5, 2, 2)
 
 
 @pytest.mark.parametrize("lacking", [False, True])
@@ -83,8 +83,8 @@ def test_tickers_without_exchange_time_are_timed_by_arrival(tmp_path: Path, lack
     parts = list(read_tickers(file))
     whole = type(parts[0]).concat(parts)
     assert whole.time_ns.tolist() == ([15, 25] if lacking else [10, 20])
-    assert whole.price_pips.tolist() == [[[50], [60]], [[51], [61]]]
-    assert whole.size_pips.tolist() == [[[1], [3]], [[2], [4]]]
+    assert whole.encoded_price.tolist() == [[[50], [60]], [[51], [61]]]
+    assert whole.encoded_size.tolist() == [[[1], [3]], [[2], [4]]]
 
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 100])
@@ -108,10 +108,10 @@ def test_tickers_without_the_wanted_clock_are_left_out(tmp_path: Path, batch_row
 def test_the_longest_list_is_looked_for_no_further_than_needed(tmp_path: Path, market: Market) -> None:
     """A list that is long enough ends the search; otherwise all are looked at."""
     batch = market.snapshots.take(slice(0, 4))
-    prices = batch.price_pips.copy()
+    prices = batch.encoded_price.copy()
     prices[0, :, 5:] = MISSING_PIPS
     short = type(batch)(
-        batch.origin_time, batch.received_time, batch.sequence_number, prices, batch.size_pips
+        batch.origin_time, batch.received_time, batch.sequence_number, prices, batch.encoded_size
     )
     file = write(tmp_path, short.to_arrow(), 1)
     assert longest_list(file, 1, enough=5) == 5
@@ -127,4 +127,4 @@ def test_long_lists_come_fewer_at_a_time(tmp_path: Path, market: Market) -> None
     long = type(good)(good.origin_time, good.received_time, good.sequence_number, deep, deep)
     parts = list(read_snapshots(write(tmp_path, long.to_arrow()), 20, batch_rows=5))
     assert [len(part) for part in parts] == [2, 2, 1, 1]
-    assert np.array_equal(np.concatenate([part.price_pips for part in parts]), deep)
+    assert np.array_equal(np.concatenate([part.encoded_price for part in parts]), deep)

@@ -21,7 +21,7 @@ def test_chosen_book_rows_lie_row_after_row() -> None:
     chosen = np.array([3, 4, 80, 80])
     taken = rows.take(chosen)
     assert isinstance(taken, BookRows)
-    assert taken.price_pips.flags.c_contiguous
+    assert taken.encoded_price.flags.c_contiguous
     mask = np.arange(90) % 7 == 2
     for name in BookRows.__dataclass_fields__:
         assert np.array_equal(getattr(taken, name), getattr(rows, name)[chosen]), name
@@ -34,7 +34,7 @@ def test_joined_rows_are_in_the_order_of_their_parts() -> None:
     parts = [TradeRows.none(), trades.take(slice(0, 3)), TradeRows.none(), trades.take(slice(3, None))]
     whole = TradeRows.concat(parts)
     assert whole.time_ns.tolist() == trades.time_ns.tolist()
-    assert whole.price_pips.tolist() == trades.price_pips.tolist()
+    assert whole.encoded_price.tolist() == trades.encoded_price.tolist()
     assert len(TradeRows.concat([TradeRows.none(), TradeRows.none()])) == 0
 
 

@@ -16,6 +16,7 @@ from order_book_platform.datasets import schemas
 from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.model.fixed_point import float_to_pips
+from order_book_platform.model.levels import DEPTH
 from order_book_platform.settings import InstrumentSettings, Settings
 from order_book_platform.storage import DataStore
 from order_book_platform_tests import oracle
@@ -106,7 +107,7 @@ class Market:
                     side.set(tick * POINT.tick_pips, size)
                     deltas.append((sequence, time, is_bid, tick * POINT.tick_pips, size))
             if message % 4 == 0:
-                row = book.row(schemas.DEPTH)[3:]
+                row = book.row(DEPTH)[3:]
                 snapshots.append((sequence, time, list(row[0::2]), list(row[1::2])))
         self.deltas = _deltas(deltas)
         self.snapshots = _snapshots(snapshots)
@@ -146,7 +147,7 @@ def _deltas(rows: list[tuple[int, int, bool, int, int]]) -> DeltaBatch:
 
 def _snapshots(rows: list[tuple[int, int, list[int], list[int]]]) -> SnapshotBatch:
     numbers, times, prices, sizes = zip(*rows, strict=True)
-    shape = (len(rows), 2, schemas.DEPTH)
+    shape = (len(rows), 2, DEPTH)
     times_ns = np.array(times)
     levels = (np.array(values).reshape(shape) for values in (prices, sizes))
     return SnapshotBatch(times_ns, times_ns + 1_000_000, np.array(numbers), *levels)

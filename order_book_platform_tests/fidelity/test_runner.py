@@ -15,6 +15,7 @@ from order_book_platform.datasets.batches import SnapshotBatch
 from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.fidelity.runner import FidelityRunner
 from order_book_platform.model import BookFlag, Severity
+from order_book_platform.model.levels import DEPTH
 from order_book_platform.observability import silent
 from order_book_platform.plots.depth_sample import sample_depth
 from order_book_platform.storage import DataStore
@@ -66,11 +67,11 @@ def shift_levels(frame: pl.DataFrame, side: str, first: int, new: tuple[int, int
     """Insert a level before level `first` (price: ticks from its price, size) or, with None, take it out."""
     columns = {}
     step = -1 if new else 1
-    for level in range(first, schemas.DEPTH):
+    for level in range(first, DEPTH):
         for what in ("price", "size"):
             name, other = f"{side}_{level}_{what}_pips", f"{side}_{level + step}_{what}_pips"
             last = pl.lit(None, pl.Int64)
-            columns[name] = pl.col(other) if 0 <= level + step < schemas.DEPTH else last
+            columns[name] = pl.col(other) if 0 <= level + step < DEPTH else last
     if new:
         columns[f"{side}_{first}_price_pips"] = pl.col(f"{side}_{first}_price_pips") + new[0] * TICK
         columns[f"{side}_{first}_size_pips"] = pl.lit(new[1], pl.Int64)
@@ -97,9 +98,7 @@ def swap_sides(frame: pl.DataFrame) -> pl.DataFrame:
 
 def stale(frame: pl.DataFrame) -> pl.DataFrame:
     """The levels of the row before, in every row."""
-    return frame.with_columns(
-        pl.col(schemas.level_columns(schemas.DEPTH)).shift(1).fill_null(strategy="backward")
-    )
+    return frame.with_columns(pl.col(schemas.level_columns(DEPTH)).shift(1).fill_null(strategy="backward"))
 
 
 def noisy(frame: pl.DataFrame) -> pl.DataFrame:
@@ -286,11 +285,11 @@ def test_what_is_lacking_warns_and_what_is_wrong_is_an_error(
     """The last level gone wherever it is not claimed: nothing that the book says is wrong, so a warning is all."""
 
     def shorter(frame: pl.DataFrame) -> pl.DataFrame:
-        claimed = {side: pl.col(f"known_{side}_levels") == schemas.DEPTH for side in ("bid", "ask")}
+        claimed = {side: pl.col(f"known_{side}_levels") == DEPTH for side in ("bid", "ask")}
         return frame.with_columns(
             pl.when(claimed[side])
-            .then(pl.col(f"{side}_{schemas.DEPTH - 1}_{what}_pips"))
-            .alias(f"{side}_{schemas.DEPTH - 1}_{what}_pips")
+            .then(pl.col(f"{side}_{DEPTH - 1}_{what}_pips"))
+            .alias(f"{side}_{DEPTH - 1}_{what}_pips")
             for side in claimed
             for what in ("price", "size")
         )
@@ -319,7 +318,7 @@ def test_a_placebo_that_passes_fails_the_partition(tmp_path: Path, market: Marke
     still = market.snapshots.take(np.zeros(400, dtype=np.intp))
     times = DAY_NS + np.arange(400) * 100_000_000
     numbers = 1_000 + np.arange(400)
-    still = SnapshotBatch(times, times, numbers, still.price_pips, still.size_pips)
+    still = SnapshotBatch(times, times, numbers, still.encoded_price, still.encoded_size)
     first = market.deltas.slice(0, int((market.deltas.sequence_number == 1_000).sum()))
     replayed = Market.replay(market, first)
     rows = pa.concat_tables([replayed.rows] * 400).set_column(0, "origin_time", pa.array(times))
@@ -335,12 +334,12 @@ def test_a_placebo_that_passes_fails_the_partition(tmp_path: Path, market: Marke
 
 def test_bad_references_are_left_out_and_counted(store: DataStore, market: Market) -> None:
     """Crossed and unsorted snapshots do not spoil the figures of a good book."""
-    prices = market.snapshots.price_pips.copy()
+    prices = market.snapshots.encoded_price.copy()
     prices[9, 0, 0] = prices[9, 1, 0]
     prices[13, 1, [2, 3]] = prices[13, 1, [3, 2]]
     good = market.snapshots
     spoiled = SnapshotBatch(
-        good.origin_time, good.received_time, good.sequence_number, prices, good.size_pips
+        good.origin_time, good.received_time, good.sequence_number, prices, good.encoded_size
     )
     publish(store, "snapshots", {"snapshots.parquet": spoiled.to_arrow()})
     measured = measure(store)
@@ -355,10 +354,10 @@ def test_references_of_another_day_or_symbol_are_left_out_and_counted(
 ) -> None:
     """A time two days off and a price three times as high spoil no figure and show in the counts."""
     good = market.snapshots
-    times, prices = good.origin_time.copy(), good.price_pips.copy()
+    times, prices = good.origin_time.copy(), good.encoded_price.copy()
     times[9] += 2 * 86_400 * 10**9
     prices[13] *= 3
-    spoiled = SnapshotBatch(times, good.received_time, good.sequence_number, prices, good.size_pips)
+    spoiled = SnapshotBatch(times, good.received_time, good.sequence_number, prices, good.encoded_size)
     publish(store, "snapshots", {"snapshots.parquet": spoiled.to_arrow()})
     measured = measure(store)
     assert failed(measured) == set()
@@ -370,7 +369,7 @@ def test_references_of_another_day_or_symbol_are_left_out_and_counted(
 def test_a_book_that_is_far_off_for_a_while_is_not_spared(store: DataStore, replayed: OracleReplay) -> None:
     """Prices tripled in a part of the day: the references there stay evidence, and the gates fail."""
     late = pl.int_range(pl.len()) > 700
-    prices = [name for name in schemas.level_columns(schemas.DEPTH) if "price" in name]
+    prices = [name for name in schemas.level_columns(DEPTH) if "price" in name]
     measured = damage(
         store,
         replayed,
@@ -526,7 +525,7 @@ def test_every_level_and_side_is_reported(store: DataStore) -> None:
     measured = measure(store)
     names = {metric.name for metric in measured.metrics}
     for side in ("bid", "ask"):
-        for level in range(1, schemas.DEPTH + 1):
+        for level in range(1, DEPTH + 1):
             for kind in (
                 "level_exact",
                 "depth_l1",
@@ -536,7 +535,7 @@ def test_every_level_and_side_is_reported(store: DataStore) -> None:
                 "depth_corr_spearman_detrended",
             ):
                 assert f"{kind}_{side}_{level}" in names
-    assert len(measured.levels) == 2 * schemas.DEPTH
+    assert len(measured.levels) == 2 * DEPTH
 
 
 def test_progress_is_told(store: DataStore) -> None:

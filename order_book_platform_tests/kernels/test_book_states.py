@@ -119,14 +119,14 @@ class BookStates(RuleBasedStateMachine):
     @rule(over=st.integers(1, 40))
     def cross(self, over: int) -> None:
         """A bid above the best ask, or the only one."""
-        asks = self.book.levels(1).price_pips
+        asks = self.book.levels(1).encoded_price
         tick = (int(asks[0]) // STEP if len(asks) else self.centre) + over
         self.feed([[(True, tick, 1)]])
 
     @rule(is_bid=st.booleans())
     def empty(self, is_bid: bool) -> None:
         """Every level of a side goes."""
-        levels = self.book.levels(0 if is_bid else 1).price_pips.tolist()
+        levels = self.book.levels(0 if is_bid else 1).encoded_price.tolist()
         if levels:
             self.feed([[(is_bid, price // STEP, 0) for price in levels]])
 
@@ -138,7 +138,11 @@ class BookStates(RuleBasedStateMachine):
             [[(True, self.centre, 1)], [(False, self.centre, 7), (True, self.centre, 2)]],
             [last + 10, last + 20],
         )
-        price, size, number = batch.price_pips.copy(), batch.size_pips.copy(), batch.sequence_number.copy()
+        price, size, number = (
+            batch.encoded_price.copy(),
+            batch.encoded_size.copy(),
+            batch.sequence_number.copy(),
+        )
         if what == "off the step":
             price[-1] += 1
         elif what == "no price":
@@ -151,7 +155,7 @@ class BookStates(RuleBasedStateMachine):
             return
         else:
             number[0] = last
-        bad: DeltaBatch = replace(batch, price_pips=price, size_pips=size, sequence_number=number)
+        bad: DeltaBatch = replace(batch, encoded_price=price, encoded_size=size, sequence_number=number)
         with pytest.raises(BatchError):
             self.book.feed(bad)
 
@@ -183,8 +187,8 @@ class BookStates(RuleBasedStateMachine):
         np.testing.assert_array_equal(np.concatenate(self.rows), oracle_rows(wanted, DEPTH))
         for s, side in enumerate(wanted.book.sides):
             levels = self.book.levels(s)
-            assert levels.price_pips.tolist() == [key * side.sign for key in side.keys]
-            assert levels.size_pips.tolist() == [side.sizes[key] for key in side.keys]
+            assert levels.encoded_price.tolist() == [key * side.sign for key in side.keys]
+            assert levels.encoded_size.tolist() == [side.sizes[key] for key in side.keys]
         assert self.book.counts == wanted.book.counts
         assert self.book.messages == len(self.made)
         assert len(self.book.outcome) == wanted.used.num_rows

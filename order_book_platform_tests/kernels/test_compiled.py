@@ -336,7 +336,7 @@ sequence = np.sort(rng.integers(1, 1000, n))
 is_bid = rng.random(n) < 0.5
 price = np.where(is_bid, 100_000 - rng.integers(0, 300, n), 100_001 + rng.integers(0, 300, n))
 columns = {name: sequence for name in DeltaBatch.__slots__}
-columns |= {"is_bid": is_bid, "price_pips": price, "size_pips": rng.integers(0, 9, n)}
+columns |= {"is_bid": is_bid, "encoded_price": price, "encoded_size": rng.integers(0, 9, n)}
 digest = hashlib.sha256()
 for rows in Book(1, depth=5).feed(DeltaBatch(**columns)):
     digest.update(rows.tobytes())

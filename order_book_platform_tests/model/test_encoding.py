@@ -87,8 +87,8 @@ def test_deltas_come_back_through_arrow() -> None:
     table = batch.to_arrow(codes)
     assert table.schema == in_precision(RAW_DELTAS, "decimal128")
     again = DeltaBatch.from_arrow(table, codes)
-    assert again.price_pips.tolist() == [10, 11, 12]
-    assert again.size_pips.tolist() == sizes.tolist()
+    assert again.encoded_price.tolist() == [10, 11, 12]
+    assert again.encoded_size.tolist() == sizes.tolist()
     with pytest.raises(BatchError, match=r"row 0: .*multiples of the day's unit, found 0\.0000000003"):
         DeltaBatch.from_arrow(table, DecimalEncoding(2 * UNIT + 1, 2 * UNIT + 1))
 
@@ -103,9 +103,9 @@ def test_snapshots_come_back_through_arrow() -> None:
     table = batch.to_arrow(codes)
     assert table.schema == in_precision(SNAPSHOTS, "decimal128")
     again = SnapshotBatch.from_arrow(table, codes)
-    assert again.price_pips.tolist() == price.tolist()
-    assert again.size_pips.tolist() == size.tolist()
+    assert again.encoded_price.tolist() == price.tolist()
+    assert again.encoded_size.tolist() == size.tolist()
     assert words_of(table.column("bid_price").chunk(0).values).shape == (4, 2)
     coarse = SnapshotBatch.from_arrow(table, DecimalEncoding(2 * UNIT, 2 * UNIT))
-    assert (coarse.price_pips == MISSING_PIPS).all()
-    assert (coarse.size_pips == 0).all()
+    assert (coarse.encoded_price == MISSING_PIPS).all()
+    assert (coarse.encoded_size == 0).all()

@@ -199,8 +199,8 @@ class Wide:
     origin_time: np.ndarray
     received_time: np.ndarray
     sequence_number: np.ndarray
-    price_pips: np.ndarray
-    size_pips: np.ndarray
+    encoded_price: np.ndarray
+    encoded_size: np.ndarray
     is_bid: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -307,7 +307,7 @@ def test_what_int64_cannot_hold_equals_an_oracle_of_integers(
     assert (audit["wanted"], audit["chosen"]) == ("auto", "decimal128")
     assert "found" in audit["why"]
     assert audit["sizes_beyond_pips"] == min(
-        sum(size % 10**places != 0 or size > 2**51 * 10**places for size in deltas.size_pips)
+        sum(size % 10**places != 0 or size > 2**51 * 10**places for size in deltas.encoded_size)
         for places in range(19)
     )
     wanted = oracle.replay(

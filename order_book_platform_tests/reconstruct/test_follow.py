@@ -490,9 +490,9 @@ def test_a_row_that_comes_out_differently_is_an_error(clean: Chain, tmp_path: Pa
     write_capture(tmp_path / "capture", KEY.instrument.key, point, arrivals(deltas, snapshots, 300))
     follow(clean, tmp_path / "capture", tmp_path / "out", reconstruct={"checkpoint_events": 0})
     before = LogReader(tmp_path / "out" / "books").next_row()
-    sizes = deltas.size_pips.copy()
+    sizes = deltas.encoded_size.copy()
     sizes[20_000:] += 1_000_000
-    other = replace(deltas, size_pips=sizes)
+    other = replace(deltas, encoded_size=sizes)
     write_capture(tmp_path / "other", KEY.instrument.key, point, arrivals(other, snapshots, 300))
     with pytest.raises(ReplayMismatchError, match=r"books, row \d+: expected the row .*size_pips \d+"):
         follow(clean, tmp_path / "other", tmp_path / "out")

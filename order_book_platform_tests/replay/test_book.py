@@ -111,8 +111,8 @@ def assert_equals_the_oracle(
     assert book.counts == wanted.book.counts
     for s, side in enumerate(wanted.book.sides):
         levels = book.levels(s)
-        assert levels.price_pips.tolist() == [key * side.sign for key in side.keys]
-        assert levels.size_pips.tolist() == [side.sizes[key] for key in side.keys]
+        assert levels.encoded_price.tolist() == [key * side.sign for key in side.keys]
+        assert levels.encoded_size.tolist() == [side.sizes[key] for key in side.keys]
         lost = book.doubt & PROVEN_LOSS
         known = [not lost and side.bound is not None and key <= side.bound for key in side.keys]
         assert levels.known.tolist() == known
@@ -332,8 +332,8 @@ def test_a_day_with_more_levels_than_room_grows_and_stays_exact() -> None:
         pass
     levels = book.levels(0)
     wanted = np.sort(ticks)[::-1] + 500_000
-    np.testing.assert_array_equal(levels.price_pips, wanted * STEP)
-    np.testing.assert_array_equal(levels.size_pips, (wanted - 500_000) % 97 + 1)
+    np.testing.assert_array_equal(levels.encoded_price, wanted * STEP)
+    np.testing.assert_array_equal(levels.encoded_size, (wanted - 500_000) % 97 + 1)
 
 
 @pytest.mark.parametrize("due", ["between", "at a message", "alone", "restored"])
@@ -347,7 +347,7 @@ def test_a_snapshot_with_more_levels_than_room_grows_and_stays_exact(
     plan = Plan(shots, np.zeros(1, np.bool_))
     book = Book(STEP, depth=1, window_slots=WINDOW, plan=None if due == "restored" else plan)
     if due == "restored":
-        prices, held = shots.price_pips[0], shots.size_pips[0]
+        prices, held = shots.encoded_price[0], shots.encoded_size[0]
         known = np.zeros(len(bids), np.bool_)
         book.restore(
             Levels(prices[0], held[0], known), Levels(prices[1, :1], held[1, :1], known[:1]), (None, None)
@@ -356,7 +356,9 @@ def test_a_snapshot_with_more_levels_than_room_grows_and_stays_exact(
     for _ in book.show_snapshots() if due == "alone" else book.feed(message):
         pass
     levels = book.levels(0)
-    assert list(zip((levels.price_pips // STEP).tolist(), levels.size_pips.tolist(), strict=True)) == bids
+    assert (
+        list(zip((levels.encoded_price // STEP).tolist(), levels.encoded_size.tolist(), strict=True)) == bids
+    )
     assert book._ladder.blocks[0] <= book._ladder.far_fill.shape[1]
 
 
@@ -389,7 +391,7 @@ def test_a_row_comes_with_whatever_changes_a_visible_level_and_with_nothing_else
     assert rows[:, 2].tolist() == ([10, 20] if seen else [10])
     levels = book.levels(0 if is_bid else 1)
     shown = np.full((3, 2), (MISSING_PIPS, 0))
-    shown[: len(levels.price_pips[:3])] = np.stack([levels.price_pips, levels.size_pips], axis=1)[:3]
+    shown[: len(levels.encoded_price[:3])] = np.stack([levels.encoded_price, levels.encoded_size], axis=1)[:3]
     np.testing.assert_array_equal(rows[-1, 6 if is_bid else 12 :][:6].reshape(3, 2), shown)
 
 
@@ -462,15 +464,15 @@ def test_no_level_is_called_known_while_a_loss_is_proven() -> None:
     ("column", "row", "value", "said"),
     [
         (
-            "price_pips",
+            "encoded_price",
             1,
             CENTRE * STEP + 1,
             r"row 1, sequence number 20: .*multiples of 5 pips.*found price 5000001",
         ),
-        ("price_pips", 2, 0, r"row 2, sequence number 30: .*found price 0 pips"),
-        ("price_pips", 0, -STEP, r"row 0, sequence number 10: .*found price -5 pips"),
-        ("price_pips", 0, 2**61 // STEP * STEP + STEP, r"found price 2305843009213693955 pips"),
-        ("size_pips", 2, -1, r"row 2, sequence number 30: .*sizes of at least 0.*size -1 pips"),
+        ("encoded_price", 2, 0, r"row 2, sequence number 30: .*found price 0 pips"),
+        ("encoded_price", 0, -STEP, r"row 0, sequence number 10: .*found price -5 pips"),
+        ("encoded_price", 0, 2**61 // STEP * STEP + STEP, r"found price 2305843009213693955 pips"),
+        ("encoded_size", 2, -1, r"row 2, sequence number 30: .*sizes of at least 0.*size -1 pips"),
         ("sequence_number", 2, 15, r"row 2 of a batch of 3: expected whole messages.*found 15 after 20"),
         ("sequence_number", 0, 5, r"row 0 of a batch of 3: .*found 5 after 5"),
     ],
@@ -485,7 +487,7 @@ def test_bad_arrays_are_refused_before_anything_changes(column: str, row: int, v
     wrong[row] = value
     with pytest.raises(BatchError, match=said):
         book.feed(replace(good, **{column: wrong}))
-    assert book.levels(0).price_pips.tolist() == [(CENTRE - 9) * STEP]
+    assert book.levels(0).encoded_price.tolist() == [(CENTRE - 9) * STEP]
     assert book.counts == twin.counts
     rows = [np.concatenate([piece.copy() for piece in each.feed(good)]) for each in (book, twin)]
     np.testing.assert_array_equal(*rows)
@@ -494,11 +496,11 @@ def test_bad_arrays_are_refused_before_anything_changes(column: str, row: int, v
 @pytest.mark.parametrize(
     ("column", "array", "said"),
     [
-        ("price_pips", np.ones(3), r"DeltaBatch.price_pips: expected int64\[3\], found float64\[3\]"),
-        ("size_pips", np.ones(3, np.int32), r"expected int64\[3\], found int32\[3\]"),
+        ("encoded_price", np.ones(3), r"DeltaBatch.encoded_price: expected int64\[3\], found float64\[3\]"),
+        ("encoded_size", np.ones(3, np.int32), r"expected int64\[3\], found int32\[3\]"),
         ("sequence_number", np.ones(2, np.int64), r"DeltaBatch"),
         ("is_bid", np.ones(3, np.int64), r"DeltaBatch.is_bid: expected bool\[3\]"),
-        ("price_pips", np.ones((3, 1), np.int64), r"found int64\[3, 1\]"),
+        ("encoded_price", np.ones((3, 1), np.int64), r"found int64\[3, 1\]"),
     ],
 )
 def test_wrong_dtypes_and_lengths_do_not_make_a_batch(column: str, array: np.ndarray, said: str) -> None:
@@ -512,7 +514,14 @@ def test_wrong_dtypes_and_lengths_do_not_make_a_batch(column: str, array: np.nda
 def test_views_and_read_only_arrays_are_as_good_as_others(stream: Stream) -> None:
     """Every second element of a larger array, frozen: the same rows."""
     columns = {}
-    for name in ("origin_time", "received_time", "sequence_number", "is_bid", "price_pips", "size_pips"):
+    for name in (
+        "origin_time",
+        "received_time",
+        "sequence_number",
+        "is_bid",
+        "encoded_price",
+        "encoded_size",
+    ):
         columns[name] = np.repeat(getattr(stream.deltas, name), 2)[::2]
         columns[name].flags.writeable = False
     strided = replace(stream, deltas=replace(stream.deltas, **columns))
@@ -624,7 +633,7 @@ def test_memory_is_bounded_by_the_levels_alive_and_not_by_what_has_been() -> Non
         largest = max(largest, sum(array.nbytes for array in book._ladder))
     reserved = 2 * (16 + 48) * WINDOW + 2 * book_module._FREE_BLOCKS * 64 * 24
     assert largest < 400 * width + 2 * reserved
-    assert len(book.levels(1).price_pips) == 0
+    assert len(book.levels(1).encoded_price) == 0
 
 
 @given(streams(), st.integers(1, 4))
@@ -670,7 +679,7 @@ def test_doubt_that_comes_too_early_is_refused() -> None:
 def test_a_snapshot_off_the_tick_cannot_enter_a_plan(price: int) -> None:
     """The quality gate has to sort such snapshots out; the book refuses what slips through."""
     shots = snapshot_batch([(10, ([(CENTRE, 1)], [(CENTRE + 1, 1)]))])
-    shots.price_pips[0, 0, 0] = price
+    shots.encoded_price[0, 0, 0] = price
     with pytest.raises(
         BatchError, match=f"positive snapshot prices.*multiples of 5 pips.*found {price} pips"
     ):

@@ -77,11 +77,11 @@ def tails(draw: st.DrawFn) -> Tail:
     at = np.minimum(np.searchsorted(numbers, shots.sequence_number), len(numbers) - 1)
     clock = np.maximum.accumulate(received)
     arrival = clock[at] + rng.choice([-4_000, -500, 0, 0, 1, 2_000, 9_000], len(shots))
-    prices = shots.price_pips.copy()
+    prices = shots.encoded_price.copy()
     crossed = rng.random(len(shots)) < 0.1
     prices[crossed] = prices[crossed][:, ::-1]
     order = np.argsort(arrival, kind="stable")
-    shots = replace(shots, origin_time=origin[at], received_time=arrival, price_pips=prices)
+    shots = replace(shots, origin_time=origin[at], received_time=arrival, encoded_price=prices)
     # One clock that goes back must not change whose turn it is.
     shots = shots.take(order)
     if len(shots) > 2 and rng.random() < 0.3:

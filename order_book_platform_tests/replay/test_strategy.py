@@ -63,8 +63,8 @@ def test_snapshot_replay_shows_sound_snapshots_as_they_are(tmp_path: Path) -> No
     assert 0.85 < len(used) / len(snapshots) < 0.92
     snapshots = snapshots.take(np.isin(snapshots.sequence_number, shown))
     levels = books.select(level_columns(20)).fill_null(-1).to_numpy().reshape(-1, 2, 20, 2)
-    np.testing.assert_array_equal(levels[..., 0], snapshots.price_pips)
-    np.testing.assert_array_equal(levels[..., 1], snapshots.size_pips)
+    np.testing.assert_array_equal(levels[..., 0], snapshots.encoded_price)
+    np.testing.assert_array_equal(levels[..., 1], snapshots.encoded_size)
     assert (books["known_bid_levels"] == 20).all()
     assert (books["flags"] == int(BookFlag.SEEDED)).all()
     metadata = result.manifest.metadata
@@ -85,7 +85,7 @@ def test_books_of_snapshots_verify_and_can_be_looked_into(tmp_path: Path, cadenc
         row = rows.row(at, named=True)
         state = reconstructor.book_at(KEY, sequence_number=row["sequence_number"] + 1)
         assert state.sequence_number == row["sequence_number"]
-        assert len(state.bids.price_pips) == len(state.asks.price_pips) == 20
+        assert len(state.bids.price_pips) == len(state.asks.encoded_price) == 20
         assert state.bids.price_pips[0] == row["bid_0_price_pips"]
 
 

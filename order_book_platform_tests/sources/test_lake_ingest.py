@@ -208,7 +208,7 @@ def test_unreadable_snapshots_are_kept_without_levels_and_counted(lake: Path) ->
         rewrite(lake, "book", at(4, f"ask_19_{field}", float("nan")))
     store, _ = ingest(lake)
     snapshots = SnapshotBatch.from_arrow(store.table("snapshots", KEY))
-    levels = (snapshots.price_pips >= 0).sum(axis=2)
+    levels = (snapshots.encoded_price >= 0).sum(axis=2)
     assert levels.tolist() == [[20, 20], [0, 0], [0, 0], [0, 0], [20, 19]]
     audit = store.manifest("snapshots", KEY).metadata["audit"]
     assert audit["unreadable_rows"] == 3
@@ -542,8 +542,8 @@ def test_recordings_arrive_whole(recordings: Path, tmp_path: Path) -> None:
             recordings / "lake/book_delta_v2" / key.path / "*.parquet", hive_partitioning=False
         )
         found = DeltaBatch.concat(list(delta_batches(store, key, 50_000, "read", silent)))
-        np.testing.assert_array_equal(found.price_pips / 10**8, source["price"].to_numpy())
-        np.testing.assert_array_equal(found.size_pips / 10**8, source["size"].to_numpy())
+        np.testing.assert_array_equal(found.encoded_price / 10**8, source["price"].to_numpy())
+        np.testing.assert_array_equal(found.encoded_size / 10**8, source["size"].to_numpy())
         np.testing.assert_array_equal(found.sequence_number, source["sequence_number"].to_numpy())
         assert f"{manifest.fixed_point.tick:f}" == ticks[key.instrument.exchange]
         assert manifest.metadata["audit"]["off_grid_prices"] == 0
@@ -643,7 +643,7 @@ def test_snapshots_of_decimals_that_cannot_be_read(lake: Path) -> None:
     store = ingest_configured(lake, precision="decimal128")
     manifest = store.manifest("snapshots", KEY)
     snapshots = SnapshotBatch.from_arrow(store.table("snapshots", KEY), DecimalEncoding.of(manifest.metadata))
-    assert (snapshots.price_pips >= 0).sum(axis=2).tolist() == [[0, 0]] * 4 + [[20, 19]]
+    assert (snapshots.encoded_price >= 0).sum(axis=2).tolist() == [[0, 0]] * 4 + [[20, 19]]
     assert manifest.metadata["audit"]["unreadable_rows"] == 4
 
 
@@ -664,7 +664,7 @@ def test_a_bad_snapshot_does_not_spoil_the_unit(lake: Path) -> None:
     manifest = store.manifest("raw_deltas", KEY)
     assert manifest.metadata["price_unit"] == manifest.fixed_point.tick_pips == 5 * 10**23
     snapshots = SnapshotBatch.from_arrow(store.table("snapshots", KEY), DecimalEncoding.of(manifest.metadata))
-    assert (snapshots.price_pips[2] == -1).all()
+    assert (snapshots.encoded_price[2] == -1).all()
 
 
 def test_many_bad_snapshots_do_not_refuse_a_day(lake: Path) -> None:

@@ -16,10 +16,10 @@ from order_book_platform.sources.tick_changes import PIECE_ROWS, TickTrail
 PIECES = 6
 
 
-def batch_of(price_pips: np.ndarray) -> DeltaBatch:
+def batch_of(encoded_price: np.ndarray) -> DeltaBatch:
     """A row per message, one every ns."""
-    n = np.arange(len(price_pips))
-    return DeltaBatch(n, n, n, np.ones(len(n), np.bool_), price_pips, n)
+    n = np.arange(len(encoded_price))
+    return DeltaBatch(n, n, n, np.ones(len(n), np.bool_), encoded_price, n)
 
 
 def of_ticks(ticks: list[int]) -> np.ndarray:
@@ -28,14 +28,14 @@ def of_ticks(ticks: list[int]) -> np.ndarray:
     return np.concatenate([rng.integers(90_000, 110_000, PIECE_ROWS) // tick * tick for tick in ticks])
 
 
-def changes(price_pips: np.ndarray, cuts: list[int] = []) -> list[tuple[int, int, int]]:  # noqa: B006 - not changed
+def changes(encoded_price: np.ndarray, cuts: list[int] = []) -> list[tuple[int, int, int]]:  # noqa: B006 - not changed
     """Row, old and new step of each change."""
     trail = TickTrail(Pips(FixedPoint()))
-    whole = batch_of(price_pips)
+    whole = batch_of(encoded_price)
     bounds = [0, *sorted(cuts), len(whole)]
     for at in range(len(bounds) - 1):
         trail.feed(whole.slice(bounds[at], bounds[at + 1]))
-    assert trail.tick_pips == np.gcd.reduce(price_pips)
+    assert trail.tick_pips == np.gcd.reduce(encoded_price)
     return [(each.sequence_number, each.from_pips, each.to_pips) for each in trail.changes()]
 
 
@@ -60,14 +60,14 @@ def test_changes(ticks: list[int], wanted: list[tuple[int, int, int]]) -> None:
 
 def test_one_stray_price_is_no_change() -> None:
     """The divisor of the day is finer for it; the tick did not change."""
-    price_pips = of_ticks([10] * PIECES)
-    price_pips[3 * PIECE_ROWS + 5] += 3
-    assert changes(price_pips) == []
+    encoded_price = of_ticks([10] * PIECES)
+    encoded_price[3 * PIECE_ROWS + 5] += 3
+    assert changes(encoded_price) == []
 
 
 @given(st.lists(st.integers(0, PIECES * PIECE_ROWS - 100), max_size=5))
 @profile(max_examples=20)
 def test_cuts_do_not_matter(cuts: list[int]) -> None:
     """The same changes however the rows come, and rows that fill no piece are left out."""
-    price_pips = of_ticks([10, 10, 1, 1, 1, 1])[:-100]
-    assert changes(price_pips, cuts) == [(2 * PIECE_ROWS, 10, 1)]
+    encoded_price = of_ticks([10, 10, 1, 1, 1, 1])[:-100]
+    assert changes(encoded_price, cuts) == [(2 * PIECE_ROWS, 10, 1)]

@@ -137,12 +137,12 @@ class ClockSweep:
         books, tickers, done = self._books, self._tickers, np.zeros(2, np.int64)
         clock_merge.sweep(
             books.time_ns,
-            books.price_pips,
-            books.size_pips,
+            books.encoded_price,
+            books.encoded_size,
             books.known,
             tickers.time_ns,
-            tickers.price_pips[:, :, 0],
-            tickers.size_pips[:, :, 0],
+            tickers.encoded_price[:, :, 0],
+            tickers.encoded_size[:, :, 0],
             self._tick_pips,
             self._ended,
             self._state,

@@ -180,11 +180,11 @@ class Distributions:
             return
         top = slice(0, state_histograms.QUEUE_LEVELS + 1)
         rows = (
-            books.price_pips,
-            np.ascontiguousarray(self.magnitude(books.size_pips[:, :, top])),
+            books.encoded_price,
+            np.ascontiguousarray(self.magnitude(books.encoded_size[:, :, top])),
             books.known,
-            references.price_pips,
-            np.ascontiguousarray(self.magnitude(references.size_pips[:, :, top])),
+            references.encoded_price,
+            np.ascontiguousarray(self.magnitude(references.encoded_size[:, :, top])),
         )
         time_ns = references.time_ns
         if self._held is not None:

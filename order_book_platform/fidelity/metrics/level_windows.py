@@ -42,7 +42,9 @@ class LevelWindows:
             return
         bins = np.clip(references.time_ns // self._width_ns - self._first, 0, len(self._known) - 1)
         known = np.arange(self._levels) < books.known[:, :, None]
-        equal = (books.price_pips == references.price_pips) & (books.size_pips == references.size_pips)
+        equal = (books.encoded_price == references.encoded_price) & (
+            books.encoded_size == references.encoded_size
+        )
         starts = np.flatnonzero(np.diff(bins, prepend=-1))
         self._known[bins[starts]] += _counted(known, starts)
         self._exact[bins[starts]] += _counted(known & equal, starts)

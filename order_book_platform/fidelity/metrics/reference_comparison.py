@@ -78,16 +78,20 @@ class BestPriceComparison:
         """
         known = books.known > 0
         best = compare_best(
-            books.price_pips, books.size_pips, references.price_pips, references.size_pips, self._tick_pips
+            books.encoded_price,
+            books.encoded_size,
+            references.encoded_price,
+            references.encoded_size,
+            self._tick_pips,
         )
         self.tallies[0].add(best, known)
         self.windows.add(time_ns, best)
         exact = best.exact
         sampled, pool = references.sampled, references.pool
-        ours = books.price_pips[sampled], books.size_pips[sampled]
+        ours = books.encoded_price[sampled], books.encoded_size[sampled]
         for shift, tally in enumerate(self.tallies[1:]):
             at, valid = references.later[sampled, shift], references.shifted_valid[sampled, shift]
-            best = compare_best(*ours, pool.price_pips, pool.size_pips, self._tick_pips, at)
+            best = compare_best(*ours, pool.encoded_price, pool.encoded_size, self._tick_pips, at)
             tally.add(best, known[sampled], valid)
             if shift == 0:
                 self.windows.add_placebo(time_ns[sampled], best, valid)
@@ -192,21 +196,23 @@ class LevelComparison:
         """
         rows = references.sampled
         exact = self.best.add(references.time_ns, books, references)
-        price, size, known = books.price_pips, books.size_pips, books.known
+        price, size, known = books.encoded_price, books.encoded_size, books.known
         pool = references.pool
-        counts = self._tallies[0].add(price, size, known, references.price_pips, references.size_pips)
+        counts = self._tallies[0].add(price, size, known, references.encoded_price, references.encoded_size)
         sampled, beside = books.take(rows), references.take(rows)
         self.level_windows.add(beside, sampled)
-        price, size, known = sampled.price_pips, sampled.size_pips, sampled.known
+        price, size, known = sampled.encoded_price, sampled.encoded_size, sampled.known
         for shift, tally in enumerate(self._tallies[1:]):
             at, valid = beside.later[:, shift], beside.shifted_valid[:, shift]
-            tally.add(price[valid], size[valid], known[valid], pool.price_pips, pool.size_pips, at[valid])
+            tally.add(
+                price[valid], size[valid], known[valid], pool.encoded_price, pool.encoded_size, at[valid]
+            )
         self._sample.add(
-            sampled.price_pips,
-            sampled.size_pips,
+            sampled.encoded_price,
+            sampled.encoded_size,
             sampled.known,
-            np.concatenate([beside.price_pips[:, None], beside.shifted_price_pips], axis=1),
-            np.concatenate([beside.size_pips[:, None], beside.shifted_size_pips], axis=1),
+            np.concatenate([beside.encoded_price[:, None], beside.shifted_price], axis=1),
+            np.concatenate([beside.encoded_size[:, None], beside.shifted_size], axis=1),
             np.insert(beside.shifted_valid, 0, True, axis=1),
         )
         return exact, counts

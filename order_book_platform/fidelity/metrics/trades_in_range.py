@@ -114,7 +114,7 @@ class TradeRange:
             before = self.trades - len(self._held)
             count_inside(
                 times,
-                self._held.price_pips,
+                self._held.encoded_price,
                 first,
                 end,
                 self._time,

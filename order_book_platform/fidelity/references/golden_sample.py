@@ -70,7 +70,9 @@ class GoldenSample:
             sure &= rows.flags & _DOUBT == 0
             self.doubtful += int(np.count_nonzero(~sure))
             chosen = rows.take(sure)
-            yield ReferenceRows(chosen.sequence_number, chosen.time_ns, chosen.price_pips, chosen.size_pips)
+            yield ReferenceRows(
+                chosen.sequence_number, chosen.time_ns, chosen.encoded_price, chosen.encoded_size
+            )
 
 
 def _check(golden: Manifest, own: Manifest, where: str) -> None:

@@ -222,15 +222,15 @@ class HeldOut:
         counts.used += strike(_are_in(numbers, self._used))
         charged = np.empty(len(rows), dtype=np.uint8)
         find_defects(
-            np.ascontiguousarray(rows.price_pips),
-            np.ascontiguousarray(rows.size_pips),
+            np.ascontiguousarray(rows.encoded_price),
+            np.ascontiguousarray(rows.encoded_size),
             self._tick_pips,
             charged,
         )
         for defect, name in enumerate(DEFECTS, start=1):
             counts.defects[name] += strike(charged == defect)
         counts.other_day += strike(_outside(rows.time_ns, self._plausible.times_ns))
-        best = rows.price_pips[:, :, 0]
+        best = rows.encoded_price[:, :, 0]
         bids, asks = (_outside(best[:, side], self._plausible.prices_pips) for side in range(2))
         counts.far_off += strike(bids | asks)
         nowhere = np.ones(len(rows), dtype=np.bool_)

@@ -49,8 +49,8 @@ class ShiftedReferences:
     Attributes:
         sequence_number: int64[n], never falling.
         time_ns: int64[n], ns since the epoch; never falling.
-        price_pips: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
-        size_pips: int64[n, 2, K]; 0 where there is no level.
+        encoded_price: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
+        encoded_size: int64[n, 2, K]; 0 where there is no level.
         later: int64[n, S], rows of `pool`: the last reference at or before `time_ns + shift`; -1 for a row without
             placebos, which is not sampled.
         shifted_valid: bool[n, S]: false where the references end before `time_ns + shift`, and without placebos.
@@ -59,8 +59,8 @@ class ShiftedReferences:
 
     sequence_number: Int64Array
     time_ns: Int64Array
-    price_pips: Int64Array
-    size_pips: Int64Array
+    encoded_price: Int64Array
+    encoded_size: Int64Array
     later: Int64Array
     shifted_valid: BoolArray
     pool: ReferenceRows
@@ -70,12 +70,14 @@ class ShiftedReferences:
 
     def take(self, rows: Rows) -> ShiftedReferences:
         """The chosen rows."""
-        chosen = ReferenceRows(self.sequence_number, self.time_ns, self.price_pips, self.size_pips).take(rows)
+        chosen = ReferenceRows(
+            self.sequence_number, self.time_ns, self.encoded_price, self.encoded_size
+        ).take(rows)
         return ShiftedReferences(
             chosen.sequence_number,
             chosen.time_ns,
-            chosen.price_pips,
-            chosen.size_pips,
+            chosen.encoded_price,
+            chosen.encoded_size,
             self.later[rows],
             self.shifted_valid[rows],
             self.pool,
@@ -87,14 +89,14 @@ class ShiftedReferences:
         return as_slice(np.flatnonzero(self.later[:, 0] >= 0))
 
     @property
-    def shifted_price_pips(self) -> Int64Array:
+    def shifted_price(self) -> Int64Array:
         """int64[n, S, 2, K], prices of the placebos."""
-        return self.pool.price_pips[self.later]
+        return self.pool.encoded_price[self.later]
 
     @property
-    def shifted_size_pips(self) -> Int64Array:
+    def shifted_size(self) -> Int64Array:
         """int64[n, S, 2, K], sizes of the placebos."""
-        return self.pool.size_pips[self.later]
+        return self.pool.encoded_size[self.later]
 
 
 def with_placebos(
@@ -142,8 +144,8 @@ def _shift(held: list[ReferenceRows], sampled: slice, shifts_ns: tuple[int, ...]
     return ShiftedReferences(
         part.sequence_number,
         part.time_ns,
-        part.price_pips,
-        part.size_pips,
+        part.encoded_price,
+        part.encoded_size,
         later,
         valid,
         ReferenceRows.concat(pool),

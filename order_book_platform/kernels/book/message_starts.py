@@ -42,23 +42,23 @@ def find_messages(sequence_number, starts):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.int64(_I8_IN, _I8_IN, types.uint64, types.int64, types.int64))
-def find_bad_level(price_pips, size_pips, inverse, twos, largest_tick):  # type: ignore[no-untyped-def]
+def find_bad_level(encoded_price, encoded_size, inverse, twos, largest_tick):  # type: ignore[no-untyped-def]
     """First row whose price is not a positive multiple of the step, or too large, or whose size is negative; −1: none.
 
     Args:
-        price_pips, size_pips: int64[n].
+        encoded_price, encoded_size: int64[n].
         inverse, twos: `bits.divisor_inverse` of the step.
         largest_tick: highest tick allowed.
     """
-    n = price_pips.shape[0]
+    n = encoded_price.shape[0]
     bad = False
     for i in range(n):
         # What the step does not divide comes out negative or far too large.
-        tick = exact_quotient(price_pips[i], inverse, twos)
-        bad |= (tick < 1) | (tick > largest_tick) | (size_pips[i] < 0)
+        tick = exact_quotient(encoded_price[i], inverse, twos)
+        bad |= (tick < 1) | (tick > largest_tick) | (encoded_size[i] < 0)
     if bad:
         for i in range(n):
-            tick = exact_quotient(price_pips[i], inverse, twos)
-            if tick < 1 or tick > largest_tick or size_pips[i] < 0:
+            tick = exact_quotient(encoded_price[i], inverse, twos)
+            if tick < 1 or tick > largest_tick or encoded_size[i] < 0:
                 return i
     return -1

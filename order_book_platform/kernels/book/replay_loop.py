@@ -212,7 +212,7 @@ def before_message(ladder, memory, steps, rows, n_rows, sequence, origin_time, l
     ))  # fmt: skip
 def replay(  # type: ignore[no-untyped-def]
     ladder, memory, steps, rows, n_rows, inverse, twos,
-    starts, origin_time, received_time, sequence_number, is_bid, price_pips, size_pips, message, stop,
+    starts, origin_time, received_time, sequence_number, is_bid, encoded_price, encoded_size, message, stop,
 ):  # fmt: skip
     """Apply whole messages and append rows.
 
@@ -223,7 +223,7 @@ def replay(  # type: ignore[no-untyped-def]
         n_rows: rows in use.
         inverse, twos: `bits.divisor_inverse` of the step in pips, which divides every price (checked before).
         starts: int64[≥ stop + 1]: first row of each message, then the end of the last one.
-        origin_time … size_pips: [n], the deltas.
+        origin_time … encoded_size: [n], the deltas.
         message, stop: first message to apply, and the end.
 
     Returns:
@@ -259,9 +259,9 @@ def replay(  # type: ignore[no-untyped-def]
             # Two loops, so that the inner one calls nothing and keeps what it needs in registers.
             bid_base, ask_base = base[0], base[1]
             while i < stop_row:
-                size = size_pips[i]
+                size = encoded_size[i]
                 bid = is_bid[i]
-                tick = exact_quotient(price_pips[i], inverse, twos)
+                tick = exact_quotient(encoded_price[i], inverse, twos)
                 key = -tick if bid else tick
                 offset = key - (bid_base if bid else ask_base)
                 if not 0 <= offset < slots:
@@ -274,8 +274,8 @@ def replay(  # type: ignore[no-untyped-def]
                 i += _ONE
             if i < stop_row:
                 s = 0 if is_bid[i] else 1
-                tick = exact_quotient(price_pips[i], inverse, twos)
-                no_effect += not set_level(ladder, s, -tick if s == 0 else tick, size_pips[i], number)
+                tick = exact_quotient(encoded_price[i], inverse, twos)
+                no_effect += not set_level(ladder, s, -tick if s == 0 else tick, encoded_size[i], number)
                 i += _ONE
         settle(ladder, 0)
         settle(ladder, 1)

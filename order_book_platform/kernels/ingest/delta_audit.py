@@ -38,7 +38,7 @@ def common_divisor(values, start):  # type: ignore[no-untyped-def]
 
 @kernel(types.void(_I8_IN, _I8_IN, _B1_IN, _I8_IN, _I8_IN, types.int64, types.int64, _I8, _I8, _I8))
 def count_repetitions(  # type: ignore[no-untyped-def]
-    origin_time, received_time, is_bid, keys, size_pips, first, end, slots, owners, counts
+    origin_time, received_time, is_bid, keys, encoded_size, first, end, slots, owners, counts
 ):
     """Count exact duplicate rows, and levels set more than once, in one message: rows `first` to `end` - 1.
 
@@ -55,7 +55,7 @@ def count_repetitions(  # type: ignore[no-untyped-def]
             slot = (slot + 1) & mask
         if owners[slot] == first:
             seen = slots[slot]
-            same = size_pips[seen] == size_pips[i] and origin_time[seen] == origin_time[i]
+            same = encoded_size[seen] == encoded_size[i] and origin_time[seen] == origin_time[i]
             if same and received_time[seen] == received_time[i]:
                 counts[DUPLICATES] += 1
             else:
@@ -88,7 +88,17 @@ def names_levels_once(is_bid, keys, first, end):  # type: ignore[no-untyped-def]
     types.int64(_I8_IN, _I8_IN, _I8_IN, _B1_IN, _I8_IN, _I8_IN, _I8_IN, types.int64, _I8, _I8, _I8),
 )
 def audit_messages(  # type: ignore[no-untyped-def]
-    origin_time, received_time, sequence, is_bid, price_pips, keys, size_pips, row, slots, owners, counts
+    origin_time,
+    received_time,
+    sequence,
+    is_bid,
+    encoded_price,
+    keys,
+    encoded_size,
+    row,
+    slots,
+    owners,
+    counts,
 ):
     """Count messages and what is odd about them, and keep extremes.
 
@@ -96,7 +106,7 @@ def audit_messages(  # type: ignore[no-untyped-def]
     go through the hash table (5 ns a row with everything else here; 18 with the table for all).
 
     Args:
-        origin_time … size_pips: [n], whole messages; `keys` differ exactly where prices do.
+        origin_time … encoded_size: [n], whole messages; `keys` differ exactly where prices do.
         row: where to begin, the first row of a message.
         slots: int64[T], T a power of two; row last seen in the slot.
         owners: int64[T]: first row of the message that uses the slot; filled with −1.
@@ -114,11 +124,11 @@ def audit_messages(  # type: ignore[no-untyped-def]
             if 2 * (end - row) >= slots.shape[0]:
                 return row
             count_repetitions(
-                origin_time, received_time, is_bid, keys, size_pips, row, end, slots, owners, counts
+                origin_time, received_time, is_bid, keys, encoded_size, row, end, slots, owners, counts
             )
         if counts[MESSAGES] == 0:
             counts[FIRST_RECEIVED] = counts[LAST_RECEIVED] = received_time[row]
-            counts[SMALLEST_PRICE] = counts[LARGEST_PRICE] = price_pips[row]
+            counts[SMALLEST_PRICE] = counts[LARGEST_PRICE] = encoded_price[row]
         elif origin_time[row] < counts[LAST_MESSAGE_ORIGIN]:
             counts[ORIGIN_BACK] += 1
         counts[LAST_MESSAGE_ORIGIN] = origin_time[row]
@@ -134,10 +144,10 @@ def audit_messages(  # type: ignore[no-untyped-def]
             last_origin = max(last_origin, origin)
             first_received = min(first_received, received_time[i])
             last_received = max(last_received, received_time[i])
-            smallest_price = min(smallest_price, price_pips[i])
-            largest_price = max(largest_price, price_pips[i])
-            largest_size = max(largest_size, size_pips[i])
-            deletions += size_pips[i] == 0
+            smallest_price = min(smallest_price, encoded_price[i])
+            largest_price = max(largest_price, encoded_price[i])
+            largest_size = max(largest_size, encoded_size[i])
+            deletions += encoded_size[i] == 0
         counts[FIRST_ORIGIN], counts[LAST_ORIGIN] = first_origin, last_origin
         counts[FIRST_RECEIVED], counts[LAST_RECEIVED] = first_received, last_received
         counts[SMALLEST_PRICE], counts[LARGEST_PRICE] = smallest_price, largest_price

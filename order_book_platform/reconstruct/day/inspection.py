@@ -145,9 +145,9 @@ def _no_book_yet(
 def _in_pips(levels: Levels, codes: DecimalEncoding | None) -> BookSide:
     """Levels of a replay in pips of the partition's decimals."""
     if codes is None:
-        return BookSide(levels.price_pips, levels.size_pips, levels.known)
+        return BookSide(levels.encoded_price, levels.encoded_size, levels.known)
     return BookSide(
-        codes.price_integers(levels.price_pips), codes.size_integers(levels.size_pips), levels.known
+        codes.price_integers(levels.encoded_price), codes.size_integers(levels.encoded_size), levels.known
     )
 
 

@@ -29,6 +29,7 @@ from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_S
 from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.fidelity.runner import FidelityRunner
 from order_book_platform.model import BookFlag, Severity
+from order_book_platform.model.levels import DEPTH
 from order_book_platform.observability import silent
 from order_book_platform.storage import DataStore, ParquetRows
 from order_book_platform_tests.fidelity.partitions import KEY, POINT, exact_tickers, publish, publish_books
@@ -250,7 +251,7 @@ def test_a_faithful_book_passes_by_time(store: DataStore, replayed: OracleReplay
 @pytest.mark.parametrize("clock", ["transaction_time", "origin_time"])
 def test_a_book_that_lags_fails_by_time(store: DataStore, replayed: OracleReplay, clock: str) -> None:
     """Each row shows the prices of 50 messages before: by number and by time it is wrong."""
-    levels = pl.col(schemas.level_columns(schemas.DEPTH)).shift(50).fill_null(strategy="backward")
+    levels = pl.col(schemas.level_columns(DEPTH)).shift(50).fill_null(strategy="backward")
     rows = pl.from_arrow(replayed.rows).with_columns(levels).to_arrow().cast(schemas.books())
     publish_books(store, rows, replayed.used)
     measured = with_clock(store, replayed, clock)

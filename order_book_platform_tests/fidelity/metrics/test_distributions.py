@@ -163,8 +163,10 @@ def test_a_day_in_pieces_equals_sums_over_lists(wrong: float) -> None:
             for row in range(299)
             if all(books.known[row] >= needed(name)) and time_ns[row + 1] > time_ns[row]
         ]
-        theirs = [(plain_value(name, shifted.price_pips[r], shifted.size_pips[r]), w) for r, w in counted]
-        ours = [(plain_value(name, books.price_pips[r], books.size_pips[r]), w) for r, w in counted]
+        theirs = [
+            (plain_value(name, shifted.encoded_price[r], shifted.encoded_size[r]), w) for r, w in counted
+        ]
+        ours = [(plain_value(name, books.encoded_price[r], books.encoded_size[r]), w) for r, w in counted]
         distances = found.distance(statistic)
         assert (distances.ks, distances.tv, distances.w1) == pytest.approx(plain_distance(ours, theirs))
         assert (distances.ks == 0.0) == (wrong == 0.0)
@@ -174,7 +176,9 @@ def test_a_day_in_pieces_equals_sums_over_lists(wrong: float) -> None:
                 continue
             spoiled = []
             for r, w in counted:
-                price, size = ([list(s) for s in cube[r]] for cube in (shifted.price_pips, shifted.size_pips))
+                price, size = (
+                    [list(s) for s in cube[r]] for cube in (shifted.encoded_price, shifted.encoded_size)
+                )
                 del price[side][0], size[side][0]
                 spoiled.append((plain_value(name, price, size), w))
             assert (placebo.ks, placebo.tv, placebo.w1) == pytest.approx(plain_distance(spoiled, theirs))
@@ -272,7 +276,7 @@ def test_a_single_level_has_no_placebo() -> None:
     """Without a second level there is nothing to put in the best one's place, and that is no pass."""
     shifted, books, _ = pairs(np.random.default_rng(3), 50, 0.0)
     found = Distributions(1, TICK, 0, NS_PER_SECOND)
-    one = [array[:, :, :1] for array in (shifted.price_pips, shifted.size_pips)]
+    one = [array[:, :, :1] for array in (shifted.encoded_price, shifted.encoded_size)]
     references = ReferenceRows(shifted.sequence_number, shifted.time_ns, *one)
     cut = ShiftedReferences(
         shifted.sequence_number, shifted.time_ns, *one, shifted.later, shifted.shifted_valid, references

@@ -53,8 +53,8 @@ def test_counts_are_those_of_a_plain_loop(seconds: list[int], cut: int, seed: in
             for level in range(int(books.known[row, side])):
                 place = (row, side, level)
                 equal = (
-                    books.price_pips[place] == references.price_pips[place]
-                    and books.size_pips[place] == references.size_pips[place]
+                    books.encoded_price[place] == references.encoded_price[place]
+                    and books.encoded_size[place] == references.encoded_size[place]
                 )
                 known[side * DEPTH + level, window] += 1
                 exact[side * DEPTH + level, window] += int(equal)

@@ -140,7 +140,9 @@ def test_every_row_has_one_fate(numbers: list[int], used: set[int], cut: int) ->
 def test_time_that_runs_back_is_held(tmp_path: Path) -> None:
     """A clock that steps back must not bring the placebos out of order; the evidence itself is kept."""
     (rows,) = references([(1, GOOD), (2, GOOD), (3, GOOD)])
-    stepped = ReferenceRows(rows.sequence_number, np.array([10, 5, 30]), rows.price_pips, rows.size_pips)
+    stepped = ReferenceRows(
+        rows.sequence_number, np.array([10, 5, 30]), rows.encoded_price, rows.encoded_size
+    )
     chosen = list(HeldOut(np.zeros(0, np.int64), 0, 9, 10).select(iter([stepped])))
     assert chosen[0].time_ns.tolist() == [10, 10, 30]
 
@@ -234,7 +236,7 @@ def test_one_time_that_is_far_too_late_costs_one_row(column: str, size: int) -> 
     """A day late, inside what the day can have: the times after it are not raised to it."""
     (rows,) = references([(row, GOOD) for row in range(20)])
     times = np.arange(20) * STEP_BACK_NS
-    tickers = TickerRows(rows.sequence_number, times, rows.price_pips, rows.size_pips, times)
+    tickers = TickerRows(rows.sequence_number, times, rows.encoded_price, rows.encoded_size, times)
     late = times.copy()
     late[5] += NS_PER_DAY
     late[9] += 2 * STEP_BACK_NS  # as far ahead of the next one as clocks may step: raised, not struck

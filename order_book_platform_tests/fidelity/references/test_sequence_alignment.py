@@ -41,7 +41,7 @@ def test_each_left_row_meets_the_last_right_row_not_above_it(
     for ours, theirs in pairs:
         assert len(ours) == len(theirs) > 0
         found += list(
-            zip(ours.price_pips[:, 0, 0].tolist(), theirs.price_pips[:, 0, 0].tolist(), strict=True)
+            zip(ours.encoded_price[:, 0, 0].tolist(), theirs.encoded_price[:, 0, 0].tolist(), strict=True)
         )
     assert found == expected
 
@@ -66,9 +66,9 @@ def test_a_placebo_is_the_reference_of_a_later_time(
                 assert part.shifted_valid[row, index] == (wanted <= times[-1] * 10)
                 if part.shifted_valid[row, index]:
                     latest = max(at for at, time in enumerate(times) if time * 10 <= wanted)
-                    assert part.shifted_price_pips[row, index, 0, 0] == latest
-                    assert part.shifted_size_pips[row, index, 0, 0] == latest + 1_000
-            assert part.price_pips[row, 0, 0] == place
+                    assert part.shifted_price[row, index, 0, 0] == latest
+                    assert part.shifted_size[row, index, 0, 0] == latest + 1_000
+            assert part.encoded_price[row, 0, 0] == place
             place += 1
 
 
@@ -93,11 +93,11 @@ def test_chosen_references_keep_their_placebos() -> None:
     for rows in (np.array([3, 9, 28]), np.arange(len(whole)) % 3 == 1, slice(5, 9)):
         chosen = whole.take(rows)
         assert chosen.sequence_number.tolist() == whole.sequence_number[rows].tolist()
-        for name in ("shifted_price_pips", "shifted_size_pips", "shifted_valid", "price_pips"):
+        for name in ("shifted_price", "shifted_size", "shifted_valid", "encoded_price"):
             assert np.array_equal(getattr(chosen, name), getattr(whole, name)[rows]), name
 
 
 def test_a_row_that_begins_a_batch_is_the_last_of_its_number() -> None:
     """A number that ends one batch and begins the next belongs to the next; the one before it to the batch before."""
     pairs = list(pair_with_last(stream([1, 2, 3], []), stream([1, 2, 2, 3], [2, 3])))
-    assert [row for _, theirs in pairs for row in theirs.price_pips[:, 0, 0].tolist()] == [0, 2, 3]
+    assert [row for _, theirs in pairs for row in theirs.encoded_price[:, 0, 0].tolist()] == [0, 2, 3]
