@@ -85,7 +85,7 @@ def test_books_of_snapshots_verify_and_can_be_looked_into(tmp_path: Path, cadenc
         row = rows.row(at, named=True)
         state = reconstructor.book_at(KEY, sequence_number=row["sequence_number"] + 1)
         assert state.sequence_number == row["sequence_number"]
-        assert len(state.bids.price_pips) == len(state.asks.encoded_price) == 20
+        assert len(state.bids.price_pips) == len(state.asks.price_pips) == 20
         assert state.bids.price_pips[0] == row["bid_0_price_pips"]
 
 

@@ -15,7 +15,7 @@ from order_book_platform.datasets import schemas
 from order_book_platform.fidelity.self_test import oracle
 from order_book_platform.fidelity.self_test.in_memory_day import Day
 from order_book_platform.fidelity.self_test.oracle import DEPTH, plain_figures, snapshot_pairs, ticker_pairs
-from order_book_platform.model import BookFlag, levels
+from order_book_platform.model import BookFlag
 
 TICK = 10
 SEEDED = int(BookFlag.SEEDED)
@@ -144,4 +144,4 @@ def test_nothing_is_shared_with_the_fast_way() -> None:
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     ours = {name for name in imported if name.startswith("order_book_platform")}
     assert ours == {"order_book_platform.fidelity.self_test.in_memory_day", "order_book_platform.model"}
-    assert DEPTH == levels.DEPTH
+    assert DEPTH == VISIBLE_LEVELS
