@@ -41,7 +41,7 @@ _HOMES = {
     "Reconstructor": "reconstruct",
     "Settings": "settings",
     "load_settings": "settings",
-    "scan": "storage.reader",
+    "scan": "datasets.scan",
 }
 
 __all__ = [

@@ -62,7 +62,7 @@ class CommandGroup(click.Group):
         """The command, imported now; None where there is no such name."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"order_book_platform.cli.{cmd_name}")
+        module = import_module(f"order_book_platform.cli.commands.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command
 
