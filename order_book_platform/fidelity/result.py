@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from order_book_platform.datasets.book_sample import TimeSteps
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.metrics.tallies import BookFacts
 from order_book_platform.fidelity.references.held_out import ReferenceCounts
 from order_book_platform.model import GateResult
-from order_book_platform.plots.depth_sample import TimeSteps
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from order_book_platform.datasets.book_reading import PickedRows, read_as_of, read_books
+from order_book_platform.datasets.book_sample import TimeSteps, time_steps
 from order_book_platform.datasets.reading import (
     BEST_ROWS,
     count_nulls,
@@ -66,7 +67,6 @@ from order_book_platform.model import DecimalEncoding, PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS
 from order_book_platform.observability import Progress
-from order_book_platform.plots.depth_sample import TimeSteps, time_steps
 from order_book_platform.storage import DataStore, ParquetRows
 from order_book_platform.streaming import read_ahead
 

@@ -6,7 +6,6 @@ materializations show is SVG (`svg`, `axes`, and a module for each subject), whi
 
 from order_book_platform.plots import (
     depth_chart,
-    depth_sample,
     distribution_chart,
     drift_chart,
     error_charts,
@@ -24,7 +23,6 @@ __all__ = [
     "Theme",
     "data_uri",
     "depth_chart",
-    "depth_sample",
     "distribution_chart",
     "drift_chart",
     "error_charts",

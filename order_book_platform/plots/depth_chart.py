@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from order_book_platform.datasets.book_sample import BookSample, sample_books
 from order_book_platform.model import BookFlag, FixedPoint
 from order_book_platform.model.arrays import Float64Array
 from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.plots.axes import Panel, Scale, time_label, time_scale, time_ticks
-from order_book_platform.plots.depth_sample import DepthSample, sample_depth
 from order_book_platform.plots.raster import indexed_pngs
 from order_book_platform.plots.svg import WIDTH_PX, Svg, boxes, data_uri, pixels, stairs
 from order_book_platform.plots.theme import DARK, LIGHT, Theme, mix
@@ -24,14 +24,14 @@ _SHADES = 16
 _LEFT, _RIGHT, _UPPER_PX, _LOWER_PX = 96, 112, 210, 210
 
 
-def depth_chart(frame: pl.DataFrame | pl.LazyFrame | DepthSample, fixed_point: FixedPoint) -> Svg:
+def depth_chart(frame: pl.DataFrame | pl.LazyFrame | BookSample, fixed_point: FixedPoint) -> Svg:
     """Size by time and price with the best bid and ask, and below it by distance from the mid price.
 
     Args:
         frame: columns of `reconstructed_books`, or a sample of them.
         fixed_point: of its prices and sizes.
     """
-    sample = frame if isinstance(frame, DepthSample) else sample_depth(frame)
+    sample = frame if isinstance(frame, BookSample) else sample_books(frame)
     svg = Svg(_UPPER_PX + _LOWER_PX + 92, "The book over time")
     width = WIDTH_PX - _LEFT - _RIGHT
     sided = (sample.price_pips[:, :, :1] != MISSING_PIPS).all(axis=1).ravel()
@@ -94,14 +94,14 @@ class _SizeImage:
     sizes: NDArray[np.float64]
 
 
-def _reach(sample: DepthSample, tick_pips: int) -> int:
+def _reach(sample: BookSample, tick_pips: int) -> int:
     """How far the visible levels usually lie from the best price, pips."""
     present = sample.price_pips != MISSING_PIPS
     away = np.where(present, np.abs(sample.price_pips - sample.price_pips[:, :, :1]), 0).max(axis=2)
     return int(max(np.quantile(away[present[:, :, 0]], 0.8), 10 * tick_pips))
 
 
-def _price_span(sample: DepthSample, sided: NDArray[np.bool_], reach: int, tick_pips: int) -> tuple[int, int]:
+def _price_span(sample: BookSample, sided: NDArray[np.bool_], reach: int, tick_pips: int) -> tuple[int, int]:
     """Prices shown, pips: all best prices but rare outliers, and the levels around them; whole ticks."""
     best = sample.price_pips[sided, :, 0]
     low, high = (int(value) for value in np.quantile(best, (0.001, 0.999), method="nearest"))
@@ -110,7 +110,7 @@ def _price_span(sample: DepthSample, sided: NDArray[np.bool_], reach: int, tick_
 
 
 def _spread_sizes(
-    sample: DepthSample,
+    sample: BookSample,
     origin: NDArray[np.int64],
     span: tuple[int, int],
     tick_pips: int,
@@ -180,7 +180,7 @@ def _draw_key(svg: Svg, left: float, top: float, bottom: float, low: float, high
     svg.text(left + 82, (top + bottom) / 2, "size per tick of price", anchor="middle", turned=True)
 
 
-def _draw_best(panel: Panel, sample: DepthSample, unit: float) -> None:
+def _draw_best(panel: Panel, sample: BookSample, unit: float) -> None:
     edges = panel.across(_edges_ns(sample))
     for index, name in enumerate(("bid", "ask")):
         best = sample.price_pips[:, index, 0]
@@ -188,7 +188,7 @@ def _draw_best(panel: Panel, sample: DepthSample, unit: float) -> None:
         panel.svg.path(stairs(edges, panel.up(prices)), name, width=1)
 
 
-def _edges_ns(sample: DepthSample) -> NDArray[np.int64]:
+def _edges_ns(sample: BookSample) -> NDArray[np.int64]:
     """Where the steps begin and the last one ends, int64[C + 1] ns."""
     steps = len(sample.flags)
     offsets = np.arange(steps + 1, dtype=np.int64) * (sample.last_ns - sample.first_ns) // steps
@@ -196,7 +196,7 @@ def _edges_ns(sample: DepthSample) -> NDArray[np.int64]:
     return edges
 
 
-def _doubts(sample: DepthSample) -> tuple[tuple[str, NDArray[np.bool_], str], ...]:
+def _doubts(sample: BookSample) -> tuple[tuple[str, NDArray[np.bool_], str], ...]:
     """Kinds of doubt: name, bool[C] where, colour."""
     flags = sample.flags
     return (
@@ -206,7 +206,7 @@ def _doubts(sample: DepthSample) -> tuple[tuple[str, NDArray[np.bool_], str], ..
     )
 
 
-def _mark_doubt(panel: Panel, sample: DepthSample) -> None:
+def _mark_doubt(panel: Panel, sample: BookSample) -> None:
     """Shade the steps whose rows must not be trusted, strongest along the time axis."""
     edges: Float64Array = panel.across(_edges_ns(sample))
     for name, marked, colour in _doubts(sample):

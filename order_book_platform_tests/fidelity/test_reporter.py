@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from order_book_platform.datasets.book_sample import time_steps
 from order_book_platform.datasets.schemas import METRICS
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
 from order_book_platform.fidelity.report.charts import ERRORS_SNAPSHOTS, PICTURES, READ, DrawnGaps
-from order_book_platform.plots.depth_sample import time_steps
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
     KEY,

@@ -12,12 +12,12 @@ import pytest
 
 from order_book_platform.datasets import schemas
 from order_book_platform.datasets.batches import SnapshotBatch
+from order_book_platform.datasets.book_sample import sample_books
 from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.fidelity.runner import FidelityRunner
 from order_book_platform.model import BookFlag, Severity
 from order_book_platform.model.levels import DEPTH
 from order_book_platform.observability import silent
-from order_book_platform.plots.depth_sample import sample_depth
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
     DAY_NS,
@@ -554,7 +554,7 @@ def test_the_rows_to_be_drawn_are_taken_on_the_way(store: DataStore) -> None:
     measured = measure(store)
     ours, theirs = (
         measured.steps.sample(measured.shown),
-        sample_depth(store.frame("reconstructed_books", KEY)),
+        sample_books(store.frame("reconstructed_books", KEY)),
     )
     for name in ("first_ns", "last_ns", "price_pips", "size_pips", "flags"):
         assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name

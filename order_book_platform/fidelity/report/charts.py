@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from order_book_platform.clock import NS_PER_DAY
+from order_book_platform.datasets.book_sample import TimeSteps
 from order_book_platform.fidelity.metrics.error_drift import DRIFT_SCHEMA
 from order_book_platform.fidelity.metrics.gap_metrics import GAPS
 from order_book_platform.fidelity.metrics.metric import SNAPSHOTS
@@ -18,7 +19,6 @@ from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.plots import (
     Svg,
     depth_chart,
-    depth_sample,
     distribution_chart,
     drift_chart,
     error_charts,
@@ -74,7 +74,7 @@ class Figure:
 
 
 def draw_figures(
-    steps: depth_sample.TimeSteps,
+    steps: TimeSteps,
     books: pl.DataFrame,
     fixed_point: FixedPoint,
     report: Mapping[str, Any],
@@ -136,7 +136,7 @@ class DrawnGaps:
     last_ns: int
 
     @classmethod
-    def read(cls, store: DataStore, key: PartitionKey, steps: depth_sample.TimeSteps) -> DrawnGaps:
+    def read(cls, store: DataStore, key: PartitionKey, steps: TimeSteps) -> DrawnGaps:
         """Of a partition.
 
         Args:

@@ -1,0 +1,122 @@
+"""A sample of a day of books: one row for each of some hundred equally long steps of time, as a picture needs it.
+
+In go the times and flags of all rows of `reconstructed_books`; out come the numbers of the rows that stand for the
+day (`time_steps`) and, once these rows have been read, their books as arrays (`TimeSteps.sample`). Nothing here draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from order_book_platform.datasets.schemas import level_columns
+from order_book_platform.model.levels import MISSING_PIPS
+
+STEPS = 640
+"""Time steps of a sample, unless the caller wants another number."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookSample:
+    """Books at C equally long steps of time; each is the last row of its step, or else the one before the step.
+
+    Attributes:
+        first_ns: Start of the first step, ns UTC.
+        last_ns: End of the last step, ns UTC.
+        price_pips: int64[C, 2, K], by step, side (bid, ask) and level; `MISSING_PIPS` where there is no level.
+        size_pips: int64[C, 2, K], 0 where there is no level.
+        flags: uint8[C], the union of the `BookFlag` bits of all rows of a step.
+    """
+
+    first_ns: int
+    last_ns: int
+    price_pips: NDArray[np.int64]
+    size_pips: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSteps:
+    """The rows that stand for a day at C equally long steps of time.
+
+    Attributes:
+        first_ns: Start of the first step, ns UTC.
+        last_ns: End of the last step, ns UTC.
+        rows: int64[m], numbers of the chosen rows, ascending, each once.
+        position: int64[C], index into `rows` of the row that stands for each step.
+        flags: uint8[C], the union of the `BookFlag` bits of all rows of a step.
+    """
+
+    first_ns: int
+    last_ns: int
+    rows: NDArray[np.int64]
+    position: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+
+    def sample(self, levels: pl.DataFrame) -> BookSample:
+        """Arrange the books of the chosen rows by step, side and level.
+
+        Args:
+            levels: Level columns of `reconstructed_books`, in pips; its rows are those that `rows` names.
+        """
+        depth = _depth_of(levels.columns)
+        pips = levels.select(level_columns(depth)).cast(pl.Int64).fill_null(MISSING_PIPS).to_numpy()
+        cube = pips.reshape(len(self.rows), 2, depth, 2)[self.position]
+        return BookSample(self.first_ns, self.last_ns, cube[..., 0], np.maximum(cube[..., 1], 0), self.flags)
+
+
+def time_steps(times_ns: NDArray[np.int64], flags: NDArray[np.uint8], steps: int = STEPS) -> TimeSteps:
+    """Choose the row of each step: the last one in it, or the one before it if the step has none.
+
+    A row whose time is before that of an earlier row counts at that earlier row's time.
+
+    Args:
+        times_ns: int64[n], origin time of each row, ns UTC.
+        flags: uint8[n], `BookFlag` bits of each row.
+        steps: C, the number of time steps.
+
+    Returns:
+        The chosen rows; no step at all if there are no rows.
+    """
+    if not len(times_ns):
+        none = np.zeros(0, dtype=np.int64)
+        return TimeSteps(0, 0, none, none, np.zeros(0, dtype=np.uint8))
+    times = np.maximum.accumulate(times_ns)
+    first, last = int(times[0]), int(times[-1])
+    step_of_row = (times - first) * steps // (last - first + 1)
+    ends = np.searchsorted(step_of_row, np.arange(steps), side="right") - 1
+    shown = np.zeros(steps, dtype=np.uint8)
+    starts = np.flatnonzero(np.diff(step_of_row, prepend=-1))
+    shown[step_of_row[starts]] = np.bitwise_or.reduceat(flags, starts)
+    held = np.concatenate([[False], ends[1:] == ends[:-1]])
+    shown[held] = flags[ends[held]]
+    rows, position = np.unique(ends, return_inverse=True)
+    return TimeSteps(first, max(last, first + steps), rows, position, shown)
+
+
+def sample_books(frame: pl.DataFrame | pl.LazyFrame, steps: int = STEPS) -> BookSample:
+    """Sample a day of books.
+
+    Args:
+        frame: Columns of `reconstructed_books`; only the chosen rows of a lazy frame are read in full.
+        steps: C, the number of time steps.
+    """
+    rows = frame.lazy()
+    narrow = rows.select("origin_time", "flags").collect(engine="streaming")
+    chosen = time_steps(narrow["origin_time"].to_numpy(), narrow["flags"].to_numpy(), steps)
+    wanted = pl.Series("row", chosen.rows, dtype=pl.UInt32).implode()
+    levels = (
+        rows.select(level_columns(_depth_of(rows.collect_schema().names())))
+        .with_row_index("row")
+        .filter(pl.col("row").is_in(wanted))
+        .collect(engine="streaming")
+    )
+    return chosen.sample(levels.sort("row").drop("row"))
+
+
+def _depth_of(columns: list[str]) -> int:
+    """Levels of a side, by the names of the price columns."""
+    return sum(name.endswith("_price_pips") for name in columns) // 2
