@@ -1,7 +1,8 @@
 """Order Book Platform: exact level-2 order books from deltas, with proof of how exact they are.
 
-In: Crypto Lake files. Out: published datasets; `scan` reads them, the component classes make them, `obp` and
-Dagster run those. Importing this package is light: every name below is loaded when it is first used.
+In: Crypto Lake files. Out: published datasets. `scan` reads them, the component classes make them, and `obp` and
+Dagster run those classes; `Book` applies batches of deltas and snapshots without any store. Importing this package
+is light: each name below is loaded from the room it lives in when it is first used.
 """
 
 from __future__ import annotations
@@ -11,68 +12,58 @@ from typing import TYPE_CHECKING
 
 from order_book_platform.version import __version__
 
-if TYPE_CHECKING:
-    from order_book_platform.assess import DataAssessor, GapReporter
-    from order_book_platform.datasets.scan import scan
-    from order_book_platform.errors import OrderBookPlatformError
-    from order_book_platform.fidelity import FidelityReporter
-    from order_book_platform.model import BookFlag, FixedPoint, Instrument, PartitionKey
-    from order_book_platform.reconstruct import Reconstructor
-    from order_book_platform.rl import FeatureBuilder
-    from order_book_platform.settings import Settings, load_settings
-    from order_book_platform.simulate import MarketSimulator
-    from order_book_platform.sources import LakeIngest
-    from order_book_platform.storage import DataStore, Manifest
+if TYPE_CHECKING:  # what type checkers and editors read; test_public_api.py holds it to the table below
+    from order_book_platform.assess import DataAssessor as DataAssessor
+    from order_book_platform.assess import GapReporter as GapReporter
+    from order_book_platform.datasets.batches import DeltaBatch as DeltaBatch
+    from order_book_platform.datasets.batches import SnapshotBatch as SnapshotBatch
+    from order_book_platform.datasets.scan import scan as scan
+    from order_book_platform.errors import OrderBookPlatformError as OrderBookPlatformError
+    from order_book_platform.fidelity import FidelityReporter as FidelityReporter
+    from order_book_platform.model import BookFlag as BookFlag
+    from order_book_platform.model import FixedPoint as FixedPoint
+    from order_book_platform.model import Instrument as Instrument
+    from order_book_platform.model import PartitionKey as PartitionKey
+    from order_book_platform.reconstruct import Reconstructor as Reconstructor
+    from order_book_platform.replay.book import Book as Book
+    from order_book_platform.rl import FeatureBuilder as FeatureBuilder
+    from order_book_platform.settings import Settings as Settings
+    from order_book_platform.settings import load_settings as load_settings
+    from order_book_platform.simulate import MarketSimulator as MarketSimulator
+    from order_book_platform.sources import LakeIngest as LakeIngest
+    from order_book_platform.storage import DataStore as DataStore
+    from order_book_platform.storage import Manifest as Manifest
 
 _HOMES = {
-    "BookFlag": "model",
-    "DataAssessor": "assess",
-    "DataStore": "storage",
-    "FeatureBuilder": "rl",
-    "FidelityReporter": "fidelity",
-    "FixedPoint": "model",
-    "GapReporter": "assess",
-    "Instrument": "model",
-    "LakeIngest": "sources",
-    "Manifest": "storage",
-    "MarketSimulator": "simulate",
-    "OrderBookPlatformError": "errors",
-    "PartitionKey": "model",
-    "Reconstructor": "reconstruct",
-    "Settings": "settings",
-    "load_settings": "settings",
-    "scan": "datasets.scan",
+    "assess": ("DataAssessor", "GapReporter"),
+    "datasets.batches": ("DeltaBatch", "SnapshotBatch"),
+    "datasets.scan": ("scan",),
+    "errors": ("OrderBookPlatformError",),
+    "fidelity": ("FidelityReporter",),
+    "model": ("BookFlag", "FixedPoint", "Instrument", "PartitionKey"),
+    "reconstruct": ("Reconstructor",),
+    "replay.book": ("Book",),
+    "rl": ("FeatureBuilder",),
+    "settings": ("Settings", "load_settings"),
+    "simulate": ("MarketSimulator",),
+    "sources": ("LakeIngest",),
+    "storage": ("DataStore", "Manifest"),
 }
+"""Room, or module of a room, to the public names that are loaded from it."""
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "BookFlag",
-    "DataAssessor",
-    "DataStore",
-    "FeatureBuilder",
-    "FidelityReporter",
-    "FixedPoint",
-    "GapReporter",
-    "Instrument",
-    "LakeIngest",
-    "Manifest",
-    "MarketSimulator",
-    "OrderBookPlatformError",
-    "PartitionKey",
-    "Reconstructor",
-    "Settings",
-    "__version__",
-    "load_settings",
-    "scan",
-]
+__all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 - the names are text, which ruff cannot see
 
 
-def __getattr__(name: str) -> object:
-    """Load a public name from the room it lives in (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a type checker that saw it would take every misspelt name for a public one
+
+    def __getattr__(name: str) -> object:
+        """Load a public name from the room it lives in (PEP 562)."""
+        if name not in _HOME_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from datetime import date
@@ -37,6 +38,37 @@ def test_unknown_names_are_attribute_errors() -> None:
     """A typing mistake is answered as Python answers it."""
     with pytest.raises(AttributeError, match="module 'order_book_platform' has no attribute 'scann'"):
         obp.scann  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_type_checkers_see_the_names_that_are_loaded() -> None:
+    """The imports for type checkers and the table of homes name the same things in the same places."""
+    module = ast.parse(Path(obp.__file__).read_text(encoding="utf-8"))
+    (block,) = [
+        each for each in module.body if isinstance(each, ast.If) and ast.unparse(each.test) == "TYPE_CHECKING"
+    ]
+    checked = [
+        (each.module, name.name, name.asname)
+        for each in block.body
+        if isinstance(each, ast.ImportFrom)
+        for name in each.names
+    ]
+    loaded = [
+        (f"order_book_platform.{home}", name, name) for home, names in obp._HOMES.items() for name in names
+    ]
+    assert sorted(checked) == sorted(loaded)
+    assert sorted(obp.__all__) == sorted(["__version__", *(name for _, name, _ in loaded)])
+
+
+def test_scan_loads_neither_dagster_nor_compiled_loops() -> None:
+    """Reading a published table needs neither the orchestrator nor numba, the terminal or the drawing libraries."""
+    heavy = ("dagster", "numba", "matplotlib", "click", "rich")
+    script = (
+        f"from order_book_platform import scan; import sys; print(sorted(set({heavy!r}) & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert found.stdout == "[]\n"
 
 
 def test_import_is_light() -> None:
