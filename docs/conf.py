@@ -1,0 +1,62 @@
+"""How Sphinx builds the documentation: `make docs`, every warning an error."""
+
+import re
+from itertools import takewhile
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).parents[1]
+VERSION_MODULE = (ROOT / "order_book_platform" / "version.py").read_text(encoding="utf-8")
+
+project = "Order Book Platform"
+release = re.findall(r'^__version__ = "(.+)"$', VERSION_MODULE, flags=re.MULTILINE)[0]
+extensions = ["myst_parser", "autoapi.extension", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+smartquotes = False  # prose and options such as --full stay as they are written
+highlight_language = "text"
+
+html_theme = "furo"
+html_title = f"{project} {release}"
+html_copy_source = False
+html_show_sourcelink = False
+html_show_copyright = False
+
+myst_enable_extensions = ["attrs_block", "deflist"]  # the glossary is a list of definitions
+myst_heading_anchors = 3
+
+# The API reference is read from the sources and never imports them: there is no list of modules to keep, a page is
+# there as soon as its module is, and building needs neither a compiler nor the settings of an installation.
+autoapi_dirs = [str(ROOT / "order_book_platform")]
+autoapi_root = "reference"
+autoapi_options = ["members", "undoc-members", "show-inheritance", "show-module-summary"]
+autoapi_add_toctree_entry = False
+toc_object_entries = False  # with them the navigation of some 300 pages takes longer than everything else
+napoleon_use_ivar = True  # attributes are listed with their class, and described once
+default_role = "code"
+suppress_warnings = [
+    "autoapi.python_import_resolution",  # a module whose constants are computed says too little to a static reader
+    "ref.python",  # a type `bytes` beside attributes of that name is not ambiguous to a reader
+]
+
+
+def plain_docstring(
+    _app: Sphinx, _what: str, _name: str, _documented: object, _options: object, lines: list[str]
+) -> None:
+    """Turn what docstrings here have from Markdown and click into reStructuredText, in place.
+
+    Single backticks mean code, and must not end a type where they hold a colon. A line with click's mark `\\b` alone
+    says that the paragraph behind it keeps its lines: it becomes a literal block.
+    """
+    rest = iter([re.sub(r"(?<!`)(`[^`]+`)(?![`_])", r"`\1`", line) for line in lines])
+    lines.clear()
+    for line in rest:
+        if line.strip() == "\b":
+            lines += ["::", "", *("    " + kept for kept in takewhile(str.strip, rest)), ""]
+        else:
+            lines.append(line)
+
+
+def setup(app: Sphinx) -> None:
+    """Have docstrings prepared before napoleon, whose priority is 500, reads them."""
+    app.connect("autodoc-process-docstring", plain_docstring, priority=400)
