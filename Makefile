@@ -85,7 +85,7 @@ test-without-jit: $(STAMP) ## tests of the kernels as plain Python, without numb
 test-with-bounds: $(STAMP) ## tests of the kernels with every index checked
 	@export NUMBA_BOUNDSCHECK=1 OBP_EXAMPLES=1000; $(RUN_TESTS) order_book_platform_tests/kernels
 
-check: check-lint check-types check-rooms check-defs ## lint, format, types, layering, Dagster definitions
+check: check-lint check-types check-rooms check-dependencies check-defs ## lint, format, types, layering, dependencies, Dagster definitions
 
 check-lint: $(STAMP)
 	@$(BIN)/ruff check .
@@ -96,6 +96,11 @@ check-types: $(STAMP)
 
 check-rooms: $(STAMP)
 	@$(BIN)/lint-imports
+
+# The package must use what it declares and declare what it uses; all else may use the extra `dev` too.
+check-dependencies: $(STAMP)
+	@$(BIN)/deptry order_book_platform
+	@$(BIN)/deptry --ignore DEP002,DEP004 order_book_platform_tests benchmarks docs
 
 check-defs: $(STAMP) instance
 	@$(WITH_DAGSTER) $(BIN)/dg check defs
