@@ -23,7 +23,7 @@ from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import BenchmarkError
 from order_book_platform.reconstruct import Reconstructor
 
-LIMIT_BYTES = 400_000_000
+LIMIT_BYTES = 512_000_000
 BEFORE = ("raw_deltas", "sequence_gap_report", "data_assessment")
 """What the books are made from."""
 BOOKS = "reconstructed_books"

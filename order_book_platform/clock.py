@@ -1,4 +1,4 @@
-"""Time: the wall clock behind an interface, and conversions between UTC days, ISO text and int64 ns."""
+"""The wall clock behind an interface, and conversions between UTC days, ISO 8601 text and int64 nanoseconds."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 class Clock(Protocol):
-    """What the platform needs to know of time."""
+    """The two clocks that the platform reads."""
 
     def now_ns(self) -> int:
-        """Wall clock, int64 ns since the epoch, UTC."""
+        """Return the wall-clock time, int64 ns since the epoch, UTC."""
 
     def monotonic_ns(self) -> int:
-        """Clock that never goes back, int64 ns from an arbitrary zero."""
+        """Return the time of a clock that never goes back, int64 ns since an arbitrary zero."""
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The clocks of the operating system."""
 
     def now_ns(self) -> int:
-        """Wall clock, int64 ns since the epoch, UTC."""
+        """Return the wall-clock time, int64 ns since the epoch, UTC."""
         return time.time_ns()
 
     def monotonic_ns(self) -> int:
-        """Clock that never goes back, int64 ns from an arbitrary zero."""
+        """Return the time of a clock that never goes back, int64 ns since an arbitrary zero."""
         return time.monotonic_ns()
 
 
@@ -52,7 +52,7 @@ class ManualClock:
     """A clock that moves only when told to; for tests.
 
     Args:
-        start_ns: wall time at the start, ns since the epoch.
+        start_ns: wall-clock time at the start, ns since the epoch, UTC.
     """
 
     def __init__(self, start_ns: int = 0) -> None:
@@ -60,11 +60,11 @@ class ManualClock:
         self._monotonic_ns = 0
 
     def now_ns(self) -> int:
-        """Wall clock, int64 ns since the epoch, UTC."""
+        """Return the wall-clock time, int64 ns since the epoch, UTC."""
         return self._now_ns
 
     def monotonic_ns(self) -> int:
-        """Clock that never goes back, int64 ns from an arbitrary zero."""
+        """Return the time of a clock that never goes back, int64 ns since an arbitrary zero."""
         return self._monotonic_ns
 
     def advance(self, ns: int) -> None:
@@ -74,19 +74,21 @@ class ManualClock:
 
 
 def day_start_ns(day: date) -> int:
-    """First nanosecond of a UTC day, ns since the epoch."""
+    """Return the first nanosecond of a UTC day, int64 ns since the epoch."""
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * NS_PER_SECOND
 
 
 def iso_from_ns(ns: int) -> str:
-    """ISO 8601 text with nanoseconds, `2024-08-08T23:54:15.208000000Z`."""
+    """Format int64 ns since the epoch as ISO 8601 text with nanoseconds, `2024-08-08T23:54:15.208000000Z`."""
     seconds, fraction = divmod(int(ns), NS_PER_SECOND)
     moment = datetime.fromtimestamp(0, tz=UTC) + timedelta(seconds=seconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
 
 
 def ns_from_iso(text: str) -> int:
-    """Inverse of `iso_from_ns`; also takes fewer fraction digits, a missing `Z`, or plain integer ns.
+    """Parse the text of `iso_from_ns` into int64 ns since the epoch.
+
+    Fewer fraction digits, a missing `Z` and an integer of nanoseconds are accepted, too.
 
     Raises:
         ValueError: the text is neither an ISO 8601 UTC time nor an integer of 16 to 19 digits.
@@ -101,10 +103,10 @@ def ns_from_iso(text: str) -> int:
 
 
 def duration_ns(text: str | int) -> int:
-    """A duration such as `"100ms"`, `"1s"` or an integer of nanoseconds, as int64 ns.
+    """Convert a duration such as `"100ms"` or `"1s"`, or an integer of nanoseconds, to int64 ns.
 
     Raises:
-        ValueError: no number, no known unit (ns, us, ms, s, m, h), or a fraction of a nanosecond.
+        ValueError: the text has no number, an unknown unit (not ns, us, ms, s, m, h) or a fraction of a nanosecond.
     """
     if isinstance(text, int) and not isinstance(text, bool):
         return text
@@ -118,7 +120,7 @@ def duration_ns(text: str | int) -> int:
 
 
 def duration_text(ns: int) -> str:
-    """The shortest exact text of a duration: `100ms`, `1s`, `5m`."""
+    """Format a duration in ns as its shortest exact text: `100ms`, `1s`, `5m`."""
     for unit in ("h", "m", "s", "ms", "us"):
         if ns % _UNITS_NS[unit] == 0 and ns:
             return f"{ns // _UNITS_NS[unit]}{unit}"
@@ -126,7 +128,7 @@ def duration_text(ns: int) -> str:
 
 
 def parse_day(text: str) -> date:
-    """A UTC day `YYYY-MM-DD`.
+    """Parse a UTC day `YYYY-MM-DD`.
 
     Raises:
         SettingsError: the text is not such a day.

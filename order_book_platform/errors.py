@@ -1,14 +1,14 @@
 """Every error this package raises on purpose.
 
-One base class, families below it. An error carries what was expected, what was found, where, and what to do
-next, as attributes, and composes its own message from them.
+There is one base class with families of errors below it. Every error has what was expected, what was found, where, and
+what to do next as attributes, and composes its message from them.
 """
 
 from __future__ import annotations
 
 
 class OrderBookPlatformError(Exception):
-    """Base of all errors a user can cause or meet.
+    """Base class of all errors that a user can cause or meet.
 
     Attributes:
         expected: what would have been right.
@@ -25,7 +25,7 @@ class OrderBookPlatformError(Exception):
         super().__init__(_sentence(self))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Survive pickling, which Dagster and process pools do to exceptions."""
+        """Support pickling, which Dagster and process pools apply to exceptions."""
         return (_rebuild, (type(self), dict(self.__dict__)))
 
 
@@ -37,7 +37,7 @@ def _rebuild(kind: type[OrderBookPlatformError], attributes: dict[str, object]) 
 
 
 def _sentence(error: OrderBookPlatformError) -> str:
-    # What a library said may end in a full stop of its own.
+    # The text of a library's error may end in a full stop already.
     found = error.found.removesuffix(".")
     return f"{error.where}: expected {error.expected}, found {found}. {error.remedy}"
 
@@ -47,11 +47,11 @@ class SettingsError(OrderBookPlatformError):
 
 
 class SourceError(OrderBookPlatformError):
-    """Family: raw input that cannot be read as what it claims to be."""
+    """Family of errors about raw input that cannot be read as what it claims to be."""
 
 
 class SourceMissingError(SourceError):
-    """The table, the symbol or the day is not there."""
+    """The source does not have the table, the symbol or the day."""
 
 
 class SourceSchemaError(SourceError):
@@ -71,11 +71,11 @@ class SourceEmptyError(SourceError):
 
 
 class SourceValueError(SourceError):
-    """A null, NaN, infinite or negative value where a price, a size or a time has to be."""
+    """The source has a null, NaN, infinite or negative value where a price, a size or a time has to be."""
 
 
 class FixedPointError(OrderBookPlatformError):
-    """Family: a number that int64 pips, or decimals, cannot hold exactly."""
+    """Family of errors about numbers that int64 pips, or decimals, cannot hold exactly."""
 
 
 class FixedPointRangeError(FixedPointError):
@@ -87,11 +87,11 @@ class DecimalRangeError(FixedPointError):
 
 
 class PrecisionError(FixedPointError):
-    """What was asked for exists for the other precision only: int64 pips or decimal128."""
+    """The request can be fulfilled for the other precision only: int64 pips or decimal128."""
 
 
 class OffGridError(FixedPointError):
-    """A float is not the nearest one to any decimal with that many places."""
+    """A float is not the one nearest to any decimal with the allowed number of places."""
 
 
 class BatchError(OrderBookPlatformError):
@@ -99,11 +99,11 @@ class BatchError(OrderBookPlatformError):
 
 
 class StorageError(OrderBookPlatformError):
-    """Family: datasets on disk."""
+    """Family of errors about datasets and logs on disk."""
 
 
 class PartitionMissingError(StorageError):
-    """A dataset has no such partition."""
+    """The dataset has no such partition, or the partition has no such file."""
 
 
 class PartitionBusyError(StorageError):
@@ -115,7 +115,7 @@ class PartitionCorruptError(StorageError):
 
 
 class LogMissingError(StorageError):
-    """There is no log in that folder, or it does not reach to the row asked for."""
+    """The folder has no log, or its log does not reach to the requested row."""
 
 
 class LogBusyError(StorageError):
@@ -123,19 +123,19 @@ class LogBusyError(StorageError):
 
 
 class LogSchemaError(StorageError):
-    """Rows have another schema than the log, or one that cannot be kept in it."""
+    """Rows have another schema than the log, or one that a log cannot keep."""
 
 
 class LogCorruptError(StorageError):
-    """Rows of a log that were on the device are damaged or gone; nothing is cut off and nothing skipped."""
+    """Rows of a log that had reached the device are damaged or gone; nothing was cut off or skipped."""
 
 
 class LogBrokenError(StorageError):
-    """A writer of a log that may not go on: it has been closed, or the device refused to keep what it was given."""
+    """A log writer may not go on: it has been closed, or the device refused to keep rows."""
 
 
 class DiskFullError(StorageError):
-    """The disk has no room for what is being written."""
+    """The disk has no space left for the files being written."""
 
 
 class StorageAccessError(StorageError):
@@ -143,7 +143,7 @@ class StorageAccessError(StorageError):
 
 
 class ReconstructionError(OrderBookPlatformError):
-    """A book cannot be rebuilt from what there is."""
+    """A book cannot be rebuilt from the data that are there."""
 
 
 class ReplayMismatchError(OrderBookPlatformError):
@@ -151,20 +151,20 @@ class ReplayMismatchError(OrderBookPlatformError):
 
 
 class NoBookError(OrderBookPlatformError):
-    """No book exists at the instant asked for."""
+    """No book exists at the requested instant."""
 
 
 class EvidenceError(OrderBookPlatformError):
-    """A reference that shows nothing about a book, or cannot be compared with it."""
+    """A reference shows nothing about a book, or cannot be compared with it."""
 
 
 class StreamError(OrderBookPlatformError):
-    """Family: a stream of stages that cannot go on."""
+    """Family of errors about a stream of stages that cannot go on."""
 
 
 class StallError(StreamError):
-    """A stage has made no step for too long, and restarting it has not helped."""
+    """A step of a stage has lasted too long."""
 
 
 class BenchmarkError(OrderBookPlatformError):
-    """A benchmark is not here to be run, or a system measured beside ours fails or keeps another book."""
+    """A benchmark is not available, or a system measured beside this one fails or keeps another book."""

@@ -1,18 +1,59 @@
-"""The package's version, once, and what exactly its code is."""
+"""The version of the package, and the version of the code that makes a dataset."""
+
+from __future__ import annotations
 
 import hashlib
+import os
 from functools import cache
 from pathlib import Path
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+
+COMPONENTS = frozenset({"assess", "capture", "exchange", "fidelity", "reconstruct", "rl", "simulate"})
+"""Rooms of the components, which never import each other: import-linter sees to it."""
+WAYS_IN = frozenset({"cli", "definitions.py", "defs"})
+"""What nothing else imports: it starts components and shows results, and cannot change them."""
+_DIGITS = 12
 
 
 @cache
-def code_fingerprint() -> str:
-    """SHA-256 over every module of the package: work that was left unfinished is taken up by the same code only."""
+def code_version(component: str) -> str:
+    """Version of the code that a component's results depend on, such as `0.2.0+3f2a9c1d0b7e`.
+
+    The part behind the plus is the beginning of a SHA-256 over names and contents of the package's files: those of the
+    component's room and of all rooms below the components. A change in another component or in a way in (`WAYS_IN`)
+    leaves it as it is. A wheel and a checkout of the same sources have the same version (docs/adr/0021).
+
+    Args:
+        component: folder of the package that the component is in, such as `reconstruct`; `sources` for the ingest.
+    """
     digest = hashlib.sha256()
-    folder = Path(__file__).parent
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(f"{path.relative_to(folder)}\0".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    for name, content in _source_digests().items():
+        room = name.partition("/")[0]
+        if room == component or room not in COMPONENTS | WAYS_IN:
+            digest.update(f"{name}\0{content}\n".encode())
+    return f"{__version__}+{digest.hexdigest()[:_DIGITS]}"
+
+
+@cache
+def _source_digests() -> dict[str, str]:
+    """SHA-256 of each file of the package by its relative path, sorted; without bytecode and hidden files."""
+    return source_digests(Path(__file__).parent)
+
+
+def source_digests(package: Path) -> dict[str, str]:
+    """SHA-256 of each source file below a folder, in hexadecimal digits.
+
+    Args:
+        package: the folder of a package.
+
+    Returns:
+        Digest by path relative to the folder (with slashes), sorted by path; bytecode, compiled loops and hidden files
+        are left out.
+    """
+    digests = {}
+    for folder, folders, files in os.walk(package):
+        folders[:] = [name for name in folders if name != "__pycache__" and not name.startswith(".")]
+        for path in (Path(folder, name) for name in files if not name.startswith(".")):
+            digests[path.relative_to(package).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return dict(sorted(digests.items()))

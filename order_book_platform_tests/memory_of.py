@@ -21,7 +21,7 @@ from order_book_platform.reconstruct.day.book_writer import BookWriter
 from order_book_platform.reconstruct.day.day_replay import DayReplay
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.storage import DataStore
-from order_book_platform.streaming.pressure import give_back
+from order_book_platform.streaming.pressure import release_free_memory
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
 LATE_S = 3.0
@@ -44,7 +44,7 @@ def run(settings: Settings, assets: list[str]) -> dict[str, int]:
     """Build assets; the peak of each, in bytes."""
     peaks = {}
     for name in assets:
-        give_back()
+        release_free_memory()
         forget_peak()
         COMPONENTS[name](DataStore(settings.data_root), settings).run(KEY)
         peaks[name] = peak_bytes() or 0
@@ -56,7 +56,7 @@ def main() -> None:
     short, long = (load_settings(Path(path)) for path in sys.argv[1:3])
     slow, *assets = sys.argv[3:]
     run(short, list(COMPONENTS))
-    give_back()
+    release_free_memory()
     forget_peak()
     before = peak_bytes() or 0
     if slow == "apply":

@@ -134,7 +134,7 @@ def test_days_within_a_limit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     works = {result["work"].split(" of ")[1] for result in document["results"]}
     assert works == {"150 messages", "300 messages", "600 messages"}
     assert len(document["results"]) == 3 * 2 * 4
-    assert [bar["required"] for bar in document["bars"]] == [400_000_000] * 3 + [0.1, 2.0]
+    assert [bar["required"] for bar in document["bars"]] == [512_000_000] * 3 + [0.1, 2.0]
     assert all(bar["reached"] is not None for bar in document["bars"])
 
 
@@ -147,11 +147,11 @@ def test_a_limit_that_changes_a_row_is_an_error(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(limit, "measure", other)
     with pytest.raises(BenchmarkError, match=r"expected replay_hash \w{64}.*found another"):
-        limit.add_day(Report("limit"), 100, 400_000_000)
+        limit.add_day(Report("limit"), 100, 512_000_000)
     monkeypatch.setattr(limit, "measure", measure)
     monkeypatch.setattr(limit, "BEFORE", ("raw_deltas",))
     with pytest.raises(BenchmarkError, match=r"found .*sequence_gap_report"):
-        limit.add_day(Report("limit"), 100, 400_000_000)
+        limit.add_day(Report("limit"), 100, 512_000_000)
 
 
 # --- cancel ---------------------------------------------------------------------------------------------------------

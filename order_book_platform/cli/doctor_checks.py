@@ -156,12 +156,13 @@ def check_disk(folder: Path) -> Finding:
 
 def check_leftovers(root: Path, clock: Clock) -> Iterator[Finding]:
     """What runs that died have left beside the partitions, unless another run is at work there."""
-    from order_book_platform.storage import asset_of, leftovers
+    from order_book_platform.model.dataset import DATASETS
+    from order_book_platform.storage import leftovers
 
     for left in leftovers(root):
         age = _age_text(max(0, clock.now_ns() - left.newest_ns))
         found = f"{left.dataset} of {left.key}: {left.bytes / 1e6:,.1f} MB, {age} old"
-        made_by = asset_of(left.dataset)
+        made_by = DATASETS[left.dataset].asset
         again = f"obp materialize --symbol {left.key.instrument} --day {left.key.day} --select {made_by}"
         remove = f"rm -r {' '.join(shlex.quote(str(folder)) for folder in left.folders)}"
         if left.kind == "building" and left.checkpoints:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from order_book_platform.cli.display.run_display import AssetOutcome, RunDisplay
 from order_book_platform.errors import OrderBookPlatformError, SettingsError
 from order_book_platform.model import GateResult, PartitionKey, Severity
-from order_book_platform.storage import DATASETS
+from order_book_platform.model.dataset import DATASETS
 
 if TYPE_CHECKING:
     import dagster as dg

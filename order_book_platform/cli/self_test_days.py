@@ -158,7 +158,7 @@ def _add_transaction_times(lake: Path, store: DataStore, key: PartitionKey) -> N
     import polars as pl
 
     from order_book_platform.datasets.schemas import RAW_DELTAS
-    from order_book_platform.storage import DATASETS
+    from order_book_platform.model.dataset import DATASETS
 
     chain = _table(lake, "truth/update_chain", key).select(
         pl.col("final_update_id").alias("sequence_number"),
@@ -170,7 +170,7 @@ def _add_transaction_times(lake: Path, store: DataStore, key: PartitionKey) -> N
     table = joined.select(RAW_DELTAS.names).to_arrow().cast(RAW_DELTAS)
     with store.write("raw_deltas", key) as writer:
         writer.metadata.update(manifest.metadata)
-        writer.parquet(DATASETS["raw_deltas"], RAW_DELTAS).write(table)
+        writer.parquet(DATASETS["raw_deltas"].table_file, RAW_DELTAS).write(table)
 
 
 def _table(lake: Path, table: str, key: PartitionKey) -> pl.DataFrame:

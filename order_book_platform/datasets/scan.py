@@ -12,14 +12,14 @@ import polars as pl
 from order_book_platform.clock import parse_day
 from order_book_platform.errors import PartitionMissingError, PrecisionError, SettingsError, StorageError
 from order_book_platform.model import FixedPoint, Instrument, PartitionKey
+from order_book_platform.model.dataset import DATASETS
 from order_book_platform.settings import Settings, load_settings
-from order_book_platform.storage.datasets import DATASETS
 from order_book_platform.storage.store import DataStore
 
 Prices = Literal["pips", "float", "decimal"]
 Day = str | date
 
-TABLES = tuple(name for name, file in DATASETS.items() if file.endswith(".parquet"))
+TABLES = tuple(dataset.name for dataset in DATASETS.values() if dataset.table_file.endswith(".parquet"))
 """Datasets that have rows to scan."""
 
 

@@ -18,7 +18,8 @@ from order_book_platform.defs.metadata import (
 from order_book_platform.defs.partitions import day_before, from_dagster
 from order_book_platform.defs.platform import Platform
 from order_book_platform.errors import OrderBookPlatformError
-from order_book_platform.version import __version__
+from order_book_platform.model.dataset import DATASETS
+from order_book_platform.version import code_version
 
 OWNERS = ["team:market-data"]
 
@@ -47,7 +48,7 @@ def build_asset(
         kinds=set(stage.kinds),
         owners=OWNERS,
         tags={"component": stage.name},
-        code_version=__version__,
+        code_version=code_version(DATASETS[stage.name].component),
     )
     def asset(
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]

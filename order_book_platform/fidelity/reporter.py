@@ -29,7 +29,7 @@ from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, Manifest
-from order_book_platform.version import __version__
+from order_book_platform.version import code_version
 
 DATASET = "fidelity_report"
 _GOLDEN = f"{GOLDEN}/"
@@ -114,7 +114,7 @@ class FidelityReporter:
         )
 
     def is_current(self, key: PartitionKey) -> bool:
-        """Whether a report has been published by this version, from the partitions that are there now.
+        """Whether a report has been published by the present code, from the partitions that are there now.
 
         Evidence of a golden sample besides does not make it older.
 
@@ -125,7 +125,7 @@ class FidelityReporter:
             return False
         manifest = self._store.manifest(DATASET, key)
         own = {name: found for name, found in manifest.inputs.items() if not name.startswith(_GOLDEN)}
-        return own == self._inputs(key) and manifest.code_version == __version__
+        return own == self._inputs(key) and manifest.code_version == code_version("fidelity")
 
     def has_golden(self, key: PartitionKey) -> bool:
         """Whether a report has been published that holds evidence of a golden sample."""

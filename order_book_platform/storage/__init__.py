@@ -4,7 +4,6 @@ In: arrow tables and text from the components. Out: `<data root>/<dataset>/excha
 manifest, folders of log segments, and readers over them.
 """
 
-from order_book_platform.storage.datasets import DATASETS, asset_of
 from order_book_platform.storage.disk_space import DiskSpace
 from order_book_platform.storage.leftovers import Leftover, leftovers
 from order_book_platform.storage.log import LogBatch, LogReader, LogWriter
@@ -15,7 +14,6 @@ from order_book_platform.storage.partition_writer import PartitionWriter
 from order_book_platform.storage.store import DataStore
 
 __all__ = [
-    "DATASETS",
     "DataStore",
     "DiskSpace",
     "Leftover",
@@ -26,6 +24,5 @@ __all__ = [
     "ParquetRows",
     "ParquetSink",
     "PartitionWriter",
-    "asset_of",
     "leftovers",
 ]

@@ -11,28 +11,27 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from order_book_platform.model import FixedPoint
+from order_book_platform.model.dataset import DATASETS
 from order_book_platform.model.encoding import Precision, precision_of
-from order_book_platform.storage.datasets import DATASETS
 
-SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
-"""Its file name; a folder without it is not a partition."""
+"""File name of the manifest; a folder without it is not a partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a published partition says of itself (`manifest.json`).
+    """What a published partition records about itself in `manifest.json`.
 
     Attributes:
-        dataset: its name.
-        schema_version: of the columns.
-        code_version: of this package when it wrote the partition.
+        dataset: name of the dataset.
+        schema_version: version of the dataset's schema.
+        code_version: version of the code that wrote the partition, see `version.code_version`.
         symbol: `EXCHANGE:SYMBOL`.
         day: `YYYY-MM-DD`.
-        inputs: what it was made from: name to SHA-256.
-        rows: Parquet file to row count.
-        files: file to `{"bytes", "sha256"}`.
-        metadata: whatever the component wants to keep: fixed point, counts, settings that shaped the result.
+        inputs: SHA-256 of everything that it was made from, by name.
+        rows: row count of each Parquet file, by file name.
+        files: `{"bytes", "sha256"}` of each file, by name.
+        metadata: what the component keeps: fixed point, counts, settings that shaped the result.
     """
 
     dataset: str
@@ -51,26 +50,30 @@ class Manifest:
         return FixedPoint.from_metadata(self.metadata)
 
     def parts(self, name: str | None = None) -> list[str]:
-        """Files that together hold a table, in order: those of the dataset's main file, or of a name with a star."""
-        return sorted(fnmatch.filter(self.files, name or DATASETS[self.dataset]))
+        """Return the files that together hold a table, in order.
+
+        Args:
+            name: of a file, or with a star of several; by default the dataset's main table.
+        """
+        return sorted(fnmatch.filter(self.files, name or DATASETS[self.dataset].table_file))
 
     @property
     def main_rows(self) -> int | None:
-        """Rows of the main table; None where that is a report."""
+        """Rows of the dataset's main table; None where that is a report."""
         parts = [part for part in self.parts() if part in self.rows]
         return sum(self.rows[part] for part in parts) if parts else None
 
     @property
     def precision(self) -> Precision:
-        """How its prices and sizes are held."""
+        """Whether prices and sizes are int64 pips or decimal128."""
         return precision_of(self.metadata)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Manifest:
-        """Inverse of `to_bytes`.
+        """Parse the JSON that `to_bytes` gives.
 
         Raises:
-            ValueError: it is not JSON, or a key is missing, unknown or of another kind.
+            ValueError: the content is not JSON, or a key is missing, unknown or of another type.
         """
         values = json.loads(content)
         kinds = _kinds()
@@ -82,7 +85,7 @@ class Manifest:
         return cls(**values)
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON: sorted keys, no time of day, so that equal content gives equal bytes."""
+        """Return canonical JSON: sorted keys and no time of day, so that equal content gives equal bytes."""
         return (json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
     @property
@@ -93,12 +96,12 @@ class Manifest:
 
 @cache
 def _kinds() -> dict[str, type]:
-    """Key to the Python type of its JSON value."""
+    """Return the Python type of the JSON value of each key."""
     hints = get_type_hints(Manifest)
     return {field.name: get_origin(hints[field.name]) or hints[field.name] for field in fields(Manifest)}
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

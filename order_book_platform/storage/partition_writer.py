@@ -13,11 +13,12 @@ from typing import Any
 import pyarrow as pa
 
 from order_book_platform.model import PartitionKey
+from order_book_platform.model.dataset import DATASETS
 from order_book_platform.storage.atomic import sync_path
 from order_book_platform.storage.disk_space import PARTITION, PUBLISHED_IS_KEPT, DiskSpace, full_disk
-from order_book_platform.storage.manifest import MANIFEST, SCHEMA_VERSION, Manifest, file_sha256
+from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
 from order_book_platform.storage.parquet_sink import Compression, Packing, ParquetSink
-from order_book_platform.version import __version__
+from order_book_platform.version import code_version
 
 BUILDING = ".building-"
 """A partition's folder has its name after this until it is published."""
@@ -151,8 +152,8 @@ class PartitionWriter:
                 files[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
         manifest = Manifest(
             dataset=self.dataset,
-            schema_version=SCHEMA_VERSION,
-            code_version=__version__,
+            schema_version=DATASETS[self.dataset].schema_version,
+            code_version=code_version(DATASETS[self.dataset].component),
             symbol=self.key.instrument.key,
             day=self.key.day.isoformat(),
             inputs=dict(self.inputs),
@@ -169,8 +170,8 @@ class PartitionWriter:
             "order_book_platform": json.dumps(
                 {
                     "dataset": self.dataset,
-                    "schema_version": SCHEMA_VERSION,
-                    "code_version": __version__,
+                    "schema_version": DATASETS[self.dataset].schema_version,
+                    "code_version": code_version(DATASETS[self.dataset].component),
                     "symbol": self.key.instrument.key,
                     "day": self.key.day.isoformat(),
                     **{name: self.metadata[name] for name in _IN_FOOTER if name in self.metadata},

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from order_book_platform.errors import PartitionCorruptError, PartitionMissingError
 from order_book_platform.model import Instrument, PartitionKey
+from order_book_platform.model.dataset import DATASETS
 from order_book_platform.storage.atomic import (
     locked_folder,
     put_in_place,
@@ -23,9 +24,8 @@ from order_book_platform.storage.atomic import (
     write_errors_named,
 )
 from order_book_platform.storage.checkpoints import Checkpoints
-from order_book_platform.storage.datasets import DATASETS, asset_of
 from order_book_platform.storage.disk_space import DiskSpace
-from order_book_platform.storage.manifest import MANIFEST, SCHEMA_VERSION, Manifest, file_sha256
+from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
 from order_book_platform.storage.parquet_rows import ParquetRows, not_readable
 from order_book_platform.storage.partition_writer import BUILDING, PartitionWriter
 
@@ -114,17 +114,23 @@ class DataStore:
                 expected=f"a published partition of {dataset}",
                 found="none",
                 where=f"{key} in {self.root}",
-                remedy=f"Run: obp materialize --symbol {key.instrument} --day {key.day} --select {asset_of(dataset)}",
+                remedy=f"Run: {_materialize(dataset, key)}",
             ) from error
         except PermissionError as error:
             raise not_readable(path) from error
         except (ValueError, OSError) as error:
             raise _corrupt("a readable manifest", str(error), path) from error
-        wanted = (dataset, key.instrument.key, key.day.isoformat(), SCHEMA_VERSION)
-        found = (manifest.dataset, manifest.symbol, manifest.day, manifest.schema_version)
+        wanted = (dataset, key.instrument.key, key.day.isoformat())
+        found = (manifest.dataset, manifest.symbol, manifest.day)
         if found != wanted:
-            raise _corrupt(
-                "{} of {} {}, schema {}".format(*wanted), "{} of {} {}, schema {}".format(*found), path
+            raise _corrupt("{} of {} {}".format(*wanted), "{} of {} {}".format(*found), path)
+        schema_version = DATASETS[dataset].schema_version
+        if manifest.schema_version != schema_version:
+            raise PartitionCorruptError(
+                expected=f"{dataset} with schema version {schema_version}",
+                found=f"schema version {manifest.schema_version}, written by code {manifest.code_version}",
+                where=str(path),
+                remedy=f"Write it with this version: {_materialize(dataset, key)}",
             )
         return manifest
 
@@ -142,7 +148,7 @@ class DataStore:
         """The files that hold a table of a published partition, by default the dataset's main one; see `path`."""
         manifest = self.manifest(dataset, key)
         # Where there is no part the wanted name goes on, to be missed by it.
-        parts = manifest.parts(name) or [name or DATASETS[dataset]]
+        parts = manifest.parts(name) or [name or DATASETS[dataset].table_file]
         return [self._path(manifest, key, part) for part in parts]
 
     def _path(self, manifest: Manifest, key: PartitionKey, name: str) -> Path:
@@ -223,6 +229,12 @@ class DataStore:
             exchange, symbol, day = (part.split("=", 1)[1] for part in path.parent.parts[-3:])
             found.append(PartitionKey.parse(Instrument(exchange, symbol).key, day))
         return sorted(found)
+
+
+def _materialize(dataset: str, key: PartitionKey) -> str:
+    """Return the command that makes a partition."""
+    asset = DATASETS[dataset].asset
+    return f"obp materialize --symbol {key.instrument} --day {key.day} --select {asset}"
 
 
 def _corrupt(expected: str, found: str, path: Path) -> PartitionCorruptError:

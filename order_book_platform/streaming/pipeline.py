@@ -265,12 +265,12 @@ class Pipeline:
         """Find the level of backpressure; on reaching the last, have the stages flush and caches dropped."""
         before = self._backpressure.level
         fill = sum(queue.fill for queue in self._queues) / len(self._queues)
-        level = self._backpressure.judge(fill, self._clock.monotonic_ns())
+        level = self._backpressure.update(fill, self._clock.monotonic_ns())
         if level == PressureLevel.FLUSH != before:
             for stage in self._stages:
                 self._begin(stage.flush, stage.name)
             if self._memory is not None:
-                self._memory.give_soon()
+                self._memory.release_soon()
         return level
 
     def _pass_on_shortage(self) -> None:

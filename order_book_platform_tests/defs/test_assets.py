@@ -20,9 +20,10 @@ from order_book_platform.defs.assets import failures_named
 from order_book_platform.defs.catalog import STAGES
 from order_book_platform.errors import SourceMissingError
 from order_book_platform.model import PartitionKey
+from order_book_platform.model.dataset import DATASETS
 from order_book_platform.simulate import MarketSimulator
 from order_book_platform.simulate.profile import profile
-from order_book_platform.storage import DATASETS, DataStore
+from order_book_platform.storage import DataStore
 from order_book_platform_tests.defs.conftest import SETTINGS
 
 KEY = PartitionKey.parse("BINANCE:BTC-USDT", "2024-08-08")
@@ -72,7 +73,7 @@ def test_metadata_says_what_was_published(run: Run, name: str) -> None:
     assert metadata["path"].value == str(store.folder(name, KEY))
     assert metadata["fingerprint"].value == manifest.fingerprint
     assert metadata["inputs"].value == manifest.inputs
-    if DATASETS[name].endswith(".parquet"):
+    if DATASETS[name].table_file.endswith(".parquet"):
         assert metadata["dagster/row_count"].value == manifest.main_rows
         assert metadata["dagster/partition_row_count"].value == manifest.main_rows
 
@@ -95,7 +96,7 @@ def _iso(ns: Any) -> str:
 def test_every_column_is_explained(run: Run) -> None:
     """The column table of each asset has dtype, nullability and a sentence for every column."""
     for stage in STAGES:
-        if not DATASETS[stage.name].endswith(".parquet"):
+        if not DATASETS[stage.name].table_file.endswith(".parquet"):
             continue
         schema = run.metadata(stage.name)["dagster/column_schema"].value
         file = run.platform.store.rows(stage.name, KEY).schema

@@ -15,7 +15,8 @@ from order_book_platform.defs import FIDELITY_JOB, MATERIALIZE_JOB, Platform, bu
 from order_book_platform.defs.catalog import STAGES
 from order_book_platform.errors import SettingsError
 from order_book_platform.fidelity import GATES as FIDELITY_GATES
-from order_book_platform.version import __version__
+from order_book_platform.model.dataset import DATASETS
+from order_book_platform.version import code_version
 
 DEPENDENCIES = {
     "lake/book_delta_v2": [],
@@ -155,7 +156,7 @@ def test_every_asset_is_described(graph: dg.AssetGraph) -> None:
         assert node.kinds
         if node.is_materializable:
             assert node.owners == ["team:market-data"]
-            assert node.code_version == __version__
+            assert node.code_version == code_version(DATASETS[node.key.to_user_string()].component)
             assert node.tags["component"] == node.key.to_user_string()
 
 

@@ -41,7 +41,7 @@ def test_bounds_follow_the_limit(tmp_path: Path) -> None:
     """Up to what is useful, down to what is possible; a batch or a table is a quarter of a queue at most."""
     plain = Chain.over(tmp_path, tmp_path / "lake", [SIMULATED]).settings
     found = [
-        MemoryBudget.of(with_limit(plain, limit)) for limit in (1, 400_000_000, 10**9, 4 * 10**9, 10**12)
+        MemoryBudget.of(with_limit(plain, limit)) for limit in (1, 512_000_000, 10**9, 4 * 10**9, 10**12)
     ]
     sizes = [each.queue.bytes for each in found]
     assert sizes == [1_048_576, 6_250_000, 15_625_000, 33_554_432, 33_554_432]

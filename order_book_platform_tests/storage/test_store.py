@@ -27,7 +27,9 @@ from order_book_platform.errors import (
     StorageAccessError,
 )
 from order_book_platform.model import PartitionKey
-from order_book_platform.storage import DATASETS, DataStore, ParquetSink, PartitionWriter
+from order_book_platform.model.dataset import DATASETS
+from order_book_platform.storage import DataStore, ParquetSink, PartitionWriter
+from order_book_platform.version import code_version
 
 KEY = PartitionKey.parse("BINANCE:BTC-USDT", "2024-08-08")
 OTHER = PartitionKey.parse("BINANCE:BTC-USDT", "2024-08-09")
@@ -37,7 +39,7 @@ DATASET = "raw_deltas"
 
 def fill(writer: PartitionWriter, values: list[int]) -> None:
     """Write the files of a small partition."""
-    sink = writer.parquet(DATASETS[DATASET], SCHEMA)
+    sink = writer.parquet(DATASETS[DATASET].table_file, SCHEMA)
     sink.write(pa.table([pa.array(values, pa.int64())], schema=SCHEMA))
     writer.json("report.json", {"n": len(values)})
     writer.text("report.md", "é\n")
@@ -91,7 +93,7 @@ def test_the_same_content_gives_the_same_bytes(store: DataStore, tmp_path: Path)
     with other.write(DATASET, KEY) as writer:
         writer.text("report.md", "é\n")
         writer.json("report.json", {"n": 3})
-        sink = writer.parquet(DATASETS[DATASET], SCHEMA)
+        sink = writer.parquet(DATASETS[DATASET].table_file, SCHEMA)
         for value in (1, 2, 3):
             sink.write(pa.table([pa.array([value], pa.int64())], schema=SCHEMA))
         writer.metadata.update(lot_pips=1, tick_pips=1, size_decimals=5, price_decimals=2)
@@ -251,8 +253,8 @@ def test_kill_9_at_every_boundary(
 def test_a_device_without_room(store: DataStore) -> None:
     """The kernel's own "no space left", from a device that is always full: named, and the old one stays."""
     with pytest.raises(DiskFullError) as caught, store.write(DATASET, KEY) as writer:
-        (writer.folder / DATASETS[DATASET]).symlink_to("/dev/full")
-        sink = writer.parquet(DATASETS[DATASET], SCHEMA, row_group_rows=1_000)
+        (writer.folder / DATASETS[DATASET].table_file).symlink_to("/dev/full")
+        sink = writer.parquet(DATASETS[DATASET].table_file, SCHEMA, row_group_rows=1_000)
         numbers = np.random.default_rng(0).integers(0, 2**62, 1_000_000)
         sink.write(pa.table([pa.array(numbers)], schema=SCHEMA))
     assert caught.value.where == str(store.folder(DATASET, KEY))
@@ -268,7 +270,7 @@ def test_the_kernel_refuses_a_larger_file(store: DataStore) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
     try:
         with pytest.raises(DiskFullError, match="File too large"), store.write(DATASET, KEY) as writer:
-            writer.parquet(DATASETS[DATASET], SCHEMA, row_group_rows=10_000).write(numbers)
+            writer.parquet(DATASETS[DATASET].table_file, SCHEMA, row_group_rows=10_000).write(numbers)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert values(store) == [1, 2, 3]
@@ -309,7 +311,7 @@ def test_a_data_root_that_is_a_file(tmp_path: Path) -> None:
 # --- forbidden ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["manifest.json", DATASETS[DATASET]])
+@pytest.mark.parametrize("name", ["manifest.json", DATASETS[DATASET].table_file])
 def test_a_file_that_may_not_be_read_is_not_called_corrupt(
     store: DataStore, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -381,16 +383,29 @@ def test_a_damaged_manifest(store: DataStore, change: Callable[[bytes], bytes]) 
         (b"raw_deltas", b"trades"),
         (b"BINANCE:BTC-USDT", b"BINANCE:ETH-USDT"),
         (b"2024-08-08", b"2024-08-07"),
-        (b'"schema_version": 1', b'"schema_version": 0'),
     ],
 )
 def test_a_partition_in_the_wrong_place(store: DataStore, old: bytes, new: bytes) -> None:
-    """A folder copied to another symbol or day, or written under another schema, is not taken for this one."""
+    """A folder copied to another symbol or day, is not taken for this one."""
     edit(store.folder(DATASET, KEY) / "manifest.json", lambda content: content.replace(old, new))
     with pytest.raises(
-        PartitionCorruptError, match=r"expected raw_deltas of BINANCE:BTC-USDT 2024-08-08, schema 1"
+        PartitionCorruptError, match=r"expected raw_deltas of BINANCE:BTC-USDT 2024-08-08, found"
     ):
         store.table(DATASET, KEY)
+
+
+def test_another_version_of_the_schema(store: DataStore) -> None:
+    """The error names dataset, both versions, the code that wrote it, and the command that makes it anew."""
+    path = store.folder(DATASET, KEY) / "manifest.json"
+    edit(path, lambda content: content.replace(b'"schema_version": 1', b'"schema_version": 7'))
+    with pytest.raises(PartitionCorruptError) as caught:
+        store.table(DATASET, KEY)
+    assert caught.value.expected == "raw_deltas with schema version 1"
+    assert caught.value.found == f"schema version 7, written by code {code_version('sources')}"
+    assert caught.value.where == str(path)
+    assert caught.value.remedy.endswith(
+        "obp materialize --symbol BINANCE:BTC-USDT --day 2024-08-08 --select raw_deltas"
+    )
 
 
 @pytest.mark.parametrize("name", ["deltas.parquet", "report.json"])

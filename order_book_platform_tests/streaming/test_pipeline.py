@@ -186,7 +186,7 @@ def test_a_long_pause_makes_stages_flush(gate: threading.Event) -> None:
     taken: list[object] = []
     flushes: list[str] = []
     given: list[str] = []
-    memory = MemoryGuard(1_000, sample=lambda: 0, give=lambda: given.append("memory"))
+    memory = MemoryGuard(1_000, sample=lambda: 0, release=lambda: given.append("memory"))
 
     def write(item: int) -> None:
         assert gate.wait(60)

@@ -33,20 +33,20 @@ SHARES = st.lists(st.floats(0, 1.2), max_size=30)
 def test_backpressure_rises_and_falls_apart(fills: list[float], levels: list[PressureLevel]) -> None:
     """Between the threshold of the way up and that of the way down, the level stays what it was."""
     backpressure = Backpressure(throttle=(0.75, 0.5), pause=(0.95, 0.6))
-    assert [backpressure.judge(fill, 0) for fill in fills] == levels
+    assert [backpressure.update(fill, 0) for fill in fills] == levels
 
 
 def test_a_long_pause_becomes_a_flush() -> None:
     """Only a pause without a break counts; after the flush the way down is that of a pause."""
     backpressure = Backpressure(throttle=(0.75, 0.5), pause=(0.95, 0.6), flush_after_ns=100)
-    assert backpressure.judge(1.0, 0) == PAUSE
-    assert backpressure.judge(0.7, 100) == PAUSE
-    assert backpressure.judge(0.55, 101) == THROTTLE
-    assert backpressure.judge(1.0, 150) == PAUSE
-    assert backpressure.judge(1.0, 250) == PAUSE
-    assert backpressure.judge(0.7, 251) == FLUSH
-    assert backpressure.judge(0.6, 252) == FLUSH
-    assert backpressure.judge(0.59, 253) == THROTTLE
+    assert backpressure.update(1.0, 0) == PAUSE
+    assert backpressure.update(0.7, 100) == PAUSE
+    assert backpressure.update(0.55, 101) == THROTTLE
+    assert backpressure.update(1.0, 150) == PAUSE
+    assert backpressure.update(1.0, 250) == PAUSE
+    assert backpressure.update(0.7, 251) == FLUSH
+    assert backpressure.update(0.6, 252) == FLUSH
+    assert backpressure.update(0.59, 253) == THROTTLE
     assert backpressure.transitions["pause -> flush"] == 1
     assert backpressure.transitions["none -> throttle"] == 1
     assert backpressure.transitions["throttle -> pause"] == 2
@@ -56,11 +56,11 @@ def test_a_throttled_source_waits_longer_each_time() -> None:
     """From 1 ms on, doubling up to the longest; not at all when the queues have emptied, and anew after that."""
     backpressure = Backpressure(longest_wait_ns=5_000_000)
     assert backpressure.next_wait_ns() == 0
-    backpressure.judge(0.8, 0)
+    backpressure.update(0.8, 0)
     assert [backpressure.next_wait_ns() for _ in range(4)] == [1_000_000, 2_000_000, 4_000_000, 5_000_000]
-    backpressure.judge(0.1, 0)
+    backpressure.update(0.1, 0)
     assert backpressure.next_wait_ns() == 0
-    backpressure.judge(0.8, 0)
+    backpressure.update(0.8, 0)
     assert backpressure.next_wait_ns() == 1_000_000
 
 
@@ -68,9 +68,9 @@ def test_each_move_is_logged_and_counted(caplog: pytest.LogCaptureFixture) -> No
     """One line and one count for each step of the way; what a person may want to look into is a warning."""
     caplog.set_level(logging.DEBUG)
     backpressure = Backpressure(flush_after_ns=0)
-    backpressure.judge(1.0, 0)
-    backpressure.judge(1.0, 1)
-    backpressure.judge(0.0, 2)
+    backpressure.update(1.0, 0)
+    backpressure.update(1.0, 1)
+    backpressure.update(0.0, 2)
     lines = [(line.name, line.levelname, line.getMessage()) for line in caplog.records]
     name = "order_book_platform.streaming.pressure"
     assert lines == [
@@ -188,12 +188,12 @@ def test_memory_is_given_back_once_where_somebody_asks_for_it() -> None:
     given: list[int] = []
     samples = iter([900, 0, 0])
     memory = MemoryGuard(
-        1_000, lambda: next(samples), lambda: dropped.append(1), give=lambda: given.append(1)
+        1_000, lambda: next(samples), lambda: dropped.append(1), release=lambda: given.append(1)
     )
     counts = []
     for now_ns in (0, 1, 2):
         if now_ns != 1:
-            memory.give_soon()
+            memory.release_soon()
         memory.check(now_ns)
         counts.append((len(dropped), len(given)))
     assert counts == [(1, 0), (1, 0), (1, 1)]

@@ -11,7 +11,8 @@ import pyarrow as pa
 from order_book_platform.fidelity.metrics.metric import SNAPSHOTS, TICKERS, TRADES
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import Int64Array
-from order_book_platform.storage import DATASETS, DataStore
+from order_book_platform.model.dataset import DATASETS
+from order_book_platform.storage import DataStore
 
 BOOKS, DELTAS, USED_FILE = "reconstructed_books", "raw_deltas", "used_snapshots.parquet"
 
@@ -74,7 +75,7 @@ class Day:
             self._write(store, key, BOOKS, {main: self.books, USED_FILE: self.used})
         for dataset in (SNAPSHOTS, TICKERS, TRADES):
             if getattr(self, dataset) is not getattr(before, dataset):
-                self._write(store, key, dataset, {DATASETS[dataset]: getattr(self, dataset)})
+                self._write(store, key, dataset, {DATASETS[dataset].table_file: getattr(self, dataset)})
 
     @staticmethod
     def _write(store: DataStore, key: PartitionKey, dataset: str, frames: dict[str, pl.DataFrame]) -> None:

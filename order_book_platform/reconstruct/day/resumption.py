@@ -22,7 +22,7 @@ from order_book_platform.storage import DataStore, PartitionWriter
 from order_book_platform.storage.checkpoints import Checkpoint
 from order_book_platform.storage.manifest import file_sha256
 from order_book_platform.storage.partition_writer import FinishedFile
-from order_book_platform.version import code_fingerprint
+from order_book_platform.version import code_version
 
 DATASET = "reconstructed_books"
 # `asdict` copies deeply, which took longer than all the rest of a checkpoint once a day had a hundred parts.
@@ -220,7 +220,7 @@ def identity(settings: Settings, of: str, inputs: Mapping[str, object]) -> str:
             mode="json", exclude={"checkpoint_events", "checkpoint_interval"}
         ),
         "gaps": settings.gaps.model_dump(mode="json"),
-        "code": code_fingerprint(),
+        "code": code_version("reconstruct"),
         # Arrow writes the parts, numba the loops, numpy what is between: another version of one may give other bytes.
         "libraries": {name: version(name) for name in ("numba", "numpy", "pyarrow")},
     }
