@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.report import OURS, Report, in_turn, timed
 from benchmarks.streams import Levels, Stream, changes, crowded, message_after
-from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.replay.book import Book
 from order_book_platform.settings import SourceSettings
 

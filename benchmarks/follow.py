@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from benchmarks.report import OURS, ROOT, Report, arguments, run
 from benchmarks.simulated import KEY, simulated_lake, simulated_store
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
-from order_book_platform.datasets.schemas import RAW_DELTAS, SNAPSHOTS
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
+from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBatch
 from order_book_platform.errors import BenchmarkError
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
@@ -65,8 +65,8 @@ def capture(folder: Path, store: DataStore, pace: float | None) -> NDArray[np.in
     times, done, synced = np.zeros((len(starts), 2), np.int64), 0, 0
     times[:, 0] = deltas.sequence_number[starts]
     with (
-        LogWriter.open(folder / "snapshots", SNAPSHOTS.with_metadata(metadata)) as snapshot_log,
-        LogWriter.open(folder / "raw_deltas", RAW_DELTAS.with_metadata(metadata)) as delta_log,
+        LogWriter.open(folder / "snapshots", SNAPSHOTS_SCHEMA.with_metadata(metadata)) as snapshot_log,
+        LogWriter.open(folder / "raw_deltas", RAW_DELTAS_SCHEMA.with_metadata(metadata)) as delta_log,
     ):
         begin_ns = time.monotonic_ns()
         for i, (start, stop) in enumerate(zip(starts, [*starts[1:], len(deltas)], strict=True)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.report import OURS, Report, rates, timed
-from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.kernels.book.visible_rows import ROW_HEAD
 
 BYTES = 512 * 1024 * 1024

@@ -30,9 +30,10 @@ from numpy.typing import NDArray
 from benchmarks.report import Report, arguments, in_turn, run, stay_on_one_core
 from benchmarks.simulated import KEY, simulated_lake
 from order_book_platform.assess import DataAssessor, GapReporter
-from order_book_platform.datasets.schemas import RAW_DELTAS, in_precision
-from order_book_platform.model import DecimalEncoding, PartitionKey
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
+from order_book_platform.model import DecimalEncoding, FixedPoint, PartitionKey
 from order_book_platform.model.decimal128 import DECIMAL, decimal_array, float_to_decimal, words_of_integers
+from order_book_platform.model.encoding import in_precision
 from order_book_platform.model.fixed_point import float_to_pips
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.settings import Settings
@@ -109,11 +110,14 @@ def measure_conversion(report: Report, values: NDArray[np.float64], runs: int) -
 
 def measure_codes(report: Report, price: pa.Array, size: pa.Array, runs: int) -> None:
     """What the replay adds for decimals, and the memory of its list of sizes."""
-    codes = DecimalEncoding(10**10, 10**10)
+    codes = DecimalEncoding(10**10, FixedPoint(18, 18, 10**10, 1))
     rows = np.arange(len(price)) % 16_384
-    found, sizes = codes.price_codes(price)[0], codes.size_codes(size)
+    found, sizes = codes.encode_prices(price)[0], codes.encode_sizes(size)
     works: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("decimals to codes, a price and a size", lambda: (codes.price_codes(price), codes.size_codes(size))),
+        (
+            "decimals to codes, a price and a size",
+            lambda: (codes.encode_prices(price), codes.encode_sizes(size)),
+        ),
         (
             "codes to decimals, a price and a size",
             lambda: (codes.price_array(found[rows]), codes.size_array(sizes[rows])),
@@ -122,14 +126,14 @@ def measure_codes(report: Report, price: pa.Array, size: pa.Array, runs: int) ->
     for work, call in works:
         times = in_turn({DECIMALS: partial(busy_ns, call)}, runs)[DECIMALS]
         report.add(DECIMALS, work, "cost", "ns/row", [each / len(price) for each in times])
-    report.add(DECIMALS, "sizes of the day that differ", "count", "1", [float(codes.sizes)])
+    report.add(DECIMALS, "sizes of the day that differ", "count", "1", [float(codes.size_count)])
     many = decimal_array(words_of_integers([7 * i for i in range(1, 200_001)]))
     tracemalloc.start()
-    fresh = DecimalEncoding(1, 1)
-    fresh.size_codes(many)
+    fresh = DecimalEncoding(1, FixedPoint(18, 18, 1, 1))
+    fresh.encode_sizes(many)
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    report.add(DECIMALS, "the replay's list of sizes", "memory", "bytes/size", [taken / fresh.sizes])
+    report.add(DECIMALS, "the replay's list of sizes", "memory", "bytes/size", [taken / fresh.size_count])
 
 
 def measure_columns(report: Report, pips: pa.Table, decimals: pa.Table, runs: int) -> None:
@@ -179,7 +183,10 @@ def measure_columns(report: Report, pips: pa.Table, decimals: pa.Table, runs: in
 
 def measure_files(report: Report, pips: pa.Table, decimals: pa.Table, folder: Path, runs: int) -> None:
     """Parquet as the platform writes it."""
-    tables = {PIPS: (pips, RAW_DELTAS), DECIMALS: (decimals, in_precision(RAW_DELTAS, "decimal128"))}
+    tables = {
+        PIPS: (pips, RAW_DELTAS_SCHEMA),
+        DECIMALS: (decimals, in_precision(RAW_DELTAS_SCHEMA, "decimal128")),
+    }
     paths = {system: folder / f"{system[:3]}.parquet" for system in tables}
 
     def write(system: str) -> None:
@@ -202,7 +209,7 @@ def measure_files(report: Report, pips: pa.Table, decimals: pa.Table, folder: Pa
     )
     compete(report, "deltas from Parquet, polars", each(lambda s: pl.read_parquet(paths[s])), rows, runs)
     paths["int64 pips, pages not delta-packed"] = folder / "plain.parquet"
-    plain = ParquetSink(folder / "plain.parquet", RAW_DELTAS, options=PLAIN)
+    plain = ParquetSink(folder / "plain.parquet", RAW_DELTAS_SCHEMA, options=PLAIN)
     plain.write(pips)
     plain.close()
     for system, path in paths.items():

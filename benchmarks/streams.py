@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.report import ROOT
 from benchmarks.simulated import KEY
-from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.kernels import market_simulation as kernel
 from order_book_platform.model import Instrument, PartitionKey
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS

@@ -15,9 +15,9 @@ from order_book_platform.version import __version__
 if TYPE_CHECKING:  # what type checkers and editors read; test_public_api.py holds it to the table below
     from order_book_platform.assess import DataAssessor as DataAssessor
     from order_book_platform.assess import GapReporter as GapReporter
-    from order_book_platform.datasets.batches import DeltaBatch as DeltaBatch
-    from order_book_platform.datasets.batches import SnapshotBatch as SnapshotBatch
+    from order_book_platform.datasets.raw_deltas import DeltaBatch as DeltaBatch
     from order_book_platform.datasets.scan import scan as scan
+    from order_book_platform.datasets.snapshots import SnapshotBatch as SnapshotBatch
     from order_book_platform.errors import OrderBookPlatformError as OrderBookPlatformError
     from order_book_platform.fidelity import FidelityReporter as FidelityReporter
     from order_book_platform.model import BookFlag as BookFlag

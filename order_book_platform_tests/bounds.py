@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from order_book_platform.datasets import book_reading, reading
-from order_book_platform.datasets.published import SNAPSHOT_ROWS
+from order_book_platform.datasets.columns import NARROW_ROWS
+from order_book_platform.datasets.reconstructed_books.reader import BATCH_ROWS as BOOK_BATCH_ROWS
+from order_book_platform.datasets.reconstructed_books.reader import BEST_ROWS
+from order_book_platform.datasets.snapshots import REFERENCE_ROWS, SNAPSHOT_ROWS
 from order_book_platform.fidelity.metrics import size_correlation
 from order_book_platform.fidelity.metrics.time_windows import MAX_WINDOWS
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS
@@ -130,7 +132,7 @@ def fidelity(settings: Settings) -> dict[str, int]:
     references = 1 + len(PLACEBO_SHIFTS_NS)
     depth = 2 * settings.reconstruct.depth
     sample = size_correlation.SAMPLE_ROWS * depth * (8 + references * (8 + 1))
-    piece, snapshots = (rows * depth * 16 for rows in (book_reading.BATCH_ROWS, reading.SNAPSHOT_ROWS))
+    piece, snapshots = (rows * depth * 16 for rows in (BOOK_BATCH_ROWS, REFERENCE_ROWS))
     return {
         "correlations: the sample": sample,
         "correlations: sizes and logs of two, and two rooms to rank in": size_correlation.SAMPLE_ROWS
@@ -144,14 +146,14 @@ def fidelity(settings: Settings) -> dict[str, int]:
         * (MAX_WINDOWS + 1)
         * max(state_histograms.BIN_COUNTS)
         * 8,
-        "best prices: four pieces of 48 bytes a row": 4 * reading.NARROW_ROWS * 48,
+        "best prices: four pieces of 48 bytes a row": 4 * NARROW_ROWS * 48,
         "best prices by time: two pieces of books and two of tickers in each of six comparisons": 6
         * 4
-        * reading.BEST_ROWS
+        * BEST_ROWS
         * 58,
         "trades and best prices beside them: two pieces of each, three times": 3
         * 2
-        * reading.NARROW_ROWS
+        * NARROW_ROWS
         * (16 + 24),
         "sequence numbers of deltas: two pieces": 2 * (1 << 20) * 8,
         "sequence numbers of snapshots: ten arrays": 10 * SNAPSHOTS * 8,

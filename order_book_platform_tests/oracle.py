@@ -14,10 +14,11 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.datasets import schemas
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
+from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_SCHEMA, books_schema
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model import BookFlag
-from order_book_platform.model.encoding import Precision
+from order_book_platform.model.encoding import Precision, in_precision
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.model.levels import DEPTH, MISSING_PIPS
 from order_book_platform.model.snapshot_defect import SnapshotDefect
@@ -196,7 +197,7 @@ class OracleReplay:
     @cached_property
     def used(self) -> pa.Table:
         """The snapshots, schema `USED_SNAPSHOTS`."""
-        return _table(self.used_values, schemas.USED_SNAPSHOTS)
+        return _table(self.used_values, USED_SNAPSHOTS_SCHEMA)
 
 
 def snapshot_levels(snapshots: SnapshotBatch, row: int) -> tuple[Levels, Levels]:
@@ -287,7 +288,7 @@ def replay(
             pending = False
             rows.append((columns[0][start], columns[1][start], sequence, flags, *now[1:]))
         shown = now
-    return OracleReplay(rows, used, book, schemas.in_precision(schemas.books(depth), precision))
+    return OracleReplay(rows, used, book, in_precision(books_schema(depth), precision))
 
 
 def _take_due(

@@ -10,7 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model.levels import MISSING_PIPS
 
 STEP = 5

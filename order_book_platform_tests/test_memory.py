@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from benchmarks import limit
-from order_book_platform.datasets.batches import SnapshotBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.replay.book import Book
 from order_book_platform.replay.snapshot_outcomes import SnapshotOutcomes
 from order_book_platform.replay.snapshot_scheduler import DueSnapshots

@@ -11,11 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from order_book_platform.cli import main
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
 from order_book_platform.datasets.scan import scan
-from order_book_platform.datasets.schemas import RAW_DELTAS, in_precision
 from order_book_platform.errors import PrecisionError
 from order_book_platform.fidelity import FidelityReporter
 from order_book_platform.model import PartitionKey
+from order_book_platform.model.encoding import in_precision
 from order_book_platform.plots.depth_chart import depth_chart
 from order_book_platform.plots.drawn_pips import in_pips
 from order_book_platform.rl import FeatureBuilder
@@ -128,7 +129,7 @@ def test_scan(wild: Chain) -> None:
         prices: scan("raw_deltas", KEY.instrument.key, KEY.day, prices=prices, config=wild.settings).collect()
         for prices in ("decimal", "float")
     }
-    assert read["decimal"].columns == in_precision(RAW_DELTAS, "decimal128").names
+    assert read["decimal"].columns == in_precision(RAW_DELTAS_SCHEMA, "decimal128").names
     assert read["decimal"]["price"].dtype == pl.Decimal(38, 18)
     assert set(read["float"]["size"].to_list()) == {0.0, *SIZES}
     assert set(read["float"]["price"].to_list()) <= set(PRICES["all digits a float has"].tolist())

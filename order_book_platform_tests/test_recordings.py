@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from order_book_platform.datasets.batches import SnapshotBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model import BookFlag, PartitionKey
 from order_book_platform.model.fixed_point import float_to_pips
 from order_book_platform.reconstruct import Reconstructor

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.schemas import RAW_DELTAS
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
 from order_book_platform.model.encoding import SIZE_BYTES
 
 BASE_BYTES = 385 * 10**6
@@ -31,7 +31,7 @@ SNAPSHOT_DISK_BYTES = 90
 """Of a snapshot of 20 levels a side: 67 to 122."""
 DAY_DISK_BYTES = 60 * 10**6
 """Features and reports of a whole day, which go by time."""
-DELTA_ROW_BYTES = 8 * len(RAW_DELTAS)
+DELTA_ROW_BYTES = 8 * len(RAW_DELTAS_SCHEMA)
 DECIMAL_ROW_BYTES = 2 * 8
 """More, where a price and a size are decimals."""
 DECIMAL_TIMES = 3

@@ -133,7 +133,7 @@ def _publish_tickers(lake: Path, store: DataStore, key: PartitionKey) -> None:
     """The simulation's true best bid and ask as a partition of tickers."""
     import polars as pl
 
-    from order_book_platform.datasets.schemas import TICKERS
+    from order_book_platform.datasets.tickers import TICKERS_SCHEMA
     from order_book_platform.model.fixed_point import float_to_pips
 
     truth, point = _table(lake, "truth/book_ticker", key), store.manifest("raw_deltas", key).fixed_point
@@ -147,17 +147,17 @@ def _publish_tickers(lake: Path, store: DataStore, key: PartitionKey) -> None:
         for what, decimals in (("price", point.price_decimals), ("size", point.size_decimals)):
             pips, _ = float_to_pips(truth[f"{side}_{what}"].to_numpy(), decimals)
             columns[f"{side}_{what}_pips"] = pl.Series(pips)
-    table = pl.DataFrame(columns).select(TICKERS.names).to_arrow().cast(TICKERS)
+    table = pl.DataFrame(columns).select(TICKERS_SCHEMA.names).to_arrow().cast(TICKERS_SCHEMA)
     with store.write("tickers", key) as writer:
         writer.metadata.update(point.to_metadata())
-        writer.parquet("tickers.parquet", TICKERS).write(table)
+        writer.parquet("tickers.parquet", TICKERS_SCHEMA).write(table)
 
 
 def _add_transaction_times(lake: Path, store: DataStore, key: PartitionKey) -> None:
     """When each message's changes took place, which Crypto Lake's files do not say and the simulation knows."""
     import polars as pl
 
-    from order_book_platform.datasets.schemas import RAW_DELTAS
+    from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
     from order_book_platform.model.dataset import DATASETS
 
     chain = _table(lake, "truth/update_chain", key).select(
@@ -167,10 +167,10 @@ def _add_transaction_times(lake: Path, store: DataStore, key: PartitionKey) -> N
     deltas, manifest = store.table("raw_deltas", key), store.manifest("raw_deltas", key)
     frame = pl.DataFrame(deltas).drop("transaction_time")
     joined = frame.join(chain, on="sequence_number", how="left", maintain_order="left")
-    table = joined.select(RAW_DELTAS.names).to_arrow().cast(RAW_DELTAS)
+    table = joined.select(RAW_DELTAS_SCHEMA.names).to_arrow().cast(RAW_DELTAS_SCHEMA)
     with store.write("raw_deltas", key) as writer:
         writer.metadata.update(manifest.metadata)
-        writer.parquet(DATASETS["raw_deltas"].table_file, RAW_DELTAS).write(table)
+        writer.parquet(DATASETS["raw_deltas"].table_file, RAW_DELTAS_SCHEMA).write(table)
 
 
 def _table(lake: Path, table: str, key: PartitionKey) -> pl.DataFrame:

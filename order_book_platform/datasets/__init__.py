@@ -1,1 +1,6 @@
-"""datasets."""
+"""The published datasets, one module each: schema, packing, and readers and writers of typed batches.
+
+In: batches of the components, and published partitions. Out: tables to write, batches and rows read back, and `scan`,
+which reads any dataset as a polars LazyFrame. Prices and sizes in memory are encoded (`model.encoding`), so that no
+reader has to ask whether a partition holds pips or decimals.
+"""

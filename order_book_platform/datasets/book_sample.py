@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from order_book_platform.datasets.schemas import level_columns
+from order_book_platform.datasets.reconstructed_books.schema import level_columns
 from order_book_platform.model.levels import MISSING_PIPS
 
 STEPS = 640

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from order_book_platform.datasets.schemas import METRICS
+from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
 from order_book_platform.fidelity.metrics.gap_metrics import GAPS
 from order_book_platform.fidelity.metrics.metric import (
     GOLDEN,
@@ -163,7 +163,7 @@ class FidelityReporter:
                 gates=len(measured.gates),
                 **books.fixed_point.to_metadata(),
             )
-            writer.parquet("metrics.parquet", METRICS).write(metrics_table(measured.metrics))
+            writer.parquet("metrics.parquet", METRICS_SCHEMA).write(metrics_table(measured.metrics))
             writer.json("report.json", report)
             writer.text("report.html", render_page(page))
 

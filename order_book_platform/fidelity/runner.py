@@ -9,19 +9,20 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
-from order_book_platform.datasets.book_reading import PickedRows, read_as_of, read_books
 from order_book_platform.datasets.book_sample import TimeSteps, time_steps
-from order_book_platform.datasets.reading import (
+from order_book_platform.datasets.columns import NumberedRows, count_nulls
+from order_book_platform.datasets.reconstructed_books.reader import (
     BEST_ROWS,
-    count_nulls,
-    longest_list,
+    PickedRows,
+    read_as_of,
     read_best,
+    read_books,
     read_heads,
-    read_snapshots,
-    read_tickers,
-    read_trades,
 )
-from order_book_platform.datasets.rows import ArrayRows, BookHeads, BookRows, from_seed
+from order_book_platform.datasets.reconstructed_books.rows import BookHeads, BookRows, from_seed
+from order_book_platform.datasets.snapshots import longest_list, read_reference_snapshots
+from order_book_platform.datasets.tickers import read_tickers
+from order_book_platform.datasets.trades import read_trades
 from order_book_platform.fidelity.metrics.book_metrics import bad_references, book_metrics
 from order_book_platform.fidelity.metrics.clock_comparison import (
     ClockComparison,
@@ -47,7 +48,7 @@ from order_book_platform.fidelity.metrics.reference_comparison import (
     LevelComparison,
     level_metrics,
 )
-from order_book_platform.fidelity.metrics.size_correlation import as_floats, sample_step
+from order_book_platform.fidelity.metrics.size_correlation import sample_step
 from order_book_platform.fidelity.metrics.state_curves import state_curves
 from order_book_platform.fidelity.metrics.tallies import BookFacts, FactTally
 from order_book_platform.fidelity.metrics.time_windows import Windows
@@ -63,9 +64,9 @@ from order_book_platform.fidelity.references.held_out import (
 from order_book_platform.fidelity.references.plausible_times import first_time, held_times, hold_times
 from order_book_platform.fidelity.references.sequence_alignment import pair_with_last, with_placebos
 from order_book_platform.fidelity.result import FidelityResult
-from order_book_platform.model import DecimalEncoding, PartitionKey
+from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array
-from order_book_platform.model.fixed_point import DEFAULT_DECIMALS
+from order_book_platform.model.encoding import encoding_of
 from order_book_platform.observability import Progress
 from order_book_platform.storage import DataStore, ParquetRows
 from order_book_platform.streaming import read_ahead
@@ -76,7 +77,7 @@ _AHEAD = 2
 """Batches of levels that wait: with one less, whoever compares them waits for the next more often."""
 _NONE = np.zeros(0, dtype=np.int64)
 
-T = TypeVar("T", bound=ArrayRows)
+T = TypeVar("T", bound=NumberedRows)
 
 
 class FidelityRunner:
@@ -103,9 +104,8 @@ class FidelityRunner:
         manifest = store.manifest(BOOKS, key)
         self.golden = None if golden is None else GoldenSample(golden, key, manifest, self._books)
         self._metadata = manifest.metadata
-        self._codes = DecimalEncoding.of(manifest.metadata)
-        self._fixed_point = manifest.fixed_point
-        self._tick_pips = self._codes.tick_codes if self._codes else manifest.fixed_point.tick_pips
+        self._encoding = encoding_of(manifest.metadata)
+        self._tick_pips = self._encoding.tick
         self._grid = manifest.metadata.get("cadence") == "grid"
         self._plausible_ns = Plausible.of(key.day, BookFacts()).times_ns
         self._alignment = "sequence_equal" if self._grid else "sequence"
@@ -148,8 +148,7 @@ class FidelityRunner:
         levels = evidence.level_frame()
         metrics += level_metrics(levels, unmatched, self._alignment)
         shown = pl.DataFrame(picked.table(self._books.schema))
-        size_decimals = DEFAULT_DECIMALS if self._codes else self._fixed_point.size_decimals
-        curves = state_curves(distributions, size_decimals)
+        curves = state_curves(distributions, self._encoding.float_decimals)
         return FidelityResult(
             *(tuple(metrics), references, windows.frame(), source, levels),
             level_windows=evidence.level_windows.to_dict(),
@@ -192,7 +191,7 @@ class FidelityRunner:
         return [*metrics, *trades], references, windows
 
     def _heads(self) -> Iterator[BookHeads]:
-        return read_heads(self._books, codes=self._codes)
+        return read_heads(self._books, self._encoding)
 
     def _facts(self, traded: TradeRange) -> tuple[BookFacts, SecondClock, Int64Array, TimeSteps]:
         """What the book's narrow columns say, its mid prices and times, and which rows shall be drawn.
@@ -212,7 +211,7 @@ class FidelityRunner:
                 yield part
 
         for part in from_seed(hold_times(noted(), plausible_ns, first_ns)):
-            traded.add(part.time_ns, part.best_pips)
+            traded.add(part.time_ns, part.best_prices)
             clock.add(part)
         traded.end()  # trades after the last row count as unmatched
         times_ns = held_times(np.concatenate(times), plausible_ns, first_ns)
@@ -238,7 +237,7 @@ class FidelityRunner:
         if not self._store.exists(TRADES, self._key):
             return TradeRange(iter([]), next_too=next_too)
         file = self._store.rows(TRADES, self._key)
-        stream = read_trades(file, codes=self._codes)
+        stream = read_trades(file, self._encoding)
         return TradeRange(stream, next_too=next_too, step=sample_step(file.num_rows))
 
     def _by_clock(
@@ -251,12 +250,12 @@ class FidelityRunner:
         """
         deltas = self._store.rows("raw_deltas", self._key)
         clock = shared_clock(tickers, deltas)
-        best = read_best(self._books, facts.first_seed, codes=self._codes)
+        best = read_best(self._books, facts.first_seed, self._encoding)
         books = hold_times(best, self._plausible_ns, facts.first_time_ns)
         if clock == "transaction_time":
             books = by_transaction_time(books, deltas)
         fit = HeldOut(_NONE, *ANY, self._tick_pips, plausible)
-        found = fit.select(read_tickers(tickers, BEST_ROWS, self._codes, clock))
+        found = fit.select(read_tickers(tickers, self._encoding, BEST_ROWS, clock))
         evidence = ClockComparison(self._tick_pips, clock, count_nulls(tickers, clock) if clock else 0)
         by_tickers, by_book = self._trade_range(next_too=False), self._trade_range(next_too=True)
         if clock:
@@ -292,7 +291,7 @@ class FidelityRunner:
         )
         longest = 0 if snapshots is None else longest_list(snapshots, enough=depth)
         levels = min(depth, longest or depth)
-        magnitude = self._codes.size_floats if self._codes else as_floats
+        magnitude = self._encoding.size_floats
         span = (facts.first_time_ns, facts.last_time_ns)
         evidence = LevelComparison(
             levels,
@@ -305,10 +304,10 @@ class FidelityRunner:
         distributions = Distributions(levels, self._tick_pips, *span, magnitude)
         at = held_out.unused(numbers)
         rows = read_ahead(
-            read_as_of(self._books, levels, at, codes=self._codes, picked=picked, equal=self._grid), _AHEAD
+            read_as_of(self._books, levels, at, self._encoding, picked=picked, equal=self._grid), _AHEAD
         )
         if snapshots is not None:
-            read = read_snapshots(snapshots, levels, codes=self._codes, admit=held_out.admit)
+            read = read_reference_snapshots(snapshots, levels, self._encoding, admit=held_out.admit)
             told = self._told(SNAPSHOTS, read, snapshots.num_rows)
             chosen = held_out.select(told)
             cut = (part.cut(levels) for part in chosen)
@@ -330,7 +329,7 @@ class FidelityRunner:
     def _against_golden(self, golden: GoldenSample, sample: HeldOut, facts: BookFacts) -> list[Metric]:
         """Stream the rows of the golden sample and the book rows they belong to past each other."""
         levels = min(len(_level_names(books)) // 4 for books in (self._books, golden.books))
-        magnitude = self._codes.size_floats if self._codes else as_floats
+        magnitude = self._encoding.size_floats
         evidence = LevelComparison(
             levels,
             self._tick_pips,
@@ -340,8 +339,8 @@ class FidelityRunner:
             magnitude,
             GOLDEN,
         )
-        rows = read_ahead(read_books(self._books, levels, codes=self._codes))
-        read = read_ahead(golden.references(levels, self._codes))
+        rows = read_ahead(read_books(self._books, levels, self._encoding))
+        read = read_ahead(golden.references(levels, self._encoding))
         chosen = sample.select(self._told(GOLDEN, read, golden.books.num_rows))
         for shifted, found in pair_with_last(
             with_placebos(chosen, step=evidence.step), rows, equal=self._grid
@@ -367,9 +366,9 @@ class FidelityRunner:
         evidence = BestPriceComparison(self._tick_pips, self._windows(facts))
         tickers = HeldOut(_NONE, *ANY, self._tick_pips, plausible)
         compared = 0
-        references = with_placebos(tickers.select(read_tickers(file, codes=self._codes)))
+        references = with_placebos(tickers.select(read_tickers(file, self._encoding)))
         judged = _from(
-            facts.first_seed, self._told(TICKERS, read_books(self._books, 1, codes=self._codes), facts.rows)
+            facts.first_seed, self._told(TICKERS, read_books(self._books, 1, self._encoding), facts.rows)
         )
         for rows, latest in pair_with_last(judged, references, beyond_end=False):
             evidence.add(rows.time_ns, rows, latest)

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
-from order_book_platform.datasets.message_boundaries import MessageAligner
+from order_book_platform.datasets.raw_deltas import DeltaBatch, MessageAligner
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.reconstruct.memory_budget import QUEUE_ITEMS, SPILL_BYTES, MemoryBudget
 from order_book_platform.reconstruct.spill import LogSpill

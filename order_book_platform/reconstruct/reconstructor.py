@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.datasets.schemas import CLOSING_STATE, USED_SNAPSHOTS, in_precision
-from order_book_platform.model import BookFlag, DecimalEncoding, GateResult, Instrument, PartitionKey
+from order_book_platform.datasets.reconstructed_books.schema import (
+    CLOSING_STATE_SCHEMA,
+    USED_SNAPSHOTS_SCHEMA,
+)
+from order_book_platform.model import BookFlag, GateResult, Instrument, PartitionKey
+from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.observability import Progress, silent
 from order_book_platform.reconstruct.day.book_writer import BookWriter
 from order_book_platform.reconstruct.day.day_replay import DayReplay
@@ -90,11 +94,11 @@ class Reconstructor:
     def _finish(self, writer: PartitionWriter, replay: DayReplay, parts: BookWriter) -> None:
         """What stands beside the rows."""
         used, uses, first_seed = replay.used_snapshots()
-        writer.parquet("used_snapshots.parquet", USED_SNAPSHOTS).write(used)
-        closing = closing_state(replay.book, replay.codes)
+        writer.parquet("used_snapshots.parquet", USED_SNAPSHOTS_SCHEMA).write(used)
+        closing = closing_state(replay.book, replay.encoding)
         writer.parquet("closing_state.parquet", closing.schema).write(closing)
-        if replay.codes:
-            writer.metadata.update(price_unit=replay.codes.unit, size_unit=parts.numbers.size_unit)
+        if replay.encoding.precision == "decimal128":
+            writer.metadata.update(price_unit=replay.encoding.unit, size_unit=parts.size_unit)
         writer.metadata.update(self._describe(replay, uses, first_seed, parts))
 
     def book_at(
@@ -150,7 +154,7 @@ class Reconstructor:
     ) -> dict[str, Any]:
         wanted, book = self._settings.reconstruct, replay.book
         first_seed = replay.continued_from if replay.continued_from is not None else seed
-        unit = replay.codes.unit if replay.codes else 1
+        unit = replay.encoding.unit
         bid, ask = (None if bound is None else bound * unit for bound in book.bounds_pips)
         return {
             "strategy": replay.strategy.name,
@@ -190,12 +194,12 @@ def _seed(replay: DayReplay, seed: int | None) -> str:
     return "warm-up" if replay.book.seeded else "none"
 
 
-def closing_state(book: Book, codes: DecimalEncoding | None) -> pa.Table:
-    """All live levels with schema `CLOSING_STATE`: bids then asks, best first.
+def closing_state(book: Book, encoding: PartitionEncoding) -> pa.Table:
+    """Return all live levels with schema `CLOSING_STATE_SCHEMA`: bids then asks, best first.
 
     Args:
         book: after the last message.
-        codes: of its numbers; None for pips.
+        encoding: Encoding of the book's prices and sizes.
     """
     sides = [book.levels(side) for side in (0, 1)]
     prices = np.concatenate([side.encoded_price for side in sides])
@@ -203,9 +207,9 @@ def closing_state(book: Book, codes: DecimalEncoding | None) -> pa.Table:
     return pa.table(
         [
             pa.array(np.repeat([True, False], [len(side.encoded_price) for side in sides])),
-            pa.array(prices) if codes is None else codes.price_array(prices),
-            pa.array(sizes) if codes is None else codes.size_array(sizes),
+            encoding.price_array(prices),
+            encoding.size_array(sizes),
             pa.array(np.concatenate([side.known for side in sides])),
         ],
-        schema=in_precision(CLOSING_STATE, "int64" if codes is None else "decimal128"),
+        schema=encoding.schema(CLOSING_STATE_SCHEMA),
     )

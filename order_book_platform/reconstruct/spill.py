@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from order_book_platform.datasets.batches import DeltaBatch
-from order_book_platform.datasets.schemas import RAW_DELTAS
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
 from order_book_platform.reconstruct.memory_budget import QUEUE_BYTES
 from order_book_platform.storage import LogReader, LogWriter
 
@@ -70,7 +69,7 @@ class _Log:
         self.written_bytes = 0
         self._folder = folder
         # It never becomes a segment of the other form: that would be a long step with the queue's lock held.
-        self._writer = LogWriter.open(folder, RAW_DELTAS, segment_bytes=2 * (LOG_BYTES + QUEUE_BYTES))
+        self._writer = LogWriter.open(folder, RAW_DELTAS_SCHEMA, segment_bytes=2 * (LOG_BYTES + QUEUE_BYTES))
         self._frames = (each.batch for each in LogReader(folder).follow(0, lambda: True))
 
     def put(self, item: DeltaBatch) -> None:

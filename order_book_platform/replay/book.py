@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch, deepened
+from order_book_platform.datasets.raw_deltas import DeltaBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch, deepened
 from order_book_platform.errors import BatchError
 from order_book_platform.kernels.book import replay_loop, visible_rows
 from order_book_platform.kernels.book.bits import divisor_inverse

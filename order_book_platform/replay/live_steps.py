@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import BatchError
 from order_book_platform.replay.gap_detector import GapDetector
 from order_book_platform.replay.live_flag_timeline import LiveFlagTimeline

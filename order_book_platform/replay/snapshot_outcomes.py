@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.datasets.schemas import USED_SNAPSHOTS
+from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_SCHEMA
 from order_book_platform.kernels.book.replay_loop import (
     OUTCOME_CHANGED,
     OUTCOME_COMPARED,
@@ -60,8 +60,8 @@ class SnapshotOutcomes:
         """What became of those that the replay reached, and of all that were rejected.
 
         Returns:
-            A table with schema `USED_SNAPSHOTS`, how many had each use, and the sequence number of the first that
-            seeded.
+            A table with schema `USED_SNAPSHOTS_SCHEMA`, how many snapshots had each use, and the sequence number of the
+            first that seeded.
         """
         outcome, rejected = self._outcome.rows, self._rejected.rows
         used = self._used.rows[: len(outcome)]
@@ -80,7 +80,7 @@ class SnapshotOutcomes:
         }
         seeds = used[outcome[:, OUTCOME_USE] == USE_SEEDED, 0]
         return (
-            pa.table(columns, schema=USED_SNAPSHOTS),
+            pa.table(columns, schema=USED_SNAPSHOTS_SCHEMA),
             Counter(columns["use"].tolist()),
             int(seeds[0]) if len(seeds) else None,
         )

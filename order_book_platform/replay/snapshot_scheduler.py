@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.datasets.batches import SnapshotBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.model.snapshot_defect import SnapshotDefect
 from order_book_platform.replay.flag_timeline import NEVER, Recoveries

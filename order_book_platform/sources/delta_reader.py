@@ -10,8 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from order_book_platform.datasets.batches import DeltaBatch
-from order_book_platform.datasets.message_boundaries import whole_messages
+from order_book_platform.datasets.raw_deltas import DeltaBatch, whole_messages
 from order_book_platform.kernels.ingest import delta_audit as loops
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.sources.float_decoding import Reading

@@ -6,8 +6,9 @@ and checks batches works on either, and only reading and writing tell them apart
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,7 @@ from order_book_platform.model.decimal128 import (
     misfits,
     words_of,
 )
-from order_book_platform.model.encoding import Numbers, Precision
+from order_book_platform.model.encoding import Encoding, Precision
 from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS
 from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.sources.int64_overflow import Int64Overflow
@@ -40,8 +41,8 @@ FloatArray = NDArray[np.float64]
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
-class Reading(Protocol):
-    """How the floats of one table are read.
+class Reading(Encoding):
+    """How the floats of one table are read; as an encoding it also writes them.
 
     Attributes:
         precision: of the partitions that come of it.
@@ -51,10 +52,7 @@ class Reading(Protocol):
     precision: Precision
     scale: FixedPoint
 
-    @property
-    def numbers(self) -> Numbers | None:
-        """Turns what was read into decimals; None for pips."""
-
+    @abstractmethod
     def column(
         self, audit: GridAudit, file: LakeFile, row: int, column: str, values: FloatArray
     ) -> Int64Array:
@@ -64,30 +62,37 @@ class Reading(Protocol):
             FixedPointError: a value cannot be held.
         """
 
+    @abstractmethod
     def levels(self, name: str, floats: FloatArray) -> tuple[Int64Array, BoolArray]:
         """int64 of a snapshot's floats, `MISSING_PIPS` for NaN, and true where a value cannot be a level's."""
 
+    @abstractmethod
     def divisor(self, values: Int64Array, start: int) -> int:
         """Greatest common divisor, in pips, of what was read and of `start`; 0 if there is nothing but zeros."""
 
+    @abstractmethod
     def multiples(self, values: Int64Array, pips: int) -> BoolArray:
         """Where what was read is a multiple of so many pips."""
 
+    @abstractmethod
     def pips(self, value: int) -> int:
         """Of one thing that was read; of decimals it may be longer than 64 bits."""
 
+    @abstractmethod
     def count_sizes(self, values: Int64Array) -> None:
         """Take note of how many sizes differ, where the replay has to keep a list of them."""
 
+    @abstractmethod
     def spread(self, values: Int64Array) -> Int64Array:
         """Other int64 that are equal where these are, and differ in their lower bits where these do."""
 
+    @abstractmethod
     def described(self, audit: dict[str, Any]) -> dict[str, Any]:
         """The audit as the manifest shall have it."""
 
 
 @dataclass(slots=True)
-class Pips:
+class Pips(Reading):
     """Reads int64 pips; see `Reading`.
 
     Attributes:
@@ -98,10 +103,11 @@ class Pips:
     precision: Precision = "int64"
     off_grid: set[str] = field(default_factory=set)
 
-    @property
-    def numbers(self) -> Numbers | None:
-        """Pips need none."""
-        return None
+    def price_array(self, encoded: Int64Array) -> pa.Array:
+        """Return pips as a column."""
+        return pa.array(encoded)
+
+    size_array = price_array
 
     def column(
         self, audit: GridAudit, file: LakeFile, row: int, column: str, values: FloatArray
@@ -147,8 +153,8 @@ class Pips:
 
 
 @dataclass(slots=True)
-class FloatBits:
-    """Reads decimals; see `Reading` and `Numbers`. A pip is 10**-18.
+class FloatBits(Reading):
+    """Reads decimals; see `Reading`. A pip is 10**-18.
 
     Attributes:
         prices_beyond, sizes_beyond: values that int64 pips could not have held.
@@ -159,11 +165,6 @@ class FloatBits:
     prices_beyond: Int64Overflow = field(default_factory=Int64Overflow)
     sizes_beyond: Int64Overflow = field(default_factory=Int64Overflow)
     _sizes: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
-
-    @property
-    def numbers(self) -> Numbers | None:
-        """The bits, turned into decimals."""
-        return self
 
     def column(
         self, audit: GridAudit, file: LakeFile, row: int, column: str, values: FloatArray
@@ -230,13 +231,11 @@ class FloatBits:
                 named[name] = value
         return named
 
-    def price_array(self, codes: Int64Array) -> pa.Array:
-        """See `Numbers`."""
-        return self._decimals(codes)
+    def price_array(self, encoded: Int64Array) -> pa.Array:
+        """Return the floats with these bits as decimals."""
+        return self._decimals(encoded)
 
-    def size_array(self, codes: Int64Array) -> pa.Array:
-        """See `Numbers`."""
-        return self._decimals(codes)
+    size_array = price_array
 
     def _decimals(self, codes: Int64Array) -> pa.Array:
         if not len(codes):

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from order_book_platform.datasets.batches import SnapshotBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model.levels import DEPTH, MISSING_PIPS
 from order_book_platform.sources.float_decoding import Reading
 from order_book_platform.sources.lake_source import BOOK_COLUMNS, LakeFile

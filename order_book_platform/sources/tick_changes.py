@@ -11,7 +11,7 @@ from itertools import accumulate
 from math import gcd
 from typing import Any
 
-from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.sources.float_decoding import Reading
 
 PIECE_ROWS = 16_384

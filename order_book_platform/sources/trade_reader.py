@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from order_book_platform.datasets.schemas import TRADES, in_precision
+from order_book_platform.datasets.trades import TRADES_SCHEMA
 from order_book_platform.sources.float_decoding import Reading
 from order_book_platform.sources.lake_source import TRADE_COLUMNS, LakeFile
 from order_book_platform.sources.price_grid import check_grid
@@ -63,7 +63,7 @@ class TradeReader:
     lot_pips: int = 0
 
     def tables(self) -> Iterator[pa.Table]:
-        """Tables with schema `TRADES`, by origin time; stably sorted where the files were not.
+        """Tables with schema `TRADES_SCHEMA`, by origin time; stably sorted where the files were not.
 
         Raises:
             SourceError: a file cannot be read or holds an impossible value.
@@ -112,12 +112,5 @@ class TradeReader:
         self.lot_pips = self.reading.divisor(sizes, self.lot_pips)
         self.audit.rows += batch.num_rows
         columns = [batch.column("timestamp"), batch.column("receipt_timestamp"), batch.column("id")]
-        numbers = self.reading.numbers
-        values = (
-            [pa.array(prices), pa.array(sizes)]
-            if numbers is None
-            else [numbers.price_array(prices), numbers.size_array(sizes)]
-        )
-        return pa.table(
-            [*columns, pa.array(is_buy), *values], schema=in_precision(TRADES, self.reading.precision)
-        )
+        columns += pa.array(is_buy), self.reading.price_array(prices), self.reading.size_array(sizes)
+        return pa.table(columns, schema=self.reading.schema(TRADES_SCHEMA))

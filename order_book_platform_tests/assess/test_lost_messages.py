@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from order_book_platform.assess import GapReporter
 from order_book_platform.assess.gaps.gap_classification import Reach, classify, gaps_table
 from order_book_platform.assess.gaps.message_scan import MessageScan
-from order_book_platform.datasets.batches import DeltaBatch
-from order_book_platform.datasets.schemas import RAW_DELTAS
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
 from order_book_platform.model import PartitionKey
 from order_book_platform.settings import GapSettings
 from order_book_platform.sources import LakeIngest
@@ -103,7 +102,7 @@ def test_the_report_of_a_source_with_ids(
     whole = replace(DeltaBatch.from_arrow(table), **ids_of(ids[message])).to_arrow()
     kept = whole.filter(pa.array(~np.isin(message, gone)))
     with chain.store.write("raw_deltas", key) as writer:
-        writer.parquet("deltas.parquet", RAW_DELTAS).write(kept)
+        writer.parquet("deltas.parquet", RAW_DELTAS_SCHEMA).write(kept)
         writer.metadata.update(metadata)
     report = GapReporter(chain.store, chain.settings).run(key).report
     found = chain.store.frame("sequence_gap_report", key).collect().filter(pl.col("cause") == "chain")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets import schemas
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
+from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBatch
 from order_book_platform.errors import BatchError
 from order_book_platform.model.levels import MISSING_PIPS
 
@@ -78,7 +78,7 @@ def three_rows(**changes: Any) -> DeltaBatch:
 def test_deltas_through_arrow(batch: DeltaBatch) -> None:
     """Arrow and back gives the same batch, with the schema of the dataset."""
     table = batch.to_arrow()
-    assert table.schema == schemas.RAW_DELTAS
+    assert table.schema == RAW_DELTAS_SCHEMA
     assert same(DeltaBatch.from_arrow(table), batch)
 
 
@@ -164,7 +164,7 @@ def test_null_prices_are_refused() -> None:
 def test_snapshots_through_arrow(batch: SnapshotBatch) -> None:
     """Arrow and back gives the same levels; the depth shrinks to the longest side that is there."""
     table = batch.to_arrow()
-    assert table.schema == schemas.SNAPSHOTS
+    assert table.schema == SNAPSHOTS_SCHEMA
     table.validate(full=True)
     back = SnapshotBatch.from_arrow(table)
     assert 1 <= back.depth <= batch.depth

@@ -13,16 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets import schemas
-from order_book_platform.datasets.book_reading import PickedRows, read_as_of, read_books
-from order_book_platform.datasets.reading import read_heads
-from order_book_platform.datasets.rows import ArrayRows
+from order_book_platform.datasets.columns import NumberedRows
+from order_book_platform.datasets.reconstructed_books.reader import (
+    PickedRows,
+    read_as_of,
+    read_books,
+    read_heads,
+)
+from order_book_platform.datasets.reconstructed_books.schema import books_schema, level_columns
+from order_book_platform.model.encoding import VERBATIM
 from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform_tests.datasets.test_reading import write
 from order_book_platform_tests.oracle import OracleReplay
 
 
-def assert_equal(ours: ArrayRows, theirs: ArrayRows) -> None:
+def assert_equal(ours: NumberedRows, theirs: NumberedRows) -> None:
     """All columns equal."""
     for name in ours.__dataclass_fields__:
         assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
@@ -33,9 +38,9 @@ def test_books_are_read_as_they_were_written(tmp_path: Path, replayed: OracleRep
     """Every level, flag and count arrives where it belongs, and batch size changes nothing."""
     table = replayed.rows.slice(0, 150)
     file = write(tmp_path, table)
-    parts = list(read_books(file, levels, batch_rows=7))
+    parts = list(read_books(file, levels, VERBATIM, batch_rows=7))
     whole = type(parts[0]).concat(parts)
-    assert_equal(whole, type(parts[0]).concat(list(read_books(file, levels))))
+    assert_equal(whole, type(parts[0]).concat(list(read_books(file, levels, VERBATIM))))
     assert whole.sequence_number.tolist() == table["sequence_number"].to_pylist()
     assert whole.time_ns.tolist() == table["origin_time"].to_pylist()
     assert whole.flags.tolist() == table["flags"].to_pylist()
@@ -58,11 +63,11 @@ def test_levels_that_do_not_exist_are_marked(tmp_path: Path, replayed: OracleRep
         at = table.schema.get_field_index(name)
         table = table.set_column(at, table.schema.field(at), pa.array([None, 5], pa.int64()))
     file = write(tmp_path, table)
-    (rows,) = read_books(file, 2)
-    (heads,) = read_heads(file)
+    (rows,) = read_books(file, 2, VERBATIM)
+    (heads,) = read_heads(file, VERBATIM)
     assert rows.encoded_price[:, 0, 0].tolist() == [MISSING_PIPS, 5]
     assert rows.encoded_size[:, 0, 0].tolist() == [0, 5]
-    assert heads.best_pips[:, 0].tolist() == [MISSING_PIPS, 5]
+    assert heads.best_prices[:, 0].tolist() == [MISSING_PIPS, 5]
 
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 100])
@@ -70,7 +75,7 @@ def test_book_rows_that_go_back_are_left_out(tmp_path: Path, replayed: OracleRep
     """A row behind an earlier sequence number cannot be aligned; the others are kept."""
     table = replayed.rows.take([3, 1, 4, 2, 4, 7])
     file = write(tmp_path, table)
-    kept = [n for part in read_books(file, 1, batch_rows) for n in part.sequence_number.tolist()]
+    kept = [n for part in read_books(file, 1, VERBATIM, batch_rows) for n in part.sequence_number.tolist()]
     numbers = table["sequence_number"].to_pylist()
     assert kept == [numbers[0], numbers[2], numbers[4], numbers[5]]
 
@@ -88,7 +93,7 @@ def test_a_book_as_of_some_messages_is_that_of_a_loop(
     """Wherever batches and row groups end, with numbers that come twice or go back: the last row up to each number."""
     with tempfile.TemporaryDirectory() as folder:
         file = write(Path(folder), numbered_books(own), group_rows)
-        parts = list(read_as_of(file, 2, np.array(asked, np.int64), batch_rows, equal=equal))
+        parts = list(read_as_of(file, 2, np.array(asked, np.int64), VERBATIM, batch_rows, equal=equal))
     kept = [row for row, number in enumerate(own) if number == max(own[: row + 1])]
     expected = []
     for number in asked:
@@ -125,7 +130,7 @@ def numbered_books(numbers: list[int]) -> pa.Table:
         for what, base in (("price", 1_000), ("size", 5_000)):
             values = base + 1_000 * index + rows
             columns[f"{side}_{level}_{what}_pips"] = values if index != 2 else [None] * len(rows)
-    schema = schemas.books(2)
+    schema = books_schema(2)
     return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema)
 
 
@@ -135,9 +140,9 @@ def test_rows_are_picked_out_of_the_stream(tmp_path: Path, replayed: OracleRepla
     table = pa.concat_tables([replayed.rows.slice(0, 100), replayed.rows.slice(0, 50)])
     file = write(tmp_path, table)
     wanted = np.array([0, 6, 7, 99, 120, 149])
-    columns = ["origin_time", *schemas.level_columns(5)]
+    columns = ["origin_time", *level_columns(5)]
     picked = PickedRows(wanted, columns)
-    for _ in read_as_of(file, 2, np.array([5]), batch_rows, picked=picked):
+    for _ in read_as_of(file, 2, np.array([5]), VERBATIM, batch_rows, picked=picked):
         pass
     assert picked.table(file.schema).equals(table.take(wanted).select(columns))
 
@@ -146,6 +151,6 @@ def test_no_row_picked_is_an_empty_table(tmp_path: Path, replayed: OracleReplay)
     """The columns are there, with their types."""
     file = write(tmp_path, replayed.rows.slice(0, 10))
     picked = PickedRows(np.zeros(0, np.int64), ["origin_time"])
-    list(read_as_of(file, 2, np.array([5]), picked=picked))
+    list(read_as_of(file, 2, np.array([5]), VERBATIM, picked=picked))
     assert picked.table(file.schema).schema.names == ["origin_time"]
     assert picked.table(file.schema).num_rows == 0

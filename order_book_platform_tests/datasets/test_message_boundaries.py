@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets import message_boundaries
-from order_book_platform.datasets.batches import DeltaBatch
-from order_book_platform.datasets.message_boundaries import whole_messages
+from order_book_platform.datasets import raw_deltas
+from order_book_platform.datasets.raw_deltas import DeltaBatch, whole_messages
 
 
 def numbered(sequence: list[int]) -> DeltaBatch:
@@ -30,7 +29,7 @@ def test_messages_are_never_split(sequence: list[int], cuts: list[int], small: i
     batch = numbered(sorted(sequence))
     bounds = [0, *sorted(min(cut, len(batch)) for cut in cuts), len(batch)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(message_boundaries, "JOINED_ROWS", small)
+        patch.setattr(raw_deltas, "JOINED_ROWS", small)
         parts = list(whole_messages(batch.slice(start, stop) for start, stop in pairwise(bounds)))
     assert all(len(part) for part in parts)
     assert [row for part in parts for row in part.encoded_price] == list(range(len(sequence)))
@@ -43,7 +42,7 @@ def test_only_small_batches_are_joined(
     small: int, lengths: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the message that was split, which otherwise comes by itself, and what follows it as a view."""
-    monkeypatch.setattr(message_boundaries, "JOINED_ROWS", small)
+    monkeypatch.setattr(raw_deltas, "JOINED_ROWS", small)
     batch = numbered([1, 1, 1, 2, 2, 2, 3, 4])
     parts = list(whole_messages([batch.slice(0, 4), batch.slice(4, 8)]))
     assert [len(part) for part in parts] == lengths

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
-from order_book_platform.datasets.published import delta_batches, snapshot_batches
+from order_book_platform.datasets.raw_deltas import DeltaBatch, PublishedDeltas
+from order_book_platform.datasets.snapshots import SnapshotBatch, read_snapshots
 from order_book_platform.model import PartitionKey
+from order_book_platform.model.encoding import VERBATIM
 from order_book_platform.observability import silent
 from order_book_platform.simulate import MarketSimulator, profile
 from order_book_platform.sources import LakeIngest
@@ -24,8 +24,8 @@ Read = Callable[[DataStore, PartitionKey], Iterator[DeltaBatch] | Iterator[Snaps
 @pytest.mark.parametrize(
     ("dataset", "read"),
     [
-        ("raw_deltas", partial(delta_batches, batch_rows=1_000, stage="read", progress=silent)),
-        ("snapshots", snapshot_batches),
+        ("raw_deltas", lambda store, key: PublishedDeltas(store, key).batches(1_000, silent, "read")),
+        ("snapshots", lambda store, key: read_snapshots(store, key, VERBATIM)),
     ],
 )
 def test_a_partition_is_read_as_it_was_when_it_was_asked_for(

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from order_book_platform.datasets import schemas
-from order_book_platform.datasets.reading import count_nulls, longest_list, read_snapshots, read_tickers
-from order_book_platform.datasets.rows import TickerRows
+from order_book_platform.datasets.columns import count_nulls
+from order_book_platform.datasets.snapshots import longest_list, read_reference_snapshots
+from order_book_platform.datasets.tickers import TICKERS_SCHEMA, TickerRows, read_tickers
+from order_book_platform.model.encoding import VERBATIM
 from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.storage import ParquetRows
 from order_book_platform_tests.fidelity.partitions import Market
@@ -40,7 +41,7 @@ def test_snapshots_that_are_not_admitted_do_not_come(tmp_path: Path, market: Mar
         told.extend(numbers.tolist())
         return here
 
-    parts = list(read_snapshots(file, 20, batch_rows=3, admit=admit))
+    parts = list(read_reference_snapshots(file, 20, VERBATIM, batch_rows=3, admit=admit))
     whole = type(parts[0]).concat(parts)
     assert told == batch.sequence_number.tolist()
     assert whole.sequence_number.tolist() == batch.sequence_number[kept].tolist()
@@ -59,7 +60,7 @@ def test_snapshots_are_filled_up_to_the_longest(tmp_path: Path, market: Market) 
     )
     file = write(tmp_path, short.to_arrow(), 2)
     assert longest_list(file, batch_rows=2) == 20
-    parts = list(read_snapshots(file, 20, batch_rows=2))
+    parts = list(read_reference_snapshots(file, 20, VERBATIM, batch_rows=2))
     whole = type(parts[0]).concat(parts)
     assert np.array_equal(whole.encoded_price, prices)
     assert np.array_equal(whole.encoded_size, np.where(prices == MISSING_PIPS, 0, batch.encoded_size))
@@ -79,8 +80,8 @@ def test_tickers_without_exchange_time_are_timed_by_arrival(tmp_path: Path, lack
         "ask_price_pips": [60, 61],
         "ask_size_pips": [3, 4],
     }
-    file = write(tmp_path, pa.table(columns, schema=schemas.TICKERS), 1)
-    parts = list(read_tickers(file))
+    file = write(tmp_path, pa.table(columns, schema=TICKERS_SCHEMA), 1)
+    parts = list(read_tickers(file, VERBATIM))
     whole = type(parts[0]).concat(parts)
     assert whole.time_ns.tolist() == ([15, 25] if lacking else [10, 20])
     assert whole.encoded_price.tolist() == [[[50], [60]], [[51], [61]]]
@@ -95,11 +96,11 @@ def test_tickers_without_the_wanted_clock_are_left_out(tmp_path: Path, batch_row
         "transaction_time": [9, None, 29],
         "received_time": [15, 25, 35],
         "sequence_number": [1, 2, 3],
-        **{name: [5, 6, 7] for name in schemas.TICKERS.names if name.endswith("_pips")},
+        **{name: [5, 6, 7] for name in TICKERS_SCHEMA.names if name.endswith("_pips")},
     }
-    table = pa.table({name: columns[name] for name in schemas.TICKERS.names}, schema=schemas.TICKERS)
+    table = pa.table({name: columns[name] for name in TICKERS_SCHEMA.names}, schema=TICKERS_SCHEMA)
     file = write(tmp_path, table)
-    whole = TickerRows.concat(list(read_tickers(file, batch_rows, clock="transaction_time")))
+    whole = TickerRows.concat(list(read_tickers(file, VERBATIM, batch_rows, clock="transaction_time")))
     assert (whole.sequence_number.tolist(), whole.time_ns.tolist()) == ([1, 3], [9, 29])
     assert whole.time_ns.dtype == np.int64
     assert count_nulls(file, "transaction_time") == 1
@@ -125,6 +126,6 @@ def test_long_lists_come_fewer_at_a_time(tmp_path: Path, market: Market) -> None
     ladder = np.arange(50, dtype=np.int64)
     deep = np.broadcast_to(np.stack([1_000 - ladder, 1_001 + ladder]), (6, 2, 50)).copy()
     long = type(good)(good.origin_time, good.received_time, good.sequence_number, deep, deep)
-    parts = list(read_snapshots(write(tmp_path, long.to_arrow()), 20, batch_rows=5))
+    parts = list(read_reference_snapshots(write(tmp_path, long.to_arrow()), 20, VERBATIM, batch_rows=5))
     assert [len(part) for part in parts] == [2, 2, 1, 1]
     assert np.array_equal(np.concatenate([part.encoded_price for part in parts]), deep)

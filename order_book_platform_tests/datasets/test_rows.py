@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from order_book_platform.datasets.rows import BookRows, TradeRows, in_order
+from order_book_platform.datasets.columns import in_order
+from order_book_platform.datasets.reconstructed_books.rows import BookRows
+from order_book_platform.datasets.trades import TradeRows
 
 
 def by_column(n: int, levels: int) -> BookRows:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets.batches import SnapshotBatch
 from order_book_platform.datasets.scan import TABLES, _convert, scan
-from order_book_platform.datasets.schemas import TRADES
+from order_book_platform.datasets.snapshots import SnapshotBatch
+from order_book_platform.datasets.trades import TRADES_SCHEMA
 from order_book_platform.errors import PartitionMissingError, SettingsError, StorageError
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.settings import Settings
@@ -49,10 +49,10 @@ def publish(settings: Settings, day: str, point: FixedPoint, symbol: str = SYMBO
             "price_pips": PRICES,
             "size_pips": SIZES,
         },
-        schema=TRADES,
+        schema=TRADES_SCHEMA,
     )
     with DataStore(settings.data_root).write("trades", key) as writer:
-        writer.parquet("trades.parquet", TRADES).write(table)
+        writer.parquet("trades.parquet", TRADES_SCHEMA).write(table)
         writer.metadata.update(point.to_metadata())
 
 
@@ -61,7 +61,7 @@ def test_one_day_as_stored(settings: Settings) -> None:
     publish(settings, "2024-08-08", FixedPoint())
     frame = scan("trades", SYMBOL, "2024-08-08", config=settings)
     assert isinstance(frame, pl.LazyFrame)
-    assert frame.collect_schema().names() == TRADES.names
+    assert frame.collect_schema().names() == TRADES_SCHEMA.names
     assert frame.collect()["price_pips"].to_list() == PRICES
 
 
@@ -75,7 +75,7 @@ def test_float_prices_are_the_nearest_floats(settings: Settings) -> None:
     """A float is what Python reads the decimal as, not a product with a rounded reciprocal."""
     publish(settings, "2024-08-08", FixedPoint(price_decimals=5, size_decimals=3))
     frame = scan("trades", SYMBOL, "2024-08-08", prices="float", config=settings).collect()
-    assert frame.columns == [name.removesuffix("_pips") for name in TRADES.names]
+    assert frame.columns == [name.removesuffix("_pips") for name in TRADES_SCHEMA.names]
     assert frame["price"].to_list() == [float(Decimal(pips).scaleb(-5)) for pips in PRICES]
     assert frame["size"].to_list() == [float(Decimal(pips).scaleb(-3)) for pips in SIZES]
 
@@ -108,7 +108,7 @@ def test_several_days_get_a_day_column(settings: Settings) -> None:
     for day in ("2024-08-09", "2024-08-08"):
         publish(settings, day, FixedPoint())
     frame = scan("trades", SYMBOL, days=["2024-08-09", "2024-08-08", "2024-08-09"], config=settings).collect()
-    assert frame.columns == ["day", *TRADES.names]
+    assert frame.columns == ["day", *TRADES_SCHEMA.names]
     assert frame["day"].to_list() == [date(2024, 8, 8)] * 3 + [date(2024, 8, 9)] * 3
     assert frame.equals(scan("trades", SYMBOL, ["2024-08-08", "2024-08-09"], config=settings).collect())
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from order_book_platform.datasets import schemas
+from order_book_platform.datasets.reconstructed_books.schema import books_schema, level_columns
+from order_book_platform_tests.all_schemas import ALL_SCHEMAS
 
-ALL = {name: value for name, value in vars(schemas).items() if isinstance(value, pa.Schema)}
 
-
-@pytest.mark.parametrize("name", sorted(ALL))
+@pytest.mark.parametrize("name", sorted(ALL_SCHEMAS))
 def test_units_have_their_types(name: str) -> None:
     """Pips, times and ids are int64 wherever they stand; lists hold pips that are never null."""
-    for field in ALL[name]:
+    for field in ALL_SCHEMAS[name]:
         kind = field.type
         if pa.types.is_list(kind):
             assert field.name.endswith("_pips")
@@ -25,7 +24,7 @@ def test_units_have_their_types(name: str) -> None:
 
 def test_level_columns() -> None:
     """Bids from the best down, then asks from the best up, price before size."""
-    assert schemas.level_columns(2) == (
+    assert level_columns(2) == (
         "bid_0_price_pips",
         "bid_0_size_pips",
         "bid_1_price_pips",
@@ -35,13 +34,13 @@ def test_level_columns() -> None:
         "ask_1_price_pips",
         "ask_1_size_pips",
     )
-    assert len(schemas.level_columns()) == 80
+    assert len(level_columns()) == 80
 
 
 @pytest.mark.parametrize("depth", [1, 20])
 def test_books(depth: int) -> None:
     """Six columns that are always there, then the levels, null where there is none."""
-    schema = schemas.books(depth)
+    schema = books_schema(depth)
     assert schema.names[:6] == [
         "origin_time",
         "received_time",
@@ -50,5 +49,5 @@ def test_books(depth: int) -> None:
         "known_bid_levels",
         "known_ask_levels",
     ]
-    assert tuple(schema.names[6:]) == schemas.level_columns(depth)
+    assert tuple(schema.names[6:]) == level_columns(depth)
     assert [field.nullable for field in schema] == [False] * 6 + [True] * (4 * depth)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.defs import build_definitions
 from order_book_platform.reconstruct.book_stages import BookStream
 from order_book_platform.replay import strategy

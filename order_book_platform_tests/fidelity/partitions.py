@@ -12,8 +12,10 @@ import polars as pl
 import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets import schemas
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
+from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
+from order_book_platform.datasets.snapshots import SnapshotBatch
+from order_book_platform.datasets.tickers import TICKERS_SCHEMA
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.model.fixed_point import float_to_pips
 from order_book_platform.model.levels import DEPTH
@@ -77,7 +79,7 @@ def publish_gap_report(store: DataStore, key: PartitionKey = KEY, **changes: obj
         **changes,
     }
     with store.write("sequence_gap_report", key) as writer:
-        writer.parquet("gaps.parquet", schemas.GAPS).write(schemas.GAPS.empty_table())
+        writer.parquet("gaps.parquet", GAPS_SCHEMA).write(GAPS_SCHEMA.empty_table())
         writer.json("report.json", report)
 
 
@@ -170,8 +172,8 @@ def exact_tickers(replayed: oracle.OracleReplay) -> pa.Table:
     exact = rows.select("origin_time", "received_time", "sequence_number", **best)
     noise = exact.with_columns(pl.col("sequence_number") - 1, pl.col("bid_size_pips") + 1)
     both = pl.concat([noise, exact]).sort("sequence_number")
-    both = both.with_columns(transaction_time=pl.lit(None, pl.Int64)).select(schemas.TICKERS.names)
-    return both.to_arrow().cast(schemas.TICKERS)
+    both = both.with_columns(transaction_time=pl.lit(None, pl.Int64)).select(TICKERS_SCHEMA.names)
+    return both.to_arrow().cast(TICKERS_SCHEMA)
 
 
 def captured_tickers(file: Path, point: FixedPoint) -> pa.Table:
@@ -191,7 +193,7 @@ def captured_tickers(file: Path, point: FixedPoint) -> pa.Table:
                 )
             ]
             rows.append((data["E"] * 10**6, data["T"] * 10**6, int(arrival), data["u"], *levels))
-    return pa.table([pa.array(column) for column in zip(*rows, strict=True)], schema=schemas.TICKERS)
+    return pa.table([pa.array(column) for column in zip(*rows, strict=True)], schema=TICKERS_SCHEMA)
 
 
 def with_transaction_times(deltas: pa.Table, chain: Path) -> pa.Table:
@@ -204,7 +206,7 @@ def with_transaction_times(deltas: pa.Table, chain: Path) -> pa.Table:
         .drop("transaction_time")
         .join(times, on="sequence_number", how="left", maintain_order="left")
     )
-    return joined.select(schemas.RAW_DELTAS.names).to_arrow().cast(schemas.RAW_DELTAS)
+    return joined.select(RAW_DELTAS_SCHEMA.names).to_arrow().cast(RAW_DELTAS_SCHEMA)
 
 
 def ticker_table(file: Path, point: FixedPoint) -> pa.Table:
@@ -221,4 +223,4 @@ def ticker_table(file: Path, point: FixedPoint) -> pa.Table:
             pips, off_grid = float_to_pips(truth[f"{side}_{what}"].to_numpy(), decimals)
             assert not off_grid.any()
             columns[f"{side}_{what}_pips"] = pl.Series(pips)
-    return pl.DataFrame(columns).to_arrow().cast(schemas.TICKERS)
+    return pl.DataFrame(columns).to_arrow().cast(TICKERS_SCHEMA)

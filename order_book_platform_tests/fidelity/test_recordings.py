@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.fidelity import FidelityReporter
 from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.fidelity.runner import FidelityRunner

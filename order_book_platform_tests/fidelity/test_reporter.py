@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from order_book_platform.datasets.book_sample import time_steps
-from order_book_platform.datasets.schemas import METRICS
+from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
 from order_book_platform.fidelity.report.charts import ERRORS_SNAPSHOTS, PICTURES, READ, DrawnGaps
@@ -61,7 +61,7 @@ def test_the_partition_holds_metrics_report_and_page(published: DataStore) -> No
         for name in ("reconstructed_books", "raw_deltas", "sequence_gap_report", "snapshots")
     }
     table = published.table("fidelity_report", KEY)
-    assert table.schema.remove_metadata() == METRICS
+    assert table.schema.remove_metadata() == METRICS_SCHEMA
     assert "bbo_exact_seq" in table["name"].to_pylist()
 
 

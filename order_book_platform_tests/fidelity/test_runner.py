@@ -10,9 +10,13 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from order_book_platform.datasets import schemas
-from order_book_platform.datasets.batches import SnapshotBatch
 from order_book_platform.datasets.book_sample import sample_books
+from order_book_platform.datasets.reconstructed_books.schema import (
+    USED_SNAPSHOTS_SCHEMA,
+    books_schema,
+    level_columns,
+)
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.fidelity.runner import FidelityRunner
 from order_book_platform.model import BookFlag, Severity
@@ -53,7 +57,7 @@ def value(measured: FidelityResult, name: str) -> float | None:
 
 def damage(store: DataStore, replayed: OracleReplay, change: Damage) -> FidelityResult:
     """Publish the book with a change and measure it."""
-    rows = change(pl.from_arrow(replayed.rows)).to_arrow().cast(schemas.books())
+    rows = change(pl.from_arrow(replayed.rows)).to_arrow().cast(books_schema())
     publish_books(store, rows, replayed.used)
     return measure(store)
 
@@ -98,7 +102,7 @@ def swap_sides(frame: pl.DataFrame) -> pl.DataFrame:
 
 def stale(frame: pl.DataFrame) -> pl.DataFrame:
     """The levels of the row before, in every row."""
-    return frame.with_columns(pl.col(schemas.level_columns(DEPTH)).shift(1).fill_null(strategy="backward"))
+    return frame.with_columns(pl.col(level_columns(DEPTH)).shift(1).fill_null(strategy="backward"))
 
 
 def noisy(frame: pl.DataFrame) -> pl.DataFrame:
@@ -322,7 +326,7 @@ def test_a_placebo_that_passes_fails_the_partition(tmp_path: Path, market: Marke
     first = market.deltas.slice(0, int((market.deltas.sequence_number == 1_000).sum()))
     replayed = Market.replay(market, first)
     rows = pa.concat_tables([replayed.rows] * 400).set_column(0, "origin_time", pa.array(times))
-    rows = rows.set_column(2, "sequence_number", pa.array(numbers)).cast(schemas.books())
+    rows = rows.set_column(2, "sequence_number", pa.array(numbers)).cast(books_schema())
     store = DataStore(tmp_path / "still")
     publish_inputs(store, first, still)
     publish(store, "raw_deltas", {"deltas.parquet": pa.table({"sequence_number": numbers})})
@@ -369,7 +373,7 @@ def test_references_of_another_day_or_symbol_are_left_out_and_counted(
 def test_a_book_that_is_far_off_for_a_while_is_not_spared(store: DataStore, replayed: OracleReplay) -> None:
     """Prices tripled in a part of the day: the references there stay evidence, and the gates fail."""
     late = pl.int_range(pl.len()) > 700
-    prices = [name for name in schemas.level_columns(DEPTH) if "price" in name]
+    prices = [name for name in level_columns(DEPTH) if "price" in name]
     measured = damage(
         store,
         replayed,
@@ -390,8 +394,8 @@ def test_a_snapshot_that_was_used_is_no_evidence_whatever_for(
     used = pa.table(
         {name: replayed.used[name].take([0] * len(numbers)) for name in replayed.used.column_names}
     )
-    used = used.set_column(0, schemas.USED_SNAPSHOTS.field("sequence_number"), pa.array(numbers))
-    used = used.set_column(2, schemas.USED_SNAPSHOTS.field("use"), pa.array([use] * len(numbers)))
+    used = used.set_column(0, USED_SNAPSHOTS_SCHEMA.field("sequence_number"), pa.array(numbers))
+    used = used.set_column(2, USED_SNAPSHOTS_SCHEMA.field("use"), pa.array([use] * len(numbers)))
     publish_books(store, replayed.rows, used)
     measured = measure(store)
     assert measured.references["snapshots"].held_out == 0
@@ -437,7 +441,7 @@ def test_a_book_of_another_depth_is_compared_as_far_as_both_reach(
     store: DataStore, replayed: OracleReplay
 ) -> None:
     """Five levels in the book, twenty in the snapshots: five are judged."""
-    five = replayed.rows.select([*replayed.rows.column_names[:6], *schemas.level_columns(5)])
+    five = replayed.rows.select([*replayed.rows.column_names[:6], *level_columns(5)])
     publish_books(store, five, replayed.used)
     measured = measure(store)
     assert measured.levels["level"].max() == 5

@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import BatchError
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.replay.book import Book, Plan

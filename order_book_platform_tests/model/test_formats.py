@@ -8,16 +8,21 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from order_book_platform.datasets import schemas
+from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
+from order_book_platform.datasets.reconstructed_books.schema import books_schema
+from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA, GAPS_SCHEMA
+from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA
+from order_book_platform.datasets.tickers import TICKERS_SCHEMA
 
 TEXT = (Path(__file__).parents[2] / "docs/formats/datasets.md").read_text(encoding="utf-8")
 SCHEMAS = {
-    "raw_deltas": schemas.RAW_DELTAS,
-    "snapshots": schemas.SNAPSHOTS,
-    "tickers": schemas.TICKERS,
-    "sequence_gap_report": schemas.GAPS,
-    "reconstructed_books": schemas.books(),
-    "fidelity_report": schemas.METRICS,
+    "raw_deltas": RAW_DELTAS_SCHEMA,
+    "snapshots": SNAPSHOTS_SCHEMA,
+    "tickers": TICKERS_SCHEMA,
+    "sequence_gap_report": GAPS_SCHEMA,
+    "reconstructed_books": books_schema(),
+    "fidelity_report": METRICS_SCHEMA,
 }
 
 
@@ -41,7 +46,7 @@ def test_every_column_is_documented(dataset: str) -> None:
 def test_nullable_columns_say_so() -> None:
     """A reader has to know where nulls may come."""
     text = section("sequence_gap_report") + section("raw_deltas")
-    for field in (*schemas.GAPS, *schemas.RAW_DELTAS):
+    for field in (*GAPS_SCHEMA, *RAW_DELTAS_SCHEMA):
         if field.nullable and field.type == pa.int64():
             assert re.search(rf"\| {field.name} \| int64, null \|", text), field.name
 
@@ -49,6 +54,6 @@ def test_nullable_columns_say_so() -> None:
 def test_findings_of_a_live_tail_are_documented() -> None:
     """Every column with its dtype, nullable ones as such."""
     text = (Path(__file__).parents[2] / "docs/formats/live.md").read_text(encoding="utf-8")
-    for field in schemas.FINDINGS:
+    for field in FINDINGS_SCHEMA:
         null = ", null" if field.nullable else ""
         assert re.search(rf"\| [\w, ]*\b{field.name}\b[\w, ]* \| {field.type}{null} \|", text), field.name

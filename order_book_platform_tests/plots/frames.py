@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from order_book_platform.datasets import schemas
+from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.model import BookFlag, FixedPoint
 from order_book_platform.plots import Svg
 
@@ -71,7 +71,7 @@ def book_frame(rows: int = 300, depth: int = 5, seed: int = 1) -> pl.DataFrame:
         for level in range(depth):
             columns[f"{side}_{level}_price_pips"] = mid + sign * 10 * (level + 1)
             columns[f"{side}_{level}_size_pips"] = random.integers(1, 5_000, rows)
-    return pl.DataFrame(columns).select(schemas.books(depth).names)
+    return pl.DataFrame(columns).select(books_schema(depth).names)
 
 
 def with_flags(frame: pl.DataFrame, start: int, stop: int, flag: int) -> pl.DataFrame:

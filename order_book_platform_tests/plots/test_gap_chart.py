@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from order_book_platform.datasets.schemas import GAPS
+from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
 from order_book_platform.plots.gap_chart import gap_chart
 from order_book_platform_tests.plots.frames import SECOND, START_NS, uses_colour, words
 
@@ -15,10 +15,10 @@ def gaps(rows: list[tuple[str, str, str, float, float]]) -> pl.DataFrame:
     """Gaps of (kind, cause, class, start and end in seconds)."""
     filler: dict[str, object] = {"string": "", "bool": False}
     return pl.from_arrow(
-        GAPS.empty_table().from_pylist(
+        GAPS_SCHEMA.empty_table().from_pylist(
             [
                 {
-                    **{field.name: filler.get(str(field.type), 0) for field in GAPS},
+                    **{field.name: filler.get(str(field.type), 0) for field in GAPS_SCHEMA},
                     "kind": kind,
                     "cause": cause,
                     "gap_class": name,
@@ -27,7 +27,7 @@ def gaps(rows: list[tuple[str, str, str, float, float]]) -> pl.DataFrame:
                 }
                 for kind, cause, name, start, end in rows
             ],
-            schema=GAPS,
+            schema=GAPS_SCHEMA,
         )
     )
 

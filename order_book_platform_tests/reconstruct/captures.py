@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
-from order_book_platform.datasets.schemas import RAW_DELTAS, SNAPSHOTS
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
+from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBatch
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.storage import LogWriter
 from order_book_platform_tests.chain import Chain
@@ -43,7 +43,7 @@ class Capture:
                 segment_bytes=segment_bytes,
                 row_group_rows=row_group_rows,
             )
-            for name, schema in (("raw_deltas", RAW_DELTAS), ("snapshots", SNAPSHOTS))
+            for name, schema in (("raw_deltas", RAW_DELTAS_SCHEMA), ("snapshots", SNAPSHOTS_SCHEMA))
         )
 
     def append(self, item: DeltaBatch | SnapshotBatch) -> None:

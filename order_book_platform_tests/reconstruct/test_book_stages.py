@@ -15,8 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from order_book_platform.datasets.batches import DeltaBatch
-from order_book_platform.datasets.published import delta_batches
+from order_book_platform.datasets.raw_deltas import DeltaBatch, PublishedDeltas
 from order_book_platform.errors import PartitionCorruptError, StallError
 from order_book_platform.model import PartitionKey
 from order_book_platform.observability import StreamExporter, silent
@@ -62,7 +61,7 @@ def files(chain: Chain) -> dict[str, str]:
 
 def deltas(chain: Chain) -> DeltaBatch:
     """All of the day."""
-    return DeltaBatch.concat(list(delta_batches(chain.store, KEY, 100_000, "read", silent)))
+    return DeltaBatch.concat(list(PublishedDeltas(chain.store, KEY).batches(100_000, silent, "read")))
 
 
 def again(chain: Chain, **sections: dict[str, Any]) -> tuple[Reconstruction, dict[str, str]]:
@@ -328,7 +327,7 @@ def test_a_checkpoint_has_nothing_of_what_came_after_it(lake: Path, tmp_path: Pa
     replay = DayReplay.of(store, small, KEY)
     with store.write("reconstructed_books", KEY) as writer:
         resumption = Resumption(store, small, writer, replay.inputs)
-        parts = BookWriter(writer, small.reconstruct.depth, replay.codes)
+        parts = BookWriter(writer, small.reconstruct.depth, replay.encoding)
         memory = MemoryGuard(small.streaming.memory_limit)
         stream = day_stream(store, small, replay, parts, resumption, memory)
         items = [
@@ -342,4 +341,4 @@ def test_a_checkpoint_has_nothing_of_what_came_after_it(lake: Path, tmp_path: Pa
         resumption.save(saved, parts)
         (left,) = store.checkpoints("reconstructed_books", KEY).newest_first()
     assert not left.arrays["shown"][len(left.arrays["sizes"]) :].any()
-    assert parts.numbers.shown[len(left.arrays["sizes"]) :].any()
+    assert parts.shown_sizes[len(left.arrays["sizes"]) :].any()

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pytest
 
 from order_book_platform.assess import DataAssessor, GapReporter
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
-from order_book_platform.datasets.book_rows import table_rows
-from order_book_platform.datasets.schemas import RAW_DELTAS, SNAPSHOTS, in_precision
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
+from order_book_platform.datasets.reconstructed_books.writer import stored_rows
+from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBatch
 from order_book_platform.errors import (
     BatchError,
     LogBusyError,
@@ -31,6 +31,7 @@ from order_book_platform.errors import (
     StallError,
 )
 from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
+from order_book_platform.model.encoding import in_precision
 from order_book_platform.reconstruct import Followed, Reconstructor, memory_budget, replay_hash_of
 from order_book_platform.reconstruct.live import follower
 from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
@@ -96,7 +97,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 def rows_of(table: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
     """As the replay writes them, without what only the future can tell."""
-    rows = table_rows(table).copy()
+    rows = stored_rows(table).copy()
     rows[:, 3] &= ~FUTURE
     return rows
 
@@ -627,32 +628,37 @@ def log(folder: Path, schema: pa.Schema) -> None:
 @pytest.mark.parametrize(
     ("deltas", "snapshots", "error", "says"),
     [
-        (None, SNAPSHOTS.with_metadata(metadata()), LogMissingError, "raw_deltas"),
-        (RAW_DELTAS.with_metadata(metadata()), None, LogMissingError, "snapshots"),
-        (SNAPSHOTS.with_metadata(metadata()), SNAPSHOTS, LogSchemaError, "rows of the columns origin_time"),
-        (RAW_DELTAS.with_metadata(metadata()), RAW_DELTAS, LogSchemaError, "bid_price_pips"),
-        (RAW_DELTAS, SNAPSHOTS, LogSchemaError, "no symbol"),
+        (None, SNAPSHOTS_SCHEMA.with_metadata(metadata()), LogMissingError, "raw_deltas"),
+        (RAW_DELTAS_SCHEMA.with_metadata(metadata()), None, LogMissingError, "snapshots"),
         (
-            RAW_DELTAS.with_metadata(metadata(symbol="OTHER:ABC")),
-            SNAPSHOTS.with_metadata(metadata()),
+            SNAPSHOTS_SCHEMA.with_metadata(metadata()),
+            SNAPSHOTS_SCHEMA,
+            LogSchemaError,
+            "rows of the columns origin_time",
+        ),
+        (RAW_DELTAS_SCHEMA.with_metadata(metadata()), RAW_DELTAS_SCHEMA, LogSchemaError, "bid_price_pips"),
+        (RAW_DELTAS_SCHEMA, SNAPSHOTS_SCHEMA, LogSchemaError, "no symbol"),
+        (
+            RAW_DELTAS_SCHEMA.with_metadata(metadata(symbol="OTHER:ABC")),
+            SNAPSHOTS_SCHEMA.with_metadata(metadata()),
             LogSchemaError,
             "one of OTHER:ABC",
         ),
         (
-            RAW_DELTAS.with_metadata({"symbol": KEY.instrument.key}),
-            SNAPSHOTS.with_metadata(metadata()),
+            RAW_DELTAS_SCHEMA.with_metadata({"symbol": KEY.instrument.key}),
+            SNAPSHOTS_SCHEMA.with_metadata(metadata()),
             LogSchemaError,
             "price_decimals",
         ),
         (
-            RAW_DELTAS.with_metadata(metadata()),
-            SNAPSHOTS.with_metadata(metadata(price_decimals="4")),
+            RAW_DELTAS_SCHEMA.with_metadata(metadata()),
+            SNAPSHOTS_SCHEMA.with_metadata(metadata(price_decimals="4")),
             LogSchemaError,
             "fixed point of the deltas",
         ),
         (
-            in_precision(RAW_DELTAS, "decimal128").with_metadata(metadata()),
-            SNAPSHOTS.with_metadata(metadata()),
+            in_precision(RAW_DELTAS_SCHEMA, "decimal128").with_metadata(metadata()),
+            SNAPSHOTS_SCHEMA.with_metadata(metadata()),
             PrecisionError,
             "a log of int64 pips",
         ),

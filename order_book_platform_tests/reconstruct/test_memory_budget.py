@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.model import PartitionKey
 from order_book_platform.reconstruct import Reconstructor, memory_budget
 from order_book_platform.reconstruct.book_stages import LogSpill

@@ -12,9 +12,8 @@ import pytest
 
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.clock import iso_from_ns
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
-from order_book_platform.datasets.published import delta_batches
-from order_book_platform.datasets.schemas import RAW_DELTAS
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch, PublishedDeltas
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import NoBookError, PartitionCorruptError
 from order_book_platform.model import BookFlag, PartitionKey
 from order_book_platform.observability import silent
@@ -49,7 +48,7 @@ def chain_over(folder: Path, lake: Path, **wanted: object) -> Chain:
 def test_books_equal_the_oracle(lake: Path, tmp_path: Path, cadence: str) -> None:
     """Rows, used snapshots and closing state are those of a plain dict replay of the same partition."""
     chain = chain_over(tmp_path, lake, cadence=cadence)
-    deltas = DeltaBatch.concat(list(delta_batches(chain.store, KEY, 10_000, "read", silent)))
+    deltas = DeltaBatch.concat(list(PublishedDeltas(chain.store, KEY).batches(10_000, silent, "read")))
     snapshots = SnapshotBatch.from_arrow(chain.store.table("snapshots", KEY))
     tick = chain.store.manifest("raw_deltas", KEY).fixed_point.tick_pips
     wanted = oracle.replay(deltas, snapshots, tick_pips=tick, every_message=cadence == "message")
@@ -104,8 +103,8 @@ def test_verify_notices_changed_inputs_and_damaged_files(lake: Path, tmp_path: P
         .otherwise(0)
     )
     with chain.store.write("raw_deltas", KEY) as writer:
-        changed = table.with_columns(pl.col("size_pips") + bump).to_arrow().cast(RAW_DELTAS)
-        writer.parquet("deltas.parquet", RAW_DELTAS).write(changed)
+        changed = table.with_columns(pl.col("size_pips") + bump).to_arrow().cast(RAW_DELTAS_SCHEMA)
+        writer.parquet("deltas.parquet", RAW_DELTAS_SCHEMA).write(changed)
         writer.metadata.update(manifest.metadata)
     result = Reconstructor(chain.store, chain.settings).verify(KEY)
     assert result.stored == result.published != result.replayed
@@ -269,7 +268,7 @@ def test_a_day_without_a_message_is_neither_continued_nor_goes_on(
         LakeIngest(chain.store, chain.settings).run(key)
     metadata = chain.store.manifest("raw_deltas", empty).metadata
     with chain.store.write("raw_deltas", empty) as writer:
-        writer.parquet("deltas.parquet", RAW_DELTAS).write(RAW_DELTAS.empty_table())
+        writer.parquet("deltas.parquet", RAW_DELTAS_SCHEMA).write(RAW_DELTAS_SCHEMA.empty_table())
         writer.metadata.update(metadata)
     for key in (KEY, NEXT):
         GapReporter(chain.store, chain.settings).run(key)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets import schemas
+from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
 from order_book_platform.model import BookFlag
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.replay.flag_timeline import FlagTimeline, Recoveries
@@ -42,7 +42,7 @@ def gap(draw: st.DrawFn) -> dict[str, Any]:
 
 def table(gaps: list[dict[str, Any]]) -> pa.Table:
     """The columns that doubt is made of, as the gap report stores them."""
-    columns = [pa.array([each[name] for each in gaps], schemas.GAPS.field(name).type) for name in COLUMNS]
+    columns = [pa.array([each[name] for each in gaps], GAPS_SCHEMA.field(name).type) for name in COLUMNS]
     return pa.table(columns, names=COLUMNS)
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.replay.snapshot_inbox import SnapshotInbox
 from order_book_platform_tests.streams import CENTRE, delta_batch, snapshot_batch
 

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets.batches import SnapshotBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.replay.flag_timeline import Recoveries
 from order_book_platform.replay.snapshot_scheduler import DueSnapshots, SnapshotScheduler
 from order_book_platform.replay.snapshot_selection import AllButEveryNth, EveryNthSnapshot, snapshot_defects

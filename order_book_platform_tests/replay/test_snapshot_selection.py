@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets.batches import SnapshotBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.model.snapshot_defect import SnapshotDefect
 from order_book_platform.replay.snapshot_selection import candidate_rows, defect_counts, snapshot_defects

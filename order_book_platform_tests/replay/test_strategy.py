@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.batches import SnapshotBatch
-from order_book_platform.datasets.schemas import level_columns
+from order_book_platform.datasets.reconstructed_books.schema import level_columns
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model import BookFlag, PartitionKey
 from order_book_platform.reconstruct import Reconstructor, SnapshotReplay
 from order_book_platform.replay.snapshot_scheduler import SnapshotScheduler

@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from order_book_platform.datasets.schemas import TRADES, books
+from order_book_platform.datasets.reconstructed_books.schema import books_schema
+from order_book_platform.datasets.trades import TRADES_SCHEMA
 from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
 from order_book_platform.storage import DataStore
 
@@ -82,17 +83,17 @@ def replay(recordings: Path, key: PartitionKey) -> pa.Table:
         snapshot = snapshots.get(times[2])
         repaired = [side.extend(_levels(snapshot, is_bid)) for is_bid, side in sides.items() if snapshot]
         rows.append(_row(times, sides, any(repaired)))
-    return pa.table(list(map(list, zip(*rows, strict=True))), schema=books(DEPTH))
+    return pa.table(list(map(list, zip(*rows, strict=True))), schema=books_schema(DEPTH))
 
 
 def publish(recordings: Path, key: PartitionKey, store: DataStore, table: pa.Table) -> None:
     """Publish books and trades of one recording where the builder looks for them."""
     with store.write("reconstructed_books", key) as writer:
-        writer.parquet("books-00000.parquet", books(DEPTH)).write(table)
+        writer.parquet("books-00000.parquet", books_schema(DEPTH)).write(table)
         writer.metadata.update(FIXED_POINT.to_metadata(), depth=DEPTH, cadence="message")
     raw = lake_frame(recordings, "trades", key)
     with store.write("trades", key) as writer:
-        writer.parquet("trades.parquet", TRADES).write(
+        writer.parquet("trades.parquet", TRADES_SCHEMA).write(
             pa.table(
                 {
                     "origin_time": raw["timestamp"].to_list(),
@@ -102,7 +103,7 @@ def publish(recordings: Path, key: PartitionKey, store: DataStore, table: pa.Tab
                     "price_pips": [round(price * PIPS) for price in raw["price"]],
                     "size_pips": [round(amount * PIPS) for amount in raw["amount"]],
                 },
-                schema=TRADES,
+                schema=TRADES_SCHEMA,
             )
         )
         writer.metadata.update(FIXED_POINT.to_metadata())

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from order_book_platform.clock import day_start_ns
-from order_book_platform.datasets.schemas import TRADES, books
+from order_book_platform.datasets.reconstructed_books.schema import books_schema
+from order_book_platform.datasets.trades import TRADES_SCHEMA
 from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
+from order_book_platform.model.encoding import VERBATIM
 from order_book_platform.rl.features.event_reader import EventReader
 from order_book_platform.rl.features.feature_builder import feature_tables
 from order_book_platform.rl.features.feature_spec import FeatureSpec
@@ -103,7 +105,7 @@ def book_table(rows: list[BookRow], depth: int = DEPTH) -> pa.Table:
             cells = [getattr(row, f"{side}s")[level] for row in rows]
             columns[f"{side}_{level}_price_pips"] = [cell and cell[0] for cell in cells]
             columns[f"{side}_{level}_size_pips"] = [cell and cell[1] for cell in cells]
-    return pa.table(columns, schema=books(depth))
+    return pa.table(columns, schema=books_schema(depth))
 
 
 def trade_table(trades: list[Trade]) -> pa.Table:
@@ -117,7 +119,7 @@ def trade_table(trades: list[Trade]) -> pa.Table:
             "price_pips": [1_000] * len(trades),
             "size_pips": [trade.size for trade in trades],
         },
-        schema=TRADES,
+        schema=TRADES_SCHEMA,
     )
 
 
@@ -132,7 +134,8 @@ def run_features(
         settings, depth=DEPTH, cadence="change", fixed_point=FixedPoint(tick_pips=TICK), where="test"
     )
     readers = [
-        EventReader(_file(table), plan, KEY, batch_rows) for table in (book_table(rows), trade_table(trades))
+        EventReader(_file(table), plan, KEY, batch_rows, VERBATIM)
+        for table in (book_table(rows), trade_table(trades))
     ]
     tables = list(feature_tables(plan, readers[0].books(), readers[1].trades()))
     return pa.concat_tables(tables or [plan.schema.empty_table()])

@@ -19,10 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
-from order_book_platform.datasets.published import delta_batches
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch, PublishedDeltas
 from order_book_platform.datasets.scan import scan
-from order_book_platform.datasets.schemas import RAW_DELTAS
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import (
     DecimalRangeError,
     DiskFullError,
@@ -37,7 +36,8 @@ from order_book_platform.errors import (
     SourceSchemaError,
     SourceValueError,
 )
-from order_book_platform.model import DecimalEncoding, PartitionKey
+from order_book_platform.model import PartitionKey
+from order_book_platform.model.encoding import encoding_of
 from order_book_platform.observability import silent
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.sources import LakeIngest, LakeSource
@@ -110,7 +110,7 @@ def test_a_sound_day_arrives_exactly(lake: Path) -> None:
     """Pips, sides, times and numbers are those of the file; tick and lot are found."""
     store, _ = ingest(lake)
     source, found = delta_frame(), deltas_of(store)
-    assert store.rows("raw_deltas", KEY).schema.equals(RAW_DELTAS)
+    assert store.rows("raw_deltas", KEY).schema.equals(RAW_DELTAS_SCHEMA)
     assert found["price_pips"].to_list() == [round(price * 10**8) for price in source["price"]]
     assert found["size_pips"].to_list() == [round(size * 10**8) for size in source["size"]]
     for ours, theirs in (
@@ -541,7 +541,7 @@ def test_recordings_arrive_whole(recordings: Path, tmp_path: Path) -> None:
         source = pl.read_parquet(
             recordings / "lake/book_delta_v2" / key.path / "*.parquet", hive_partitioning=False
         )
-        found = DeltaBatch.concat(list(delta_batches(store, key, 50_000, "read", silent)))
+        found = DeltaBatch.concat(list(PublishedDeltas(store, key).batches(50_000, silent, "read")))
         np.testing.assert_array_equal(found.encoded_price / 10**8, source["price"].to_numpy())
         np.testing.assert_array_equal(found.encoded_size / 10**8, source["size"].to_numpy())
         np.testing.assert_array_equal(found.sequence_number, source["sequence_number"].to_numpy())
@@ -642,7 +642,7 @@ def test_snapshots_of_decimals_that_cannot_be_read(lake: Path) -> None:
         rewrite(lake, "book", at(4, f"ask_19_{field}", float("nan")))
     store = ingest_configured(lake, precision="decimal128")
     manifest = store.manifest("snapshots", KEY)
-    snapshots = SnapshotBatch.from_arrow(store.table("snapshots", KEY), DecimalEncoding.of(manifest.metadata))
+    snapshots = SnapshotBatch.from_arrow(store.table("snapshots", KEY), encoding_of(manifest.metadata))
     assert (snapshots.encoded_price >= 0).sum(axis=2).tolist() == [[0, 0]] * 4 + [[20, 19]]
     assert manifest.metadata["audit"]["unreadable_rows"] == 4
 
@@ -663,7 +663,7 @@ def test_a_bad_snapshot_does_not_spoil_the_unit(lake: Path) -> None:
     store = ingest_configured(lake, precision="decimal128")
     manifest = store.manifest("raw_deltas", KEY)
     assert manifest.metadata["price_unit"] == manifest.fixed_point.tick_pips == 5 * 10**23
-    snapshots = SnapshotBatch.from_arrow(store.table("snapshots", KEY), DecimalEncoding.of(manifest.metadata))
+    snapshots = SnapshotBatch.from_arrow(store.table("snapshots", KEY), encoding_of(manifest.metadata))
     assert (snapshots.encoded_price[2] == -1).all()
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.model import FixedPoint
 from order_book_platform.sources.float_decoding import Pips
 from order_book_platform.sources.tick_changes import PIECE_ROWS, TickTrail

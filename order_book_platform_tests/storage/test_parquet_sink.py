@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets import schemas
-from order_book_platform.datasets.batches import SnapshotBatch
+from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBatch
 from order_book_platform.storage import ParquetSink
 
 SCHEMA = pa.schema(
@@ -129,7 +128,7 @@ def test_integers_are_delta_packed(tmp_path: Path) -> None:
             column = group.column(index)
             assert "DELTA_BINARY_PACKED" in column.encodings
             assert column.compression == "ZSTD"
-    assert schemas.SNAPSHOTS.names == file.schema_arrow.names
+    assert SNAPSHOTS_SCHEMA.names == file.schema_arrow.names
 
 
 def test_nulls_where_none_may_be_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from order_book_platform.datasets.schemas import GAPS
+from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
 from order_book_platform.replay.gap_detector import GapCandidate
 from order_book_platform.settings import GapSettings
 
@@ -118,6 +118,6 @@ def disagreement(agreed: tuple[int, int], snapshot: tuple[int, int], wrong: int,
 
 
 def gaps_table(gaps: Iterable[Gap]) -> pa.Table:
-    """Arrow table with schema `GAPS`, in order of time."""
+    """Arrow table with schema `GAPS_SCHEMA`, in order of time."""
     ordered = sorted(gaps, key=lambda gap: (gap.from_sequence_number, gap.to_sequence_number, gap.cause))
-    return pa.Table.from_pylist([asdict(gap) for gap in ordered], schema=GAPS)
+    return pa.Table.from_pylist([asdict(gap) for gap in ordered], schema=GAPS_SCHEMA)

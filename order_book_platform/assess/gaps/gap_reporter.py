@@ -16,17 +16,18 @@ from order_book_platform.assess.gaps.gap_classification import Gap, Reach, class
 from order_book_platform.assess.gaps.gap_distribution import distribution, reconnects
 from order_book_platform.assess.gaps.message_scan import MessageScan
 from order_book_platform.assess.rules import RULES
-from order_book_platform.datasets.batches import DeltaBatch
-from order_book_platform.datasets.published import delta_batches, snapshot_batches
-from order_book_platform.datasets.schemas import GAPS
+from order_book_platform.datasets.raw_deltas import DeltaBatch, PublishedDeltas
+from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
+from order_book_platform.datasets.snapshots import read_snapshots
 from order_book_platform.kernels.book.replay_loop import (
     OUTCOME_COMPARED,
     OUTCOME_USE,
     OUTCOME_WRONG,
     USE_REPAIRED,
 )
-from order_book_platform.model import DecimalEncoding, GateResult, PartitionKey
+from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.model.arrays import Int64Array
+from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.model.snapshot_defect import SnapshotDefect
 from order_book_platform.observability import Progress, silent
 from order_book_platform.replay.book import Book
@@ -76,18 +77,17 @@ class GapReporter:
         Raises:
             PartitionMissingError: `raw_deltas` or `snapshots` has not been published.
         """
-        manifest = self._store.manifest("raw_deltas", key)
-        codes = DecimalEncoding.of(manifest.metadata)
-        tick = codes.tick_codes if codes else manifest.fixed_point.tick_pips
-        heads, times, defects, reach = self._heads(key, codes, tick)
+        deltas = PublishedDeltas(self._store, key)
+        encoding = deltas.encoding
+        heads, times, defects, reach = self._heads(key, encoding)
 
         scan = MessageScan(self._settings.gaps.silence, heads)
         choice, nothing = EveryNthSnapshot(self._settings.reconstruct.extend_every), np.empty(0, np.int64)
-        planner = SnapshotScheduler(snapshot_batches(self._store, key, codes), choice, nothing, tick)
-        batches = delta_batches(
-            self._store, key, self._settings.sources.batch_rows, "replay", progress, codes
+        planner = SnapshotScheduler(
+            read_snapshots(self._store, key, encoding), choice, nothing, encoding.tick
         )
-        gaps, compared = self._found(scan, planner, batches, tick, reach)
+        batches = deltas.batches(self._settings.sources.batch_rows, progress, "replay")
+        gaps, compared = self._found(scan, planner, batches, encoding.tick, reach)
 
         report = self._report(scan, gaps, compared, defect_counts(defects))
         report["snapshots_crossed"] = crossed_facts(times, defects == SnapshotDefect.CROSSED)
@@ -100,21 +100,21 @@ class GapReporter:
             writer.inputs.update(
                 {name: self._store.manifest(name, key).fingerprint for name in ("raw_deltas", "snapshots")}
             )
-            writer.parquet("gaps.parquet", GAPS).write(gaps_table(gaps))
+            writer.parquet("gaps.parquet", GAPS_SCHEMA).write(gaps_table(gaps))
             writer.json("report.json", {**report, "gates": [gate.to_dict()]})
             writer.metadata.update({name: report[name] for name in ("kind", "messages", "gaps", "by_cause")})
         return GapReport(self._store.manifest("sequence_gap_report", key), report, (gate,))
 
     def _heads(
-        self, key: PartitionKey, codes: DecimalEncoding | None, tick: int
+        self, key: PartitionKey, encoding: PartitionEncoding
     ) -> tuple[Int64Array, Int64Array, NDArray[np.uint8], Reach]:
         """Of all snapshots: sequence numbers, origin times, defects, and those from which a book can recover."""
         choice = EveryNthSnapshot(self._settings.reconstruct.extend_every)
         sequences, times = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         defects = [np.empty(0, np.uint8)]
         reach = [np.empty((0, 2), np.int64)]
-        for batch in snapshot_batches(self._store, key, codes):
-            found = snapshot_defects(batch, tick)
+        for batch in read_snapshots(self._store, key, encoding):
+            found = snapshot_defects(batch, encoding.tick)
             rows = choice.rows(found)
             rows = rows[found[rows] == SnapshotDefect.NONE]
             sequences.append(batch.sequence_number)

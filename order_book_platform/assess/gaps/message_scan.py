@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.assess.gaps.clock_offset import Durations, Envelope
-from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.replay.gap_detector import GapCandidate, GapDetector, unseen_counts
 
 

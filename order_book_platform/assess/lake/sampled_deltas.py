@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from order_book_platform.assess.gaps.message_scan import MessageScan
-from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.errors import FixedPointError, FixedPointRangeError
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.settings import InstrumentSettings

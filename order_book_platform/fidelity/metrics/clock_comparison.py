@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.reading import count_nulls
-from order_book_platform.datasets.rows import ArrayRows, BestRows, TickerRows
+from order_book_platform.datasets.columns import NumberedRows, count_nulls
+from order_book_platform.datasets.reconstructed_books.rows import BestRows
+from order_book_platform.datasets.tickers import TickerRows
 from order_book_platform.fidelity.metrics.metric import SIDES, TICKER_GATES, TICKERS, Metric
 from order_book_platform.fidelity.metrics.tallies import share
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS, pair_with_last
@@ -53,7 +54,7 @@ def shared_clock(tickers: ParquetRows, deltas: ParquetRows) -> Clock | None:
     return None
 
 
-def transaction_times(deltas: ParquetRows, batch_rows: int = 1 << 20) -> Iterator[ArrayRows]:
+def transaction_times(deltas: ParquetRows, batch_rows: int = 1 << 20) -> Iterator[NumberedRows]:
     """Sequence number and transaction time, ns, of every message that has one.
 
     Args:
@@ -68,7 +69,7 @@ def transaction_times(deltas: ParquetRows, batch_rows: int = 1 << 20) -> Iterato
             begins = begins[1:]
         latest = int(numbers[-1]) if len(numbers) else latest
         begins = begins[times.is_valid().to_numpy(zero_copy_only=False)[begins]]
-        yield ArrayRows(numbers[begins], times.fill_null(0).to_numpy()[begins])
+        yield NumberedRows(numbers[begins], times.fill_null(0).to_numpy()[begins])
 
 
 def by_transaction_time(books: Iterator[BestRows], deltas: ParquetRows) -> Iterator[BestRows]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.datasets.rows import BookRows
+from order_book_platform.datasets.reconstructed_books.rows import BookRows
 from order_book_platform.fidelity.metrics.metric import GATES, WITHOUT_BEST, Metric
 from order_book_platform.fidelity.metrics.size_correlation import Magnitude, as_floats
 from order_book_platform.fidelity.metrics.time_windows import window_width_ns

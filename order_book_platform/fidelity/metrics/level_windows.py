@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.datasets.rows import BookRows
+from order_book_platform.datasets.reconstructed_books.rows import BookRows
 from order_book_platform.fidelity.metrics.time_windows import window_width_ns
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
 

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.reading import NARROW_ROWS
-from order_book_platform.datasets.rows import BookHeads
+from order_book_platform.datasets.columns import NARROW_ROWS
+from order_book_platform.datasets.reconstructed_books.rows import BookHeads
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.model.arrays import Float64Array, Int64Array
 from order_book_platform.model.decimal128 import float_pips
@@ -40,7 +40,7 @@ class SecondClock:
         seconds = np.maximum(np.maximum.accumulate(part.time_ns // NS_PER_SECOND), self._latest)
         self._latest = int(seconds[-1])
         ends = np.append(np.flatnonzero(seconds[1:] != seconds[:-1]), len(seconds) - 1)
-        bid, ask = part.best_pips[ends, 0], part.best_pips[ends, 1]
+        bid, ask = part.best_prices[ends, 0], part.best_prices[ends, 1]
         sound = (bid != MISSING_PIPS) & (ask != MISSING_PIPS) & (bid <= ask)
         self._seconds.append(seconds[ends])
         self._doubled.append(np.where(sound, bid + ask, np.nan))

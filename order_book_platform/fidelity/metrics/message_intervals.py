@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from order_book_platform.datasets.reading import NARROW_ROWS
+from order_book_platform.datasets.columns import NARROW_ROWS
 from order_book_platform.fidelity.metrics.distributions import distance, margins, positions, within
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.metrics.time_windows import window_width_ns

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from order_book_platform.datasets.schemas import METRICS
+from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
 from order_book_platform.model import Gate, GateResult, Severity
 
 SNAPSHOTS, TICKERS, TRADES, GOLDEN = "snapshots", "tickers", "trades", "golden"
@@ -115,7 +115,7 @@ class Metric:
         return bool(measured) and not any(self.gate.holds(value) for value in measured)
 
     def to_dict(self) -> dict[str, object]:
-        """One row of schema `METRICS`; every column."""
+        """One row of schema `METRICS_SCHEMA`; every column."""
         result = self.result
         placebos = dict(zip(self.spoiled, self.placebos, strict=False))
         low, high = self.interval or (None, None)
@@ -174,5 +174,5 @@ def judge_placebos(metrics: Iterable[Metric]) -> Metric:
 
 
 def metrics_table(metrics: Iterable[Metric]) -> pa.Table:
-    """Arrow table with schema `METRICS`, rows in the given order."""
-    return pa.Table.from_pylist([metric.to_dict() for metric in metrics], schema=METRICS)
+    """Arrow table with schema `METRICS_SCHEMA`, rows in the given order."""
+    return pa.Table.from_pylist([metric.to_dict() for metric in metrics], schema=METRICS_SCHEMA)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from order_book_platform.datasets.rows import BookRows
+from order_book_platform.datasets.reconstructed_books.rows import BookRows
 from order_book_platform.fidelity.metrics.level_windows import LevelWindows
 from order_book_platform.fidelity.metrics.metric import GATES, GOLDEN, SIDES, SNAPSHOTS, TICKERS, Metric
 from order_book_platform.fidelity.metrics.size_correlation import (

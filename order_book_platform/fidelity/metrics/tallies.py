@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.datasets.rows import BookHeads
+from order_book_platform.datasets.reconstructed_books.rows import BookHeads
 from order_book_platform.kernels.fidelity import book_statistics
 from order_book_platform.kernels.fidelity.level_comparison import (
     ALL_EQUAL,
@@ -257,7 +257,7 @@ class FactTally:
 
     def add(self, part: BookHeads) -> None:
         """Take in the next rows."""
-        columns = part.sequence_number, part.time_ns, part.flags, part.best_pips
+        columns = part.sequence_number, part.time_ns, part.flags, part.best_prices
         book_statistics.add_facts(*columns, *self._plausible_ns, self._state)
 
     @property

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from order_book_platform.datasets.rows import ArrayRows, TradeRows
+from order_book_platform.datasets.columns import NumberedRows
+from order_book_platform.datasets.trades import TradeRows
 from order_book_platform.fidelity.metrics.metric import TICKER_GATES, TICKERS, Metric
 from order_book_platform.fidelity.metrics.tallies import share
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS
@@ -19,7 +20,7 @@ from order_book_platform.model.arrays import Int64Array
 WINDOW_NS = 10_000_000
 """So far apart may be the times of a trade and of the best prices it was made at, ns."""
 
-T = TypeVar("T", bound=ArrayRows)
+T = TypeVar("T", bound=NumberedRows)
 
 _SHIFTS_NS = np.array(PLACEBO_SHIFTS_NS)
 _REACH_NS = max(PLACEBO_SHIFTS_NS)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from order_book_platform.datasets.book_reading import read_books
-from order_book_platform.datasets.reading import NARROW_ROWS
-from order_book_platform.datasets.rows import ArrayRows, ReferenceRows, in_order
+from order_book_platform.datasets.columns import NARROW_ROWS, NumberedRows, ReferenceRows, in_order
+from order_book_platform.datasets.reconstructed_books.reader import read_books
 from order_book_platform.errors import EvidenceError
 from order_book_platform.fidelity.metrics.metric import TICKERS
 from order_book_platform.fidelity.references.sequence_alignment import pair_with_last
-from order_book_platform.model import BookFlag, DecimalEncoding, PartitionKey
+from order_book_platform.model import BookFlag, PartitionKey
+from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.storage import DataStore, Manifest, ParquetRows
 
 BOOKS = "reconstructed_books"
@@ -58,14 +58,14 @@ class GoldenSample:
         """Its book."""
         return self.store.rows(BOOKS, self._key)
 
-    def references(self, levels: int, codes: DecimalEncoding | None = None) -> Iterator[ReferenceRows]:
+    def references(self, levels: int, encoding: PartitionEncoding) -> Iterator[ReferenceRows]:
         """Its book rows that are beyond doubt and claim to know `levels` levels a side.
 
         Args:
             levels: K.
-            codes: what decimals are read as.
+            encoding: Encoding of the book that is measured.
         """
-        for rows in read_books(self.books, levels, codes=codes):
+        for rows in read_books(self.books, levels, encoding):
             sure = (rows.known >= levels).all(axis=1) & (rows.flags & BookFlag.SEEDED != 0)
             sure &= rows.flags & _DOUBT == 0
             self.doubtful += int(np.count_nonzero(~sure))
@@ -110,11 +110,11 @@ def _check_arrivals(golden: ParquetRows, own: ParquetRows, where: str) -> None:
         )
 
 
-def _arrivals(books: ParquetRows) -> Iterator[ArrayRows]:
+def _arrivals(books: ParquetRows) -> Iterator[NumberedRows]:
     """Sequence numbers of books with the arrival of their message, ns; those that go back are left out."""
     latest = int(np.iinfo(np.int64).min)
     for batch in books.batches(NARROW_ROWS, columns=["sequence_number", "received_time"]):
-        rows = ArrayRows(*(batch.column(name).to_numpy() for name in ("sequence_number", "received_time")))
+        rows = NumberedRows(*(batch.column(name).to_numpy() for name in ("sequence_number", "received_time")))
         ahead = in_order(rows.sequence_number, latest)
         latest = max(latest, int(rows.sequence_number.max(initial=latest)))
         yield rows.take(ahead)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns
-from order_book_platform.datasets.rows import ReferenceRows, TickerRows
+from order_book_platform.datasets.columns import ReferenceRows
+from order_book_platform.datasets.tickers import TickerRows
 from order_book_platform.fidelity.metrics.tallies import BookFacts
 from order_book_platform.kernels.fidelity.sequence_lookup import HIGHEST, MESSAGES, STATE_SIZE, place_messages
 from order_book_platform.kernels.fidelity.time_order import TIMES, find_disorder

@@ -8,12 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from order_book_platform.datasets.reading import NARROW_ROWS
-from order_book_platform.datasets.rows import ArrayRows
+from order_book_platform.datasets.columns import NARROW_ROWS, NumberedRows
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.storage import ParquetRows
 
-T = TypeVar("T", bound=ArrayRows)
+T = TypeVar("T", bound=NumberedRows)
 
 
 def first_time(books: ParquetRows, plausible_ns: tuple[int, int]) -> int:

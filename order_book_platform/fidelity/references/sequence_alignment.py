@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.rows import ReferenceRows, Rows
+from order_book_platform.datasets.columns import ReferenceRows, RowChoice
 from order_book_platform.model.arrays import BoolArray, Int64Array
 
 PLACEBO_SHIFTS_NS = (NS_PER_SECOND, 10 * NS_PER_SECOND)
@@ -32,7 +32,7 @@ class Sequenced(Protocol):
     def __len__(self) -> int:
         """Rows."""
 
-    def take(self, rows: Rows) -> Self:
+    def take(self, rows: RowChoice) -> Self:
         """The chosen rows."""
 
 
@@ -68,7 +68,7 @@ class ShiftedReferences:
     def __len__(self) -> int:
         return len(self.sequence_number)
 
-    def take(self, rows: Rows) -> ShiftedReferences:
+    def take(self, rows: RowChoice) -> ShiftedReferences:
         """The chosen rows."""
         chosen = ReferenceRows(
             self.sequence_number, self.time_ns, self.encoded_price, self.encoded_size
@@ -84,7 +84,7 @@ class ShiftedReferences:
         )
 
     @property
-    def sampled(self) -> Rows:
+    def sampled(self) -> RowChoice:
         """Rows that have placebos."""
         return as_slice(np.flatnonzero(self.later[:, 0] >= 0))
 
@@ -201,7 +201,7 @@ def _pair(left: L, right: R, equal: bool) -> tuple[L, R]:
     return left, right.take(as_slice(rows))
 
 
-def as_slice(rows: NDArray[np.intp]) -> Rows:
+def as_slice(rows: NDArray[np.intp]) -> RowChoice:
     """The same rows; as a slice, which copies nothing, where they follow one another without a break."""
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (rows[1:] > rows[:-1]).all():
         return slice(int(rows[0]), int(rows[-1]) + 1)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.schemas import level_columns
+from order_book_platform.datasets.reconstructed_books.schema import level_columns
 from order_book_platform.fidelity.self_test.in_memory_day import Day
 from order_book_platform.fidelity.self_test.oracle import DEPTH, Pair, rms, snapshot_pairs
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 
-from order_book_platform.datasets.book_rows import RowTables, count_flags, table_rows
-from order_book_platform.datasets.schemas import books, in_precision
-from order_book_platform.model import DecimalEncoding
+from order_book_platform.datasets.reconstructed_books.schema import books_packing
+from order_book_platform.datasets.reconstructed_books.writer import BookTables, count_flags, stored_rows
 from order_book_platform.model.arrays import Int64Array
+from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.reconstruct.memory_budget import group_rows
 from order_book_platform.storage import ParquetRows, ParquetSink, PartitionWriter
-from order_book_platform.storage.parquet_sink import Packing
 from order_book_platform.storage.partition_writer import FinishedFile
 
 
-class BookWriter(RowTables):
+class BookWriter(BookTables):
     """Writes the parts of one partition.
 
     Args:
         writer: of the partition; its metadata already say what stands in the files' footers.
         depth: visible levels a side.
-        codes: of the replay's numbers; None for pips.
+        encoding: Encoding of the replay's prices and sizes.
 
     Attributes:
         finished: parts that will not change any more.
@@ -31,16 +29,16 @@ class BookWriter(RowTables):
         made: rows that have become tables; those not yet in a part wait to be written.
     """
 
-    def __init__(self, writer: PartitionWriter, depth: int, codes: DecimalEncoding | None) -> None:
-        super().__init__(depth, codes)
+    def __init__(self, writer: PartitionWriter, depth: int, encoding: PartitionEncoding) -> None:
+        super().__init__(depth, encoding)
         self.finished: list[FinishedFile] = []
         self.rows = self.made = 0
         self._writer = writer
-        self._group_rows = group_rows(depth, 8 if codes is None else 16)
+        self._group_rows = group_rows(depth, encoding.stored_bytes)
         self._sink: ParquetSink | None = None
 
     def table(self, rows: Int64Array) -> pa.Table:
-        """See `RowTables`."""
+        """See `BookTables`."""
         self.made += len(rows)
         return super().table(rows)
 
@@ -48,7 +46,7 @@ class BookWriter(RowTables):
         """Add rows to the part."""
         if self._sink is None:
             self._sink = self._writer.parquet(
-                self._name, self._schema, self._group_rows, _packing(self._schema), "lz4"
+                self._name, self.schema, self._group_rows, books_packing(self.schema), "lz4"
             )
         self._sink.write(table)
         self.rows += table.num_rows
@@ -62,7 +60,7 @@ class BookWriter(RowTables):
     def close(self) -> None:
         """All rows have come; a partition without any has one empty part."""
         if not self.rows:
-            self.write(self._schema.empty_table())
+            self.write(self.schema.empty_table())
         self.end()
 
     def adopt(self, finished: Sequence[FinishedFile]) -> None:
@@ -73,10 +71,8 @@ class BookWriter(RowTables):
         """
         for part in finished:
             for batch in ParquetRows([self._writer.folder / part.name]).batches(self._group_rows):
-                self.digest.update(table_rows(pa.Table.from_batches([batch])))
-                flags = np.zeros((batch.num_rows, 4), np.int64)
-                flags[:, 3] = batch.column("flags").to_numpy(zero_copy_only=False)
-                count_flags(flags, self.counts)
+                self.digest.update(stored_rows(pa.Table.from_batches([batch])))
+                count_flags(batch.column("flags").to_numpy(zero_copy_only=False), self.counts)
             self._writer.adopt(part)
             self.finished.append(part)
             self.rows += part.rows
@@ -85,12 +81,3 @@ class BookWriter(RowTables):
     @property
     def _name(self) -> str:
         return f"books-{len(self.finished):05}.parquet"
-
-    @property
-    def _schema(self) -> pa.Schema:
-        return in_precision(books(self._depth), self.numbers.precision)
-
-
-def _packing(schema: pa.Schema) -> dict[str, Packing]:
-    """Prices and sizes of levels come again from row to row."""
-    return {name: "dictionary" for name in schema.names if name.startswith(("bid_", "ask_"))}

@@ -10,17 +10,18 @@ from decimal import Decimal
 from itertools import islice
 from math import gcd
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.published import delta_batches, snapshot_batches
+from order_book_platform.datasets.raw_deltas import PublishedDeltas
+from order_book_platform.datasets.reconstructed_books.schema import CLOSING_STATE_FILE
+from order_book_platform.datasets.snapshots import read_snapshots
 from order_book_platform.errors import ReconstructionError
-from order_book_platform.model import DecimalEncoding, FixedPoint, PartitionKey
+from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.model.decimal128 import DECIMALS, Words, integers, words_of
-from order_book_platform.model.encoding import unit_fits
+from order_book_platform.model.encoding import PartitionEncoding, encoding_of, unit_fits
 from order_book_platform.model.fixed_point import EXACT
 from order_book_platform.observability import Progress
 from order_book_platform.reconstruct.memory_budget import MemoryBudget
@@ -43,8 +44,8 @@ class SavedReplay:
         place: in its inputs.
         book: of `Book.saved`.
         history: of `SnapshotOutcomes.saved`.
-        sizes: of `DecimalEncoding.saved`; empty for pips.
-        shown: of `RowNumbers`, at the same moment: what comes later may have other codes when it comes again.
+        sizes: The list of `PartitionEncoding.saved_sizes`; empty for pips.
+        shown: `BookTables.shown_sizes` at the same moment: what comes later may have other codes when it comes again.
     """
 
     place: ReplayPosition
@@ -71,7 +72,7 @@ class DayReplay:
         history: those that have been.
         strategy: drives it.
         fixed_point: of the deltas.
-        codes: what decimals are replayed as; None where the deltas hold pips.
+        encoding: Encoding of the prices and sizes that are replayed.
         inputs: dataset to fingerprint.
         continued_from: last sequence number of the previous day's closing state, if the book was restored from it.
         not_continued: why it was not, although it was wished.
@@ -83,7 +84,7 @@ class DayReplay:
     history: SnapshotOutcomes
     strategy: Strategy
     fixed_point: FixedPoint
-    codes: DecimalEncoding | None
+    encoding: PartitionEncoding
     inputs: dict[str, str]
     continued_from: int | None
     not_continued: str | None
@@ -119,23 +120,24 @@ class DayReplay:
         if wanted.continue_previous_day:
             before, why_not = _day_before(store, settings, key, inputs["raw_deltas"], strategy)
         step_before = before.metadata["closing"]["step_pips"] if before else 0
-        codes, tick = _codes(inputs["raw_deltas"], step_before)
+        encoding = encoding_of(inputs["raw_deltas"].metadata).finer(step_before)
         doubt = strategy.doubt(FlagTimeline.of_gaps(store.table("sequence_gap_report", key)))
-        step = gcd(tick, step_before // codes.unit if codes else step_before)
+        step = gcd(encoding.tick, step_before // encoding.unit)
         book = empty_book(settings, step, cadence or wanted.cadence, doubt)
         fingerprints = {name: manifest.fingerprint for name, manifest in inputs.items()}
         if before:
             fingerprints["previous reconstructed_books"] = before.fingerprint
         place = saved.place if saved else ReplayPosition()
         if saved:
-            _resume(book, codes, saved)
+            encoding.restore_sizes(saved.sizes)
+            book.resumed(saved.book)
         elif before:
-            _restore(book, store, key, before, codes)
+            _restore(book, store, key, before, encoding)
         planner = SnapshotScheduler(
-            snapshot_batches(store, key, codes, place.snapshots),
+            read_snapshots(store, key, encoding, place.snapshots),
             strategy.choice(),
             doubt.recover_from,
-            tick,
+            encoding.tick,
             place,
         )
         continued_from = before.metadata["closing"]["sequence_number"] if before else None
@@ -146,7 +148,7 @@ class DayReplay:
             SnapshotOutcomes(saved.history if saved else None),
             strategy,
             inputs["raw_deltas"].fixed_point,
-            codes,
+            encoding,
             fingerprints,
             continued_from,
             why_not,
@@ -158,8 +160,8 @@ class DayReplay:
         """The day from where the book stands, or up to an instant, as steps for `apply`."""
         cutter = self.strategy.cutter(self.planner, until)
         if not cutter.ended():
-            begin = self.planner.place.deltas
-            for batch in delta_batches(store, self.key, batch_rows, "replay", progress, self.codes, begin):
+            deltas = PublishedDeltas(store, self.key, self.encoding)
+            for batch in deltas.batches(batch_rows, progress, "replay", self.planner.place.deltas):
                 yield from cutter.take(batch)
                 if cutter.ended():
                     break
@@ -198,7 +200,7 @@ class DayReplay:
     def saved(self, place: ReplayPosition, shown: BoolArray) -> SavedReplay:
         """Where the replay stands, after the step that has this place, and what its rows have shown."""
         self.history.came_of(self.book.take_outcome())
-        sizes = self.codes.saved() if self.codes else np.empty((0, 2), np.uint64)
+        sizes = self.encoding.saved_sizes()
         return SavedReplay(place, self.book.saved(), self.history.saved(), sizes, shown.copy())
 
 
@@ -230,22 +232,6 @@ def empty_book(settings: Settings, step_pips: int, cadence: str, doubt: FlagTime
         silence_ns=settings.gaps.silence,
         row_capacity=MemoryBudget.of(settings).table_rows,
     )
-
-
-def _codes(deltas: Manifest, step_before: int) -> tuple[DecimalEncoding | None, int]:
-    """Codes for a partition of decimals, and the tick in what the replay sees: pips, or those codes.
-
-    Args:
-        deltas: of the day.
-        step_before: step of the previous day's book if this day goes on from it, in pips or unscaled; else 0. The unit
-            has to divide it.
-    """
-    codes, point = DecimalEncoding.of(deltas.metadata), deltas.fixed_point
-    if codes is None:
-        return None, point.tick_pips
-    if step_before:
-        codes = DecimalEncoding(gcd(codes.unit, step_before), point.tick_pips)
-    return codes, codes.tick_codes
 
 
 def _day_before(
@@ -287,7 +273,7 @@ def _day_before(
 
 def _one_unit_fits(store: DataStore, before: Manifest, deltas: Manifest, where: PartitionKey) -> bool:
     """Whether the closing state of a day of decimals and the deltas of the next have codes in one unit."""
-    live = store.table("reconstructed_books", where, "closing_state.parquet").column("price")
+    live = store.table("reconstructed_books", where, CLOSING_STATE_FILE).column("price")
     day = Decimal(deltas.metadata["audit"]["largest_price"]).scaleb(DECIMALS, EXACT)
     largest = max(int(day), *integers(words_of(live)))
     return unit_fits(largest, gcd(deltas.metadata["price_unit"], before.metadata["closing"]["step_pips"]))
@@ -311,34 +297,26 @@ def _previous(key: PartitionKey) -> PartitionKey:
     return PartitionKey(key.instrument, key.day - timedelta(days=1))
 
 
-def _resume(book: Book, codes: DecimalEncoding | None, saved: SavedReplay) -> None:
-    if codes is not None:
-        codes.resumed(saved.sizes)
-    book.resumed(saved.book)
-
-
 def _restore(
-    book: Book, store: DataStore, key: PartitionKey, before: Manifest, codes: DecimalEncoding | None
+    book: Book, store: DataStore, key: PartitionKey, before: Manifest, encoding: PartitionEncoding
 ) -> None:
+    """Let a book start from the closing state of the day before."""
     closing = before.metadata["closing"]
-    table = store.table("reconstructed_books", _previous(key), "closing_state.parquet")
+    table = store.table("reconstructed_books", _previous(key), CLOSING_STATE_FILE)
     bids, asks = (
-        _levels(table.filter(pc.equal(table.column("is_bid"), is_bid)), codes) for is_bid in (True, False)
+        _levels(table.filter(pc.equal(table.column("is_bid"), is_bid)), encoding) for is_bid in (True, False)
     )
-    unit = codes.unit if codes else 1
     bid, ask = (
-        None if bound is None else bound // unit
+        None if bound is None else bound // encoding.unit
         for bound in (closing["known_bid_pips"], closing["known_ask_pips"])
     )
     book.restore(bids, asks, (bid, ask))
 
 
-def _levels(table: pa.Table, codes: DecimalEncoding | None) -> Levels:
-    known = table.column("known").to_numpy()
-    if codes is None:
-        return Levels(table.column("price_pips").to_numpy(), table.column("size_pips").to_numpy(), known)
+def _levels(table: pa.Table, encoding: PartitionEncoding) -> Levels:
+    """Return one side of a closing state as levels of a book."""
     return Levels(
-        codes.known_prices(table.column("price"), "closing state"),
-        codes.size_codes(table.column("size")),
-        known,
+        encoding.read_prices(table, "price"),
+        encoding.read_sizes(table, "size"),
+        table.column("known").to_numpy(),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch, PublishedDeltas
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.reconstruct.book_stages import BookStream
 from order_book_platform.reconstruct.day.book_writer import BookWriter
@@ -46,19 +46,18 @@ class DaySource:
     """
 
     def __init__(self, store: DataStore, replay: DayReplay, cutter: StepCutter) -> None:
-        self._deltas = store.rows("raw_deltas", replay.key)
+        self._deltas = PublishedDeltas(store, replay.key, replay.encoding)
         self._replay = replay
         self._cutter = cutter
 
     def read(self) -> Iterator[RowGroup]:
         """See `stream.Source`."""
         if not self._cutter.ended():
-            yield from self._deltas.pieces(self._replay.planner.place.deltas)
+            yield from self._deltas.row_groups(self._replay.planner.place.deltas)
 
     def decode(self, item: RowGroup, rows: int) -> Iterator[DeltaBatch]:
         """See `stream.Source`."""
-        for record in item.batches(rows):
-            yield DeltaBatch.from_arrow(record, self._replay.codes)
+        return self._deltas.decode(item, rows)
 
 
 class DayRows:
@@ -77,7 +76,7 @@ class DayRows:
         """See `stream.RowPlace`."""
         if step.ends_part:
             due = self._resumption.due(step.place)
-            yield PartEnd(self._replay.saved(step.place, self._parts.numbers.shown) if due else None)
+            yield PartEnd(self._replay.saved(step.place, self._parts.shown_sizes) if due else None)
 
     def last(self) -> Iterator[PartEnd]:
         """See `stream.RowPlace`: the last part is ended by who publishes it."""

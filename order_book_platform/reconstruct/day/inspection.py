@@ -10,9 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from order_book_platform.clock import iso_from_ns
-from order_book_platform.datasets.book_rows import ReplayHash, RowNumbers, table_rows
+from order_book_platform.datasets.reconstructed_books.writer import ReplayHash, stored_rows
 from order_book_platform.errors import NoBookError
-from order_book_platform.model import DecimalEncoding, FixedPoint, PartitionKey
+from order_book_platform.kernels.book.visible_rows import ROW_HEAD
+from order_book_platform.model import FixedPoint, PartitionKey
+from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.observability import Progress, silent
 from order_book_platform.reconstruct.day.day_replay import DayReplay
 from order_book_platform.replay.book import Levels
@@ -115,8 +117,8 @@ def book_at(
         int(last[0]),
         int(last[1]),
         int(last[3]),
-        _in_pips(book.levels(0), replay.codes),
-        _in_pips(book.levels(1), replay.codes),
+        _in_pips(book.levels(0), replay.encoding),
+        _in_pips(book.levels(1), replay.encoding),
         replay.fixed_point,
     )
 
@@ -142,13 +144,10 @@ def _no_book_yet(
     )
 
 
-def _in_pips(levels: Levels, codes: DecimalEncoding | None) -> BookSide:
-    """Levels of a replay in pips of the partition's decimals."""
-    if codes is None:
-        return BookSide(levels.encoded_price, levels.encoded_size, levels.known)
-    return BookSide(
-        codes.price_integers(levels.encoded_price), codes.size_integers(levels.encoded_size), levels.known
-    )
+def _in_pips(levels: Levels, encoding: PartitionEncoding) -> BookSide:
+    """Return levels of a replay in pips of the partition's decimals."""
+    prices = encoding.unscaled_prices(levels.encoded_price)
+    return BookSide(prices, encoding.unscaled_sizes(levels.encoded_size), levels.known)
 
 
 def verify(
@@ -167,13 +166,12 @@ def verify(
     """
     manifest = store.check("reconstructed_books", key)
     replay, replayed, rows = DayReplay.of(store, settings, key), ReplayHash(), 0
-    rows_of = RowNumbers(replay.codes)
     for piece in replay.rows(store, progress, batch_rows or settings.sources.batch_rows):
-        replayed.update(rows_of.hashed(piece))
+        replayed.update(replay.encoding.hashed_rows(piece, ROW_HEAD))
         rows += len(piece)
     stored = ReplayHash()
     for batch in store.rows("reconstructed_books", key).batches(STORED_ROWS):
-        stored.update(table_rows(pa.Table.from_batches([batch])))
+        stored.update(stored_rows(pa.Table.from_batches([batch])))
     return Verification(
         manifest.metadata["replay_hash"],
         replayed.hexdigest(),

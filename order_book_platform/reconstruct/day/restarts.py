@@ -73,11 +73,11 @@ def run_attempts(
             unfinished = resumption.take_up()
             if unfinished:
                 replay = DayReplay.of(store, settings, key, saved=unfinished.saved)
-            parts = BookWriter(writer, settings.reconstruct.depth, replay.codes)
-            writer.metadata.update(replay.fixed_point.to_metadata(), precision=parts.numbers.precision)
+            parts = BookWriter(writer, settings.reconstruct.depth, replay.encoding)
+            writer.metadata.update(replay.fixed_point.to_metadata(), precision=parts.encoding.precision)
             if unfinished:
                 parts.adopt(unfinished.parts)
-                parts.numbers.shown = unfinished.saved.shown
+                parts.shown_sizes = unfinished.saved.shown
             before = replay.planner.place.deltas
             room = BooksSizeEstimate(store, settings.reconstruct, replay, parts, writer)
             writer.require_room()

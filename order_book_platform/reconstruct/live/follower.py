@@ -10,9 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from order_book_platform.datasets.batches import SnapshotBatch
-from order_book_platform.datasets.book_rows import ReplayHash, table_rows
-from order_book_platform.datasets.schemas import FINDINGS, books
+from order_book_platform.datasets.reconstructed_books.schema import books_schema
+from order_book_platform.datasets.reconstructed_books.writer import ReplayHash, stored_rows
+from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import LogMissingError, LogSchemaError, ReconstructionError
 from order_book_platform.model import FixedPoint, Instrument
 from order_book_platform.reconstruct.book_stages import BookStream
@@ -152,7 +153,7 @@ class Follower:
         with (
             IdempotentLog(self._output / BOOKS, self._schema(point)) as books_log,
             IdempotentLog(
-                self._output / FINDINGS_LOG, FINDINGS.with_metadata(self._metadata(point))
+                self._output / FINDINGS_LOG, FINDINGS_SCHEMA.with_metadata(self._metadata(point))
             ) as findings,
         ):
             return self._run(point, books_log, findings, wait, observe, stopped)
@@ -197,7 +198,7 @@ class Follower:
         )
 
     def _schema(self, point: FixedPoint) -> pa.Schema:
-        return books(self._settings.reconstruct.depth).with_metadata(self._metadata(point))
+        return books_schema(self._settings.reconstruct.depth).with_metadata(self._metadata(point))
 
     def _metadata(self, point: FixedPoint) -> dict[str, str]:
         """Of both output logs: what the rows are of, and the settings that shape them."""
@@ -239,5 +240,5 @@ def replay_hash_of(output: Path) -> str:
     """
     digest = ReplayHash()
     for rows in LogReader(output / BOOKS).read():
-        digest.update(table_rows(pa.Table.from_batches([rows.batch])))
+        digest.update(stored_rows(pa.Table.from_batches([rows.batch])))
     return digest.hexdigest()

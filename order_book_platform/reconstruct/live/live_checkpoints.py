@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from order_book_platform.datasets.batches import SnapshotBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.reconstruct.day.day_replay import SavedReplay
 from order_book_platform.reconstruct.day.resumption import packed, unpacked
 from order_book_platform.replay.live_flag_timeline import Edges

@@ -10,8 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
-from order_book_platform.datasets.book_rows import RowTables
-from order_book_platform.datasets.schemas import FINDINGS
+from order_book_platform.datasets.reconstructed_books.writer import BookTables
+from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA
+from order_book_platform.model.encoding import VERBATIM
 from order_book_platform.reconstruct.day.resumption import CheckpointTimer
 from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
 from order_book_platform.reconstruct.live.live_checkpoints import LiveCheckpoint, LiveCheckpoints
@@ -24,7 +25,7 @@ SYNC_ROWS, SYNC_NS = 65_536, NS_PER_SECOND
 """The log is synced after so many rows, or with the first row after so long; and when it is quiet."""
 
 
-class LiveRows(RowTables):
+class LiveRows(BookTables):
     """See `stream.RowPlace`.
 
     Args:
@@ -47,7 +48,7 @@ class LiveRows(RowTables):
         settings: Settings,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(settings.reconstruct.depth, None)
+        super().__init__(settings.reconstruct.depth, VERBATIM)
         self._books, self._findings = books, findings
         self._replay, self._source, self._checkpoints = replay, source, checkpoints
         self._clock = clock or SystemClock()
@@ -94,7 +95,7 @@ class LiveRows(RowTables):
             self._unsaved = item
         elif isinstance(item, Quiet):
             self._sync()
-        elif item.schema.names == FINDINGS.names:
+        elif item.schema.names == FINDINGS_SCHEMA.names:
             self._findings.write(item)
         else:
             self._books.write(item)
@@ -130,7 +131,7 @@ class LiveRows(RowTables):
 
 
 def findings_table(state: LiveState) -> pa.Table:
-    """What a step found, with schema `FINDINGS`: snapshots that came too late, then breaks."""
+    """What a step found, with schema `FINDINGS_SCHEMA`: snapshots that came too late, then breaks."""
     rows: list[dict[str, Any]] = [
         {
             "cause": "late_snapshot",
@@ -159,4 +160,4 @@ def findings_table(state: LiveState) -> pa.Table:
         }
         for item in state.breaks
     ]
-    return pa.Table.from_pylist(rows, schema=FINDINGS)
+    return pa.Table.from_pylist(rows, schema=FINDINGS_SCHEMA)

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
-from order_book_platform.datasets.schemas import RAW_DELTAS, SNAPSHOTS, in_precision
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
+from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBatch
 from order_book_platform.errors import LogSchemaError, PrecisionError
 from order_book_platform.model import FixedPoint, Instrument
+from order_book_platform.model.encoding import in_precision
 from order_book_platform.replay.snapshot_inbox import Arrived
 from order_book_platform.storage import LogReader
 from order_book_platform.storage.log.segments import LogBatch
@@ -155,7 +156,7 @@ class LiveSource:
         while self._row < enough:
             if self._row == self._end or (rows := next(self._deltas)) is None:
                 return found, True
-            batch = self._checked(rows, DELTAS, RAW_DELTAS)
+            batch = self._checked(rows, DELTAS, RAW_DELTAS_SCHEMA)
             if self._end is not None:
                 batch = batch.slice(
                     0, self._end - self._row
@@ -185,7 +186,7 @@ class LiveSource:
         rows = next(self._snapshots)
         if rows is None:
             return False
-        batch = self._checked(rows, SNAPSHOTS_LOG, SNAPSHOTS)
+        batch = self._checked(rows, SNAPSHOTS_LOG, SNAPSHOTS_SCHEMA)
         received = batch.column("received_time").to_numpy()
         times = np.maximum.accumulate(np.maximum(received, self._snapshots_clock_ns))
         self._snapshots_clock_ns = int(times[-1])
@@ -211,7 +212,7 @@ def capture_point(folder: Path, instrument: Instrument) -> FixedPoint | None:
         PrecisionError: it holds decimals.
     """
     points: list[FixedPoint | None] = []
-    for name, wanted in ((DELTAS, RAW_DELTAS), (SNAPSHOTS_LOG, SNAPSHOTS)):
+    for name, wanted in ((DELTAS, RAW_DELTAS_SCHEMA), (SNAPSHOTS_LOG, SNAPSHOTS_SCHEMA)):
         schema = LogReader(folder / name).schema()
         if schema is not None and not schema.equals(wanted):
             raise _wrong(schema, wanted, folder / name)

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_DAY, day_start_ns, iso_from_ns
+from order_book_platform.datasets.columns import as_numpy
 from order_book_platform.errors import BatchError
-from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
+from order_book_platform.model import BookFlag, PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array, UInt8Array
+from order_book_platform.model.encoding import PipEncoding
 from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.rl.features.feature_spec import FeatureSpec
-from order_book_platform.rl.features.pips import batch_in_pips
 from order_book_platform.storage import ParquetRows
 
 LOOKS_AHEAD = int(BookFlag.CORRUPT | BookFlag.HINDSIGHT)
@@ -111,7 +112,7 @@ class EventReader:
         plan: grid and levels.
         key: the partition, for plausible times and errors.
         batch_rows: rows decoded at a time; never changes a result.
-        point: pips that decimals are turned into; None where it has pips.
+        encoding: Reads prices and sizes as int64 pips.
 
     Attributes:
         rows: rows read so far.
@@ -124,9 +125,9 @@ class EventReader:
         plan: FeatureSpec,
         key: PartitionKey,
         batch_rows: int,
-        point: FixedPoint | None = None,
+        encoding: PipEncoding,
     ) -> None:
-        self._point = point
+        self._encoding = encoding
         self._table = table
         self._plan = plan
         self._key = key
@@ -144,25 +145,28 @@ class EventReader:
         """
         levels = self._plan.mlofi_levels
         deepest = max(*self._plan.imbalance_levels, levels)
-        prices = [[f"{side}_{level}_price_pips" for level in range(levels)] for side in ("bid", "ask")]
-        sizes = [[f"{side}_{level}_size_pips" for level in range(deepest)] for side in ("bid", "ask")]
+        prices = [[f"{side}_{level}_price" for level in range(levels)] for side in ("bid", "ask")]
+        sizes = [[f"{side}_{level}_size" for level in range(deepest)] for side in ("bid", "ask")]
         head = ["origin_time", "received_time", "flags", "known_bid_levels", "known_ask_levels"]
-        for batch in self._batches([*head, *prices[0], *prices[1], *sizes[0], *sizes[1]]):
-            origin = _array(batch, "origin_time")
+        for batch in self._batches(head, [*prices[0], *prices[1], *sizes[0], *sizes[1]]):
+            origin = as_numpy(batch, "origin_time")
             flags = batch.column("flags").to_numpy(zero_copy_only=False) & np.uint8(0xFF & ~LOOKS_AHEAD)
             time, step = self._place(origin)
-            bids, asks = _side(batch, prices[0], MISSING_PIPS), _side(batch, prices[1], MISSING_PIPS)
+            bids, asks = (tuple(self._encoding.read_prices(batch, name) for name in side) for side in prices)
+            bid_sizes, ask_sizes = (
+                tuple(self._encoding.read_sizes(batch, name) for name in side) for side in sizes
+            )
             yield BookChunk(
                 step=step,
                 time=time,
-                latency=_array(batch, "received_time") - origin,
+                latency=as_numpy(batch, "received_time") - origin,
                 flags=flags,
-                known=_known(batch, sizes),
+                known=self._known(batch, sizes),
                 two_sided=(bids[0] != MISSING_PIPS) & (asks[0] != MISSING_PIPS),
                 doubtful=((flags & BookFlag.SEEDED) == 0) | ((flags & BookFlag.GAP) != 0),
                 repaired=(flags & BookFlag.REPAIRED) != 0,
                 prices=(bids, asks),
-                sizes=(_side(batch, sizes[0], 0), _side(batch, sizes[1], 0)),
+                sizes=(bid_sizes, ask_sizes),
             )
 
     def trades(self) -> Iterator[TradeChunk]:
@@ -172,18 +176,18 @@ class EventReader:
             BatchError: an `origin_time` far from the partition's day.
             PrecisionError: decimals that the pips do not hold.
         """
-        for batch in self._batches(["origin_time", "is_buy", "size_pips"]):
-            _, step = self._place(_array(batch, "origin_time"))
+        for batch in self._batches(["origin_time", "is_buy"], ["size"]):
+            _, step = self._place(as_numpy(batch, "origin_time"))
             is_buy = batch.column("is_buy").to_numpy(zero_copy_only=False)
-            yield TradeChunk(step=step, is_buy=is_buy, size=_array(batch, "size_pips"))
+            yield TradeChunk(step=step, is_buy=is_buy, size=self._encoding.read_sizes(batch, "size"))
 
-    def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        if self._point:
-            columns = [name.removesuffix("_pips") for name in columns]
+    def _batches(self, head: list[str], encoded: list[str]) -> Iterator[pa.RecordBatch]:
+        """Read batches that are not empty, with the columns of the head and the encoded ones."""
+        columns = [*head, *(name + self._encoding.ending for name in encoded)]
         for batch in self._table.batches(self._batch_rows, columns):
             if batch.num_rows:
                 self.rows += batch.num_rows
-                yield batch_in_pips(batch, self._point, str(self._key)) if self._point else batch
+                yield batch
 
     def _place(self, origin: Int64Array) -> tuple[Int64Array, Int64Array]:
         """Time that never goes back, and the step it falls in."""
@@ -205,27 +209,14 @@ class EventReader:
                     remedy="Correct the raw files; the sampling clock could not go on after such a row.",
                 )
 
-
-def _array(batch: pa.RecordBatch, name: str, missing: int = 0) -> Int64Array:
-    column = batch.column(name)
-    if column.null_count:
-        column = column.fill_null(missing)
-    array: Int64Array = column.to_numpy(zero_copy_only=False)
-    return array
-
-
-def _side(batch: pa.RecordBatch, names: list[str], missing: int) -> tuple[Int64Array, ...]:
-    return tuple(_array(batch, name, missing) for name in names)
-
-
-def _known(batch: pa.RecordBatch, levels: list[list[str]]) -> UInt8Array:
-    """Known levels of the poorer side, cut at the first level that does not exist."""
-    known: UInt8Array = np.minimum(
-        batch.column("known_bid_levels").to_numpy(), batch.column("known_ask_levels").to_numpy()
-    )
-    for level, names in enumerate(zip(*levels, strict=True)):
-        for column in map(batch.column, names):
-            if column.null_count:
-                missing = column.is_null().to_numpy(zero_copy_only=False)
-                known = np.where(missing, np.minimum(known, np.uint8(level)), known)
-    return known
+    def _known(self, batch: pa.RecordBatch, levels: list[list[str]]) -> UInt8Array:
+        """Return uint8[n], the known levels of the poorer side, cut at the first level that does not exist."""
+        known: UInt8Array = np.minimum(
+            batch.column("known_bid_levels").to_numpy(), batch.column("known_ask_levels").to_numpy()
+        )
+        for level, names in enumerate(zip(*levels, strict=True)):
+            for column in (batch.column(name + self._encoding.ending) for name in names):
+                if column.null_count:
+                    missing = column.is_null().to_numpy(zero_copy_only=False)
+                    known = np.where(missing, np.minimum(known, np.uint8(level)), known)
+        return known

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.model import GateResult, PartitionKey
-from order_book_platform.model.encoding import int64_point
+from order_book_platform.model.encoding import whole_pips
 from order_book_platform.observability import Progress, silent
 from order_book_platform.rl.features.event_reader import BookChunk, ChunkCursor, EventReader, TradeChunk
 from order_book_platform.rl.features.feature_columns import feature_table
@@ -73,20 +73,18 @@ class FeatureBuilder:
         """
         books = self._store.manifest("reconstructed_books", key)
         trades = self._store.manifest("trades", key)
-        decimal = books.precision == "decimal128"
-        point = int64_point(books.metadata, trades.metadata) if decimal else books.fixed_point
+        encoding = whole_pips(str(key), books.metadata, trades.metadata)
         plan = FeatureSpec.of(
             self._settings.features,
             depth=int(books.metadata["depth"]),
             cadence=str(books.metadata["cadence"]),
-            fixed_point=point,
+            fixed_point=encoding.fixed_point,
             where=str(key),
         )
         tally = FeatureQuality(plan.imbalance_levels)
         book_rows, trade_rows = (self._store.rows(name, key) for name in ("reconstructed_books", "trades"))
         book_reader, trade_reader = (
-            EventReader(rows, plan, key, self._batch_rows, point if decimal else None)
-            for rows in (book_rows, trade_rows)
+            EventReader(rows, plan, key, self._batch_rows, encoding) for rows in (book_rows, trade_rows)
         )
         with self._store.write("rl_features", key) as writer:
             sink = writer.parquet("features.parquet", plan.schema)
@@ -105,7 +103,7 @@ class FeatureBuilder:
                 "trade_rows": trade_rows.num_rows,
                 "trade_time_regressions": trade_reader.regressions,
             }
-            writer.metadata.update(point.to_metadata(), **plan.to_metadata())
+            writer.metadata.update(encoding.fixed_point.to_metadata(), **plan.to_metadata())
             writer.metadata.update(tally.to_metadata(), cadence=books.metadata["cadence"])
             writer.metadata["counts"].update(read)
         gates = tally.gates(book_rows=book_reader.rows, book_time_regressions=book_reader.regressions)

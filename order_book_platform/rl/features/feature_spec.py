@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets import schemas
+from order_book_platform.datasets.rl_features import features_schema
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import FixedPoint
 from order_book_platform.settings import FeatureSettings
@@ -105,7 +105,7 @@ class FeatureSpec:
     def schema(self) -> pa.Schema:
         """Schema of the rows."""
         settings = self.features
-        return schemas.features(settings.imbalance_levels, settings.mlofi_levels, settings.horizons)
+        return features_schema(settings.imbalance_levels, settings.mlofi_levels, settings.horizons)
 
     def to_metadata(self) -> dict[str, object]:
         """What of the settings shaped the columns, for the manifest."""

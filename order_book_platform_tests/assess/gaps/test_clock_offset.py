@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from order_book_platform.assess.gaps.clock_offset import ENOUGH_MESSAGES, MAX_WINDOWS, WINDOW_NS, Envelope
 from order_book_platform.assess.gaps.message_scan import MessageScan
-from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.model import PartitionKey
 from order_book_platform_tests.conftest import RECORDED_KEYS
 from order_book_platform_tests.lake import START_NS

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from order_book_platform.assess import DataAssessor, GapReporter
-from order_book_platform.datasets.batches import SnapshotBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.model import PartitionKey
 from order_book_platform.replay.book import Book

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from order_book_platform.assess.gaps.clock_offset import BIN_NS
 from order_book_platform.assess.gaps.message_scan import MessageScan
-from order_book_platform.datasets.batches import DeltaBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform_tests.conftest import RECORDED_KEYS
 
 NO_SNAPSHOTS = np.empty(0, np.int64)

@@ -16,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets import schemas
-from order_book_platform.datasets.rows import BestRows, TickerRows
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
+from order_book_platform.datasets.reconstructed_books.rows import BestRows
+from order_book_platform.datasets.reconstructed_books.schema import books_schema, level_columns
+from order_book_platform.datasets.tickers import TICKERS_SCHEMA, TickerRows
 from order_book_platform.fidelity.metrics.clock_comparison import (
     ClockComparison,
     by_transaction_time,
@@ -216,10 +218,10 @@ def with_clock(store: DataStore, replayed: OracleReplay, clock: str | None) -> F
     if clock == "transaction_time":
         table = table.with_columns(transaction_time="origin_time")
         deltas = pl.from_arrow(store.table("raw_deltas", KEY)).with_columns(transaction_time="origin_time")
-        publish(store, "raw_deltas", {"deltas.parquet": deltas.to_arrow().cast(schemas.RAW_DELTAS)})
+        publish(store, "raw_deltas", {"deltas.parquet": deltas.to_arrow().cast(RAW_DELTAS_SCHEMA)})
     elif clock is None:
         table = table.with_columns(origin_time=pl.lit(None, pl.Int64))
-    publish(store, "tickers", {"tickers.parquet": table.to_arrow().cast(schemas.TICKERS)})
+    publish(store, "tickers", {"tickers.parquet": table.to_arrow().cast(TICKERS_SCHEMA)})
     return FidelityRunner(store, KEY, silent).measure()
 
 
@@ -251,8 +253,8 @@ def test_a_faithful_book_passes_by_time(store: DataStore, replayed: OracleReplay
 @pytest.mark.parametrize("clock", ["transaction_time", "origin_time"])
 def test_a_book_that_lags_fails_by_time(store: DataStore, replayed: OracleReplay, clock: str) -> None:
     """Each row shows the prices of 50 messages before: by number and by time it is wrong."""
-    levels = pl.col(schemas.level_columns(DEPTH)).shift(50).fill_null(strategy="backward")
-    rows = pl.from_arrow(replayed.rows).with_columns(levels).to_arrow().cast(schemas.books())
+    levels = pl.col(level_columns(DEPTH)).shift(50).fill_null(strategy="backward")
+    rows = pl.from_arrow(replayed.rows).with_columns(levels).to_arrow().cast(books_schema())
     publish_books(store, rows, replayed.used)
     measured = with_clock(store, replayed, clock)
     failed = {gate.name for gate in measured.gates if not gate.passed}
@@ -262,7 +264,7 @@ def test_a_book_that_lags_fails_by_time(store: DataStore, replayed: OracleReplay
 def test_a_size_that_is_wrong_fails_no_gate_by_time(store: DataStore, replayed: OracleReplay) -> None:
     """Sizes are reported by time, as streams of one exchange differ in them; by number they fail."""
     rows = pl.from_arrow(replayed.rows).with_columns(pl.col("bid_0_size_pips") + 1)
-    publish_books(store, rows.to_arrow().cast(schemas.books()), replayed.used)
+    publish_books(store, rows.to_arrow().cast(books_schema()), replayed.used)
     found = metrics(with_clock(store, replayed, "transaction_time"))
     assert found["bbo_exact_time_tickers"].value == 1.0
     assert found["bbo_exact_time_size_tickers"].value == 0.0
@@ -274,7 +276,7 @@ def test_prices_off_by_three_ticks_fail_the_root_mean_square(
 ) -> None:
     """One side off: that side's gate fails, the other's holds."""
     rows = pl.from_arrow(replayed.rows).with_columns(pl.col("ask_0_price_pips") + 3 * POINT.tick_pips)
-    publish_books(store, rows.to_arrow().cast(schemas.books()), replayed.used)
+    publish_books(store, rows.to_arrow().cast(books_schema()), replayed.used)
     found = metrics(with_clock(store, replayed, "transaction_time"))
     assert found["bbo_rms_time_ask_tickers"].value == 3.0
     assert not found["bbo_rms_time_ask_tickers"].result.passed
@@ -374,7 +376,7 @@ def test_one_ticker_without_t_is_left_out_and_counted(store: DataStore, replayed
     without = pl.when(pl.int_range(pl.len()) == 7).then(None).otherwise(pl.col("origin_time"))
     with_clock(store, replayed, "transaction_time")
     table = pl.from_arrow(store.table("tickers", KEY)).with_columns(transaction_time=without)
-    publish(store, "tickers", {"tickers.parquet": table.to_arrow().cast(schemas.TICKERS)})
+    publish(store, "tickers", {"tickers.parquet": table.to_arrow().cast(TICKERS_SCHEMA)})
     found = metrics(FidelityRunner(store, KEY, silent).measure())
     for name in GATED:
         assert found[name].result.passed
@@ -392,7 +394,7 @@ def test_one_ticker_with_an_impossible_number_costs_one_ticker(
     rows = metrics(FidelityRunner(store, KEY, silent).measure())["bbo_exact_seq_tickers"].n
     spoiled = pl.when(pl.int_range(pl.len()) == 301).then(2**61).otherwise(pl.col("sequence_number"))
     table = table.with_columns(sequence_number=spoiled)
-    publish(store, "tickers", {"tickers.parquet": table.to_arrow().cast(schemas.TICKERS)})
+    publish(store, "tickers", {"tickers.parquet": table.to_arrow().cast(TICKERS_SCHEMA)})
     measured = FidelityRunner(store, KEY, silent).measure()
     assert (measured.references["tickers"].far_off, measured.references["tickers"].bad) == (1, 1)
     assert all(gate.passed for gate in measured.gates)

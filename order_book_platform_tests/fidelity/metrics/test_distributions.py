@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.rows import BookRows, ReferenceRows
+from order_book_platform.datasets.columns import ReferenceRows
+from order_book_platform.datasets.reconstructed_books.rows import BookRows
 from order_book_platform.fidelity.metrics.distributions import (
     CONFIDENCE,
     RESAMPLES,

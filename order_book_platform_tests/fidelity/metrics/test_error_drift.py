@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.rows import ReferenceRows
-from order_book_platform.datasets.schemas import USED_SNAPSHOTS
+from order_book_platform.datasets.columns import ReferenceRows
+from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_SCHEMA
 from order_book_platform.fidelity.metrics.error_drift import DRIFT_SCHEMA, MESSAGE_EDGES, TIME_EDGES_NS, Drift
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
 from order_book_platform.kernels.fidelity.level_comparison import (
@@ -25,14 +25,14 @@ def used(*snapshots: tuple[int, float, str]) -> pa.Table:
     return pa.Table.from_pylist(
         [
             {
-                **dict.fromkeys(USED_SNAPSHOTS.names, 0),
+                **dict.fromkeys(USED_SNAPSHOTS_SCHEMA.names, 0),
                 "sequence_number": number,
                 "origin_time": int(seconds * NS_PER_SECOND),
                 "use": use,
             }
             for number, seconds, use in snapshots
         ],
-        schema=USED_SNAPSHOTS,
+        schema=USED_SNAPSHOTS_SCHEMA,
     )
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.rows import BookRows, ReferenceRows
+from order_book_platform.datasets.columns import ReferenceRows
+from order_book_platform.datasets.reconstructed_books.rows import BookRows
 from order_book_platform.fidelity.metrics.level_windows import MOST_WINDOWS, LevelWindows
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
 

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets import schemas
-from order_book_platform.datasets.rows import BookHeads, from_seed
+from order_book_platform.datasets.reconstructed_books.rows import BookHeads, from_seed
+from order_book_platform.datasets.trades import TRADES_SCHEMA
 from order_book_platform.fidelity.metrics.market_statistics import (
     SecondClock,
     autocorrelation,
@@ -118,7 +118,7 @@ def test_too_few_trades_have_no_tail(tmp_path: Path) -> None:
     pq.write_table(pa.table({"size_pips": pa.array(range(1, 900))}), tmp_path / "t")
     (metric,) = trade_metrics(ParquetRows([tmp_path / "t"]))
     assert (metric.value, metric.n) == (None, 8)
-    assert {field.name for field in schemas.TRADES if field.name.startswith("size")} == {"size_pips"}
+    assert {field.name for field in TRADES_SCHEMA if field.name.startswith("size")} == {"size_pips"}
 
 
 book_rows = st.lists(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from order_book_platform.datasets.schemas import METRICS
+from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
 from order_book_platform.fidelity.metrics.metric import (
     GAP_GATES,
     GATES,
@@ -86,7 +86,7 @@ def test_rows_carry_all_columns() -> None:
             Metric("c", 0.95, 4, BAR, placebos=(None, 0.3), spoiled=WITHOUT_BEST, interval=(0.9, 1.0)),
         ]
     )
-    assert table.schema == METRICS
+    assert table.schema == METRICS_SCHEMA
     assert table.to_pylist() == [
         {
             "name": "a",
@@ -206,7 +206,7 @@ def test_the_format_document_has_every_gate() -> None:
         comparison, threshold, *severity = documented[0].split("|")[3].replace(",", "").split()
         assert severity == (["warn"] if gate.severity is Severity.WARN else []), name
         assert (comparison, float(threshold)) == (gate.comparison, gate.threshold), name
-    for column in METRICS.names:
+    for column in METRICS_SCHEMA.names:
         assert any(column in line.split("|")[1].replace(",", " ").split() for line in lines), column
 
 

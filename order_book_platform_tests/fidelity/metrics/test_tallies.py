@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets.rows import BookHeads
+from order_book_platform.datasets.reconstructed_books.rows import BookHeads
 from order_book_platform.fidelity.metrics.tallies import (
     CLAIMED,
     EVERY,

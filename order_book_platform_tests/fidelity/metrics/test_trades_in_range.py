@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets import schemas
-from order_book_platform.datasets.rows import TradeRows
+from order_book_platform.datasets.tickers import TICKERS_SCHEMA
+from order_book_platform.datasets.trades import TRADES_SCHEMA, TradeRows
 from order_book_platform.fidelity.metrics.trades_in_range import WINDOW_NS, TradeRange
 from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.fidelity.runner import FidelityRunner
@@ -125,7 +125,7 @@ def trades_at_best(replayed: OracleReplay, *, shift_ns: int = 0, wrong_every: in
         )
         .cast({"trade_id": pl.Int64, "size_pips": pl.Int64})
         .to_arrow()
-        .cast(schemas.TRADES)
+        .cast(TRADES_SCHEMA)
     )
 
 
@@ -136,7 +136,7 @@ def measure(
     tickers = exact_tickers(replayed)
     if clock:
         column = tickers.schema.get_field_index("transaction_time")
-        tickers = tickers.set_column(column, "transaction_time", tickers["origin_time"]).cast(schemas.TICKERS)
+        tickers = tickers.set_column(column, "transaction_time", tickers["origin_time"]).cast(TICKERS_SCHEMA)
         deltas = store.table("raw_deltas", KEY)
         at = deltas.schema.get_field_index("transaction_time")
         deltas = deltas.set_column(at, deltas.schema.field(at), deltas["origin_time"])

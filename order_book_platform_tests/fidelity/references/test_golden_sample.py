@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from order_book_platform.datasets import schemas
+from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.errors import EvidenceError, PartitionCorruptError, PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter
 from order_book_platform.fidelity.metrics.metric import Metric
@@ -107,7 +107,7 @@ def test_what_the_sample_does_not_vouch_for_is_left_out(
         known_bid_levels=claims.cast(pl.UInt8),
         bid_0_size_pips=pl.col("bid_0_size_pips") + wrong,
     )
-    publish_books(golden, changed.to_arrow().cast(schemas.books()), replayed.used)
+    publish_books(golden, changed.to_arrow().cast(books_schema()), replayed.used)
     measured = measure(store, golden)
     assert metrics(measured)["bbo_exact_seq_golden"].value == 1.0
     assert measured.references["golden"].doubtful >= 150
@@ -176,7 +176,7 @@ def test_a_sample_without_a_common_number_is_not_taken_for_a_copy(
 ) -> None:
     """Nothing in common is nothing the same: it is measured, and shows nothing."""
     rows = pl.from_arrow(replayed.rows).with_columns(pl.col("sequence_number") + 10**9)
-    publish_books(golden, rows.to_arrow().cast(schemas.books()), replayed.used)
+    publish_books(golden, rows.to_arrow().cast(books_schema()), replayed.used)
     assert measure(store, golden).references["golden"].held_out == 0
 
 

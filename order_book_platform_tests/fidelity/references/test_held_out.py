@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_DAY, day_start_ns
-from order_book_platform.datasets.rows import ReferenceRows, TickerRows
+from order_book_platform.datasets.columns import ReferenceRows
+from order_book_platform.datasets.tickers import TickerRows
 from order_book_platform.fidelity.metrics.tallies import BookFacts
 from order_book_platform.fidelity.references.held_out import (
     ANY,

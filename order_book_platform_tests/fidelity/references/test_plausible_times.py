@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from order_book_platform.datasets.rows import BookHeads
+from order_book_platform.datasets.reconstructed_books.rows import BookHeads
 from order_book_platform.fidelity.references.plausible_times import first_time, held_times, hold_times
 from order_book_platform.storage import ParquetRows
 

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets.rows import ReferenceRows
+from order_book_platform.datasets.columns import ReferenceRows
 from order_book_platform.fidelity.references.sequence_alignment import pair_with_last, with_placebos
 
 numbers = st.lists(st.integers(0, 30), max_size=20).map(sorted)

@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from order_book_platform.datasets import schemas
+from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_SCHEMA, books_schema
 from order_book_platform.fidelity.self_test import oracle
 from order_book_platform.fidelity.self_test.in_memory_day import Day
 from order_book_platform.fidelity.self_test.oracle import DEPTH, plain_figures, snapshot_pairs, ticker_pairs
 from order_book_platform.model import BookFlag
+from order_book_platform.model.levels import DEPTH as VISIBLE_LEVELS
 
 TICK = 10
 SEEDED = int(BookFlag.SEEDED)
@@ -27,7 +28,7 @@ def book(
     number: int, time: int, bids: Levels, asks: Levels, known: tuple[int, int], flags: int = SEEDED
 ) -> dict:
     """One row of `reconstructed_books`."""
-    row = dict.fromkeys(schemas.books().names)
+    row = dict.fromkeys(books_schema().names)
     row |= {"origin_time": time, "received_time": time, "sequence_number": number, "flags": flags}
     row |= {"known_bid_levels": known[0], "known_ask_levels": known[1]}
     for side, levels in (("bid", bids), ("ask", asks)):
@@ -73,10 +74,10 @@ def day() -> Day:
         snapshot(5, 60, [(110, 8), (90, 5)], ASKS),
         snapshot(9, 70, BIDS, ASKS),
     ]
-    used = dict.fromkeys(schemas.USED_SNAPSHOTS.names, 0) | {"sequence_number": 2, "use": "repaired"}
+    used = dict.fromkeys(USED_SNAPSHOTS_SCHEMA.names, 0) | {"sequence_number": 2, "use": "repaired"}
     tickers = [ticker(2, BIDS[0], ASKS[0]), ticker(4, (110, 8), ASKS[0]), ticker(5, (110, 8), ASKS[0])]
     return Day(
-        books=pl.DataFrame(books, schema=pl.from_arrow(schemas.books().empty_table()).schema),
+        books=pl.DataFrame(books, schema=pl.from_arrow(books_schema().empty_table()).schema),
         used=pl.DataFrame([used]),
         messages=np.array([1, 2, 4, 6]),
         snapshots=pl.DataFrame(snapshots),

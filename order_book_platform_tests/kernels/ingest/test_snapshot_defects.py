@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets.batches import SnapshotBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.kernels.ingest.snapshot_defects import find_defects
 from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.model.snapshot_defect import SnapshotDefect

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from order_book_platform.clock import ManualClock
-from order_book_platform.datasets.schemas import books
+from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.errors import DiskFullError
 from order_book_platform.model import PartitionKey
 from order_book_platform.reconstruct import Reconstructor
@@ -312,7 +312,7 @@ def test_what_was_left_by_other_settings_is_not_taken_up(
     wanted = crashes.chain.settings.reconstruct.model_copy(update={"depth": 3})
     settings = crashes.chain.settings.model_copy(update={"reconstruct": wanted})
     Reconstructor(crashes.chain.store, settings).run(KEY)
-    assert crashes.chain.store.rows("reconstructed_books", KEY).schema == books(3)
+    assert crashes.chain.store.rows("reconstructed_books", KEY).schema == books_schema(3)
     assert len(crashes.published()) < len(undisturbed)
 
 

@@ -176,7 +176,7 @@ def test_what_is_not_written_yet_is_not_counted(chain: Chain) -> None:
     replay = DayReplay.of(chain.store, chain.settings, KEY)
     total = chain.store.rows("raw_deltas", KEY).num_rows
     with chain.store.write("reconstructed_books", KEY) as writer:
-        parts = BookWriter(writer, chain.settings.reconstruct.depth, replay.codes)
+        parts = BookWriter(writer, chain.settings.reconstruct.depth, replay.encoding)
         room = BooksSizeEstimate(chain.store, chain.settings.reconstruct, replay, parts, writer)
         assert writer.expected_bytes == estimate(chain, KEY)
         rows = next(replay.rows(chain.store, silent, 5_000)).copy()

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from order_book_platform.clock import ManualClock
-from order_book_platform.datasets.batches import DeltaBatch, SnapshotBatch
+from order_book_platform.datasets.raw_deltas import DeltaBatch
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model import FixedPoint
 from order_book_platform.reconstruct.live import live_source
 from order_book_platform.reconstruct.live.live_source import CaughtUp, LiveSource, Quiet, Records

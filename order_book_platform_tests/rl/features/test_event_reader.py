@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets.schemas import TRADES
+from order_book_platform.datasets.trades import TRADES_SCHEMA
 from order_book_platform.model import FixedPoint
+from order_book_platform.model.encoding import VERBATIM
 from order_book_platform.rl.features.event_reader import ChunkCursor, EventReader, TradeChunk
 from order_book_platform.rl.features.feature_spec import FeatureSpec
 from order_book_platform.storage import ParquetRows
@@ -57,7 +58,7 @@ def test_rows_fall_into_the_step_that_ends_at_or_after_them(tmp_path: Path) -> N
     times = [START, START + 1, START + 100_000_000, START + 100_000_001, START + 5]
     pq.write_table(trade_table([Trade(time, True, 1) for time in times]), tmp_path / "trades.parquet")
     file = ParquetRows([tmp_path / "trades.parquet"])
-    reader = EventReader(file, PLAN, KEY, batch_rows=2)
+    reader = EventReader(file, PLAN, KEY, 2, VERBATIM)
     steps = [step - START // 100_000_000 for chunk in reader.trades() for step in chunk.step.tolist()]
     assert steps == [0, 1, 1, 2, 2]
     assert (reader.rows, reader.regressions) == (5, 1)
@@ -68,16 +69,16 @@ def test_reading_lets_go_of_what_was_read(tmp_path: Path) -> None:
     rows, groups = 4_000, 25
     rng = np.random.default_rng(7)
     path = tmp_path / "trades.parquet"
-    with pq.ParquetWriter(path, TRADES, use_dictionary=False) as writer:
+    with pq.ParquetWriter(path, TRADES_SCHEMA, use_dictionary=False) as writer:
         for _ in range(groups):
             noise = rng.integers(1, 2**60, rows)
             columns = [np.full(rows, START), noise, noise, noise % 2 == 0, noise, noise]
-            writer.write_table(pa.table(columns, schema=TRADES))
+            writer.write_table(pa.table(columns, schema=TRADES_SCHEMA))
     size = path.stat().st_size
     before = pa.total_allocated_bytes()
     held = []
     file = ParquetRows([path])
-    for chunk in EventReader(file, PLAN, KEY, batch_rows=1_000).trades():
+    for chunk in EventReader(file, PLAN, KEY, 1_000, VERBATIM).trades():
         held.append(pa.total_allocated_bytes() - before)
         del chunk
     assert len(held) == rows * groups // 1_000

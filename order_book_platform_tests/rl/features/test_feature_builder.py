@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from order_book_platform.clock import NS_PER_DAY
-from order_book_platform.datasets.schemas import TRADES, books, features
+from order_book_platform.datasets.reconstructed_books.schema import books_schema
+from order_book_platform.datasets.rl_features import features_schema
+from order_book_platform.datasets.trades import TRADES_SCHEMA
 from order_book_platform.errors import (
     BatchError,
     OrderBookPlatformError,
@@ -52,10 +54,10 @@ def publish(
     """Books and trades where the builder looks for them."""
     fixed_point = FixedPoint(tick_pips=TICK).to_metadata()
     with store.write("reconstructed_books", KEY) as writer:
-        writer.parquet("books-00000.parquet", books(DEPTH)).write(book_table(rows))
+        writer.parquet("books-00000.parquet", books_schema(DEPTH)).write(book_table(rows))
         writer.metadata.update({**fixed_point, "depth": DEPTH, "cadence": "change", **metadata})
     with store.write("trades", KEY) as writer:
-        writer.parquet("trades.parquet", TRADES).write(trade_table(trades or []))
+        writer.parquet("trades.parquet", TRADES_SCHEMA).write(trade_table(trades or []))
         writer.metadata.update(fixed_point)
 
 
@@ -84,7 +86,7 @@ def test_publishes_schema_manifest_and_gates(store: DataStore) -> None:
     publish(store, rows, [Trade(START + SECOND, True, 3)])
     result = build(store)
     table = store.table("rl_features", KEY)
-    assert table.schema.equals(features((3, 1), 2, (SECOND, 2 * SECOND)))
+    assert table.schema.equals(features_schema((3, 1), 2, (SECOND, 2 * SECOND)))
     assert result.rows == table.num_rows == 39
     assert result.manifest.inputs == {
         name: store.manifest(name, KEY).fingerprint for name in ("reconstructed_books", "trades")
@@ -224,7 +226,7 @@ def test_refuses_missing_inputs(store: DataStore, dataset: str) -> None:
         build(store)
     if dataset == "trades":
         with store.write("reconstructed_books", KEY) as writer:
-            writer.parquet("books-00000.parquet", books(DEPTH)).write(book_table(clean_rows()))
+            writer.parquet("books-00000.parquet", books_schema(DEPTH)).write(book_table(clean_rows()))
         assert "trades" in refused(store, PartitionMissingError).expected
     else:
         assert "reconstructed_books" in refused(store, PartitionMissingError).expected
@@ -280,7 +282,7 @@ def test_progress_counts_book_rows(store: DataStore) -> None:
 
 def test_default_schema_names() -> None:
     """The default settings give the documented columns and dtypes."""
-    schema = features((1, 5, 10, 20), 10, (SECOND, 10 * SECOND, 60 * SECOND))
+    schema = features_schema((1, 5, 10, 20), 10, (SECOND, 10 * SECOND, 60 * SECOND))
     assert schema.names == [
         *("time", "mid2", "spread_ticks", "spread_bps", "wmid_off"),
         *("qi_1", "qi_5", "qi_10", "qi_20", "ofi_1"),

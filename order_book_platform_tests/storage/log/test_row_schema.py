@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from order_book_platform.datasets import schemas
 from order_book_platform.errors import LogSchemaError
 from order_book_platform.storage.log import LogReader, LogWriter
+from order_book_platform_tests.all_schemas import ALL_SCHEMAS
 
 REQUIRED = pa.field("item", pa.int64(), nullable=False)
 
@@ -51,12 +51,10 @@ def test_types_come_back_as_they_were(tmp_path: Path, kind: pa.DataType) -> None
             assert found_schema.equals(schema, check_metadata=True)
 
 
-@pytest.mark.parametrize(
-    "name", sorted(name for name in dir(schemas) if isinstance(getattr(schemas, name), pa.Schema))
-)
+@pytest.mark.parametrize("name", sorted(ALL_SCHEMAS))
 def test_every_schema_of_the_platform_can_be_logged(tmp_path: Path, name: str) -> None:
     """Deltas, books and all else that a stream may have to move to disk."""
-    with LogWriter.open(tmp_path, getattr(schemas, name)) as writer:
+    with LogWriter.open(tmp_path, ALL_SCHEMAS[name]) as writer:
         assert writer.next_row == 0
 
 

@@ -1,4 +1,7 @@
-"""Books out of Parquet with their levels: all rows, or those of some messages."""
+"""The ways to read a book: its narrow columns, its best prices, all levels, or the levels as of some messages.
+
+Each way streams rows in ascending order of sequence number, a bounded number at a time.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,78 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from order_book_platform.datasets.reading import as_numbers, as_numpy, ending
-from order_book_platform.datasets.rows import BookRows, in_order
-from order_book_platform.datasets.schemas import level_columns
-from order_book_platform.model import DecimalEncoding
+from order_book_platform.datasets.columns import NARROW_ROWS, as_numpy, in_order
+from order_book_platform.datasets.reconstructed_books.rows import BestRows, BookHeads, BookRows
+from order_book_platform.datasets.reconstructed_books.schema import level_columns
 from order_book_platform.model.arrays import Int64Array
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.storage import ParquetRows
+
+BEST_ROWS = 32_768
+"""Best prices read at a time where two streams run past each other: each of six comparisons may hold some of both."""
 
 BATCH_ROWS = 16_384
 """Rows of books of 20 levels a side at a time: 10 MB. Half as many take a tenth more time: each is some 400 calls."""
+
 GROUP_ROWS = 1 << 20
 """Books are decoded a row group at a time, which is bounded by its bytes: in pieces it takes a fifth more."""
+
+_HEADS = ("sequence_number", "origin_time", "flags", "known_bid_levels", "known_ask_levels")
+
+
+def read_heads(
+    file: ParquetRows, encoding: PartitionEncoding, batch_rows: int = NARROW_ROWS
+) -> Iterator[BookHeads]:
+    """Read the narrow columns of a book.
+
+    Args:
+        file: Rows of `reconstructed_books`.
+        encoding: Encoding of the rows.
+        batch_rows: Rows at a time; never changes a result.
+    """
+    prices = ["bid_0_price", "ask_0_price"]
+    columns = ["origin_time", "sequence_number", "flags", *(name + encoding.ending for name in prices)]
+    for batch in file.batches(batch_rows, columns=columns):
+        best = [encoding.read_prices(batch, name) for name in prices]
+        yield BookHeads(
+            as_numpy(batch, "sequence_number"),
+            as_numpy(batch, "origin_time"),
+            as_numpy(batch, "flags"),
+            np.stack(best, 1),
+        )
+
+
+def read_best(
+    file: ParquetRows, first: int | None, encoding: PartitionEncoding, batch_rows: int = BEST_ROWS
+) -> Iterator[BestRows]:
+    """Read the best bid and ask of a book, `time_ns` by `origin_time`.
+
+    Rows that go back in sequence are left out.
+
+    Args:
+        file: Rows of `reconstructed_books`.
+        first: Sequence number of the first row; nothing comes where it is None.
+        encoding: Encoding of the rows.
+        batch_rows: Rows at a time; never changes a result.
+    """
+    if first is None:
+        return
+    heads = ["origin_time", "received_time", "sequence_number", "known_bid_levels", "known_ask_levels"]
+    levels = [f"{side}_0_{what}{encoding.ending}" for what in ("price", "size") for side in ("bid", "ask")]
+    latest = first
+    for batch in file.batches(batch_rows, columns=[*heads, *levels]):
+        rows = BestRows(
+            as_numpy(batch, "sequence_number"),
+            as_numpy(batch, "origin_time"),
+            as_numpy(batch, "received_time"),
+            np.stack([as_numpy(batch, "known_bid_levels"), as_numpy(batch, "known_ask_levels")], 1),
+            np.stack([encoding.read_prices(batch, f"{side}_0_price") for side in ("bid", "ask")], 1),
+            np.stack([encoding.read_sizes(batch, f"{side}_0_size") for side in ("bid", "ask")], 1),
+        )
+        ahead = in_order(rows.sequence_number, latest)
+        latest = max(latest, int(rows.sequence_number.max(initial=latest)))
+        if ahead.any():
+            yield rows if ahead.all() else rows.take(ahead)
 
 
 class PickedRows:
@@ -60,20 +123,20 @@ class PickedRows:
 def read_books(
     file: ParquetRows,
     levels: int,
+    encoding: PartitionEncoding,
     batch_rows: int = BATCH_ROWS,
-    codes: DecimalEncoding | None = None,
 ) -> Iterator[BookRows]:
     """Stream a books file, cut to its first `levels` levels a side.
 
     Rows that go back in sequence are left out.
 
     Args:
-        file: with schema `books(depth)`.
+        file: Rows of `reconstructed_books`.
         levels: K, at most the file's depth.
         batch_rows: rows at a time; never changes a result.
-        codes: what decimals are read as.
+        encoding: Encoding of the rows.
     """
-    for part in _parts(file, levels, batch_rows, codes, None):
+    for part in _parts(file, levels, batch_rows, encoding, None):
         yield part.rows(part.places)
 
 
@@ -81,8 +144,8 @@ def read_as_of(
     file: ParquetRows,
     levels: int,
     numbers: Int64Array,
+    encoding: PartitionEncoding,
     batch_rows: int = BATCH_ROWS,
-    codes: DecimalEncoding | None = None,
     picked: PickedRows | None = None,
     *,
     equal: bool = False,
@@ -93,16 +156,16 @@ def read_as_of(
     below that of the first row are left out.
 
     Args:
-        file: with schema `books(depth)`.
+        file: Rows of `reconstructed_books`.
         levels: K, at most the file's depth.
         numbers: int64[m], sequence numbers, ascending.
         batch_rows: rows at a time, of the file and of the stream; never changes a result.
-        codes: what decimals are read as.
+        encoding: Encoding of the rows.
         picked: shown all rows of the file.
         equal: leave out numbers that no row has itself.
     """
     done, held = 0, None
-    for part in _parts(file, levels, batch_rows, codes, picked):
+    for part in _parts(file, levels, batch_rows, encoding, picked):
         if held is not None:  # it holds up to where the next one begins
             end = int(np.searchsorted(numbers, part.numbers[0]))
             yield from held.as_of(numbers[done:end], batch_rows, equal=equal)
@@ -113,18 +176,19 @@ def read_as_of(
 
 
 def _parts(
-    file: ParquetRows, levels: int, batch_rows: int, codes: DecimalEncoding | None, picked: PickedRows | None
+    file: ParquetRows, levels: int, batch_rows: int, encoding: PartitionEncoding, picked: PickedRows | None
 ) -> Iterator[_Part]:
     """A books file in pieces of at least one row that does not go back in sequence."""
-    columns = [name.removesuffix("_pips") + ending(codes) for name in level_columns(levels)]
-    wanted = dict.fromkeys([*_HEADS, *columns, *(picked.columns if picked else ())])
+    columns = [name.removesuffix("_pips") for name in level_columns(levels)]
+    stored = [name + encoding.ending for name in columns]
+    wanted = dict.fromkeys([*_HEADS, *stored, *(picked.columns if picked else ())])
     latest = np.iinfo(np.int64).min
     for batch in _cut(file.batches(GROUP_ROWS, columns=list(wanted)), batch_rows, picked):
         numbers = as_numpy(batch, "sequence_number")
         ahead = in_order(numbers, latest)
         if ahead.any():
             latest = int(numbers.max())
-            yield _Part(batch, columns, codes, np.flatnonzero(ahead), numbers[ahead])
+            yield _Part(batch, columns, encoding, np.flatnonzero(ahead), numbers[ahead])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +197,15 @@ class _Part:
 
     Attributes:
         batch: as they were read.
-        columns: names of prices and sizes, in the order of the schema.
-        codes: what decimals are read as.
+        columns: Names of prices and sizes without their ending, in the order of the schema.
+        encoding: Encoding of the rows.
         places: int64[n], those that do not go back in sequence.
         numbers: int64[n], their sequence numbers.
     """
 
     batch: pa.RecordBatch
     columns: list[str]
-    codes: DecimalEncoding | None
+    encoding: PartitionEncoding
     places: NDArray[np.intp]
     numbers: Int64Array
 
@@ -159,17 +223,15 @@ class _Part:
     def rows(self, places: NDArray[np.intp]) -> BookRows:
         """The chosen rows; levels lie column after column, as Parquet gives them."""
         number, time, flags, *known = (as_numpy(self.batch, name)[places] for name in _HEADS)
-        levels, missing = len(self.columns) // 4, (MISSING_PIPS, 0)
+        levels = len(self.columns) // 4
         cube = _columns(len(self.columns), len(places))
-        for index, (name, column) in enumerate(zip(self.columns, cube, strict=True)):
-            values = as_numbers(self.batch, name, self.codes, missing[index % 2])
+        for name, column in zip(self.columns, cube, strict=True):
+            read = self.encoding.read_prices if name.endswith("price") else self.encoding.read_sizes
+            values = read(self.batch, name)
             np.take(values, places, out=column, mode="clip")  # any other mode fills a copy first
         sides = cube.reshape(2, levels, 2, len(places))
         price, size = (sides[:, :, what].transpose(2, 0, 1) for what in range(2))
         return BookRows(number, time, flags, np.stack(known, 1), price, size)
-
-
-_HEADS = ("sequence_number", "origin_time", "flags", "known_bid_levels", "known_ask_levels")
 
 
 def _columns(count: int, rows: int) -> Int64Array:
