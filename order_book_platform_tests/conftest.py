@@ -35,7 +35,7 @@ LONGEST = (
     "defs/test_backfill.py",
     "kernels/test_book.py",
     "reconstruct/test_resume.py",
-    "cli/test_materialize.py",
+    "cli/commands/test_materialize.py",
     "test_recordings.py",
     "kernels/test_compiled.py",
     "test_no_look_ahead.py",

@@ -1,4 +1,4 @@
-"""The assets: thin shells that call a component and report what it published."""
+"""Dagster's assets: each calls its component and reports what the component published."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,30 +25,30 @@ OWNERS = ["team:market-data"]
 
 
 def build_asset(
-    stage: AssetDeclaration, partitions: dg.PartitionsDefinition, *, follows_day_before: bool = False
+    declared: AssetDeclaration, partitions: dg.PartitionsDefinition, *, follows_day_before: bool = False
 ) -> dg.AssetsDefinition:
-    """The asset of a stage.
+    """Turn a declaration into Dagster's asset.
 
     Args:
-        stage: what it is made by and from.
-        partitions: shared by all assets.
-        follows_day_before: whether a day needs the asset's own day before, so that a backfill goes day by day.
+        declared: Component, dependencies and texts of the asset.
+        partitions: Partitions that all assets share.
+        follows_day_before: Whether a day needs the asset's own day before, so that a backfill goes day by day.
     """
-    deps = [dg.AssetDep(dg.AssetKey(dep.split("/"))) for dep in stage.deps]
+    deps = [dg.AssetDep(dg.AssetKey(dep.split("/"))) for dep in declared.deps]
     if follows_day_before:
-        deps.append(dg.AssetDep(stage.name, partition_mapping=day_before()))
+        deps.append(dg.AssetDep(declared.name, partition_mapping=day_before()))
 
     @dg.asset(
-        name=stage.name,
+        name=declared.name,
         deps=deps,
         partitions_def=partitions,
-        check_specs=check_specs(stage.name, stage.gates, partitions, stage.blocking),
-        description=stage.description,
+        check_specs=check_specs(declared.name, declared.gates, partitions, declared.blocking),
+        description=declared.description,
         group_name=GROUP,
-        kinds=set(stage.kinds),
+        kinds=set(declared.kinds),
         owners=OWNERS,
-        tags={"component": stage.name},
-        code_version=code_version(DATASETS[stage.name].component),
+        tags={"component": declared.name},
+        code_version=code_version(DATASETS[declared.name].component),
     )
     def asset(
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
@@ -56,20 +56,20 @@ def build_asset(
         key = from_dagster(context.partition_key)
         store = platform.store
         with failures_named():
-            progress = platform.watcher.started(stage.name, context)
-            result = stage.component(store, platform.settings).run(key, progress)
+            progress = platform.watcher.started(declared.name, context)
+            result = declared.component(store, platform.settings).run(key, progress)
             metadata = {
-                **highlights_metadata(result.manifest, stage.highlights),
-                **pictures_metadata(stage.pictures(store, key)),
+                **highlights_metadata(result.manifest, declared.highlights),
+                **pictures_metadata(declared.pictures(store, key)),
                 **gates_metadata(result.gates),
                 **partition_metadata(store, key, result.manifest),
-                **siblings_metadata(store, key, stage.siblings),
-                **stage.run_metadata(result),
+                **siblings_metadata(store, key, declared.siblings),
+                **declared.run_metadata(result),
             }
-            platform.watcher.finished(stage.name, result.manifest, result.gates)
+            platform.watcher.finished(declared.name, result.manifest, result.gates)
             return dg.MaterializeResult(
                 metadata=metadata,
-                check_results=[check_result(gate) for gate in result.gates if gate.name in stage.gates],
+                check_results=[check_result(gate) for gate in result.gates if gate.name in declared.gates],
                 data_version=dg.DataVersion(result.manifest.fingerprint),
             )
 
@@ -78,7 +78,7 @@ def build_asset(
 
 @contextmanager
 def failures_named() -> Iterator[None]:
-    """Turn what a user can put right into a failure that says so, and that no retry would cure."""
+    """Turn an error that a user can put right into a failure that says how, and that is not tried again."""
     try:
         yield
     except OrderBookPlatformError as error:

@@ -1,9 +1,9 @@
-"""All definitions, put together from the settings."""
+"""Puts all of Dagster's definitions together from one settings file."""
 
 import dagster as dg
 
 from order_book_platform.defs.assets import build_asset
-from order_book_platform.defs.catalog import STAGES
+from order_book_platform.defs.catalog import ASSETS
 from order_book_platform.defs.jobs import all_assets_job, daily_schedule, fidelity_job
 from order_book_platform.defs.lake_assets import lake_specs
 from order_book_platform.defs.partitions import partitions_of
@@ -12,26 +12,26 @@ from order_book_platform.defs.sensors import fidelity_sensor
 
 
 def build_definitions(platform: Platform | None = None) -> dg.Definitions:
-    """Assets, checks, jobs, schedule, sensor and resource of one settings file.
+    """Build assets, checks, jobs, schedule, sensor and resource of one settings file.
 
     Args:
-        platform: by default the one of `OBP_CONFIG`, else of `platform.toml` in the current folder.
+        platform: The resource that assets use; by default that of the settings file `OBP_CONFIG`, else of
+            `platform.toml` in the current folder.
 
     Raises:
-        SettingsError: the file or a value is wrong.
+        SettingsError: The file or a value is wrong.
     """
     platform = platform or Platform.from_file()
     settings = platform.settings
     partitions = partitions_of(settings)
     # Books that continue the day before depend on themselves, one day earlier.
     continued = {"reconstructed_books"} if settings.reconstruct.continue_previous_day else set()
-    assets = [build_asset(stage, partitions, follows_day_before=stage.name in continued) for stage in STAGES]
-    everything = all_assets_job()
-    fidelity = fidelity_job()
+    assets = [build_asset(each, partitions, follows_day_before=each.name in continued) for each in ASSETS]
+    all_assets, fidelity = all_assets_job(), fidelity_job()
     return dg.Definitions(
         assets=[*lake_specs(settings, partitions), *assets],
-        jobs=[everything, fidelity],
-        schedules=[daily_schedule(everything)],
+        jobs=[all_assets, fidelity],
+        schedules=[daily_schedule(all_assets)],
         sensors=[fidelity_sensor(fidelity)],
         resources={"platform": platform},
         executor=dg.in_process_executor,

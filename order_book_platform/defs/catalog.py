@@ -1,4 +1,4 @@
-"""The six assets in the order of the data: what makes them, from what, and by which gates they are checked."""
+"""The six assets in the order of the data: which component makes each, from what, and which gates check it."""
 
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.assess.rules import RULES
@@ -9,15 +9,16 @@ from order_book_platform.fidelity import GATES as FIDELITY_GATES
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.rl import FeatureBuilder
+from order_book_platform.rl.features.quality_gates import gate_descriptions
 from order_book_platform.sources import LakeIngest
 
 RAW_DELTAS = AssetDeclaration(
     name="raw_deltas",
     component=LakeIngest,
     description=(
-        "Level changes of one symbol and day in replay order, prices and sizes as exact int64 pips "
-        "(`price · 10^price_decimals`), with an audit of what the source files held. "
-        "Published with its siblings `snapshots` (20 levels a side) and `trades`."
+        "Holds the level changes of one symbol and day in replay order, with prices and sizes as exact int64 pips "
+        "(`price · 10^price_decimals`) and an audit of the source files. "
+        "Its siblings `snapshots` (20 levels a side) and `trades` are published with it."
     ),
     kinds=frozenset({"parquet", "python"}),
     deps=("lake/book_delta_v2", "lake/book", "lake/trades"),
@@ -28,12 +29,12 @@ SEQUENCE_GAP_REPORT = AssetDeclaration(
     name="sequence_gap_report",
     component=GapReporter,
     description=(
-        "Every gap of the day, with kind (`exact`: proven by ids, `inferred`: concluded from silence, crossing or "
-        "disagreement with a snapshot), class, and what the reconstruction does about it."
+        "Lists every gap of the day with its kind (`exact`: proven by ids, `inferred`: concluded from silence, "
+        "crossing or disagreement with a snapshot), its class, and what the reconstruction does about it."
     ),
     kinds=frozenset({"parquet", "json", "numba"}),
     deps=("raw_deltas",),
-    gates={"gap_ratio": "Gaps per message, exact where the source keeps ids, else inferred."},
+    gates={"gap_ratio": "Gaps per message; they are exact where the source keeps ids, else inferred."},
     pictures=gap_pictures,
 )
 
@@ -41,13 +42,14 @@ DATA_ASSESSMENT = AssetDeclaration(
     name="data_assessment",
     component=DataAssessor,
     description=(
-        "Can a faithful book be made from these data, and how? Availability, coverage, gaps, precision, estimated "
-        "memory and run time, the recommended strategy and go or no-go, with every rule that decided it."
+        "Answers whether a faithful book can be made from these data, and how. The report has availability, "
+        "coverage, gaps, precision, estimated memory and run time, the recommended strategy, and go or no-go with "
+        "every rule that decided it."
     ),
     kinds=frozenset({"json", "markdown"}),
     deps=("raw_deltas", "sequence_gap_report"),
     gates={name: f"{meaning[0].upper()}{meaning[1:]}." for name, (_, meaning) in RULES.items()},
-    # The other rules say how much a book is worth; of no message, or a single one, there is none to be made.
+    # The other rules say how much a book is worth; from no message, or a single one, none can be made.
     blocking=frozenset({"deltas", "messages"}),
     highlights=("verdict",),
 )
@@ -56,9 +58,9 @@ RECONSTRUCTED_BOOKS = AssetDeclaration(
     name="reconstructed_books",
     component=Reconstructor,
     description=(
-        "The visible book, 20 levels a side, after each message that changed it; flags say what to know before "
-        "trusting a row, `known_*_levels` how much of it is known. `replay_hash` in the details is equal for every "
-        "way of replaying the same deltas."
+        "Holds the visible book, 20 levels a side, after each message that changed it. Flags say what to know before "
+        "trusting a row, `known_*_levels` how many of its levels are known. `replay_hash` in the details is equal for "
+        "every way of replaying the same deltas."
     ),
     kinds=frozenset({"parquet", "numba"}),
     deps=("raw_deltas", "sequence_gap_report", "data_assessment"),
@@ -97,14 +99,14 @@ _FIDELITY = {
     "out_of_order_rows": "Book rows with a sequence number below an earlier one.",
     "placebo_fails": "Whether spoiled references (of another time, without a best level) fail every gate.",
 }
-"""What each gate says, for the check's page."""
+"""Name of each gate of fidelity to the description of its check."""
 
 FIDELITY_REPORT = AssetDeclaration(
     name="fidelity_report",
     component=FidelityReporter,
     description=(
-        "How exact the books are, measured against snapshots that were not used to make them, with placebos (the "
-        "same reference 1 s and 10 s later) that have to fail. The folder holds report.html with all plots."
+        "Shows how exact the books are, measured against snapshots that were not used to make them, with placebos "
+        "(the same reference 1 s and 10 s later) that have to fail. The folder holds report.html with all plots."
     ),
     kinds=frozenset({"parquet", "json", "html"}),
     deps=("reconstructed_books", "raw_deltas", "sequence_gap_report"),
@@ -117,21 +119,15 @@ RL_FEATURES = AssetDeclaration(
     name="rl_features",
     component=FeatureBuilder,
     description=(
-        "Features on a fixed clock from past events only: spread, imbalance, order flow, returns, volatility, with a "
-        "validity flag on every row."
+        "Holds features on a fixed clock, made from past events only: spread, imbalance, order flow, returns and "
+        "volatility, with a validity flag on every row."
     ),
     kinds=frozenset({"parquet", "numba"}),
     deps=("reconstructed_books", "raw_deltas"),
-    gates={
-        "feature_rows": "Rows of the sampling clock.",
-        "valid_share": "Share of rows with a two-sided, seeded book free of doubt.",
-        "ofi_share": "Share of rows whose whole flow window is market flow at the best prices.",
-        "qi_share": "Share of valid rows that know all the levels the imbalances need.",
-        "time_regressions": "Share of book rows whose event time lay below an earlier one.",
-    },
+    gates=gate_descriptions(),
 )
 
-STAGES = (
+ASSETS = (
     RAW_DELTAS,
     SEQUENCE_GAP_REPORT,
     DATA_ASSESSMENT,

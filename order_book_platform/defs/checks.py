@@ -14,13 +14,13 @@ def check_specs(
     partitions: dg.PartitionsDefinition,
     blocking: frozenset[str] = frozenset(),
 ) -> Sequence[dg.AssetCheckSpec]:
-    """One partitioned check per gate.
+    """Declare one partitioned check per gate.
 
     Args:
-        asset: the asset's name.
-        gates: name of a gate to its description.
-        partitions: of the asset.
-        blocking: gates that keep a run from going on to assets made from this one.
+        asset: Name of the asset.
+        gates: Name of each gate to its description.
+        partitions: Partitions of the asset.
+        blocking: Gates whose failure keeps a run from making the assets that read this one.
     """
     with warnings.catch_warnings():
         # Partitioned checks are a preview in Dagster 1.13; others would show one verdict for all days.
@@ -34,19 +34,18 @@ def check_specs(
 
 
 def check_result(gate: GateResult) -> dg.AssetCheckResult:
-    """A gate's outcome; a missing figure is left out of the metadata, not shown as 0."""
+    """Translate a gate's outcome; a missing figure is left out of the metadata, not shown as 0."""
     metadata: dict[str, dg.MetadataValue] = {
         "bar": dg.MetadataValue.text(gate.gate),
         "n": dg.MetadataValue.int(gate.n),
     }
     if gate.value is not None:
         metadata["value"] = dg.MetadataValue.float(float(gate.value))
+    is_error = gate.severity is Severity.ERROR
     return dg.AssetCheckResult(
         check_name=gate.name,
         passed=bool(gate.passed),
-        severity=dg.AssetCheckSeverity.ERROR
-        if gate.severity is Severity.ERROR
-        else dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
         description=gate.note or None,
         metadata=metadata,
     )

@@ -1,4 +1,4 @@
-"""The six stages: which component makes which asset from which, and how it is described."""
+"""How an asset is declared: which component makes it, from which assets, and how the UI describes it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,38 +13,22 @@ from order_book_platform.storage import DataStore, Manifest
 
 
 class Result(Protocol):
-    """What a component's run gives back."""
+    """The result of a component's run."""
 
     @property
     def manifest(self) -> Manifest:
-        """Of the published partition."""
+        """Manifest of the published partition."""
 
     @property
     def gates(self) -> tuple[GateResult, ...]:
-        """Figures against their bars."""
+        """Figures of the run against their bars."""
 
 
 class Component(Protocol):
-    """A stage's logic; it publishes its partition and knows nothing of Dagster."""
+    """A part of the platform that makes one dataset and knows nothing of Dagster."""
 
     def run(self, key: PartitionKey, progress: Progress = silent) -> Result:
         """Make and publish one partition."""
-
-
-RunMetadata = Callable[[Any], Mapping[str, dg.MetadataValue]]
-
-
-def no_run_metadata(result: object) -> Mapping[str, dg.MetadataValue]:
-    """For components of which there is nothing to say but what they published."""
-    return {}
-
-
-Pictures = Callable[[DataStore, PartitionKey], Mapping[str, str]]
-
-
-def no_pictures(store: DataStore, key: PartitionKey) -> Mapping[str, str]:
-    """For assets that are best read as tables."""
-    return {}
 
 
 @dataclass(frozen=True)
@@ -52,17 +36,17 @@ class AssetDeclaration:
     """One asset.
 
     Attributes:
-        name: of the dataset and the asset.
-        component: makes the component that does the work.
-        description: Markdown, for the UI.
-        kinds: icons, at most three.
-        deps: names of the assets it reads; `lake/…` for source tables.
-        gates: its checks: name to description.
-        blocking: those of them without which whatever is made from this asset would be wrong: it is not made.
-        highlights: keys of the manifest's metadata that deserve a line of their own.
-        siblings: datasets that are published with it and are no assets of their own.
-        pictures: drawings worth showing with a materialization, title to SVG.
-        run_metadata: what the component's result says of the run, and the partition does not.
+        name: Name of the dataset and of the asset.
+        component: Called with data store and settings; gives the component that does the work.
+        description: Markdown for the UI.
+        kinds: Icons that the UI shows, at most three.
+        deps: Names of the assets it reads; `lake/…` for tables of the lake.
+        gates: Name of each of its checks to the check's description.
+        blocking: Gates without which everything made from this asset would be wrong: it is not made.
+        highlights: Keys of the manifest's metadata that get a line of their own in the UI.
+        siblings: Datasets that are published with it and are no assets of their own.
+        pictures: Called with data store and partition; gives drawings to show, title to SVG.
+        run_metadata: Called with the component's result; gives facts about the run that the partition does not hold.
     """
 
     name: str
@@ -74,5 +58,5 @@ class AssetDeclaration:
     blocking: frozenset[str] = frozenset()
     highlights: Sequence[str] = ()
     siblings: Sequence[str] = ()
-    pictures: Pictures = no_pictures
-    run_metadata: RunMetadata = no_run_metadata
+    pictures: Callable[[DataStore, PartitionKey], Mapping[str, str]] = lambda store, key: {}
+    run_metadata: Callable[[Any], Mapping[str, dg.MetadataValue]] = lambda result: {}

@@ -1,4 +1,4 @@
-"""The source files as external assets, so that lineage starts where the data come from."""
+"""The lake's source files as external assets, so that lineage starts where the data come from."""
 
 from collections.abc import Sequence
 
@@ -10,23 +10,25 @@ GROUP = "order_books"
 """One group for all assets: the UI draws several as closed boxes, and lineage is what people come for."""
 
 TABLES = {
-    "book_delta_v2": "One row per changed level, absolute sizes, 0 removes. Starts mid-stream, without resets.",
-    "book": "The vendor's own book, 20 levels a side, every 100 ms or so: seed and evidence of ours.",
-    "trades": "Trades with the aggressor's side.",
+    "book_delta_v2": (
+        "It has one row per changed level with the level's absolute size; 0 removes the level. "
+        "It starts mid-stream and has no resets."
+    ),
+    "book": (
+        "It holds the vendor's own book, 20 levels a side, about every 100 ms. The platform seeds its books from "
+        "some of these rows and measures them against the others."
+    ),
+    "trades": "It has one row per trade, with the aggressor's side.",
 }
-
-
-def lake_key(table: str) -> dg.AssetKey:
-    """Asset key of a Crypto Lake table."""
-    return dg.AssetKey(["lake", table])
+"""Tables of the lake that the platform reads, with their descriptions for the UI."""
 
 
 def lake_specs(settings: Settings, partitions: dg.PartitionsDefinition) -> Sequence[dg.AssetSpec]:
-    """One external asset per Crypto Lake table that is read."""
+    """Declare one external asset per Crypto Lake table that is read."""
     return [
         dg.AssetSpec(
-            lake_key(table),
-            description=f"Crypto Lake `{table}`. {text}",
+            dg.AssetKey(["lake", table]),
+            description=f"The table `{table}` of Crypto Lake. {text}",
             group_name=GROUP,
             kinds={"parquet", "source"},
             partitions_def=partitions,

@@ -1,27 +1,28 @@
-"""What a materialization says of itself in the UI: rows, spans, hashes, columns, gates, pictures."""
+"""The metadata that a materialization shows in the UI: rows, time spans, hashes, columns, gates, pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 import dagster as dg
 import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
-from order_book_platform.defs.columns import column_description
+from order_book_platform.datasets.column_descriptions import column_description
 from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.plots import data_uri
 from order_book_platform.reconstruct import Reconstruction
 from order_book_platform.storage import DataStore, Manifest, ParquetRows
 
 TIME_COLUMNS = ("origin_time", "received_time", "time")
+"""Columns whose first and last value are shown, where a table has them."""
+
+Metadata = dict[str, dg.MetadataValue]
 
 
-def partition_metadata(
-    store: DataStore, key: PartitionKey, manifest: Manifest
-) -> dict[str, dg.MetadataValue]:
-    """Metadata every dataset has: where it is, how much it is, what it spans, what it was made from."""
+def partition_metadata(store: DataStore, key: PartitionKey, manifest: Manifest) -> Metadata:
+    """Describe a published partition: where it is, how large it is, what it spans and was made from."""
     folder = store.folder(manifest.dataset, key)
-    metadata: dict[str, dg.MetadataValue] = {"path": dg.MetadataValue.path(str(folder))}
+    metadata: Metadata = {"path": dg.MetadataValue.path(str(folder))}
     if "report.html" in manifest.files:
         page = store.path(manifest.dataset, key, "report.html")
         metadata["report page"] = dg.MetadataValue.path(str(page))
@@ -32,45 +33,47 @@ def partition_metadata(
         metadata["dagster/row_count"] = dg.MetadataValue.int(manifest.main_rows)
         metadata["dagster/partition_row_count"] = dg.MetadataValue.int(manifest.main_rows)
         metadata |= table_metadata(store.rows(manifest.dataset, key))
+    size_bytes = sum(int(file["bytes"]) for file in manifest.files.values())
     return metadata | {
-        "size": dg.MetadataValue.text(
-            _megabytes(sum(int(file["bytes"]) for file in manifest.files.values()))
-        ),
-        "files": dg.MetadataValue.md(_files_table(manifest)),
+        "size": dg.MetadataValue.text(_megabytes(size_bytes)),
+        "files": _files_table(manifest),
         "fingerprint": dg.MetadataValue.text(manifest.fingerprint),
         "inputs": dg.MetadataValue.json(manifest.inputs),
         "details": dg.MetadataValue.json(manifest.metadata),
     }
 
 
-def highlights_metadata(manifest: Manifest, names: Sequence[str]) -> dict[str, dg.MetadataValue]:
-    """Chosen entries of the manifest's metadata, one line each."""
+def highlights_metadata(manifest: Manifest, names: Sequence[str]) -> Metadata:
+    """Show chosen entries of the manifest's metadata, each on a line of its own."""
     return {name.replace("_", " "): dg.MetadataValue.text(str(manifest.metadata[name])) for name in names}
 
 
-def stream_metadata(result: Reconstruction) -> dict[str, dg.MetadataValue]:
-    """How a reconstruction went: what it resumed from, and what each stage did and waited for."""
-    rows = [
-        "| stage | rows | MB | busy s | waited for input s | waited for room s |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    for stage in result.metrics.stages:
-        times = (stage.busy_ns, stage.blocked_up_ns, stage.blocked_down_ns)
-        seconds = " | ".join(f"{ns / NS_PER_SECOND:.1f}" for ns in times)
-        rows.append(f"| {stage.stage} | {stage.rows:,} | {stage.bytes / 1e6:,.1f} | {seconds} |")
+def stream_metadata(result: Reconstruction) -> Metadata:
+    """Describe how a reconstruction went: what it resumed from, and what each stage did and waited for."""
+    stages = (
+        (
+            stage.stage,
+            f"{stage.rows:,}",
+            f"{stage.bytes / 1e6:,.1f}",
+            *(
+                f"{ns / NS_PER_SECOND:.1f}"
+                for ns in (stage.busy_ns, stage.blocked_up_ns, stage.blocked_down_ns)
+            ),
+        )
+        for stage in result.metrics.stages
+    )
+    run = {**asdict(result.run), "pressure transitions": dict(result.metrics.transitions)}
     return {
-        "stages": dg.MetadataValue.md("\n".join(rows)),
-        "run": dg.MetadataValue.json(
-            {**asdict(result.run), "pressure transitions": dict(result.metrics.transitions)}
+        "stages": _markdown_table(
+            ("stage", "rows", "MB", "busy s", "waited for input s", "waited for room s"), "-rrrrr", stages
         ),
+        "run": dg.MetadataValue.json(run),
     }
 
 
-def siblings_metadata(
-    store: DataStore, key: PartitionKey, datasets: Sequence[str]
-) -> dict[str, dg.MetadataValue]:
-    """Where the datasets are that are published together with an asset, and how many rows they have."""
-    metadata: dict[str, dg.MetadataValue] = {}
+def siblings_metadata(store: DataStore, key: PartitionKey, datasets: Sequence[str]) -> Metadata:
+    """Describe datasets that are published together with an asset: path, rows and fingerprint of each."""
+    metadata: Metadata = {}
     for dataset in datasets:
         manifest = store.manifest(dataset, key)
         metadata[f"{dataset} path"] = dg.MetadataValue.path(str(store.folder(dataset, key)))
@@ -79,9 +82,9 @@ def siblings_metadata(
     return metadata
 
 
-def table_metadata(table: ParquetRows) -> dict[str, dg.MetadataValue]:
-    """Column schema and time spans of a table, from its files' footers alone."""
-    metadata: dict[str, dg.MetadataValue] = {}
+def table_metadata(table: ParquetRows) -> Metadata:
+    """Describe a table from the footers of its files alone: column schema and time spans."""
+    metadata: Metadata = {}
     for name in TIME_COLUMNS:
         span = table.span(name)
         if span is not None:
@@ -90,7 +93,7 @@ def table_metadata(table: ParquetRows) -> dict[str, dg.MetadataValue]:
 
 
 def column_schema(schema: pa.Schema) -> dg.TableSchema:
-    """Dagster's table schema of an arrow schema, with what each column means."""
+    """Translate an Arrow schema into Dagster's, with the description of each column."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -104,46 +107,56 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
     )
 
 
-def gates_metadata(gates: Sequence[GateResult]) -> dict[str, dg.MetadataValue]:
-    """The gates as one table; nothing where there are none."""
+def gates_metadata(gates: Sequence[GateResult]) -> Metadata:
+    """Show the gates as one table, failed ones in bold; empty where there are no gates."""
     if not gates:
         return {}
-    lines = ["| gate | value | bar | n | result |", "|---|---:|---|---:|---|"]
-    lines += [
-        f"| {gate.name} | {'-' if gate.value is None else f'{gate.value:.6g}'} | {gate.gate} | {gate.n:,} | "
-        f"{'pass' if gate.passed else '**' + str(gate.severity) + '**'} |"
+    rows = (
+        (
+            gate.name,
+            "-" if gate.value is None else f"{gate.value:.6g}",
+            gate.gate,
+            f"{gate.n:,}",
+            "pass" if gate.passed else f"**{gate.severity}**",
+        )
         for gate in gates
-    ]
-    failed = sum(not gate.passed for gate in gates)
+    )
     return {
-        "gates": dg.MetadataValue.md("\n".join(lines)),
-        "gates failed": dg.MetadataValue.int(failed),
+        "gates": _markdown_table(("gate", "value", "bar", "n", "result"), "-r-r-", rows),
+        "gates failed": dg.MetadataValue.int(sum(not gate.passed for gate in gates)),
     }
 
 
-def picture(svg: str, title: str) -> dg.MetadataValue:
-    """A drawing shown inside the page; it is stored in the event log, so it has to be small."""
-    return dg.MetadataValue.md(f"![{title}]({data_uri(svg.encode(), 'svg+xml')})")
+def pictures_metadata(pictures: Mapping[str, str]) -> Metadata:
+    """Show drawings (title to SVG) inside the page; they are kept in the event log, so they have to be small."""
+    return {
+        title: dg.MetadataValue.md(f"![{title}]({data_uri(svg.encode(), 'svg+xml')})")
+        for title, svg in pictures.items()
+    }
 
 
-def pictures_metadata(pictures: Mapping[str, str]) -> dict[str, dg.MetadataValue]:
-    """Title to picture."""
-    return {title: picture(svg, title) for title, svg in pictures.items()}
-
-
-def _files_table(manifest: Manifest) -> str:
-    lines = ["| file | rows | size | sha256 |", "|---|---:|---:|---|"]
-    lines += [
-        f"| {name} | {_count(manifest.rows.get(name))} | {_megabytes(int(file['bytes']))} "
-        f"| `{file['sha256'][:16]}…` |"
+def _files_table(manifest: Manifest) -> dg.MetadataValue:
+    """Every file of a partition with its rows, size and hash."""
+    rows = (
+        (
+            name,
+            f"{manifest.rows[name]:,}" if name in manifest.rows else "",
+            _megabytes(int(file["bytes"])),
+            f"`{file['sha256'][:16]}…`",
+        )
         for name, file in sorted(manifest.files.items())
-    ]
-    return "\n".join(lines)
+    )
+    return _markdown_table(("file", "rows", "size", "sha256"), "-rr-", rows)
 
 
-def _count(rows: int | None) -> str:
-    return "" if rows is None else f"{rows:,}"
+def _markdown_table(
+    heads: Sequence[str], alignment: str, rows: Iterable[Sequence[str]]
+) -> dg.MarkdownMetadataValue:
+    """A table in Markdown; `alignment` has one letter a column: `r` for right, `-` for left."""
+    dashes = ("---:" if letter == "r" else "---" for letter in alignment)
+    lines = ["| " + " | ".join(heads) + " |", "|" + "|".join(dashes) + "|"]
+    return dg.MetadataValue.md("\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]))
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.3f} MB"
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.3f} MB"

@@ -1,4 +1,4 @@
-"""The partitions of every asset, (day, symbol), and the way between Dagster's key and ours."""
+"""The partitions of every asset, (day, symbol), and the translation between Dagster's key and `PartitionKey`."""
 
 import warnings
 
@@ -12,7 +12,7 @@ SYMBOL = "symbol"
 
 
 def partitions_of(settings: Settings) -> dg.MultiPartitionsDefinition:
-    """UTC days from `first_day` to the last finished one, times the listed symbols."""
+    """Partition assets by UTC day, from `first_day` to the last finished one, and by listed symbol."""
     return dg.MultiPartitionsDefinition(
         {
             DAY: dg.DailyPartitionsDefinition(start_date=settings.first_day.isoformat(), timezone="UTC"),
@@ -22,18 +22,18 @@ def partitions_of(settings: Settings) -> dg.MultiPartitionsDefinition:
 
 
 def to_dagster(key: PartitionKey) -> dg.MultiPartitionKey:
-    """Dagster's key, `2024-08-08|EXCHANGE:SYMBOL`."""
+    """Translate a partition's key into Dagster's, `2024-08-08|EXCHANGE:SYMBOL`."""
     return dg.MultiPartitionKey({DAY: key.day.isoformat(), SYMBOL: key.instrument.key})
 
 
 def from_dagster(partition_key: str) -> PartitionKey:
-    """Our key of Dagster's, whose dimensions stand in the order of their names."""
+    """Translate Dagster's key, whose dimensions stand in the order of their names, into a `PartitionKey`."""
     day, symbol = partition_key.split("|", 1)
     return PartitionKey.parse(symbol, day)
 
 
 def day_before() -> dg.PartitionMapping:
-    """The same symbol, one day earlier; nothing on the first day."""
+    """Map a partition to the same symbol one day earlier; the first day maps to nothing."""
     with warnings.catch_warnings():
         # Beta in Dagster 1.13, and the only mapping that moves one dimension and keeps the other.
         warnings.simplefilter("ignore", dg.BetaWarning)

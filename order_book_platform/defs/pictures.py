@@ -1,4 +1,4 @@
-"""The plots that go with a materialization, drawn from what was published."""
+"""The plots that go with a materialization, drawn from the published partition."""
 
 from collections.abc import Mapping
 
@@ -10,14 +10,14 @@ from order_book_platform.storage import DataStore
 
 
 def book_pictures(store: DataStore, key: PartitionKey) -> Mapping[str, str]:
-    """Depth over time with the best bid and ask, and where the rows are in doubt."""
+    """Draw depth over time with the best bid and ask, and where rows are doubtful; title to SVG."""
     fixed_point = store.manifest("reconstructed_books", key).fixed_point
     chart = depth_chart(*in_pips(store.frame("reconstructed_books", key), fixed_point))
     return {"Depth over time": chart.alone()}
 
 
 def gap_pictures(store: DataStore, key: PartitionKey) -> Mapping[str, str]:
-    """Gaps over the span of the deltas."""
+    """Draw the gaps over the time that the deltas span; title to SVG."""
     first_ns, last_ns = store.rows("raw_deltas", key).span("origin_time") or (0, 0)
     chart = gap_chart(store.frame("sequence_gap_report", key).collect(), first_ns, last_ns)
     return {"Gaps over time": chart.alone()}

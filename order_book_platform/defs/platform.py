@@ -1,4 +1,4 @@
-"""The resource `platform`: settings, data store, and somebody who watches the assets being made."""
+"""The resource `platform`: settings, data store, and a watcher that is told of the assets being made."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,35 +14,36 @@ from order_book_platform.settings import Settings, load_settings, settings_path
 from order_book_platform.storage import DataStore, Manifest
 
 LOG_EVERY_NS = 5 * NS_PER_SECOND
+"""Time between two lines of progress in a run's log."""
 
 
 class Watcher(Protocol):
-    """Learns what happens to each asset of a run while it happens."""
+    """Is told of each asset of a run when it begins and when it has been published."""
 
     def started(self, asset: str, context: dg.AssetExecutionContext) -> Progress:
-        """An asset begins; its component reports to the returned callback."""
+        """Take note that an asset begins; its component reports progress to the returned callback."""
 
     def finished(self, asset: str, manifest: Manifest, gates: Sequence[GateResult]) -> None:
-        """An asset's partition has been published."""
+        """Take note that an asset's partition has been published."""
 
 
 class LogWatcher:
-    """Writes progress to the run's log; results are in the materialization anyway."""
+    """A watcher that writes progress to the run's log; results are in the materialization anyway."""
 
     def started(self, asset: str, context: dg.AssetExecutionContext) -> Progress:
-        """Progress as log lines."""
+        """Give a callback that writes progress as log lines."""
         return LoggedProgress(context.log.info)
 
     def finished(self, asset: str, manifest: Manifest, gates: Sequence[GateResult]) -> None:
-        """Nothing to add to the materialization."""
+        """Do nothing: the materialization says it all."""
 
 
 class LoggedProgress:
     """Progress as lines in the run's log: the end of every stage, and every five seconds in between.
 
     Args:
-        log: takes a line.
-        clock: tells when five seconds have passed.
+        log: Called with each line.
+        clock: Measures the five seconds; the machine's clock by default.
     """
 
     def __init__(self, log: Callable[[str], None], clock: Clock | None = None) -> None:
@@ -51,7 +52,7 @@ class LoggedProgress:
         self._last_ns = self._clock.monotonic_ns()
 
     def __call__(self, stage: str, done: int, total: int, figures: StreamExporter | None = None) -> None:
-        """Report `done` of `total`; total 0 means not known."""
+        """Report `done` of `total` units of a stage; a total of 0 means that it is not known."""
         now_ns = self._clock.monotonic_ns()
         if done != total and now_ns - self._last_ns < LOG_EVERY_NS:
             return
@@ -61,12 +62,12 @@ class LoggedProgress:
 
 @dataclass(frozen=True)
 class Platform:
-    """What a run needs besides its partition.
+    """The resource of all assets: everything that a run needs besides its partition.
 
     Attributes:
-        settings_file: where the settings came from.
-        settings: validated.
-        watcher: told of every asset that starts and finishes.
+        settings_file: File that the settings were read from.
+        settings: Validated settings.
+        watcher: Told of every asset that starts and finishes.
     """
 
     settings_file: Path
@@ -75,15 +76,15 @@ class Platform:
 
     @classmethod
     def from_file(cls, path: Path | None = None) -> "Platform":
-        """The platform of a settings file; by default `OBP_CONFIG`, else `./platform.toml`.
+        """Read the platform of a settings file; by default `OBP_CONFIG`, else `./platform.toml`.
 
         Raises:
-            SettingsError: the file or a value is wrong.
+            SettingsError: The file or a value is wrong.
         """
         file = settings_path(path)
         return cls(file, load_settings(file))
 
     @property
     def store(self) -> DataStore:
-        """Where datasets are published."""
+        """The store that datasets are published in."""
         return DataStore(self.settings.data_root)

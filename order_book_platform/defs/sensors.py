@@ -1,4 +1,4 @@
-"""A sensor that sees to it that no reconstructed book goes without a fidelity report.
+"""A sensor that requests a fidelity report for every reconstructed book that was made without one.
 
 It reads materializations of `reconstructed_books` in ascending order from a cursor, so that several that
 arrive between two ticks are all seen (an `@asset_sensor` sees only the latest). Books whose run is still
@@ -29,9 +29,9 @@ class NewBook:
 
     Attributes:
         partition: Dagster's partition key.
-        storage_id: of the event, ascending in time.
-        run_id: of the run that made it; empty where there was none.
-        fingerprint: of the published partition; empty where the event does not say.
+        storage_id: Number of the event in Dagster's storage, ascending in time.
+        run_id: Run that made the books; empty where there was none.
+        fingerprint: Fingerprint of the published partition; empty where the event does not say it.
     """
 
     partition: str
@@ -42,11 +42,11 @@ class NewBook:
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where the sensor stands.
+    """How far the sensor has read, kept by Dagster between ticks as text.
 
     Attributes:
-        after: storage id of the last event read; None before the first.
-        waiting: books whose run had not ended at the last tick.
+        after: Storage id of the last event read; None before the first.
+        waiting: Books whose run had not ended at the last tick.
     """
 
     after: int | None = None
@@ -54,7 +54,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str | None) -> "Cursor":
-        """Inverse of `str`."""
+        """Read the text that `str` of a cursor gives; no text is the cursor before the first event."""
         if not text:
             return cls()
         content = json.loads(text)
@@ -65,7 +65,7 @@ class Cursor:
 
 
 def fidelity_sensor(job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
-    """The sensor; on by default, since it does nothing for runs that write their own reports."""
+    """Declare the sensor; it is on by default, since it does nothing for runs that write their own reports."""
 
     @dg.sensor(
         name="fidelity_of_new_books",
@@ -81,11 +81,11 @@ def fidelity_sensor(job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
 
 
 def evaluate(instance: dg.DagsterInstance, cursor: Cursor) -> dg.SensorResult:
-    """One tick.
+    """Evaluate one tick of the sensor.
 
     Args:
-        instance: holds events and runs.
-        cursor: from the tick before.
+        instance: Dagster instance that holds events and runs.
+        cursor: Cursor that the tick before returned.
 
     Returns:
         Requests for the partitions that need a report, and the next cursor.
@@ -100,11 +100,10 @@ def evaluate(instance: dg.DagsterInstance, cursor: Cursor) -> dg.SensorResult:
     ended = [each for each in latest.values() if each not in waiting]
     requests = [_request(each) for each in ended if not _has_report(instance, each)]
     after = max([event.storage_id for event in events], default=cursor.after)
+    idle = f"{len(events)} new books; {len(waiting)} whose run has not ended yet."
     return dg.SensorResult(
         run_requests=requests,
-        skip_reason=None
-        if requests
-        else f"{len(events)} new books; {len(waiting)} whose run has not ended yet.",
+        skip_reason=None if requests else idle,
         cursor=str(Cursor(after, waiting)),
     )
 
@@ -127,7 +126,7 @@ def _is_running(instance: dg.DagsterInstance, run_id: str) -> bool:
 
 
 def _has_report(instance: dg.DagsterInstance, book: NewBook) -> bool:
-    """Whether the latest report was made after these books and from them."""
+    """Say whether the latest report was made after these books and from them."""
     reports = instance.fetch_materializations(
         dg.AssetRecordsFilter(
             asset_key=REPORT, asset_partitions=[book.partition], after_storage_id=book.storage_id

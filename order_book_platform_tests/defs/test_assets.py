@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,54 +15,18 @@ import pytest
 
 from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
 from order_book_platform.defs.assets import failures_named
-from order_book_platform.defs.catalog import STAGES
+from order_book_platform.defs.catalog import ASSETS
 from order_book_platform.errors import SourceMissingError
-from order_book_platform.model import PartitionKey
 from order_book_platform.model.dataset import DATASETS
 from order_book_platform.simulate import MarketSimulator
 from order_book_platform.simulate.profile import profile
 from order_book_platform.storage import DataStore
-from order_book_platform_tests.defs.conftest import SETTINGS
+from order_book_platform_tests.defs.conftest import KEY, SETTINGS, Run
 
-KEY = PartitionKey.parse("BINANCE:BTC-USDT", "2024-08-08")
 LARGEST_PICTURE = 120_000
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run of all assets.
-
-    Attributes:
-        platform: the resource it used.
-        instance: where it was recorded.
-        result: of the job.
-    """
-
-    platform: Platform
-    instance: dg.DagsterInstance
-    result: dg.ExecuteInProcessResult
-
-    def metadata(self, asset: str) -> dict[str, dg.MetadataValue]:
-        """Of the asset's materialization."""
-        (event,) = self.result.asset_materializations_for_node(asset)
-        return dict(event.metadata)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """All six assets of a simulated partition."""
-    folder = tmp_path_factory.mktemp("assets")
-    (folder / "platform.toml").write_text(SETTINGS)
-    MarketSimulator(profile("btc-spot"), seed=1).write(folder / "lake", KEY, 1_200)
-    platform = Platform.from_file(folder / "platform.toml")
-    with dg.DagsterInstance.ephemeral() as instance:
-        job = build_definitions(platform).resolve_job_def(MATERIALIZE_JOB)
-        yield Run(
-            platform, instance, job.execute_in_process(instance=instance, partition_key=to_dagster(KEY))
-        )
-
-
-@pytest.mark.parametrize("name", [stage.name for stage in STAGES])
+@pytest.mark.parametrize("name", [declared.name for declared in ASSETS])
 def test_metadata_says_what_was_published(run: Run, name: str) -> None:
     """Path, fingerprint, rows and spans are those of the published partition."""
     store: DataStore = run.platform.store
@@ -95,14 +57,14 @@ def _iso(ns: Any) -> str:
 
 def test_every_column_is_explained(run: Run) -> None:
     """The column table of each asset has dtype, nullability and a sentence for every column."""
-    for stage in STAGES:
-        if not DATASETS[stage.name].table_file.endswith(".parquet"):
+    for declared in ASSETS:
+        if not DATASETS[declared.name].table_file.endswith(".parquet"):
             continue
-        schema = run.metadata(stage.name)["dagster/column_schema"].value
-        file = run.platform.store.rows(stage.name, KEY).schema
+        schema = run.metadata(declared.name)["dagster/column_schema"].value
+        file = run.platform.store.rows(declared.name, KEY).schema
         assert [column.name for column in schema.columns] == file.names
         for column in schema.columns:
-            assert column.description, f"{stage.name}.{column.name}"
+            assert column.description, f"{declared.name}.{column.name}"
             assert column.type == str(file.field(column.name).type)
             assert column.constraints.nullable == file.field(column.name).nullable
 
@@ -158,7 +120,7 @@ def test_checks_are_recorded_for_the_partition(run: Run) -> None:
     """Every declared check has one result with figure, bar and count, kept under this partition."""
     evaluations = run.result.get_asset_check_evaluations()
     found = {(each.asset_key.to_user_string(), each.check_name): each for each in evaluations}
-    assert set(found) == {(stage.name, gate) for stage in STAGES for gate in stage.gates}
+    assert set(found) == {(declared.name, gate) for declared in ASSETS for gate in declared.gates}
     report = run.platform.store.report("fidelity_report", KEY)
     for gate in report["gates"]:
         check = found["fidelity_report", gate["name"]]

@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from order_book_platform.defs import FIDELITY_JOB, Platform, to_dagster
-from order_book_platform.defs.catalog import STAGES
+from order_book_platform.defs.catalog import ASSETS
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.cli.conftest import run as run_obp
 from order_book_platform_tests.conftest import RECORDED, RECORDED_KEYS
@@ -100,7 +100,7 @@ class Deployment:
             answer = self.ask("{ assetNodes { assetKey { path } } }")
         except (urllib.error.URLError, ConnectionError):
             return False
-        return len(answer["assetNodes"]) == len(STAGES) + 3
+        return len(answer["assetNodes"]) == len(ASSETS) + 3
 
     def backfill(self, backfill_id: str) -> dict[str, Any] | None:
         """The backfill once it has come to an end."""
@@ -161,7 +161,7 @@ def test_backfill_of_all_recorded_partitions(deployment: Deployment) -> None:
     launched = deployment.ask(
         LAUNCH,
         params={
-            "assetSelection": [{"path": [stage.name]} for stage in STAGES],
+            "assetSelection": [{"path": [declared.name]} for declared in ASSETS],
             "partitionNames": [to_dagster(key) for key in RECORDED_KEYS],
         },
     )["launchPartitionBackfill"]
@@ -174,12 +174,12 @@ def test_backfill_of_all_recorded_partitions(deployment: Deployment) -> None:
     platform = Platform.from_file(deployment.config)
     expected = {to_dagster(key) for key in RECORDED_KEYS}
     with dg.DagsterInstance.from_config(str(deployment.home)) as instance:
-        for stage in STAGES:
-            asset = dg.AssetKey(stage.name)
+        for declared in ASSETS:
+            asset = dg.AssetKey(declared.name)
             assert instance.get_materialized_partitions(asset) == expected
             for key in RECORDED_KEYS:
-                platform.store.check(stage.name, key)
-            for name in stage.gates:
+                platform.store.check(declared.name, key)
+            for name in declared.gates:
                 history = instance.event_log_storage.get_asset_check_execution_history(
                     dg.AssetCheckKey(asset, name), limit=50
                 )
@@ -196,6 +196,6 @@ def assert_same_as_command_line(platform: Platform, config: Path) -> None:
     other.write_text(config.read_text().replace('"store"', '"other"'))
     arguments = ["--config", str(other), "materialize", "--symbol", key.instrument.key, "--day", str(key.day)]
     assert run_obp(arguments).exit_code == 0
-    for stage in STAGES:
-        made = DataStore(config.parent / "other").manifest(stage.name, key)
-        assert made.fingerprint == platform.store.manifest(stage.name, key).fingerprint
+    for declared in ASSETS:
+        made = DataStore(config.parent / "other").manifest(declared.name, key)
+        assert made.fingerprint == platform.store.manifest(declared.name, key).fingerprint

@@ -1,4 +1,4 @@
-"""What a finished partition of features says of itself: counts for the manifest, gates for the checks."""
+"""Counts over the rows of one partition of features, for the manifest, and the gates they are held against."""
 
 from __future__ import annotations
 
@@ -11,11 +11,28 @@ from numpy.typing import NDArray
 
 from order_book_platform.model import Gate, GateResult, Severity
 
-ROWS = Gate(">=", 1)
-VALID_SHARE = Gate(">=", 0.99, Severity.WARN)
-OFI_SHARE = Gate(">=", 0.9, Severity.WARN)
-QI_SHARE = Gate(">=", 0.9, Severity.WARN)
-TIME_REGRESSIONS = Gate("<=", 0.001, Severity.WARN)
+GATES: dict[str, tuple[Gate, str]] = {
+    "feature_rows": (Gate(">=", 1), "rows of the sampling clock"),
+    "valid_share": (Gate(">=", 0.99, Severity.WARN), "rows with a two-sided, seeded book free of doubt"),
+    "ofi_share": (
+        Gate(">=", 0.9, Severity.WARN),
+        "rows whose whole flow window is market flow at the best prices",
+    ),
+    "qi_share": (Gate(">=", 0.9, Severity.WARN), "valid rows that know all the levels the imbalances need"),
+    "time_regressions": (
+        Gate("<=", 0.001, Severity.WARN),
+        "book rows whose origin_time lay below an earlier one",
+    ),
+}
+"""Name of each gate to its bar and to the rows it counts; all but `feature_rows` are shares of rows."""
+
+
+def gate_descriptions() -> dict[str, str]:
+    """Describe each gate in one sentence, for the checks of the UI."""
+    return {
+        name: f"{'Number' if name == 'feature_rows' else 'Share'} of {counted}."
+        for name, (_, counted) in GATES.items()
+    }
 
 
 @dataclass(slots=True)
@@ -23,16 +40,16 @@ class FeatureQuality:
     """Counts over the rows of one partition, added up table by table.
 
     Attributes:
-        imbalance_levels: the k of each `qi_k`.
-        rows: all rows.
-        valid_rows: rows with `valid`.
-        invalid_spans: unbroken runs of rows without it.
-        crossed_rows: rows with `crossed`.
-        gap_rows: rows with `gap_flag`.
-        ofi_null_rows: rows without `ofi_1`.
-        qi_rows: valid rows with every `qi_k`.
-        first_time: of the first row, ns; None without rows.
-        last_time: of the last row, ns.
+        imbalance_levels: Number of levels k of each column `qi_k`.
+        rows: All rows.
+        valid_rows: Rows with `valid`.
+        invalid_spans: Unbroken runs of rows without `valid`.
+        crossed_rows: Rows with `crossed`.
+        gap_rows: Rows with `gap_flag`.
+        ofi_null_rows: Rows without `ofi_1`.
+        qi_rows: Valid rows with every `qi_k`.
+        first_time: Time of the first row, ns since the epoch; None without rows.
+        last_time: Time of the last row, ns since the epoch; None without rows.
     """
 
     imbalance_levels: tuple[int, ...]
@@ -48,7 +65,7 @@ class FeatureQuality:
     _was_valid: bool = field(default=True, repr=False)
 
     def add(self, table: pa.Table) -> None:
-        """Count the rows of the next table."""
+        """Count the rows of the next table of features, in order of time."""
         if not table.num_rows:
             return
         valid = _numpy(table, "valid").astype(np.bool_)
@@ -68,7 +85,7 @@ class FeatureQuality:
         self._was_valid = bool(valid[-1])
 
     def to_metadata(self) -> dict[str, Any]:
-        """First and last time and the counts of the rows, for the manifest."""
+        """Give first and last time and the counts of rows, for the manifest."""
         counts = {
             "rows": self.rows,
             "valid_rows": self.valid_rows,
@@ -81,47 +98,28 @@ class FeatureQuality:
         return {"first_time": self.first_time, "last_time": self.last_time, "counts": counts}
 
     def gates(self, *, book_rows: int, book_time_regressions: int) -> tuple[GateResult, ...]:
-        """The counts held against their bars; a share of nothing fails.
+        """Hold the counts against their bars; a share of no rows fails.
 
         Args:
-            book_rows: book rows read.
-            book_time_regressions: those whose `origin_time` went back.
+            book_rows: Book rows read.
+            book_time_regressions: Those of them whose `origin_time` lay below an earlier one.
         """
-        return (
-            GateResult.of("feature_rows", self.rows, ROWS, n=book_rows, note="Rows of the sampling clock."),
-            GateResult.of(
-                "valid_share",
-                _share(self.valid_rows, self.rows),
-                VALID_SHARE,
-                n=self.rows,
-                note=f"Rows with a two-sided, seeded book free of doubt; {self.invalid_spans} spans are not.",
-            ),
-            GateResult.of(
-                "ofi_share",
-                _share(self.rows - self.ofi_null_rows, self.rows),
-                OFI_SHARE,
-                n=self.rows,
-                note="Rows whose whole flow window is market flow at the best prices.",
-            ),
-            GateResult.of(
-                "qi_share",
-                _share(self.qi_rows, self.valid_rows),
-                QI_SHARE,
-                n=self.valid_rows,
-                note="Valid rows that know all the levels the imbalances need.",
-            ),
-            GateResult.of(
-                "time_regressions",
-                _share(book_time_regressions, book_rows),
-                TIME_REGRESSIONS,
-                n=book_rows,
-                note="Book rows whose origin_time lay below an earlier one.",
-            ),
-        )
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+        counted_of = {
+            "feature_rows": (self.rows, book_rows),
+            "valid_share": (self.valid_rows, self.rows),
+            "ofi_share": (self.rows - self.ofi_null_rows, self.rows),
+            "qi_share": (self.qi_rows, self.valid_rows),
+            "time_regressions": (book_time_regressions, book_rows),
+        }
+        results = []
+        for name, (gate, counted) in GATES.items():
+            part, whole = counted_of[name]
+            share = part / whole if whole else None
+            value = self.rows if name == "feature_rows" else share
+            note = f"{counted[0].upper()}{counted[1:]}"
+            note += f"; {self.invalid_spans} spans are not." if name == "valid_share" else "."
+            results.append(GateResult.of(name, value, gate, n=whole, note=note))
+        return tuple(results)
 
 
 def _numpy(table: pa.Table, name: str) -> NDArray[Any]:

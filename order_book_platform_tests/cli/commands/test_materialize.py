@@ -15,13 +15,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from order_book_platform.defs.catalog import STAGES
+from order_book_platform.defs.catalog import ASSETS
 from order_book_platform.model import PartitionKey
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.cli.conftest import BROKEN_DAY, DAY, SYMBOL, Platform, run
 from order_book_platform_tests.conftest import RECORDED
 
-NAMES = [stage.name for stage in STAGES]
+NAMES = [declared.name for declared in ASSETS]
 
 
 def tree_hash(folder: Path) -> dict[str, str]:
@@ -49,8 +49,8 @@ def test_all_assets_are_published(materialized: tuple[Platform, Any], key: Parti
 def test_gates_are_those_the_checks_declare(materialized: tuple[Platform, Any]) -> None:
     """Every component gives exactly the gates its asset declares, so no check can be missing or unknown."""
     _, document = materialized
-    for stage, asset in zip(STAGES, document["assets"], strict=True):
-        assert sorted(gate["name"] for gate in asset["gates"]) == sorted(stage.gates), stage.name
+    for declared, asset in zip(ASSETS, document["assets"], strict=True):
+        assert sorted(gate["name"] for gate in asset["gates"]) == sorted(declared.gates), declared.name
 
 
 def test_run_is_recorded(materialized: tuple[Platform, Any], key: PartitionKey) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.defs import FIDELITY_JOB, MATERIALIZE_JOB, Platform, build_definitions
-from order_book_platform.defs.catalog import STAGES
-from order_book_platform.errors import SettingsError
+from order_book_platform.defs.catalog import ASSETS
 from order_book_platform.fidelity import GATES as FIDELITY_GATES
 from order_book_platform.model.dataset import DATASETS
 from order_book_platform.version import code_version
@@ -110,7 +108,9 @@ def test_source_files_are_external(graph: dg.AssetGraph) -> None:
         "lake/book_delta_v2",
         "lake/trades",
     ]
-    assert {key.to_user_string() for key in graph.executable_asset_keys} == {stage.name for stage in STAGES}
+    assert {key.to_user_string() for key in graph.executable_asset_keys} == {
+        declared.name for declared in ASSETS
+    }
 
 
 def test_partitions(graph: dg.AssetGraph) -> None:
@@ -142,7 +142,7 @@ def test_checks(graph: dg.AssetGraph) -> None:
 
 def test_gates_are_the_components() -> None:
     """What the components call their gates is what the catalogue declares."""
-    declared = {stage.name: set(stage.gates) for stage in STAGES}
+    declared = {asset.name: set(asset.gates) for asset in ASSETS}
     assert declared["sequence_gap_report"] == set(GapReporter.GATES)
     assert declared["data_assessment"] == set(DataAssessor.GATES)
     assert declared["fidelity_report"] == set(FIDELITY_GATES)
@@ -202,21 +202,6 @@ def test_books_that_continue_the_day_before_depend_on_it(
 
     assert before("2024-08-09") == ["2024-08-08|BINANCE:BTC-USDT"]
     assert before("2024-08-08") == []
-
-
-def test_module_loads_the_settings_in_force(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """`order_book_platform.definitions` reads OBP_CONFIG; a wrong one is the settings' own error."""
-    monkeypatch.setenv("OBP_CONFIG", str(platform.settings_file))
-    script = "from order_book_platform.definitions import defs; print(len(list(defs.assets)))"
-    found = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert found.stdout == "9\n"
-    monkeypatch.setenv("OBP_CONFIG", str(tmp_path / "none.toml"))
-    with pytest.raises(SettingsError, match=r"none\.toml: expected a settings file"):
-        build_definitions()
 
 
 def test_a_process_ends_at_once() -> None:

@@ -1,34 +1,59 @@
-"""What each column means, in one sentence, for the column tables of the UI."""
+"""What each column of the datasets means, one sentence a column, declared once for everybody who shows columns.
+
+A column name means the same in every dataset, so the table is keyed by the name alone. The column tables of the
+Dagster UI and the Arrow schemas that `with_descriptions` gives read from here, and tests hold the schemas and
+docs/formats to it. The published files do not carry the descriptions.
+"""
+
+from __future__ import annotations
 
 import re
 
-_LEVEL = re.compile(r"^(bid|ask)_(\d+)_(price|size)(_pips)?$")
+import pyarrow as pa
+
+DESCRIPTION_KEY = b"description"
+"""Key of a column's description in the metadata of its Arrow field."""
+
+_LEVEL = re.compile(r"(bid|ask)_(\d+)_(price|size)(_pips)?")
+_SIDE = re.compile(r"(bid|ask)_(price|size)(_pips)?")
 
 _FAMILIES = {
     re.compile(r"qi_(\d+)"): "Imbalance of the {0} best levels, bids − asks over their sum, in [−1, 1].",
-    re.compile(
-        r"mlofi_(\d+)"
-    ): "Order flow imbalance at the best level no. {0} over the flow window, in size pips.",
+    re.compile(r"mlofi_(\d+)"): (
+        "Order flow imbalance at the best level no. {0} over the flow window, in size pips."
+    ),
     re.compile(r"ret_(\d+s)"): "Log return of the mid over the last {0}, in bps.",
     re.compile(r"rv_(\d+s)"): "Realised volatility over the last {0}, from one-second returns, in bps.",
 }
-"""Columns that come in several, by number."""
+"""Columns whose name holds a number or a duration; that part of the name fills the placeholder."""
 
 _DESCRIPTIONS = {
+    # times and numbers of messages
     "origin_time": "Exchange event time (E), ns since the epoch, UTC.",
     "transaction_time": "Exchange transaction time (T), ns since the epoch, UTC; null where not known.",
     "received_time": "Local arrival, ns since the epoch, UTC; never rewritten.",
     "sequence_number": "The message's final update id (u); all rows of one message share it.",
     "first_update_id": "The message's first update id (U); null where the source lacks it.",
     "prev_final_update_id": "Final update id of the message before (pu); null where the source lacks it.",
+    # deltas, trades, closing state
     "is_bid": "True: bid side; false: ask side.",
+    "is_buy": "True: the aggressor bought; false: the aggressor sold.",
+    "trade_id": "The exchange's number of the trade.",
     "price": "Price, exact.",
     "size": "Absolute size at that price, exact; 0 removes the level.",
     "price_pips": "Price · 10^price_decimals.",
     "size_pips": "Absolute size at that price · 10^size_decimals; 0 removes the level.",
+    "known": "Whether the price lies inside the range the book knows.",
+    # books
     "flags": "Bits: 1 seeded, 2 gap, 4 repaired, 8 crossed, 16 locked, 32 unknown depth, 64 corrupt.",
     "known_bid_levels": "How many bid levels, counted from the best, lie inside the known price range.",
     "known_ask_levels": "How many ask levels, counted from the best, lie inside the known price range.",
+    # snapshots that were used
+    "use": "Whether the snapshot seeded, extended or repaired the book, or was rejected.",
+    "levels_compared": "Levels of the snapshot inside the price range the book knew.",
+    "levels_wrong": "Those of the compared levels at which the book had another size.",
+    "levels_added": "Levels that the book took from the snapshot.",
+    # gaps
     "kind": "`exact`: proven by ids; `inferred`: concluded from silence, crossing or disagreement.",
     "cause": "What made it a gap.",
     "gap_class": "How large it is, by the thresholds of the settings.",
@@ -42,6 +67,7 @@ _DESCRIPTIONS = {
     "flagged_until_sequence_number": "First message that is no longer doubtful; null: doubt lasts to the end.",
     "missing_ids": "Update ids that are proven missing; null where ids prove nothing.",
     "detail": "One sentence for people.",
+    # metrics of fidelity
     "name": "Name of the metric.",
     "value": "The figure; null where nothing could be measured.",
     "low": "Lower end of the figure's 95 % interval; null where there is none.",
@@ -56,6 +82,8 @@ _DESCRIPTIONS = {
     "placebo_10s": "The same figure with the reference shifted by 10 s.",
     "placebo_no_bid": "The same figure with the reference without its best bid.",
     "placebo_no_ask": "The same figure with the reference without its best ask.",
+    "placebo_fails": "Whether the shifted reference fails the gate, as it has to.",
+    # features
     "time": "Time of the row on the sampling clock, ns since the epoch, UTC; made from events up to it only.",
     "mid2": "Best bid + best ask, in half pips, exact.",
     "spread_ticks": "Best ask − best bid, in ticks; negative where crossed.",
@@ -70,20 +98,48 @@ _DESCRIPTIONS = {
     "gap_flag": "Whether a doubtful row (gap, corrupt) was in effect in this step.",
     "crossed": "Whether the book was crossed in this step.",
     "valid": "Whether the book is two-sided, seeded and free of doubt: use no other rows.",
-    "placebo_fails": "Whether the shifted reference fails the gate, as it has to.",
 }
 
 
 def column_description(name: str) -> str | None:
-    """Meaning of a column; None for a name nothing is known of."""
-    level = _LEVEL.match(name)
-    if level is not None:
+    """Say in one sentence what a column means.
+
+    Args:
+        name: of a column of any dataset, with or without `_pips`.
+
+    Returns:
+        The sentence, or None for a name that no dataset has.
+    """
+    if name in _DESCRIPTIONS:
+        return _DESCRIPTIONS[name]
+    if level := _LEVEL.fullmatch(name):
         side, number, field, pips = level.groups()
         place = "Best" if number == "0" else f"Level {number}"
-        scale = f" · 10^{field}_decimals" if pips else ""
-        return f"{place} {side} {field}{scale}; null where there is no such level."
+        return f"{place} {side} {field}{_scale(field, pips)}; null where there is no such level."
+    if best := _SIDE.fullmatch(name):
+        side, field, pips = best.groups()
+        return f"Best {side} {field}{_scale(field, pips)}; of a snapshot a list, best level first."
     for pattern, text in _FAMILIES.items():
-        match = pattern.fullmatch(name)
-        if match is not None:
+        if match := pattern.fullmatch(name):
             return text.format(*match.groups())
-    return _DESCRIPTIONS.get(name)
+    return None
+
+
+def _scale(field: str, pips: str | None) -> str:
+    """How a pip column of prices or sizes is scaled; nothing for decimals, which are exact as they stand."""
+    return f" · 10^{field}_decimals" if pips else ""
+
+
+def with_descriptions(schema: pa.Schema) -> pa.Schema:
+    """Return the schema with each column's description in its field metadata, for readers and documentation.
+
+    Writers do not use it: the bytes of a published file do not depend on how its columns are described.
+
+    Args:
+        schema: of any dataset.
+    """
+    fields = []
+    for field in schema:
+        text = column_description(field.name)
+        fields.append(field.with_metadata({DESCRIPTION_KEY: text.encode()}) if text else field)
+    return pa.schema(fields, schema.metadata)

@@ -1,4 +1,4 @@
-"""The daily schedule, evaluated."""
+"""Jobs and the daily schedule: what they select, and which partitions a tick of the schedule requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,23 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
-from order_book_platform.defs import MATERIALIZE_JOB
+from order_book_platform.defs.catalog import ASSETS
+from order_book_platform.defs.jobs import FIDELITY_JOB, MATERIALIZE_JOB
+
+
+def test_jobs_select_their_assets(definitions: dg.Definitions) -> None:
+    """One job makes every asset, the other the fidelity report alone; both run in one process."""
+    selected = {
+        name: {
+            key.to_user_string()
+            for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys
+        }
+        for name in (MATERIALIZE_JOB, FIDELITY_JOB)
+    }
+    assert selected == {
+        MATERIALIZE_JOB: {asset.name for asset in ASSETS},
+        FIDELITY_JOB: {"fidelity_report"},
+    }
 
 
 # Dagster's own schedule builder calls what Dagster has deprecated, and sets tags that break its own rule.

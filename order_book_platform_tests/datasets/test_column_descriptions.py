@@ -1,0 +1,83 @@
+"""Descriptions of columns: complete, one a column, and the documents and Arrow schemas agree with them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.datasets import schemas
+from order_book_platform.datasets.column_descriptions import (
+    DESCRIPTION_KEY,
+    column_description,
+    with_descriptions,
+)
+
+FEATURES = schemas.features((1, 5), 2, (NS_PER_SECOND, 10 * NS_PER_SECOND))
+SCHEMAS = {
+    **{name: value for name, value in vars(schemas).items() if isinstance(value, pa.Schema)},
+    "books": schemas.books(2),
+    "features": FEATURES,
+}
+FORMATS = Path(__file__).parents[2] / "docs" / "formats"
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+@pytest.mark.parametrize("precision", ["int64", "decimal128"])
+def test_every_column_has_a_sentence(name: str, precision: schemas.Precision) -> None:
+    """Every column of every dataset, of pips and of decimals, is described in one sentence."""
+    for column in schemas.in_precision(SCHEMAS[name], precision).names:
+        text = column_description(column)
+        assert text, column
+        assert text[0].isupper() or text[0] == "`", column
+        assert text.endswith("."), column
+
+
+def test_columns_that_come_in_several_say_which_one() -> None:
+    """Levels, windows and units of a family of columns come from the name."""
+    assert column_description("bid_0_price_pips") == (
+        "Best bid price · 10^price_decimals; null where there is no such level."
+    )
+    assert column_description("ask_3_size") == "Level 3 ask size; null where there is no such level."
+    assert column_description("ask_size_pips") == (
+        "Best ask size · 10^size_decimals; of a snapshot a list, best level first."
+    )
+    assert column_description("rv_60s") == (
+        "Realised volatility over the last 60s, from one-second returns, in bps."
+    )
+
+
+@pytest.mark.parametrize("name", ["", "price_pip", "bid_x_price", "qi_", "qi_1x", "ret_1"])
+def test_unknown_names_have_none(name: str) -> None:
+    """A name that no dataset has is not described by chance."""
+    assert column_description(name) is None
+
+
+def test_arrow_schemas_carry_the_descriptions() -> None:
+    """Descriptions become field metadata; names, types, nullability and the schema's own metadata stay."""
+    plain = schemas.RAW_DELTAS.with_metadata({b"kept": b"yes"})
+    described = with_descriptions(plain)
+    assert described.equals(plain, check_metadata=False)
+    assert described.metadata == {b"kept": b"yes"}
+    for field in described:
+        assert field.metadata == {DESCRIPTION_KEY: str(column_description(field.name)).encode()}
+    assert with_descriptions(pa.schema([pa.field("strange", pa.int8())])).field(0).metadata is None
+
+
+def test_the_document_of_features_lists_these_columns_in_their_order() -> None:
+    """docs/formats/rl_features.md has a row for each column, or family of columns, with its dtype."""
+    text = (FORMATS / "rl_features.md").read_text(encoding="utf-8").split("## Columns")[1].split("###")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
+    documented = {row[0]: row[-2] for row in rows}
+    families = {"qi_k": r"qi_\d+", "mlofi_m": r"mlofi_\d+", "ret_h": r"ret_\d+s", "rv_h": r"rv_\d+s"}
+    found: dict[str, str] = {}
+    for field in FEATURES:
+        family = [name for name, pattern in families.items() if re.fullmatch(pattern, field.name)]
+        found[family[0] if family else field.name] = {"float": "float32"}.get(
+            str(field.type), str(field.type)
+        )
+    assert documented == found
+    assert list(documented) == list(found)
