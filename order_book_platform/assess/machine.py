@@ -15,7 +15,7 @@ import psutil
 
 from order_book_platform.assess.run_estimate import PARALLEL, REFERENCE, RunEstimate
 from order_book_platform.kernels.ingest.pip_conversion import to_pips
-from order_book_platform.storage.disk_space import nearest
+from order_book_platform.storage.disk_space import nearest_folder
 
 REFERENCE_NS = 11_200_000
 """CPU time of `calibrate`'s work on the machine of benchmarks/results/day.json, which the estimates are of: twenty
@@ -45,7 +45,7 @@ def this_machine(data_root: Path) -> Machine:
     """Look at the machine and measure one of its cores for some 0.1 s."""
     memory = psutil.virtual_memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    free = shutil.disk_usage(nearest(data_root)).free
+    free = shutil.disk_usage(nearest_folder(data_root)).free
     return Machine(cores, memory.total, memory.available, free, round(calibrate() / REFERENCE_NS, 3))
 
 

@@ -75,7 +75,7 @@ def examine(invocation: Invocation, clock: Clock | None = None) -> list[Finding]
         Finding("settings", "ok", f"{invocation.settings_file}: {len(settings.instruments)} instruments"),
         check_writable("data root", settings.data_root),
         check_disk(settings.data_root),
-        *check_leftovers(settings.data_root, clock or SystemClock()),
+        *check_unfinished_work(settings.data_root, clock or SystemClock()),
         *check_lake(settings),
         check_instance(invocation.settings_file),
         check_clock(settings, clock or SystemClock()),
@@ -154,12 +154,12 @@ def check_disk(folder: Path) -> Finding:
     return Finding("disk", "ok", found)
 
 
-def check_leftovers(root: Path, clock: Clock) -> Iterator[Finding]:
+def check_unfinished_work(root: Path, clock: Clock) -> Iterator[Finding]:
     """What runs that died have left beside the partitions, unless another run is at work there."""
     from order_book_platform.model.dataset import DATASETS
-    from order_book_platform.storage import leftovers
+    from order_book_platform.storage import find_unfinished_work
 
-    for left in leftovers(root):
+    for left in find_unfinished_work(root):
         age = _age_text(max(0, clock.now_ns() - left.newest_ns))
         found = f"{left.dataset} of {left.key}: {left.bytes / 1e6:,.1f} MB, {age} old"
         made_by = DATASETS[left.dataset].asset

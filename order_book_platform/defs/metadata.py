@@ -86,7 +86,7 @@ def table_metadata(table: ParquetRows) -> Metadata:
     """Describe a table from the footers of its files alone: column schema and time spans."""
     metadata: Metadata = {}
     for name in TIME_COLUMNS:
-        span = table.span(name)
+        span = table.value_range(name)
         if span is not None:
             metadata[f"{name} span"] = dg.MetadataValue.text(" → ".join(iso_from_ns(ns) for ns in span))
     return metadata | {"dagster/column_schema": dg.MetadataValue.table_schema(column_schema(table.schema))}

@@ -18,6 +18,6 @@ def book_pictures(store: DataStore, key: PartitionKey) -> Mapping[str, str]:
 
 def gap_pictures(store: DataStore, key: PartitionKey) -> Mapping[str, str]:
     """Draw the gaps over the time that the deltas span; title to SVG."""
-    first_ns, last_ns = store.rows("raw_deltas", key).span("origin_time") or (0, 0)
+    first_ns, last_ns = store.rows("raw_deltas", key).value_range("origin_time") or (0, 0)
     chart = gap_chart(store.frame("sequence_gap_report", key).collect(), first_ns, last_ns)
     return {"Gaps over time": chart.alone()}

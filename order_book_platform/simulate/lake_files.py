@@ -15,7 +15,7 @@ from order_book_platform.errors import SettingsError
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.levels import DEPTH
 from order_book_platform.storage import ParquetSink
-from order_book_platform.storage.atomic import locked_folder, write_errors_named
+from order_book_platform.storage.atomic import locked_folder, translate_write_errors
 
 FILE_NAME = "1.snappy.parquet"
 RECORD = "truth/faults"
@@ -137,7 +137,7 @@ def built_aside(root: Path, key: PartitionKey) -> Iterator[Path]:
     """
     refuse_real_data(root, key)
     name = f".simulating-{key.instrument.exchange}-{key.instrument.symbol}-{key.day}"
-    with write_errors_named(root / name), locked_folder(root / name) as folder:
+    with translate_write_errors(root / name), locked_folder(root / name) as folder:
         try:
             yield folder
             for built in sorted(

@@ -122,10 +122,10 @@ class LakeIngest:
     ) -> None:
         with ExitStack() as partitions:
             # The last one entered is published first: snapshots and trades stand when raw_deltas appears.
-            room = DiskSpace()
-            deltas = partitions.enter_context(self._store.write("raw_deltas", key, room=room))
-            trades = partitions.enter_context(self._store.write("trades", key, room=room))
-            snapshots = partitions.enter_context(self._store.write("snapshots", key, room=room))
+            disk_space = DiskSpace()
+            deltas = partitions.enter_context(self._store.write("raw_deltas", key, disk_space=disk_space))
+            trades = partitions.enter_context(self._store.write("trades", key, disk_space=disk_space))
+            snapshots = partitions.enter_context(self._store.write("snapshots", key, disk_space=disk_space))
             writers = {"deltas": deltas, "snapshots": snapshots, "trades": trades}
             for name, table in (("deltas", "book_delta_v2"), ("snapshots", "book"), ("trades", "trades")):
                 source_bytes = sum(file.path.stat().st_size for file in files[table])

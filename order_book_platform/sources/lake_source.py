@@ -28,7 +28,7 @@ from order_book_platform.errors import (
 from order_book_platform.model import Instrument, PartitionKey
 from order_book_platform.model.levels import DEPTH
 from order_book_platform.storage.manifest import file_sha256
-from order_book_platform.storage.parquet_rows import row_groups
+from order_book_platform.storage.parquet_rows import decode_row_groups
 
 DELTA_COLUMNS: dict[str, pa.DataType] = {
     "timestamp": pa.int64(),
@@ -91,7 +91,7 @@ class LakeFile:
         """
         row = 0
         try:
-            for batch in row_groups(self.parquet, batch_rows, columns):
+            for batch in decode_row_groups(self.parquet, batch_rows, columns):
                 yield row, batch
                 row += batch.num_rows
         except (OSError, pa.ArrowException) as error:

@@ -1,22 +1,21 @@
-"""Published datasets: partitions written aside, then put in place whole. Logs: rows appended that survive a crash.
+"""Published datasets, whose partitions appear whole, and logs, whose appended rows survive a crash.
 
 In: arrow tables and text from the components. Out: `<data root>/<dataset>/exchange=E/symbol=S/dt=D/` with a
 manifest, folders of log segments, and readers over them.
 """
 
 from order_book_platform.storage.disk_space import DiskSpace
-from order_book_platform.storage.leftovers import Leftover, leftovers
 from order_book_platform.storage.log import LogBatch, LogReader, LogWriter
 from order_book_platform.storage.manifest import Manifest
 from order_book_platform.storage.parquet_rows import ParquetRows
 from order_book_platform.storage.parquet_sink import ParquetSink
 from order_book_platform.storage.partition_writer import PartitionWriter
 from order_book_platform.storage.store import DataStore
+from order_book_platform.storage.unfinished_work import UnfinishedWork, find_unfinished_work
 
 __all__ = [
     "DataStore",
     "DiskSpace",
-    "Leftover",
     "LogBatch",
     "LogReader",
     "LogWriter",
@@ -24,5 +23,6 @@ __all__ = [
     "ParquetRows",
     "ParquetSink",
     "PartitionWriter",
-    "leftovers",
+    "UnfinishedWork",
+    "find_unfinished_work",
 ]

@@ -1,4 +1,4 @@
-"""Putting a folder in place in one step, and telling the disk to mean it."""
+"""Locks, flushes to the device, folders that are replaced in one step, and write errors that name their folder."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from order_book_platform.errors import PartitionBusyError, StorageAccessError
-from order_book_platform.storage.disk_space import PARTITION, PUBLISHED_IS_KEPT, DiskSpace, full_disk
+from order_book_platform.storage.disk_space import PARTITION, PUBLISHED_IS_KEPT, DiskSpace, disk_full_error
 
-_RENAME_EXCHANGE = 2
+_RENAME_EXCHANGE, _AT_FDCWD = 2, -100
+"""Constants of `renameat2`, from Linux's fs.h and fcntl.h."""
 _LOCK_TRIES, _LOCK_WAIT_S = 6, 0.01
-"""Who only looks whether a lock is held holds it for an instant."""
-_AT_FDCWD = -100
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says when a device, a quota or the allowed size of a file is used up."""
-
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+"""A process that only looks whether a lock is held holds it for an instant: a refused lock is tried a few times."""
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a device, a quota or the allowed size of a file that is used up."""
+_REFUSED_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 def sync_tree(folder: Path) -> None:
-    """Flush every file and folder below `folder` to the device."""
+    """Flush every file and folder below `folder`, and itself, to the device."""
     for parent, _, names in os.walk(folder):
         for name in names:
             sync_path(Path(parent) / name)
@@ -34,7 +33,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def sync_path(path: Path) -> None:
-    """Flush one file, or one folder's entries, to the device."""
+    """Flush the content of one file, or the entries of one folder, to the device."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -42,15 +41,15 @@ def sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def put_in_place(built: Path, target: Path, aside: Path) -> None:
+def replace_folder(built: Path, target: Path, aside: Path) -> None:
     """Replace folder `target` by folder `built`; a reader sees the old one or the new one.
 
-    Linux exchanges both names in one step. Where the file system cannot, the old folder is moved to `aside`
-    first; a crash between the two renames leaves it there, and `recover_aside` puts it back.
+    Linux exchanges both names in one step. Where the file system cannot, the old folder is moved to `aside` first; a
+    crash between the two renames leaves it there, and `recover_replaced_folder` puts it back.
 
     Args:
         built: the complete new folder, on the same file system.
-        target: where it shall be.
+        target: its final place; an older folder may be there.
         aside: a free name beside `target`.
     """
     if not target.exists():
@@ -64,8 +63,8 @@ def put_in_place(built: Path, target: Path, aside: Path) -> None:
     sync_path(target.parent)
 
 
-def recover_aside(target: Path, aside: Path) -> None:
-    """Undo a replacement that a crash cut in two; drop leftovers of one that was complete."""
+def recover_replaced_folder(target: Path, aside: Path) -> None:
+    """Undo a `replace_folder` that a crash cut in two, or remove the old folder of one that was complete."""
     if not aside.exists():
         return
     if target.exists():
@@ -75,7 +74,7 @@ def recover_aside(target: Path, aside: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two names atomically; false where that did not work, mostly a file system that cannot."""
+    """Swap two names atomically; returns false where that did not work, mostly on a file system that cannot."""
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
     if renameat2 is None:
         return False
@@ -85,13 +84,17 @@ def _exchange(one: Path, other: Path) -> bool:
 
 @contextmanager
 def locked_folder(folder: Path, *, keep: bool = False) -> Iterator[Path]:
-    """A folder that this writer alone may fill; what a dead one left in it is removed, unless it shall be kept.
+    """Lock a folder that only this process may fill, and create it.
 
-    The lock is a file beside the folder, since the folder itself moves when it is published. The operating
-    system lets go of it when a process dies, however it dies.
+    The lock is a file beside the folder, since the folder itself moves when it is published. The operating system
+    releases it when a process dies, however it dies.
+
+    Args:
+        folder: the folder to be filled.
+        keep: keep files that an earlier process left in it; else they are removed.
 
     Raises:
-        PartitionBusyError: another writer holds it.
+        PartitionBusyError: another process holds the lock.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked_file(folder.with_name(f"{folder.name}.lock")):
@@ -103,7 +106,7 @@ def locked_folder(folder: Path, *, keep: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def locked_file(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file `path`, and remove it at the end.
+    """Hold an exclusive lock on the file `path`, which is created first and removed at the end.
 
     Raises:
         PartitionBusyError: another process, or another lock of this one, holds it.
@@ -136,22 +139,22 @@ def locked_file(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def write_errors_named(
+def translate_write_errors(
     folder: Path,
     what: str = PARTITION,
     kept: str = PUBLISHED_IS_KEPT,
     building: Path | None = None,
-    room: DiskSpace | None = None,
+    disk_space: DiskSpace | None = None,
 ) -> Iterator[None]:
     """Turn a full disk or a forbidden folder into an error that says where, and what to do.
 
     Args:
-        folder: what is being written; errors about files elsewhere pass through.
-        what: what that is, for the message.
-        kept: what a full disk does not touch, for the message.
-        building: what has been written so far; if it is still there when the error has come out, the next run goes on
-            from it.
-        room: how much is needed, where that can be told.
+        folder: folder being written; errors about files elsewhere pass through.
+        what: description of the folder, for the message.
+        kept: description of the data that a full disk does not touch, for the message.
+        building: folder with the files written so far; if it still exists after the error, the next run goes on from
+            it, and the message says so.
+        disk_space: estimate of the bytes that are needed, if there is one.
 
     Raises:
         DiskFullError: the device, the quota or the allowed file size is used up.
@@ -160,13 +163,13 @@ def write_errors_named(
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in DISK_FULL_ERRNOS:
             stays = building if building is not None and building.is_dir() else None
             why = os.strerror(error.errno)
-            raise full_disk(
-                folder, room or DiskSpace(), what=what, kept=kept, why=why, building=stays
+            raise disk_full_error(
+                folder, disk_space or DiskSpace(), what=what, kept=kept, why=why, building=stays
             ) from error
-        if error.errno in _REFUSED and _concerns(error, folder):
+        if error.errno in _REFUSED_ERRNOS and _concerns(error, folder):
             raise StorageAccessError(
                 expected="a folder that can be written",
                 found=os.strerror(error.errno),
@@ -177,7 +180,7 @@ def write_errors_named(
 
 
 def _concerns(error: OSError, folder: Path) -> bool:
-    """Whether the file that an error names lies beside, below or above the partition's folder."""
+    """Return whether the file that an error names lies beside, below or above the folder."""
     if not isinstance(error.filename, str | bytes | os.PathLike):
         return False
     named = Path(os.fsdecode(error.filename))

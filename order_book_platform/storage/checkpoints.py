@@ -1,4 +1,4 @@
-"""Checkpoints: arrays and facts from which work goes on, the newest few of them, each whole or not there."""
+"""Checkpoints: arrays and facts from which a run goes on; the newest few are kept, each complete or absent."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.storage.atomic import sync_path
-from order_book_platform.storage.checkpoint_rows import CheckpointRows, RowExtent, read_grown
+from order_book_platform.storage.checkpoint_rows import CheckpointRows, RowExtent, read_rows
 
 KEPT = 3
-"""So many; one that turns out to be damaged leaves the one before."""
+"""Number of checkpoints that are kept: if the newest turns out to be damaged, there is one before it."""
 FORMAT = b"obpstat2"
-"""What a checkpoint begins with; another format has another number."""
+"""First bytes of a checkpoint file; another layout gets another number."""
 DIGEST_BYTES = 32
 _LENGTH_BYTES = 8
 _ALIGNMENT = 8
@@ -30,55 +30,55 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One of them.
+    """The state of a run at one moment.
 
     Attributes:
-        facts: JSON-ready.
-        arrays: by name.
-        grown: by name, int64[n, width]: those to which rows are only added from one checkpoint to the next. Each row is
-            written once, so that a checkpoint costs the same however many there are.
+        facts: JSON-ready values.
+        arrays: arrays of any dtype and shape, by name.
+        growing: int64[n, width] by name: arrays that only get more rows from one checkpoint to the next. Each row is
+            written once, so that the cost of a checkpoint does not depend on their length.
     """
 
     facts: dict[str, Any]
     arrays: Mapping[str, NDArray[Any]]
-    grown: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    growing: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 class Checkpoints:
-    """A folder of checkpoints, `checkpoint-00000042.state`; numbers grow.
+    """A folder of checkpoints, `checkpoint-00000042.state`, with ascending numbers.
 
-    Each is `FORMAT`, a SHA-256 of what follows, the length of a header, the header (JSON: facts, and name, dtype and
-    shape of each array), and the arrays. Rows of arrays that grow are in a `.rows` file beside them; see `grown_file`.
+    A file has `FORMAT`, a SHA-256 of all that follows, the length of a header, the header (JSON: facts, and name, dtype
+    and shape of each array), and the arrays. The rows of growing arrays are in a `.rows` file, see `checkpoint_rows`.
 
     Args:
-        folder: made with the first one.
+        folder: folder of the files; created with the first checkpoint.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.damaged = 0
-        """Checkpoints that could not be read."""
-        self._grown: CheckpointRows | None = None
+        """Number of checkpoints that could not be read."""
+        self._row_file: CheckpointRows | None = None
 
     def exist(self) -> bool:
-        """Whether there is any, damaged or not."""
+        """Return whether there is any checkpoint, damaged or not."""
         return bool(self._paths())
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Keep one more, and drop the oldest beyond `KEPT`; on the device when this returns.
+        """Add a checkpoint and remove the oldest beyond `KEPT`; it is on the device when this returns.
 
-        Somebody else who was given up may wake up and save, too. So nobody writes to a file that was there before,
-        and none is taken for granted.
+        An attempt that was abandoned may wake up and save to the same folder. So no file is written that existed
+        before, and no file is expected to be still there.
         """
         if not self.folder.is_dir():
             self.folder.mkdir(exist_ok=True)
             sync_path(self.folder.parent)
         names = sorted(path.name for path in self.folder.iterdir())
-        number, file = self._begun(1 + max((_number(name) for name in names), default=-1))
+        number, file = self._create(1 + max((_number(name) for name in names), default=-1))
         unfinished = Path(file.name)
         path = unfinished.with_suffix(".state")
         with file:
-            content = _content(checkpoint, self._grow(checkpoint, path.with_suffix(".rows")))
+            content = _content(checkpoint, self._append_rows(checkpoint, path.with_suffix(".rows")))
             digest = hashlib.sha256()
             for part in content:
                 digest.update(part)
@@ -87,40 +87,44 @@ class Checkpoints:
             os.fsync(file.fileno())
         unfinished.rename(path)
         sync_path(self.folder)
-        self._drop_old(names, number)
+        self._remove_old(names, number)
 
-    def _begun(self, number: int) -> tuple[int, BinaryIO]:
-        """The file of the next checkpoint, and its number: nobody else has it from here on, however long rows take."""
+    def _create(self, number: int) -> tuple[int, BinaryIO]:
+        """Create the file of the next checkpoint, which reserves its number however long the rows take.
+
+        Returns:
+            The first free number from `number` on, and the file.
+        """
         while True:
             try:
                 return number, (self.folder / f"checkpoint-{number:08}.unfinished").open("xb")
             except FileExistsError:
                 number += 1
 
-    def _grow(self, checkpoint: Checkpoint, path: Path) -> RowExtent | None:
-        """Rows that are not on the device yet, to the file that this writer alone has made."""
-        if not checkpoint.grown:
+    def _append_rows(self, checkpoint: Checkpoint, path: Path) -> RowExtent | None:
+        """Write the new rows of growing arrays to this writer's row file, which is at `path` if it is yet to begin."""
+        if not checkpoint.growing:
             return None
-        grown = self._grown or CheckpointRows(path)
-        # Whoever failed half-way does not go on with that file: what is at its end is not known.
-        self._grown = None
-        piece = grown.save(checkpoint.grown)
-        self._grown = grown
-        return piece
+        row_file = self._row_file or CheckpointRows(path)
+        # After an error the end of the file is unknown, and the next checkpoint begins another one.
+        self._row_file = None
+        extent = row_file.append_new(checkpoint.growing)
+        self._row_file = row_file
+        return extent
 
-    def _drop_old(self, names: list[str], newest: int) -> None:
-        """What no kept checkpoint speaks of; `names` were there before the newest."""
+    def _remove_old(self, names: list[str], newest: int) -> None:
+        """Remove the files that no kept checkpoint refers to; `names` were there before the newest."""
         states = [name for name in names if name.endswith(".state")][1 - KEPT :]
         oldest = _number(states[0]) if states else newest
-        # A file of rows is begun with a checkpoint of its number, and used until the next one is begun.
+        # A row file has the number of its first checkpoint, and is used until the next row file begins.
         rows = [name for name in names if name.endswith(".rows") and _number(name) <= oldest][:-1]
-        # What speaks of rows goes before them.
+        # A checkpoint is removed before the rows that it refers to.
         needless = [name for name in names if name.endswith(".state") and name not in states] + rows
         for name in needless + [name for name in names if name.endswith(".unfinished")]:
             (self.folder / name).unlink(missing_ok=True)
 
     def newest_first(self) -> Iterator[Checkpoint]:
-        """Those that can be read; of others the log says why not."""
+        """Read the checkpoints, newest first; one that cannot be read is logged, counted and left out."""
         for path in reversed(self._paths()):
             try:
                 yield _read(path)
@@ -129,7 +133,7 @@ class Checkpoints:
                 _LOG.warning("checkpoint %s cannot be read (%s): the one before it is taken", path, error)
 
     def clear(self) -> None:
-        """Remove all of them."""
+        """Remove all checkpoints."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _paths(self) -> list[Path]:
@@ -141,11 +145,11 @@ def _number(name: str) -> int:
     return int(digits) if digits.isdecimal() else -1
 
 
-def _content(checkpoint: Checkpoint, grown: RowExtent | None) -> list[Any]:
-    """Everything but the SHA-256, as buffers; each begins at a multiple of 8."""
+def _content(checkpoint: Checkpoint, extent: RowExtent | None) -> list[Any]:
+    """Return all of the file behind the SHA-256 as buffers; each begins at a multiple of 8 bytes."""
     arrays = {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
     described = [[name, array.dtype.str, array.shape] for name, array in arrays.items()]
-    header = {"facts": checkpoint.facts, "arrays": described, "grown": grown and grown.as_json()}
+    header = {"facts": checkpoint.facts, "arrays": described, "grown": extent and extent.as_json()}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     content: list[Any] = [len(text).to_bytes(_LENGTH_BYTES, "little"), text]
@@ -156,10 +160,11 @@ def _content(checkpoint: Checkpoint, grown: RowExtent | None) -> list[Any]:
 
 
 def _read(path: Path) -> Checkpoint:
-    """Nothing is looked at before all of it has been held against the checksum.
+    """Read one checkpoint; nothing is parsed before the checksum of the whole file has been compared.
 
     Raises:
-        ValueError: it differs, or the rows that it speaks of do, or it is of another format.
+        ValueError: the checksum of the file or of its rows differs, or the file has another format.
+        OSError: the file or its row file cannot be read.
     """
     content = path.read_bytes()
     start = len(FORMAT) + DIGEST_BYTES
@@ -177,6 +182,6 @@ def _read(path: Path) -> Checkpoint:
             array.reshape(-1).view(np.uint8)[:] = rest[at : at + array.nbytes]
         arrays[name] = array
         at += array.nbytes + -array.nbytes % _ALIGNMENT
-    piece = header["grown"]
-    grown = read_grown(path.parent, RowExtent.of_json(piece)) if piece else {}
-    return Checkpoint(header["facts"], arrays, grown)
+    extent = header["grown"]
+    growing = read_rows(path.parent, RowExtent.of_json(extent)) if extent else {}
+    return Checkpoint(header["facts"], arrays, growing)

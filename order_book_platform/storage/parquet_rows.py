@@ -1,4 +1,4 @@
-"""The rows of a table that lies in one Parquet file, or in several parts one after another."""
+"""The rows of a table in one Parquet file, or in several files one after another, with bounded memory."""
 
 from __future__ import annotations
 
@@ -15,65 +15,66 @@ from order_book_platform.errors import PartitionCorruptError, StorageAccessError
 
 
 class ParquetRows:
-    """Reads a table batch by batch; memory is bounded by one row group, compressed, and one batch.
+    """Reads a table batch by batch; memory is bounded by one compressed row group and one batch.
 
-    All parts are opened at once and stay so: a partition that is published anew meanwhile is read to its end as it was.
+    All files are opened at once and stay open: if the partition is published anew meanwhile, the old one is read to its
+    end. Every method that reads rows raises the same errors as the constructor.
 
     Args:
-        parts: files, or their bytes, in order; at least one, all with one schema.
+        parts: files, or their bytes, in order; at least one, all with the same schema.
 
     Attributes:
-        schema: of the rows.
-        num_rows: of all parts.
+        schema: schema of the rows.
+        num_rows: number of rows in all files.
 
     Raises:
-        PartitionCorruptError: a part cannot be read, here and wherever rows are.
-        StorageAccessError: this user may not read a part.
+        PartitionCorruptError: a file cannot be read.
+        StorageAccessError: this user may not read a file.
     """
 
     def __init__(self, parts: Sequence[Path | pa.Buffer]) -> None:
-        self._parts = tuple(_Part(part) for part in parts)
+        self._parts = tuple(_ParquetPart(part) for part in parts)
         self.schema = self._parts[0].schema
         self.num_rows = sum(part.rows for part in self._parts)
 
     def batches(
         self, rows: int, columns: Sequence[str] | None = None, from_row: int = 0
     ) -> Iterator[pa.RecordBatch]:
-        """Decode row group by row group.
+        """Decode the table, row group by row group.
 
         Args:
-            rows: at a time, at most.
-            columns: by name; all of them if None.
-            from_row: where to begin.
+            rows: most rows of a batch.
+            columns: names of the wanted columns; all if None.
+            from_row: first row wanted, counted over all files.
         """
         wanted = None if columns is None else list(columns)
         for part in self._parts:
             if from_row < part.rows:
                 with part.reader() as file:
-                    yield from row_groups(file, rows, wanted, max(from_row, 0))
+                    yield from decode_row_groups(file, rows, wanted, max(from_row, 0))
             from_row -= part.rows
 
-    def pieces(self, from_row: int = 0) -> Iterator[RowGroup]:
-        """Read row group by row group, and leave decoding to whoever gets them.
+    def row_groups(self, from_row: int = 0) -> Iterator[RowGroup]:
+        """Read the table row group by row group without decoding, which is left to the receiver.
 
         Args:
-            from_row: where to begin.
+            from_row: first row wanted, counted over all files.
         """
         for part in self._parts:
             if from_row < part.rows:
-                yield from part.pieces(from_row)
+                yield from part.row_groups(from_row)
             from_row -= part.rows
 
     @property
-    def filled(self) -> list[str]:
-        """Names of flat columns that hold anything but nulls; those that statistics do not speak of are among them."""
+    def non_null_columns(self) -> list[str]:
+        """Names of flat columns that are not known, from the statistics, to hold nothing but nulls."""
         names: set[str] = set()
         for part in self._parts:
-            names.update(part.filled())
+            names.update(part.non_null_columns())
         return [name for name in self.schema.names if name in names]
 
-    def span(self, column: str) -> tuple[int, int] | None:
-        """Smallest and largest value of an int64 column, from the statistics alone; None where there are none."""
+    def value_range(self, column: str) -> tuple[int, int] | None:
+        """Return the smallest and largest value of an int64 column from the statistics; None where there are none."""
         if column not in self.schema.names:
             return None
         index, limits = self.schema.names.index(column), []
@@ -86,7 +87,11 @@ class ParquetRows:
         return (min(low for low, _ in limits), max(high for _, high in limits)) if limits else None
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows at once; for small tables and narrow columns."""
+        """Read all rows at once; for small tables and narrow columns.
+
+        Args:
+            columns: names of the wanted columns; all if None.
+        """
         wanted = None if columns is None else list(columns)
         tables = []
         for part in self._parts:
@@ -97,15 +102,15 @@ class ParquetRows:
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
-    """A row group as it lies in its file.
+    """A row group as it is stored, not decoded.
 
     Attributes:
-        content: its bytes, all columns.
-        start: where they begin in the file.
-        footer: of the file.
-        group: number of the row group.
-        skip: rows of it that are not wanted, from its first on.
-        where: the file, for errors.
+        content: stored bytes of all columns.
+        start: offset of these bytes in the file.
+        footer: metadata of the file.
+        group: number of the row group in the file.
+        skip: number of its first rows that are not wanted.
+        where: path of the file, for errors.
     """
 
     content: bytes
@@ -117,110 +122,110 @@ class RowGroup:
 
     @property
     def nbytes(self) -> int:
-        """Bytes as it lies in its file."""
+        """Stored size in bytes."""
         return len(self.content)
 
     @property
     def rows(self) -> int:
-        """Wanted ones."""
+        """Number of wanted rows."""
         count: int = self.footer.row_group(self.group).num_rows
         return count - self.skip
 
     def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
-        """Decode it, at most so many rows at a time; columns that hold nothing but nulls are left out.
+        """Decode the wanted rows; columns that hold nothing but nulls are left out.
+
+        Args:
+            rows: most rows of a batch.
 
         Raises:
-            PartitionCorruptError: it cannot be decoded.
+            PartitionCorruptError: the row group cannot be decoded.
         """
-        with errors_named(self.where):
+        with translate_read_errors(self.where):
             file = pq.ParquetFile(_Window(self.content, self.start), metadata=self.footer)
-            skip, group = self.skip, self.footer.row_group(self.group)
+            group = self.footer.row_group(self.group)
             columns = [
                 name for index, name in enumerate(file.schema_arrow.names) if not _is_null(group, index)
             ]
-            for batch in file.iter_batches(rows, row_groups=[self.group], columns=columns, use_threads=False):
-                if skip < batch.num_rows:
-                    yield batch.slice(skip)
-                skip = max(skip - batch.num_rows, 0)
+            yield from _decode(file, self.group, rows, columns, self.skip)
 
 
 class _Window(io.RawIOBase):
-    """A file of which some bytes are there: those of one row group, at the place they have in it."""
+    """A read-only file of which only the bytes of one row group exist, at their offset in the real file."""
 
     def __init__(self, content: bytes, start: int) -> None:
         self._content, self._start, self._at = memoryview(content), start, 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Return true."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Return true."""
         return True
 
     def tell(self) -> int:
-        """Place in the file."""
+        """Return the position in the file."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place in the file; its end is that of the bytes."""
+        """Move to a position in the file, whose end is that of the row group."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._start + len(self._content)}
         self._at = base[whence] + offset
         return self._at
 
     def read(self, size: int | None = -1) -> memoryview:
-        """So many bytes, where they lie: arrow takes views, too. Only those that are there are asked for."""
+        """Return a view of the next bytes, which arrow accepts in place of a copy; it asks for existing ones only."""
         first = self._at - self._start
         found = self._content[first:] if size is None or size < 0 else self._content[first : first + size]
         self._at += len(found)
         return found
 
 
-class _Part:
-    """One file, open as long as this object lives."""
+class _ParquetPart:
+    """One file of a table, open as long as this object lives."""
 
     def __init__(self, part: Path | pa.Buffer) -> None:
         self._where = str(part) if isinstance(part, Path) else "a file in memory"
-        with errors_named(self._where):
+        with translate_read_errors(self._where):
             self._source = pa.OSFile(str(part)) if isinstance(part, Path) else pa.BufferReader(part)
         with self.reader() as file:
             self.rows: int = file.metadata.num_rows
             self.schema: pa.Schema = file.schema_arrow
             self._footer = file.metadata
 
-    def filled(self) -> Iterator[str]:
-        """See `ParquetRows.filled`."""
+    def non_null_columns(self) -> Iterator[str]:
+        """Give the names of columns that are not known to hold nothing but nulls."""
         groups = [self._footer.row_group(group) for group in range(self._footer.num_row_groups)]
         for index, name in enumerate(self.schema.names):
             if not groups or not all(_is_null(group, index) for group in groups):
                 yield name
 
-    def pieces(self, from_row: int) -> Iterator[RowGroup]:
-        """Its row groups from a row on."""
+    def row_groups(self, from_row: int) -> Iterator[RowGroup]:
+        """Read the row groups from a row of this file on."""
         for group in range(self._footer.num_row_groups):
             described = self._footer.row_group(group)
             if from_row < described.num_rows:
                 start, end = _extent(described)
-                with errors_named(self._where):
+                with translate_read_errors(self._where):
                     content = self._source.read_at(end - start, start)
                 yield RowGroup(content, start, self._footer, group, max(from_row, 0), self._where)
             from_row -= described.num_rows
 
     @contextmanager
     def reader(self) -> Iterator[pq.ParquetFile]:
-        """The file; its footer is read once."""
-        with errors_named(self._where):
+        """Open a reader of the file; the footer is parsed once only."""
+        with translate_read_errors(self._where):
             yield pq.ParquetFile(self._source, metadata=getattr(self, "_footer", None))
 
 
 def _is_null(group: pq.RowGroupMetaData, column: int) -> bool:
-    """Whether a row group says that a column holds nothing but nulls: reading them takes 2 to 3 ns each."""
+    """Return whether statistics say that a column is all null; decoding such nulls takes 2 to 3 ns each."""
     statistics = group.column(column).statistics
     return statistics is not None and statistics.has_null_count and statistics.null_count == group.num_rows
 
 
 def _extent(group: pq.RowGroupMetaData) -> tuple[int, int]:
-    """First byte of a row group in its file, and the end of its last."""
+    """Return the offsets of a row group's first byte in its file and of the byte behind its last."""
     starts, ends = [], []
     for index in range(group.num_columns):
         column = group.column(index)
@@ -232,40 +237,60 @@ def _extent(group: pq.RowGroupMetaData) -> tuple[int, int]:
     return min(starts), max(ends)
 
 
-def row_groups(
+def decode_row_groups(
     file: pq.ParquetFile, rows: int, columns: list[str] | None = None, from_row: int = 0
 ) -> Iterator[pa.RecordBatch]:
-    """Decode a file row group by row group, see `ParquetRows.batches`.
+    """Decode a file row group by row group.
 
-    One iterator over a whole file would keep every compressed page read so far; one per row group lets go of them, so
-    that memory does not grow with the file.
+    One iterator over a whole file would keep every compressed page read so far; one iterator for each row group
+    releases them, so that memory does not grow with the file.
+
+    Args:
+        file: file to read.
+        rows: most rows of a batch.
+        columns: names of the wanted columns; all if None.
+        from_row: first row wanted.
     """
     for group in range(file.num_row_groups):
         count = file.metadata.row_group(group).num_rows
         if from_row < count:
-            skip = max(from_row, 0)
-            for batch in file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
-                if skip < batch.num_rows:
-                    yield batch.slice(skip)
-                skip = max(skip - batch.num_rows, 0)
+            yield from _decode(file, group, rows, columns, max(from_row, 0))
         from_row -= count
 
 
+def _decode(
+    file: pq.ParquetFile, group: int, rows: int, columns: list[str] | None, skip: int
+) -> Iterator[pa.RecordBatch]:
+    """Decode one row group without its first `skip` rows."""
+    for batch in file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
+        if skip < batch.num_rows:
+            yield batch.slice(skip)
+        skip = max(skip - batch.num_rows, 0)
+
+
 @contextmanager
-def errors_named(where: str) -> Iterator[None]:
-    """Turn what arrow or the system say of a file into an error that names it."""
+def translate_read_errors(where: str) -> Iterator[None]:
+    """Turn errors of arrow or the system about a file into errors that name it.
+
+    Args:
+        where: path or description of the file.
+
+    Raises:
+        PartitionCorruptError: the file is damaged or missing.
+        StorageAccessError: this user may not read it.
+    """
     try:
         yield
     except PermissionError as error:
-        raise not_readable(where) from error
+        raise not_readable_error(where) from error
     except (OSError, pa.ArrowException) as error:
         raise PartitionCorruptError(
             expected="a readable Parquet file", found=str(error), where=where, remedy="Materialize it again."
         ) from error
 
 
-def not_readable(where: Path | str) -> StorageAccessError:
-    """The error about a file that is there and may not be read; it may well be sound."""
+def not_readable_error(where: Path | str) -> StorageAccessError:
+    """Make the error about a file that exists, may be undamaged, and may not be read by this user."""
     return StorageAccessError(
         expected="a file that can be read",
         found="Permission denied",

@@ -12,21 +12,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 Packing = Literal["dictionary", "plain"]
-"""How a column is packed before it is compressed: `dictionary` where values come again, `plain` where runs are long."""
+"""Encoding of a column before compression: `dictionary` where values repeat, `plain` where runs are long."""
 Compression = Literal["zstd", "lz4"]
-"""`lz4` for what is read again and again: it is undone in a third of the time (docs/adr/0018)."""
+"""Codec of a file; `lz4`, which is decoded in a third of the time, is for tables that are read often (docs/adr/0018)."""
 
 
 class ParquetSink:
-    """Streams tables into one Parquet file (integers delta-packed if nothing else is asked for).
+    """Streams tables into one Parquet file; int64 columns are delta-packed unless `packing` says otherwise.
 
     Args:
-        path: the file to write.
-        schema: of every table that will come.
+        path: file to write.
+        schema: schema of every table that will be written.
         row_group_rows: rows per row group; memory is bounded by two groups and one incoming table.
-        packing: columns that are not delta-packed, by name; `NAME.list.element` for what is inside lists.
-        compression: of columns that are packed in dictionaries; all others are zstd.
-        options: of pyarrow's writer, instead of compression and packing: for files in somebody else's layout.
+        packing: encoding of columns that are not delta-packed, by name; `NAME.list.element` for values in lists.
+        compression: codec of dictionary-encoded columns; all others use zstd.
+        options: options of pyarrow's writer, instead of compression and packing, for files in a foreign layout.
     """
 
     def __init__(
@@ -51,18 +51,18 @@ class ParquetSink:
         self._row_group_rows = row_group_rows
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
-        self._busy = Lock()
+        self._write_lock = Lock()
         self.rows = 0
-        """Rows taken so far."""
+        """Number of rows taken so far."""
 
     @property
     def stored_rows(self) -> int:
-        """Of these, in the file."""
+        """Number of rows that are in the file already."""
         return self.rows - self._pending_rows
 
     def write(self, table: pa.Table) -> None:
-        """Take the rows of `table`; whole row groups go to disk."""
-        with self._busy:
+        """Take the rows of `table`; complete row groups are written to the file."""
+        with self._write_lock:
             self._take(table)
 
     def _take(self, table: pa.Table) -> None:
@@ -75,14 +75,18 @@ class ParquetSink:
         self._pending = []
         while rest.num_rows >= self._row_group_rows:
             group = rest.slice(0, self._row_group_rows).combine_chunks()
-            rest = rest.slice(self._row_group_rows)  # what has been copied is let go before it is encoded
+            rest = rest.slice(self._row_group_rows)  # releases the copied rows before the group is encoded
             self._write_group(group)
             del group
         self._pending = [rest] if rest.num_rows else []
         self._pending_rows = rest.num_rows
 
     def close(self, metadata: dict[str, str] | None = None) -> None:
-        """Write what is left and the footer with `metadata`."""
+        """Write the remaining rows and the footer.
+
+        Args:
+            metadata: texts to be added to the footer, by key.
+        """
         if self._pending_rows or self.rows == 0:
             group = pa.concat_tables([self._schema.empty_table(), *self._pending]).combine_chunks()
             self._pending = []
@@ -93,12 +97,12 @@ class ParquetSink:
         self._writer.close()
 
     def _write_group(self, group: pa.Table) -> None:
-        # The writer looks for a page's end once per chunk: one chunk a column, or bytes depend on arrivals.
+        # The writer may end a page at the end of a chunk: with one chunk a column, bytes do not depend on arrivals.
         self._writer.write_table(group, row_group_size=self._row_group_rows)
 
     def abandon(self) -> None:
-        """Close the file handle without caring for the content; a write that hangs in another thread keeps it."""
-        if not self._busy.acquire(blocking=False):
+        """Close the file, whose content no longer matters; a write that hangs in another thread keeps it open."""
+        if not self._write_lock.acquire(blocking=False):
             return
         self._pending = []
         try:
@@ -107,17 +111,17 @@ class ParquetSink:
             # The content is thrown away; a full disk while closing must not hide the error that led here.
             return
         finally:
-            self._busy.release()
+            self._write_lock.release()
 
 
 def _codecs(schema: pa.Schema, packing: Mapping[str, Packing], compression: Compression) -> dict[str, str]:
-    """How the pages of each column are compressed."""
+    """Return the codec of each column."""
     names = (f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema)
     return {name: compression if packing.get(name) == "dictionary" else "zstd" for name in names}
 
 
 def _encodings(schema: pa.Schema, packing: Mapping[str, Packing]) -> dict[str, str]:
-    """DELTA_BINARY_PACKED for int64, whole or inside lists, that is not to be packed in another way."""
+    """Return DELTA_BINARY_PACKED for each int64 column, or list of int64, that `packing` does not name."""
     encodings: dict[str, str] = {}
     for field in schema:
         if field.type == pa.int64():

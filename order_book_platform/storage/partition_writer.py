@@ -15,16 +15,17 @@ import pyarrow as pa
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.dataset import DATASETS
 from order_book_platform.storage.atomic import sync_path
-from order_book_platform.storage.disk_space import PARTITION, PUBLISHED_IS_KEPT, DiskSpace, full_disk
+from order_book_platform.storage.disk_space import PARTITION, PUBLISHED_IS_KEPT, DiskSpace, disk_full_error
 from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
 from order_book_platform.storage.parquet_sink import Compression, Packing, ParquetSink
 from order_book_platform.version import code_version
 
 BUILDING = ".building-"
-"""A partition's folder has its name after this until it is published."""
+"""Prefix of the folder's name until the partition is published."""
 REPORT_BYTES = 1_000_000
-"""Reports of recorded days took 3 to 577 kB."""
-_IN_FOOTER = ("precision", "price_decimals", "size_decimals", "tick_pips", "lot_pips")
+"""Size that is expected of a partition with reports only; those of recorded days took 3 to 577 kB."""
+_FOOTER_METADATA = ("precision", "price_decimals", "size_decimals", "tick_pips", "lot_pips")
+"""Keys of the metadata that go into the footer of every Parquet file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,10 @@ class FinishedFile:
     """A Parquet file that will not change any more.
 
     Attributes:
-        name: in the partition's folder.
-        rows, bytes: its size.
-        sha256: of its bytes.
+        name: file name in the partition's folder.
+        rows: number of rows.
+        bytes: size in bytes.
+        sha256: SHA-256 of the content, in hexadecimal digits.
     """
 
     name: str
@@ -43,20 +45,23 @@ class FinishedFile:
     sha256: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As in the manifest."""
+        """Return the file's entry in the manifest."""
         return {"bytes": self.bytes, "sha256": self.sha256}
 
 
 @dataclass(slots=True)
 class PartitionWriter:
-    """Collects the files of one partition; published when the `with` block ends without an error.
+    """Collects the files of one partition, which the store publishes when its `with` block ends without an error.
 
     Attributes:
-        folder: where the files are being built.
-        inputs: fill in: what the partition is made from, name to SHA-256.
-        metadata: fill in before the block ends; what a footer needs, before the first file is finished.
-        resumable: whether the folder is to stay as it is if the block ends with an error.
-        expected_bytes: fill in: what the partition takes, estimated from its input; by default what reports do.
+        folder: folder in which the files are built.
+        dataset: name of the dataset.
+        key: symbol and day of the partition.
+        inputs: SHA-256 of everything that the partition is made from, by name; filled in by the caller.
+        metadata: what the manifest keeps; filled in by the caller before the block ends, and what a footer needs before
+            the first file is finished.
+        resumable: whether the folder stays as it is if the block ends with an error.
+        expected_bytes: size of the partition estimated from its input; filled in by the caller.
     """
 
     folder: Path
@@ -66,7 +71,7 @@ class PartitionWriter:
     metadata: dict[str, Any] = field(default_factory=dict)
     resumable: bool = False
     expected_bytes: int = REPORT_BYTES
-    _handed_over: float = 0.0
+    _share_done: float = 0.0
     _sinks: dict[str, ParquetSink] = field(default_factory=dict)
     _finished: dict[str, FinishedFile] = field(default_factory=dict)
 
@@ -78,15 +83,27 @@ class PartitionWriter:
         packing: Mapping[str, Packing] = MappingProxyType({}),
         compression: Compression = "zstd",
     ) -> ParquetSink:
-        """Open a Parquet file of this partition for streaming; closed by the writer. See `ParquetSink`."""
+        """Begin a Parquet file of this partition, which the writer closes.
+
+        Args:
+            name: file name.
+            schema: schema of its tables.
+            row_group_rows: rows per row group.
+            packing: encoding of columns that are not delta-packed, by name.
+            compression: codec of dictionary-encoded columns.
+        """
         sinks = self._sinks
         path = self.folder / name
         sinks[name] = ParquetSink(path, schema, row_group_rows, packing=packing, compression=compression)
         return sinks[name]
 
     def finish(self, name: str) -> FinishedFile:
-        """Close a Parquet file before the others; on the device when this returns. Its footer is written now."""
-        # Those of now: whoever hangs below may wake up when they have been forgotten.
+        """Close a Parquet file before the others, with the metadata known so far; then it is on the device.
+
+        Args:
+            name: file name.
+        """
+        # Taken before anything that may hang: an abandoned attempt that wakes up after `forget` changes nothing new.
         sinks, finished = self._sinks, self._finished
         sink = sinks.pop(name)
         sink.close(self._footer())
@@ -97,38 +114,43 @@ class PartitionWriter:
         return finished[name]
 
     def progressed(self, done: int, total: int) -> None:
-        """Fill in: how much of the work has been handed to the sinks; from any thread."""
-        self._handed_over = min(1.0, done / total) if total else 0.0
+        """Note how much of the work has been handed to the sinks; from any thread.
+
+        Args:
+            done: units done.
+            total: units in all; 0 if that is not known.
+        """
+        self._share_done = min(1.0, done / total) if total else 0.0
 
     @property
     def stored_share(self) -> float:
-        """Share of the work whose result lies in the folder: sinks hold rows back until a row group is full."""
+        """Share of the work whose result is in the folder: sinks hold rows back until a row group is full."""
         sinks, finished = list(self._sinks.values()), list(self._finished.values())
         before = sum(file.rows for file in finished)
         taken = before + sum(sink.rows for sink in sinks)
         stored = before + sum(sink.stored_rows for sink in sinks)
-        return self._handed_over * stored / taken if taken else 0.0
+        return self._share_done * stored / taken if taken else 0.0
 
-    def require_room(self) -> None:
-        """Fail now rather than after an hour, if what is free is clearly less than what is still needed.
+    def require_disk_space(self) -> None:
+        """Fail now rather than after an hour, if the free space is clearly less than what is still needed.
 
         Raises:
-            DiskFullError: it is.
+            DiskFullError: the free space is clearly not enough.
         """
-        room = DiskSpace()
-        room.add(self)
-        room.measure()
-        if shutil.disk_usage(self.folder).free < room.least_bytes:
-            raise full_disk(
+        disk_space = DiskSpace()
+        disk_space.add(self)
+        disk_space.measure()
+        if shutil.disk_usage(self.folder).free < disk_space.surely_needed_bytes:
+            raise disk_full_error(
                 self.folder.with_name(self.folder.name.removeprefix(BUILDING)),
-                room,
+                disk_space,
                 what=PARTITION,
                 kept=PUBLISHED_IS_KEPT,
                 building=self.folder if self.resumable else None,
             )
 
     def adopt(self, finished: FinishedFile) -> None:
-        """Take up a file that an earlier writer finished; what it says has been checked."""
+        """Add a file that an earlier writer finished; the caller has compared it with its SHA-256."""
         self._finished[finished.name] = finished
 
     def text(self, name: str, content: str) -> None:
@@ -141,7 +163,7 @@ class PartitionWriter:
         self.text(name, text + "\n")
 
     def seal(self) -> Manifest:
-        """Close the Parquet files and write the manifest."""
+        """Close the Parquet files, write the manifest and return it."""
         footer = self._footer()
         for sink in self._sinks.values():
             sink.close(footer)
@@ -165,7 +187,7 @@ class PartitionWriter:
         return manifest
 
     def _footer(self) -> dict[str, str]:
-        """What every Parquet file says of itself."""
+        """Return the metadata that every Parquet file has in its footer."""
         return {
             "order_book_platform": json.dumps(
                 {
@@ -174,17 +196,17 @@ class PartitionWriter:
                     "code_version": code_version(DATASETS[self.dataset].component),
                     "symbol": self.key.instrument.key,
                     "day": self.key.day.isoformat(),
-                    **{name: self.metadata[name] for name in _IN_FOOTER if name in self.metadata},
+                    **{name: self.metadata[name] for name in _FOOTER_METADATA if name in self.metadata},
                 },
                 sort_keys=True,
             )
         }
 
     def forget(self) -> None:
-        """Nothing that was begun belongs to the partition any more; files that are open are left to who writes them."""
+        """Drop all files from the partition; open ones are left to the abandoned thread that writes them."""
         self._sinks, self._finished = {}, {}
 
     def abandon(self) -> None:
-        """Close open files; what was written is worth nothing now, and the store removes it."""
+        """Close open files, whose content no longer matters."""
         for sink in self._sinks.values():
             sink.abandon()

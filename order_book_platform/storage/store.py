@@ -1,4 +1,4 @@
-"""The data root: where partitions are written, published, listed and read."""
+"""The data root, in which partitions are written, published, listed and read."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from order_book_platform.model import Instrument, PartitionKey
 from order_book_platform.model.dataset import DATASETS
 from order_book_platform.storage.atomic import (
     locked_folder,
-    put_in_place,
-    recover_aside,
+    recover_replaced_folder,
+    replace_folder,
     sync_tree,
-    write_errors_named,
+    translate_write_errors,
 )
 from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.storage.disk_space import DiskSpace
 from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
-from order_book_platform.storage.parquet_rows import ParquetRows, not_readable
+from order_book_platform.storage.parquet_rows import ParquetRows, not_readable_error
 from order_book_platform.storage.partition_writer import BUILDING, PartitionWriter
 
 
@@ -34,76 +34,76 @@ class DataStore:
     """All datasets below one data root.
 
     Args:
-        root: the folder; created when first written to.
+        root: folder of the datasets; created when it is first written to.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 
     def folder(self, dataset: str, key: PartitionKey) -> Path:
-        """Where the partition is, or would be."""
+        """Return the folder that the partition has when it is published."""
         return self.root / dataset / key.path
 
     @contextmanager
     def write(
-        self, dataset: str, key: PartitionKey, *, keep: bool = False, room: DiskSpace | None = None
+        self, dataset: str, key: PartitionKey, *, keep: bool = False, disk_space: DiskSpace | None = None
     ) -> Iterator[PartitionWriter]:
-        """Build a partition aside, publish it whole when the block ends; an error leaves the old one intact.
+        """Build a partition aside and publish it whole when the block ends; an error leaves the old one intact.
 
-        Its checkpoints are removed with what they speak of, while no other run can be at work.
+        Checkpoints of the partition are removed when it is published, before the lock is released.
 
         Args:
-            dataset: its name.
+            dataset: name of the dataset.
             key: symbol and day.
-            keep: leave what an earlier writer left behind in the folder; else it is removed.
-            room: shared by partitions that are written together: a full disk has to hold all of them.
+            keep: keep files that an earlier run left in the building folder; else they are removed.
+            disk_space: shared by partitions that are written together, all of which a disk has to hold.
 
         Raises:
-            PartitionBusyError: another run is writing it.
-            DiskFullError: there is no room.
+            PartitionBusyError: another run is writing the partition.
+            DiskFullError: the disk is full.
             StorageAccessError: this user may not write there.
         """
         target = self.folder(dataset, key)
         aside = target.with_name(f".replaced-{target.name}")
         building = target.with_name(f"{BUILDING}{target.name}")
-        room = room or DiskSpace()
+        disk_space = disk_space or DiskSpace()
         with (
-            write_errors_named(target, building=building if keep else None, room=room),
+            translate_write_errors(target, building=building if keep else None, disk_space=disk_space),
             locked_folder(building, keep=keep) as folder,
         ):
-            recover_aside(target, aside)
+            recover_replaced_folder(target, aside)
             checkpoints = self.checkpoints(dataset, key)
-            # What an earlier run left is worth keeping until this one has found that it is of no use.
+            # Files of an earlier run are kept until this run has found that it cannot go on from them.
             writer = PartitionWriter(folder, dataset, key, resumable=keep and checkpoints.exist())
-            room.add(writer)
+            disk_space.add(writer)
             try:
                 yield writer
                 writer.seal()
                 sync_tree(folder)
             except BaseException:
                 writer.abandon()
-                room.measure()
+                disk_space.measure()
                 if not writer.resumable:
                     shutil.rmtree(folder, ignore_errors=True)
                 raise
-            put_in_place(folder, target, aside)
+            replace_folder(folder, target, aside)
             checkpoints.clear()
 
     def checkpoints(self, dataset: str, key: PartitionKey) -> Checkpoints:
-        """Of a partition that is being built."""
+        """Return the checkpoints of a partition that is being built."""
         target = self.folder(dataset, key)
         return Checkpoints(target.with_name(f".checkpoints-{target.name}"))
 
     def exists(self, dataset: str, key: PartitionKey) -> bool:
-        """Whether the partition has been published."""
+        """Return whether the partition has been published."""
         return (self.folder(dataset, key) / MANIFEST).is_file()
 
     def manifest(self, dataset: str, key: PartitionKey) -> Manifest:
-        """The partition's manifest.
+        """Read the partition's manifest.
 
         Raises:
-            PartitionMissingError: it has not been published.
-            PartitionCorruptError: the manifest cannot be read, or belongs to another partition or schema.
+            PartitionMissingError: the partition has not been published.
+            PartitionCorruptError: the manifest cannot be parsed, or it has another partition or schema version.
             StorageAccessError: this user may not read it.
         """
         path = self.folder(dataset, key) / MANIFEST
@@ -117,7 +117,7 @@ class DataStore:
                 remedy=f"Run: {_materialize(dataset, key)}",
             ) from error
         except PermissionError as error:
-            raise not_readable(path) from error
+            raise not_readable_error(path) from error
         except (ValueError, OSError) as error:
             raise _corrupt("a readable manifest", str(error), path) from error
         wanted = (dataset, key.instrument.key, key.day.isoformat())
@@ -135,7 +135,7 @@ class DataStore:
         return manifest
 
     def path(self, dataset: str, key: PartitionKey, name: str) -> Path:
-        """A file of a published partition, after a look at its length.
+        """Return the path of a file of a published partition after comparing the file's length.
 
         Raises:
             PartitionMissingError: the partition has not been published, or has no such file.
@@ -145,9 +145,20 @@ class DataStore:
         return self._path(self.manifest(dataset, key), key, name)
 
     def paths(self, dataset: str, key: PartitionKey, name: str | None = None) -> list[Path]:
-        """The files that hold a table of a published partition, by default the dataset's main one; see `path`."""
+        """Return the paths of the files that hold a table of a published partition, in order.
+
+        Args:
+            dataset: name of the dataset.
+            key: symbol and day.
+            name: file name, or with a star the names of several parts; by default the dataset's main table.
+
+        Raises:
+            PartitionMissingError: the partition has not been published, or has no such file.
+            PartitionCorruptError: a file is missing or has another length than when it was sealed.
+            StorageAccessError: this user may not read a file.
+        """
         manifest = self.manifest(dataset, key)
-        # Where there is no part the wanted name goes on, to be missed by it.
+        # If there is no such file, the name goes on to be named by the error.
         parts = manifest.parts(name) or [name or DATASETS[dataset].table_file]
         return [self._path(manifest, key, part) for part in parts]
 
@@ -168,15 +179,15 @@ class DataStore:
                 path,
             )
         if not os.access(path, os.R_OK):
-            raise not_readable(path)
+            raise not_readable_error(path)
         return path
 
     def check(self, dataset: str, key: PartitionKey) -> Manifest:
-        """Compare every file of the partition with its manifest.
+        """Compare every file of the partition with its SHA-256 in the manifest, which is returned.
 
         Raises:
-            PartitionMissingError: it has not been published.
-            PartitionCorruptError: a file is missing or differs.
+            PartitionMissingError: the partition has not been published.
+            PartitionCorruptError: a file is missing or has other content.
         """
         manifest = self.manifest(dataset, key)
         for name, wanted in manifest.files.items():
@@ -187,32 +198,32 @@ class DataStore:
         return manifest
 
     def rows(self, dataset: str, key: PartitionKey, name: str | None = None) -> ParquetRows:
-        """The rows of a table of a published partition, by default of the dataset's main one.
+        """Open a table of a published partition for reading, by default the dataset's main table.
 
         Raises:
-            PartitionMissingError: it has not been published.
+            PartitionMissingError: the partition has not been published, or has no such file.
             PartitionCorruptError: a file is missing or damaged.
         """
         return ParquetRows(self.paths(dataset, key, name))
 
     def table(self, dataset: str, key: PartitionKey, name: str | None = None) -> pa.Table:
-        """A whole table of a partition; for the small ones. See `rows`."""
+        """Read a whole table of a partition, for small ones; it raises the errors of `rows`."""
         return self.rows(dataset, key, name).read()
 
     def frame(self, dataset: str, key: PartitionKey, name: str | None = None) -> pl.LazyFrame:
-        """A polars LazyFrame over a table of a partition, as stored.
+        """Return a polars LazyFrame over a table of a partition, with the columns as they are stored.
 
         Raises:
-            PartitionMissingError: it has not been published.
+            PartitionMissingError: the partition has not been published, or has no such file.
             PartitionCorruptError: a file is missing or has another length than when it was sealed.
         """
         return pl.scan_parquet(self.paths(dataset, key, name), hive_partitioning=False, glob=False)
 
     def report(self, dataset: str, key: PartitionKey) -> dict[str, Any]:
-        """The partition's report.json.
+        """Read the partition's report.json.
 
         Raises:
-            PartitionMissingError: it has not been published.
+            PartitionMissingError: the partition has not been published, or has no report.
             PartitionCorruptError: the file is missing or damaged.
         """
         path = self.path(dataset, key, "report.json")
@@ -223,7 +234,7 @@ class DataStore:
         return content
 
     def partitions(self, dataset: str) -> list[PartitionKey]:
-        """Every published partition of a dataset, sorted."""
+        """List the published partitions of a dataset, sorted."""
         found = []
         for path in (self.root / dataset).glob(f"exchange=*/symbol=*/dt=????-??-??/{MANIFEST}"):
             exchange, symbol, day = (part.split("=", 1)[1] for part in path.parent.parts[-3:])

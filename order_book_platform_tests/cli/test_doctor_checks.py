@@ -201,7 +201,7 @@ def test_leftovers(empty: Platform) -> None:
         os.utime(folder / "checkpoint-00000001.state", (7_000, 7_000))
         os.utime(folder, (7_000, 7_000))
     clock = ManualClock((7_000 + 3 * 3_600) * NS_PER_SECOND)
-    found = list(doctor_checks.check_leftovers(empty.store, clock))
+    found = list(doctor_checks.check_unfinished_work(empty.store, clock))
     what = f"reconstructed_books of {SYMBOL} {DAY}"
     again = f"obp materialize --symbol {SYMBOL} --day {DAY} --select reconstructed_books"
     assert found[0] == Finding(
@@ -220,13 +220,13 @@ def test_leftovers(empty: Platform) -> None:
         f"Of no use: rm -r {books.with_name('.spill-0-' + books.name)}",
     )
     books.mkdir()
-    assert [each.check for each in doctor_checks.check_leftovers(empty.store, clock)] == [
+    assert [each.check for each in doctor_checks.check_unfinished_work(empty.store, clock)] == [
         "unfinished",
         "left: replaced",
         "left: spill",
     ]
     assert "unfinished" in findings(empty)
-    early = list(doctor_checks.check_leftovers(empty.store, ManualClock(0)))
+    early = list(doctor_checks.check_unfinished_work(empty.store, ManualClock(0)))
     assert all(" 0 s old" in each.found for each in early)
 
 
@@ -234,7 +234,7 @@ def test_what_is_published_with_deltas_is_made_with_them(empty: Platform) -> Non
     """Snapshots and trades are no assets of their own: the command that is named has to work."""
     trades = DataStore(empty.store).folder("trades", PartitionKey.parse(SYMBOL, DAY))
     trades.with_name(f".replaced-{trades.name}").mkdir(parents=True)
-    (found,) = doctor_checks.check_leftovers(empty.store, ManualClock(0))
+    (found,) = doctor_checks.check_unfinished_work(empty.store, ManualClock(0))
     assert found.remedy.endswith("--select raw_deltas")
 
 

@@ -15,7 +15,7 @@ from order_book_platform.model import PartitionKey
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.replay import strategy
 from order_book_platform.simulate import Faults, MarketSimulator, profile
-from order_book_platform.storage import leftovers
+from order_book_platform.storage import find_unfinished_work
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.lake import write_settings
 
@@ -64,9 +64,9 @@ def test_a_terminated_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert run is not None
         assert run.status == dg.DagsterRunStatus.CANCELED
     assert files(folder) == wanted
-    (left,) = leftovers(chain.store.root)
+    (left,) = find_unfinished_work(chain.store.root)
     assert (left.kind, left.checkpoints > 0) == ("building", True)
     again = Reconstructor(chain.store, chain.settings).run(KEY)
     assert again.run.resumed_from >= PART_DELTAS
     assert files(folder) == wanted
-    assert not list(leftovers(chain.store.root))
+    assert not list(find_unfinished_work(chain.store.root))

@@ -13,10 +13,10 @@ from order_book_platform.errors import DiskFullError, PartitionBusyError, Storag
 from order_book_platform.storage import DiskSpace, atomic
 from order_book_platform.storage.atomic import (
     locked_folder,
-    put_in_place,
-    recover_aside,
+    recover_replaced_folder,
+    replace_folder,
     sync_tree,
-    write_errors_named,
+    translate_write_errors,
 )
 
 
@@ -52,9 +52,9 @@ def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def test_first_and_second_time(tmp_path: Path) -> None:
     """A new folder appears whole; a later one replaces it and leaves nothing behind."""
     target, aside = tmp_path / "target", tmp_path / ".aside"
-    put_in_place(made(tmp_path / "built", "old"), target, aside)
+    replace_folder(made(tmp_path / "built", "old"), target, aside)
     assert content(target) == "old"
-    put_in_place(made(tmp_path / "built", "new"), target, aside)
+    replace_folder(made(tmp_path / "built", "new"), target, aside)
     assert content(target) == "new"
     assert names(tmp_path) == ["target"]
 
@@ -81,10 +81,10 @@ def test_a_crash_between_two_renames_is_undone(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "rename", rename_once)
     with pytest.raises(CutError):
-        put_in_place(built, target, aside)
+        replace_folder(built, target, aside)
     monkeypatch.undo()
     assert names(tmp_path) == [".aside", "built"]
-    recover_aside(target, aside)
+    recover_replaced_folder(target, aside)
     assert content(target) == "old"
     assert names(tmp_path) == ["built", "target"]
 
@@ -92,8 +92,8 @@ def test_a_crash_between_two_renames_is_undone(tmp_path: Path, monkeypatch: pyte
 def test_a_crash_after_both_renames_is_cleaned_up(tmp_path: Path) -> None:
     """The new folder is in place: what was set aside is dropped, and recovering twice is harmless."""
     target, aside = made(tmp_path / "target", "new"), made(tmp_path / ".aside", "old")
-    recover_aside(target, aside)
-    recover_aside(target, aside)
+    recover_replaced_folder(target, aside)
+    recover_replaced_folder(target, aside)
     assert content(target) == "new"
     assert names(tmp_path) == ["target"]
 
@@ -140,7 +140,7 @@ def test_nobody_enters_while_the_old_folder_is_removed(
     with locked_folder(folder) as held:
         (held / "file").write_text("new", encoding="utf-8")
         monkeypatch.setattr(atomic.shutil, "rmtree", second_writer)
-        put_in_place(held, target, tmp_path / ".aside")
+        replace_folder(held, target, tmp_path / ".aside")
     assert refused == ["another one at work"]
     assert content(target) == "new"
 
@@ -184,7 +184,7 @@ def test_everything_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_full_disk_is_named(tmp_path: Path, number: int) -> None:
     """Device, quota or file-size limit: where, how much is free, and what to do."""
     folder = tmp_path / "not" / "yet" / "there"
-    with pytest.raises(DiskFullError) as caught, write_errors_named(folder):
+    with pytest.raises(DiskFullError) as caught, translate_write_errors(folder):
         raise OSError(number, os.strerror(number))
     assert caught.value.where == str(folder)
     assert caught.value.found.startswith(f"{os.strerror(number)}; ")
@@ -195,16 +195,16 @@ def test_a_full_disk_is_named(tmp_path: Path, number: int) -> None:
 def test_a_full_disk_says_what_stays_on_it(tmp_path: Path) -> None:
     """Where the next run goes on, what is written is not free, and need not be written again."""
     (tmp_path / "part").write_bytes(bytes(3_000_000))
-    with pytest.raises(DiskFullError) as caught, write_errors_named(tmp_path / "x", building=tmp_path):
+    with pytest.raises(DiskFullError) as caught, translate_write_errors(tmp_path / "x", building=tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert caught.value.found.endswith(" MB free beside 3 MB that are written")
     assert "run again, to go on from there; what was published" in str(caught.value)
 
 
 def test_a_full_disk_says_how_much_is_needed(tmp_path: Path) -> None:
-    """As far as the room knows."""
-    room = DiskSpace(whole_bytes=10**15)
-    with pytest.raises(DiskFullError) as caught, write_errors_named(tmp_path / "x", room=room):
+    """As far as the space knows."""
+    space = DiskSpace(total_bytes=10**15)
+    with pytest.raises(DiskFullError) as caught, translate_write_errors(tmp_path / "x", disk_space=space):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert "being written: about 1,000,000,000 MB in all, estimated from its input" in caught.value.expected
     assert caught.value.remedy.startswith("Free at least ")
@@ -215,7 +215,7 @@ def test_a_file_where_a_folder_belongs_is_named(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.write_text("", encoding="utf-8")
     folder = root / "raw_deltas" / "dt=2024-08-08"
-    with pytest.raises(StorageAccessError) as caught, write_errors_named(folder), locked_folder(folder):
+    with pytest.raises(StorageAccessError) as caught, translate_write_errors(folder), locked_folder(folder):
         pass
     assert caught.value.where.startswith(str(root))
     assert caught.value.remedy == "Give this user the right to write there, or set another data_root."
@@ -225,7 +225,7 @@ def test_a_forbidden_folder_is_named(tmp_path: Path) -> None:
     """No right to write there."""
     with (
         pytest.raises(StorageAccessError, match="found Permission denied"),
-        write_errors_named(tmp_path / "a"),
+        translate_write_errors(tmp_path / "a"),
     ):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path))
 
@@ -233,7 +233,7 @@ def test_a_forbidden_folder_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["/somewhere/else", None, 7])
 def test_errors_about_other_files_pass(tmp_path: Path, name: object) -> None:
     """A component that may not read its input is not told to change the data root."""
-    with pytest.raises(PermissionError), write_errors_named(tmp_path / "a"):
+    with pytest.raises(PermissionError), translate_write_errors(tmp_path / "a"):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
-    with pytest.raises(OSError, match="Input/output error"), write_errors_named(tmp_path / "a"):
+    with pytest.raises(OSError, match="Input/output error"), translate_write_errors(tmp_path / "a"):
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(tmp_path / "a"))

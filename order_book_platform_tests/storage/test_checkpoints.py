@@ -30,7 +30,9 @@ def checkpoint(number: int) -> Checkpoint:
 def growing(number: int) -> Checkpoint:
     """One with two arrays that have three, or one, rows more than those of the number before."""
     many = np.arange(6 * number).reshape(-1, 2)
-    return replace(checkpoint(number), grown={"many": many, "few": np.full((number, 3), 7), "none": many[:0]})
+    return replace(
+        checkpoint(number), growing={"many": many, "few": np.full((number, 3), 7), "none": many[:0]}
+    )
 
 
 def numbers(checkpoints: Checkpoints) -> list[int]:
@@ -86,8 +88,8 @@ def test_rows_that_grow_are_written_once_and_come_back(tmp_path: Path) -> None:
         found = list(Checkpoints(tmp_path).newest_first())
         assert [each.facts["number"] for each in found] == [number, number - 1, number - 2]
         for each in found:
-            for name, array in growing(each.facts["number"]).grown.items():
-                np.testing.assert_array_equal(each.grown[name], array)
+            for name, array in growing(each.facts["number"]).growing.items():
+                np.testing.assert_array_equal(each.growing[name], array)
     assert [path.name for path in tmp_path.glob("*.rows")] == ["checkpoint-00000005.rows"]
 
 
@@ -124,7 +126,7 @@ def test_after_a_failure_rows_begin_in_a_file_of_their_own(
     checkpoints.save(growing(3))
     found = list(Checkpoints(tmp_path).newest_first())
     assert [each.facts["number"] for each in found] == [3, 1]
-    np.testing.assert_array_equal(found[0].grown["many"], growing(3).grown["many"])
+    np.testing.assert_array_equal(found[0].growing["many"], growing(3).growing["many"])
 
 
 def test_nobody_takes_the_number_of_who_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +160,7 @@ def test_nobody_takes_the_number_of_who_hangs(tmp_path: Path, monkeypatch: pytes
     assert not thread.is_alive()
     found = next(iter(Checkpoints(tmp_path).newest_first()))
     assert found.facts["number"] == 3
-    np.testing.assert_array_equal(found.grown["many"], growing(3).grown["many"])
+    np.testing.assert_array_equal(found.growing["many"], growing(3).growing["many"])
 
 
 def test_rows_of_who_was_given_up_go_nowhere(tmp_path: Path) -> None:

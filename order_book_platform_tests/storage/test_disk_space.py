@@ -1,4 +1,4 @@
-"""How much room is needed, and what is said when it is not there."""
+"""How much space is needed, and what is said when it is not there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from order_book_platform.errors import DiskFullError
 from order_book_platform.model import PartitionKey
 from order_book_platform.storage import DataStore
-from order_book_platform.storage.disk_space import DiskSpace, full_disk, in_megabytes
+from order_book_platform.storage.disk_space import DiskSpace, disk_full_error, in_megabytes
 
 KEY = PartitionKey.parse("TEST:ABC-USD", "2024-08-08")
 SCHEMA = pa.schema([("value", pa.int64())])
@@ -39,44 +39,48 @@ def partial(folder: Path, written: int, expected: int, share: float) -> Partial:
 
 
 def measured(*members: Partial) -> DiskSpace:
-    """A room of these."""
-    room = DiskSpace()
+    """A space of these."""
+    space = DiskSpace()
     for member in members:
-        room.add(member)
-    room.measure()
-    return room
+        space.add(member)
+    space.measure()
+    return space
 
 
 def free(monkeypatch: pytest.MonkeyPatch, free_bytes: int) -> None:
-    """A disk with so much room."""
+    """A disk with so much space."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, free_bytes))
 
 
 @pytest.mark.parametrize(
-    ("share", "whole", "by_share"), [(0.0, 8, False), (0.01, 8, False), (0.25, 12, True)]
+    ("share", "whole", "from_written"), [(0.0, 8, False), (0.01, 8, False), (0.25, 12, True)]
 )
-def test_estimates(tmp_path: Path, share: float, whole: int, by_share: bool) -> None:
+def test_estimates(tmp_path: Path, share: float, whole: int, from_written: bool) -> None:
     """From the input, until enough is written to tell by that."""
-    room = measured(partial(tmp_path / "a", 3 * MB, 8 * MB, share))
-    assert (room.written_bytes, room.whole_bytes, room.by_share) == (3 * MB, whole * MB, by_share)
+    space = measured(partial(tmp_path / "a", 3 * MB, 8 * MB, share))
+    assert (space.written_bytes, space.total_bytes, space.is_from_written) == (
+        3 * MB,
+        whole * MB,
+        from_written,
+    )
 
 
 def test_partitions_that_are_written_together(tmp_path: Path) -> None:
     """One that is half done, one that is not begun; and never less than there is already."""
-    room = measured(
+    space = measured(
         partial(tmp_path / "a", 3 * MB, 1, 0.5),
         partial(tmp_path / "b", 0, 2 * MB, 0),
         partial(tmp_path / "c", 2 * MB, MB, 0),
     )
-    assert (room.written_bytes, room.whole_bytes) == (5 * MB, 10 * MB)
+    assert (space.written_bytes, space.total_bytes) == (5 * MB, 10 * MB)
 
 
 def test_the_first_look_counts(tmp_path: Path) -> None:
     """What failed is removed before the error is raised."""
-    room = measured(partial(tmp_path / "a", 3 * MB, 8 * MB, 0))
+    space = measured(partial(tmp_path / "a", 3 * MB, 8 * MB, 0))
     shutil.rmtree(tmp_path / "a")
-    room.measure()
-    assert room.written_bytes == 3 * MB
+    space.measure()
+    assert space.written_bytes == 3 * MB
 
 
 @pytest.mark.parametrize(
@@ -101,10 +105,10 @@ def test_the_error(
 ) -> None:
     """What is needed, what is there, how much to free: of the rest where the rest is all that is needed."""
     free(monkeypatch, 2 * MB)
-    room = measured(partial(tmp_path / "a", 3 * MB, 1, 0.25))
+    space = measured(partial(tmp_path / "a", 3 * MB, 1, 0.25))
     building = tmp_path / "a" if stays else None
-    error = full_disk(
-        tmp_path, room, what="it", kept="what was published stays", why="No space", building=building
+    error = disk_full_error(
+        tmp_path, space, what="it", kept="what was published stays", why="No space", building=building
     )
     assert error.expected == f"room for it being written: {expected}"
     assert error.found == found
@@ -112,9 +116,9 @@ def test_the_error(
 
 
 def test_a_quota_is_not_what_is_free(tmp_path: Path) -> None:
-    """Where the disk has room and the system refuses, nobody is told to free a number."""
-    room = measured(partial(tmp_path / "a", 3 * MB, MB, 0.5))
-    assert "Free space there and run again;" in full_disk(tmp_path, room, what="it", kept="all").remedy
+    """Where the disk has space and the system refuses, nobody is told to free a number."""
+    space = measured(partial(tmp_path / "a", 3 * MB, MB, 0.5))
+    assert "Free space there and run again;" in disk_full_error(tmp_path, space, what="it", kept="all").remedy
 
 
 @pytest.mark.parametrize(
@@ -135,10 +139,10 @@ def test_too_little_room_is_said_at_once(
         writer.progressed(1 if share else 0, 2)
         free(monkeypatch, free_bytes)
         if not fails:
-            writer.require_room()
+            writer.require_disk_space()
             return
         with pytest.raises(DiskFullError, match="being written: about") as caught:
-            writer.require_room()
+            writer.require_disk_space()
     assert caught.value.where == str(store.folder("raw_deltas", KEY))
 
 

@@ -1,4 +1,4 @@
-"""Tables in parts: any beginning, any batch size, by batches or by pieces, and damage that is named."""
+"""Tables in parts: any beginning, any batch size, by batches or by groups, and damage that is named."""
 
 from __future__ import annotations
 
@@ -45,29 +45,29 @@ def parts(sizes: list[int], group_rows: int, *, dictionary: bool = False) -> Par
 def test_every_row_from_any_row_on(
     sizes: list[int], group_rows: int, rows: int, from_row: int, dictionary: bool
 ) -> None:
-    """By batches and by pieces, wherever parts and row groups end."""
+    """By batches and by groups, wherever parts and row groups end."""
     table = parts(sizes, group_rows, dictionary=dictionary)
     wanted = list(range(min(from_row, sum(sizes)), sum(sizes)))
     assert table.num_rows == sum(sizes)
     batches = list(table.batches(rows, from_row=from_row))
     assert [n for batch in batches for n in batch.column("n").to_pylist()] == wanted
     assert all(0 < batch.num_rows <= rows for batch in batches)
-    pieces = list(table.pieces(from_row))
-    found = [batch for piece in pieces for batch in piece.batches(rows)]
+    groups = list(table.row_groups(from_row))
+    found = [batch for group in groups for batch in group.batches(rows)]
     assert [n for batch in found for n in batch.column("n").to_pylist()] == wanted
     assert [word for batch in found for word in batch.column("word").to_pylist()] == [
         f"{n % 7}" for n in wanted
     ]
-    assert sum(piece.rows for piece in pieces) == len(wanted)
+    assert sum(group.rows for group in groups) == len(wanted)
 
 
 def test_columns_and_spans() -> None:
     """Some columns only; smallest and largest over all parts, where there are statistics."""
     table = parts([5, 0, 6], 2)
     assert next(table.batches(3, ["half", "n"])).schema.names == ["half", "n"]
-    assert table.span("n") == (0, 10)
-    assert table.span("none") is None
-    assert parts([0], 2).span("n") is None
+    assert table.value_range("n") == (0, 10)
+    assert table.value_range("none") is None
+    assert parts([0], 2).value_range("n") is None
     assert table.read(["n"]).column("n").to_pylist() == list(range(11))
 
 
@@ -81,13 +81,13 @@ def test_columns_of_nothing_but_nulls_need_not_be_read() -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(rows), sink, row_group_size=2)
     table = ParquetRows([sink.getvalue()])
-    assert table.filled == ["n", "late"]
-    first, second = [next(piece.batches(9)) for piece in table.pieces()]
+    assert table.non_null_columns == ["n", "late"]
+    first, second = [next(group.batches(9)) for group in table.row_groups()]
     assert first.schema.names == ["n"]
     assert second.to_pydict() == {"n": [3, 4], "late": [3, None]}
     unknown = pa.BufferOutputStream()
     pq.write_table(pa.table(rows), unknown, write_statistics=False)
-    assert ParquetRows([unknown.getvalue()]).filled == ["n", "none", "late"]
+    assert ParquetRows([unknown.getvalue()]).non_null_columns == ["n", "none", "late"]
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     for read in (
         lambda: list(table.batches(10)),
         table.read,
-        lambda: [batch for piece in table.pieces() for batch in piece.batches(10)],
+        lambda: [batch for group in table.row_groups() for batch in group.batches(10)],
     ):
         with pytest.raises(PartitionCorruptError, match=r"spoiled\.parquet"):
             read()

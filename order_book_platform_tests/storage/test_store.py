@@ -194,7 +194,7 @@ point = sys.argv[2]
 if point == "sealed":
     before(store_module, "sync_tree")
 elif point == "synced":
-    before(store_module, "put_in_place")
+    before(store_module, "replace_folder")
 elif point == "exchanged":
     before(atomic.shutil, "rmtree")
 elif point == "aside":

@@ -48,7 +48,7 @@ def shared_clock(tickers: ParquetRows, deltas: ParquetRows) -> Clock | None:
         `CLOCKED_SHARE` of the tickers carry it; None where too few carry either.
     """
     clocks: tuple[Clock, ...] = ("transaction_time", "origin_time")
-    for clock in clocks if "transaction_time" in deltas.filled else clocks[1:]:
+    for clock in clocks if "transaction_time" in deltas.non_null_columns else clocks[1:]:
         if tickers.num_rows - count_nulls(tickers, clock) >= CLOCKED_SHARE * tickers.num_rows:
             return clock
     return None

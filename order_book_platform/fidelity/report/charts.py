@@ -148,7 +148,7 @@ class DrawnGaps:
             PartitionMissingError: it or the deltas have not been published.
         """
         clocks_found = store.report(GAPS, key).get("clocks") or {}
-        span = store.rows("raw_deltas", key).span("origin_time") or (0, 0)
+        span = store.rows("raw_deltas", key).value_range("origin_time") or (0, 0)
         first_ns, last_ns = span
         if first_ns < steps.first_ns - NS_PER_DAY or last_ns > steps.last_ns + NS_PER_DAY:
             first_ns, last_ns = steps.first_ns, steps.last_ns

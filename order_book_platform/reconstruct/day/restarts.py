@@ -80,7 +80,7 @@ def run_attempts(
                 parts.shown_sizes = unfinished.saved.shown
             before = replay.planner.place.deltas
             room = BooksSizeEstimate(store, settings.reconstruct, replay, parts, writer)
-            writer.require_room()
+            writer.require_disk_space()
             stream = day_stream(store, settings, replay, parts, resumption, memory)
 
             def observe(metrics: StreamMetrics) -> None:

@@ -199,7 +199,7 @@ def unpacked(checkpoint: Checkpoint, place: ReplayPosition) -> SavedReplay:
     return SavedReplay(
         place,
         {name.removeprefix("book."): array for name, array in arrays.items() if name.startswith("book.")},
-        checkpoint.grown,
+        checkpoint.growing,
         arrays["sizes"],
         arrays["shown"],
     )

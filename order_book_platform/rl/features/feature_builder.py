@@ -112,7 +112,7 @@ class FeatureBuilder:
 
 def expected_bytes(books: ParquetRows, clock_ns: int) -> int:
     """What the features of a day take, from the time that its books span."""
-    first_ns, last_ns = books.span("origin_time") or (0, 0)
+    first_ns, last_ns = books.value_range("origin_time") or (0, 0)
     return BYTES_PER_ROW * ((last_ns - first_ns) // clock_ns + 1)
 
 

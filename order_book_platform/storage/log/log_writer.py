@@ -18,7 +18,12 @@ from order_book_platform.errors import (
     PartitionBusyError,
     StorageError,
 )
-from order_book_platform.storage.atomic import FULL, locked_file, sync_path, write_errors_named
+from order_book_platform.storage.atomic import (
+    DISK_FULL_ERRNOS,
+    locked_file,
+    sync_path,
+    translate_write_errors,
+)
 from order_book_platform.storage.log import frames
 from order_book_platform.storage.log.frames import Kind, pack, write_all
 from order_book_platform.storage.log.recovery import Recovered, Tail, recover
@@ -312,7 +317,7 @@ class LogWriter:
         try:
             self._write(pack(Kind.SYNCED, self.next_row, self.synced_row, 0, pa.py_buffer(b"")))
         except OSError as error:
-            if error.errno not in FULL or self._broken is not None:
+            if error.errno not in DISK_FULL_ERRNOS or self._broken is not None:
                 raise
             # The rows are safe and the next frame says the same: there was no room for the word alone.
 
@@ -383,7 +388,7 @@ class _OpenFile:
 
 @contextmanager
 def _named(folder: Path) -> Iterator[None]:
-    with write_errors_named(folder, "the log", "rows that were appended before are untouched"):
+    with translate_write_errors(folder, "the log", "rows that were appended before are untouched"):
         yield
 
 

@@ -26,7 +26,7 @@ from order_book_platform.replay import strategy
 from order_book_platform.settings import ReconstructSettings
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import ParquetSink
-from order_book_platform.storage.disk_space import SURELY_OF_INPUT, folder_bytes
+from order_book_platform.storage.disk_space import SURE_SHARE_OF_INPUT_ESTIMATE, folder_bytes
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.conftest import RECORDED_KEYS
 
@@ -134,7 +134,7 @@ def test_a_disk_that_is_too_small(chain: Chain, disk: Disk) -> None:
     """Nothing is begun, and the published books stay; where the estimate may be too high, the run begins."""
     chain.books(KEY)
     wanted, books = published(chain), chain.store.root / "reconstructed_books"
-    least_bytes = SURELY_OF_INPUT * estimate(chain, KEY)
+    least_bytes = SURE_SHARE_OF_INPUT_ESTIMATE * estimate(chain, KEY)
     disk(folder_bytes(books) + int(0.7 * least_bytes))
     with pytest.raises(DiskFullError, match="in all, estimated from its input, found 0 MB free without"):
         Reconstructor(chain.store, chain.settings).run(KEY)
@@ -153,7 +153,7 @@ def test_recorded_days_take_about_what_is_expected(recordings: Path, tmp_path: P
         chain.books(key)
         found = folder_bytes(chain.store.folder("reconstructed_books", key))
         expected = estimate(chain, key)
-        assert 1.5 * SURELY_OF_INPUT * expected < found < 3 * expected
+        assert 1.5 * SURE_SHARE_OF_INPUT_ESTIMATE * expected < found < 3 * expected
 
 
 def test_a_grid_takes_no_more_than_its_rows() -> None:

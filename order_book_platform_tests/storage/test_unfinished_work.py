@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from order_book_platform.model import PartitionKey
-from order_book_platform.storage import DataStore, leftovers
+from order_book_platform.storage import DataStore
 from order_book_platform.storage.atomic import locked_file
+from order_book_platform.storage.unfinished_work import find_unfinished_work
 
 KEY = PartitionKey.parse("TEST:ABC-USD", "2024-08-08")
 DATASET = "reconstructed_books"
@@ -41,7 +42,7 @@ def test_an_unfinished_partition_and_its_checkpoints(store: DataStore) -> None:
     """They are one: together they have a size, and the time at which something was last written."""
     building = leave(store, ".building", "books-00000.parquet", "books-00001.parquet")
     checkpoints = leave(store, ".checkpoints", "checkpoint-00000001.state", at_s=2_000)
-    (found,) = leftovers(store.root)
+    (found,) = find_unfinished_work(store.root)
     assert (found.dataset, found.key, found.kind) == (DATASET, KEY, "building")
     assert found.folders == (building, checkpoints)
     assert (found.bytes, found.checkpoints, found.is_published) == (3_000, 1, False)
@@ -56,7 +57,7 @@ def test_everything_else(store: DataStore) -> None:
     (store.root / DATASET / "exchange=TEST" / "symbol=ABC-USD" / ".replaced-dt=2024-08-09").write_text("")
     (store.root / DATASET / "exchange=TEST" / "symbol=A:B").mkdir()
     (store.root / DATASET / "exchange=TEST" / "symbol=A:B" / ".spill-0-dt=2024-08-08").mkdir()
-    found = list(leftovers(store.root))
+    found = list(find_unfinished_work(store.root))
     assert [each.kind for each in found] == ["checkpoints", "replaced", "spill", "spill"]
     assert all(each.is_published for each in found)
 
@@ -66,10 +67,10 @@ def test_what_a_run_is_writing_is_not_left(store: DataStore) -> None:
     lock = leave(store, ".building").with_name(".building-dt=2024-08-08.lock")
     leave(store, ".spill-0")
     with locked_file(lock):
-        assert not list(leftovers(store.root))
-    assert len(list(leftovers(store.root))) == 2
+        assert not list(find_unfinished_work(store.root))
+    assert len(list(find_unfinished_work(store.root))) == 2
     lock.touch()
-    assert len(list(leftovers(store.root))) == 2
+    assert len(list(find_unfinished_work(store.root))) == 2
     with locked_file(lock):
         pass
 
@@ -78,12 +79,12 @@ def test_a_run_that_failed_leaves_none(store: DataStore) -> None:
     """Without checkpoints what was written is removed."""
     with pytest.raises(KeyboardInterrupt), store.write(DATASET, KEY, keep=True):
         raise KeyboardInterrupt
-    assert not list(leftovers(store.root))
+    assert not list(find_unfinished_work(store.root))
 
 
 def test_no_store_no_leftovers(tmp_path: Path) -> None:
     """A data root that does not exist is not made."""
-    assert not list(leftovers(tmp_path / "none"))
+    assert not list(find_unfinished_work(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 
 
@@ -98,7 +99,7 @@ def test_what_is_published_meanwhile_is_not_left(store: DataStore, monkeypatch: 
         return listed(self, pattern)
 
     monkeypatch.setattr(Path, "rglob", gone)
-    assert [each.folders for each in leftovers(store.root)][-1] == (rest,)
+    assert [each.folders for each in find_unfinished_work(store.root)][-1] == (rest,)
     assert not building.exists()
 
 

@@ -1,4 +1,4 @@
-"""What runs that died have left beside published partitions."""
+"""Folders that dead runs have left beside published partitions: unfinished partitions, checkpoints, spills."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Kind = Literal["building", "checkpoints", "spill", "replaced"]
 
 
 @dataclass(frozen=True, slots=True)
-class Leftover:
-    """A folder that no run is writing to.
+class UnfinishedWork:
+    """A folder that a run made and that no run is writing to any more.
 
     Attributes:
-        dataset: beside whose partition it lies.
-        key: of the partition.
-        kind: `building`, an unfinished partition; `checkpoints` without one; `spill`, what memory had no room for;
-            `replaced`, a partition that was being replaced.
-        folders: all that belongs to it: of an unfinished partition also its checkpoints.
-        bytes: of their files.
-        newest_ns: when something was last written to them, since the epoch.
-        checkpoints: from which an unfinished partition goes on.
-        is_published: whether the partition itself is there.
+        dataset: dataset beside whose partition the folder lies.
+        key: symbol and day of that partition.
+        kind: `building`, an unfinished partition; `checkpoints` without an unfinished partition; `spill`, batches that
+            had to leave memory; `replaced`, the older version of a partition that was being replaced.
+        folders: all folders that belong to it: those of an unfinished partition include its checkpoints.
+        bytes: bytes of their files.
+        newest_ns: time of the last write to them, ns since the epoch.
+        checkpoints: number of checkpoints from which an unfinished partition can go on.
+        is_published: whether the partition itself is published.
     """
 
     dataset: str
@@ -48,11 +48,11 @@ class Leftover:
     is_published: bool
 
 
-def leftovers(root: Path) -> Iterator[Leftover]:
-    """All of them below a data root, in order; nothing is changed.
+def find_unfinished_work(root: Path) -> Iterator[UnfinishedWork]:
+    """Find all unfinished work below a data root, by dataset and path; nothing is changed.
 
     Args:
-        root: of the datasets.
+        root: data root, which has a folder for each dataset.
     """
     for dataset in sorted(DATASETS):
         for folder in sorted((root / dataset).glob("exchange=*/symbol=*/.*-dt=*")):
@@ -63,24 +63,24 @@ def leftovers(root: Path) -> Iterator[Leftover]:
             try:
                 key = PartitionKey.parse(Instrument(exchange, symbol).key, match[3])
             except SettingsError:
-                continue  # of somebody else
+                continue  # not made by this package
             building = folder.with_name(f"{BUILDING}{match[2]}")
             if _is_locked(building.with_name(f"{building.name}.lock")):
                 continue
             kind = match[1].partition("-")[0]
             if kind == "checkpoints" and building.is_dir():
-                continue  # it is told of with what it belongs to
-            with suppress(FileNotFoundError):  # published or cleared while we looked: nothing is left
-                yield _found(dataset, key, kind, folder, match[2])  # type: ignore[arg-type]
+                continue  # reported together with the unfinished partition
+            with suppress(FileNotFoundError):  # published or removed meanwhile
+                yield _describe(dataset, key, kind, folder, match[2])  # type: ignore[arg-type]
 
 
-def _found(dataset: str, key: PartitionKey, kind: Kind, folder: Path, name: str) -> Leftover:
+def _describe(dataset: str, key: PartitionKey, kind: Kind, folder: Path, name: str) -> UnfinishedWork:
     folders = [folder]
     checkpoints = folder.with_name(f".checkpoints-{name}")
     if kind == "building" and checkpoints.is_dir():
         folders.append(checkpoints)
     newest = max(path.stat().st_mtime_ns for each in folders for path in (each, *each.rglob("*")))
-    return Leftover(
+    return UnfinishedWork(
         dataset=dataset,
         key=key,
         kind=kind,
@@ -93,7 +93,7 @@ def _found(dataset: str, key: PartitionKey, kind: Kind, folder: Path, name: str)
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether a run holds the lock, or may hold it for all we can see; looked at for an instant, see `locked_file`."""
+    """Return whether a run holds the lock, or may hold it where that cannot be found out; see `locked_file`."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
