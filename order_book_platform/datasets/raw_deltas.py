@@ -283,7 +283,7 @@ class PublishedDeltas:
         Args:
             from_row: Row to begin at.
         """
-        return self._rows.pieces(from_row)
+        return self._rows.row_groups(from_row)
 
     def decode(self, group: RowGroup, batch_rows: int) -> Iterator[DeltaBatch]:
         """Decode a row group to batches of at most `batch_rows` rows; a message may be cut in two."""

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 Packing = Literal["dictionary", "plain"]
 """Encoding of a column before compression: `dictionary` where values repeat, `plain` where runs are long."""
 Compression = Literal["zstd", "lz4"]
-"""Codec of a file; `lz4`, which is decoded in a third of the time, is for tables that are read often (docs/adr/0018)."""
+"""Codec of a file; `lz4`, decoded in a third of the time, is for tables that are read often (docs/adr/0018)."""
 
 
 class ParquetSink:
