@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.report import OURS, Report, rates, timed
 from order_book_platform.datasets.raw_deltas import DeltaBatch
-from order_book_platform.kernels.book.visible_rows import ROW_HEAD
+from order_book_platform.kernels.book.replay_arrays import ROW_HEAD
 
 BYTES = 512 * 1024 * 1024
 """Of the array that is read: many times what caches hold."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.datasets.snapshots import SnapshotBatch, deepened
 from order_book_platform.errors import BatchError
-from order_book_platform.kernels.book import replay_loop, visible_rows
+from order_book_platform.kernels.book import replay_arrays, replay_loop, visible_rows
 from order_book_platform.kernels.book.bits import divisor_inverse
 from order_book_platform.kernels.book.ladder import has_room, read_levels
 from order_book_platform.kernels.book.ladder_arrays import (
@@ -27,26 +27,24 @@ from order_book_platform.kernels.book.ladder_arrays import (
     WINDOW_SLOTS,
     Ladder,
     LiveLevels,
-    Memory,
-    ReplaySchedule,
 )
 from order_book_platform.kernels.book.message_starts import find_bad_level, find_messages
-from order_book_platform.kernels.book.snapshot_merge import take_snapshot
-from order_book_platform.kernels.book.visible_rows import ROW_HEAD, STATES
+from order_book_platform.kernels.book.replay_arrays import ROW_HEAD, STATES, Memory, ReplaySchedule
+from order_book_platform.kernels.book.snapshot_merge import merge_snapshot
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.model.levels import DEPTH, MISSING_PIPS
 from order_book_platform.replay.growable_array import GrowableArray
 
 CADENCES = {
-    "change": replay_loop.CADENCE_CHANGE,
-    "message": replay_loop.CADENCE_MESSAGE,
-    "grid": replay_loop.CADENCE_GRID,
+    "change": replay_arrays.CADENCE_CHANGE,
+    "message": replay_arrays.CADENCE_MESSAGE,
+    "grid": replay_arrays.CADENCE_GRID,
 }
 USES = {
-    replay_loop.USE_SEEDED: "seeded",
-    replay_loop.USE_EXTENDED: "extended",
-    replay_loop.USE_REPAIRED: "repaired",
+    replay_arrays.USE_SEEDED: "seeded",
+    replay_arrays.USE_EXTENDED: "extended",
+    replay_arrays.USE_REPAIRED: "repaired",
 }
 SIDES = ("bid", "ask")
 _NOTHING = np.empty(0, np.int64)
@@ -183,17 +181,17 @@ class Book:
                 np.int64,
             ),
             np.zeros(STATES, np.int64),
-            np.zeros(replay_loop.COUNTS, np.int64),
+            np.zeros(replay_arrays.COUNTS, np.int64),
             np.zeros(ROW_HEAD + 4 * depth, np.int64),
             np.full((2, depth), NO_KEY, np.int64),
             np.zeros(2, np.int64),
         )
         state = self._memory.state
-        state[[visible_rows.STATE_LAST_SEQUENCE, visible_rows.STATE_NEXT_GRID]] = replay_loop.NO_TIME
-        state[[visible_rows.STATE_CROSSED_SINCE, visible_rows.STATE_FIRST_ORIGIN]] = replay_loop.NO_TIME
-        state[visible_rows.STATE_EVALUATE] = 1  # the first message gives a row, whatever it says
-        self._memory.last[ROW_HEAD::2] = MISSING_PIPS
-        self._memory.last[3] = -1  # no flags: the first row always differs
+        state[[replay_arrays.STATE_LAST_SEQUENCE, replay_arrays.STATE_NEXT_GRID]] = replay_arrays.NO_TIME
+        state[[replay_arrays.STATE_CROSSED_SINCE, replay_arrays.STATE_FIRST_ORIGIN]] = replay_arrays.NO_TIME
+        state[replay_arrays.STATE_ROW_DUE] = 1  # the first message gives a row, whatever it says
+        self._memory.visible_row[ROW_HEAD::2] = MISSING_PIPS
+        self._memory.visible_row[3] = -1  # no flags: the first row always differs
         self._rows = np.empty((row_capacity, ROW_HEAD + 4 * depth), np.int64)
         self._starts = np.empty(1, np.int64)
         self._feeding = False
@@ -252,11 +250,11 @@ class Book:
                 message,
                 messages,
             )
-            if status == replay_loop.LEVELS_FULL:
+            if status == replay_arrays.LEVELS_FULL:
                 longest = int(np.diff(self._starts[: messages + 1]).max())
                 self._make_room(longest + self._steps.ticks.shape[2])
                 continue
-            self._feeding = status != replay_loop.DONE
+            self._feeding = status != replay_arrays.DONE
             if n_rows:
                 yield self._rows[:n_rows]
                 n_rows = 0
@@ -272,11 +270,11 @@ class Book:
         Raises:
             BatchError: as in `Plan` and `Book`, or a snapshot is due before one that came earlier; nothing has changed.
         """
-        shots, due = self._steps, int(self._memory.state[visible_rows.STATE_CANDIDATE])
+        shots, due = self._steps, int(self._memory.state[replay_arrays.STATE_NEXT_SNAPSHOT])
         more = self._steps_of(Plan(snapshots, forced))
         if not len(more.sequence):
             return
-        latest = int(shots.sequence[-1]) if len(shots.sequence) else replay_loop.NO_TIME
+        latest = int(shots.sequence[-1]) if len(shots.sequence) else replay_arrays.NO_TIME
         _require(
             latest <= more.sequence[0],
             f"snapshots from sequence number {latest} on",
@@ -295,7 +293,7 @@ class Book:
             for name in ("sequence", "origin", "received", "ticks", "sizes", "forced", "outcome")
         }
         self._steps = shots._replace(**joined)
-        self._memory.state[visible_rows.STATE_CANDIDATE] = 0
+        self._memory.state[replay_arrays.STATE_NEXT_SNAPSHOT] = 0
 
     def add_edges(self, sequence: Int64Array, doubt: Int64Array) -> None:
         """Let more doubt follow that of the plan, where it is found as the messages come; between two batches.
@@ -310,7 +308,7 @@ class Book:
             BatchError: as in `Plan`, or an edge lies before one that is still to come; nothing has changed.
         """
         plan = Plan(SnapshotBatch.nothing(), np.empty(0, np.bool_), sequence, doubt)
-        shots, over = self._steps, int(self._memory.state[visible_rows.STATE_EDGE])
+        shots, over = self._steps, int(self._memory.state[replay_arrays.STATE_NEXT_EDGE])
         if len(sequence) and len(shots.edge_sequence[over:]):
             latest = int(shots.edge_sequence[-1])
             _require(
@@ -321,23 +319,23 @@ class Book:
             )
         self._steps = shots._replace(
             edge_sequence=np.concatenate([shots.edge_sequence[over:], plan.edge_sequence]),
-            edge_doubt=np.concatenate([shots.edge_doubt[over:], plan.edge_doubt]),
+            edge_flag_bits=np.concatenate([shots.edge_flag_bits[over:], plan.edge_doubt]),
         )
-        self._memory.state[visible_rows.STATE_EDGE] = 0
+        self._memory.state[replay_arrays.STATE_NEXT_EDGE] = 0
 
     def take_outcome(self) -> Int64Array:
         """`outcome` of the snapshots taken over since the last call, which is then forgotten; between two batches.
 
         For who follows a stream without end: what is not taken is kept.
         """
-        found, due = self.outcome, int(self._memory.state[visible_rows.STATE_CANDIDATE])
+        found, due = self.outcome, int(self._memory.state[replay_arrays.STATE_NEXT_SNAPSHOT])
         shots = self._steps
         left = {
             name: np.ascontiguousarray(getattr(shots, name)[due:])
             for name in ("sequence", "origin", "received", "ticks", "sizes", "forced", "outcome")
         }
         self._steps = shots._replace(**left)
-        self._memory.state[visible_rows.STATE_CANDIDATE] = 0
+        self._memory.state[replay_arrays.STATE_NEXT_SNAPSHOT] = 0
         self._past = GrowableArray(4)
         return found
 
@@ -352,13 +350,13 @@ class Book:
             status, n_rows = replay_loop.replay_snapshots(
                 self._ladder, self._memory, self._steps, self._rows, n_rows, len(self._steps.sequence)
             )
-            if status == replay_loop.LEVELS_FULL:
+            if status == replay_arrays.LEVELS_FULL:
                 self._make_room(self._steps.ticks.shape[2])
                 continue
             if n_rows:
                 yield self._rows[:n_rows]
                 n_rows = 0
-            if status == replay_loop.DONE:
+            if status == replay_arrays.DONE:
                 return
 
     def _messages_of(self, sequence: Int64Array, encoded_price: Int64Array, encoded_size: Int64Array) -> int:
@@ -389,7 +387,7 @@ class Book:
         return messages
 
     def _make_room(self, levels: int) -> None:
-        blocks = self._ladder.far_fill.shape[1]
+        blocks = self._ladder.overflow_fill.shape[1]
         while not has_room(self._ladder, levels):
             blocks *= 2
             self._ladder = self._ladder.with_blocks(blocks)
@@ -444,21 +442,20 @@ class Book:
         one = np.zeros(1, np.int64)
         ticks = self._ticks(SnapshotBatch(one, one, one, prices, sizes))
         self._make_room(depth)
-        take_snapshot(self._ladder, ticks[0], sizes[0], True, 0)
+        merge_snapshot(self._ladder, ticks[0], sizes[0], True, 0)
         for s, bound in enumerate(bounds_pips):
             sign = -1 if s == 0 else 1
-            self._ladder.bound[s] = NOTHING_KNOWN if bound is None else bound // self.step_pips * sign
-        self._memory.state[[visible_rows.STATE_SEEDED, visible_rows.STATE_EVALUATE]] = 1
+            self._ladder.known_until[s] = NOTHING_KNOWN if bound is None else bound // self.step_pips * sign
+        self._memory.state[[replay_arrays.STATE_SEEDED, replay_arrays.STATE_ROW_DUE]] = 1
 
     def saved(self) -> dict[str, Int64Array]:
         """All that a book needs to go on from here, as arrays of their own; between two batches.
 
         Snapshots that are still due are no part of it. `resumed` is the inverse.
         """
-        memory, ladder = self._memory, self._ladder
-        kept = {name: getattr(memory, name).copy() for name in ("state", "counts", "last", "top")}
-        kept["state"][visible_rows.STATE_CANDIDATE] = 0
-        kept |= {"low": ladder.low.copy(), "bound": ladder.bound.copy(), "outcome": self.outcome}
+        kept = {name: array.copy() for name, array in self._fixed_arrays().items()}
+        kept["state"][replay_arrays.STATE_NEXT_SNAPSHOT] = 0
+        kept["outcome"] = self.outcome
         for s, side in enumerate(SIDES):
             kept |= {f"{side}_{name}": values for name, values in self._live(s)._asdict().items()}
         return kept
@@ -472,13 +469,11 @@ class Book:
         Raises:
             BatchError: an array is missing, or has another shape; nothing has changed.
         """
-        memory, ladder = self._memory, self._ladder
         sides = [
             LiveLevels(*(saved.get(f"{side}_{name}", _NOTHING) for name in LiveLevels._fields))
             for side in SIDES
         ]
-        fixed = {name: getattr(memory, name) for name in ("state", "counts", "last", "top")}
-        fixed |= {"low": ladder.low, "bound": ladder.bound}
+        fixed = self._fixed_arrays()
         wanted = {name: array.shape for name, array in fixed.items()}
         found = {name: saved[name].shape for name in wanted if name in saved}
         _require(found == wanted, f"arrays of shapes {wanted}", str(found), "Book.resumed")
@@ -492,10 +487,22 @@ class Book:
             array[...] = saved[name]
         self._past = GrowableArray(4, saved["outcome"])
 
+    def _fixed_arrays(self) -> dict[str, Int64Array]:
+        """The arrays of constant shape that a checkpoint holds, by their names in it."""
+        memory, ladder = self._memory, self._ladder
+        return {
+            "state": memory.state,
+            "counts": memory.counts,
+            "last": memory.visible_row,
+            "top": memory.visible_keys,
+            "low": ladder.changed_from,
+            "bound": ladder.known_until,
+        }
+
     @property
     def bounds_pips(self) -> tuple[int | None, int | None]:
         """Worst bid and worst ask price up to which the book is known; None where nothing is."""
-        bid, ask = (int(bound) for bound in self._ladder.bound[:])
+        bid, ask = (int(bound) for bound in self._ladder.known_until[:])
         return (
             None if bid == NOTHING_KNOWN else -bid * self.step_pips,
             None if ask == NOTHING_KNOWN else ask * self.step_pips,
@@ -508,19 +515,19 @@ class Book:
             int64[n, 6 + 4·depth], n is 0 or 1.
         """
         state = self._memory.state
-        due = int(state[visible_rows.STATE_NEXT_GRID])
-        if due == replay_loop.NO_TIME or due > state[visible_rows.STATE_LAST_ORIGIN]:
+        due = int(state[replay_arrays.STATE_NEXT_GRID])
+        if due == replay_arrays.NO_TIME or due > state[replay_arrays.STATE_LAST_ORIGIN]:
             return self._rows[:0]
         visible_rows.write_row(self._ladder, self._memory, self._rows, 0, False, True)
         self._rows[0, 0] = due
-        state[visible_rows.STATE_NEXT_GRID] += self._memory.params[visible_rows.PARAM_GRID_NS]
+        state[replay_arrays.STATE_NEXT_GRID] += self._memory.params[replay_arrays.PARAM_GRID_NS]
         return self._rows[:1]
 
     def levels(self, side: int) -> Levels:
         """All live levels of side 0 (bids) or 1 (asks), best first."""
         keys, sizes, _ = self._live(side)
         sign = -1 if side == 0 else 1
-        known = keys <= self._ladder.bound[side]
+        known = keys <= self._ladder.known_until[side]
         if self.doubt & PROVEN_LOSS:
             known[:] = False
         return Levels(keys * sign * self.step_pips, sizes, known)
@@ -533,27 +540,27 @@ class Book:
     @property
     def messages(self) -> int:
         """Messages applied so far."""
-        return int(self._memory.state[visible_rows.STATE_MESSAGES])
+        return int(self._memory.state[replay_arrays.STATE_MESSAGES])
 
     @property
     def seeded(self) -> bool:
         """Whether the book stands on a snapshot, on a closing state, or on its warm-up."""
-        return bool(self._memory.state[[visible_rows.STATE_SEEDED, visible_rows.STATE_WARM]].any())
+        return bool(self._memory.state[[replay_arrays.STATE_SEEDED, replay_arrays.STATE_WARMED_UP]].any())
 
     @property
     def last_sequence_number(self) -> int:
         """Of the last message applied; far below zero before the first."""
-        return int(self._memory.state[visible_rows.STATE_LAST_SEQUENCE])
+        return int(self._memory.state[replay_arrays.STATE_LAST_SEQUENCE])
 
     @property
     def last_origin_time(self) -> int:
         """Of the last message applied, ns."""
-        return int(self._memory.state[visible_rows.STATE_LAST_ORIGIN])
+        return int(self._memory.state[replay_arrays.STATE_LAST_ORIGIN])
 
     @property
     def doubt(self) -> int:
         """`BookFlag` bits (and `model.doubt.PROVEN_LOSS`) now in force from the plan."""
-        return int(self._memory.state[visible_rows.STATE_DOUBT])
+        return int(self._memory.state[replay_arrays.STATE_FLAG_BITS])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -564,5 +571,5 @@ class Book:
     @property
     def outcome(self) -> Int64Array:
         """int64[m, 4] of the snapshots taken over so far: use, levels compared, wrong, changed."""
-        due = int(self._memory.state[visible_rows.STATE_CANDIDATE])
+        due = int(self._memory.state[replay_arrays.STATE_NEXT_SNAPSHOT])
         return np.concatenate([self._past.rows, self._steps.outcome[:due]])

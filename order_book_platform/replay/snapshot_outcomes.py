@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_SCHEMA
-from order_book_platform.kernels.book.replay_loop import (
+from order_book_platform.kernels.book.replay_arrays import (
     OUTCOME_CHANGED,
     OUTCOME_COMPARED,
     OUTCOME_USE,

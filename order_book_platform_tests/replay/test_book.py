@@ -359,7 +359,7 @@ def test_a_snapshot_with_more_levels_than_room_grows_and_stays_exact(
     assert (
         list(zip((levels.encoded_price // STEP).tolist(), levels.encoded_size.tolist(), strict=True)) == bids
     )
-    assert book._ladder.blocks[0] <= book._ladder.far_fill.shape[1]
+    assert book._ladder.overflow_blocks[0] <= book._ladder.overflow_fill.shape[1]
 
 
 @pytest.mark.parametrize("alone", [True, False])

@@ -19,7 +19,7 @@ from order_book_platform.assess.rules import RULES
 from order_book_platform.datasets.raw_deltas import DeltaBatch, PublishedDeltas
 from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
 from order_book_platform.datasets.snapshots import read_snapshots
-from order_book_platform.kernels.book.replay_loop import (
+from order_book_platform.kernels.book.replay_arrays import (
     OUTCOME_COMPARED,
     OUTCOME_USE,
     OUTCOME_WRONG,

@@ -10,8 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
+from order_book_platform.kernels.book.replay_arrays import ROW_HEAD
 from order_book_platform.kernels.book.row_transpose import rows_to_columns
-from order_book_platform.kernels.book.visible_rows import ROW_HEAD
 from order_book_platform.model import BookFlag
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.model.decimal128 import words_of

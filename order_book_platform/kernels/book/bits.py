@@ -1,4 +1,8 @@
-"""Two machine instructions that Python has no name for: the lowest set bit, and division that is known to be exact."""
+"""Two operations that Python has no name for: the index of the lowest set bit, and division without a remainder.
+
+Both are on the path of every delta or level, and both are one to a few machine instructions. With NUMBA_DISABLE_JIT
+they are plain Python of the same result, so that the loops can be tested uncompiled.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,11 @@ from numba.extending import intrinsic
 if config.DISABLE_JIT:
 
     def lowest_bit(word: np.uint64) -> int:
-        """Index of the lowest set bit; `word` is not 0."""
+        """Give the index of the lowest set bit; `word` is not 0."""
         return (int(word) & -int(word)).bit_length() - 1
 
     def exact_quotient(value: np.int64, inverse: np.uint64, twos: np.int64) -> int:
-        """See below; with Python's integers, which do not wrap."""
+        """Divide as the compiled `exact_quotient` does, with Python's integers cut to 64 bits by hand."""
         product = int(value) * int(inverse) & (2**64 - 1)
         quotient = (product >> int(twos) | product << (64 - int(twos))) & (2**64 - 1)
         return quotient - 2**64 if quotient >= 2**63 else quotient
@@ -24,7 +28,10 @@ else:
 
     @intrinsic
     def lowest_bit(typing_context: Any, word: Any) -> Any:
-        """Index of the lowest set bit (int64); `word` is uint64 and not 0 (checked by no one)."""
+        """Give the index (int64) of the lowest set bit of a uint64 that is not 0, which nothing checks.
+
+        LLVM's count of trailing zeros, one instruction. Numba has no function for it.
+        """
         signature = types.int64(types.uint64)
 
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -35,10 +42,21 @@ else:
 
     @njit(inline="always")
     def exact_quotient(value, inverse, twos):  # type: ignore[no-untyped-def]
-        """Value / divisor, of a value ≥ 0 that is divisible: a multiplication and a rotation, some 4 cycles.
+        """Divide a value of at least 0 by a divisor that divides it: a multiplication and a rotation, some 4 cycles.
 
-        With divisor = 2**twos · odd and inverse = odd⁻¹ modulo 2**64. Of any other value the result, seen as unsigned,
-        is larger than (2**63 − 1) // divisor.
+        Modulo 2**64 an odd number has an inverse, and multiplying by it undoes a multiplication by the number. With
+        divisor = 2**twos · odd, the product with odd's inverse is quotient · 2**twos, and the rotation takes the power
+        of two away. Both steps are permutations of the 64-bit numbers, and the multiples of the divisor fill all
+        results up to the largest quotient. So of any other value the result, taken as unsigned, is above
+        (2**63 − 1) // divisor: one comparison tells whether the division was exact, and no remainder is computed.
+
+        Args:
+            value: int64, at least 0.
+            inverse: uint64, of `divisor_inverse`.
+            twos: int64, of `divisor_inverse`.
+
+        Returns:
+            int64; the quotient where the value is divisible, else negative or too large to be one.
 
         Source:
             Granlund and Montgomery, "Division by invariant integers using multiplication" (1994), section 9.
@@ -48,6 +66,10 @@ else:
 
 
 def divisor_inverse(divisor: int) -> tuple[int, int]:
-    """What `exact_quotient` wants to know of a divisor ≥ 1: (odd⁻¹ modulo 2**64, twos)."""
+    """Give what `exact_quotient` needs of a divisor of at least 1.
+
+    Returns:
+        The inverse modulo 2**64 of the divisor's odd part, and how many times 2 divides the divisor.
+    """
     twos = (divisor & -divisor).bit_length() - 1
     return pow(divisor >> twos, -1, 2**64), twos

@@ -1,16 +1,27 @@
-"""One side of a book: a dense, tick-indexed window with an occupancy bitmap, and blocks of far levels beyond it.
+"""One side of a book: a dense window of levels indexed by tick, with a bitmap of what is occupied, and overflow levels.
 
-Both sides run through the same code: a *key* is the tick of an ask and minus the tick of a bid, so that the best level
-has the lowest key on either side. Side 0 is the bids, side 1 the asks.
+Keys. Both sides run through the same code: the *key* of a level is its tick for an ask and minus its tick for a bid, so
+the best level has the lowest key on either side. Side 0 is the bids, side 1 the asks.
 
-The window of a side holds the keys base … base + W − 1, base a multiple of 64. The slot of a key is key modulo W, so
-the window moves with the price and no level in it has to: only those that leave it, or come in, are touched.
+Window. The window of a side holds the keys base … base + W − 1, base being a multiple of 64. The slot of a key is key
+modulo W, so a level is found without a search. The window is circular: when the price moves, `base` changes and the
+levels stay where they are; only those that leave the window or come into it are touched. Base lies a quarter of the
+window below the best key when it is set, so the price can go either way before it is set again.
+
+Bitmap. The next level after one that has been removed may be thousands of slots away. One bit a slot (`words`) lets a
+search skip 64 slots at a time, and one bit a word (`summary`) 4,096 at a time; with W = 524,288 a side has 8,192 words
+and 128 words of summary. A search looks at one word, then at the summary, and never at slots one by one. A third level
+is not needed: the whole summary of a side is one KB, and books are dense near the best price, where most searches end.
+
+Levels beyond the window are kept in blocks by `overflow_levels`.
 
 Invariants, which the property tests hold the code to:
 
-- every live key is ≥ base; every far key is ≥ base + W (`far` says how those are kept);
-- a slot's bit is set exactly where its size is not 0, a summary bit wherever its word is not 0;
-- after `settle`, `best` is the lowest live key or NO_KEY; `low` is ≤ every key changed since it was last reset.
+- Every live key is at least base, and every overflow key at least base + W.
+- The bit of a slot is set exactly where its size is not 0. A summary bit is set wherever its word is not 0; it may also
+  be set where the word is 0, since a removal does not clear it. A search that comes upon such a bit clears it.
+- After `settle`, `best` is the lowest live key or NO_KEY. `changed_from` is at or below every key that has changed
+  since it was last reset to NO_KEY.
 """
 
 from __future__ import annotations
@@ -20,7 +31,11 @@ from numba import njit, types
 
 from order_book_platform.kernels.book.bits import lowest_bit
 from order_book_platform.kernels.book.ladder_arrays import BLOCK_LEVELS, LADDER, NO_KEY
-from order_book_platform.kernels.book.overflow_levels import far_level, far_next_key, set_far
+from order_book_platform.kernels.book.overflow_levels import (
+    next_overflow_key,
+    overflow_level,
+    set_overflow_level,
+)
 from order_book_platform.kernels.compiled import kernel
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -32,16 +47,23 @@ _LOW_SIX = np.uint64(63)
 
 @njit(inline="always")
 def set_slot(cells, words, summary, at, size, number):  # type: ignore[no-untyped-def]
-    """Set the absolute size of a slot of the window, without a branch; gives the size before.
+    """Set the absolute size of a slot of the window, without a branch.
 
-    Written into its callers: this is where nearly every delta ends, and whether a level comes, goes or changes is for
-    a processor to guess wrong half of the time. A summary bit that has become untrue is left to `next_slot`.
+    Nearly every delta ends here, so it is written into its callers. Whether a level comes, goes or changes is close to
+    random, and a processor that guesses a branch wrong loses as much time as the whole delta takes (docs/adr/0007). So
+    there are only loads and stores, and the bit is chosen by arithmetic. For the same reason the summary bit is set
+    and never cleared: to clear it one would have to ask whether the word is empty. `next_slot` clears it when it finds
+    it untrue.
 
     Args:
-        cells, words, summary: of the ladder.
-        at: uint64, since a signed index is asked each time whether it counts from the end (1 ns of 7).
-        size: int64, pips.
-        number: int64, of the message.
+        cells, words, summary: arrays of the ladder, changed.
+        at: uint64, s·W + slot. Unsigned, because a signed index is tested each time for counting from the end, which
+            took 1 ns of 7.
+        size: int64, pips; 0 removes the level.
+        number: int64, number of the message.
+
+    Returns:
+        The size before, int64 pips.
     """
     cell = at << _ONE
     before = cells[cell]
@@ -57,18 +79,21 @@ def set_slot(cells, words, summary, at, size, number):  # type: ignore[no-untype
 
 @njit(inline="always")
 def slot_of(s, key, slots):  # type: ignore[no-untyped-def]
-    """Index (uint64) of a key of the window."""
+    """Give the index (uint64) among the slots of both sides of a key that lies in the window of side s."""
     return np.uint64((key & (slots - 1)) + s * slots)
 
 
 @kernel(types.int64(LADDER, types.int64, types.int64))
 def next_slot(ladder, start, stop):  # type: ignore[no-untyped-def]
-    """Lowest occupied index in start … stop − 1, or −1: one word, then the summary, never slot by slot.
+    """Find the lowest occupied slot in start … stop − 1: in one word, then by the summary, never slot by slot.
 
     Args:
-        ladder: both sides.
-        start: slot of both sides, s·W + slot.
+        ladder: both sides; untrue bits of the summary are cleared on the way.
+        start: index among the slots of both sides, s·W + slot.
         stop: end of the side's slots, a multiple of 4096.
+
+    Returns:
+        The index, or −1 where there is none.
     """
     if start >= stop:
         return -1
@@ -87,6 +112,7 @@ def next_slot(ladder, start, stop):  # type: ignore[no-untyped-def]
             word = (group << 6) + lowest_bit(rest)
             if ladder.words[word] != _ZERO:
                 return (word << 6) + lowest_bit(ladder.words[word])
+            # Every level of this word has been removed; the next search shall not come here again.
             ladder.summary[group] &= ~(_ONE << np.uint64(word & 63))
             rest &= rest - _ONE
         group += 1
@@ -96,8 +122,8 @@ def next_slot(ladder, start, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.int64(LADDER, types.int64, types.int64), forceinline=True)
-def next_near_key(ladder, s, key):  # type: ignore[no-untyped-def]
-    """Lowest key ≥ `key` in the window, or NO_KEY; `key` is ≥ base."""
+def next_window_key(ladder, s, key):  # type: ignore[no-untyped-def]
+    """Give the lowest occupied key of at least `key` in the window, or NO_KEY; `key` is at least base."""
     slots = ladder.cells.shape[0] >> 2
     beyond = ladder.base[s] + slots
     if key >= beyond:
@@ -106,7 +132,8 @@ def next_near_key(ladder, s, key):  # type: ignore[no-untyped-def]
     slot = key & (slots - 1)
     found = next_slot(ladder, first + slot, first + slots)
     if found < 0:
-        # Around the end of the array, to the slots of the highest keys.
+        # The window is circular: behind the end of the array its highest keys go on at the side's first slot. Either
+        # search may also come upon a level below `key`; counted upwards, that one is at or above `beyond`.
         found = next_slot(ladder, first, first + slots)
         if found < 0:
             return NO_KEY
@@ -116,90 +143,107 @@ def next_near_key(ladder, s, key):  # type: ignore[no-untyped-def]
 
 @kernel(types.int64(LADDER, types.int64, types.int64), forceinline=True)
 def next_key(ladder, s, key):  # type: ignore[no-untyped-def]
-    """Lowest live key ≥ `key` on side s, or NO_KEY."""
-    found = next_near_key(ladder, s, max(key, ladder.base[s]))
-    return far_next_key(ladder, s, key) if found == NO_KEY else found
+    """Give the lowest live key of at least `key` on side s, in the window or beyond it, or NO_KEY."""
+    found = next_window_key(ladder, s, max(key, ladder.base[s]))
+    return next_overflow_key(ladder, s, key) if found == NO_KEY else found
 
 
 @kernel(types.UniTuple(types.int64, 2)(LADDER, types.int64, types.int64))
 def level_at(ladder, s, key):  # type: ignore[no-untyped-def]
-    """Size of the level at `key`, 0 where there is none, and the message that last named it."""
+    """Give the size of a level and the message that last set it.
+
+    Returns:
+        Size in pips, 0 where there is no level; the message's number, which means nothing where there is no level.
+    """
     slots = ladder.cells.shape[0] >> 2
     offset = key - ladder.base[s]
     if 0 <= offset < slots:
         at = slot_of(s, key, slots)
         return ladder.cells[at << _ONE], ladder.cells[at << _ONE | _ONE]
-    return far_level(ladder, s, key)
+    return overflow_level(ladder, s, key)
 
 
 @kernel(types.void(LADDER, types.int64, types.int64))
 def lower_window(ladder, s, base):  # type: ignore[no-untyped-def]
-    """Lower the base: the levels at the far end of the window become the nearest far levels."""
+    """Lower the base of a window to a multiple of 64: levels at its far end become overflow levels.
+
+    Their slots are those of the lowest keys of the new window, so they have to be empty first.
+    """
     slots = ladder.cells.shape[0] >> 2
-    key = next_near_key(ladder, s, max(base + slots, ladder.base[s]))
+    key = next_window_key(ladder, s, max(base + slots, ladder.base[s]))
     while key != NO_KEY:
         at = slot_of(s, key, slots)
-        set_far(ladder, s, key, ladder.cells[at << _ONE], ladder.cells[at << _ONE | _ONE])
+        set_overflow_level(ladder, s, key, ladder.cells[at << _ONE], ladder.cells[at << _ONE | _ONE])
         set_slot(ladder.cells, ladder.words, ladder.summary, at, 0, 0)
-        key = next_near_key(ladder, s, key + 1)
+        key = next_window_key(ladder, s, key + 1)
     ladder.base[s] = base
 
 
 @kernel(types.void(LADDER, types.int64, types.int64))
 def raise_window(ladder, s, base):  # type: ignore[no-untyped-def]
-    """Raise the base, to at most the lowest live key: the nearest far levels come into the window."""
+    """Raise the base of a window to a multiple of 64: the nearest overflow levels come into it.
+
+    No live key is below the new base, so the slots that they take are free.
+    """
     slots = ladder.cells.shape[0] >> 2
     ladder.base[s] = base
-    key = far_next_key(ladder, s, base)
+    key = next_overflow_key(ladder, s, base)
     while key < base + slots:
-        size, seen = far_level(ladder, s, key)
-        set_far(ladder, s, key, 0, 0)
+        size, seen = overflow_level(ladder, s, key)
+        set_overflow_level(ladder, s, key, 0, 0)
         set_slot(ladder.cells, ladder.words, ladder.summary, slot_of(s, key, slots), size, seen)
-        key = far_next_key(ladder, s, key)
+        key = next_overflow_key(ladder, s, key)
 
 
 @kernel(types.boolean(LADDER, types.int64, types.int64, types.int64, types.int64))
 def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
-    """Set the absolute size of one level; 0 removes it. `settle` is due before `best` is asked for.
+    """Set the absolute size of one level, in the window or beyond it; 0 removes it.
+
+    `best` is left as it was: `settle` has to be called before it is read again, once after any number of changes.
 
     Args:
-        ladder: with room, see `has_room`.
+        ladder: with enough free overflow blocks, see `has_room`.
         s: side.
         key: of the level.
         size: int64, pips.
-        seen: number of the message that names the level.
+        seen: int64, number of the message that sets the level.
 
     Returns:
-        Whether the level changed.
+        Whether the size changed.
     """
     slots = ladder.cells.shape[0] >> 2
     offset = key - ladder.base[s]
     if offset < 0:
         if size == 0:
-            return False
+            return False  # no live key is below base, so there is nothing to remove
+        # The new best level is put a quarter of the window above base, so that the next ones find room on either side.
         lower_window(ladder, s, (key - (slots >> 2)) & -64)
     elif offset >= slots:
-        changed = set_far(ladder, s, key, size, seen)
+        changed = set_overflow_level(ladder, s, key, size, seen)
         if changed:
-            ladder.low[s] = min(ladder.low[s], key)
+            ladder.changed_from[s] = min(ladder.changed_from[s], key)
         return changed
     at = slot_of(s, key, slots)
     changed = set_slot(ladder.cells, ladder.words, ladder.summary, at, size, seen) != size
     if changed:
-        ladder.low[s] = min(ladder.low[s], key)
+        ladder.changed_from[s] = min(ladder.changed_from[s], key)
     return changed
 
 
 @kernel(types.void(LADDER, types.int64), forceinline=True)
 def settle(ladder, s):  # type: ignore[no-untyped-def]
-    """After changes: name the best level anew, and let the window follow when the price has drifted far.
+    """Find the best level of a side anew after changes, and let the window follow the price.
 
-    Nothing below `low` has changed, and nothing was below the best level; so if `low` is beyond it, the best stands.
+    Due once after a run of `set_level` or `set_slot` and before `best` is read: within a message best levels come and
+    go, and only the one at its end counts. Nothing below `changed_from` has changed and nothing was below the best
+    level, so where `changed_from` is above the best level, that is still the best and nothing is looked up. The window
+    is raised only when the best level has passed its middle, and then to a quarter below it, so a price that goes to
+    and fro does not move it each time.
     """
-    if ladder.low[s] > ladder.best[s]:
+    if ladder.changed_from[s] > ladder.best[s]:
         return
     slots = ladder.cells.shape[0] >> 2
-    best = next_key(ladder, s, ladder.low[s])
+    best = next_key(ladder, s, ladder.changed_from[s])
     ladder.best[s] = best
     if best != NO_KEY and best - ladder.base[s] > slots >> 1:
         raise_window(ladder, s, (best - (slots >> 2)) & -64)
@@ -207,43 +251,52 @@ def settle(ladder, s):  # type: ignore[no-untyped-def]
 
 @kernel(types.void(LADDER, types.int64, types.int64[:, ::1]))
 def read_levels(ladder, s, levels):  # type: ignore[no-untyped-def]
-    """Write down every level of side s, by ascending key: best first.
+    """Write every level of side s by ascending key, which is best first.
 
     Args:
-        ladder: stays as it is.
+        ladder: its levels stay as they are.
         s: side.
-        levels: int64[3, n], n as `Ladder.occupied` says: gets keys, sizes, and the messages that last named them.
+        levels: int64[3, n], the caller's, n being `Ladder.occupied(s)`; written: keys, sizes in pips, and the numbers
+            of the messages that last set them.
     """
     slots = ladder.cells.shape[0] >> 2
     n = 0
-    key = next_near_key(ladder, s, ladder.base[s])
+    key = next_window_key(ladder, s, ladder.base[s])
     while key != NO_KEY:
         at = slot_of(s, key, slots)
         levels[0, n] = key
         levels[1, n] = ladder.cells[at << _ONE]
         levels[2, n] = ladder.cells[at << _ONE | _ONE]
         n += 1
-        key = next_near_key(ladder, s, key + 1)
-    for place in range(ladder.blocks[s]):
-        block = ladder.far_order[s, place]
-        for i in range(ladder.far_fill[s, block]):
-            levels[0, n] = ladder.far_keys[s, block, i]
-            levels[1, n] = ladder.far_sizes[s, block, i]
-            levels[2, n] = ladder.far_seen[s, block, i]
+        key = next_window_key(ladder, s, key + 1)
+    for place in range(ladder.overflow_blocks[s]):
+        block = ladder.overflow_order[s, place]
+        for i in range(ladder.overflow_fill[s, block]):
+            levels[0, n] = ladder.overflow_keys[s, block, i]
+            levels[1, n] = ladder.overflow_sizes[s, block, i]
+            levels[2, n] = ladder.overflow_seen[s, block, i]
             n += 1
 
 
 @kernel(types.boolean(LADDER, types.int64))
 def has_room(ladder, levels):  # type: ignore[no-untyped-def]
-    """Whether `levels` more levels, named in any order, surely find room on either side.
+    """Tell whether `levels` more levels surely fit on either side, whatever their keys and their order.
 
-    Far blocks are what can run out. Each level may split a block that is full now, and each half block filled makes
-    one more; a window that is left behind by the price turns into blocks at least half full.
+    Overflow blocks are what can run out, and a loop cannot allocate more, so this is asked before a message is begun.
+    Each level may split a block that is full now. Besides, all slots of a window that the price leaves behind and all
+    new levels may become overflow levels, in blocks that are at least half full; those make the term `fresh`.
+
+    Args:
+        ladder: both sides.
+        levels: how many levels may be set.
+
+    Returns:
+        True where nothing can run out; False where `Ladder.with_blocks` has to be called first.
     """
     slots = ladder.cells.shape[0] >> 2
     fresh = 2 * (slots + levels) // BLOCK_LEVELS + 4
     for s in range(2):
-        blocks = ladder.blocks[s]
-        if blocks + min(levels, blocks) + fresh > ladder.far_fill.shape[1]:
+        blocks = ladder.overflow_blocks[s]
+        if blocks + min(levels, blocks) + fresh > ladder.overflow_fill.shape[1]:
             return False
     return True

@@ -1,7 +1,13 @@
-"""Comparing a book with a depth snapshot, and taking a snapshot's levels over.
+"""Comparing a book with a depth snapshot, and merging the snapshot into the book.
 
-A snapshot's levels come as ticks, best first, int64[2, K]; `NO_TICK` where there is no level. What a side's snapshot
-says reaches from the best price to its last level; of anything beyond it says nothing.
+A snapshot of K levels says everything about a side from its best price to its last level, and nothing about prices
+beyond: a level of the book that the snapshot lacks is wrong within that range, and may be right beyond it. A book keeps
+the same knowledge of itself in `known_until`: all levels up to this key are known, levels beyond it are those that
+deltas happened to name. So a comparison counts only what lies within both ranges, and a merge touches only what lies
+within the snapshot's.
+
+The arrays of a snapshot are int64[2, K], bids first: prices in steps, best first, `NO_TICK` where there is no level,
+and sizes in pips. They belong to the caller and are only read.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ _LEVELS = types.int64[:, ::1]
 
 @kernel(types.int64(_LEVELS, types.int64))
 def count_levels(ticks, s):  # type: ignore[no-untyped-def]
-    """How many levels the snapshot has on side s."""
+    """Count the levels that a snapshot has on side s; `ticks` is int64[2, K]."""
     n = 0
     while n < ticks.shape[1] and ticks[s, n] != NO_TICK:
         n += 1
@@ -28,11 +34,14 @@ def count_levels(ticks, s):  # type: ignore[no-untyped-def]
 def compare_snapshot(ladder, ticks, level_sizes, out):  # type: ignore[no-untyped-def]
     """Count the levels that book and snapshot both claim to know, and those on which they differ.
 
+    A side that the snapshot does not have is not compared.
+
     Args:
-        ladder: the book.
-        ticks: int64[2, K], best first.
+        ladder: the book, settled; its levels stay as they are.
+        ticks: int64[2, K], steps, best first.
         level_sizes: int64[2, K], pips.
-        out: int64[2], written: levels compared (the union of both), levels wrong (missing, ghost or of another size).
+        out: int64[2], the caller's, written: levels compared, which are all that either of the two has in the range
+            that both know; and those that are wrong: missing from the book, in the book alone, or of another size.
     """
     out[0] = 0
     out[1] = 0
@@ -41,34 +50,38 @@ def compare_snapshot(ladder, ticks, level_sizes, out):  # type: ignore[no-untype
         n = count_levels(ticks, s)
         if n == 0:
             continue
-        bound = min(ladder.bound[s], ticks[s, n - 1] * sign)
+        last_comparable = min(ladder.known_until[s], ticks[s, n - 1] * sign)
         key = next_key(ladder, s, -NO_KEY)
         i = 0
         while True:
-            wanted = ticks[s, i] * sign if i < n else NO_KEY
-            nearest = min(key, wanted)
-            if nearest > bound or nearest == NO_KEY:
+            # Both lists are walked by ascending key, the lower of the two keys first.
+            shown = ticks[s, i] * sign if i < n else NO_KEY
+            nearest = min(key, shown)
+            if nearest > last_comparable or nearest == NO_KEY:
                 break
             out[0] += 1
-            if key != wanted or level_at(ladder, s, key)[0] != level_sizes[s, i]:
+            if key != shown or level_at(ladder, s, key)[0] != level_sizes[s, i]:
                 out[1] += 1
-            if wanted == nearest:
+            if shown == nearest:
                 i += 1
             if key == nearest:
                 key = next_key(ladder, s, key + 1)
 
 
 @kernel(types.int64(LADDER, _LEVELS, _LEVELS, types.boolean, types.int64))
-def take_snapshot(ladder, ticks, level_sizes, forget, seen):  # type: ignore[no-untyped-def]
-    """Make the book equal to the snapshot within the snapshot's range.
+def merge_snapshot(ladder, ticks, level_sizes, forget, seen):  # type: ignore[no-untyped-def]
+    """Make the book equal to the snapshot within the snapshot's range, and settle it.
+
+    Levels beyond the range stay in the book, whatever happens to the known bound: deltas have named them, and later
+    deltas go on from their sizes. A side that the snapshot does not have is left alone.
 
     Args:
-        ladder: the book, with room for K more levels.
-        ticks: int64[2, K], best first.
+        ladder: the book, with overflow blocks for K more levels.
+        ticks: int64[2, K], steps, best first.
         level_sizes: int64[2, K], pips.
-        forget: drop the claim to know anything beyond the snapshot's range (seed and repair); otherwise the known
-            range only grows (extension). Levels beyond stay as touched levels either way.
-        seen: number of the message at which it comes.
+        forget: set the known bound to the end of the snapshot's range, as a seed and a repair do, since the book cannot
+            vouch for more; otherwise the bound only grows, as by an extension, which confirmed what was known.
+        seen: int64, number of the message at which the snapshot comes.
 
     Returns:
         Number of levels that changed.
@@ -80,6 +93,7 @@ def take_snapshot(ladder, ticks, level_sizes, forget, seen):  # type: ignore[no-
         if n == 0:
             continue
         last = ticks[s, n - 1] * sign
+        # Levels in the range that the snapshot does not show are gone; the others are set below.
         key = next_key(ladder, s, -NO_KEY)
         i = 0
         while key <= last:
@@ -91,7 +105,7 @@ def take_snapshot(ladder, ticks, level_sizes, forget, seen):  # type: ignore[no-
             key = next_key(ladder, s, key + 1)
         for i in range(n):
             changes += set_level(ladder, s, ticks[s, i] * sign, level_sizes[s, i], seen)
-        if forget or last > ladder.bound[s]:
-            ladder.bound[s] = last
+        if forget or last > ladder.known_until[s]:
+            ladder.known_until[s] = last
         settle(ladder, s)
     return changes

@@ -1,8 +1,14 @@
 """The visible book as a row, kept up to date at the cost of what was touched.
 
-A row is int64[ROW_HEAD + 4·K]: origin_time, received_time, sequence_number, flags, known_bid_levels, known_ask_levels,
-then price and size of each bid and each ask level, best first, as pips; (`MISSING_PIPS`, 0) where there is no level.
-That is also the form `replay_hash` is taken over.
+A row is int64[ROW_HEAD + 4·depth]: origin_time, received_time, sequence_number, flags, known_bid_levels,
+known_ask_levels, then price and size in pips of each bid and of each ask level, best first; (`MISSING_PIPS`, 0) where
+there is no level. `replay_hash` is taken over rows in this form.
+
+`Memory.visible_row` is the row of the last comparison and `Memory.visible_keys` the keys of its levels. To bring them
+up to date, nothing is looked up that cannot have changed: levels better than `Ladder.changed_from` stand, a change
+    beyond the
+last visible level is not visible at all, and where a single level has changed, those behind it are moved and not looked
+up. Whether the row differs from the one before is found while it is written, level by level.
 """
 
 from __future__ import annotations
@@ -12,36 +18,30 @@ from numba import types
 
 from order_book_platform.kernels.book.bits import lowest_bit
 from order_book_platform.kernels.book.ladder import level_at, next_key
-from order_book_platform.kernels.book.ladder_arrays import LADDER, MEMORY, NO_KEY
-from order_book_platform.kernels.book.overflow_levels import far_level
-from order_book_platform.kernels.compiled import kernel
-from order_book_platform.model.flags import PROVEN_LOSS, BookFlag
-from order_book_platform.model.levels import MISSING_PIPS
-
-ROW_HEAD = 6
-
-PARAM_STEP, PARAM_CADENCE, PARAM_GRID_NS, PARAM_CROSSED_NS, PARAM_WARM_UP_NS, PARAM_SILENCE_NS = range(6)
-PARAMS = 6
-
-(
+from order_book_platform.kernels.book.ladder_arrays import LADDER, NO_KEY
+from order_book_platform.kernels.book.overflow_levels import overflow_level
+from order_book_platform.kernels.book.replay_arrays import (
+    MEMORY,
+    PARAM_STEP,
+    ROW_FLAGS,
+    ROW_HEAD,
+    ROW_KNOWN_ASKS,
+    ROW_KNOWN_BIDS,
+    ROW_ORIGIN,
+    ROW_RECEIVED,
+    ROW_SEQUENCE,
+    STATE_FLAG_BITS,
     STATE_LAST_ORIGIN,
     STATE_LAST_RECEIVED,
     STATE_LAST_SEQUENCE,
-    STATE_NEXT_GRID,
-    STATE_EVALUATE,
-    STATE_REPAIR_PENDING,
+    STATE_REPAIRED_DUE,
+    STATE_ROW_DUE,
     STATE_SEEDED,
-    STATE_DOUBT,
-    STATE_CANDIDATE,
-    STATE_EDGE,
-    STATE_MESSAGES,
-    STATE_CROSSED_SINCE,
-    STATE_FORCE,
-    STATE_FIRST_ORIGIN,
-    STATE_WARM,
-) = range(15)
-STATES = 15
-"""What a replay remembers; int64 each. STATE_CANDIDATE and STATE_EDGE are positions in the steps."""
+    STATE_WARMED_UP,
+)
+from order_book_platform.kernels.compiled import kernel
+from order_book_platform.model.flags import PROVEN_LOSS, BookFlag
+from order_book_platform.model.levels import MISSING_PIPS
 
 _SEEDED = int(BookFlag.SEEDED)
 _REPAIRED = int(BookFlag.REPAIRED)
@@ -55,13 +55,20 @@ _ZERO = np.uint64(0)
 
 @kernel(types.boolean(LADDER, MEMORY, types.int64, types.int64, types.int64), forceinline=True)
 def write_levels(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
-    """Write the levels of side s from the lowest live key ≥ `key` on as levels n … depth − 1.
+    """Write the levels of a side from a key on as its visible levels n … depth − 1.
+
+    Args:
+        ladder: the book, settled.
+        memory: of the replay; its visible row and keys are written.
+        s: side.
+        n: number of visible levels that stand, which is the index of the first one written.
+        key: the levels written are the live ones of at least this key.
 
     Returns:
         Whether any of them differs from what stood there.
     """
-    last, top = memory.last, memory.top
-    depth = top.shape[1]
+    row, visible_keys = memory.visible_row, memory.visible_keys
+    depth = visible_keys.shape[1]
     slots = ladder.cells.shape[0] >> 2
     beyond = ladder.base[s] + slots
     sign = memory.params[PARAM_STEP] * (2 * s - 1)
@@ -72,16 +79,16 @@ def write_levels(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
         if key >= beyond:
             if key == NO_KEY:
                 break
-            size = far_level(ladder, s, key)[0]
-            changed |= (last[at] != key * sign) | (last[at + 1] != size)
-            last[at] = key * sign
-            last[at + 1] = size
-            top[s, n] = key
+            size = overflow_level(ladder, s, key)[0]
+            changed |= (row[at] != key * sign) | (row[at + 1] != size)
+            row[at] = key * sign
+            row[at + 1] = size
+            visible_keys[s, n] = key
             n += 1
             at += 2
             key += 1
             continue
-        # The whole word at once: a level costs a bit, not a search.
+        # All levels of one word of the bitmap in one go: each next level costs a bit operation, not a search.
         slot = s * slots + (key & (slots - 1))
         rest = ladder.words[slot >> 6] & (_ALL << np.uint64(slot & 63))
         slot &= -64
@@ -91,106 +98,113 @@ def write_levels(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
             rest &= rest - _ONE
             price = (key + bit) * sign
             size = ladder.cells[(slot + bit) << 1]
-            changed |= (last[at] != price) | (last[at + 1] != size)
-            last[at] = price
-            last[at + 1] = size
-            top[s, n] = key + bit
+            changed |= (row[at] != price) | (row[at + 1] != size)
+            row[at] = price
+            row[at + 1] = size
+            visible_keys[s, n] = key + bit
             n += 1
             at += 2
         key += 64
     while n < depth:
-        changed |= last[at] != MISSING_PIPS
-        last[at] = MISSING_PIPS
-        last[at + 1] = 0
-        top[s, n] = NO_KEY
+        changed |= row[at] != MISSING_PIPS
+        row[at] = MISSING_PIPS
+        row[at + 1] = 0
+        visible_keys[s, n] = NO_KEY
         n += 1
         at += 2
     return changed
 
 
 @kernel(types.boolean(LADDER, MEMORY, types.int64, types.int64, types.int64), forceinline=True)
-def write_one(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
-    """The same where only the level at `key` has changed: what lies behind moves, and is not looked up again.
+def write_changed_level(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
+    """Bring the visible levels of a side up to date where the level at `key` is the only one that has changed.
+
+    If it came or went, the visible levels behind it move by one place. Only the one that comes into view at the end,
+    after a removal, is looked up in the book. Messages of a single delta take this way.
 
     Args:
-        ladder: the book.
-        memory: of the replay; its `top` tells what is visible.
+        ladder: the book, settled.
+        memory: of the replay; its visible row and keys are written.
         s: side.
-        n: visible levels better than `key`, less than depth.
+        n: number of visible levels better than `key`, less than depth.
         key: of the level.
-    """
-    last, top = memory.last, memory.top
-    depth = top.shape[1]
-    at = ROW_HEAD + 2 * depth * s + 2 * n
-    end = ROW_HEAD + 2 * depth * (s + 1)
-    size = level_at(ladder, s, key)[0]
-    if size == 0:
-        if top[s, n] != key:
-            return False
-        for i in range(n, depth - 1):
-            top[s, i] = top[s, i + 1]
-        for i in range(at, end - 2):
-            last[i] = last[i + 2]
-        if depth == 1 or top[s, depth - 2] != NO_KEY:
-            write_levels(ladder, memory, s, depth - 1, key if depth == 1 else top[s, depth - 2] + 1)
-        else:
-            top[s, depth - 1] = NO_KEY
-            last[end - 2] = MISSING_PIPS
-            last[end - 1] = 0
-        return True
-    if top[s, n] != key:
-        for i in range(depth - 1, n, -1):
-            top[s, i] = top[s, i - 1]
-        for i in range(end - 1, at + 1, -1):
-            last[i] = last[i - 2]
-        top[s, n] = key
-        last[at] = key * memory.params[PARAM_STEP] * (2 * s - 1)
-    elif last[at + 1] == size:
-        return False
-    last[at + 1] = size
-    return True
-
-
-@kernel(types.boolean(LADDER, MEMORY, types.int64, types.boolean), forceinline=True)
-def refresh_side(ladder, memory, s, one):  # type: ignore[no-untyped-def]
-    """Bring the visible levels of side s up to date.
-
-    Args:
-        ladder: the book.
-        memory: of the replay.
-        s: side.
-        one: whether at most one level of it has changed since the last time.
 
     Returns:
         Whether a visible level changed.
     """
-    top = memory.top
-    depth = top.shape[1]
-    low = ladder.low[s]
-    ladder.low[s] = NO_KEY
-    if low == NO_KEY or low > top[s, depth - 1]:
+    row, visible_keys = memory.visible_row, memory.visible_keys
+    depth = visible_keys.shape[1]
+    at = ROW_HEAD + 2 * depth * s + 2 * n
+    end = ROW_HEAD + 2 * depth * (s + 1)
+    size = level_at(ladder, s, key)[0]
+    if size == 0:
+        if visible_keys[s, n] != key:
+            return False  # it came and went since the last row
+        for i in range(n, depth - 1):
+            visible_keys[s, i] = visible_keys[s, i + 1]
+        for i in range(at, end - 2):
+            row[i] = row[i + 2]
+        if depth == 1 or visible_keys[s, depth - 2] != NO_KEY:
+            write_levels(ladder, memory, s, depth - 1, key if depth == 1 else visible_keys[s, depth - 2] + 1)
+        else:
+            visible_keys[s, depth - 1] = NO_KEY
+            row[end - 2] = MISSING_PIPS
+            row[end - 1] = 0
+        return True
+    if visible_keys[s, n] != key:
+        for i in range(depth - 1, n, -1):
+            visible_keys[s, i] = visible_keys[s, i - 1]
+        for i in range(end - 1, at + 1, -1):
+            row[i] = row[i - 2]
+        visible_keys[s, n] = key
+        row[at] = key * memory.params[PARAM_STEP] * (2 * s - 1)
+    elif row[at + 1] == size:
         return False
+    row[at + 1] = size
+    return True
+
+
+@kernel(types.boolean(LADDER, MEMORY, types.int64, types.boolean), forceinline=True)
+def refresh_side(ladder, memory, s, single_change):  # type: ignore[no-untyped-def]
+    """Bring the visible levels of a side up to date, and reset `changed_from` of it.
+
+    Args:
+        ladder: the book, settled.
+        memory: of the replay; its visible row and keys are written.
+        s: side.
+        single_change: whether at most one level of the side has changed since the last call.
+
+    Returns:
+        Whether a visible level changed.
+    """
+    visible_keys = memory.visible_keys
+    depth = visible_keys.shape[1]
+    changed_from = ladder.changed_from[s]
+    ladder.changed_from[s] = NO_KEY
+    if changed_from == NO_KEY or changed_from > visible_keys[s, depth - 1]:
+        return False
+    # Counting all visible keys below it has no branch to be guessed, which a search would have.
     better = 0
     for i in range(depth):
-        better += top[s, i] < low
-    if one:
-        return write_one(ladder, memory, s, better, low)
-    return write_levels(ladder, memory, s, better, low)
+        better += visible_keys[s, i] < changed_from
+    if single_change:
+        return write_changed_level(ladder, memory, s, better, changed_from)
+    return write_levels(ladder, memory, s, better, changed_from)
 
 
 @kernel(types.int64(LADDER, MEMORY, types.int64), forceinline=True)
-def known_levels(ladder, memory, s):  # type: ignore[no-untyped-def]
-    """How many of the visible levels lie in the range the book vouches for."""
-    if memory.state[STATE_DOUBT] & PROVEN_LOSS:
+def count_known_levels(ladder, memory, s):  # type: ignore[no-untyped-def]
+    """Count the visible levels of a side within the known range; none where a loss of messages is proven."""
+    if memory.state[STATE_FLAG_BITS] & PROVEN_LOSS:
         return 0
-    top = memory.top
-    bound = ladder.bound[s]
-    depth = top.shape[1]
-    if top[s, depth - 1] <= bound:
+    visible_keys = memory.visible_keys
+    known_until = ladder.known_until[s]
+    depth = visible_keys.shape[1]
+    if visible_keys[s, depth - 1] <= known_until:
         return depth
     known = 0
     for i in range(depth):
-        known += top[s, i] <= bound
+        known += visible_keys[s, i] <= known_until
     return known
 
 
@@ -198,28 +212,28 @@ def known_levels(ladder, memory, s):  # type: ignore[no-untyped-def]
     types.boolean(LADDER, MEMORY, types.int64[:, ::1], types.int64, types.boolean, types.boolean),
     forceinline=True,
 )
-def write_row(ladder, memory, rows, n_rows, one, always):  # type: ignore[no-untyped-def]
-    """Bring the visible book up to date and append it if it changed (or `always`).
+def write_row(ladder, memory, rows, n_rows, single_change, always):  # type: ignore[no-untyped-def]
+    """Bring the visible book up to date and append it to the rows if it changed, or in any case.
 
     Args:
-        ladder: the book, settled.
-        memory: of the replay.
-        rows: int64[capacity, ROW_HEAD + 4·depth].
+        ladder: the book, settled; `changed_from` of both sides is reset.
+        memory: of the replay; its visible row, keys and state are written.
+        rows: int64[capacity, ROW_HEAD + 4·depth], the caller's; row n_rows is written.
         n_rows: rows in use, less than capacity.
-        one: whether at most one level has changed since the last time.
-        always: append even if nothing changed.
+        single_change: whether at most one level of each side has changed since the last call.
+        always: append the row even if nothing changed.
 
     Returns:
         Whether a row was appended.
     """
-    state, last = memory.state, memory.last
-    changed = refresh_side(ladder, memory, 0, one)
-    changed |= refresh_side(ladder, memory, 1, one)
-    depth = memory.top.shape[1]
-    known_bids = known_levels(ladder, memory, 0)
-    known_asks = known_levels(ladder, memory, 1)
-    flags = state[STATE_DOUBT] & 0xFF
-    if state[STATE_SEEDED] != 0 or state[STATE_WARM] != 0:
+    state, visible = memory.state, memory.visible_row
+    changed = refresh_side(ladder, memory, 0, single_change)
+    changed |= refresh_side(ladder, memory, 1, single_change)
+    depth = memory.visible_keys.shape[1]
+    known_bids = count_known_levels(ladder, memory, 0)
+    known_asks = count_known_levels(ladder, memory, 1)
+    flags = state[STATE_FLAG_BITS] & 0xFF  # without PROVEN_LOSS, which is no flag of a row
+    if state[STATE_SEEDED] != 0 or state[STATE_WARMED_UP] != 0:
         flags |= _SEEDED
     if known_bids < depth or known_asks < depth:
         flags |= _UNKNOWN
@@ -229,23 +243,26 @@ def write_row(ladder, memory, rows, n_rows, one, always):  # type: ignore[no-unt
             flags |= _CROSSED
         elif -best_bid == best_ask:
             flags |= _LOCKED
-    state[STATE_EVALUATE] = 0
-    changed |= (known_bids != last[4]) | (known_asks != last[5]) | (flags != last[3])
-    changed |= state[STATE_REPAIR_PENDING] != 0
-    # Without REPAIRED, which is of one row: the row after it would differ and be written for nothing.
-    last[3] = flags
-    last[4] = known_bids
-    last[5] = known_asks
+    state[STATE_ROW_DUE] = 0
+    changed |= (known_bids != visible[ROW_KNOWN_BIDS]) | (known_asks != visible[ROW_KNOWN_ASKS])
+    changed |= flags != visible[ROW_FLAGS]
+    changed |= state[STATE_REPAIRED_DUE] != 0
+    # REPAIRED is a flag of one row only and is not remembered: the row after it would differ and be written for
+    # nothing.
+    visible[ROW_FLAGS] = flags
+    visible[ROW_KNOWN_BIDS] = known_bids
+    visible[ROW_KNOWN_ASKS] = known_asks
     if not (changed or always):
         return False
-    # From 0 on, so that the compiler sees no negative index and moves eight numbers at a time: 15 ns, not 70.
+    # Copied from column 0 on, also the head that is set below: then the compiler knows that no index is negative and
+    # moves eight numbers at a time, which takes 15 ns instead of 70.
     row = rows[n_rows]
-    for i in range(last.shape[0]):
-        row[i] = last[i]
-    row[0] = state[STATE_LAST_ORIGIN]
-    row[1] = state[STATE_LAST_RECEIVED]
-    row[2] = state[STATE_LAST_SEQUENCE]
-    if state[STATE_REPAIR_PENDING] != 0:
-        row[3] |= _REPAIRED
-        state[STATE_REPAIR_PENDING] = 0
+    for i in range(visible.shape[0]):
+        row[i] = visible[i]
+    row[ROW_ORIGIN] = state[STATE_LAST_ORIGIN]
+    row[ROW_RECEIVED] = state[STATE_LAST_RECEIVED]
+    row[ROW_SEQUENCE] = state[STATE_LAST_SEQUENCE]
+    if state[STATE_REPAIRED_DUE] != 0:
+        row[ROW_FLAGS] |= _REPAIRED
+        state[STATE_REPAIRED_DUE] = 0
     return True

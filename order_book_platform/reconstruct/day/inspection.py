@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from order_book_platform.clock import iso_from_ns
 from order_book_platform.datasets.reconstructed_books.writer import ReplayHash, stored_rows
 from order_book_platform.errors import NoBookError
-from order_book_platform.kernels.book.visible_rows import ROW_HEAD
+from order_book_platform.kernels.book.replay_arrays import ROW_HEAD
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.observability import Progress, silent

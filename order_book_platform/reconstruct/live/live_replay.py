@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from order_book_platform.kernels.book.replay_loop import OUTCOME_USE
+from order_book_platform.kernels.book.replay_arrays import OUTCOME_USE
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.reconstruct.day.day_replay import SavedReplay, empty_book
 from order_book_platform.replay.book import USES

@@ -30,10 +30,10 @@ def near_levels(book: Ladder) -> dict[int, int]:
 def far_levels(book: Ladder) -> dict[int, int]:
     """Key to size of the far levels, in the order in which they are kept."""
     levels = {}
-    for block in book.far_order[SIDE, : book.blocks[SIDE]]:
-        fill = book.far_fill[SIDE, block]
+    for block in book.overflow_order[SIDE, : book.overflow_blocks[SIDE]]:
+        fill = book.overflow_fill[SIDE, block]
         assert 0 < fill <= BLOCK_LEVELS
-        keys, sizes = book.far_keys[SIDE, block, :fill], book.far_sizes[SIDE, block, :fill]
+        keys, sizes = book.overflow_keys[SIDE, block, :fill], book.overflow_sizes[SIDE, block, :fill]
         levels.update(zip(keys.tolist(), sizes.tolist(), strict=True))
     return levels
 
@@ -50,9 +50,9 @@ def check(book: Ladder, model: dict[int, int]) -> None:
     assert list(away) == sorted(away)
     assert min(away, default=base + SLOTS) >= base + SLOTS
     assert {**near, **away} == model
-    order = book.far_order[SIDE]
+    order = book.overflow_order[SIDE]
     assert sorted(order.tolist()) == list(range(len(order)))
-    assert book.blocks[SIDE] <= 8 * len(away) // BLOCK_LEVELS + 2
+    assert book.overflow_blocks[SIDE] <= 8 * len(away) // BLOCK_LEVELS + 2
     walked, key = [], -NO_KEY
     while (key := int(ladder.next_key(book, SIDE, key))) != NO_KEY:
         walked.append(key)
@@ -64,8 +64,8 @@ def least_room(book: Ladder, levels: int) -> int:
     """How many far blocks are said to be enough for so many more levels."""
     return next(
         blocks
-        for blocks in range(1, book.far_fill.shape[1] + 1)
-        if ladder.has_room(book._replace(far_fill=np.zeros((2, blocks), np.int64)), levels)
+        for blocks in range(1, book.overflow_fill.shape[1] + 1)
+        if ladder.has_room(book._replace(overflow_fill=np.zeros((2, blocks), np.int64)), levels)
     )
 
 
@@ -83,11 +83,11 @@ def test_levels_and_invariants_hold_after_every_operation(operations: list[tuple
         model[key] = size
         if not size:
             del model[key]
-        assert not changed or book.low[SIDE] <= key
+        assert not changed or book.changed_from[SIDE] <= key
         if settled:
             ladder.settle(book, SIDE)
             assert book.best[SIDE] == min(model, default=NO_KEY)
-            book.low[SIDE] = NO_KEY
+            book.changed_from[SIDE] = NO_KEY
         check(book, model)
         assert int(ladder.level_at(book, SIDE, key)[0]) == size
         named[key] = number
@@ -103,22 +103,22 @@ def test_thousands_of_far_levels_split_and_join_blocks() -> None:
     book.base[SIDE] = -SLOTS * 4
     keys = rng.choice(10**9, count, replace=False).tolist()
     for number, key in enumerate(keys):
-        overflow_levels.set_far(book, SIDE, key, number + 1, number)
+        overflow_levels.set_overflow_level(book, SIDE, key, number + 1, number)
         model[key] = number + 1
     check(book, model)
-    assert book.blocks[SIDE] > count // BLOCK_LEVELS
+    assert book.overflow_blocks[SIDE] > count // BLOCK_LEVELS
     for key in rng.permutation(keys)[: count * 9 // 10].tolist():
-        assert overflow_levels.set_far(book, SIDE, key, 0, 0)
+        assert overflow_levels.set_overflow_level(book, SIDE, key, 0, 0)
         del model[key]
     check(book, model)
     for key in list(model):
-        assert tuple(int(value) for value in overflow_levels.far_level(book, SIDE, key)) == (
+        assert tuple(int(value) for value in overflow_levels.overflow_level(book, SIDE, key)) == (
             model[key],
             model[key] - 1,
         )
-        assert overflow_levels.set_far(book, SIDE, key, 0, 0)
-    assert book.blocks[SIDE] == 0
-    assert not overflow_levels.set_far(book, SIDE, 5, 0, 0)
+        assert overflow_levels.set_overflow_level(book, SIDE, key, 0, 0)
+    assert book.overflow_blocks[SIDE] == 0
+    assert not overflow_levels.set_overflow_level(book, SIDE, 5, 0, 0)
 
 
 @given(st.lists(st.integers(0, 3_000), min_size=1, max_size=40), st.integers(2, 50))
@@ -129,7 +129,9 @@ def test_far_levels_in_runs(starts: list[int], length: int) -> None:
     for turn, start in enumerate(starts):
         for key in range(start, start + length)[:: 1 if turn % 2 else -1]:
             size = 0 if turn % 3 == 2 else turn + 1
-            assert bool(overflow_levels.set_far(book, SIDE, key, size, 0)) == (model.get(key, 0) != size)
+            assert bool(overflow_levels.set_overflow_level(book, SIDE, key, size, 0)) == (
+                model.get(key, 0) != size
+            )
             model[key] = size
             if not size:
                 del model[key]
@@ -149,7 +151,7 @@ def test_a_window_left_behind_finds_the_room_that_was_kept_for_it() -> None:
     ladder.set_level(book, SIDE, -(10**6), 3, 2)
     model[-(10**6)] = 3
     check(book, model)
-    assert book.blocks[SIDE] <= room
+    assert book.overflow_blocks[SIDE] <= room
     assert len(far_levels(book)) == len(model) - 1
     assert not ladder.has_room(book, 1)
     ladder.set_level(book, SIDE, -(10**6), 0, 3)
@@ -203,15 +205,15 @@ def test_there_is_room_for_every_block_to_split() -> None:
     """Where all far blocks are full and each new level lands in another one, there is room for twice as many."""
     blocks = 300
     book = Ladder.empty(SLOTS, 3 * blocks)
-    book.far_keys[SIDE, :blocks] = SLOTS + 2 * np.arange(blocks * BLOCK_LEVELS).reshape(blocks, -1)
-    book.far_sizes[SIDE, :blocks] = 1
-    book.far_seen[SIDE, :blocks] = 0
-    book.far_fill[SIDE, :blocks] = BLOCK_LEVELS
-    book.blocks[SIDE] = blocks
+    book.overflow_keys[SIDE, :blocks] = SLOTS + 2 * np.arange(blocks * BLOCK_LEVELS).reshape(blocks, -1)
+    book.overflow_sizes[SIDE, :blocks] = 1
+    book.overflow_seen[SIDE, :blocks] = 0
+    book.overflow_fill[SIDE, :blocks] = BLOCK_LEVELS
+    book.overflow_blocks[SIDE] = blocks
     room = least_room(book, blocks)
-    for key in book.far_keys[SIDE, :blocks, BLOCK_LEVELS // 2].tolist():
+    for key in book.overflow_keys[SIDE, :blocks, BLOCK_LEVELS // 2].tolist():
         ladder.set_level(book, SIDE, key + 1, 2, 1)
-    assert book.blocks[SIDE] == 2 * blocks <= room
+    assert book.overflow_blocks[SIDE] == 2 * blocks <= room
     model = {SLOTS + 2 * i: 1 for i in range(blocks * BLOCK_LEVELS)}
     check(book, model | {SLOTS + 2 * (i * BLOCK_LEVELS + BLOCK_LEVELS // 2) + 1: 2 for i in range(blocks)})
 
@@ -222,7 +224,7 @@ def test_more_blocks_hold_the_same_levels() -> None:
     for key, size in model.items():
         ladder.set_level(book, SIDE, key, size, size + 7)
     grown = book.with_blocks(128)
-    assert grown.far_fill.shape == (2, 128)
+    assert grown.overflow_fill.shape == (2, 128)
     check(grown, model)
     for key, size in model.items():
         assert tuple(int(value) for value in ladder.level_at(grown, SIDE, key)) == (size, size + 7)
@@ -253,10 +255,14 @@ def test_the_other_side_is_left_alone(slots: int) -> None:
         ladder.set_level(book, 1, key * 89, 5, 0)
         ladder.settle(book, 1)
     assert (book.cells[: 2 * slots] == before.cells[: 2 * slots]).all()
-    assert (book.base[0], book.best[0], book.low[0]) == (before.base[0], before.best[0], before.low[0])
-    blocks = book.blocks[0]
-    assert blocks == before.blocks[0]
-    assert (book.far_keys[0, :blocks] == before.far_keys[0, :blocks]).all()
+    assert (book.base[0], book.best[0], book.changed_from[0]) == (
+        before.base[0],
+        before.best[0],
+        before.changed_from[0],
+    )
+    blocks = book.overflow_blocks[0]
+    assert blocks == before.overflow_blocks[0]
+    assert (book.overflow_keys[0, :blocks] == before.overflow_keys[0, :blocks]).all()
 
 
 if os.environ.get("NUMBA_BOUNDSCHECK") == "1":
