@@ -36,8 +36,9 @@ if TYPE_CHECKING:  # what type checkers and editors read; test_public_api.py hol
 
 _HOMES = {
     "assess": ("DataAssessor", "GapReporter"),
-    "datasets.batches": ("DeltaBatch", "SnapshotBatch"),
+    "datasets.raw_deltas": ("DeltaBatch",),
     "datasets.scan": ("scan",),
+    "datasets.snapshots": ("SnapshotBatch",),
     "errors": ("OrderBookPlatformError",),
     "fidelity": ("FidelityReporter",),
     "model": ("BookFlag", "FixedPoint", "Instrument", "PartitionKey"),

@@ -156,7 +156,9 @@ def test_null_prices_are_refused() -> None:
     table = three_rows().to_arrow()
     index = table.schema.get_field_index("price_pips")
     broken = table.set_column(index, "price_pips", pa.array([1, None, 3], pa.int64()))
-    with pytest.raises(BatchError, match=r"DeltaBatch\.encoded_price: expected int64\[3\], found float64\[3\]"):
+    with pytest.raises(
+        BatchError, match=r"DeltaBatch\.encoded_price: expected int64\[3\], found float64\[3\]"
+    ):
         DeltaBatch.from_arrow(broken)
 
 

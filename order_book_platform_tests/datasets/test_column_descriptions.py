@@ -9,17 +9,37 @@ import pyarrow as pa
 import pytest
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets import schemas
 from order_book_platform.datasets.column_descriptions import (
     DESCRIPTION_KEY,
     column_description,
     with_descriptions,
 )
+from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
+from order_book_platform.datasets.reconstructed_books.schema import (
+    CLOSING_STATE_SCHEMA,
+    USED_SNAPSHOTS_SCHEMA,
+    books_schema,
+)
+from order_book_platform.datasets.rl_features import features_schema
+from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA, GAPS_SCHEMA
+from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA
+from order_book_platform.datasets.tickers import TICKERS_SCHEMA
+from order_book_platform.datasets.trades import TRADES_SCHEMA
+from order_book_platform.model.encoding import Precision, in_precision
 
-FEATURES = schemas.features((1, 5), 2, (NS_PER_SECOND, 10 * NS_PER_SECOND))
+FEATURES = features_schema((1, 5), 2, (NS_PER_SECOND, 10 * NS_PER_SECOND))
 SCHEMAS = {
-    **{name: value for name, value in vars(schemas).items() if isinstance(value, pa.Schema)},
-    "books": schemas.books(2),
+    "raw_deltas": RAW_DELTAS_SCHEMA,
+    "snapshots": SNAPSHOTS_SCHEMA,
+    "tickers": TICKERS_SCHEMA,
+    "trades": TRADES_SCHEMA,
+    "gaps": GAPS_SCHEMA,
+    "findings": FINDINGS_SCHEMA,
+    "books": books_schema(2),
+    "closing_state": CLOSING_STATE_SCHEMA,
+    "used_snapshots": USED_SNAPSHOTS_SCHEMA,
+    "metrics": METRICS_SCHEMA,
     "features": FEATURES,
 }
 FORMATS = Path(__file__).parents[2] / "docs" / "formats"
@@ -27,9 +47,9 @@ FORMATS = Path(__file__).parents[2] / "docs" / "formats"
 
 @pytest.mark.parametrize("name", sorted(SCHEMAS))
 @pytest.mark.parametrize("precision", ["int64", "decimal128"])
-def test_every_column_has_a_sentence(name: str, precision: schemas.Precision) -> None:
+def test_every_column_has_a_sentence(name: str, precision: Precision) -> None:
     """Every column of every dataset, of pips and of decimals, is described in one sentence."""
-    for column in schemas.in_precision(SCHEMAS[name], precision).names:
+    for column in in_precision(SCHEMAS[name], precision).names:
         text = column_description(column)
         assert text, column
         assert text[0].isupper() or text[0] == "`", column
@@ -58,7 +78,7 @@ def test_unknown_names_have_none(name: str) -> None:
 
 def test_arrow_schemas_carry_the_descriptions() -> None:
     """Descriptions become field metadata; names, types, nullability and the schema's own metadata stay."""
-    plain = schemas.RAW_DELTAS.with_metadata({b"kept": b"yes"})
+    plain = RAW_DELTAS_SCHEMA.with_metadata({b"kept": b"yes"})
     described = with_descriptions(plain)
     assert described.equals(plain, check_metadata=False)
     assert described.metadata == {b"kept": b"yes"}

@@ -10,7 +10,8 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from order_book_platform.datasets.schemas import RAW_DELTAS, TRADES
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
+from order_book_platform.datasets.trades import TRADES_SCHEMA
 from order_book_platform.defs.metadata import (
     column_schema,
     gates_metadata,
@@ -41,7 +42,7 @@ def store(tmp_path: Path) -> DataStore:
         }
         writer.metadata["verdict_of_day"] = "go"
         writer.inputs["book"] = "0" * 64
-        writer.parquet("trades.parquet", TRADES).write(pa.table(rows, schema=TRADES))
+        writer.parquet("trades.parquet", TRADES_SCHEMA).write(pa.table(rows, schema=TRADES_SCHEMA))
         writer.text("report.md", "# a report")
         writer.text("report.html", "<p>a report</p>")
     return store
@@ -107,8 +108,8 @@ def test_siblings(store: DataStore, manifest: Manifest) -> None:
 
 def test_columns_have_type_nullability_and_description() -> None:
     """The column table is that of the Arrow schema."""
-    columns = {column.name: column for column in column_schema(RAW_DELTAS).columns}
-    assert list(columns) == RAW_DELTAS.names
+    columns = {column.name: column for column in column_schema(RAW_DELTAS_SCHEMA).columns}
+    assert list(columns) == RAW_DELTAS_SCHEMA.names
     assert columns["first_update_id"].constraints.nullable
     assert not columns["price_pips"].constraints.nullable
     assert columns["price_pips"].type == "int64"
