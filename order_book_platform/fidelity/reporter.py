@@ -22,7 +22,7 @@ from order_book_platform.fidelity.metrics.metric import (
 )
 from order_book_platform.fidelity.references.held_out import ReferenceCounts
 from order_book_platform.fidelity.report.charts import DrawnGaps, draw_figures
-from order_book_platform.fidelity.report.page import Page, render_page
+from order_book_platform.fidelity.report.report_page import ReportPage, render_report
 from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.fidelity.runner import BOOKS, FidelityRunner
 from order_book_platform.model import GateResult, PartitionKey, Severity
@@ -148,7 +148,7 @@ class FidelityReporter:
         report = _document(key, measured, provenance)
         gaps = DrawnGaps.read(self._store, key, measured.steps)
         figures = draw_figures(measured.steps, measured.shown, books.fixed_point, report, gaps)
-        page = Page(key, measured.gates, measured.metrics, measured.references, figures, provenance)
+        page = ReportPage(key, measured.gates, measured.metrics, measured.references, figures, provenance)
         errors, warnings = (
             [gate.name for gate in failed_gates(measured.gates, severity)]
             for severity in (Severity.ERROR, Severity.WARN)
@@ -165,7 +165,7 @@ class FidelityReporter:
             )
             writer.parquet("metrics.parquet", METRICS_SCHEMA).write(metrics_table(measured.metrics))
             writer.json("report.json", report)
-            writer.text("report.html", render_page(page))
+            writer.text("report.html", render_report(page))
 
 
 def _document(key: PartitionKey, measured: FidelityResult, provenance: dict[str, str]) -> dict[str, Any]:

@@ -1,31 +1,10 @@
-"""Figures: frames in, SVG or PNG out. The same frame gives the same bytes.
+"""Figures and pages: frames and reports go in, SVG, PNG and HTML come out. Equal input gives equal bytes.
 
-Colours are safe for colour-blind readers (Okabe and Ito), times are UTC, every axis names its unit. What reports and
-materializations show is SVG (`svg`, `axes`, and a module for each subject), which can be drawn in any thread.
+`svg`, `axes`, `raster` and `theme` draw, and each `…_chart` module holds the figures of one subject. `pages` renders
+HTML from templates. Figures are drawn once for a light and a dark ground, in colours that colour-blind readers can
+tell apart; times are UTC, and every axis names its unit.
 """
 
-from order_book_platform.plots import (
-    depth_chart,
-    distribution_chart,
-    drift_chart,
-    error_charts,
-    gap_chart,
-    latency_chart,
-)
 from order_book_platform.plots.svg import STYLE, Svg, data_uri
-from order_book_platform.plots.theme import DARK, LIGHT, Theme
 
-__all__ = [
-    "DARK",
-    "LIGHT",
-    "STYLE",
-    "Svg",
-    "Theme",
-    "data_uri",
-    "depth_chart",
-    "distribution_chart",
-    "drift_chart",
-    "error_charts",
-    "gap_chart",
-    "latency_chart",
-]
+__all__ = ["STYLE", "Svg", "data_uri"]

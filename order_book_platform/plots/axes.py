@@ -1,4 +1,4 @@
-"""Axes of an SVG figure: scales from data to pixels, ticks that people can read, panels with a frame and words."""
+"""Axes of an SVG figure: scales from data to pixels, ticks with readable labels, and panels with a frame and text."""
 
 from __future__ import annotations
 
@@ -14,82 +14,96 @@ from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
 from order_book_platform.model.arrays import Float64Array
 from order_book_platform.plots.svg import Svg, text_width
 
-Kind = Literal["linear", "log", "symlog"]
+Spacing = Literal["linear", "log", "symlog"]
 Ticks = Sequence[tuple[float, str]]
-"""Where, and what is written there."""
+"""Value and label of each tick."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From data to a place between `low` (0) and `high` (1).
+    """A map from data to a position along an axis: 0 for `low`, 1 for `high`.
 
     Attributes:
-        low: data at the start; above 0 for `log`.
-        high: data at the end, not equal to `low`; below it turns the axis round.
-        kind: how what is between is spread. `symlog` is linear within `linear` of 0 and logarithmic beyond.
-        linear: see `kind`; the linear part is as long as one power of ten.
+        low: Value at the start of the axis; above 0 for `log`.
+        high: Value at its end, not equal to `low`; a value below `low` reverses the axis.
+        spacing: How values in between are spread. `symlog` is linear within `linear` of 0 and logarithmic beyond.
+        linear: End of the linear part of `symlog`, which is as long as one power of ten.
     """
 
     low: float
     high: float
-    kind: Kind = "linear"
+    spacing: Spacing = "linear"
     linear: float = 1.0
 
     def __call__(self, values: ArrayLike) -> Float64Array:
-        """Places of data, float64[n]; NaN stays NaN."""
-        first, last = self._bent(np.array([self.low, self.high]))
-        places: Float64Array = (self._bent(np.asarray(values, dtype=np.float64)) - first) / (last - first)
-        return places
+        """Return the positions of data, float64 of the shape of `values`; NaN stays NaN."""
+        first, last = self._transformed(np.array([self.low, self.high]))
+        transformed = self._transformed(np.asarray(values, dtype=np.float64))
+        positions: Float64Array = (transformed - first) / (last - first)
+        return positions
 
-    def _bent(self, values: Float64Array) -> Float64Array:
-        if self.kind == "linear":
+    def _transformed(self, values: Float64Array) -> Float64Array:
+        if self.spacing == "linear":
             return values
-        if self.kind == "log":
+        if self.spacing == "log":
             return np.log10(np.maximum(values, np.finfo(np.float64).tiny))
-        far = np.abs(values) / self.linear
-        return np.sign(values) * np.where(far <= 1, far, 1 + np.log10(np.maximum(far, 1)))
+        distance = np.abs(values) / self.linear
+        return np.sign(values) * np.where(distance <= 1, distance, 1 + np.log10(np.maximum(distance, 1)))
 
     def ticks(self, most: int = 6) -> list[tuple[float, str]]:
-        """Round numbers inside, at most about `most`."""
+        """Return round values within the scale, about `most` at the most, with their labels."""
         low, high = sorted((self.low, self.high))
-        if self.kind == "linear":
-            return [(value, number(value)) for value in _round_steps(low, high, most)]
-        if self.kind == "log":
-            found = _powers(low, high)
-            if len(found) < 3:
-                found = sorted({*found, *(p * f for p in _powers(low / 10, high) for f in (2.0, 5.0))})
-            found = [value for value in found if low <= value * (1 + 1e-9) and value <= high * (1 + 1e-9)]
-            return [(value, number(value)) for value in _thinned(found or [low, high], most)]
-        far = [power for power in _powers(self.linear, max(abs(low), abs(high))) if power > self.linear]
-        near = _round_steps(-self.linear, self.linear, 3)
-        both = sorted({*near, *far, *(-value for value in far)})
-        return [(value, number(value)) for value in _thinned([v for v in both if low <= v <= high], most)]
+        if self.spacing == "linear":
+            values = _round_steps(low, high, most)
+        elif self.spacing == "log":
+            values = _thinned(_log_steps(low, high), most)
+        else:
+            beyond = [
+                power for power in _powers(self.linear, max(abs(low), abs(high))) if power > self.linear
+            ]
+            near = _round_steps(-self.linear, self.linear, 3)
+            both = sorted({*near, *beyond, *(-value for value in beyond)})
+            values = _thinned([value for value in both if low <= value <= high], most)
+        return [(value, number_label(value)) for value in values]
 
 
-def number(value: float) -> str:
-    """As short as it can be read: `0.001`, `25`, `1,000`, `2e+07`."""
+def number_label(value: float) -> str:
+    """Write a number as short as it can be read: `0.001`, `25`, `1,000`, `2e+07`."""
     if value == 0:
         return "0"
-    if 1e-4 <= abs(value) < 1e7:
-        return (
-            f"{value:,.{max(0, 5 - math.floor(math.log10(abs(value))))}f}".rstrip("0").rstrip(".")
-            if value % 1
-            else f"{value:,.0f}"
-        )
-    return f"{value:.2g}"
+    if not 1e-4 <= abs(value) < 1e7:
+        return f"{value:.2g}"
+    if value % 1 == 0:
+        return f"{value:,.0f}"
+    decimals = max(0, 5 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}".rstrip("0").rstrip(".")
 
 
-def percent(value: float) -> str:
-    """A share as per cent."""
+def percent_label(value: float) -> str:
+    """Write a share as per cent, such as `0.1 %`."""
     return f"{value * 100:.3g} %"
 
 
 def _round_steps(low: float, high: float, most: int) -> list[float]:
+    """Multiples of a round step from `low` to `high`."""
     rough = (high - low) / max(most, 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def _log_steps(low: float, high: float) -> list[float]:
+    """Powers of ten from `low` to `high`; with their doubles and halves where there are fewer than three."""
+    found = _powers(low, high)
+    if len(found) < 3:
+        found = sorted(
+            {*found, *(power * factor for power in _powers(low / 10, high) for factor in (2.0, 5.0))}
+        )
+    return [value for value in found if low <= value * (1 + 1e-9) and value <= high * (1 + 1e-9)] or [
+        low,
+        high,
+    ]
 
 
 def _powers(low: float, high: float) -> list[float]:
@@ -99,65 +113,58 @@ def _powers(low: float, high: float) -> list[float]:
 
 
 def _thinned(values: Sequence[float], most: int) -> list[float]:
+    """Every n-th value, so that at most `most` remain."""
     return list(values[:: max(1, -(-len(values) // max(most, 1)))])
 
 
+_MINUTE_S, _HOUR_S = 60, 3_600
 _TIME_STEPS_S = (
-    1,
-    2,
-    5,
-    10,
-    15,
-    30,
-    60,
-    120,
-    300,
-    600,
-    900,
-    1800,
-    3600,
-    7200,
-    10800,
-    14400,
-    21600,
-    43200,
-    86400,
+    *(1, 2, 5, 10, 15, 30),
+    *(_MINUTE_S * minutes for minutes in (1, 2, 5, 10, 15, 30)),
+    *(_HOUR_S * hours for hours in (1, 2, 3, 4, 6, 12, 24)),
 )
 
 
 def time_ticks(first_ns: int, last_ns: int, most: int = 9) -> list[tuple[float, str]]:
-    """UTC times of day at round steps, as ns since the epoch."""
+    """Return round times from `first_ns` to `last_ns`, ns UTC, labelled by the time of day."""
     span_s = max(last_ns - first_ns, NS_PER_SECOND) / NS_PER_SECOND
     step_s = next((step for step in _TIME_STEPS_S if span_s / step <= most), _TIME_STEPS_S[-1])
     step = step_s * NS_PER_SECOND
     times = range(-(-first_ns // step) * step, last_ns + 1, step)
-    shown = slice(11, 19) if step_s < 60 else slice(11, 16)
+    shown = slice(11, 19) if step_s < _MINUTE_S else slice(11, 16)
     return [(float(time), iso_from_ns(time)[shown]) for time in times]
 
 
 def time_scale(first_ns: int, last_ns: int) -> Scale:
-    """Of a time axis; at least a second long."""
+    """Return the scale of a time axis, ns UTC, which is at least a second long."""
     return Scale(float(first_ns), float(max(last_ns, first_ns + NS_PER_SECOND)))
 
 
-def time_label(first_ns: int, last_ns: int) -> str:
-    """`UTC` and the day, or the first and the last."""
+def time_label(first_ns: int, last_ns: int, window_ns: float = 0) -> str:
+    """Write what a time axis shows, such as `UTC, 2024-08-08, windows of 10 s`.
+
+    Args:
+        first_ns: Start of the axis, ns UTC.
+        last_ns: End of the axis, ns UTC; its day is named too if it is another one.
+        window_ns: Length of the windows that the figure shows, ns; 0 if it shows none.
+    """
     days = sorted({iso_from_ns(first_ns)[:10], iso_from_ns(max(first_ns, last_ns - 1))[:10]})
-    return "UTC, " + " to ".join(days)
+    windows = f", windows of {window_ns / NS_PER_SECOND:g} s" if window_ns else ""
+    return "UTC, " + " to ".join(days) + windows
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A rectangle of a figure with an axis along each side.
+    """A rectangle of a figure with an axis along its left and its lower edge.
 
     Attributes:
-        svg: the figure.
-        left: px.
-        top: px.
-        width: px.
-        height: px.
-        x: along the bottom.
-        y: from the bottom up.
+        svg: The figure.
+        left: Left edge, px.
+        top: Upper edge, px.
+        width: Width, px.
+        height: Height, px.
+        x_scale: Scale along the lower edge, from left to right.
+        y_scale: Scale along the left edge, from the bottom up.
     """
 
     svg: Svg
@@ -165,8 +172,8 @@ class Panel:
     top: float
     width: float
     height: float
-    x: Scale
-    y: Scale
+    x_scale: Scale
+    y_scale: Scale
 
     @property
     def right(self) -> float:
@@ -178,17 +185,15 @@ class Panel:
         """Lower edge, px."""
         return self.top + self.height
 
-    def across(self, values: ArrayLike) -> Float64Array:
-        """Where data lie along x, px; what lies outside is drawn at the edge."""
-        places = self.left + self.x(values) * self.width
-        return np.clip(places, self.left, self.right)
+    def x_px(self, values: ArrayLike) -> Float64Array:
+        """Return where data lie horizontally, px; values beyond the scale lie at the edge."""
+        return np.clip(self.left + self.x_scale(values) * self.width, self.left, self.right)
 
-    def up(self, values: ArrayLike) -> Float64Array:
-        """Where data lie along y, px; what lies outside is drawn at the edge."""
-        places = self.bottom - self.y(values) * self.height
-        return np.clip(places, self.top, self.bottom)
+    def y_px(self, values: ArrayLike) -> Float64Array:
+        """Return where data lie vertically, px; values beyond the scale lie at the edge."""
+        return np.clip(self.bottom - self.y_scale(values) * self.height, self.top, self.bottom)
 
-    def frame(
+    def draw_axes(
         self,
         *,
         title: str = "",
@@ -199,18 +204,28 @@ class Panel:
         grid_x: bool = True,
         grid_y: bool = True,
     ) -> None:
-        """Draw grid, ticks and words; the title stands at the left, above. Lines of `y_label` are split by newlines."""
+        """Draw the two axes with their ticks, the grid and the labels.
+
+        Args:
+            title: Heading above the upper left corner.
+            x_label: Label below the horizontal axis.
+            y_label: Label left of the vertical axis; newlines split it into lines.
+            x_ticks: Ticks of the horizontal axis.
+            y_ticks: Ticks of the vertical axis.
+            grid_x: Whether a line goes up from each tick of the horizontal axis.
+            grid_y: Whether a line goes right from each tick of the vertical axis.
+        """
         svg = self.svg
         for value, words in y_ticks:
-            at = float(self.up(value))
+            y = float(self.y_px(value))
             if grid_y:
-                svg.line(self.left, at, self.right, at)
-            svg.text(self.left - 6, at + 4, words, anchor="end")
+                svg.line(self.left, y, self.right, y)
+            svg.text(self.left - 6, y + 4, words, anchor="end")
         for value, words in x_ticks:
-            at = float(self.across(value))
+            x = float(self.x_px(value))
             if grid_x:
-                svg.line(at, self.top, at, self.bottom)
-            svg.text(at, self.bottom + 15, words, anchor="middle")
+                svg.line(x, self.top, x, self.bottom)
+            svg.text(x, self.bottom + 15, words, anchor="middle")
         svg.line(self.left, self.bottom, self.right, self.bottom)
         svg.line(self.left, self.top, self.left, self.bottom)
         if title:
@@ -221,12 +236,31 @@ class Panel:
             widest = max((text_width(words) for _, words in y_ticks), default=0.0)
             lines = y_label.split("\n")
             for index, words in enumerate(lines):
-                at = self.left - widest - 16 - 13 * (len(lines) - 1 - index)
-                svg.text(at, self.top + self.height / 2, words, anchor="middle", turned=True)
+                x = self.left - widest - 16 - 13 * (len(lines) - 1 - index)
+                svg.text(x, self.top + self.height / 2, words, anchor="middle", upwards=True)
 
-    def say(self, message: str) -> None:
-        """Write why there is nothing to show, in the middle; newlines split it."""
+    def write_message(self, message: str) -> None:
+        """Write in the middle why there is nothing to show; newlines split the text into lines."""
         lines = message.split("\n")
         for index, words in enumerate(lines):
-            at = self.top + self.height / 2 + 4 + 15 * (index - (len(lines) - 1) / 2)
-            self.svg.text(self.left + self.width / 2, at, words, anchor="middle")
+            y = self.top + self.height / 2 + 4 + 15 * (index - (len(lines) - 1) / 2)
+            self.svg.text(self.left + self.width / 2, y, words, anchor="middle")
+
+
+def draw_empty_panel(
+    svg: Svg, left: float, top: float, width: float, height: float, *, title: str, message: str
+) -> None:
+    """Draw a panel without ticks that says why there is nothing to show.
+
+    Args:
+        svg: The figure.
+        left: Left edge, px.
+        top: Upper edge, px.
+        width: Width, px.
+        height: Height, px.
+        title: Heading above the upper left corner.
+        message: Text in the middle; newlines split it into lines.
+    """
+    panel = Panel(svg, left, top, width, height, Scale(0, 1), Scale(0, 1))
+    panel.draw_axes(title=title)
+    panel.write_message(message)

@@ -1,4 +1,4 @@
-"""The book over time: size at each price, the best bid and ask through it, and where its rows are in doubt."""
+"""The book over time: sizes by price, the best bid and ask, and the spans in which the rows are doubtful."""
 
 from __future__ import annotations
 
@@ -10,71 +10,77 @@ from numpy.typing import NDArray
 
 from order_book_platform.datasets.book_sample import BookSample, sample_books
 from order_book_platform.model import BookFlag, FixedPoint
-from order_book_platform.model.arrays import Float64Array
 from order_book_platform.model.levels import MISSING_PIPS
-from order_book_platform.plots.axes import Panel, Scale, time_label, time_scale, time_ticks
+from order_book_platform.plots.axes import (
+    Panel,
+    Scale,
+    draw_empty_panel,
+    time_label,
+    time_scale,
+    time_ticks,
+)
 from order_book_platform.plots.raster import indexed_pngs
-from order_book_platform.plots.svg import WIDTH_PX, Svg, boxes, data_uri, pixels, stairs
+from order_book_platform.plots.svg import WIDTH_PX, Svg, box_path, data_uri, pixels, step_path
 from order_book_platform.plots.theme import DARK, LIGHT, Theme, mix
 
 PRICE_BANDS, DISTANCE_BANDS = 200, 64
-"""Bands of price, and of distance from the mid price, that are drawn."""
+"""Bands of price, and of distance from the mid price, into which sizes are added up."""
 _SHADES = 16
-"""Colours of a side, from nearly the ground to its own."""
-_LEFT, _RIGHT, _UPPER_PX, _LOWER_PX = 96, 112, 210, 210
+"""Colours of a side, from nearly the ground to its full colour."""
+_LEFT, _RIGHT, _TOP = 96, 112, 34
+_PANEL_PX, _BETWEEN_PX = 210, 12
 
 
-def depth_chart(frame: pl.DataFrame | pl.LazyFrame | BookSample, fixed_point: FixedPoint) -> Svg:
-    """Size by time and price with the best bid and ask, and below it by distance from the mid price.
+def depth_chart(books: pl.DataFrame | pl.LazyFrame | BookSample, fixed_point: FixedPoint) -> Svg:
+    """Draw sizes by time and price with the best bid and ask, and below them by distance from the mid price.
 
     Args:
-        frame: columns of `reconstructed_books`, or a sample of them.
-        fixed_point: of its prices and sizes.
+        books: Columns of `reconstructed_books` in pips, or a sample of them.
+        fixed_point: Decimals and tick of their prices and sizes.
     """
-    sample = frame if isinstance(frame, BookSample) else sample_books(frame)
-    svg = Svg(_UPPER_PX + _LOWER_PX + 92, "The book over time")
+    sample = books if isinstance(books, BookSample) else sample_books(books)
+    svg = Svg(2 * _PANEL_PX + 92, "The book over time")
     width = WIDTH_PX - _LEFT - _RIGHT
-    sided = (sample.price_pips[:, :, :1] != MISSING_PIPS).all(axis=1).ravel()
-    if not sided.any():
-        panel = Panel(svg, _LEFT, 34, width, _UPPER_PX + _LOWER_PX, Scale(0, 1), Scale(0, 1))
-        panel.frame(title="Depth over time")
-        panel.say("Nothing to show: no row has both a best bid and a best ask.")
+    has_both_sides = (sample.price_pips[:, :, :1] != MISSING_PIPS).all(axis=1).ravel()
+    if not has_both_sides.any():
+        message = "Nothing to show: no row has both a best bid and a best ask."
+        draw_empty_panel(svg, _LEFT, _TOP, width, 2 * _PANEL_PX, title="Depth over time", message=message)
         return svg
-    tick, unit = fixed_point.tick_pips, 10.0**fixed_point.price_decimals
-    reach = _reach(sample, tick)
+    tick, price_unit = fixed_point.tick_pips, 10.0**fixed_point.price_decimals
+    reach = _usual_reach(sample, tick)
     mid = sample.price_pips[:, :, 0].sum(axis=1) // 2
-    span = _price_span(sample, sided, reach, tick)
-    absolute = _spread_sizes(sample, np.zeros_like(mid), span, tick, PRICE_BANDS)
-    relative = _spread_sizes(sample, mid, (-reach, reach), tick, DISTANCE_BANDS, sided)
-    low, high = _size_span(relative.sizes)
+    span = _price_span(sample, has_both_sides, reach, tick)
+    by_price = _add_up_sizes(sample, np.zeros_like(mid), span, tick, PRICE_BANDS)
+    by_distance = _add_up_sizes(sample, mid, (-reach, reach), tick, DISTANCE_BANDS, has_both_sides)
+    low, high = _size_range(by_distance.sizes)
     time, ticks = time_scale(sample.first_ns, sample.last_ns), time_ticks(sample.first_ns, sample.last_ns)
-    upper = Panel(svg, _LEFT, 34, width, _UPPER_PX, time, Scale(absolute.low / unit, absolute.high / unit))
-    lower = Panel(
-        svg, _LEFT, _UPPER_PX + 46, width, _LOWER_PX, time, Scale(relative.low / tick, relative.high / tick)
-    )
-    for panel, image in ((upper, absolute), (lower, relative)):
+    prices = Scale(by_price.low / price_unit, by_price.high / price_unit)
+    distances = Scale(by_distance.low / tick, by_distance.high / tick)
+    upper = Panel(svg, _LEFT, _TOP, width, _PANEL_PX, time, prices)
+    lower = Panel(svg, _LEFT, _TOP + _PANEL_PX + _BETWEEN_PX, width, _PANEL_PX, time, distances)
+    for panel, image in ((upper, by_price), (lower, by_distance)):
         _draw_sizes(panel, image, low, high)
-        _mark_doubt(panel, sample)
-    _draw_best(upper, sample, unit)
-    upper.frame(
+        _mark_doubtful_steps(panel, sample)
+    _draw_best_prices(upper, sample, price_unit)
+    upper.draw_axes(
         title="Depth over time",
         y_label="price",
         x_ticks=[(at, "") for at, _ in ticks],
-        y_ticks=upper.y.ticks(6),
+        y_ticks=upper.y_scale.ticks(6),
         grid_x=False,
         grid_y=False,
     )
-    lower.frame(
+    lower.draw_axes(
         x_label=time_label(sample.first_ns, sample.last_ns),
         y_label="ticks from the mid price",
         x_ticks=ticks,
-        y_ticks=lower.y.ticks(6),
+        y_ticks=lower.y_scale.ticks(6),
         grid_x=False,
         grid_y=False,
     )
     size_unit = 10.0**fixed_point.size_decimals
-    _draw_key(svg, upper.right + 18, upper.top, lower.bottom, low / size_unit, high / size_unit)
-    doubts = [(name, colour) for name, marked, colour in _doubts(sample) if marked.any()]
+    _draw_size_key(svg, upper.right + 18, upper.top, lower.bottom, low / size_unit, high / size_unit)
+    doubts = [(name, colour) for name, is_marked, colour in _doubts(sample) if is_marked.any()]
     svg.legend(upper.right, 24, [*doubts, ("best bid", "bid"), ("best ask", "ask")])
     return svg
 
@@ -84,9 +90,9 @@ class _SizeImage:
     """Sizes by band of price and step of time.
 
     Attributes:
-        low: lower edge of the lowest band, pips.
-        high: upper edge of the highest band, pips.
-        sizes: float64[2, bands, C], size pips per tick of price, bids and asks.
+        low: Lower edge of the lowest band, pips.
+        high: Upper edge of the highest band, pips.
+        sizes: float64[2, bands, C], size pips per tick of price, of bids and of asks.
     """
 
     low: int
@@ -94,22 +100,24 @@ class _SizeImage:
     sizes: NDArray[np.float64]
 
 
-def _reach(sample: BookSample, tick_pips: int) -> int:
-    """How far the visible levels usually lie from the best price, pips."""
-    present = sample.price_pips != MISSING_PIPS
-    away = np.where(present, np.abs(sample.price_pips - sample.price_pips[:, :, :1]), 0).max(axis=2)
-    return int(max(np.quantile(away[present[:, :, 0]], 0.8), 10 * tick_pips))
+def _usual_reach(sample: BookSample, tick_pips: int) -> int:
+    """How far the visible levels usually lie from the best price, pips: the 80 % quantile, 10 ticks at the least."""
+    is_present = sample.price_pips != MISSING_PIPS
+    distance = np.where(is_present, np.abs(sample.price_pips - sample.price_pips[:, :, :1]), 0).max(axis=2)
+    return int(max(np.quantile(distance[is_present[:, :, 0]], 0.8), 10 * tick_pips))
 
 
-def _price_span(sample: BookSample, sided: NDArray[np.bool_], reach: int, tick_pips: int) -> tuple[int, int]:
-    """Prices shown, pips: all best prices but rare outliers, and the levels around them; whole ticks."""
-    best = sample.price_pips[sided, :, 0]
+def _price_span(
+    sample: BookSample, has_both_sides: NDArray[np.bool_], reach: int, tick_pips: int
+) -> tuple[int, int]:
+    """Lowest and highest price shown, pips: the best prices without rare outliers, and the levels around them."""
+    best = sample.price_pips[has_both_sides, :, 0]
     low, high = (int(value) for value in np.quantile(best, (0.001, 0.999), method="nearest"))
     margin = max(reach, (high - low) // 50)
     return (low - margin) // tick_pips * tick_pips, high + margin
 
 
-def _spread_sizes(
+def _add_up_sizes(
     sample: BookSample,
     origin: NDArray[np.int64],
     span: tuple[int, int],
@@ -117,47 +125,55 @@ def _spread_sizes(
     bands: int,
     steps: NDArray[np.bool_] | None = None,
 ) -> _SizeImage:
-    """Add up sizes in at most `bands` bands of whole ticks; prices are taken relative to `origin`, int64[C]."""
-    ticks = max(1, -(-(span[1] - span[0]) // (bands * tick_pips)))
-    band = ticks * tick_pips
+    """Add up sizes in bands of whole ticks.
+
+    Args:
+        sample: Books at C steps of time.
+        origin: int64[C], price relative to which the bands lie, pips.
+        span: Lowest and highest price, relative to the origin, pips.
+        tick_pips: The tick, pips.
+        bands: Most bands there may be.
+        steps: bool[C], steps to take; all if None.
+    """
+    ticks_per_band = max(1, -(-(span[1] - span[0]) // (bands * tick_pips)))
+    band = ticks_per_band * tick_pips
     low = span[0] // band * band
     count = -(-(span[1] - low) // band)
     row = (sample.price_pips - origin[:, None, None] - low) // band
-    inside = (sample.price_pips != MISSING_PIPS) & (row >= 0) & (row < count)
+    is_inside = (sample.price_pips != MISSING_PIPS) & (row >= 0) & (row < count)
     if steps is not None:
-        inside &= steps[:, None, None]
-    step, side, _ = np.nonzero(inside)
+        is_inside &= steps[:, None, None]
+    step, side, _ = np.nonzero(is_inside)
     sizes = np.zeros((2, count, len(sample.flags)))
-    np.add.at(sizes, (side, row[inside], step), sample.size_pips[inside] / ticks)
+    np.add.at(sizes, (side, row[is_inside], step), sample.size_pips[is_inside] / ticks_per_band)
     return _SizeImage(low, low + count * band, sizes)
 
 
-def _size_span(sizes: NDArray[np.float64]) -> tuple[float, float]:
-    """Sizes between which the colours run."""
+def _size_range(sizes: NDArray[np.float64]) -> tuple[float, float]:
+    """Sizes of the faintest and of the full colour; rare extremes share the colours of these."""
     low, high = (float(value) for value in np.quantile(sizes[sizes > 0], (0.05, 0.995)))
     return low, max(high, low * 10)
 
 
 def _draw_sizes(panel: Panel, image: _SizeImage, low: float, high: float) -> None:
-    """Both sides of an image, from `low` to `high` size pips per tick of price; asks over bids."""
+    """Draw both sides, asks over bids; the colours run from `low` to `high` size pips per tick of price."""
     cells = np.zeros(image.sizes.shape[1:], dtype=np.uint8)
     for side, sizes in enumerate(image.sizes):
-        shown = sizes > 0
-        place = np.log(sizes[shown] / low) / np.log(high / low) * _SHADES
-        cells[shown] = 1 + side * _SHADES + np.clip(place, 0, _SHADES - 1).astype(np.uint8)
+        is_shown = sizes > 0
+        shade = np.log(sizes[is_shown] / low) / np.log(high / low) * _SHADES
+        cells[is_shown] = 1 + side * _SHADES + np.clip(shade, 0, _SHADES - 1).astype(np.uint8)
     _add_image(panel.svg, cells[::-1], panel.left, panel.top, panel.width, panel.height)
 
 
 def _add_image(
     svg: Svg, cells: NDArray[np.uint8], left: float, top: float, width: float, height: float
 ) -> None:
-    """Cells as an image for each ground, of which one is shown."""
+    """Add cells as one image for each ground; the style shows only the one whose ground the reader has."""
     place = 'x="{}" y="{}" width="{}" height="{}"'.format(*pixels([left, top, width, height]))
     style = 'preserveAspectRatio="none" style="image-rendering:pixelated"'
-    for name, png in zip(
-        ("light", "dark"), indexed_pngs(cells, [_shades(LIGHT), _shades(DARK)]), strict=True
-    ):
-        svg.add(f'<image class="{name}" {place} {style} href="{data_uri(png, "png")}"/>')
+    images = indexed_pngs(cells, [_shades(LIGHT), _shades(DARK)])
+    for ground, png in zip(("light", "dark"), images, strict=True):
+        svg.add(f'<image class="{ground}" {place} {style} href="{data_uri(png, "png")}"/>')
 
 
 def _shades(theme: Theme) -> list[str]:
@@ -168,8 +184,8 @@ def _shades(theme: Theme) -> list[str]:
     ]
 
 
-def _draw_key(svg: Svg, left: float, top: float, bottom: float, low: float, high: float) -> None:
-    """What the colours mean: a bar for bids and one for asks, with one scale of sizes."""
+def _draw_size_key(svg: Svg, left: float, top: float, bottom: float, low: float, high: float) -> None:
+    """Explain the colours: a bar for bids and one for asks beside one scale of sizes."""
     shades = np.arange(_SHADES, 0, -1, dtype=np.uint8)
     _add_image(svg, np.stack([shades, shades + _SHADES], axis=1), left, top, 22, bottom - top)
     svg.text(left + 9, top - 4, "bid", anchor="end")
@@ -177,19 +193,20 @@ def _draw_key(svg: Svg, left: float, top: float, bottom: float, low: float, high
     scale = Scale(low, high, "log")
     for value, words in scale.ticks(6):
         svg.text(left + 27, bottom - float(scale(value)) * (bottom - top) + 4, words)
-    svg.text(left + 82, (top + bottom) / 2, "size per tick of price", anchor="middle", turned=True)
+    svg.text(left + 82, (top + bottom) / 2, "size per tick of price", anchor="middle", upwards=True)
 
 
-def _draw_best(panel: Panel, sample: BookSample, unit: float) -> None:
-    edges = panel.across(_edges_ns(sample))
-    for index, name in enumerate(("bid", "ask")):
-        best = sample.price_pips[:, index, 0]
-        prices = np.where(best == MISSING_PIPS, np.nan, best / unit)
-        panel.svg.path(stairs(edges, panel.up(prices)), name, width=1)
+def _draw_best_prices(panel: Panel, sample: BookSample, price_unit: float) -> None:
+    """Draw the best bid and the best ask as steps."""
+    edges = panel.x_px(_edges_ns(sample))
+    for side, name in enumerate(("bid", "ask")):
+        best = sample.price_pips[:, side, 0]
+        prices = np.where(best == MISSING_PIPS, np.nan, best / price_unit)
+        panel.svg.path(step_path(edges, panel.y_px(prices)), name, width=1)
 
 
 def _edges_ns(sample: BookSample) -> NDArray[np.int64]:
-    """Where the steps begin and the last one ends, int64[C + 1] ns."""
+    """Starts of the steps and the end of the last one, int64[C + 1] ns."""
     steps = len(sample.flags)
     offsets = np.arange(steps + 1, dtype=np.int64) * (sample.last_ns - sample.first_ns) // steps
     edges: NDArray[np.int64] = sample.first_ns + offsets
@@ -197,7 +214,7 @@ def _edges_ns(sample: BookSample) -> NDArray[np.int64]:
 
 
 def _doubts(sample: BookSample) -> tuple[tuple[str, NDArray[np.bool_], str], ...]:
-    """Kinds of doubt: name, bool[C] where, colour."""
+    """Name, steps (bool[C]) and colour of each reason to doubt rows."""
     flags = sample.flags
     return (
         ("not seeded", flags & BookFlag.SEEDED == 0, "placebo"),
@@ -206,13 +223,13 @@ def _doubts(sample: BookSample) -> tuple[tuple[str, NDArray[np.bool_], str], ...
     )
 
 
-def _mark_doubt(panel: Panel, sample: BookSample) -> None:
-    """Shade the steps whose rows must not be trusted, strongest along the time axis."""
-    edges: Float64Array = panel.across(_edges_ns(sample))
-    for name, marked, colour in _doubts(sample):
-        turns = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
-        starts, stops = edges[turns[::2]], edges[turns[1::2]]
-        panel.svg.area(
-            boxes(starts, panel.top, stops - starts, panel.height), colour, opacity=0.25, title=name
-        )
-        panel.svg.area(boxes(starts, panel.bottom - 7, np.maximum(stops - starts, 1), 7), colour, title=name)
+def _mark_doubtful_steps(panel: Panel, sample: BookSample) -> None:
+    """Shade the steps whose rows are doubtful, and mark them along the time axis, where a short one is seen too."""
+    edges = panel.x_px(_edges_ns(sample))
+    for name, is_marked, colour in _doubts(sample):
+        changes = np.flatnonzero(np.diff(np.concatenate([[False], is_marked, [False]]).astype(np.int8)))
+        starts, stops = edges[changes[::2]], edges[changes[1::2]]
+        shade = box_path(starts, panel.top, stops - starts, panel.height)
+        panel.svg.area(shade, colour, opacity=0.25, title=name)
+        mark = box_path(starts, panel.bottom - 7, np.maximum(stops - starts, 1), 7)
+        panel.svg.area(mark, colour, title=name)

@@ -1,4 +1,4 @@
-"""Distributions of a book's states beside those of its references: shares of time, and quantiles against quantiles."""
+"""Distributions of a book's states beside those of its reference: shares of time, and quantiles over quantiles."""
 
 from __future__ import annotations
 
@@ -7,76 +7,88 @@ from typing import Any
 
 import numpy as np
 
-from order_book_platform.plots.axes import Kind, Panel, Scale, number, percent
-from order_book_platform.plots.svg import WIDTH_PX, Svg, stairs
+from order_book_platform.plots.axes import (
+    Panel,
+    Scale,
+    Spacing,
+    draw_empty_panel,
+    number_label,
+    percent_label,
+)
+from order_book_platform.plots.svg import WIDTH_PX, Svg, step_path
 
-_TOP, _ROW_PX, _LEFT, _GAP = 52, 150, 66, 48
+_TOP, _LOWER_TOP, _HEIGHT = 52, 278, 150
+_LEFT, _RIGHT, _BETWEEN_PX = 66, 16, 48
+_LINEAR = 64.0
+"""Values up to here are on the linear part of a symlog axis."""
 
 
-def states_chart(curves: Sequence[Mapping[str, Any]]) -> Svg:
-    """A column for each state: above, the shares of time; below, the book's quantiles over the reference's.
+def distribution_chart(curves: Sequence[Mapping[str, Any]]) -> Svg:
+    """Draw a column for each state: shares of time above, the book's quantiles over the reference's below.
 
     Args:
-        curves: `states` of report.json: words, unit, scale (`linear`, `log`, `symlog`), spoiled, edges
-            (float[m + 1]), reference, book, placebo (float[m], shares of time), and reference_quantiles,
-            book_quantiles, placebo_quantiles (float[q]); lists are empty where nothing was compared.
+        curves: `states` of the fidelity report's report.json, each with words, unit, scale (`linear`, `log`,
+            `symlog`), edges (float[m + 1]), reference, book and placebo (float[m], shares of time), probabilities,
+            reference_quantiles, book_quantiles and placebo_quantiles (float[q]); the lists are empty where nothing
+            was compared.
     """
-    svg = Svg(2 * _ROW_PX + 170, "Distributions of book and reference")
+    svg = Svg(_LOWER_TOP + _HEIGHT + 42, "Distributions of book and reference")
     count = max(len(curves), 1)
-    width = (WIDTH_PX - _LEFT - 16 - _GAP * (count - 1)) / count
+    width = (WIDTH_PX - _LEFT - _RIGHT - _BETWEEN_PX * (count - 1)) / count
     for index, curve in enumerate(curves):
-        _draw_state(svg, curve, _LEFT + index * (width + _GAP), width, labelled=index == 0)
-    svg.legend(
-        WIDTH_PX - 16,
-        16,
-        (("reference", "bid"), ("book", "ask"), ("placebo: the reference without its best level", "placebo")),
-    )
+        left = _LEFT + index * (width + _BETWEEN_PX)
+        if len(curve["edges"]):
+            _draw_state(svg, curve, left, width, is_first=index == 0)
+        else:
+            for top, title in ((_TOP, str(curve["words"])), (_LOWER_TOP, "")):
+                message = "Nothing to show:\nno row was compared\nthat knows these levels."
+                draw_empty_panel(svg, left, top, width, _HEIGHT, title=title, message=message)
+    placebo = "placebo: the reference without its best level"
+    svg.legend(WIDTH_PX - _RIGHT, 16, (("reference", "bid"), ("book", "ask"), (placebo, "placebo")))
     return svg
 
 
-def _draw_state(svg: Svg, curve: Mapping[str, Any], left: float, width: float, *, labelled: bool) -> None:
+def _draw_state(svg: Svg, curve: Mapping[str, Any], left: float, width: float, *, is_first: bool) -> None:
+    """Draw both panels of a state; only the first column names its vertical axes."""
     edges = np.array(curve["edges"], dtype=np.float64)
-    lower_top = _TOP + _ROW_PX + 76
-    if not len(edges):
-        for top in (_TOP, lower_top):
-            panel = Panel(svg, left, top, width, _ROW_PX, Scale(0, 1), Scale(0, 1))
-            panel.frame(title=str(curve["words"]) if top == _TOP else "")
-            panel.say("Nothing to show:\nno row was compared\nthat knows these levels.")
-        return
-    kind: Kind = curve["scale"]
-    x = Scale(float(edges[0]), float(edges[-1]), kind, 64.0)
+    spacing: Spacing = curve["scale"]
+    values = Scale(float(edges[0]), float(edges[-1]), spacing, _LINEAR)
     shares = {name: np.array(curve[name], dtype=np.float64) for name in ("placebo", "reference", "book")}
-    highest = max(float(values.max(initial=0.0)) for values in shares.values())
-    y = Scale(0.0, highest * 1.06 or 1.0)
-    upper = Panel(svg, left, _TOP, width, _ROW_PX, x, y)
-    upper.frame(
+    highest = max(float(share.max(initial=0.0)) for share in shares.values())
+    upper = Panel(svg, left, _TOP, width, _HEIGHT, values, Scale(0.0, highest * 1.06 or 1.0))
+    upper.draw_axes(
         title=str(curve["words"]),
         x_label=str(curve["unit"]),
-        y_label="share of time" if labelled else "",
-        x_ticks=x.ticks(4),
-        y_ticks=[(at, percent(at)) for at, _ in y.ticks(4)],
+        y_label="share of time" if is_first else "",
+        x_ticks=values.ticks(4),
+        y_ticks=[(share, percent_label(share)) for share, _ in upper.y_scale.ticks(4)],
     )
-    places = upper.across(edges)
-    for name, colour, thick in (("placebo", "placebo", 1.2), ("reference", "bid", 3.6), ("book", "ask", 1.4)):
-        svg.path(stairs(places, upper.up(shares[name])), colour, width=thick, title=name)
-    lower = Panel(svg, left, lower_top, width, _ROW_PX, x, x)
-    lower.frame(
+    # The reference is thick and lies below the book's thin line, so that both are seen where they agree.
+    for name, colour, thickness in (
+        ("placebo", "placebo", 1.2),
+        ("reference", "bid", 3.6),
+        ("book", "ask", 1.4),
+    ):
+        data = step_path(upper.x_px(edges), upper.y_px(shares[name]))
+        svg.path(data, colour, width=thickness, title=name)
+    lower = Panel(svg, left, _LOWER_TOP, width, _HEIGHT, values, values)
+    lower.draw_axes(
         x_label="reference, quantiles",
-        y_label="book, quantiles" if labelled else "",
-        x_ticks=x.ticks(4),
-        y_ticks=x.ticks(4),
+        y_label="book, quantiles" if is_first else "",
+        x_ticks=values.ticks(4),
+        y_ticks=values.ticks(4),
     )
     svg.line(lower.left, lower.bottom, lower.right, lower.top, "muted")
-    theirs = lower.across(curve["reference_quantiles"])
-    for name, colour, thick in (("placebo", "placebo", 4.0), ("book", "ask", 5.0)):
-        values = curve[f"{name}_quantiles"]
-        if len(values):
-            svg.dots(theirs, lower.up(values), colour, width=thick, title=_farthest(curve, name))
+    for name, colour, thickness in (("placebo", "placebo", 4.0), ("book", "ask", 5.0)):
+        quantiles = curve[f"{name}_quantiles"]
+        if len(quantiles):
+            x, y = lower.x_px(curve["reference_quantiles"]), lower.y_px(quantiles)
+            svg.dots(x, y, colour, width=thickness, title=_farthest_quantile(curve, name))
 
 
-def _farthest(curve: Mapping[str, Any], name: str) -> str:
-    """The quantile that is farthest from the reference's, in words."""
-    ours, theirs = np.array(curve[f"{name}_quantiles"]), np.array(curve["reference_quantiles"])
-    at = int(np.abs(ours - theirs).argmax())
-    found = f"{number(float(ours[at]))}, reference {number(float(theirs[at]))}"
-    return f"{name}: farthest at {percent(curve['probabilities'][at])}: {found}"
+def _farthest_quantile(curve: Mapping[str, Any], name: str) -> str:
+    """Tell which quantile of the book or placebo is farthest from the reference's."""
+    ours, reference = np.array(curve[f"{name}_quantiles"]), np.array(curve["reference_quantiles"])
+    index = int(np.abs(ours - reference).argmax())
+    values = f"{number_label(float(ours[index]))}, reference {number_label(float(reference[index]))}"
+    return f"{name}: farthest at {percent_label(curve['probabilities'][index])}: {values}"

@@ -1,4 +1,4 @@
-"""Fidelity: how far off the best prices are over time, and how well each level matches, beside a placebo."""
+"""How far the best prices are off over time, and how well each level matches, beside a placebo."""
 
 from __future__ import annotations
 
@@ -8,223 +8,236 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from order_book_platform.plots.axes import Panel, Scale, percent, time_label, time_scale, time_ticks
-from order_book_platform.plots.svg import WIDTH_PX, Svg, boxes, stairs
+from order_book_platform.model.arrays import Float64Array, Int64Array
+from order_book_platform.plots.axes import (
+    Panel,
+    Scale,
+    draw_empty_panel,
+    percent_label,
+    time_label,
+    time_scale,
+    time_ticks,
+)
+from order_book_platform.plots.svg import WIDTH_PX, Svg, box_path, step_path
 
 GATE_TICKS = 0.1
-"""The bar for the price error, drawn as a line."""
-_LEFT, _RIGHT = 96, 44
+"""The gate of the price error, drawn as a line."""
+_LEFT, _RIGHT, _TOP = 96, 44, 34
+_PLACEBO = "placebo: the reference 1 s later"
 
 
 def error_chart(windows: pl.DataFrame, *, reference: str = "snapshots") -> Svg:
-    """Price errors in ticks and the share of exact rows over time, with the placebo for contrast.
+    """Draw price errors in ticks and the share of exact rows over time, beside those of the placebo.
 
     Args:
-        windows: columns start_ns, width_ns, n, exact_share, rms_bid_ticks, rms_ask_ticks,
-            placebo_exact_share, placebo_rms_ticks; one row per window of time, null where nothing was
-            compared.
-        reference: what the book was compared with, for the title.
+        windows: Columns start_ns, width_ns, n, exact_share, rms_bid_ticks, rms_ask_ticks, placebo_exact_share and
+            placebo_rms_ticks; one row for each window of time, null where nothing was compared.
+        reference: Name of what the book was compared with, for the title.
     """
     rows = int(windows["n"].sum())
     svg = Svg(376, "Errors of the best prices over time")
     title = f"Best prices against {reference}, {rows:,} rows"
     width = WIDTH_PX - _LEFT - _RIGHT
     if not rows:
-        panel = Panel(svg, _LEFT, 34, width, 300, Scale(0, 1), Scale(0, 1))
-        panel.frame(title=title)
-        panel.say(f"Nothing to compare with: no row of {reference} is left that the book was not made from.")
+        message = f"Nothing to compare with: no row of {reference} is left that the book was not made from."
+        draw_empty_panel(svg, _LEFT, _TOP, width, 300, title=title, message=message)
         return svg
     width_ns = int(windows["width_ns"][0])
     edges_ns = np.append(windows["start_ns"].to_numpy(), windows["start_ns"][-1] + width_ns)
     first, last = int(edges_ns[0]), int(edges_ns[-1])
     time, ticks = time_scale(first, last), time_ticks(first, last)
-    highest = max(_top(windows[name]) for name in ("rms_bid_ticks", "rms_ask_ticks", "placebo_rms_ticks"))
+    highest = max(_highest(windows[name]) for name in ("rms_bid_ticks", "rms_ask_ticks", "placebo_rms_ticks"))
     errors = Scale(0.0, max(1.0, highest * 1.5), "symlog", GATE_TICKS)
-    upper = Panel(svg, _LEFT, 34, width, 140, time, errors)
-    upper.frame(
+    upper = Panel(svg, _LEFT, _TOP, width, 140, time, errors)
+    upper.draw_axes(
         title=title,
         y_label="price error,\nRMS in ticks",
         x_ticks=[(at, "") for at, _ in ticks],
         y_ticks=errors.ticks(7),
     )
-    gate = float(upper.up(GATE_TICKS))
+    gate = float(upper.y_px(GATE_TICKS))
     svg.path(f"M{upper.left} {gate:.1f}H{upper.right}", "muted", width=1, dashed=True)
     svg.text(upper.right + 6, gate + 4, "gate")
-    lines = (
-        ("placebo_rms_ticks", "placebo", 1.1),
-        ("rms_bid_ticks", "bid", 3.4),
-        ("rms_ask_ticks", "ask", 1.4),
-    )
-    for column, kind, thick in lines:
-        _draw(upper, edges_ns, windows[column], kind, thick)
-    svg.legend(
-        upper.right,
-        24,
-        (("best bid", "bid"), ("best ask", "ask"), ("placebo: the reference 1 s later", "placebo")),
-    )
+    # The bid is thick and lies below the thin ask, so that both are seen where they agree.
+    _draw_series(upper, edges_ns, windows["placebo_rms_ticks"], "placebo", 1.1)
+    _draw_series(upper, edges_ns, windows["rms_bid_ticks"], "bid", 3.4)
+    _draw_series(upper, edges_ns, windows["rms_ask_ticks"], "ask", 1.4)
+    svg.legend(upper.right, 24, (("best bid", "bid"), ("best ask", "ask"), (_PLACEBO, "placebo")))
     lower = Panel(svg, _LEFT, 192, width, 140, time, Scale(0.0, 1.02))
-    lower.frame(
+    lower.draw_axes(
         y_label="rows with price\nand size exact",
-        x_label=f"{time_label(first, last)}, windows of {width_ns / 1e9:g} s",
+        x_label=time_label(first, last, width_ns),
         x_ticks=ticks,
-        y_ticks=[(share, percent(share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)],
+        y_ticks=[(share, percent_label(share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)],
     )
-    _draw(lower, edges_ns, windows["placebo_exact_share"], "placebo", 1.1)
-    _draw(lower, edges_ns, windows["exact_share"], "ink", 2)
+    _draw_series(lower, edges_ns, windows["placebo_exact_share"], "placebo", 1.1)
+    _draw_series(lower, edges_ns, windows["exact_share"], "ink", 2)
     return svg
 
 
-def _top(values: pl.Series) -> float:
+def _highest(values: pl.Series) -> float:
+    """The largest value; 0 if all are null."""
     return float(values.fill_null(0.0).to_numpy().max())
 
 
-def _draw(panel: Panel, edges_ns: np.ndarray, values: pl.Series, kind: str, width: float) -> None:
-    """Steps with holes where the series is null, its lowest and highest value under the pointer."""
+def _draw_series(panel: Panel, edges_ns: Int64Array, values: pl.Series, colour: str, width: float) -> None:
+    """Draw steps with holes where the series is null; the pointer tells its lowest and highest value."""
     shown = values.fill_null(np.nan).to_numpy()
-    said = "" if np.isnan(shown).all() else f"{values.name}: {np.nanmin(shown):.6g} to {np.nanmax(shown):.6g}"
-    panel.svg.path(stairs(panel.across(edges_ns), panel.up(shown)), kind, width=width, title=said)
+    is_empty = np.isnan(shown).all()
+    range_text = "" if is_empty else f"{values.name}: {np.nanmin(shown):.6g} to {np.nanmax(shown):.6g}"
+    data = step_path(panel.x_px(edges_ns), panel.y_px(shown))
+    panel.svg.path(data, colour, width=width, title=range_text)
 
 
-_MEASURES = (
+_LEVEL_MEASURES = (
     ("exact_share", "share of rows with price and size equal"),
     ("pearson", "Pearson of log1p(size)"),
     ("spearman", "Spearman of size"),
 )
+_LEVELS_LEFT, _LEVELS_RIGHT, _LEVELS_BETWEEN = 48, 20, 26
 
 
 def level_chart(levels: pl.DataFrame) -> Svg:
-    """Per level, the share of rows that match and the correlation of sizes, beside the placebo's.
+    """Draw for each level the share of rows that match and the correlation of sizes, beside the placebo's.
 
     Args:
-        levels: columns side (`bid`, `ask`), level (from 1), exact_share, pearson, spearman, and each of these
-            three with prefix `placebo_`; null where nothing was compared.
+        levels: Columns side (`bid`, `ask`), level (from 1), exact_share, pearson, spearman, and each of these three
+            with the prefix `placebo_`; null where nothing was compared.
     """
     svg = Svg(382, "Match and correlation by level")
     depth = int(levels["level"].to_numpy().max())
-    width = (WIDTH_PX - 48 - 20 - 2 * 26) / 3
-    for index, (column, label) in enumerate(_MEASURES):
+    width = (WIDTH_PX - _LEVELS_LEFT - _LEVELS_RIGHT - 2 * _LEVELS_BETWEEN) / 3
+    for index, (column, label) in enumerate(_LEVEL_MEASURES):
+        is_first = index == 0
         values = np.concatenate(
             [levels[name].drop_nulls().to_numpy() for name in (column, f"placebo_{column}")]
         )
-        x = Scale(min(0.0, float(values.min(initial=0.0)) * 1.1), 1.03)
-        panel = Panel(svg, 48 + index * (width + 26), 34, width, 304, x, Scale(depth + 0.6, 0.4))
-        rungs = sorted({1, *range(5, depth + 1, 5)})
-        panel.frame(
-            title="Levels against held-out snapshots" if index == 0 else "",
-            x_label=label + _lowest(levels, column),
-            y_label="level, 1 is best" if index == 0 else "",
-            x_ticks=x.ticks(6),
-            y_ticks=[(float(level), str(level) if index == 0 else "") for level in rungs],
+        left = _LEVELS_LEFT + index * (width + _LEVELS_BETWEEN)
+        measure = Scale(min(0.0, float(values.min(initial=0.0)) * 1.1), 1.03)
+        panel = Panel(svg, left, _TOP, width, 304, measure, Scale(depth + 0.6, 0.4))
+        named_levels = sorted({1, *range(5, depth + 1, 5)})
+        panel.draw_axes(
+            title="Levels against held-out snapshots" if is_first else "",
+            x_label=label + _lowest_level(levels, column),
+            y_label="level, 1 is best" if is_first else "",
+            x_ticks=measure.ticks(6),
+            y_ticks=[(float(level), str(level) if is_first else "") for level in named_levels],
             grid_y=False,
         )
         if levels[column].null_count() == len(levels):
-            panel.say("Not measured: no level could be compared." if index == 0 else "Not measured.")
+            panel.write_message("Not measured: no level could be compared." if is_first else "Not measured.")
         else:
             _draw_level_bars(panel, levels, column, depth)
-    svg.legend(
-        WIDTH_PX - 20, 24, (("bid", "bid"), ("ask", "ask"), ("placebo: the reference 1 s later", "ink"))
-    )
+    svg.legend(WIDTH_PX - _LEVELS_RIGHT, 24, (("bid", "bid"), ("ask", "ask"), (_PLACEBO, "ink")))
     return svg
 
 
-def _lowest(levels: pl.DataFrame, column: str) -> str:
-    """The worst level in words: a bar that is a thousandth too short looks like a full one."""
-    found = levels.drop_nulls(column).sort(column, maintain_order=True).head(1)
+def _lowest_level(levels: pl.DataFrame, column: str) -> str:
+    """Tell the lowest value and its level: a bar that is a thousandth too short looks like a full one."""
+    lowest = levels.drop_nulls(column).sort(column, maintain_order=True).head(1)
     return "".join(
-        f"; lowest {row[column]:.5g}, {row['side']} {row['level']}" for row in found.iter_rows(named=True)
+        f"; lowest {row[column]:.5g}, {row['side']} {row['level']}" for row in lowest.iter_rows(named=True)
     )
 
 
 def _draw_level_bars(panel: Panel, levels: pl.DataFrame, column: str, depth: int) -> None:
-    """Two bars a level, bid above ask, and a mark where the placebo is."""
-    thick = min(7.0, panel.height / depth * 0.36)
+    """Draw two bars for each level, bid above ask, and a mark where the placebo is."""
+    thickness = min(7.0, panel.height / depth * 0.36)
+    zero = float(panel.x_px(0.0))
     for side, offset in (("bid", -0.2), ("ask", 0.2)):
         rows = levels.filter(pl.col("side") == side)
-        at = panel.up(rows["level"].to_numpy() + offset)
-        start = float(panel.across(0.0))
-        ends = panel.across(rows[column].fill_null(0.0).to_numpy())
-        for level, y, end, value in zip(rows["level"], at, ends, rows[column], strict=True):
-            said = f"{side} {level}: {'not measured' if value is None else f'{value:.6g}'}"
-            box = boxes([min(start, end)], [y - thick / 2], [abs(end - start)], [thick])
-            panel.svg.area(box, side, title=said)
-        late = rows[f"placebo_{column}"].fill_null(np.nan).to_numpy()
-        shown = ~np.isnan(late)
-        marks = boxes(panel.across(late[shown]) - 0.8, at[shown] - thick / 2, 1.6, thick)
+        y = panel.y_px(rows["level"].to_numpy() + offset)
+        ends = panel.x_px(rows[column].fill_null(0.0).to_numpy())
+        for level, middle, end, value in zip(rows["level"], y, ends, rows[column], strict=True):
+            title = f"{side} {level}: {'not measured' if value is None else f'{value:.6g}'}"
+            bar = box_path([min(zero, end)], [middle - thickness / 2], [abs(end - zero)], [thickness])
+            panel.svg.area(bar, side, title=title)
+        placebo = rows[f"placebo_{column}"].fill_null(np.nan).to_numpy()
+        shown = ~np.isnan(placebo)
+        marks = box_path(panel.x_px(placebo[shown]) - 0.8, y[shown] - thickness / 2, 1.6, thickness)
         panel.svg.area(marks, "ink")
 
 
-_WRONG = (
+_WRONG_SHARES = (
     (0.0, "none wrong", "bid", 0.30),
     (0.001, "up to 0.1 % wrong", "doubt", 0.55),
     (0.01, "up to 1 %", "doubt", 1.0),
     (0.1, "up to 10 %", "bad", 0.6),
     (1.0, "more", "bad", 1.0),
 )
-"""Shares of wrong rows up to which a cell has a colour, with its opacity."""
+"""Classes of cells: largest share of wrong rows, its name, colour and opacity."""
+_NOT_KNOWN = -1
+"""Class of a cell without rows."""
 
 
 def level_map(cells: Mapping[str, Any]) -> Svg:
-    """Time by level: where in the day, and how deep in the book, levels that it claims to know are wrong.
+    """Draw, by time and level, how many of the levels that the book claims to know are wrong.
 
     Args:
-        cells: `level_windows` of report.json: start_ns (int[W]), width_ns, levels (K), known and exact (int[2·K][W],
-            bid levels from 1 to K and then ask levels).
+        cells: `level_windows` of the fidelity report's report.json: start_ns (int[W]), width_ns, levels (K), known
+            and exact (int[2·K][W], numbers of rows; bid levels from 1 to K and then ask levels).
     """
     depth, starts = int(cells["levels"]), np.array(cells["start_ns"], dtype=np.int64)
     known = np.array(cells["known"], dtype=np.int64).reshape(2 * depth, -1)
     exact = np.array(cells["exact"], dtype=np.int64).reshape(2 * depth, -1)
     svg = Svg(416, "Levels over time")
     width = WIDTH_PX - _LEFT - _RIGHT
-    # Like a book: asks above, bids below, the best of both in the middle.
-    order = [*range(2 * depth - 1, depth - 1, -1), *range(depth)]
-    most = int(known.max(initial=0))
-    title = f"Levels over time, at most {most:,} row{'s' * (most != 1)} a window"
     if not known.any():
-        panel = Panel(svg, _LEFT, 34, width, 330, Scale(0, 1), Scale(0, 1))
-        panel.frame(title="Levels over time")
-        panel.say("Nothing to show: no held-out snapshot meets a level that the book claims to know.")
+        message = "Nothing to show: no held-out snapshot meets a level that the book claims to know."
+        draw_empty_panel(svg, _LEFT, _TOP, width, 330, title="Levels over time", message=message)
         return svg
-    edges = np.append(starts, starts[-1] + int(cells["width_ns"]))
-    first, last = int(edges[0]), int(edges[-1])
-    panel = Panel(svg, _LEFT, 34, width, 340, time_scale(first, last), Scale(2.0 * depth, 0.0))
-    far = range(depth, 1, -max(1, depth // 4))
-    rungs = [(depth - level + 0.5, f"ask {level}") for level in far]
-    rungs += [(float(depth), "best"), *((depth + level - 0.5, f"bid {level}") for level in far)]
-    panel.frame(
-        title=title,
-        x_label=f"{time_label(first, last)}, windows of {int(cells['width_ns']) / 1e9:g} s",
+    width_ns, most = int(cells["width_ns"]), int(known.max())
+    edges_ns = np.append(starts, starts[-1] + width_ns)
+    first, last = int(edges_ns[0]), int(edges_ns[-1])
+    panel = Panel(svg, _LEFT, _TOP, width, 340, time_scale(first, last), Scale(2.0 * depth, 0.0))
+    named_levels = range(depth, 1, -max(1, depth // 4))
+    level_ticks = [(depth - level + 0.5, f"ask {level}") for level in named_levels]
+    level_ticks += [
+        (float(depth), "best"),
+        *((depth + level - 0.5, f"bid {level}") for level in named_levels),
+    ]
+    panel.draw_axes(
+        title=f"Levels over time, at most {most:,} row{'s' * (most != 1)} a window",
+        x_label=time_label(first, last, width_ns),
         x_ticks=time_ticks(first, last),
-        y_ticks=rungs,
+        y_ticks=level_ticks,
         grid_x=False,
         grid_y=False,
     )
-    known, exact = known[order], exact[order]
-    _draw_cells(panel, edges, known, exact)
-    middle = float(panel.up(float(depth)))
+    # As in a book, asks are above and bids below, with the best of both in the middle.
+    order = [*range(2 * depth - 1, depth - 1, -1), *range(depth)]
+    _draw_cells(panel, edges_ns, known[order], exact[order])
+    middle = float(panel.y_px(float(depth)))
     svg.line(panel.left, middle, panel.right, middle, "ink")
-    svg.legend(
-        panel.right,
-        24,
-        [(words, colour) for _, words, colour, _ in (_WRONG[0], _WRONG[2], _WRONG[4])]
-        + [("not known", "grid")],
-    )
+    named_shares = (_WRONG_SHARES[0], _WRONG_SHARES[2], _WRONG_SHARES[4])
+    entries = [(words, colour) for _, words, colour, _ in named_shares]
+    svg.legend(panel.right, 24, [*entries, ("not known", "grid")])
     return svg
 
 
-def _draw_cells(panel: Panel, edges_ns: np.ndarray, known: np.ndarray, exact: np.ndarray) -> None:
-    """Cells of rows × windows, equal neighbours of a row as one box, one path a colour."""
-    wrong = np.divide(known - exact, known, out=np.zeros(known.shape), where=known > 0)
-    classes = np.searchsorted([bound for bound, *_ in _WRONG], wrong, side="left")
-    classes = np.where(known > 0, np.minimum(classes, len(_WRONG) - 1), -1)
-    x, y = panel.across(edges_ns), panel.up(np.arange(len(known) + 1.0))
-    turns = np.ones((len(known), known.shape[1] + 1), dtype=np.bool_)
-    turns[:, 1:-1] = classes[:, 1:] != classes[:, :-1]
-    row, start = np.nonzero(turns[:, :-1])
-    _, stop = np.nonzero(turns[:, 1:])
-    stop += 1
-    kinds = classes[row, start]
-    for index, (_, words, colour, opacity) in enumerate((*_WRONG, (0.0, "not known", "grid", 1.0))):
-        of = kinds == (index if index < len(_WRONG) else -1)
-        lefts, uppers = x[start[of]], y[row[of]]
-        box = boxes(lefts, uppers, x[stop[of]] - lefts, np.maximum(y[row[of] + 1] - uppers - 0.8, 0.5))
-        panel.svg.area(box, colour, opacity=opacity, title=words)
+def _draw_cells(panel: Panel, edges_ns: Int64Array, known: Int64Array, exact: Int64Array) -> None:
+    """Draw cells as one path for each class; neighbours of a class in a row become one box.
+
+    Args:
+        panel: Where to draw; its vertical scale counts rows from the top.
+        edges_ns: int64[W + 1], edges of the windows, ns.
+        known: int64[rows, W], rows of the book that claim to know the level.
+        exact: int64[rows, W], those of them that are right.
+    """
+    wrong: Float64Array = np.divide(known - exact, known, out=np.zeros(known.shape), where=known > 0)
+    classes = np.searchsorted([largest for largest, *_ in _WRONG_SHARES], wrong, side="left")
+    classes = np.where(known > 0, np.minimum(classes, len(_WRONG_SHARES) - 1), _NOT_KNOWN)
+    x, y = panel.x_px(edges_ns), panel.y_px(np.arange(len(known) + 1.0))
+    changes = np.ones((len(known), known.shape[1] + 1), dtype=np.bool_)
+    changes[:, 1:-1] = classes[:, 1:] != classes[:, :-1]
+    row, start = np.nonzero(changes[:, :-1])
+    _, last = np.nonzero(changes[:, 1:])
+    stop = last + 1
+    class_of_box = classes[row, start]
+    drawn = [*enumerate(_WRONG_SHARES), (_NOT_KNOWN, (0.0, "not known", "grid", 1.0))]
+    for number, (_, words, colour, opacity) in drawn:
+        chosen = class_of_box == number
+        lefts, tops = x[start[chosen]], y[row[chosen]]
+        heights = np.maximum(y[row[chosen] + 1] - tops - 0.8, 0.5)
+        data = box_path(lefts, tops, x[stop[chosen]] - lefts, heights)
+        panel.svg.area(data, colour, opacity=opacity, title=words)

@@ -1,8 +1,8 @@
-"""Figures as SVG text: drawn once for both grounds, in milliseconds, with words that can be read out and selected.
+"""Figures as SVG text: drawn once for a light and a dark ground, in milliseconds, with text that can be selected.
 
 A figure names its colours by CSS variables, so that the page, or the reader's own setting, chooses between light and
-dark. Inside a page it takes them from the page's style; alone, as a file or a data URI, it carries them. docs/adr/0017
-says why it is not drawn by matplotlib: a pair of PNGs took 0.27 s of a core a figure, these take 1 to 20 ms.
+dark. Inside a page it takes them from the page's style; as a file or a data URI it carries them. docs/adr/0017 says
+why no plotting library draws the figures.
 """
 
 from __future__ import annotations
@@ -22,49 +22,53 @@ from order_book_platform.plots.theme import DARK, LIGHT
 WIDTH_PX = 1100
 Anchor = Literal["start", "middle", "end"]
 
-COLOURS = f"""
-:root{{{LIGHT.variables()}}}
-@media (prefers-color-scheme:dark){{:root{{{DARK.variables()}}}}}
-"""
-_STROKED = "".join(
-    f".s-{name}{{stroke:var(--plot-{name})}}.f-{name}{{fill:var(--plot-{name})}}"
+_COLOUR_CLASSES = "".join(
+    f".plot .s-{name}{{stroke:var(--plot-{name})}}.plot .f-{name}{{fill:var(--plot-{name})}}"
     for name in LIGHT.__dataclass_fields__
 )
-STYLE = f"""{COLOURS}
+STYLE = f"""
+:root{{{LIGHT.variables()}}}
+@media (prefers-color-scheme:dark){{:root{{{DARK.variables()}}}}}
 .plot{{display:block;width:100%;height:auto;font:11px system-ui,sans-serif}}
 .plot text{{fill:var(--plot-muted)}}
 .plot text.h{{fill:var(--plot-ink);font-size:13px;font-weight:600}}
 .plot text.k{{fill:var(--plot-ink)}}
+.plot text.m{{fill:var(--plot-ground)}}
 .plot path{{fill:none;stroke-linejoin:round}}
 .plot .p{{stroke-linecap:round}}
 .plot .g{{stroke:var(--plot-grid);stroke-width:.8}}
 .plot .dark{{display:none}}
 @media (prefers-color-scheme:dark){{.plot .dark{{display:inline}}.plot .light{{display:none}}}}
-.plot {_STROKED.replace("}.", "}.plot .")}
+{_COLOUR_CLASSES}
 """
-"""Style of everything a figure is made of; a page that shows figures has it once."""
-
+"""CSS of all figures; a page that shows figures contains it once."""
 
 _NARROW = frozenset(" .,:;'|()ijltfr1")
-"""Letters about half as wide as others."""
+"""Letters about half as wide as the others."""
 
 
 def pixels(values: ArrayLike) -> list[str]:
-    """Coordinates as text, to a tenth of a pixel, as short as they can be."""
+    """Write coordinates as text, to a tenth of a pixel and without needless zeros.
+
+    Args:
+        values: float64, any shape; it is flattened.
+    """
     return [
         f"{value:.1f}".removesuffix(".0") for value in np.asarray(values, dtype=np.float64).ravel().tolist()
     ]
 
 
 class Svg:
-    """A figure in the making; everything is drawn over what was drawn before.
+    """A figure to which elements are added; a later element covers an earlier one.
+
+    Colours are named as in `Theme`.
 
     Args:
-        height_px: of the whole figure; it is `WIDTH_PX` wide.
-        title: what it shows, for those who cannot see it.
+        height_px: Height of the figure, which is `WIDTH_PX` wide.
+        title: What the figure shows, for readers who cannot see it.
 
     Attributes:
-        height_px: the same.
+        height_px: Height of the figure.
     """
 
     def __init__(self, height_px: int, title: str) -> None:
@@ -73,7 +77,7 @@ class Svg:
         self._parts: list[str] = []
 
     def add(self, markup: str) -> None:
-        """Append an element."""
+        """Append an element that has been written already."""
         self._parts.append(markup)
 
     def text(
@@ -84,70 +88,85 @@ class Svg:
         *,
         kind: str = "",
         anchor: Anchor = "start",
-        turned: bool = False,
+        upwards: bool = False,
     ) -> None:
-        """Write words.
+        """Write a line of text.
 
         Args:
-            x: where they start, have their middle or end, px.
-            y: their base line, px.
-            words: not yet escaped.
-            kind: `h` heading, `k` key to colours; muted otherwise.
-            anchor: what of them lies at `x`.
-            turned: from bottom to top.
+            x: Where the text starts, has its middle or ends, px.
+            y: Its base line, px.
+            words: The text, not yet escaped.
+            kind: `h` for a heading, `k` for text in ink, `m` for a mark on a filled shape; else the text is muted.
+            anchor: The part of the text that lies at `x`.
+            upwards: Whether the text runs from bottom to top.
         """
-        at, up = pixels([x, y])
-        turn = f' transform="rotate(-90 {at} {up})"' if turned else ""
+        x_text, y_text = pixels([x, y])
+        turn = f' transform="rotate(-90 {x_text} {y_text})"' if upwards else ""
         style = f' class="{kind}"' if kind else ""
         ends = "" if anchor == "start" else f' text-anchor="{anchor}"'
-        self.add(f'<text x="{at}" y="{up}"{style}{ends}{turn}>{escape(words)}</text>')
+        self.add(f'<text x="{x_text}" y="{y_text}"{style}{ends}{turn}>{escape(words)}</text>')
 
     def path(
-        self, course: str, kind: str, *, width: float = 1.5, dashed: bool = False, title: str = ""
+        self, data: str, colour: str, *, width: float = 1.5, dashed: bool = False, title: str = ""
     ) -> None:
         """Draw a line.
 
         Args:
-            course: SVG path data; nothing is drawn where it is empty.
-            kind: colour by its name in `Theme`.
-            width: px.
-            dashed: broken rather than whole.
-            title: shown under the pointer.
+            data: SVG path data; nothing is drawn if it is empty.
+            colour: Colour of the line, or a colour and further CSS classes.
+            width: Width of the line, px.
+            dashed: Whether the line is dashed.
+            title: Text that is shown under the pointer.
         """
-        if not course:
+        if not data:
             return
         dash = ' stroke-dasharray="5 4"' if dashed else ""
-        shape = f'class="s-{kind}" stroke-width="{width:g}"{dash} d="{course}"'
+        shape = f'class="s-{colour}" stroke-width="{width:g}"{dash} d="{data}"'
         self.add(f"<path {shape}><title>{escape(title)}</title></path>" if title else f"<path {shape}/>")
 
     def dots(
-        self, x: Float64Array, y: Float64Array, kind: str, *, width: float = 4.0, title: str = ""
+        self, x: Float64Array, y: Float64Array, colour: str, *, width: float = 4.0, title: str = ""
     ) -> None:
-        """Draw dots at places in px; none where one is NaN. Other arguments as of `path`."""
-        shown = ~(np.isnan(x) | np.isnan(y))
-        course = "".join(f"M{a} {b}h0" for a, b in zip(pixels(x[shown]), pixels(y[shown]), strict=True))
-        self.path(course, f"{kind} p", width=width, title=title)
+        """Draw dots; a dot with a NaN coordinate is left out.
 
-    def area(self, course: str, kind: str, *, opacity: float = 1.0, title: str = "") -> None:
-        """Fill closed paths; arguments as of `path`."""
-        if not course:
+        Args:
+            x: float64[n], px.
+            y: float64[n], px.
+            colour: Colour of the dots.
+            width: Diameter of a dot, px.
+            title: Text that is shown under the pointer.
+        """
+        shown = ~(np.isnan(x) | np.isnan(y))
+        data = "".join(f"M{a} {b}h0" for a, b in zip(pixels(x[shown]), pixels(y[shown]), strict=True))
+        self.path(data, f"{colour} p", width=width, title=title)
+
+    def area(self, data: str, colour: str, *, opacity: float = 1.0, title: str = "") -> None:
+        """Fill closed paths.
+
+        Args:
+            data: SVG path data; nothing is drawn if it is empty.
+            colour: Colour of the area.
+            opacity: From 0, invisible, to 1.
+            title: Text that is shown under the pointer.
+        """
+        if not data:
             return
-        shape = f'style="fill:var(--plot-{kind});fill-opacity:{opacity:g}" d="{course}"'
+        shape = f'style="fill:var(--plot-{colour});fill-opacity:{opacity:g}" d="{data}"'
         self.add(f"<path {shape}><title>{escape(title)}</title></path>" if title else f"<path {shape}/>")
 
-    def line(self, x1: float, y1: float, x2: float, y2: float, kind: str = "g") -> None:
-        """A straight line; `g` is that of a grid, others are colours by name."""
+    def line(self, x1: float, y1: float, x2: float, y2: float, colour: str = "grid") -> None:
+        """Draw a straight line between two points, px; lines of the grid are thinner."""
         ends = pixels([x1, y1, x2, y2])
-        style = "g" if kind == "g" else f"s-{kind}"
+        style = "g" if colour == "grid" else f"s-{colour}"
         self.add('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>'.format(style, *ends))
 
     def legend(self, right: float, y: float, entries: Sequence[tuple[str, str]]) -> None:
-        """A key to colours in one row that ends at `right`.
+        """Explain colours in one row that ends at `right`.
 
         Args:
-            right: px.
-            y: base line, px.
-            entries: words and colour by name, from left to right.
+            right: Right end of the row, px.
+            y: Base line of the text, px.
+            entries: Text and colour of each entry, from left to right.
         """
         for words, colour in reversed(entries):
             self.text(right, y, words, kind="k", anchor="end")
@@ -160,77 +179,88 @@ class Svg:
             right = left - 12
 
     def inline(self) -> str:
-        """The figure for a page that has `STYLE`."""
+        """Return the figure as markup for a page that contains `STYLE`."""
         return self._document("", "")
 
-    def alone(self) -> str:
-        """The figure as a file of its own, on its own ground."""
+    def standalone(self) -> str:
+        """Return the figure as a file that carries its style and its ground."""
         style = f"<style>{STYLE}</style>"
         ground = f'<rect class="f-ground" width="{WIDTH_PX}" height="{self.height_px}"/>'
-        return self._document(' xmlns="http://www.w3.org/2000/svg"', style + ground)
+        size = f'width="{WIDTH_PX}" height="{self.height_px}"'
+        return self._document(f' xmlns="http://www.w3.org/2000/svg" {size}', style + ground)
 
     def _document(self, attributes: str, before: str) -> str:
-        size = f'viewBox="0 0 {WIDTH_PX} {self.height_px}"'
-        if attributes:
-            size += f' width="{WIDTH_PX}" height="{self.height_px}"'
-        head = f'<svg{attributes} class="plot" role="img" {size}>{before}<title>{escape(self._title)}</title>'
+        box = f'viewBox="0 0 {WIDTH_PX} {self.height_px}"'
+        head = f'<svg{attributes} class="plot" role="img" {box}>{before}<title>{escape(self._title)}</title>'
         return head + "".join(self._parts) + "</svg>"
 
 
 def text_width(words: str) -> float:
-    """About how wide words are, px; no font is at hand to measure them."""
+    """Estimate how wide a text is, px; there is no font to measure it with."""
     return sum(4.0 if letter in _NARROW else 11.0 if letter in "%mw" else 7.0 for letter in words)
 
 
-def broken_line(x: Float64Array, y: Float64Array) -> str:
-    """Path data of a line through points; it breaks off where a point is NaN."""
-    course, pen = [], False
-    for at, up in zip(x.tolist(), y.tolist(), strict=True):
-        if math.isnan(at) or math.isnan(up):
-            pen = False
-            continue
-        course.append(f"{'L' if pen else 'M'}{' '.join(pixels([at, up]))}")
-        pen = True
-    return "".join(course)
-
-
-def stairs(edges: Float64Array, y: Float64Array) -> str:
-    """Path data of steps: height `y[i]` from `edges[i]` to `edges[i + 1]`; no step where it is NaN.
-
-    Steps of equal height are one, so that a day without change is one line.
+def line_path(x: Float64Array, y: Float64Array) -> str:
+    """Return path data of a line through points, interrupted where a coordinate is NaN.
 
     Args:
-        edges: float64[n + 1] px.
-        y: float64[n] px.
+        x: float64[n], px.
+        y: float64[n], px.
     """
-    course: list[str] = []
-    before = np.nan
+    data, is_drawing = [], False
+    for point in zip(x.tolist(), y.tolist(), strict=True):
+        if any(map(math.isnan, point)):
+            is_drawing = False
+            continue
+        data.append(f"{'L' if is_drawing else 'M'}{' '.join(pixels(point))}")
+        is_drawing = True
+    return "".join(data)
+
+
+def step_path(edges: Float64Array, y: Float64Array) -> str:
+    """Return path data of steps: height `y[i]` from `edges[i]` to `edges[i + 1]`, no step where `y[i]` is NaN.
+
+    Neighbouring steps of equal height become one, so that a day without change is one line.
+
+    Args:
+        edges: float64[n + 1], px.
+        y: float64[n], px.
+    """
+    data: list[str] = []
+    previous = np.nan
     left, right = pixels(edges[:-1]), pixels(edges[1:])
     end = ""
-    for at, (up, text) in enumerate(zip(y.tolist(), pixels(y), strict=True)):
-        if math.isnan(up):
-            course.append(end)
-            end, before = "", np.nan
+    for index, (height, text) in enumerate(zip(y.tolist(), pixels(y), strict=True)):
+        if math.isnan(height):
+            data.append(end)
+            end, previous = "", np.nan
             continue
-        if math.isnan(before):
-            course.append(f"M{left[at]} {text}")
-        elif up != before:
-            course.append(f"H{left[at]}V{text}")
-        end, before = f"H{right[at]}", up
-    return "".join([*course, end])
+        if math.isnan(previous):
+            data.append(f"M{left[index]} {text}")
+        elif height != previous:
+            data.append(f"H{left[index]}V{text}")
+        end, previous = f"H{right[index]}", height
+    return "".join([*data, end])
 
 
-def boxes(x: ArrayLike, y: ArrayLike, width: ArrayLike, height: ArrayLike) -> str:
-    """Path data of rectangles, all float64[n] px: left edges, upper edges, widths, heights."""
+def box_path(x: ArrayLike, y: ArrayLike, width: ArrayLike, height: ArrayLike) -> str:
+    """Return path data of rectangles.
+
+    Args:
+        x: float64[n] or a number, left edges, px.
+        y: float64[n] or a number, upper edges, px.
+        width: float64[n] or a number, px.
+        height: float64[n] or a number, px.
+    """
     columns = (pixels(column) for column in np.broadcast_arrays(x, y, width, height))
     return "".join(f"M{a} {b}h{c}v{d}h-{c}z" for a, b, c, d in zip(*columns, strict=True))
 
 
 def data_uri(image: bytes, kind: str) -> str:
-    """Bytes as `data:image/…;base64,…`, for pages and metadata that must stand alone.
+    """Return an image as `data:image/…;base64,…`, for pages and metadata that refer to no other file.
 
     Args:
-        image: the file.
+        image: Content of the image file.
         kind: `png` or `svg+xml`.
     """
     return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")

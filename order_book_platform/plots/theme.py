@@ -1,4 +1,7 @@
-"""Colours of all figures, on a light and on a dark ground; safe for colour-blind readers (Okabe and Ito)."""
+"""Colours of all figures on a light and on a dark ground; colour-blind readers can tell them apart.
+
+The colours of the data are those of Okabe and Ito on the light ground, and lighter ones of like hue on the dark one.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,18 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours of a figure on one ground, as `#rrggbb`.
+    """Colours of a figure on one ground, each as `#rrggbb`.
 
     Attributes:
-        ground: behind everything.
-        ink: titles and marks that matter.
-        muted: axis labels, ticks.
-        grid: lines that must not be noticed.
-        bid: bids, and whatever is right.
-        ask: asks.
-        placebo: what must look wrong.
-        doubt: doubtful data, gaps.
-        bad: proven wrong.
+        ground: Colour behind everything.
+        ink: Titles, and marks that matter.
+        muted: Labels of axes, ticks.
+        grid: Lines that should not be noticed.
+        bid: Bids, and whatever is right.
+        ask: Asks.
+        placebo: References that were spoiled on purpose and have to look wrong.
+        doubt: Doubtful data, gaps.
+        bad: What is proven to be wrong.
     """
 
     ground: str
@@ -32,7 +35,7 @@ class Theme:
     bad: str
 
     def variables(self) -> str:
-        """The colours as CSS variables, such as `--plot-ink:#1b1f24`, one declaration after the other."""
+        """Return the colours as CSS variables, such as `--plot-ink:#1b1f24`, separated by semicolons."""
         return ";".join(f"--plot-{name}:{colour}" for name, colour in asdict(self).items())
 
 
@@ -45,6 +48,12 @@ DARK = Theme(
 
 
 def mix(ground: str, colour: str, amount: float) -> str:
-    """`#rrggbb` between the two: 0 is the ground, 1 the colour."""
+    """Return the colour between two others, as `#rrggbb`.
+
+    Args:
+        ground: The colour at amount 0, `#rrggbb`.
+        colour: The colour at amount 1, `#rrggbb`.
+        amount: From 0 to 1.
+    """
     pairs = zip(bytes.fromhex(ground[1:]), bytes.fromhex(colour[1:]), strict=True)
     return "#" + bytes(round(a + (b - a) * amount) for a, b in pairs).hex()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
-from PIL import Image
 
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.model import BookFlag, FixedPoint
@@ -19,21 +17,9 @@ SECOND = 1_000_000_000
 POINT = FixedPoint(2, 3, 10, 1)
 
 
-def pixels(png: bytes) -> np.ndarray:
-    """Decoded image, uint8[height, width, 3]."""
-    with Image.open(io.BytesIO(png)) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def has_colour(png: bytes, colour: str) -> bool:
-    """Whether some pixel has exactly this `#rrggbb`."""
-    wanted = np.frombuffer(bytes.fromhex(colour[1:]), dtype=np.uint8)
-    return bool((pixels(png) == wanted).all(axis=2).any())
-
-
 def drawing(figure: Svg) -> ElementTree.Element:
     """The figure as a reader parses it; broken markup is an error."""
-    return ElementTree.fromstring(figure.alone())
+    return ElementTree.fromstring(figure.standalone())
 
 
 def words(figure: Svg) -> list[str]:

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.plots.axes import Panel, Scale, number, percent, time_label, time_scale, time_ticks
+from order_book_platform.plots.axes import (
+    Panel,
+    Scale,
+    draw_empty_panel,
+    number_label,
+    percent_label,
+    time_label,
+    time_scale,
+    time_ticks,
+)
 from order_book_platform.plots.svg import Svg
 from order_book_platform_tests.plots.frames import SECOND, START_NS, words
 
@@ -29,7 +38,7 @@ def test_a_scale_keeps_the_order(kind: str, values: list[float]) -> None:
 
 
 def test_an_axis_can_be_turned_round() -> None:
-    """The higher value at the start."""
+    """The higher value may be at the start."""
     assert Scale(10, 0)([10, 5, 0]).tolist() == [0, 0.5, 1]
 
 
@@ -40,7 +49,7 @@ def test_symlog_is_linear_near_zero_and_logarithmic_beyond() -> None:
 
 
 def test_what_is_not_known_stays_so() -> None:
-    """NaN has no place."""
+    """NaN has no position."""
     assert np.isnan(Scale(0, 1)([np.nan])).all()
 
 
@@ -88,13 +97,13 @@ def test_ticks_are_round(scale: Scale, shown: list[str]) -> None:
     ],
 )
 def test_numbers_are_short(value: float, text: str) -> None:
-    """No digits that say nothing."""
-    assert number(value) == text
+    """There are no digits that say nothing."""
+    assert number_label(value) == text
 
 
 def test_shares_are_per_cent() -> None:
-    """Of the whole."""
-    assert [percent(value) for value in (0, 0.025, 1)] == ["0 %", "2.5 %", "100 %"]
+    """A share of the whole is written in per cent."""
+    assert [percent_label(value) for value in (0, 0.025, 1)] == ["0 %", "2.5 %", "100 %"]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +120,7 @@ def test_the_time_axis_is_utc_and_names_the_day(span_s: int, label: str, shown: 
     """Ticks are times of day; the label says which day or days."""
     last = START_NS + span_s * SECOND
     assert time_label(START_NS, last) == label
+    assert time_label(START_NS, last, 5 * SECOND) == f"{label}, windows of 5 s"
     ticks = time_ticks(START_NS, last)
     assert shown in [text for _, text in ticks]
     assert len(ticks) <= 10
@@ -121,15 +131,22 @@ def test_the_time_axis_is_utc_and_names_the_day(span_s: int, label: str, shown: 
 def test_a_panel_puts_data_in_their_place() -> None:
     """From left to right and from the bottom up; what lies outside is drawn at the edge."""
     panel = Panel(Svg(200, ""), 10, 20, 100, 50, Scale(0, 10), Scale(0, 5))
-    assert panel.across([0, 5, 10, 99]).tolist() == [10, 60, 110, 110]
-    assert panel.up([0, 5, -1]).tolist() == [70, 20, 70]
-    assert math.isnan(panel.up([math.nan])[0])
+    assert panel.x_px([0, 5, 10, 99]).tolist() == [10, 60, 110, 110]
+    assert panel.y_px([0, 5, -1]).tolist() == [70, 20, 70]
+    assert math.isnan(panel.y_px([math.nan])[0])
 
 
-def test_a_frame_has_its_words() -> None:
+def test_axes_have_their_labels() -> None:
     """Title, labels and ticks; a message says why there are no data."""
     svg = Svg(200, "")
     panel = Panel(svg, 60, 20, 100, 50, Scale(0, 1), Scale(0, 1))
-    panel.frame(title="t", x_label="x", y_label="y\nunit", x_ticks=[(0, "a")], y_ticks=[(1, "b")])
-    panel.say("nothing\nat all")
+    panel.draw_axes(title="t", x_label="x", y_label="y\nunit", x_ticks=[(0, "a")], y_ticks=[(1, "b")])
+    panel.write_message("nothing\nat all")
     assert words(svg) == ["b", "a", "t", "x", "y", "unit", "nothing", "at all"]
+
+
+def test_an_empty_panel_says_why() -> None:
+    """It has a title and a message, but no ticks."""
+    svg = Svg(200, "")
+    draw_empty_panel(svg, 60, 20, 100, 50, title="t", message="nothing\nat all")
+    assert words(svg) == ["t", "nothing", "at all"]

@@ -45,8 +45,8 @@ def test_the_heatmap_repeats_and_is_small() -> None:
     """The same frame gives the same text, lazy or not, and one that a page can bear."""
     frame = book_frame(2_000)
     svg = depth_chart(frame, POINT)
-    assert svg.alone() == depth_chart(frame.lazy(), POINT).alone()
-    assert len(svg.alone()) < 200_000
+    assert svg.standalone() == depth_chart(frame.lazy(), POINT).standalone()
+    assert len(svg.standalone()) < 200_000
 
 
 @pytest.mark.parametrize(("ground", "theme"), [("light", LIGHT), ("dark", DARK)])

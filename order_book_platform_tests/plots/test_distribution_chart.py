@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from order_book_platform.plots.distribution_chart import states_chart
+from order_book_platform.plots.distribution_chart import distribution_chart
 from order_book_platform_tests.plots.frames import SVG, drawing, hints, uses_colour, words
 
 
@@ -32,8 +32,8 @@ def nothing() -> dict[str, Any]:
 
 def test_each_state_has_its_shares_and_its_quantiles() -> None:
     """A column each; book, reference and placebo are told apart, and the pointer says where they part."""
-    svg = states_chart([curve(), curve(1.5)])
-    assert svg.alone() == states_chart([curve(), curve(1.5)]).alone()
+    svg = distribution_chart([curve(), curve(1.5)])
+    assert svg.standalone() == distribution_chart([curve(), curve(1.5)]).standalone()
     assert [text for text in words(svg) if text == "reference, quantiles"] == ["reference, quantiles"] * 2
     assert "book: farthest at 75 %: 4.5, reference 3" in hints(svg)
     assert "placebo: farthest at 50 %: 1, reference 2.5" in hints(svg)
@@ -45,12 +45,14 @@ def test_equal_distributions_lie_on_the_diagonal() -> None:
 
     def off_diagonal(shift: float) -> float:
         (line,) = (
-            e for e in drawing(states_chart([curve(shift)])).iter(f"{SVG}line") if e.get("class") == "s-muted"
+            e
+            for e in drawing(distribution_chart([curve(shift)])).iter(f"{SVG}line")
+            if e.get("class") == "s-muted"
         )
         x1, y1, x2, y2 = (float(line.get(name, "nan")) for name in ("x1", "y1", "x2", "y2"))
         dots = next(
             element.get("d", "")
-            for element in drawing(states_chart([curve(shift)])).iter(f"{SVG}path")
+            for element in drawing(distribution_chart([curve(shift)])).iter(f"{SVG}path")
             if element.get("class") == "s-ask p"
         )
         places = [tuple(map(float, dot.removesuffix("h0").split())) for dot in dots.split("M")[1:]]
@@ -62,7 +64,7 @@ def test_equal_distributions_lie_on_the_diagonal() -> None:
 
 def test_nothing_compared_is_said() -> None:
     """A sentence in both panels, and the other states are drawn."""
-    svg = states_chart([nothing(), curve()])
+    svg = distribution_chart([nothing(), curve()])
     assert words(svg).count("no row was compared") == 2
     assert uses_colour(svg, "ask")
 
@@ -70,4 +72,4 @@ def test_nothing_compared_is_said() -> None:
 def test_without_a_placebo_there_is_none() -> None:
     """Books of one level have no placebo of this kind."""
     lacking = {**curve(), "placebo": [], "placebo_quantiles": []}
-    assert not uses_colour(states_chart([lacking]), "placebo")
+    assert not uses_colour(distribution_chart([lacking]), "placebo")

@@ -45,12 +45,12 @@ def levels(value: float | None = 1.0, placebo: float | None = 0.1, depth: int = 
 def test_errors_repeat_and_show_the_placebo() -> None:
     """Equal input, equal text; the placebo stands beside the true reference."""
     svg = error_chart(windows())
-    assert svg.alone() == error_chart(windows()).alone()
+    assert svg.standalone() == error_chart(windows()).standalone()
     assert uses_colour(svg, "placebo")
     assert "placebo_rms_ticks: 300 to 300" in hints(svg)
     placebos = [pl.lit(None, pl.Float64).alias(f"placebo_{name}") for name in ("exact_share", "rms_ticks")]
     assert not uses_colour(error_chart(windows().with_columns(placebos)), "placebo")
-    assert len(svg.alone()) < 20_000
+    assert len(svg.standalone()) < 20_000
 
 
 def test_an_error_is_seen_and_told() -> None:
@@ -81,7 +81,7 @@ def test_levels_show_their_worst_and_the_placebo() -> None:
         .alias("exact_share")
     )
     svg = level_chart(bad)
-    assert svg.alone() == level_chart(bad).alone()
+    assert svg.standalone() == level_chart(bad).standalone()
     assert "share of rows with price and size equal; lowest 0.9961, ask 17" in words(svg)
     assert "ask 17: 0.9961" in hints(svg)
     assert hints(svg).count("bid 1: 1") == 3

@@ -77,5 +77,5 @@ def test_thousands_of_gaps_are_drawn_and_repeat() -> None:
     ]
     frame = gaps(rows)
     svg = gap_chart(frame, START_NS, END_NS)
-    assert len(svg.alone()) < 40_000
-    assert svg.alone() == gap_chart(frame.reverse(), START_NS, END_NS).alone()
+    assert len(svg.standalone()) < 40_000
+    assert svg.standalone() == gap_chart(frame.reverse(), START_NS, END_NS).standalone()

@@ -30,7 +30,7 @@ def test_quantiles_and_clocks_are_shown_and_told(offset: float) -> None:
     """Values at the bars, skew and drift in words, whatever the sign; it repeats."""
     found = clocks(offset, drift_ppm=50.0)
     svg = latency_chart(found)
-    assert svg.alone() == latency_chart(found).alone()
+    assert svg.standalone() == latency_chart(found).standalone()
     assert {"p1", "p50", "p99", f"{9.25 + offset:,.2f}"} <= set(words(svg))
     assert f"skew {found['skew_ms']:,.3f} ms, drift 50.0000 ppm" in words(svg)
 

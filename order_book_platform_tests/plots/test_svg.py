@@ -7,7 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from order_book_platform.plots.svg import STYLE, Svg, boxes, broken_line, data_uri, pixels, stairs, text_width
+from order_book_platform.plots.svg import (
+    STYLE,
+    Svg,
+    box_path,
+    data_uri,
+    line_path,
+    pixels,
+    step_path,
+    text_width,
+)
 from order_book_platform.plots.theme import DARK, LIGHT
 from order_book_platform_tests.plots.frames import SVG, drawing, hints, words
 
@@ -19,7 +28,7 @@ def simple() -> Svg:
     svg = Svg(100, "a < b")
     svg.text(5, 10, "x & <y>", kind="h")
     svg.path("M0 0H10", "bid", title="1 < 2")
-    svg.area(boxes([0], [0], [4], [2]), "doubt", opacity=0.5)
+    svg.area(box_path([0], [0], [4], [2]), "doubt", opacity=0.5)
     svg.dots(np.array([1.0, NAN]), np.array([1.0, 2.0]), "ask")
     svg.legend(90, 10, [("one", "bid"), ("two", "ask")])
     return svg
@@ -36,7 +45,7 @@ def test_alone_it_has_its_colours_and_inside_a_page_the_page_s() -> None:
     """Both grounds are in the style, which a file carries and a page has once."""
     assert LIGHT.ink in STYLE
     assert DARK.ink in STYLE
-    assert "prefers-color-scheme:dark" in simple().alone()
+    assert "prefers-color-scheme:dark" in simple().standalone()
     assert "<style" not in simple().inline()
     assert "http" not in simple().inline()
 
@@ -77,12 +86,12 @@ def test_coordinates_are_short() -> None:
 )
 def test_steps_are_as_few_as_they_can_be(heights: list[float], course: str) -> None:
     """Equal heights are one step, and what is missing is a hole."""
-    assert stairs(np.arange(4.0), np.array(heights)) == course
+    assert step_path(np.arange(4.0), np.array(heights)) == course
 
 
 def test_a_line_breaks_off_where_a_point_is_missing() -> None:
     """It goes on at the next one."""
-    course = broken_line(np.arange(4.0), np.array([1.0, 2.0, NAN, 3.0]))
+    course = line_path(np.arange(4.0), np.array([1.0, 2.0, NAN, 3.0]))
     assert course == "M0 1L1 2M3 3"
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the calendar of --days goes, .html or .png.  [default: assessment-FIRST..LAST.html]",
+    help="Where the calendar of --days goes, .html or .svg.  [default: assessment-FIRST..LAST.html]",
 )
 @json_option
 @click.pass_context

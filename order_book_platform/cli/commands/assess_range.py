@@ -20,10 +20,22 @@ from order_book_platform.cli.display.output import print_json, progress_bars, st
 from order_book_platform.cli.display.range_tables import show_days, why_of
 from order_book_platform.errors import SettingsError, SourceMissingError
 from order_book_platform.model import Instrument
-from order_book_platform.plots.calendar import CalendarDay, calendar, calendar_page
+from order_book_platform.plots.calendar_chart import CalendarDay, VerdictStyle, calendar_chart
+from order_book_platform.plots.pages.calendar_page import render_calendar
 
 if TYPE_CHECKING:
     from order_book_platform.settings import Settings
+
+STYLES = (
+    VerdictStyle("go", "bid"),
+    VerdictStyle("go with repair", "doubt"),
+    VerdictStyle("no-go", "bad"),
+    VerdictStyle("damaged", "ask"),
+    VerdictStyle("missing", "muted", "hatched"),
+)
+"""How the calendar shows each verdict."""
+NO_STATISTICS = VerdictStyle("no statistics", "bid", "outlined")
+"""How the calendar shows a day whose coverage is not known; the outline has the colour of the verdict."""
 
 
 def assess_range(
@@ -81,25 +93,38 @@ def _counted(summaries: Sequence[DaySummary], symbol: str) -> dict[str, int]:
 
 
 def _draw(path: Path, summaries: Sequence[DaySummary], span: tuple[date, date], here: dict[str, Any]) -> None:
-    days = [
-        CalendarDay(each.symbol, each.day, each.verdict, each.coverage, _reason(each)) for each in summaries
-    ]
+    """Write the calendar as an SVG figure or as a page with counts and reasons, by the ending of the path."""
+    days = [_calendar_day(each) for each in summaries]
+    styles = [*STYLES, NO_STATISTICS] if any(day.strength is None for day in days) else STYLES
     title = f"Days from {span[0]} to {span[1]}"
-    counts = {
-        symbol: _counted(summaries, symbol) for symbol in dict.fromkeys(each.symbol for each in summaries)
-    }
-    lines = [
-        "By the footers of the files alone: what lies inside a row group has not been looked at.",
-        "The strength of a colour is the share of the day that is covered; an outline is a day without statistics.",
-        f"{count_of(here['days'], 'day')} that may go: {cost_here(here).replace('**', '')}.",
-    ]
     try:
-        if path.suffix == ".png":
-            path.write_bytes(calendar(days, title=title))
+        if path.suffix == ".svg":
+            text = calendar_chart(days, styles, title=title).standalone()
         else:
-            path.write_text(calendar_page(days, title=title, lines=lines, counts=counts), encoding="utf-8")
+            text = render_calendar(
+                days,
+                styles,
+                title=title,
+                lines=[
+                    "By the footers of the files alone: what lies inside a row group has not been looked at.",
+                    "The strength of a colour is the share of the day that is covered; an outline has no statistics.",
+                    f"{count_of(here['days'], 'day')} that may go: {cost_here(here).replace('**', '')}.",
+                ],
+                verdicts=VERDICTS,
+                reasons=[_reason(each) for each in summaries],
+                worst=("no-go", "damaged"),
+            )
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise _unwritable(path, error.strerror or str(error)) from error
+
+
+def _calendar_day(day: DaySummary) -> CalendarDay:
+    """The day's square; its strength is the coverage, but a damaged day, whose coverage is unknown, is not faint."""
+    if day.verdict in ("damaged", "missing"):
+        return CalendarDay(day.symbol, day.day, day.verdict)
+    note = "" if day.coverage is None else f"{day.coverage:.1%} covered"
+    return CalendarDay(day.symbol, day.day, day.verdict, day.coverage, note)
 
 
 def _reason(day: DaySummary) -> str:
@@ -109,8 +134,8 @@ def _reason(day: DaySummary) -> str:
 
 def _check(path: Path) -> None:
     """Refuse a place for the calendar before a year is looked at."""
-    if path.suffix not in (".html", ".png"):
-        raise click.BadParameter(f"{path} ends in neither .html nor .png.", param_hint="'--out'")
+    if path.suffix not in (".html", ".svg"):
+        raise click.BadParameter(f"{path} ends in neither .html nor .svg.", param_hint="'--out'")
     if not path.parent.is_dir():
         raise _unwritable(path, "no such folder")
     there = path.exists()

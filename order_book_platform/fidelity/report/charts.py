@@ -105,7 +105,7 @@ def _drawn(report: Mapping[str, Any]) -> dict[str, Svg]:
         **dict(_errors(report)),
         LEVEL_MAP: error_charts.level_map(report["level_windows"]),
         LEVELS: error_charts.level_chart(pl.DataFrame(report["levels"], schema=LEVELS_SCHEMA)),
-        STATES: distribution_chart.states_chart(report["states"]),
+        STATES: distribution_chart.distribution_chart(report["states"]),
         DRIFT: drift_chart.drift_chart(pl.DataFrame(report["drift"], schema=DRIFT_SCHEMA)),
     }
 
@@ -166,4 +166,4 @@ def draw_pictures(store: DataStore, key: PartitionKey) -> dict[str, str]:
         PartitionMissingError: it has not been published.
     """
     drawn = _drawn(store.report("fidelity_report", key))
-    return {title: drawn[title].alone() for title in PICTURES if title in drawn}
+    return {title: drawn[title].standalone() for title in PICTURES if title in drawn}

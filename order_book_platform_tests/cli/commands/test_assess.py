@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -206,9 +207,11 @@ def test_a_range_as_json(fresh: Platform) -> None:
     assert result["calendar"] is None
     assert result["here"]["days"] == 2
     assert not list(fresh.config.parent.glob("assessment*"))
-    png = fresh.config.parent / "year.png"
-    assert fresh.json("assess", "--symbol", SYMBOL, *RANGE, "--out", str(png))["calendar"] == str(png)
-    assert png.read_bytes()[1:4] == b"PNG"
+    svg = fresh.config.parent / "year.svg"
+    assert fresh.json("assess", "--symbol", SYMBOL, *RANGE, "--out", str(svg))["calendar"] == str(svg)
+    hints = [element.text for element in ElementTree.parse(svg).iter("{http://www.w3.org/2000/svg}title")]
+    assert f"{SYMBOL} 2024-08-07: missing" in hints
+    assert any(re.fullmatch(rf"{SYMBOL} {DAY}: go \([0-9.]+% covered\)", hint or "") for hint in hints)
 
 
 def test_a_damaged_day_of_a_range(fresh: Platform, key: PartitionKey) -> None:
@@ -228,8 +231,8 @@ def test_a_damaged_day_of_a_range(fresh: Platform, key: PartitionKey) -> None:
         (("--days", "2024-08-09..2024-08-40"), "found '2024-08-40'"),
         ((*RANGE, "--day", DAY), "name single days with --day"),
         ((*RANGE, "--full"), "name single days with --day"),
-        ((*RANGE, "--out", "calendar.pdf"), "ends in neither .html nor .png"),
-        (("--out", "calendar.png"), "--out is where the calendar of --days goes"),
+        ((*RANGE, "--out", "calendar.pdf"), "ends in neither .html nor .svg"),
+        (("--out", "calendar.svg"), "--out is where the calendar of --days goes"),
         (("--json", "--markdown"), "not both"),
     ],
     ids=["reversed", "no range", "no day", "both", "full range", "no picture", "no calendar", "two forms"],
@@ -269,7 +272,7 @@ def test_a_calendar_that_fails_late_takes_nothing_along(
     def full(*_: object, **__: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(assess_range, "calendar_page", full)
+    monkeypatch.setattr(assess_range, "render_calendar", full)
     result = fresh.obp("assess", "--symbol", SYMBOL, *RANGE, "--out", "calendar.html", *form)
     assert result.exit_code == 2
     assert DAY in result.stdout

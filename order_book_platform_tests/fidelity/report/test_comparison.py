@@ -18,7 +18,6 @@ from order_book_platform.fidelity.report.comparison import (
     count_gates,
     worst_first,
 )
-from order_book_platform.fidelity.report.comparison_page import LISTED, render_comparison
 from order_book_platform.model import PartitionKey
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
@@ -85,9 +84,6 @@ def test_a_report_of_other_books_or_a_damaged_one_is_no_verdict(
     assert "made anew" in outdated.said
     assert unreadable.verdict == "unreadable"
     assert "report.json" in unreadable.said
-    page = render_comparison([outdated, unreadable])
-    assert "made anew" in page
-    assert "report.json" in page
 
 
 @pytest.mark.parametrize(
@@ -115,7 +111,6 @@ def test_a_report_of_another_version_is_unreadable(measured: DataStore, gates: o
     found, bad, _ = compare_reports(measured)
     assert (found.verdict, bad.verdict) == ("unreadable", "not faithful")
     assert "obp fidelity report" in found.said
-    assert "obp fidelity report" in render_comparison([found])
 
 
 def test_books_that_cannot_be_read_are_unreadable(measured: DataStore) -> None:
@@ -150,41 +145,3 @@ def test_the_worst_come_first() -> None:
     bbo, known = count_gates(days)
     assert (bbo.gate, bbo.failed, bbo.worst, bbo.where) == ("bbo", 3, far, day(3))
     assert (known.gate, known.failed, known.where) == ("known", 2, day(1))
-
-
-def test_a_year_of_ten_symbols_is_one_small_page() -> None:
-    """Below 2 MB, every day of it in the calendar, holes too, and nothing that is loaded from elsewhere."""
-    failures = tuple(Failure(f"some_rather_long_gate_{n}", 0.123456789, ">= 0.999", True) for n in range(8))
-    symbols = [f"BINANCE_FUTURES:COIN{n}-USDT-PERP" for n in range(10)]
-    days = [
-        bad_day(number, *failures, symbol=symbol) if number % 3 else Compared(day(number, symbol), "faithful")
-        for symbol in symbols
-        for number in range(365)
-        if number != 100
-    ]
-    page = render_comparison(days)
-    assert len(page.encode()) < 2_000_000
-    assert page.count("<a class=n ") == sum(each.verdict == "not faithful" for each in days)
-    assert page.count(": no books") == len(symbols)
-    assert f"And {sum(each.verdict != 'faithful' for each in days) - LISTED:,} more" in page
-    assert "http" not in page
-    assert "2,420 of 3,640 days are not faithful" in page
-
-
-def test_words_cannot_become_markup_and_nothing_is_a_page_too() -> None:
-    """Names and messages are escaped; without any day the page says so."""
-    page = render_comparison([Compared(day(0), "unreadable", said="<script>")])
-    assert "<script>" not in page
-    assert "&lt;script&gt;" in page
-    assert "Nothing to compare" in render_comparison([])
-
-
-def test_the_verdict_counts_what_it_names() -> None:
-    """Warnings are no failures; days without a report are told before them."""
-    warning = Failure("known", 0.9, ">= 0.95", False)
-    good, warned = Compared(day(0), "faithful"), Compared(day(1), "warned", (warning,))
-    assert "All 1 days are faithful." in render_comparison([good])
-    assert "All 2 days are faithful; 1 of them with warnings." in render_comparison([good, warned])
-    assert "1 of 3 days have not been measured" in render_comparison(
-        [good, warned, Compared(day(2), "no report")]
-    )

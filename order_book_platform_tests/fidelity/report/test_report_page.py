@@ -2,60 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
-
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.references.held_out import ReferenceCounts
 from order_book_platform.fidelity.report.charts import Figure
-from order_book_platform.fidelity.report.html import number_text
-from order_book_platform.fidelity.report.page import Page, render_page
+from order_book_platform.fidelity.report.report_page import ReportPage, render_report
 from order_book_platform.model import Gate, Severity
 from order_book_platform.plots import Svg
 from order_book_platform_tests.fidelity.partitions import KEY
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "not measured"),
-        (0.0, "0"),
-        (1.0, "1"),
-        (-0.25, "-0.25"),
-        (0.9996771068, "0.999677"),
-        (1234567.0, "1,234,567"),
-        (2144.13344, "2144.13"),
-        (12345678.9, "12,345,679"),
-        (0.0000123, "1.23e-05"),
-    ],
-)
-def test_numbers_are_written_for_people(value: float | None, text: str) -> None:
-    """Whole numbers in full, others to six significant digits."""
-    assert number_text(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "bar", "text"),
-    [
-        (0.99899996, ">= 0.999", "0.99899996"),
-        (0.999, ">= 0.999", "0.999"),
-        (0.9989, ">= 0.999", "0.9989"),
-        (0.1 + 1e-15, "<= 0.1", "0.100000000000001"),
-        (1_000_000.25, "<= 1e+06", "1000000.2"),
-        (0.0009999999, "< 0.001", "0.0009999999"),
-        (float("nan"), ">= 0.999", "nan"),
-        (float("inf"), "", "inf"),
-        (None, ">= 0.999", "not measured"),
-    ],
-)
-def test_what_fails_does_not_look_as_if_it_held(value: float | None, bar: str, text: str) -> None:
-    """More digits where the rounded figure would be on the other side of its bar, and any figure can be written."""
-    assert number_text(value, bar=bar) == text
-
-
 def test_a_near_miss_is_seen_on_the_page() -> None:
     """In the verdict, in the table and among the placebos."""
     metric = Metric("near", 0.99899996, 5, Gate(">=", 0.999), placebos=(0.9986, None), note="n")
-    text = render_page(Page(KEY, (metric.result,), (metric,), {}, (), {}))
+    text = render_report(ReportPage(KEY, (metric.result,), (metric,), {}, (), {}))
     assert "0.99899996, required &gt;= 0.999" in text
     assert "<td class=number>0.99899996</td>" in text
     assert "0.9986 <small>1s" in text
@@ -65,7 +24,7 @@ def test_text_is_escaped() -> None:
     """Whatever a note says, it cannot become markup."""
     metric = Metric("a<b>", 0.5, 3, Gate(">=", 0.9), note="x & <script>")
     assert metric.result is not None
-    page = Page(
+    page = ReportPage(
         KEY,
         (metric.result,),
         (metric,),
@@ -73,7 +32,7 @@ def test_text_is_escaped() -> None:
         (Figure("T <t>", "read & see", Svg(10, "s")),),
         {"replay_hash": "<00>"},
     )
-    text = render_page(page)
+    text = render_report(page)
     assert "<script>" not in text
     assert "x &amp; &lt;script&gt;" in text
     assert "&lt;00&gt;" in text
@@ -86,7 +45,7 @@ def test_text_is_escaped() -> None:
 def verdict(*metrics: Metric) -> str:
     """The page's verdict on metrics."""
     gates = tuple(metric.result for metric in metrics if metric.result is not None)
-    text = render_page(Page(KEY, gates, metrics, {}, (), {}))
+    text = " ".join(render_report(ReportPage(KEY, gates, metrics, {}, (), {})).split())
     return text[text.index('<div class="verdict') : text.index("<ul class=guide>")]
 
 
@@ -110,14 +69,14 @@ def test_the_table_shows_whether_a_failure_is_a_warning() -> None:
     """FAIL is for errors only."""
     for severity, word in ((Severity.WARN, "warn"), (Severity.ERROR, "FAIL")):
         metric = Metric("m", 0.5, 5, Gate(">=", 0.9, severity), note="n")
-        assert f"<td class=no>{word}</td>" in render_page(Page(KEY, (), (metric,), {}, (), {}))
+        assert f"<td class=no>{word}</td>" in render_report(ReportPage(KEY, (), (metric,), {}, (), {}))
 
 
 def test_gates_are_shown_and_what_is_long_is_folded() -> None:
     """A gated figure stands in the open table with its placebos by name; the others, and the rules, can be unfolded."""
     gated = Metric("gated", 1.0, 5, Gate(">=", 0.9), placebos=(0.25, None), note="g")
     other = Metric("other", 7.0, 5, note="o")
-    text = render_page(Page(KEY, (), (gated, other), {}, (), {}))
+    text = render_report(ReportPage(KEY, (), (gated, other), {}, (), {}))
     opened, folded = text.split("<h2>Figures without a gate</h2>")
     assert "gated<small>g</small>" in opened
     assert "0.25 <small>1s</small><br>not measured <small>10s</small>" in opened

@@ -1,0 +1,89 @@
+"""What all pages share: templates, escaping, and figures written for people."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from jinja2 import TemplateNotFound, UndefinedError
+
+from order_book_platform.plots import STYLE
+from order_book_platform.plots.pages import number_text, render_page
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A package whose template shows `text` and `value` in the shared document."""
+    (tmp_path / "paged" / "templates").mkdir(parents=True)
+    (tmp_path / "paged" / "__init__.py").write_text("")
+    (tmp_path / "paged" / "templates" / "own.html.j2").write_text(
+        '{% extends "page.html.j2" %}{% block content %}{{ text }}|{{ value | number }}|{{ 1234 | count }}'
+        "{% endblock %}"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "paged", raising=False)
+    return "paged"
+
+
+def test_a_page_extends_the_shared_document(package: str) -> None:
+    """It begins as HTML, has the title twice, the styles of pages and of figures, and escapes every text."""
+    page = render_page(package, "own.html.j2", title="a < b", text="<script>", value=0.5)
+    assert page.startswith("<!doctype html>\n")
+    assert page.endswith("</html>\n")
+    assert page.count("a &lt; b") == 2
+    assert "&lt;script&gt;|0.5|1,234" in page
+    assert "<script>" not in page
+    assert STYLE in page
+    assert ".verdict{" in page
+    assert page == render_page(package, "own.html.j2", title="a < b", text="<script>", value=0.5)
+
+
+def test_a_lacking_value_is_an_error(package: str) -> None:
+    """A page never has a hole where a value ought to be."""
+    with pytest.raises(UndefinedError, match="text"):
+        render_page(package, "own.html.j2", title="", value=1.0)
+
+
+def test_an_unknown_template_is_an_error(package: str) -> None:
+    """It is named."""
+    with pytest.raises(TemplateNotFound, match=r"other\.html\.j2"):
+        render_page(package, "other.html.j2")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "not measured"),
+        (0.0, "0"),
+        (1.0, "1"),
+        (-0.25, "-0.25"),
+        (0.9996771068, "0.999677"),
+        (1234567.0, "1,234,567"),
+        (2144.13344, "2144.13"),
+        (12345678.9, "12,345,679"),
+        (0.0000123, "1.23e-05"),
+    ],
+)
+def test_numbers_are_written_for_people(value: float | None, text: str) -> None:
+    """Whole numbers in full, others to six significant digits."""
+    assert number_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "bar", "text"),
+    [
+        (0.99899996, ">= 0.999", "0.99899996"),
+        (0.999, ">= 0.999", "0.999"),
+        (0.9989, ">= 0.999", "0.9989"),
+        (0.1 + 1e-15, "<= 0.1", "0.100000000000001"),
+        (1_000_000.25, "<= 1e+06", "1000000.2"),
+        (0.0009999999, "< 0.001", "0.0009999999"),
+        (float("nan"), ">= 0.999", "nan"),
+        (float("inf"), "", "inf"),
+        (None, ">= 0.999", "not measured"),
+    ],
+)
+def test_what_fails_does_not_look_as_if_it_held(value: float | None, bar: str, text: str) -> None:
+    """More digits where the rounded figure would be on the other side of its bar, and any figure can be written."""
+    assert number_text(value, bar=bar) == text
