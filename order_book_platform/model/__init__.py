@@ -1,6 +1,7 @@
-"""The vocabulary: instruments, fixed point, flags, encodings. No I/O, no loops over rows.
+"""The vocabulary of the package: instruments, fixed point, encodings, flags, gates. No I/O and no loops over rows.
 
-In: nothing. Out: the names every other room speaks in.
+It imports nothing but the clock and the errors. `fixed_point` makes a float price a pip, `decimal128` holds prices that
+no pip can hold, and `encoding` says how either stands in an int64 array; the other rooms use these names.
 """
 
 from order_book_platform.model.encoding import DecimalEncoding

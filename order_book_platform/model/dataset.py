@@ -10,13 +10,13 @@ class Dataset:
     """A dataset below the data root.
 
     Attributes:
-        name: name of its folder, and what calls such as `store.rows("raw_deltas", key)` refer to.
-        table_file: file of a partition that `scan` reads; with a star, a table in several parts, in the order of
+        name: Name of its folder, which calls such as `store.rows("raw_deltas", key)` refer to.
+        table_file: File of a partition that `scan` reads; with a star, a table in several parts, in the order of
             their names. A dataset whose main file is `report.json` has no table.
         asset: Dagster asset that publishes it: its own, or the one that it is published together with.
-        component: folder of the package whose component writes it.
-        schema_version: version of its files' names, columns and meanings. Raise it when a reader of the present
-            version would misunderstand what is written from now on.
+        component: Folder of the package whose component writes it.
+        schema_version: Version of its files' names, columns and meanings. Raise it when a reader of the present
+            version would misunderstand files that are written from now on.
     """
 
     name: str

@@ -26,12 +26,12 @@ from order_book_platform.model.decimal128 import (
     CODE_LIMIT,
     DECIMAL,
     DECIMALS,
-    Words,
+    DecimalWords,
     decimal_array,
+    decimal_words,
     divide,
-    integers,
     multiply,
-    words_of,
+    unscaled_integers,
 )
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS, FixedPoint
 from order_book_platform.model.levels import MISSING_PIPS
@@ -40,7 +40,7 @@ Precision = Literal["int64", "decimal128"]
 """How the files of a partition hold prices and sizes: as int64 pips, or as decimal128(38, 18)."""
 
 SIZE_BYTES = 240
-"""Memory that a size takes at most in the list of a `DecimalEncoding`, just after the list has grown; `obp bench
+"""Bytes that a size takes at most in the list of a `DecimalEncoding`, just after the list has grown; `obp bench
 precision` measured 150 bytes."""
 
 _PIP = 10 ** (DECIMALS - DEFAULT_DECIMALS)
@@ -167,11 +167,11 @@ class PartitionEncoding(Encoding):
         """Return the greatest common divisor of the sizes, unscaled; 0 for pips, whose lot is known."""
 
     @abstractmethod
-    def saved_sizes(self) -> Words:
+    def saved_sizes(self) -> DecimalWords:
         """Return the list of sizes, uint64[k, 2] in the order of their codes, for a checkpoint."""
 
     @abstractmethod
-    def restore_sizes(self, sizes: Words) -> None:
+    def restore_sizes(self, sizes: DecimalWords) -> None:
         """Give the sizes of a saved list the codes they had; called before any other size is met."""
 
     @abstractmethod
@@ -291,11 +291,11 @@ class PipEncoding(PartitionEncoding):
         """Return 0: the lot is part of the fixed point."""
         return 0
 
-    def saved_sizes(self) -> Words:
+    def saved_sizes(self) -> DecimalWords:
         """Return an empty list."""
         return np.empty((0, 2), np.uint64)
 
-    def restore_sizes(self, sizes: Words) -> None:
+    def restore_sizes(self, sizes: DecimalWords) -> None:
         """Do nothing: there is no list of sizes."""
 
     def finer(self, step: int) -> PipEncoding:
@@ -323,13 +323,13 @@ class DecimalEncoding(PartitionEncoding):
         self.tick = fixed_point.tick_pips // unit
         self.float_decimals = DEFAULT_DECIMALS
         self._codes: dict[bytes, int] = {bytes(16): 0}  # size 0 is code 0
-        self._sizes: Words = np.zeros((1024, 2), np.uint64)
+        self._sizes: DecimalWords = np.zeros((1024, 2), np.uint64)
         self._floats = np.empty(0)
         self._lock = Lock()
 
     def encode_prices(self, column: pa.Array | pa.ChunkedArray) -> tuple[Int64Array, BoolArray]:
         """Divide a column of prices by the unit; see the base class."""
-        return divide(words_of(column), self.unit)
+        return divide(decimal_words(column), self.unit)
 
     def encode_sizes(self, column: pa.Array | pa.ChunkedArray) -> Int64Array:
         """Encode a column of sizes as int64[n]; sizes met for the first time join the list.
@@ -338,7 +338,7 @@ class DecimalEncoding(PartitionEncoding):
             BatchError: A size is negative.
         """
         distinct = whole(column).dictionary_encode()
-        words = words_of(distinct.dictionary)
+        words = decimal_words(distinct.dictionary)
         negative = words[:, 1] >> np.uint64(63)
         if negative.any():
             raise BatchError(
@@ -350,7 +350,7 @@ class DecimalEncoding(PartitionEncoding):
         codes = self._codes_of(words)
         return codes[distinct.indices.to_numpy()] if len(words) else np.empty(0, np.int64)
 
-    def _codes_of(self, words: Words) -> Int64Array:
+    def _codes_of(self, words: DecimalWords) -> Int64Array:
         """Return the codes int64[n] of sizes uint64[n, 2], which join the list if they are new."""
         known = self._codes
         codes = np.empty(len(words), np.int64)
@@ -364,14 +364,14 @@ class DecimalEncoding(PartitionEncoding):
                     self._sizes[code] = words[i]
         return codes
 
-    def price_words(self, encoded: Int64Array) -> Words:
+    def price_words(self, encoded: Int64Array) -> DecimalWords:
         """Return unscaled prices as words uint64[n, 2]; −1 for `MISSING_PIPS`."""
         missing = encoded == MISSING_PIPS
         words = multiply(np.where(missing, 0, encoded), self.unit)
         words[missing] = _MISSING_WORD
         return words
 
-    def size_words(self, encoded: Int64Array) -> Words:
+    def size_words(self, encoded: Int64Array) -> DecimalWords:
         """Return unscaled sizes as words uint64[n, 2]."""
         return self._sizes[encoded]
 
@@ -401,7 +401,7 @@ class DecimalEncoding(PartitionEncoding):
     def size_floats(self, encoded: Int64Array) -> Float64Array:
         """Return sizes in units of 10**-8 as the nearest float64[n], the same numbers as of int64 pips."""
         with self._lock:
-            new = integers(self._sizes[len(self._floats) : self.size_count])
+            new = unscaled_integers(self._sizes[len(self._floats) : self.size_count])
             if new:
                 self._floats = np.concatenate([self._floats, [size / _PIP for size in new]])
             floats = self._floats
@@ -409,11 +409,11 @@ class DecimalEncoding(PartitionEncoding):
 
     def unscaled_prices(self, encoded: Int64Array) -> NDArray[np.object_]:
         """Return prices as Python integers, object[n]; a pip is 10**-18."""
-        return _objects(integers(self.price_words(encoded)))
+        return _objects(unscaled_integers(self.price_words(encoded)))
 
     def unscaled_sizes(self, encoded: Int64Array) -> NDArray[np.object_]:
         """Return sizes as Python integers, object[n]; a pip is 10**-18."""
-        return _objects(integers(self.size_words(encoded)))
+        return _objects(unscaled_integers(self.size_words(encoded)))
 
     @property
     def size_count(self) -> int:
@@ -422,14 +422,14 @@ class DecimalEncoding(PartitionEncoding):
 
     def size_unit(self, encoded: Int64Array) -> int:
         """Return the greatest common divisor of the sizes, unscaled; 0 if there is none."""
-        return gcd(*integers(self.size_words(encoded)))
+        return gcd(*unscaled_integers(self.size_words(encoded)))
 
-    def saved_sizes(self) -> Words:
+    def saved_sizes(self) -> DecimalWords:
         """Return a copy of the list of sizes, uint64[k, 2]."""
         with self._lock:
             return self._sizes[: self.size_count].copy()
 
-    def restore_sizes(self, sizes: Words) -> None:
+    def restore_sizes(self, sizes: DecimalWords) -> None:
         """Give the sizes of a saved list the codes they had."""
         self._codes_of(sizes)
 
@@ -468,7 +468,7 @@ class WholePipEncoding(PipEncoding):
         self, batch: pa.RecordBatch | pa.Table, name: str, decimals: int, missing_value: int
     ) -> Int64Array:
         column, missing = _filled(batch, name)
-        pips, exact = divide(words_of(column), 10 ** (DECIMALS - decimals))
+        pips, exact = divide(decimal_words(column), 10 ** (DECIMALS - decimals))
         if not exact.all():
             raise PrecisionError(
                 expected="prices and sizes that fit int64 pips, since features are exact integers: here of "

@@ -1,4 +1,4 @@
-"""Fixed point: floats to int64 pips and back, exactly or not at all.
+"""Fixed point: floats become int64 pips and pips become floats, exactly or not at all.
 
 A pip is `10**-decimals` of a price or a size. A float64 stands for a decimal when it is the nearest float to
 it, that is, within half a unit in its last place. Up to `EXACT_PIPS` (2**51) the product
@@ -20,22 +20,22 @@ from order_book_platform.errors import FixedPointRangeError
 DEFAULT_DECIMALS = 8
 MAX_DECIMALS = 18
 EXACT_PIPS = 2**51
-"""Largest pip count that a float64 input can be converted to without doubt about the last digit."""
+"""Largest number of pips that a float64 can be converted to without doubt about the last digit."""
 
 EXACT = Context(prec=80)
-"""Digits enough for the product of two 128-bit numbers; Python's own 28 would round."""
+"""Decimal context with enough digits for the product of two 128-bit numbers; Python's own 28 digits would round."""
 
 
 def decimals_for(largest: float, *, default: int = DEFAULT_DECIMALS, where: str = "value") -> int:
-    """Most decimals, up to `default`, at which `largest` still converts exactly.
+    """Return the most decimals, up to `default`, at which `largest` still converts exactly.
 
     Args:
-        largest: largest absolute value, in units of the asset.
-        default: decimals to start from.
-        where: named in the error.
+        largest: Largest absolute value, in units of the asset.
+        default: Most decimals that are wanted.
+        where: Place that the error names.
 
     Raises:
-        FixedPointRangeError: not even zero decimals suffice.
+        FixedPointRangeError: The value is too large even without any decimals.
     """
     for decimals in range(default, -1, -1):
         if largest * 10.0**decimals <= EXACT_PIPS:
@@ -51,18 +51,18 @@ def decimals_for(largest: float, *, default: int = DEFAULT_DECIMALS, where: str 
 def float_to_pips(
     values: NDArray[np.float64], decimals: int, *, where: str = "value"
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Nearest pips, and which inputs are off the grid.
+    """Return the nearest pips of floats, and which floats are off the grid of pips.
 
     Args:
         values: float64[n].
-        decimals: decimal places of a pip.
-        where: named in the error.
+        decimals: Decimal places of a pip.
+        where: Place that the error names.
 
     Returns:
-        pips int64[n], and off_grid bool[n]: true where the float is not the nearest one to its pips.
+        Pips int64[n], and bool[n]: true where the float is off the grid, that is, not the nearest one to its pips.
 
     Raises:
-        FixedPointRangeError: a value is not finite or beyond `EXACT_PIPS` pips.
+        FixedPointRangeError: A value is not finite or beyond `EXACT_PIPS` pips.
     """
     scale = 10.0**decimals
     rounded = np.rint(values * scale)
@@ -79,26 +79,29 @@ def float_to_pips(
 
 
 def beyond_pips(values: NDArray[np.float64], decimals: int) -> NDArray[np.bool_]:
-    """bool[n]: which floats, none negative, no pip count stands for: off the grid, or more than `EXACT_PIPS`."""
-    with np.errstate(over="ignore"):  # what becomes infinite is more
+    """Return bool[n]: which of float64[n], none negative, int64 pips cannot hold.
+
+    These are off the grid, or more than `EXACT_PIPS` pips.
+    """
+    with np.errstate(over="ignore"):  # a product that becomes infinite is beyond the limit as well
         rounded = np.rint(values * 10.0**decimals)
     return np.asarray((rounded > EXACT_PIPS) | (rounded / 10.0**decimals != values))
 
 
 def pips_to_float(pips: NDArray[np.int64], decimals: int) -> NDArray[np.float64]:
-    """Nearest float64 to each decimal; the inverse of `float_to_pips` on the grid."""
+    """Return the float64[n] nearest to each decimal of int64[n] pips; the inverse of `float_to_pips` on the grid."""
     return pips / 10.0**decimals
 
 
 @dataclass(frozen=True, slots=True)
 class FixedPoint:
-    """How one instrument's prices and sizes are held.
+    """Decimals, tick and lot of one instrument's prices and sizes.
 
     Attributes:
-        price_decimals: `price_pips = price * 10**price_decimals`.
-        size_decimals: `size_pips = size * 10**size_decimals`.
-        tick_pips: price increment in pips: every price is a multiple of it. Pips of 18 decimals may be long integers.
-        lot_pips: size increment in pips.
+        price_decimals: Decimals of a price: `price_pips = price * 10**price_decimals`.
+        size_decimals: Decimals of a size: `size_pips = size * 10**size_decimals`.
+        tick_pips: Price increment in pips, of which every price is a multiple. With 18 decimals it may exceed 64 bits.
+        lot_pips: Size increment in pips. With 18 decimals it may exceed 64 bits.
     """
 
     price_decimals: int = DEFAULT_DECIMALS
@@ -107,25 +110,25 @@ class FixedPoint:
     lot_pips: int = 1
 
     def price(self, pips: int) -> Decimal:
-        """Exact decimal price."""
+        """Return a price in pips as an exact decimal."""
         return Decimal(int(pips)).scaleb(-self.price_decimals, EXACT)
 
     def size(self, pips: int) -> Decimal:
-        """Exact decimal size."""
+        """Return a size in pips as an exact decimal."""
         return Decimal(int(pips)).scaleb(-self.size_decimals, EXACT)
 
     @property
     def tick(self) -> Decimal:
-        """The tick as a decimal, without trailing zeros."""
+        """Price increment as a decimal, without trailing zeros."""
         return self.price(self.tick_pips).normalize(EXACT)
 
     @property
     def lot(self) -> Decimal:
-        """The lot as a decimal, without trailing zeros."""
+        """Size increment as a decimal, without trailing zeros."""
         return self.size(self.lot_pips).normalize(EXACT)
 
     def to_metadata(self) -> dict[str, int]:
-        """Keys and values for a file's metadata and a manifest."""
+        """Return the four numbers by name, for a file's metadata and a manifest."""
         return {
             "price_decimals": self.price_decimals,
             "size_decimals": self.size_decimals,
@@ -135,6 +138,6 @@ class FixedPoint:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, object]) -> FixedPoint:
-        """Inverse of `to_metadata`; other keys are ignored."""
+        """Make the fixed point that `to_metadata` describes; other keys are ignored."""
         names = ("price_decimals", "size_decimals", "tick_pips", "lot_pips")
         return cls(**{name: int(str(metadata[name])) for name in names})

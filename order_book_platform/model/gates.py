@@ -1,4 +1,4 @@
-"""Gates: a figure, its bar, whether it holds. One shape for assessments, fidelity reports and asset checks."""
+"""Gates: a figure is held against a bar. Assessments, fidelity reports and asset checks share these classes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """What a failed gate means for whoever uses the partition."""
+    """How much a failed gate matters to whoever uses the partition."""
 
     ERROR = "error"
     """The data do not meet the requirement."""
     WARN = "warn"
-    """Usable, but somebody should look."""
+    """The data are usable, but somebody should look at them."""
 
 
 _EXACT_DIGITS = 17
-"""Any float is told from any other by so many significant digits."""
+"""Significant digits at which any two different floats have different texts."""
 
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -32,12 +32,12 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A bar for a figure.
+    """A bar that a figure is held against.
 
     Attributes:
-        comparison: one of `<`, `<=`, `==`, `>=`, `>`.
-        threshold: in the figure's unit.
-        severity: what a failure means.
+        comparison: One of `<`, `<=`, `==`, `>=`, `>`.
+        threshold: Threshold in the figure's unit.
+        severity: How much a failure matters.
     """
 
     comparison: str
@@ -45,7 +45,7 @@ class Gate:
     severity: Severity = Severity.ERROR
 
     def holds(self, value: float | None) -> bool:
-        """Whether `value` passes; a missing figure or NaN never does."""
+        """Return whether `value` passes; a missing figure or NaN never does."""
         if value is None or math.isnan(value):
             return False
         return _COMPARE[self.comparison](value, self.threshold)
@@ -55,13 +55,13 @@ class Gate:
 
 
 def on_its_side(value: float, bar: str, write: Callable[[int], str], digits: int) -> str:
-    """A figure with as many digits as it takes for its text to be on the side of the bar where the figure is.
+    """Write a figure with enough digits for its text to be on the same side of a bar as the figure itself.
 
     Args:
-        value: the figure.
-        bar: such as `>= 0.999`; without one nothing is asked for.
-        write: the text of the figure to so many significant digits; commas in it are not read.
-        digits: as many as there are at least.
+        value: The figure.
+        bar: Comparison and threshold, such as `>= 0.999`; without one `digits` are enough.
+        write: Writes the figure with so many significant digits; commas in the text are ignored.
+        digits: Least number of significant digits.
     """
     comparison, _, threshold = bar.partition(" ")
     if not threshold or not math.isfinite(value):
@@ -75,16 +75,16 @@ def on_its_side(value: float, bar: str, write: Callable[[int], str], digits: int
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """A figure held against its gate.
+    """A figure that was held against its gate.
 
     Attributes:
-        name: of the figure.
-        value: the figure; None where nothing could be measured, which fails.
-        gate: the bar as text, `>= 0.999`.
-        passed: whether it holds.
-        n: how many observations stand behind the figure.
-        severity: what a failure means.
-        note: one sentence for people.
+        name: Name of the figure.
+        value: The figure; None where nothing could be measured, which fails.
+        gate: The bar as text, such as `>= 0.999`.
+        passed: Whether the figure passes the gate.
+        n: Number of observations behind the figure.
+        severity: How much a failure matters.
+        note: One sentence for people.
     """
 
     name: str
@@ -97,23 +97,24 @@ class GateResult:
 
     @classmethod
     def of(cls, name: str, value: float | None, gate: Gate, *, n: int, note: str = "") -> GateResult:
-        """Hold `value` against `gate`; with n = 0 nothing was shown, which fails."""
+        """Hold `value` against `gate`; a figure with n = 0 observations shows nothing and fails."""
         return cls(name, value, str(gate), n > 0 and gate.holds(value), n, gate.severity, note)
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-ready form."""
+        """Return all fields by name, ready for JSON."""
         return {**asdict(self), "severity": str(self.severity)}
 
 
 def figure(value: float | None, bar: str = "") -> str:
-    """A figure for people, thousands apart.
+    """Write a figure for people, with commas between thousands.
 
     Args:
-        value: the figure.
-        bar: such as `>= 0.999`; there are more digits where the text would be on the other side of it.
+        value: The figure.
+        bar: Comparison and threshold, such as `>= 0.999`. More digits are written where the text would otherwise be on
+            the other side of it.
 
     Returns:
-        Six significant digits or all before the point; `-` for what could not be measured.
+        The figure with six significant digits, or all digits before the point; `-` for None.
     """
     return "-" if value is None else on_its_side(value, bar, lambda digits: _digits(value, digits), 6)
 

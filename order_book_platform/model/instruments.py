@@ -1,4 +1,4 @@
-"""What is traded where, and the partition key built from it."""
+"""Instruments (an exchange and a symbol) and partition keys (an instrument and a day)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Instrument:
     """An exchange and a symbol in Crypto Lake's spelling.
 
     Attributes:
-        exchange: upper case, such as `BINANCE_FUTURES`.
-        symbol: such as `BTC-USDT-PERP`.
+        exchange: Exchange in upper case, such as `BINANCE_FUTURES`.
+        symbol: Symbol, such as `BTC-USDT-PERP`.
     """
 
     exchange: str
@@ -26,10 +26,10 @@ class Instrument:
 
     @classmethod
     def parse(cls, key: str) -> Instrument:
-        """Instrument of a key `EXCHANGE:SYMBOL`.
+        """Make the instrument of a key `EXCHANGE:SYMBOL`.
 
         Raises:
-            SettingsError: the key has another form, or a character Dagster or the file layout reserves.
+            SettingsError: The key has another form, or a character that Dagster or the file layout reserves.
         """
         match = _SYMBOL_KEY.fullmatch(key)
         if match is None:
@@ -43,7 +43,7 @@ class Instrument:
 
     @property
     def key(self) -> str:
-        """`EXCHANGE:SYMBOL`, the static partition key."""
+        """`EXCHANGE:SYMBOL`, which is the static partition key in Dagster."""
         return f"{self.exchange}:{self.symbol}"
 
     def __str__(self) -> str:
@@ -52,11 +52,11 @@ class Instrument:
 
 @dataclass(frozen=True, slots=True, order=True)
 class PartitionKey:
-    """One instrument on one UTC day (of arrival).
+    """One instrument on one UTC day of arrival.
 
     Attributes:
-        instrument: what is traded where.
-        day: the UTC day.
+        instrument: Exchange and symbol.
+        day: UTC day.
     """
 
     instrument: Instrument
@@ -64,16 +64,16 @@ class PartitionKey:
 
     @classmethod
     def parse(cls, symbol: str, day: str) -> PartitionKey:
-        """Key of `EXCHANGE:SYMBOL` and `YYYY-MM-DD`.
+        """Make the key of `EXCHANGE:SYMBOL` and `YYYY-MM-DD`.
 
         Raises:
-            SettingsError: either has another form.
+            SettingsError: One of them has another form.
         """
         return cls(Instrument.parse(symbol), parse_day(day))
 
     @property
     def path(self) -> str:
-        """`exchange=E/symbol=S/dt=D`, relative to a dataset's or a table's folder."""
+        """`exchange=E/symbol=S/dt=D`, relative to the folder of a dataset or of a table of the lake."""
         return (
             f"exchange={self.instrument.exchange}/symbol={self.instrument.symbol}/dt={self.day.isoformat()}"
         )

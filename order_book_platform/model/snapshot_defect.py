@@ -1,4 +1,4 @@
-"""Reasons for which a depth snapshot is unfit in itself."""
+"""Defects by which a depth snapshot is unusable, whatever the book looks like."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class SnapshotDefect(IntEnum):
-    """Why a snapshot fails its quality gate; the first that applies."""
+    """Reason why a snapshot fails its quality gate; the first one that applies."""
 
     NONE = 0
     EMPTY_SIDE = 1

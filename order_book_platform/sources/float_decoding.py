@@ -24,11 +24,11 @@ from order_book_platform.model.decimal128 import (
     DECIMALS,
     common_divisor,
     decimal_array,
+    decimal_words,
     divide,
     float_to_decimal,
-    integers,
-    misfits,
-    words_of,
+    unrepresentable,
+    unscaled_integers,
 )
 from order_book_platform.model.encoding import Encoding, Precision
 from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS
@@ -187,25 +187,25 @@ class FloatBits(Reading):
         try:
             float_to_decimal(flat)
         except DecimalRangeError:
-            bad |= misfits(flat).reshape(bad.shape)
+            bad |= unrepresentable(flat).reshape(bad.shape)
         bits = _bits(floats)
         bits[missing | bad] = MISSING_PIPS
         return bits, bad
 
     def divisor(self, values: Int64Array, start: int) -> int:
         """See `Reading`."""
-        return common_divisor(words_of(self._decimals(_different(values))), start)
+        return common_divisor(decimal_words(self._decimals(_different(values))), start)
 
     def multiples(self, values: Int64Array, pips: int) -> BoolArray:
         """See `Reading`."""
         present = values != MISSING_PIPS
         found = np.zeros(values.shape, np.bool_)
-        found[present] = divide(words_of(self._decimals(values[present])), pips)[1]
+        found[present] = divide(decimal_words(self._decimals(values[present])), pips)[1]
         return found
 
     def pips(self, value: int) -> int:
         """See `Reading`."""
-        return integers(words_of(self._decimals(np.array([value], np.int64))))[0]
+        return unscaled_integers(decimal_words(self._decimals(np.array([value], np.int64))))[0]
 
     def count_sizes(self, values: Int64Array) -> None:
         """See `Reading`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import order_book_platform
-from order_book_platform.defs.catalog import STAGES
+from order_book_platform.defs.catalog import ASSETS
 from order_book_platform.model.dataset import DATASETS
 
 
@@ -18,9 +18,9 @@ def test_names_are_keys() -> None:
 
 def test_every_dataset_is_made_by_an_asset() -> None:
     """The asset of each dataset exists and is a dataset itself; every asset publishes the dataset of its name."""
-    stages = {stage.name for stage in STAGES}
-    assert {dataset.asset for dataset in DATASETS.values()} == stages
-    assert stages <= set(DATASETS)
+    assets = {asset.name for asset in ASSETS}
+    assert {dataset.asset for dataset in DATASETS.values()} == assets
+    assert assets <= set(DATASETS)
 
 
 def test_every_component_is_a_room() -> None:

@@ -12,7 +12,12 @@ from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatc
 from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBatch
 from order_book_platform.errors import BatchError, PrecisionError
 from order_book_platform.model import DecimalEncoding, FixedPoint
-from order_book_platform.model.decimal128 import decimal_array, integers, words_of, words_of_integers
+from order_book_platform.model.decimal128 import (
+    decimal_array,
+    decimal_words,
+    unscaled_integers,
+    words_from_integers,
+)
 from order_book_platform.model.encoding import (
     PipEncoding,
     WholePipEncoding,
@@ -32,7 +37,7 @@ def encoding_with(unit: int, tick: int) -> DecimalEncoding:
 
 def column(values: list[int]) -> pa.Array:
     """A decimal column of unscaled values."""
-    return decimal_array(words_of_integers(values))
+    return decimal_array(words_from_integers(values))
 
 
 @given(st.lists(st.integers(0, 2**61 - 1), min_size=1, max_size=30))
@@ -68,7 +73,7 @@ def test_more_sizes_than_there_was_room_for() -> None:
     codes = encoding_with(1, 1)
     sizes = list(range(5_000))
     assert codes.encode_sizes(column(sizes)).tolist() == sizes
-    assert integers(codes.size_words(np.arange(5_000))) == sizes
+    assert unscaled_integers(codes.size_words(np.arange(5_000))) == sizes
 
 
 def test_missing_prices() -> None:
@@ -76,7 +81,7 @@ def test_missing_prices() -> None:
     codes = encoding_with(UNIT, UNIT)
     found = np.array([2, MISSING_PIPS])
     assert codes.price_array(found).null_count == 1
-    assert integers(codes.price_words(found)) == [2 * UNIT, -1]
+    assert unscaled_integers(codes.price_words(found)) == [2 * UNIT, -1]
 
 
 def test_a_negative_size_is_refused() -> None:
@@ -120,7 +125,7 @@ def test_snapshots_come_back_through_arrow() -> None:
     again = SnapshotBatch.from_arrow(table, codes)
     assert again.encoded_price.tolist() == price.tolist()
     assert again.encoded_size.tolist() == size.tolist()
-    assert words_of(table.column("bid_price").chunk(0).values).shape == (4, 2)
+    assert decimal_words(table.column("bid_price").chunk(0).values).shape == (4, 2)
     coarse = SnapshotBatch.from_arrow(table, encoding_with(2 * UNIT, 2 * UNIT))
     assert (coarse.encoded_price == MISSING_PIPS).all()
     assert (coarse.encoded_size == 0).all()
@@ -128,13 +133,14 @@ def test_snapshots_come_back_through_arrow() -> None:
 
 def batch(prices: list[int | None], sizes: list[int]) -> pa.RecordBatch:
     """A batch of unscaled values; None where there is no level."""
-    column = decimal_array(words_of_integers([price or 0 for price in prices]))
+    column = decimal_array(words_from_integers([price or 0 for price in prices]))
     values = pa.array(
         [None if p is None else v for p, v in zip(prices, column.to_pylist(), strict=True)], column.type
     )
     time = pa.array(range(len(prices)))
     return pa.RecordBatch.from_arrays(
-        [time, values, decimal_array(words_of_integers(sizes))], ["origin_time", "bid_0_price", "bid_0_size"]
+        [time, values, decimal_array(words_from_integers(sizes))],
+        ["origin_time", "bid_0_price", "bid_0_size"],
     )
 
 

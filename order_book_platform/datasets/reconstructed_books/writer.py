@@ -14,7 +14,7 @@ from order_book_platform.kernels.book.replay_arrays import ROW_HEAD
 from order_book_platform.kernels.book.row_transpose import rows_to_columns
 from order_book_platform.model import BookFlag
 from order_book_platform.model.arrays import Int64Array
-from order_book_platform.model.decimal128 import words_of
+from order_book_platform.model.decimal128 import decimal_words
 from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.model.levels import MISSING_PIPS
 
@@ -101,7 +101,7 @@ def stored_rows(table: pa.Table) -> HashedRows:
         merged = column.combine_chunks()
         missing = MISSING_PIPS if name.endswith(("price_pips", "price")) else 0
         if decimal:
-            rows[:, at : at + 2] = words_of(merged)
+            rows[:, at : at + 2] = decimal_words(merged)
             rows[merged.is_null().to_numpy(zero_copy_only=False), at : at + 2] = np.array(missing).astype(
                 np.uint64
             )

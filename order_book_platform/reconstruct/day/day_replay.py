@@ -20,7 +20,7 @@ from order_book_platform.datasets.snapshots import read_snapshots
 from order_book_platform.errors import ReconstructionError
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array
-from order_book_platform.model.decimal128 import DECIMALS, Words, integers, words_of
+from order_book_platform.model.decimal128 import DECIMALS, DecimalWords, decimal_words, unscaled_integers
 from order_book_platform.model.encoding import PartitionEncoding, encoding_of, unit_fits
 from order_book_platform.model.fixed_point import EXACT
 from order_book_platform.observability import Progress
@@ -51,7 +51,7 @@ class SavedReplay:
     place: ReplayPosition
     book: Mapping[str, Int64Array]
     history: Mapping[str, Int64Array]
-    sizes: Words
+    sizes: DecimalWords
     shown: BoolArray
 
     @property
@@ -275,7 +275,7 @@ def _one_unit_fits(store: DataStore, before: Manifest, deltas: Manifest, where: 
     """Whether the closing state of a day of decimals and the deltas of the next have codes in one unit."""
     live = store.table("reconstructed_books", where, CLOSING_STATE_FILE).column("price")
     day = Decimal(deltas.metadata["audit"]["largest_price"]).scaleb(DECIMALS, EXACT)
-    largest = max(int(day), *integers(words_of(live)))
+    largest = max(int(day), *unscaled_integers(decimal_words(live)))
     return unit_fits(largest, gcd(deltas.metadata["price_unit"], before.metadata["closing"]["step_pips"]))
 
 
