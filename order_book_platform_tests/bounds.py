@@ -167,18 +167,18 @@ def fidelity(settings: Settings) -> dict[str, int]:
 
 def features(settings: Settings) -> dict[str, int]:
     """`rl_features`."""
-    plan = FeatureSpec.of(
+    spec = FeatureSpec.of(
         settings.features,
         depth=settings.reconstruct.depth,
         cadence="change",
         fixed_point=FixedPoint(8, 8, 1, 1),
         where="",
     )
-    levels = plan.mlofi_levels + max(*plan.imbalance_levels, plan.mlofi_levels)
+    levels = spec.mlofi_levels + max(*spec.imbalance_levels, spec.mlofi_levels)
     chunk = BATCH_ROWS * (5 + 2 * levels) * 8
-    row = sum(4 if pa.types.is_float32(kind) else 8 for kind in plan.schema.types)
+    row = sum(4 if pa.types.is_float32(kind) else 8 for kind in spec.schema.types)
     steps = (
-        (plan.history + plan.block) * 8 * (9 + 2 * len(plan.imbalance_levels) + 4 * (plan.mlofi_levels + 5))
+        (spec.history + spec.block) * 8 * (9 + 2 * len(spec.imbalance_levels) + 4 * (spec.mlofi_levels + 5))
     )
     return {
         "book rows: three chunks": 3 * chunk,

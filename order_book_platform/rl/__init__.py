@@ -1,4 +1,4 @@
-"""What a learner sees: features of the reconstructed book on a fixed clock, without look-ahead.
+"""The reinforcement learning part: features of the reconstructed book on a fixed clock, without look-ahead.
 
 In: `reconstructed_books` and `trades` of one partition. Out: `rl_features` (docs/formats/rl_features.md).
 """

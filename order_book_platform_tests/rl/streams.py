@@ -130,15 +130,15 @@ def run_features(
     batch_rows: int = 1_000,
 ) -> pa.Table:
     """The package's features of some rows and trades."""
-    plan = FeatureSpec.of(
+    spec = FeatureSpec.of(
         settings, depth=DEPTH, cadence="change", fixed_point=FixedPoint(tick_pips=TICK), where="test"
     )
     readers = [
-        EventReader(_file(table), plan, KEY, batch_rows, VERBATIM)
+        EventReader(_file(table), spec, KEY, batch_rows, VERBATIM)
         for table in (book_table(rows), trade_table(trades))
     ]
-    tables = list(feature_tables(plan, readers[0].books(), readers[1].trades()))
-    return pa.concat_tables(tables or [plan.schema.empty_table()])
+    tables = list(feature_tables(spec, readers[0].books(), readers[1].trades()))
+    return pa.concat_tables(tables or [spec.schema.empty_table()])
 
 
 def same_bits(one: pa.Table, other: pa.Table) -> bool:

@@ -1,4 +1,4 @@
-"""Books and trades as chunks of arrays, placed on the grid, handed out step by step."""
+"""Reads books and trades as chunks of arrays, places each row on the time grid, and gives rows out step by step."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from order_book_platform.rl.features.feature_spec import FeatureSpec
 from order_book_platform.storage import ParquetRows
 
 LOOKS_AHEAD = int(BookFlag.CORRUPT | BookFlag.HINDSIGHT)
-"""Flags that say what was only known later: whether a snapshot came in time, whether one contradicted the book."""
+"""Flags about what was only known later: whether a snapshot came in time, whether one contradicted the book."""
 
 
 @dataclass(frozen=True, slots=True)
 class BookChunk:
-    """Consecutive book rows; n rows.
+    """A chunk of n consecutive book rows.
 
     Attributes:
-        step: int64[n], the inner step each row falls in: the first whose time is at or after the row's.
-        time: int64[n], ns: `origin_time`, or the highest before it where that went back.
+        step: int64[n], the inner step that each row falls in: the first whose time is at or after the row's.
+        time: int64[n], ns since the epoch: `origin_time`, or the highest before it where that went back.
         latency: int64[n], ns: `received_time` − `origin_time`.
-        flags: uint8[n], `BookFlag` bits, without those that look ahead.
-        known: uint8[n]: levels known and present on both sides, counted from the best.
-        two_sided: bool[n]: both sides have a best price, known or not.
-        doubtful: bool[n]: not seeded, or GAP.
-        repaired: bool[n].
-        prices: [side][level] int64[n] pips, `MISSING_PIPS` where there is no level; 0 bids, 1 asks.
-        sizes: [side][level] int64[n] pips, 0 where there is no level; may be deeper than `prices`.
+        flags: uint8[n], `BookFlag` bits without those of `LOOKS_AHEAD`.
+        known: uint8[n], number of levels known and present on both sides, counted from the best.
+        two_sided: bool[n], whether both sides have a best price, known or not.
+        doubtful: bool[n], whether the row lacks the flag SEEDED or has the flag GAP.
+        repaired: bool[n], whether the row has the flag REPAIRED.
+        prices: [side][level] int64[n], pips, `MISSING_PIPS` where there is no level; side 0 bids, 1 asks.
+        sizes: [side][level] int64[n], pips, 0 where there is no level; may hold more levels than `prices`.
     """
 
     step: Int64Array
@@ -54,11 +54,11 @@ class BookChunk:
 
 @dataclass(frozen=True, slots=True)
 class TradeChunk:
-    """Consecutive trades; n rows.
+    """A chunk of n consecutive trades.
 
     Attributes:
-        step: int64[n], as in `BookChunk`.
-        is_buy: bool[n]: the taker bought.
+        step: int64[n], the inner step that each trade falls in, as in `BookChunk`.
+        is_buy: bool[n], whether the taker bought.
         size: int64[n], pips.
     """
 
@@ -71,65 +71,65 @@ ChunkT = TypeVar("ChunkT", BookChunk, TradeChunk)
 
 
 class ChunkCursor(Generic[ChunkT]):
-    """Hands out chunks up to a step, and keeps the rest for later.
+    """Gives out the rows of a stream of chunks up to a step and keeps the others for later.
 
     Args:
-        chunks: in order, none of them empty.
+        chunks: Chunks in order of their steps, none of them empty.
 
     Attributes:
-        last_step: step of the last row handed out; -1 before the first.
+        last_step: Inner step of the last row given out; -1 before the first.
     """
 
     def __init__(self, chunks: Iterator[ChunkT]) -> None:
         self._chunks: Iterator[ChunkT] = chunks
         self._chunk: ChunkT | None = next(chunks, None)
-        self._at = 0
+        self._next_row = 0
         self.last_step = -1
 
     def peek(self) -> int | None:
-        """Step of the next row; None if no row is left."""
-        return None if self._chunk is None else int(self._chunk.step[self._at])
+        """Return the inner step of the next row; None if no row is left."""
+        return None if self._chunk is None else int(self._chunk.step[self._next_row])
 
     def take(self, limit: int) -> Iterator[tuple[ChunkT, slice]]:
-        """Every row not yet handed out whose step is below `limit`, chunk by chunk."""
+        """Give out the remaining rows whose step is below `limit`, each chunk with the range of its rows."""
         while self._chunk is not None:
             stop = int(np.searchsorted(self._chunk.step, limit, side="left"))
-            if stop > self._at:
-                rows = slice(self._at, stop)
-                self._at = stop
+            if stop > self._next_row:
+                rows = slice(self._next_row, stop)
+                self._next_row = stop
                 self.last_step = int(self._chunk.step[stop - 1])
                 yield self._chunk, rows
             if stop < len(self._chunk.step):
                 return
-            self._chunk, self._at = next(self._chunks, None), 0
+            self._chunk, self._next_row = next(self._chunks, None), 0
 
 
 class EventReader:
     """Streams a table of events in batches; memory is bounded by one row group, compressed, and one batch.
 
     Args:
-        table: of books or trades.
-        plan: grid and levels.
-        key: the partition, for plausible times and errors.
-        batch_rows: rows decoded at a time; never changes a result.
+        table: Rows of `reconstructed_books` or `trades`.
+        spec: Time grid and numbers of levels.
+        key: Partition of the rows; its day bounds plausible times, and errors name it.
+        batch_rows: Rows decoded at a time; never changes a result.
         encoding: Reads prices and sizes as int64 pips.
 
     Attributes:
-        rows: rows read so far.
-        regressions: rows whose `origin_time` lay below an earlier one.
+        rows: Rows read so far.
+        regressions: Rows so far whose `origin_time` lay below an earlier one.
     """
 
     def __init__(
         self,
         table: ParquetRows,
-        plan: FeatureSpec,
+        spec: FeatureSpec,
         key: PartitionKey,
         batch_rows: int,
         encoding: PipEncoding,
     ) -> None:
         self._encoding = encoding
         self._table = table
-        self._plan = plan
+        self._spec = spec
         self._key = key
         self._batch_rows = batch_rows
         self._highest = np.iinfo(np.int64).min
@@ -137,14 +137,14 @@ class EventReader:
         self.regressions = 0
 
     def books(self) -> Iterator[BookChunk]:
-        """Chunks of a table of books.
+        """Read a table of books chunk by chunk.
 
         Raises:
-            BatchError: an `origin_time` far from the partition's day.
-            PrecisionError: decimals that the pips do not hold.
+            BatchError: An `origin_time` lies more than a day away from the partition's day.
+            PrecisionError: A price or size is a decimal that int64 pips do not hold.
         """
-        levels = self._plan.mlofi_levels
-        deepest = max(*self._plan.imbalance_levels, levels)
+        levels = self._spec.mlofi_levels
+        deepest = max(*self._spec.imbalance_levels, levels)
         prices = [[f"{side}_{level}_price" for level in range(levels)] for side in ("bid", "ask")]
         sizes = [[f"{side}_{level}_size" for level in range(deepest)] for side in ("bid", "ask")]
         head = ["origin_time", "received_time", "flags", "known_bid_levels", "known_ask_levels"]
@@ -170,11 +170,11 @@ class EventReader:
             )
 
     def trades(self) -> Iterator[TradeChunk]:
-        """Chunks of a table of trades.
+        """Read a table of trades chunk by chunk.
 
         Raises:
-            BatchError: an `origin_time` far from the partition's day.
-            PrecisionError: decimals that the pips do not hold.
+            BatchError: An `origin_time` lies more than a day away from the partition's day.
+            PrecisionError: A price or size is a decimal that int64 pips do not hold.
         """
         for batch in self._batches(["origin_time", "is_buy"], ["size"]):
             _, step = self._place(as_numpy(batch, "origin_time"))
@@ -190,15 +190,16 @@ class EventReader:
                 yield batch
 
     def _place(self, origin: Int64Array) -> tuple[Int64Array, Int64Array]:
-        """Time that never goes back, and the step it falls in."""
+        """Return int64[n] times in ns that never go back, and the inner steps int64[n] that they fall in."""
         self._check_day(origin)
         time = np.maximum.accumulate(origin)
         np.maximum(time, self._highest, out=time)
         self.regressions += int(np.count_nonzero(origin < time))
         self._highest = int(time[-1])
-        return time, -(-time // self._plan.step_ns)
+        return time, -(-time // self._spec.step_ns)
 
     def _check_day(self, origin: Int64Array) -> None:
+        """Refuse times, int64[n] in ns, that are far from the partition's day."""
         start = day_start_ns(self._key.day)
         for worst in (int(origin.min()), int(origin.max())):
             if not start - NS_PER_DAY <= worst < start + 2 * NS_PER_DAY:

@@ -1,4 +1,4 @@
-"""`FeatureBuilder`: reconstructed books and trades in, `rl_features` out."""
+"""`FeatureBuilder` makes `rl_features` from the reconstructed books and the trades of a partition."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from order_book_platform.storage import DataStore, Manifest, ParquetRows
 BATCH_ROWS = 65_536
 """Book rows decoded at a time: about 35 MB at 20 levels."""
 BYTES_PER_ROW = 70
-"""Of recorded days: 60 to 71."""
+"""Published bytes of a row of features; recorded days took 60 to 71."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureResult:
-    """What a run published.
+    """The result of making one partition of features.
 
     Attributes:
-        manifest: of the `rl_features` partition.
-        gates: in the order of docs/formats/rl_features.md.
+        manifest: Manifest of the `rl_features` partition.
+        gates: Outcomes of the gates, in the order of docs/formats/rl_features.md.
     """
 
     manifest: Manifest
@@ -39,7 +39,7 @@ class FeatureResult:
 
     @property
     def rows(self) -> int:
-        """Rows of features.parquet."""
+        """Number of rows in features.parquet."""
         return self.manifest.rows["features.parquet"]
 
 
@@ -47,9 +47,9 @@ class FeatureBuilder:
     """Computes the features of one partition on a fixed clock, without look-ahead, in bounded memory.
 
     Args:
-        store: where books and trades are, and where features go.
-        settings: `features` shapes the columns.
-        batch_rows: rows decoded at a time; never changes a result.
+        store: Store that books and trades are read from and features are published in.
+        settings: Settings of the platform; the section `features` shapes the columns.
+        batch_rows: Rows decoded at a time; never changes a result.
     """
 
     def __init__(self, store: DataStore, settings: Settings, *, batch_rows: int = BATCH_ROWS) -> None:
@@ -61,102 +61,101 @@ class FeatureBuilder:
         """Compute and publish `rl_features` of one partition.
 
         Args:
-            key: the partition.
-            progress: called with book rows done.
+            key: Symbol and day.
+            progress: Called with the number of book rows done.
 
         Raises:
-            PartitionMissingError: books or trades have not been published.
-            PartitionCorruptError: one of them cannot be read.
-            SettingsError: the books' cadence or depth cannot give the features asked for.
-            BatchError: an `origin_time` far from the day, or sums beyond int64.
-            PrecisionError: a day of decimals whose prices or sizes int64 pips of any decimals do not hold.
+            PartitionMissingError: Books or trades have not been published.
+            PartitionCorruptError: Books or trades cannot be read.
+            SettingsError: The books' cadence or depth cannot give the features asked for.
+            BatchError: An `origin_time` lies far from the day, or a sum does not fit int64.
+            PrecisionError: The day is kept as decimals, and int64 pips of no number of decimals hold them all.
         """
         books = self._store.manifest("reconstructed_books", key)
         trades = self._store.manifest("trades", key)
         encoding = whole_pips(str(key), books.metadata, trades.metadata)
-        plan = FeatureSpec.of(
+        spec = FeatureSpec.of(
             self._settings.features,
             depth=int(books.metadata["depth"]),
             cadence=str(books.metadata["cadence"]),
             fixed_point=encoding.fixed_point,
             where=str(key),
         )
-        tally = FeatureQuality(plan.imbalance_levels)
+        quality = FeatureQuality(spec.imbalance_levels)
         book_rows, trade_rows = (self._store.rows(name, key) for name in ("reconstructed_books", "trades"))
         book_reader, trade_reader = (
-            EventReader(rows, plan, key, self._batch_rows, encoding) for rows in (book_rows, trade_rows)
+            EventReader(rows, spec, key, self._batch_rows, encoding) for rows in (book_rows, trade_rows)
         )
         with self._store.write("rl_features", key) as writer:
-            sink = writer.parquet("features.parquet", plan.schema)
+            sink = writer.parquet("features.parquet", spec.schema)
             writer.expected_bytes = expected_bytes(book_rows, self._settings.features.clock)
-            for table in feature_tables(plan, book_reader.books(), trade_reader.trades()):
+            for table in feature_tables(spec, book_reader.books(), trade_reader.trades()):
                 if not trades.metadata.get("audit", {}).get("available", True):
                     table = without_trade_counts(table)  # noqa: PLW2901 - the same rows
                 sink.write(table)
-                tally.add(table)
+                quality.add(table)
                 writer.progressed(book_reader.rows, book_rows.num_rows)
                 progress("features", book_reader.rows, book_rows.num_rows)
             writer.inputs.update(reconstructed_books=books.fingerprint, trades=trades.fingerprint)
-            read = {
-                "book_rows": book_reader.rows,
-                "book_time_regressions": book_reader.regressions,
-                "trade_rows": trade_rows.num_rows,
-                "trade_time_regressions": trade_reader.regressions,
-            }
-            writer.metadata.update(encoding.fixed_point.to_metadata(), **plan.to_metadata())
-            writer.metadata.update(tally.to_metadata(), cadence=books.metadata["cadence"])
-            writer.metadata["counts"].update(read)
-        gates = tally.gates(book_rows=book_reader.rows, book_time_regressions=book_reader.regressions)
+            writer.metadata.update(encoding.fixed_point.to_metadata(), **spec.to_metadata())
+            writer.metadata.update(quality.to_metadata(), cadence=books.metadata["cadence"])
+            writer.metadata["counts"].update(
+                book_rows=book_reader.rows,
+                book_time_regressions=book_reader.regressions,
+                trade_rows=trade_rows.num_rows,
+                trade_time_regressions=trade_reader.regressions,
+            )
+        gates = quality.gates(book_rows=book_reader.rows, book_time_regressions=book_reader.regressions)
         return FeatureResult(self._store.manifest("rl_features", key), gates)
 
 
 def expected_bytes(books: ParquetRows, clock_ns: int) -> int:
-    """What the features of a day take, from the time that its books span."""
+    """Estimate the bytes that a day's features take on disk, from the time that its books span."""
     first_ns, last_ns = books.value_range("origin_time") or (0, 0)
     return BYTES_PER_ROW * ((last_ns - first_ns) // clock_ns + 1)
 
 
 def without_trade_counts(table: pa.Table) -> pa.Table:
-    """The same rows where the source had no trades at all: their count is not zero but unknown."""
+    """Set `n_trades` to NaN: where the source had no table of trades, their number is not 0 but unknown."""
     at = table.schema.get_field_index("n_trades")
     unknown = pa.array(np.full(table.num_rows, np.nan, np.float32))
     return table.set_column(at, table.schema.field(at), unknown)
 
 
 def feature_tables(
-    plan: FeatureSpec, books: Iterator[BookChunk], trades: Iterator[TradeChunk]
+    spec: FeatureSpec, books: Iterator[BookChunk], trades: Iterator[TradeChunk]
 ) -> Iterator[pa.Table]:
-    """Features of a stream of book rows and one of trades, block by block; the same for live and replay.
+    """Compute features of a stream of book rows and one of trades, block by block.
 
-    A row at time t comes once a book row beyond t has been seen.
+    A row at time t is made once a book row beyond t has been read: only that proves that everything at t was there.
 
     Args:
-        plan: grid, windows, levels.
-        books: book rows in order.
-        trades: trades in order.
+        spec: Time grid, windows and levels.
+        books: Chunks of book rows in order.
+        trades: Chunks of trades in order.
 
     Yields:
-        Tables with the plan's schema; one per block, none without book rows.
+        Tables with the schema of the spec; one per block, none without book rows.
 
     Raises:
-        BatchError: a sum over the flow window does not fit int64.
+        BatchError: A sum over the flow window does not fit int64.
     """
     book_cursor, trade_cursor = ChunkCursor(books), ChunkCursor(trades)
     start = book_cursor.peek()
     if start is None:
         return
-    first_row = -(-start // plan.stride) * plan.stride
-    steps = TimeGrid(plan, first_row - plan.stride + 1)
+    first_row = -(-start // spec.stride) * spec.stride
+    grid = TimeGrid(spec, first_row - spec.stride + 1)
     while True:
-        for chunk, rows in book_cursor.take(steps.limit):
-            steps.add_books(chunk, rows)
-        for trade_chunk, rows in trade_cursor.take(steps.limit):
-            steps.add_trades(trade_chunk, rows)
+        for chunk, rows in book_cursor.take(grid.limit):
+            grid.add_books(chunk, rows)
+        for trade_chunk, rows in trade_cursor.take(grid.limit):
+            grid.add_trades(trade_chunk, rows)
         ended = book_cursor.peek() is None
-        seen = book_cursor.last_step if ended else steps.limit
-        final = seen - (steps.limit - plan.block)
-        steps.close(final)
-        yield feature_table(steps, final // plan.stride * plan.stride)
+        seen = book_cursor.last_step if ended else grid.limit
+        final = seen - (grid.limit - spec.block)
+        grid.close(final)
+        yield feature_table(grid, final // spec.stride * spec.stride)
         if ended:
             return
-        steps.advance()
+        grid.advance()

@@ -1,4 +1,4 @@
-"""What is to be computed, in steps: the clock, the windows and the levels of one partition."""
+"""The features of one partition as they are computed: clock and windows in steps of the time grid, and levels."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from order_book_platform.model import FixedPoint
 from order_book_platform.settings import FeatureSettings
 
 BLOCK_STEPS = 32_768
-"""Steps computed at a time: some 15 MB of working arrays at the default settings."""
+"""Inner steps computed at a time: some 15 MB of working arrays at the default settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
-    """Settings turned into steps.
+    """The settings of features, with durations turned into steps of the time grid.
 
-    The inner grid has steps of at most one second, so that volatility has its 1 s clock; every `stride`-th
-    step is a row.
+    The grid has inner steps of at most one second, so that volatility has its clock of 1 s; every `stride`-th inner
+    step is a row of the output.
 
     Attributes:
-        step_ns: length of an inner step, ns; divides one second.
-        stride: inner steps per row of output.
-        window: length of the flow window, in inner steps.
-        horizons: look-back of each return, in inner steps.
-        imbalance_levels: the k of each `qi_k`.
-        mlofi_levels: number of levels with an order flow.
-        tick_pips: one tick in price pips.
-        features: the settings all this comes from.
+        step_ns: Length of an inner step, ns; divides one second.
+        stride: Inner steps per row of output.
+        window: Length of the flow window, in inner steps.
+        horizons: Look-back of each return, in inner steps.
+        imbalance_levels: Number of levels k of each column `qi_k`.
+        mlofi_levels: Number of levels with an order flow.
+        tick_pips: One tick, in price pips.
+        features: Settings that all of this comes from.
     """
 
     step_ns: int
@@ -47,17 +47,17 @@ class FeatureSpec:
     def of(
         cls, settings: FeatureSettings, *, depth: int, cadence: str, fixed_point: FixedPoint, where: str
     ) -> FeatureSpec:
-        """Plan for books of one partition.
+        """Make the specification for the books of one partition.
 
         Args:
-            settings: clock, windows, levels.
-            depth: levels a side in the books.
-            cadence: of the books.
-            fixed_point: of the books.
-            where: the partition, named in errors.
+            settings: Clock, windows and levels.
+            depth: Levels a side in the books.
+            cadence: Cadence of the books: `change`, `message` or `grid`.
+            fixed_point: Decimals and tick of the books.
+            where: Partition that errors name.
 
         Raises:
-            SettingsError: the books have fewer levels than asked for, or a cadence that loses the order flow.
+            SettingsError: The books have fewer levels than asked for, or a cadence that loses the order flow.
         """
         if cadence not in ("change", "message"):
             raise SettingsError(
@@ -88,27 +88,27 @@ class FeatureSpec:
 
     @property
     def second(self) -> int:
-        """Inner steps in a second."""
+        """Number of inner steps in a second."""
         return NS_PER_SECOND // self.step_ns
 
     @property
     def history(self) -> int:
-        """Inner steps to be kept from before a block."""
+        """Number of inner steps before a block that its windows reach into."""
         return max(self.window, max(self.horizons, default=0) + self.second)
 
     @property
     def block(self) -> int:
-        """Inner steps in a block: whole rows of output."""
+        """Number of inner steps in a block; a whole number of output rows."""
         return max(1, BLOCK_STEPS // self.stride) * self.stride
 
     @property
     def schema(self) -> pa.Schema:
-        """Schema of the rows."""
+        """Schema of the output rows."""
         settings = self.features
         return features_schema(settings.imbalance_levels, settings.mlofi_levels, settings.horizons)
 
     def to_metadata(self) -> dict[str, object]:
-        """What of the settings shaped the columns, for the manifest."""
+        """Give the settings that shaped the columns, for the manifest."""
         settings = self.features
         return {
             "clock_ns": settings.clock,

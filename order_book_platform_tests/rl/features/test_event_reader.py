@@ -19,7 +19,7 @@ from order_book_platform.storage import ParquetRows
 from order_book_platform_tests.rl.naive import Trade
 from order_book_platform_tests.rl.streams import DEPTH, KEY, SETTINGS, START, TICK, trade_table
 
-PLAN = FeatureSpec.of(
+SPEC = FeatureSpec.of(
     SETTINGS, depth=DEPTH, cadence="message", fixed_point=FixedPoint(tick_pips=TICK), where="test"
 )
 
@@ -58,7 +58,7 @@ def test_rows_fall_into_the_step_that_ends_at_or_after_them(tmp_path: Path) -> N
     times = [START, START + 1, START + 100_000_000, START + 100_000_001, START + 5]
     pq.write_table(trade_table([Trade(time, True, 1) for time in times]), tmp_path / "trades.parquet")
     file = ParquetRows([tmp_path / "trades.parquet"])
-    reader = EventReader(file, PLAN, KEY, 2, VERBATIM)
+    reader = EventReader(file, SPEC, KEY, 2, VERBATIM)
     steps = [step - START // 100_000_000 for chunk in reader.trades() for step in chunk.step.tolist()]
     assert steps == [0, 1, 1, 2, 2]
     assert (reader.rows, reader.regressions) == (5, 1)
@@ -78,7 +78,7 @@ def test_reading_lets_go_of_what_was_read(tmp_path: Path) -> None:
     before = pa.total_allocated_bytes()
     held = []
     file = ParquetRows([path])
-    for chunk in EventReader(file, PLAN, KEY, 1_000, VERBATIM).trades():
+    for chunk in EventReader(file, SPEC, KEY, 1_000, VERBATIM).trades():
         held.append(pa.total_allocated_bytes() - before)
         del chunk
     assert len(held) == rows * groups // 1_000

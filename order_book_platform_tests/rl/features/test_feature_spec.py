@@ -12,8 +12,8 @@ from order_book_platform.rl.features.feature_spec import BLOCK_STEPS, FeatureSpe
 from order_book_platform.settings import FeatureSettings
 
 
-def plan(**values: Any) -> FeatureSpec:
-    """Plan over books of 20 levels."""
+def spec(**values: Any) -> FeatureSpec:
+    """Specify features of books of 20 levels."""
     return FeatureSpec.of(
         FeatureSettings(**values),
         depth=20,
@@ -25,7 +25,7 @@ def plan(**values: Any) -> FeatureSpec:
 
 def test_defaults_in_steps() -> None:
     """100 ms steps, a window of ten, horizons of 1, 10 and 60 seconds."""
-    found = plan()
+    found = spec()
     assert (found.step_ns, found.stride, found.window, found.second) == (100_000_000, 1, 10, 10)
     assert found.horizons == (10, 100, 600)
     assert found.history == 610
@@ -34,7 +34,7 @@ def test_defaults_in_steps() -> None:
 
 def test_clock_above_a_second_keeps_seconds_inside() -> None:
     """Rows every minute are still made from steps of one second, in blocks of whole rows."""
-    found = plan(clock="1m", flow_window="2m", horizons=("5m",))
+    found = spec(clock="1m", flow_window="2m", horizons=("5m",))
     assert (found.step_ns, found.stride, found.window, found.horizons) == (1_000_000_000, 60, 120, (300,))
     assert found.block % 60 == 0
 
@@ -53,4 +53,4 @@ def test_clock_above_a_second_keeps_seconds_inside() -> None:
 def test_settings_that_make_no_features(values: dict[str, Any], expected: str) -> None:
     """Levels and horizons that are none, double or off the clock are refused by name."""
     with pytest.raises(ValidationError, match=expected):
-        plan(**values)
+        spec(**values)
