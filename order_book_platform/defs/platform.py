@@ -9,7 +9,7 @@ import dagster as dg
 
 from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
 from order_book_platform.model import GateResult
-from order_book_platform.observability import Progress, StreamExporter
+from order_book_platform.observability import Progress, StreamMetrics
 from order_book_platform.settings import Settings, load_settings, settings_path
 from order_book_platform.storage import DataStore, Manifest
 
@@ -51,7 +51,7 @@ class LoggedProgress:
         self._clock = clock or SystemClock()
         self._last_ns = self._clock.monotonic_ns()
 
-    def __call__(self, stage: str, done: int, total: int, figures: StreamExporter | None = None) -> None:
+    def __call__(self, stage: str, done: int, total: int, figures: StreamMetrics | None = None) -> None:
         """Report `done` of `total` units of a stage; a total of 0 means that it is not known."""
         now_ns = self._clock.monotonic_ns()
         if done != total and now_ns - self._last_ns < LOG_EVERY_NS:

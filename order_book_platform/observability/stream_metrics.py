@@ -1,66 +1,57 @@
-"""What can be shown of a stream of stages while it runs; what streams tell of themselves has this form."""
+"""Measurements of a running stream of stages, for progress displays and results; `streaming` fills them in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 
-class StageFigures(Protocol):
-    """One stage at one moment; sums are since its start."""
+@dataclass(frozen=True, slots=True)
+class StageMetrics:
+    """One stage at one moment; sums count since the stream's start.
 
-    @property
-    def stage(self) -> str:
-        """Its name."""
+    Each value is exact, but they are read one after another while the stage works, so that two of them may differ by
+    one item.
 
-    @property
-    def rows(self) -> int:
-        """Worked off."""
+    Attributes:
+        stage: name of the stage.
+        items: items worked off; of the source, items read.
+        rows: rows of these items.
+        bytes: bytes of these items, as they measure in memory.
+        busy_ns: time spent inside steps, the one in progress included.
+        queue_items: items that wait in front of the stage, in memory and in the spill.
+        queue_bytes: bytes of the items that wait in memory.
+        spilled_bytes: bytes of the items that wait in the spill, as they measure in memory.
+        oldest_ns: how long the oldest waiting item has been waiting.
+        blocked_up_ns: time spent waiting for input; of the source, for something new to read.
+        blocked_down_ns: time spent waiting for space in the next queue; of the source, also while backpressure held it.
+    """
 
-    @property
-    def bytes(self) -> int:
-        """Of these."""
-
-    @property
-    def queue_items(self) -> int:
-        """Waiting in front of it, in memory and in the spill."""
-
-    @property
-    def queue_bytes(self) -> int:
-        """Of these, in memory."""
-
-    @property
-    def spilled_bytes(self) -> int:
-        """Of these, in the spill."""
-
-    @property
-    def oldest_ns(self) -> int:
-        """How long the oldest of them has been waiting."""
-
-    @property
-    def busy_ns(self) -> int:
-        """At work."""
-
-    @property
-    def blocked_up_ns(self) -> int:
-        """Waiting for input."""
-
-    @property
-    def blocked_down_ns(self) -> int:
-        """Waiting for room behind."""
+    stage: str
+    items: int
+    rows: int
+    bytes: int
+    busy_ns: int
+    queue_items: int
+    queue_bytes: int
+    spilled_bytes: int
+    oldest_ns: int
+    blocked_up_ns: int
+    blocked_down_ns: int
 
 
-class StreamExporter(Protocol):
-    """A whole stream at one moment."""
+@dataclass(frozen=True, slots=True)
+class StreamMetrics:
+    """A whole stream at one moment.
 
-    @property
-    def stages(self) -> Sequence[StageFigures]:
-        """The source first."""
+    Attributes:
+        stages: one entry for each stage, the source first.
+        pressure: name of the level of backpressure, such as `throttle`.
+        memory: name of the level of memory pressure, such as `smaller_batches`.
+        transitions: number of level changes by name, such as `"none -> throttle"`.
+    """
 
-    @property
-    def pressure(self) -> str:
-        """Name of the level of backpressure."""
-
-    @property
-    def memory(self) -> str:
-        """Name of the level of memory pressure."""
+    stages: tuple[StageMetrics, ...]
+    pressure: str
+    memory: str
+    transitions: Mapping[str, int]

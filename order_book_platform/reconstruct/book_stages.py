@@ -16,11 +16,12 @@ import pyarrow as pa
 from order_book_platform.datasets.raw_deltas import DeltaBatch, MessageAligner
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model.arrays import Int64Array
+from order_book_platform.observability import StreamMetrics
 from order_book_platform.reconstruct.memory_budget import QUEUE_ITEMS, SPILL_BYTES, MemoryBudget
 from order_book_platform.reconstruct.spill import LogSpill
 from order_book_platform.replay.strategy import ReplayStep, StepCutter
 from order_book_platform.settings import Settings
-from order_book_platform.streaming import Bound, MemoryGuard, Pipeline, Spilling, Stage, StreamMetrics
+from order_book_platform.streaming import Bound, MemoryGuard, Pipeline, SpillPolicy, Stage
 
 
 class Source(Protocol):
@@ -102,7 +103,7 @@ class BookStream:
             spill: where batches go while memory is short; without it their source waits.
         """
         bound = Bound(self._queue_items, self._bounds.queue.bytes)
-        spilling = None if spill is None else Spilling(spill, self._bounds.kept, SPILL_BYTES)
+        spilling = None if spill is None else SpillPolicy(spill, self._bounds.kept, SPILL_BYTES)
         return Pipeline(
             self._source.read(),
             (

@@ -17,7 +17,7 @@ from order_book_platform.datasets.reconstructed_books.schema import (
 )
 from order_book_platform.model import BookFlag, GateResult, Instrument, PartitionKey
 from order_book_platform.model.encoding import PartitionEncoding
-from order_book_platform.observability import Progress, silent
+from order_book_platform.observability import Progress, StreamMetrics, silent
 from order_book_platform.reconstruct.day.book_writer import BookWriter
 from order_book_platform.reconstruct.day.day_replay import DayReplay
 from order_book_platform.reconstruct.day.inspection import BookState, Verification, book_at, verify
@@ -27,7 +27,6 @@ from order_book_platform.reconstruct.live.follower import Followed, Follower
 from order_book_platform.replay.book import Book
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, Manifest, PartitionWriter
-from order_book_platform.streaming import StreamMetrics
 
 
 @dataclass(frozen=True, slots=True)

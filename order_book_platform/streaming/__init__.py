@@ -1,14 +1,14 @@
-"""Stages of a stream: each in a thread of its own, joined by bounded queues, held back, watched and measured.
+"""Streams of stages, each in a thread of its own, joined by bounded queues, held back, watched and measured.
 
 In: a source, stages and limits. Out: whatever the last stage does with the items, in the source's order, and metrics.
-Nothing here knows what an item is; bounds, pressure, spilling and restarts change when things happen, never what.
+Nothing here knows what an item is. Bounds, pressure, spilling and restarts change when something happens, never the
+result.
 """
 
 from order_book_platform.streaming.pipeline import Pipeline
 from order_book_platform.streaming.prefetch import read_ahead
 from order_book_platform.streaming.pressure import Backpressure, MemoryGuard, MemoryLevel, PressureLevel
-from order_book_platform.streaming.queues import Bound, Spill, Spilling
-from order_book_platform.streaming.stage_metrics import StageMetrics, StreamMetrics
+from order_book_platform.streaming.queues import Bound, Spill, SpillPolicy
 from order_book_platform.streaming.stages import Stage, Waiting
 from order_book_platform.streaming.supervision import run_with_restarts
 
@@ -20,10 +20,8 @@ __all__ = [
     "Pipeline",
     "PressureLevel",
     "Spill",
-    "Spilling",
+    "SpillPolicy",
     "Stage",
-    "StageMetrics",
-    "StreamMetrics",
     "Waiting",
     "read_ahead",
     "run_with_restarts",

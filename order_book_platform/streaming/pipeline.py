@@ -1,4 +1,4 @@
-"""A source, stages and a sink, run to their end, to an error, or until the caller is interrupted."""
+"""A pipeline runs a source and its stages to the end, to an error, or until the caller is interrupted."""
 
 from __future__ import annotations
 
@@ -13,39 +13,38 @@ from typing import Any
 
 from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock, duration_text
 from order_book_platform.errors import StallError
+from order_book_platform.observability import StreamMetrics
 from order_book_platform.streaming.pressure import Backpressure, MemoryGuard, MemoryLevel, PressureLevel
-from order_book_platform.streaming.queues import Queue, SpillingQueue
-from order_book_platform.streaming.stage_metrics import StreamMetrics
-from order_book_platform.streaming.stages import Measures, SourceTask, Stage, StageTask
+from order_book_platform.streaming.queues import Entry, Queue, SpillingQueue
+from order_book_platform.streaming.stages import SourceTask, Stage, StageTask
 from order_book_platform.streaming.workers import Worker
 
 _LOGGER = logging.getLogger(__name__)
 
 WATCH_S = 0.05
-"""How often pressure and stalls are looked for; and, in the caller's thread, memory."""
+"""Interval of the checks of pressure and stalls and, in the caller's thread, of memory."""
 
 OBSERVE_EVERY = 4
-"""Looks at memory for one call of the observer: five a second."""
+"""Checks of memory for one call of the observer, which is then called five times a second."""
 
 
 class Pipeline:
-    """Joins a source and stages by bounded queues; each steps in a thread of its own, in strict order.
+    """Joins a source and stages by bounded queues; each works in a thread of its own, and items keep their order.
 
     The event loop has a thread, too: the caller's thread waits in `run`, measures memory, calls the observer and
     can be interrupted. A pipeline runs once.
 
     Args:
-        source: what the stream is made of; stepped through and closed in a thread. It yields `Waiting` while it has
-            nothing.
-        stages: each gets what the one before yields; what the last one yields is ignored.
-        size_of: bytes of an item, for bounds and metrics.
-        rows_of: rows of an item, for metrics.
-        source_name: of the source, as a stage.
-        backpressure: how the source is held back; by default with its default thresholds.
-        memory: what is gone without while memory is short; by default it is not looked at.
+        source: iterator of the items; stepped through and closed in a thread. It yields `Waiting` while it has none.
+        stages: stages in order, each of which gets the items of the one before; those of the last one are ignored.
+        size_of: measures the bytes of an item, for bounds and metrics.
+        rows_of: counts the rows of an item, for metrics.
+        source_name: name of the source, as a stage.
+        backpressure: decides how the source is held back; by default with its default thresholds.
+        memory: decides what the stream goes without while memory is short; by default memory is not measured.
         observe: called with metrics a few times a second by the thread that called `run`.
-        stall_after_ns: a step that lasts longer is a stall.
-        grace_ns: how long steps in progress get when the stream ends before its end.
+        stall_after_ns: duration of a step from which on it is a stall.
+        grace_ns: time that steps in progress get to end when the stream is stopped.
         clock: measures times.
     """
 
@@ -71,13 +70,21 @@ class Pipeline:
         self._stall_after_ns = stall_after_ns
         self._grace_s = grace_ns / NS_PER_SECOND
 
-        measures = Measures(size_of, rows_of)
+        def measure(item: Any) -> Entry:
+            return Entry(item, rows_of(item), size_of(item))
+
         self._queues = [self._queue(stage) for stage in stages]
         self._source = SourceTask(
-            source_name, source, self._queues[0], self._is_held, self._leave, measures, self._clock
+            source_name,
+            source,
+            self._queues[0],
+            measure,
+            self._clock,
+            is_held=self._is_held,
+            permission=self._wait_for_permission,
         )
         self._stages = [
-            StageTask(stage, inbox, outbox, measures, self._clock)
+            StageTask(stage, inbox, outbox, measure, self._clock)
             for stage, inbox, outbox in zip(stages, self._queues, [*self._queues[1:], None], strict=True)
         ]
         self._workers = [self._source.worker, *(stage.worker for stage in self._stages)]
@@ -88,9 +95,9 @@ class Pipeline:
         self._thread = threading.Thread(target=self._serve, name="stream", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
-        self._moved = asyncio.Event()
-        self._leave_is_wanted = False
-        self._errands: set[asyncio.Task[None]] = set()
+        self._item_taken = asyncio.Event()
+        self._permission_is_awaited = False
+        self._background_tasks: set[asyncio.Task[None]] = set()
         self._memory_is_short = False
         self._stopping = False
         self._ended = threading.Event()
@@ -98,12 +105,12 @@ class Pipeline:
         self._stuck: list[Worker] = []
 
     def run(self) -> None:
-        """Run to the end of the source, and until its last item is through.
+        """Run until the source has ended and its last item has passed all stages.
 
-        An error of a stage comes out as it is, with a note that names the stage. So does whatever interrupts the
-        calling thread: KeyboardInterrupt, or the interrupt of an orchestrator. Either way the other stages are
-        stopped between two steps, iterators are closed and threads joined; one whose step does not end within
-        the grace is abandoned.
+        An error of a stage is raised as it is, with a note that names the stage. So is whatever interrupts the calling
+        thread, such as KeyboardInterrupt or the interrupt of an orchestrator. Either way the other stages are stopped
+        between two steps, iterators are closed and threads joined; a thread whose step does not end within the grace
+        period is abandoned.
 
         Raises:
             StallError: a step lasted longer than `stall_after_ns`.
@@ -122,10 +129,10 @@ class Pipeline:
             if error is not None:
                 raise error
         finally:
-            del error  # it knows this frame, and through it whatever the stages held when it was raised
+            del error  # its traceback refers to this frame, which would keep alive what the stages held
 
     def metrics(self) -> StreamMetrics:
-        """What the stream tells of itself; at any time, from any thread."""
+        """Return the metrics of the stream; at any time, from any thread."""
         now_ns = self._clock.monotonic_ns()
         memory = self._memory
         return StreamMetrics(
@@ -140,28 +147,28 @@ class Pipeline:
 
     def _queue(self, stage: Stage) -> Queue:
         if stage.spilling is None:
-            return Queue(stage.inbox, self._clock, self._has_moved)
-        return SpillingQueue(stage.inbox, self._clock, self._has_moved, stage.spilling)
+            return Queue(stage.inbox, self._clock, self._note_taken)
+        return SpillingQueue(stage.inbox, self._clock, self._note_taken, stage.spilling)
 
     # --- in the caller's thread -------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        looks = 0
+        checks = 0
         while not self._ended.wait(WATCH_S):
-            looks += 1
+            checks += 1
             if self._memory is not None:
                 self._memory.check(self._clock.monotonic_ns())
-            if self._observe is not None and looks % OBSERVE_EVERY == 0:
+            if self._observe is not None and checks % OBSERVE_EVERY == 0:
                 self._observe(self.metrics())
 
     def _end(self, error: BaseException | None) -> BaseException | None:
-        """Stop what still runs and wait for it, within the grace; the error that the run ends with, if any."""
+        """Stop all threads and wait for them within the grace period; returns the error that the run ends with."""
         deadline = time.monotonic() + self._grace_s
         self._stopping = True
         for worker in self._workers:
             worker.close()
         if self._loop is not None:
-            with suppress(RuntimeError):  # raised by a loop that is closed already
+            with suppress(RuntimeError):  # raised by a closed loop
                 self._loop.call_soon_threadsafe(self._stop.set)
         if self._thread.is_alive():
             self._thread.join()
@@ -179,18 +186,18 @@ class Pipeline:
     # --- in other threads -------------------------------------------------------------------------------------------
 
     def _spill_while(self, queue: SpillingQueue, memory_is_short: bool) -> None:
-        self._spiller.progress("writing to the spill")
+        self._spiller.begin_step("writing to the spill")
         queue.spill_while(memory_is_short)
 
     def _is_held(self) -> bool:
         return self._backpressure.level > PressureLevel.NONE
 
-    def _has_moved(self) -> None:
-        """An item was taken from a queue: a source that waits may look at the level again."""
-        if self._leave_is_wanted and self._loop is not None:
-            self._leave_is_wanted = False
-            with suppress(RuntimeError):  # raised by a loop that is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(self._moved.set)
+    def _note_taken(self) -> None:
+        """Note that an entry was taken from a queue: a source that is held checks the level again."""
+        if self._permission_is_awaited and self._loop is not None:
+            self._permission_is_awaited = False
+            with suppress(RuntimeError):  # raised by a closed loop: nobody waits any more
+                self._loop.call_soon_threadsafe(self._item_taken.set)
 
     # --- in the loop's thread ---------------------------------------------------------------------------------------
 
@@ -214,18 +221,20 @@ class Pipeline:
         ]
         await self._stop.wait()
         self._stopping = True
-        running += self._errands
+        running += self._background_tasks
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)  # cancelled before it began, a task says so
+        await asyncio.gather(
+            *running, return_exceptions=True
+        )  # a task that was cancelled before it began raises that
 
     async def _run_last(self) -> None:
         await self._stages[-1].run()
-        self._judge()  # queues are empty: back to normal, whenever the last look was
+        self._update_pressure()  # the queues are empty: the level falls without waiting for the next check
         self._stop.set()
 
     async def _guard(self, work: Callable[[], Awaitable[None]], name: str | None = None) -> None:
-        """Do a part of the work; the first error of all ends the stream."""
+        """Await a part of the work; the first error ends the stream."""
         try:
             await work()
         except BaseException as error:  # noqa: BLE001 - raised by `run`
@@ -237,55 +246,57 @@ class Pipeline:
             self._error = error
             self._stop.set()
 
-    async def _leave(self) -> None:
-        """Wait until the source may read on: while paused, and while throttled for a moment."""
+    async def _wait_for_permission(self) -> None:
+        """Wait while the source is paused, or for a moment if it is throttled."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._backpressure.next_wait_ns() / NS_PER_SECOND
         while True:
-            # The level is looked at again whenever an item moves: who sleeps on lets the stages behind run dry.
-            self._moved.clear()
-            self._leave_is_wanted = True
-            level = self._judge()
+            # Checked again whenever an item is taken: a longer sleep would let the stages behind run dry.
+            self._item_taken.clear()
+            self._permission_is_awaited = True
+            level = self._update_pressure()
             is_over = level == PressureLevel.THROTTLE and loop.time() >= until
             if is_over or level == PressureLevel.NONE:
                 return
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(until if level == PressureLevel.THROTTLE else None):
-                    await self._moved.wait()
+                    await self._item_taken.wait()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
-            self._judge()
-            self._moved.set()  # a source that is held looks at the level itself, too
-            self._pass_on_shortage()
+            self._update_pressure()
+            self._item_taken.set()  # a source that is held checks the level itself, too
+            self._update_spilling()
             self._look_for_stalls()
 
-    def _judge(self) -> PressureLevel:
-        """Find the level of backpressure; on reaching the last, have the stages flush and caches dropped."""
+    def _update_pressure(self) -> PressureLevel:
+        """Update the level of backpressure; on reaching the last, make stages flush and free memory return."""
         before = self._backpressure.level
         fill = sum(queue.fill for queue in self._queues) / len(self._queues)
         level = self._backpressure.update(fill, self._clock.monotonic_ns())
         if level == PressureLevel.FLUSH != before:
             for stage in self._stages:
-                self._begin(stage.flush, stage.name)
+                self._start_in_background(stage.flush, stage.name)
             if self._memory is not None:
                 self._memory.release_soon()
         return level
 
-    def _pass_on_shortage(self) -> None:
-        """Tell the queues when memory becomes short, and when it is no longer."""
+    def _update_spilling(self) -> None:
+        """Make the queues spill when memory becomes short, and end it when it is no longer."""
         memory_is_short = self._memory is not None and self._memory.spilling
         if memory_is_short != self._memory_is_short:
             self._memory_is_short = memory_is_short
             for queue in self._spilling:
-                self._begin(partial(self._spiller.run, self._spill_while, queue, memory_is_short), "spill")
+                self._start_in_background(
+                    partial(self._spiller.run, self._spill_while, queue, memory_is_short), "spill"
+                )
 
-    def _begin(self, work: Callable[[], Awaitable[None]], name: str) -> None:
-        """Have something done that nobody waits for; its error ends the stream like any other."""
+    def _start_in_background(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Start work that nobody waits for; its error ends the stream like any other."""
         task = asyncio.create_task(self._guard(work, name))
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        self._background_tasks.add(task)
+        task.add_done_callback(self._background_tasks.discard)
 
     def _look_for_stalls(self) -> None:
         now_ns = self._clock.monotonic_ns()

@@ -1,4 +1,4 @@
-"""Reading ahead: the simplest stream, one thread that makes items and one that takes them."""
+"""Prefetching, the simplest stream: one thread produces items while another one works on those before."""
 
 from __future__ import annotations
 
@@ -10,56 +10,57 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _ITEM, _ERROR, _END = range(3)
-_LOOK_S = 0.05
-"""How often a reader that has to wait looks whether anybody still wants what it has."""
+_POLL_S = 0.05
+"""Interval at which a producer that waits for space checks whether its items are still wanted."""
 
 
 def read_ahead(items: Iterator[T], most: int = 1) -> Iterator[T]:
-    """The same items, made in a thread of their own while those before are worked on.
+    """Iterate over the same items, produced in a thread of their own.
 
-    An error comes out where the item would have. When nobody wants more, the iterator is closed in its thread.
+    An error of the iterator is raised where the item would have come. When the consumer stops early, the iterator is
+    closed in its thread.
 
     Args:
-        items: stepped through in the thread.
-        most: items that wait at a time, besides the one that is being made and the one that is being worked on.
+        items: iterator that the thread steps through.
+        most: number of items that may wait, besides the one being produced and the one being worked on.
     """
     ready: queue.Queue[tuple[int, Any]] = queue.Queue(most)
-    unwanted = threading.Event()
+    stopped = threading.Event()
 
-    def hand_over(what: tuple[int, Any]) -> bool:
-        while not unwanted.is_set():
+    def put(entry: tuple[int, Any]) -> bool:
+        while not stopped.is_set():
             try:
-                ready.put(what, timeout=_LOOK_S)
+                ready.put(entry, timeout=_POLL_S)
             except queue.Full:
                 continue
             return True
         return False
 
-    def read() -> None:
+    def produce() -> None:
         try:
             for item in items:
-                if not hand_over((_ITEM, item)):
+                if not put((_ITEM, item)):
                     break
-                del item  # the queue has it now
+                del item  # only the queue keeps it alive from here on
             last: tuple[int, Any] = (_END, None)
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised in the consumer
             last = (_ERROR, error)
         close = getattr(items, "close", None)
         if close is not None:
             close()
-        hand_over(last)
+        put(last)
 
-    thread = threading.Thread(target=read, name="read ahead", daemon=True)
+    thread = threading.Thread(target=produce, name="read ahead", daemon=True)
     thread.start()
     try:
         while True:
-            kind, what = ready.get()
+            kind, content = ready.get()
             if kind == _END:
                 return
             if kind == _ERROR:
-                raise what
-            yield what
-            del what
+                raise content
+            yield content
+            del content
     finally:
-        unwanted.set()
+        stopped.set()
         thread.join()

@@ -1,6 +1,7 @@
-"""Queues between stages: one stage puts, one takes; bounded in items and bytes; first in, first out.
+"""Queues between two stages: one puts, one takes; bounded in items and bytes; first in, first out.
 
-The threads of stages offer and poll, which never waits; who finds no room or no item leaves the waiting to the loop.
+The threads of the stages offer and poll, which never waits. A stage that finds no space or no entry leaves the waiting
+to the event loop.
 """
 
 from __future__ import annotations
@@ -18,34 +19,34 @@ from order_book_platform.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How much a queue may hold. An item that is larger than `bytes` is let through alone."""
+    """Number of items and of bytes that a queue may hold; an item with more bytes is let through alone."""
 
     items: int
     bytes: int
 
     def admits(self, items: int, size_bytes: int, more_bytes: int) -> bool:
-        """Whether one more item of `more_bytes` may join `items` of together `size_bytes`."""
+        """Return whether an item of `more_bytes` may join `items` that have `size_bytes` together."""
         return items == 0 or (items < self.items and size_bytes + more_bytes <= self.bytes)
 
 
 class Spill(Protocol):
-    """Where a queue puts what memory has no room for. Calls come one at a time, from different threads."""
+    """Storage for items of a queue that memory has no space for; called from several threads, one call at a time."""
 
     def put(self, item: Any) -> None:
         """Write one item behind those that are there."""
 
     def take(self) -> Any:
-        """Read and forget the item that was put first."""
+        """Read and remove the oldest item."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spilling:
+class SpillPolicy:
     """How a queue spills while memory is short.
 
     Attributes:
-        to: where to; who gives it also opens, closes and removes it.
-        keep: what stays in memory meanwhile.
-        limit_bytes: what may lie in the spill, as items measure in memory.
+        to: storage of the spilled items; opened, closed and removed by whoever provides it.
+        keep: bound of what stays in memory meanwhile.
+        limit_bytes: most bytes in the spill, as items measure in memory.
     """
 
     to: Spill
@@ -55,44 +56,53 @@ class Spilling:
 
 @dataclass(slots=True)
 class Entry:
-    """An item on its way, with what was measured where it was made."""
+    """An item in a queue with its measures, which are taken where the item is made.
+
+    Attributes:
+        item: the item; None while it is in the spill or after it has been taken.
+        rows: rows of the item.
+        bytes: bytes of the item in memory.
+        since_ns: monotonic time at which the entry was offered.
+    """
 
     item: Any
     rows: int
     bytes: int
     since_ns: int = 0
 
-    def take_out(self) -> Any:
-        """The item, which who else knows the entry does not keep alive from now on."""
+    def take_item(self) -> Any:
+        """Return the item, which this entry no longer keeps alive."""
         item, self.item = self.item, None
         return item
 
 
 class Queue:
-    """Holds items in memory up to a bound.
+    """A queue that holds items in memory up to a bound.
 
     Args:
-        bound: what it may hold.
-        clock: tells how long the oldest item has waited.
-        moved: called whenever an item was taken, by the thread that took it.
+        bound: most items and bytes that it may hold.
+        clock: measures how long the oldest item has waited.
+        on_taken: called after each taken entry, by the thread that took it.
     """
 
-    def __init__(self, bound: Bound, clock: Clock, moved: Callable[[], None]) -> None:
+    def __init__(self, bound: Bound, clock: Clock, on_taken: Callable[[], None]) -> None:
         self.bytes = 0
-        """Of the items in memory."""
+        """Bytes of the items in memory."""
         self.spilled_bytes = 0
+        """Bytes of the items in the spill, as they measure in memory."""
         self.oldest_since_ns: int | None = None
+        """Monotonic time at which the oldest entry was offered; None for an empty queue."""
         self.ended = False
-        """Whether what is in it is all there will be."""
+        """Whether no further entry will be offered."""
         self._bound = bound
         self._clock = clock
-        self._moved = moved
+        self._on_taken = on_taken
         self._held: deque[Entry] = deque()
         self._lock = threading.Lock()
-        """Over everything here; never held while something else is waited for."""
+        """Guards all attributes; it is never held while something else is waited for."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._room = asyncio.Event()
-        self._filled = asyncio.Event()
+        self._space_event = asyncio.Event()
+        self._entry_event = asyncio.Event()
         self._put_waits = False
         self._take_waits = False
 
@@ -101,51 +111,51 @@ class Queue:
 
     @property
     def fill(self) -> float:
-        """How full it is, 0 to 1; 1 while a put waits, whatever the sizes."""
+        """How full the queue is, 0 to 1; 1 while a put waits, whatever the sizes."""
         if self._put_waits:
             return 1.0
         return min(1.0, max(len(self._held) / self._bound.items, self.bytes / self._bound.bytes))
 
     def offer(self, entry: Entry) -> bool:
-        """Append an entry, if there is room."""
+        """Append an entry if there is space for it, and return whether there was."""
         entry.since_ns = self._clock.monotonic_ns()
         with self._lock:
             return self._offer_to_memory(entry)
 
     def poll(self) -> Entry | None:
-        """Take the oldest entry, if there is one."""
+        """Take the oldest entry; returns None if there is none."""
         with self._lock:
             if not self._held:
                 return None
             entry = self._release()
-        self._moved()
+        self._on_taken()
         return entry
 
     def end(self) -> None:
-        """Nothing more will be offered."""
+        """Note that no further entry will be offered."""
         self.ended = True
-        self._filled.set()
+        self._entry_event.set()
 
-    async def room_for(self, entry: Entry) -> None:
-        """Wait until the entry would be admitted; in the loop."""
+    async def wait_for_space(self, entry: Entry) -> None:
+        """Wait, in the event loop, until the entry would be admitted."""
         while True:
-            self._room.clear()
+            self._space_event.clear()
             with self._lock:
                 self._loop = asyncio.get_running_loop()
                 self._put_waits = not self._admits(entry)
                 if not self._put_waits:
                     return
-            await self._room.wait()
+            await self._space_event.wait()
 
-    async def filled(self) -> None:
-        """Wait until there is an entry, or there will be no more; in the loop."""
-        self._filled.clear()
+    async def wait_for_entry(self) -> None:
+        """Wait, in the event loop, until there is an entry or the queue has ended."""
+        self._entry_event.clear()
         with self._lock:
             self._loop = asyncio.get_running_loop()
             self._take_waits = not (len(self) or self.ended)
             if not self._take_waits:
                 return
-        await self._filled.wait()
+        await self._entry_event.wait()
 
     def _admits(self, entry: Entry) -> bool:
         return self._bound.admits(len(self._held), self.bytes, entry.bytes)
@@ -155,53 +165,56 @@ class Queue:
             return False
         self._held.append(entry)
         self.bytes += entry.bytes
-        self._changed()
+        self._note_change()
         return True
 
     def _release(self) -> Entry:
         entry = self._held.popleft()
         self.bytes -= entry.bytes
-        self._changed()
+        self._note_change()
         return entry
 
-    def _changed(self) -> None:
-        """Note the oldest, and wake who waits for what may have come about; within the lock."""
+    def _note_change(self) -> None:
+        """Note the oldest entry and wake the stages that wait for a change; called with the lock held."""
         oldest = self._oldest()
         self.oldest_since_ns = None if oldest is None else oldest.since_ns
         if self._put_waits:
-            self._wake(self._room)
+            self._wake(self._space_event)
         if self._take_waits and oldest is not None:
             self._take_waits = False
-            self._wake(self._filled)
+            self._wake(self._entry_event)
 
     def _oldest(self) -> Entry | None:
         return self._held[0] if self._held else None
 
     def _wake(self, event: asyncio.Event) -> None:
         if self._loop is not None:
-            with suppress(RuntimeError):  # raised by a loop that is closed: nobody waits any more
+            with suppress(RuntimeError):  # raised by a closed loop: nobody waits any more
                 self._loop.call_soon_threadsafe(event.set)
 
 
 class SpillingQueue(Queue):
-    """A queue that moves what is beyond a low bound to a spill while memory is short, and reads it back in order.
+    """A queue that moves entries beyond a low bound to a spill while memory is short, and reads them back in order.
 
-    What is in memory is older than what is in the spill: nothing is appended in memory until the spill is empty.
+    The entries in memory are older than those in the spill: nothing is appended in memory until the spill is empty.
 
     Args:
-        bound: what it may hold in memory while memory is not short.
-        clock: tells how long the oldest item has waited.
-        moved: called whenever an item was taken, by the thread that took it.
-        spilling: where to, what is kept in memory, and how much may be spilled.
+        bound: most items and bytes in memory while memory is not short.
+        clock: measures how long the oldest item has waited.
+        on_taken: called after each taken entry, by the thread that took it.
+        spilling: the spill, the bound in memory while it is used, and the limit of the spill.
     """
 
-    def __init__(self, bound: Bound, clock: Clock, moved: Callable[[], None], spilling: Spilling) -> None:
-        super().__init__(bound, clock, moved)
+    def __init__(
+        self, bound: Bound, clock: Clock, on_taken: Callable[[], None], spilling: SpillPolicy
+    ) -> None:
+        super().__init__(bound, clock, on_taken)
         self._spilling = spilling
         self._spilled: deque[Entry] = deque()
-        """Entries without their items."""
+        """Entries whose items are in the spill."""
         self._spill_lock = threading.Lock()
-        """Held over what is written or read and its entry: they are in the same order. Taken before the other lock."""
+        """Held while an item is written or read together with its entry, so that both are in the same order. It is
+        always taken before the other lock."""
         self._memory_is_short = False
 
     def __len__(self) -> int:
@@ -213,10 +226,10 @@ class SpillingQueue(Queue):
         return max(super().fill, min(1.0, self.spilled_bytes / self._spilling.limit_bytes))
 
     def offer(self, entry: Entry) -> bool:
-        """Append an entry, if there is room in memory or, while memory is short, in the spill."""
+        """Append an entry if there is space in memory or, while memory is short, in the spill."""
         entry.since_ns = self._clock.monotonic_ns()
         with self._lock:
-            if not self._is_for_spill(entry):
+            if not self._belongs_to_spill(entry):
                 return self._offer_to_memory(entry)
         with self._spill_lock:
             with self._lock:
@@ -225,30 +238,30 @@ class SpillingQueue(Queue):
         return True
 
     def poll(self) -> Entry | None:
-        """Take the oldest entry, if there is one, from memory or from the spill."""
+        """Take the oldest entry, from memory or from the spill; returns None if there is none."""
         with self._lock:
             if not len(self):
                 return None
             entry = self._release() if self._held else None
         if entry is None:
-            # Nothing got into memory since, because the spill is not empty and nobody else takes from it.
+            # Memory is still empty: nothing is appended there while the spill has entries, which only this call takes.
             with self._spill_lock:
                 with self._lock:
                     entry = self._spilled.popleft()
                     self.spilled_bytes -= entry.bytes
-                    self._changed()
+                    self._note_change()
                 entry.item = self._spilling.to.take()
-        self._moved()
+        self._on_taken()
         return entry
 
     def spill_while(self, memory_is_short: bool) -> None:
-        """Spill or not from now on, beginning with what is here; what is in the spill comes back either way."""
+        """Begin to spill, with the entries in memory first, or end it; spilled entries come back either way."""
         with self._spill_lock:
             with self._lock:
                 self._memory_is_short = memory_is_short
                 excess = self._pop_excess() if memory_is_short else deque()
                 items = [self._note_spilled(entry) for entry in excess]
-                self._changed()
+                self._note_change()
             for item in items:
                 self._spilling.to.put(item)
 
@@ -257,12 +270,12 @@ class SpillingQueue(Queue):
             return not self._spilled and super()._admits(entry)
         return not self._spilled or self.spilled_bytes + entry.bytes <= self._spilling.limit_bytes
 
-    def _is_for_spill(self, entry: Entry) -> bool:
+    def _belongs_to_spill(self, entry: Entry) -> bool:
         keeps = not self._spilled and self._spilling.keep.admits(len(self._held), self.bytes, entry.bytes)
         return self._memory_is_short and not keeps and self._admits(entry)
 
     def _pop_excess(self) -> deque[Entry]:
-        """Take the newest entries out of memory until the low bound holds; oldest first."""
+        """Remove the newest entries from memory until the low bound holds, and return them, oldest first."""
         keep, excess = self._spilling.keep, deque[Entry]()
         while not self._spilled and (
             len(self._held) > keep.items or (self.bytes > keep.bytes and len(self._held) > 1)
@@ -272,11 +285,11 @@ class SpillingQueue(Queue):
         return excess
 
     def _note_spilled(self, entry: Entry) -> Any:
-        """Append the entry to those that are spilled; its item, to be written."""
+        """Append an entry to the spilled ones, and return its item, which is to be written."""
         self._spilled.append(entry)
         self.spilled_bytes += entry.bytes
-        self._changed()
-        return entry.take_out()
+        self._note_change()
+        return entry.take_item()
 
     def _oldest(self) -> Entry | None:
         oldest = super()._oldest()

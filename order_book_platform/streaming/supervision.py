@@ -12,20 +12,20 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def run_with_restarts(make_pipeline: Callable[[int], Pipeline], restarts: int = 3) -> int:
-    """Run a pipeline; if it stalls, run another one in its place. Any other error ends it.
+    """Run a pipeline; if it stalls, run another one in its place. Any other error ends the run.
 
-    A stalled step cannot be ended from outside: it may still be at work, and it may wake up. What the pipelines
-    write to has to be another one each time.
+    A stalled step cannot be ended from outside: it may still be at work, and it may wake up later. So each pipeline has
+    to write to other files than the one before.
 
     Args:
-        make_pipeline: attempt, from 0, to a pipeline that goes on from the last checkpoint.
-        restarts: how many attempts follow the first.
+        make_pipeline: makes the pipeline of an attempt, numbered from 0, which goes on from the last checkpoint.
+        restarts: number of attempts after the first.
 
     Returns:
-        How many restarts it took.
+        Number of restarts that were needed.
 
     Raises:
-        StallError: the last attempt stalled as well; it names what happened to each.
+        StallError: the last attempt stalled, too; the error names the stall of each attempt.
     """
     stalls: list[StallError] = []
     for attempt in range(restarts + 1):

@@ -18,7 +18,7 @@ import pytest
 from order_book_platform.datasets.raw_deltas import DeltaBatch, PublishedDeltas
 from order_book_platform.errors import PartitionCorruptError, StallError
 from order_book_platform.model import PartitionKey
-from order_book_platform.observability import StreamExporter, silent
+from order_book_platform.observability import StreamMetrics, silent
 from order_book_platform.reconstruct import Reconstruction, Reconstructor, memory_budget
 from order_book_platform.reconstruct import spill as spill_module
 from order_book_platform.reconstruct.book_stages import BookStream
@@ -29,7 +29,7 @@ from order_book_platform.reconstruct.day.resumption import Resumption
 from order_book_platform.reconstruct.spill import LogSpill, spill_in
 from order_book_platform.replay import strategy
 from order_book_platform.simulate import Faults, MarketSimulator, profile
-from order_book_platform.storage.parquet_rows import RowGroup, errors_named
+from order_book_platform.storage.parquet_rows import RowGroup, translate_read_errors
 from order_book_platform.streaming import MemoryGuard
 from order_book_platform_tests.chain import Chain
 
@@ -123,7 +123,7 @@ def test_progress_has_the_stages_figures(lake: Path, tmp_path: Path, monkeypatch
     chain = Chain.over(tmp_path, lake, [KEY])
     chain.books(KEY)
     monkeypatch.setattr("order_book_platform.streaming.pipeline.WATCH_S", 0.001)
-    seen: list[tuple[int, int, StreamExporter | None]] = []
+    seen: list[tuple[int, int, StreamMetrics | None]] = []
     Reconstructor(chain.store, chain.settings).run(
         KEY, lambda stage, done, total, figures=None: seen.append((done, total, figures))
     )
@@ -235,7 +235,7 @@ def test_a_read_error_leaves_what_was_done(
         for number, piece in enumerate(pieces(self)):
             if number == 6:
                 assert saved.wait(60)
-                with errors_named("deltas.parquet"):
+                with translate_read_errors("deltas.parquet"):
                     raise OSError(errno.EIO, os.strerror(errno.EIO))
             yield piece
 

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND, ManualClock
+from order_book_platform.observability import StreamMetrics
 from order_book_platform.streaming import (
     Backpressure,
     Bound,
     MemoryGuard,
-    Spilling,
+    SpillPolicy,
     Stage,
-    StreamMetrics,
 )
 from order_book_platform_tests.streaming.streams import Shelf, consumer, pipeline, same, sink
 
@@ -293,7 +293,9 @@ def test_short_memory_spills_and_comes_back(gate: threading.Event) -> None:
         if metrics.memory == "none" and dropped:
             gate.set()
 
-    stage = Stage("write", consumer(write), inbox=Bound(4, 100), spilling=Spilling(shelf, Bound(1, 100), 20))
+    stage = Stage(
+        "write", consumer(write), inbox=Bound(4, 100), spilling=SpillPolicy(shelf, Bound(1, 100), 20)
+    )
     running = pipeline(source(), [stage], memory=memory, observe=observe, clock=ManualClock())
     running.run()
     assert taken == [1] * 40

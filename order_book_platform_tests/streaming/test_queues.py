@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from order_book_platform.clock import ManualClock, SystemClock
-from order_book_platform.streaming.queues import Bound, Entry, Queue, Spilling, SpillingQueue
+from order_book_platform.streaming.queues import Bound, Entry, Queue, SpillingQueue, SpillPolicy
 from order_book_platform_tests.streaming.streams import Item, Shelf, gone
 
 SIZES = st.lists(st.integers(0, 30), max_size=40)
@@ -34,7 +34,7 @@ def moved() -> None:
 async def put(queue: Queue, one: Entry) -> None:
     """Offer an entry until it is taken."""
     while not queue.offer(one):
-        await queue.room_for(one)
+        await queue.wait_for_space(one)
 
 
 async def take(queue: Queue) -> Entry | None:
@@ -44,7 +44,7 @@ async def take(queue: Queue) -> Entry | None:
         one = queue.poll()
         if one is not None or ended:
             return one
-        await queue.filled()
+        await queue.wait_for_entry()
 
 
 async def passed_through(
@@ -95,7 +95,7 @@ def test_spilling_changes_nothing(
 ) -> None:
     """Spilling never, always, or now and then: the same items in the same order, and memory and spill are bounded."""
     shelf = Shelf()
-    queue = SpillingQueue(bound, SystemClock(), moved, Spilling(shelf, keep, limit_bytes))
+    queue = SpillingQueue(bound, SystemClock(), moved, SpillPolicy(shelf, keep, limit_bytes))
 
     def look(turn: int) -> None:
         held = len(queue) - len(queue._spilled)
@@ -115,7 +115,7 @@ def test_threads_may_put_take_and_toggle_at_once(
     bound: Bound, keep: Bound, limit_bytes: int, sizes: list[int]
 ) -> None:
     """One that puts, one that takes, one that turns spilling on and off: still the same items in the same order."""
-    queue = SpillingQueue(bound, SystemClock(), moved, Spilling(Shelf(), keep, limit_bytes))
+    queue = SpillingQueue(bound, SystemClock(), moved, SpillPolicy(Shelf(), keep, limit_bytes))
     numbers = range(5 * len(sizes))
     taken: list[int] = []
     done = threading.Event()
@@ -155,7 +155,7 @@ def test_threads_may_put_take_and_toggle_at_once(
 def spilling_queue(keep: Bound, limit_bytes: int) -> tuple[SpillingQueue, Shelf]:
     """A queue of 4 items and 100 bytes that can spill, and where to."""
     shelf = Shelf()
-    return SpillingQueue(Bound(4, 100), SystemClock(), moved, Spilling(shelf, keep, limit_bytes)), shelf
+    return SpillingQueue(Bound(4, 100), SystemClock(), moved, SpillPolicy(shelf, keep, limit_bytes)), shelf
 
 
 async def must_wait(queue: Queue, one: Entry) -> asyncio.Task[None]:
@@ -206,7 +206,7 @@ def test_who_waits_for_room_may_spill() -> None:
 
     async def test() -> None:
         shelf = Shelf()
-        queue = SpillingQueue(Bound(1, 100), SystemClock(), moved, Spilling(shelf, Bound(1, 100), 100))
+        queue = SpillingQueue(Bound(1, 100), SystemClock(), moved, SpillPolicy(shelf, Bound(1, 100), 100))
         assert queue.offer(entry(0))
         waiting = await must_wait(queue, entry(1))
         queue.spill_while(True)
@@ -261,7 +261,7 @@ def test_what_is_spilled_is_not_in_memory() -> None:
         assert queue.offer(each)
     first = queue.poll()
     assert first is entries[0]
-    first.take_out()
+    first.take_item()
     assert gone(living)
 
 

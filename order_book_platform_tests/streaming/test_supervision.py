@@ -14,7 +14,7 @@ from order_book_platform.streaming import (
     Bound,
     MemoryGuard,
     Pipeline,
-    Spilling,
+    SpillPolicy,
     Stage,
     Waiting,
     run_with_restarts,
@@ -139,7 +139,7 @@ def test_a_spill_that_hangs(gate: threading.Event) -> None:
         def take(self) -> object:
             return 1
 
-    spilling = Spilling(Stuck(), Bound(1, 100), 100)
+    spilling = SpillPolicy(Stuck(), Bound(1, 100), 100)
     stage = Stage("write", consumer(lambda item: spilling_began.wait()), spilling=spilling)
     # Memory is short from when the source has ended: one item with the stage, one in memory, one to be spilled.
     memory = MemoryGuard(1, sample=lambda: int(queue.ended), drop=lambda: None)

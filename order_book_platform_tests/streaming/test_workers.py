@@ -78,13 +78,13 @@ def test_a_long_call_tells_of_its_progress(gate: threading.Event) -> None:
 
     def call() -> None:
         for step in ("one", "two"):
-            worker.progress(step)
+            worker.begin_step(step)
             clock.advance(7)
             now_ns = clock.monotonic_ns()
             seen.append((worker.doing, worker.busy.running_ns(now_ns), worker.busy.read_ns(now_ns)))
-        seen.append(worker.is_called)
+        seen.append(worker.should_return)
         gate.wait()
-        seen.append(worker.is_called)
+        seen.append(worker.should_return)
 
     async def ask() -> None:
         calls = [asyncio.create_task(worker.run(each)) for each in (call, asked.set)]
@@ -96,9 +96,9 @@ def test_a_long_call_tells_of_its_progress(gate: threading.Event) -> None:
     asyncio.run(ask())
     assert seen[:2] == [("one", 7, 7), ("two", 7, 14)]
     assert seen[3] is True
-    assert not worker.is_called
+    assert not worker.should_return
     worker.close()
-    assert worker.is_called
+    assert worker.should_return
     assert worker.join(60)
 
 

@@ -15,8 +15,8 @@ from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.options import json_option, symbol_option
 
 if TYPE_CHECKING:
+    from order_book_platform.observability import StreamMetrics
     from order_book_platform.reconstruct import Followed
-    from order_book_platform.streaming import StreamMetrics
 
 LOOK_S = 0.002
 """How long nothing is looked for when there was nothing new."""

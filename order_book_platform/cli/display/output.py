@@ -20,7 +20,7 @@ from order_book_platform.cli.display.live_terminal import LiveProgress
 if TYPE_CHECKING:
     from order_book_platform import observability
     from order_book_platform.model import GateResult
-    from order_book_platform.observability import StreamExporter
+    from order_book_platform.observability import StreamMetrics
 
 REFRESHED_PER_SECOND = 5
 """As often as a stream tells of itself; to draw a board takes milliseconds of a core."""
@@ -128,7 +128,7 @@ class StageBars:
         self._prefix = prefix
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, stage: str, done: int, total: int, figures: StreamExporter | None = None) -> None:
+    def __call__(self, stage: str, done: int, total: int, figures: StreamMetrics | None = None) -> None:
         """Move the stage's bar; total 0 means not known."""
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(f"{self._prefix}{stage}", total=None, rows="")

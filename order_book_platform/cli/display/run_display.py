@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from order_book_platform import observability
     from order_book_platform.cli.display.live_terminal import LiveProgress
     from order_book_platform.cli.display.stream_table import StreamTable
-    from order_book_platform.observability import StreamExporter
+    from order_book_platform.observability import StreamMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class RunDisplay:
         self._live.update(self._tasks[asset], description=asset, total=1, completed=1, rows=rows)
         self._live.stop_task(self._tasks[asset])
 
-    def _progressed(self, stage: str, done: int, total: int, figures: StreamExporter | None = None) -> None:
+    def _progressed(self, stage: str, done: int, total: int, figures: StreamMetrics | None = None) -> None:
         if self._live is None or self._running is None:
             return
         name = self._running.name
@@ -117,7 +117,7 @@ class RunDisplay:
         if self._live.console.is_terminal:
             self._show_stream(self._live, self._running, figures)
 
-    def _show_stream(self, live: LiveProgress, running: _Running, figures: StreamExporter | None) -> None:
+    def _show_stream(self, live: LiveProgress, running: _Running, figures: StreamMetrics | None) -> None:
         from order_book_platform.cli.display.stream_table import StreamTable
 
         if figures is None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from order_book_platform.clock import NS_PER_SECOND
 
 if TYPE_CHECKING:
-    from order_book_platform.observability import StageFigures, StreamExporter
+    from order_book_platform.observability import StageMetrics, StreamMetrics
 
 WINDOW_NS = 5 * NS_PER_SECOND
 """Rates and shares are of the last five seconds: an item of a stage may take one."""
@@ -36,8 +36,8 @@ class Span:
         passed_ns: between them.
     """
 
-    before: StageFigures
-    now: StageFigures
+    before: StageMetrics
+    now: StageMetrics
     passed_ns: int
 
     @property
@@ -105,10 +105,10 @@ class StreamTable:
     """A rich renderable that shows the newest figures it was given."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[int, StreamExporter]] = deque()
+        self._seen: deque[tuple[int, StreamMetrics]] = deque()
         self._resident_bytes = 0
 
-    def update(self, figures: StreamExporter, resident_bytes: int, now_ns: int) -> None:
+    def update(self, figures: StreamMetrics, resident_bytes: int, now_ns: int) -> None:
         """Show these figures.
 
         Args:
@@ -166,13 +166,13 @@ def in_units(value: float) -> str:
     return f"{value:.0f} "
 
 
-def _age(stage: StageFigures) -> str:
+def _age(stage: StageMetrics) -> str:
     if not stage.queue_items:
         return "-"
     milliseconds = stage.oldest_ns / 1e6
     return f"{milliseconds:.0f} ms" if milliseconds < 1_000 else f"{milliseconds / 1e3:.1f} s"
 
 
-def _sum(figures: StreamExporter) -> int:
+def _sum(figures: StreamMetrics) -> int:
     """Grows as long as it is the same stream."""
     return sum(stage.rows + stage.busy_ns for stage in figures.stages)

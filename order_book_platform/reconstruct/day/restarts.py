@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from order_book_platform.model import PartitionKey
-from order_book_platform.observability import Progress
+from order_book_platform.observability import Progress, StreamMetrics
 from order_book_platform.reconstruct.day.book_writer import BookWriter
 from order_book_platform.reconstruct.day.day_replay import DayReplay
 from order_book_platform.reconstruct.day.day_stream import day_stream
@@ -16,7 +16,7 @@ from order_book_platform.reconstruct.day.size_estimate import BooksSizeEstimate
 from order_book_platform.reconstruct.spill import spill_in
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, PartitionWriter
-from order_book_platform.streaming import MemoryGuard, Pipeline, StreamMetrics, run_with_restarts
+from order_book_platform.streaming import MemoryGuard, Pipeline, run_with_restarts
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import LogMissingError, LogSchemaError, ReconstructionError
 from order_book_platform.model import FixedPoint, Instrument
+from order_book_platform.observability import StreamMetrics
 from order_book_platform.reconstruct.book_stages import BookStream
 from order_book_platform.reconstruct.day.resumption import identity
 from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
@@ -34,7 +35,7 @@ from order_book_platform.replay.snapshot_inbox import Arrived
 from order_book_platform.replay.strategy import FullEventReplay, ReplayStep
 from order_book_platform.settings import Settings
 from order_book_platform.storage import LogReader
-from order_book_platform.streaming import MemoryGuard, StreamMetrics
+from order_book_platform.streaming import MemoryGuard
 
 BOOKS, FINDINGS_LOG, CHECKPOINTS = "books", "findings", "checkpoints"
 """What lies in the output folder: two logs, and checkpoints."""

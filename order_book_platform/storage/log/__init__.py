@@ -1,7 +1,7 @@
-"""Logs: rows that are appended and must survive a crash; docs/formats/log.md.
+"""Logs: appended rows that survive a crash, in the format of docs/formats/log.md.
 
-In: arrow record batches, from one writer. Out: the same rows by their place, to any number of readers in any process,
-from sealed Parquet segments and from the tail that is still being written.
+In: Arrow record batches from one writer. Out: the same rows by their number in the log, for any number of readers in
+any process, from sealed Parquet segments and from the open segment that is still being written.
 """
 
 from order_book_platform.storage.log.log_reader import LogReader

@@ -1,8 +1,8 @@
-"""Frames of an open segment: a header, a payload, and the checksum that tells whether both are whole.
+"""Frames of an open segment: a header, a payload, and a checksum that shows whether both are complete.
 
-The layout is docs/formats/log.md. Files are read with `preadv` into memory of our own: a mapped file would kill
-the reader with a bus error if its writer, out of room, cuts half a frame off; and it is no faster (1.5 to 4.2 GB/s
-mapped, 1.7 to 3.7 GB/s read, CRC included, which is what takes the time).
+The layout is in docs/formats/log.md. Files are read with `preadv` into allocated memory, not mapped: a mapped file
+would kill the reader with a bus error if its writer, out of disk space, cuts off half a frame; and it is no faster (1.5 to
+4.2 GB/s mapped, 1.7 to 3.7 GB/s read, including the CRC, which takes most of the time).
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ MAGIC = b"OBPf"
 VERSION = 1
 ALIGNMENT = 8
 MAX_PAYLOAD_BYTES = 2**32 - ALIGNMENT
-"""What the length of a payload can say."""
+"""Largest length that the header of a frame can hold."""
 
 _HEADER = struct.Struct("<4sIQQIIII")
 _UNCHECKED_BYTES = 8
-_LOOK_BYTES = 1 << 20
+"""Bytes at the beginning of a header that the CRC does not cover: the magic and the CRC itself."""
+_SEARCH_BYTES = 1 << 20
 
 
-class Kind(IntEnum):
-    """What a frame is for."""
+class FrameKind(IntEnum):
+    """Purpose of a frame."""
 
     SCHEMA = 1
     ROWS = 2
@@ -38,16 +39,16 @@ class Kind(IntEnum):
 
 
 class Frame(NamedTuple):
-    """A frame that is whole and right.
+    """A complete frame whose checksum is right.
 
     Attributes:
-        offset: of its first byte in the file.
-        end: of the first byte behind it.
-        kind: a `Kind`, or a number that this version does not know.
-        first_row: place in the log of its first row.
-        synced_row: rows of the log that were known to be on the device when it was written.
-        rows: how many it holds.
-        payload: the Arrow IPC message, without padding.
+        offset: offset of its first byte in the file.
+        end: offset of the first byte behind it.
+        kind: a `FrameKind`, or a number that this version does not know.
+        first_row: number in the log of its first row.
+        synced_row: number of the log's rows that were known to be on the device when it was written.
+        rows: number of its rows.
+        payload: Arrow IPC message, without padding.
     """
 
     offset: int
@@ -59,8 +60,18 @@ class Frame(NamedTuple):
     payload: pa.Buffer
 
 
-def pack(kind: Kind, first_row: int, synced_row: int, rows: int, payload: pa.Buffer) -> list[memoryview]:
-    """The bytes of a frame, as buffers to be written one after the other; the payload is not copied."""
+def pack_frame(
+    kind: FrameKind, first_row: int, synced_row: int, rows: int, payload: pa.Buffer
+) -> list[memoryview]:
+    """Return the bytes of a frame as buffers to be written one after the other; the payload is not copied.
+
+    Args:
+        kind: purpose of the frame.
+        first_row: number in the log of its first row.
+        synced_row: number of the log's rows that are known to be on the device.
+        rows: number of rows in the payload.
+        payload: Arrow IPC message.
+    """
     size = len(payload)
     header = bytearray(_HEADER.size)
     _HEADER.pack_into(header, 0, MAGIC, 0, first_row, synced_row, rows, size, kind, VERSION)
@@ -72,7 +83,7 @@ def pack(kind: Kind, first_row: int, synced_row: int, rows: int, payload: pa.Buf
 
 
 def write_all(descriptor: int, parts: Sequence[memoryview]) -> int:
-    """Write buffers one after the other, however little of them the system takes at a time; returns their bytes."""
+    """Write all buffers, however few bytes the system accepts at a time; returns the number of bytes."""
     left = [part for part in parts if len(part)]
     total = sum(len(part) for part in left)
     while left:
@@ -85,15 +96,15 @@ def write_all(descriptor: int, parts: Sequence[memoryview]) -> int:
 
 
 def read_frame(descriptor: int, offset: int, where: str) -> Frame | None:
-    """The frame at `offset`, or None if there is none that is whole and right.
+    """Read the frame at `offset`; returns None if there is no complete frame with a right checksum.
 
     Args:
-        descriptor: of the open file.
-        offset: where it would begin, in bytes.
-        where: the file's name, for the error.
+        descriptor: descriptor of the open file.
+        offset: offset in bytes at which the frame begins.
+        where: path of the file, for the error.
 
     Raises:
-        LogCorruptError: it is whole and right, and of a version that this one does not know.
+        LogCorruptError: the frame has a version that this package does not know.
     """
     header = os.pread(descriptor, _HEADER.size, offset)
     if len(header) < _HEADER.size or not header.startswith(MAGIC):
@@ -102,7 +113,7 @@ def read_frame(descriptor: int, offset: int, where: str) -> Frame | None:
     padded = size + -size % ALIGNMENT
     end = offset + _HEADER.size + padded
     if end > os.fstat(descriptor).st_size:
-        return None  # cut short, or a damaged length: memory is taken only for what is there
+        return None  # cut short, or a damaged length: no memory is allocated for bytes that do not exist
     payload = pa.allocate_buffer(padded)
     if _read_into(descriptor, memoryview(payload), offset + _HEADER.size) < padded:
         return None
@@ -118,27 +129,36 @@ def read_frame(descriptor: int, offset: int, where: str) -> Frame | None:
     return Frame(offset, end, kind, first_row, synced_row, rows, payload.slice(0, size))
 
 
-def later_claim(descriptor: int, offset: int, row: int, where: str) -> Frame | None:
-    """The first frame at or behind `offset` that is right and says that rows beyond `row` were on the device.
+def later_synced_frame(descriptor: int, offset: int, row: int, where: str) -> Frame | None:
+    """Search for a frame that proves that rows from `row` on had reached the device.
+
+    Args:
+        descriptor: descriptor of the open file.
+        offset: offset in bytes from which on frames are searched for.
+        row: number of the first row that is missing.
+        where: path of the file, for the error.
+
+    Returns:
+        The first complete frame whose `synced_row` is beyond `row`; None if there is none.
 
     Raises:
-        LogCorruptError: there is a frame of a version that this one does not know.
+        LogCorruptError: a frame has a version that this package does not know.
     """
     while True:
-        look = os.pread(descriptor, _LOOK_BYTES, offset)
-        found = look.find(MAGIC)
+        block = os.pread(descriptor, _SEARCH_BYTES, offset)
+        found = block.find(MAGIC)
         while found >= 0:
             frame = read_frame(descriptor, offset + found, where) if found % ALIGNMENT == 0 else None
             if frame is not None and frame.synced_row > row:
                 return frame
-            found = look.find(MAGIC, found + 1)
-        if len(look) < _LOOK_BYTES:
+            found = block.find(MAGIC, found + 1)
+        if len(block) < _SEARCH_BYTES:
             return None
-        offset += _LOOK_BYTES
+        offset += _SEARCH_BYTES
 
 
 def _read_into(descriptor: int, target: memoryview, offset: int) -> int:
-    """Fill `target` from the file; returns the bytes that were there."""
+    """Fill `target` from the file; returns how many bytes the file had."""
     done = 0
     while done < len(target):
         got = os.preadv(descriptor, [target[done:]], offset + done)

@@ -1,4 +1,4 @@
-"""Reading a log, also while another process writes, seals and rotates it. A reader changes nothing."""
+"""Reading a log, also while another process appends to it and seals segments. A reader changes nothing."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from order_book_platform.storage.log.segments import LogBatch, corrupt, first_ro
 
 
 class LogReader:
-    """Rows of a log, by their place.
+    """Reads the rows of a log from any row number on.
 
     Args:
-        folder: of the log. It has to be there when something is read, though no row has to be in it yet.
+        folder: folder of the log; it has to exist when rows are read, even if there are none yet.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def schema(self) -> pa.Schema | None:
-        """The schema of the log, with its metadata; None before its first row.
+        """Return the schema of the log, with its metadata; None before its first row.
 
         Raises:
-            LogMissingError: there is no such folder.
-            LogCorruptError: the segment that would tell cannot be read.
+            LogMissingError: the folder does not exist.
+            LogCorruptError: the newest segment cannot be read.
         """
         for row in reversed(first_rows(self.folder)):
             segment = _find(self.folder, row)
@@ -43,11 +43,11 @@ class LogReader:
         return None
 
     def next_row(self) -> int:
-        """Place of the row behind the last one; rows of the open segment are counted, though not synced yet.
+        """Return the number of rows in the log, including rows of the open segment that are not synced yet.
 
         Raises:
-            LogMissingError: there is no such folder.
-            LogCorruptError: rows that were on the device are damaged.
+            LogMissingError: the folder does not exist.
+            LogCorruptError: rows that had reached the device are damaged.
         """
         rows = first_rows(self.folder)
         with closing(_Cursor(self.folder, rows[-1] if rows else 0)) as cursor:
@@ -56,25 +56,25 @@ class LogReader:
             return cursor.edge
 
     def read(self, from_row: int = 0) -> Iterator[LogBatch]:
-        """Rows from `from_row` on: sealed segments row group by row group, then the frames of the open one.
+        """Read the rows from `from_row` on: sealed segments by row group, then the open segment by frame.
 
         Raises:
-            LogMissingError: there is no such folder, or the log does not reach to `from_row`.
-            LogCorruptError: rows that were on the device are damaged or gone.
+            LogMissingError: the folder does not exist, or the log has fewer than `from_row` rows.
+            LogCorruptError: rows that had reached the device are damaged or gone.
         """
         return self.follow(from_row, _stop)
 
     def follow(self, from_row: int, wait: Callable[[], bool]) -> Iterator[LogBatch]:
-        """Rows from `from_row` on, and those that a writer appends meanwhile, each once and in order.
+        """Read the rows from `from_row` on, and those that a writer appends meanwhile, each once and in order.
 
         Args:
-            from_row: place of the first row wanted.
-            wait: called when nothing new is there. It returns when it is worth to look again, or False to stop; what
-                was appended before it said so is still read.
+            from_row: number of the first row wanted.
+            wait: called when there are no new rows. It returns true when there may be some, or false to stop after the
+                rows that were appended before it returned.
 
         Raises:
-            LogMissingError: there is no such folder, or the log does not reach to `from_row`.
-            LogCorruptError: rows that were on the device are damaged or gone.
+            LogMissingError: the folder does not exist, or the log has fewer than `from_row` rows.
+            LogCorruptError: rows that had reached the device are damaged or gone.
         """
         going_on = True
         with closing(self.tail(from_row)) as tail:
@@ -87,23 +87,23 @@ class LogReader:
                     going_on = wait()
 
     def tail(self, from_row: int = 0) -> LogTail:
-        """As `follow`, for who has something else to do while nothing new is there.
+        """Open a tail from `from_row` on, for callers that do not want to wait for new rows.
 
         Args:
-            from_row: place of the first row wanted.
+            from_row: number of the first row wanted.
         """
         return LogTail(self.folder, from_row)
 
 
 class LogTail:
-    """Rows of a log from a place on, in order; None where that is all there is by now. An iterator that never ends.
+    """An endless iterator over the rows of a log in order, which gives None whenever there are no new rows.
 
     Args:
-        folder: of the log.
-        from_row: place of the first row wanted.
+        folder: folder of the log.
+        from_row: number of the first row wanted.
 
     Attributes:
-        synced_row: rows of the log that are known to be on the device; also while no more come.
+        synced_row: number of the log's rows that are known to be on the device; it may grow while no new rows come.
     """
 
     def __init__(self, folder: Path, from_row: int) -> None:
@@ -115,16 +115,16 @@ class LogTail:
         return self
 
     def __next__(self) -> LogBatch | None:
-        """The next rows; whoever asks again after a None looks again.
+        """Return the next rows, or None if there are no new ones by now.
 
         Raises:
-            LogMissingError: there is no such folder, or the log does not reach to where it was to begin.
-            LogCorruptError: rows that were on the device are damaged or gone.
+            LogMissingError: the folder does not exist, or the log has fewer rows than the wanted first one.
+            LogCorruptError: rows that had reached the device are damaged or gone.
         """
         return next(self._rows)
 
     def close(self) -> None:
-        """Let go of the log."""
+        """Close the segment at hand."""
         self._rows.close()
 
     def _read(self, from_row: int) -> Generator[LogBatch | None]:
@@ -147,10 +147,10 @@ class LogTail:
 
 
 class _Cursor:
-    """Goes through a log segment by segment, by the names they must have.
+    """Goes through a log segment by segment; the name of the next one follows from the rows before it.
 
     Attributes:
-        edge: place of the row behind the last one that has been seen.
+        edge: number of the row behind the last one that has been read.
     """
 
     def __init__(self, folder: Path, first_row: int) -> None:
@@ -160,21 +160,21 @@ class _Cursor:
 
     @property
     def synced_row(self) -> int:
-        """Rows of the log that the segment at hand says are on the device; 0 if there is none."""
+        """Number of the log's rows on the device according to the segment at hand; 0 without a segment."""
         segment = self._segment
         if isinstance(segment, OpenSegment) and not sealed_path(self._folder, segment.first_row).exists():
             return segment.synced_row
         return 0 if segment is None else segment.next_row
 
     def batches(self, from_row: int) -> Iterator[LogBatch]:
-        """All there is by now behind the edge, without what lies before `from_row`."""
+        """Read all rows that exist by now behind the edge, leaving out those before `from_row`."""
         suspected = -1
         while True:
             if self._segment is not None:
                 yield from self._segment.batches(max(from_row, self.edge))
                 self.edge = self._segment.next_row
             if self._segment is not None and self._segment.first_row == self.edge:
-                self.close()  # no row in it yet: if its writer dies, another will replace it
+                self.close()  # it has no row yet: if its writer dies, another file may take its place
             elif (following := _find(self._folder, self.edge)) is not None:
                 self.close()
                 self._segment = following
@@ -188,21 +188,21 @@ class _Cursor:
                     f"the next one from row {later[0]} on",
                     str(sealed_path(self._folder, self.edge)),
                 )
-            suspected = self.edge  # or the writer went on while we looked: then the rows are there by now
+            suspected = self.edge  # the writer may have created the segment during the search: look once more
 
     def close(self) -> None:
-        """Let go of the segment."""
+        """Close the segment at hand."""
         if self._segment is not None:
             self._segment.close()
             self._segment = None
 
 
 def _find(folder: Path, first_row: int) -> SealedSegment | OpenSegment | None:
-    """The segment that begins with that row, the sealed form first; None if there is none."""
-    ways = (SealedSegment, OpenSegment, SealedSegment)  # it may be sealed and removed between the first two
-    for way in ways:
+    """Open the segment that begins with `first_row`, preferably its sealed form; returns None if there is none."""
+    forms = (SealedSegment, OpenSegment, SealedSegment)  # it may be sealed between the first two attempts
+    for form in forms:
         try:
-            return way(folder, first_row)
+            return form(folder, first_row)
         except FileNotFoundError:
             continue
     return None
@@ -213,3 +213,4 @@ def _stop() -> bool:
 
 
 _BEHIND_ALL = 2**64
+"""A row number that no log reaches."""

@@ -1,4 +1,4 @@
-"""The one process that appends to a log."""
+"""Appending to a log, which one process at a time may do."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from order_book_platform.storage.atomic import (
     translate_write_errors,
 )
 from order_book_platform.storage.log import frames
-from order_book_platform.storage.log.frames import Kind, pack, write_all
-from order_book_platform.storage.log.recovery import Recovered, Tail, recover
+from order_book_platform.storage.log.frames import FrameKind, pack_frame, write_all
+from order_book_platform.storage.log.recovery import Recovered, ResumableSegment, recover
 from order_book_platform.storage.log.row_schema import check_batch, check_schema
 from order_book_platform.storage.log.sealing import seal
 from order_book_platform.storage.log.segments import open_path, sealed_path
@@ -35,22 +35,22 @@ LOCK = "writer.lock"
 
 
 class LogWriter:
-    """Appends rows to a log, syncs and seals them; made by `LogWriter.open`, used by one thread at a time.
+    """Appends rows to a log, syncs and seals them; created by `LogWriter.open`, used by one thread at a time.
 
     Attributes:
-        folder: of the log.
-        schema: of its rows.
-        recovered: what was found when the log was opened, and what was done about it.
-        next_row: place that the next row will have: rows in the log.
-        synced_row: rows of the log that are on the device.
+        folder: folder of the log.
+        schema: schema of its rows.
+        recovered: state of the log when it was opened, and what recovery did.
+        next_row: number of rows in the log, which is the number of the next row.
+        synced_row: number of the log's rows that are on the device.
     """
 
     def __init__(
         self,
         folder: Path,
         schema: pa.Schema,
-        found: tuple[Recovered, Tail | None],
-        held: ExitStack,
+        found: tuple[Recovered, ResumableSegment | None],
+        lock: ExitStack,
         *,
         segment_bytes: int,
         row_group_rows: int,
@@ -58,17 +58,19 @@ class LogWriter:
     ) -> None:
         self.folder = folder
         self.schema = schema
-        self.recovered, tail = found
+        self.recovered, resumable = found
         self.next_row = self.recovered.next_row
         self.synced_row = self.next_row
         self._segment_bytes = segment_bytes
         self._row_group_rows = row_group_rows
         self._seal_in = seal_in
-        self._held = held
-        self._tail = None if tail is None else _OpenFile(folder, tail.first_row, tail.size)
-        self._waiting: list[tuple[int, int]] = []
+        self._lock = lock
+        self._open = None if resumable is None else _OpenFile(folder, resumable.first_row, resumable.size)
+        self._unsealed: list[tuple[int, int]] = []
+        """First row and next row of full segments that are yet to be sealed."""
         self._sealing: Future[None] | None = None
         self._broken: str | None = None
+        """Why the writer may not go on; None while it may."""
 
     @classmethod
     def open(
@@ -80,25 +82,26 @@ class LogWriter:
         row_group_rows: int = 65_536,
         seal_in: Executor | None = None,
     ) -> LogWriter:
-        """Open a log for appending, or begin one; what a crash left is put in order first.
+        """Open a log for appending, or create one; a log whose writer died is recovered first.
 
         Args:
-            folder: of the log; created if it is not there.
-            schema: of the rows, with the metadata that belong to the log.
-            segment_bytes: a segment of this size is sealed before more is appended; it exceeds it by one frame at
-                most.
+            folder: folder of the log; created if it does not exist.
+            schema: schema of the rows, with the metadata that belong to the log.
+            segment_bytes: size from which on a segment is sealed before more is appended; it may be exceeded by one
+                frame.
             row_group_rows: rows per row group of sealed segments.
-            seal_in: seals full segments one at a time while appending goes on; without it, `append` waits for it.
+            seal_in: executor that seals full segments, one at a time, while appending goes on; without it `append`
+                seals them.
 
         Raises:
-            LogBusyError: another writer has it open.
-            LogSchemaError: the log has another schema, or the schema cannot be kept in a log.
-            LogCorruptError: rows that were on the device are damaged or gone; no row has been touched.
-            DiskFullError: there is no room.
+            LogBusyError: another writer has the log open.
+            LogSchemaError: the log has another schema, or a log cannot keep the schema.
+            LogCorruptError: rows that had reached the device are damaged or gone; no row has been changed.
+            DiskFullError: the disk is full.
             StorageAccessError: this user may not write there.
         """
         check_schema(schema, folder)
-        with ExitStack() as stack, _named(folder):
+        with ExitStack() as stack, _translate_errors(folder):
             _create(folder)
             try:
                 stack.enter_context(locked_file(folder / LOCK))
@@ -119,9 +122,9 @@ class LogWriter:
                 row_group_rows=row_group_rows,
                 seal_in=seal_in,
             )
-            if (tail := found[1]) is not None and tail.synced_row < writer.next_row:
-                writer._say_synced()
-            writer._held = stack.pop_all()
+            if (resumable := found[1]) is not None and resumable.synced_row < writer.next_row:
+                writer._append_synced_frame()
+            writer._lock = stack.pop_all()
             return writer
 
     def __enter__(self) -> LogWriter:
@@ -133,39 +136,39 @@ class LogWriter:
         self.close()
 
     def append(self, batch: pa.RecordBatch, *, whole: bool = False) -> int:
-        """Hand rows to the operating system; they outlive this process, and after `sync` the machine.
+        """Hand rows to the operating system; they survive the end of this process, and after `sync` of the machine.
 
-        A batch that is larger than a segment goes in several frames. If there is no room, what is not whole is cut
-        off: rows before `next_row` are in the log, and the others may be appended when there is room again.
+        A batch that is larger than a segment is written in several frames. If the disk is full, an incomplete frame is
+        cut off: rows before `next_row` are in the log, and the others may be appended when there is space again.
 
         Args:
             batch: rows of the log's schema.
-            whole: in one frame, so that who reads while this process writes, or after it has died, has all of the rows
-                or none; the segment then exceeds its size by that frame. If there is no room, none is kept.
+            whole: write one frame, so that readers, and a recovery, have all of the rows or none; the segment may then
+                exceed its size by that frame. If the disk is full, none of the rows is kept.
 
         Returns:
-            The place of the first one.
+            The number of the first row in the log.
 
         Raises:
-            LogSchemaError: the batch has another schema, or a null where there must be none; nothing was appended.
-            DiskFullError: there is no room.
-            StorageError: a single row takes more than a frame holds, or a batch that has to be whole does; nothing of
-                such a batch was appended.
+            LogSchemaError: the batch has another schema, or a null where the schema allows none; nothing was appended.
+            DiskFullError: the disk is full.
+            StorageError: a single row, or a batch that has to be whole, is larger than a frame; nothing of such a batch
+                was appended.
         """
         self._check_usable()
         check_batch(batch, self.schema, self.folder)
         first_row = self.next_row
         with self._writing():
-            for piece in self._pieces(batch, whole):
-                self._append_frame(piece)
+            for part in self._split(batch, whole):
+                self._append_rows(part)
         return first_row
 
     def sync(self) -> None:
-        """Return when all that has been appended is on the device.
+        """Return when all appended rows are on the device.
 
         Raises:
-            DiskFullError: there is no room after all; this writer is of no use any more.
-            LogBrokenError: the device did not take the rows.
+            DiskFullError: the disk is full after all; this writer cannot be used any more.
+            LogBrokenError: the device failed to keep the rows.
         """
         self._check_usable()
         with self._writing():
@@ -174,23 +177,23 @@ class LogWriter:
     def rotate(self) -> None:
         """Seal the open segment, whatever its size; the next row begins another one.
 
-        With `seal_in`, returns when the segment has been handed over, and tells what went wrong with the one before.
+        With `seal_in`, this returns when the executor has the segment, and raises the error of the one before.
 
         Raises:
-            DiskFullError: there is no room for the sealed form; the rows stay where they are, and may be sealed later.
+            DiskFullError: the disk has no space for the sealed form; the segment stays open and may be sealed later.
         """
         self._check_usable()
         with self._writing():
             self._rotate()
 
     def close(self, *, seal: bool = False) -> None:
-        """Sync, wait for what is being sealed, and let go of the log; harmless if done before.
+        """Sync, wait for sealing in progress, and release the log; further calls do nothing.
 
         Args:
-            seal: leave nothing open, for a log that is complete.
+            seal: seal the open segment, for a log that is complete.
 
         Raises:
-            DiskFullError: there is no room; the log is closed all the same, and can be opened again.
+            DiskFullError: the disk is full; the log is closed all the same, and can be opened again.
         """
         if self._broken == _CLOSED:
             return
@@ -205,22 +208,22 @@ class LogWriter:
             self.discard()
 
     def discard(self, *, wait_for_sealing: bool = True) -> None:
-        """Let go of the log without syncing anything: for one that is about to be removed, or a device that hangs.
+        """Release the log without a sync: for a log that is about to be removed, or on a device that hangs.
 
         Args:
-            wait_for_sealing: return when nothing is at work any more. Otherwise, should a segment be being sealed, the
-                lock goes when that is over; or with the process.
+            wait_for_sealing: wait for a segment that is being sealed. Otherwise the lock is released when that has
+                ended, or with the process.
         """
         self._broken = _CLOSED
-        if self._tail is not None:
-            self._tail.close()
+        if self._open is not None:
+            self._open.close()
         if self._sealing is None:
-            self._held.close()
+            self._lock.close()
         elif wait_for_sealing:
-            wait([self._sealing])  # nothing may be at work when the lock is gone
-            self._held.close()
+            wait([self._sealing])  # without the lock nothing may be written
+            self._lock.close()
         else:
-            self._sealing.add_done_callback(lambda _: self._held.close())
+            self._sealing.add_done_callback(lambda _: self._lock.close())
 
     def _check_usable(self) -> None:
         if self._broken is not None:
@@ -236,9 +239,9 @@ class LogWriter:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Name errors; after a failing device nothing more is promised."""
+        """Translate errors; after an I/O error of the device the writer is broken."""
         try:
-            with _named(self.folder):
+            with _translate_errors(self.folder):
                 yield
         except OSError as error:
             if error.errno != errno.EIO:
@@ -246,13 +249,13 @@ class LogWriter:
             self._broken = self._broken or "a device that fails"
             raise self._broken_error(f"{self._broken} ({os.strerror(errno.EIO)})") from error
 
-    def _pieces(self, batch: pa.RecordBatch, whole: bool) -> Iterator[pa.RecordBatch]:
-        """The batch; unless it has to be whole, cut in halves until each fits a frame and, if it can, a segment."""
+    def _split(self, batch: pa.RecordBatch, whole: bool) -> Iterator[pa.RecordBatch]:
+        """Cut a batch in halves until each fits a frame and, if it can, a segment; a whole one is not cut."""
         size = pa.ipc.get_record_batch_size(batch)
         if not whole and batch.num_rows > 1 and size > min(self._segment_bytes, frames.MAX_PAYLOAD_BYTES):
             half = batch.num_rows // 2
-            yield from self._pieces(batch.slice(0, half), whole)
-            yield from self._pieces(batch.slice(half), whole)
+            yield from self._split(batch.slice(0, half), whole)
+            yield from self._split(batch.slice(half), whole)
         elif size > frames.MAX_PAYLOAD_BYTES:
             raise StorageError(
                 expected=f"{'a whole batch' if whole else 'rows'} of at most {frames.MAX_PAYLOAD_BYTES} bytes",
@@ -263,96 +266,99 @@ class LogWriter:
         elif batch.num_rows:
             yield batch
 
-    def _append_frame(self, batch: pa.RecordBatch) -> None:
-        if self._tail is not None and self._tail.size >= self._segment_bytes:
+    def _append_rows(self, batch: pa.RecordBatch) -> None:
+        """Write one frame with rows, in a new segment if the open one is full."""
+        if self._open is not None and self._open.size >= self._segment_bytes:
             self._rotate()
-        if self._tail is None:
-            self._begin()
-        parts = pack(Kind.ROWS, self.next_row, self.synced_row, batch.num_rows, batch.serialize())
+        if self._open is None:
+            self._begin_segment()
+        parts = pack_frame(FrameKind.ROWS, self.next_row, self.synced_row, batch.num_rows, batch.serialize())
         self._write(parts)
         self.next_row += batch.num_rows
 
-    def _begin(self) -> None:
-        """Begin a segment."""
-        self._tail = _OpenFile(self.folder, self.next_row)
-        self._write(pack(Kind.SCHEMA, self.next_row, self.synced_row, 0, self.schema.serialize()))
+    def _begin_segment(self) -> None:
+        """Create the file of a segment, with a frame that has the schema."""
+        self._open = _OpenFile(self.folder, self.next_row)
+        self._write(pack_frame(FrameKind.SCHEMA, self.next_row, self.synced_row, 0, self.schema.serialize()))
 
     def _write(self, parts: list[memoryview]) -> None:
-        """Write a frame at the end of the open segment, all of it or nothing."""
-        assert self._tail is not None
+        """Write a frame at the end of the open segment, completely or not at all."""
+        assert self._open is not None
         try:
-            self._tail.size += write_all(self._tail.descriptor, parts)
+            self._open.size += write_all(self._open.descriptor, parts)
         except BaseException:
             self._cut_back()
             raise
 
     def _cut_back(self) -> None:
-        """Remove what is behind the last whole frame; a segment without rows goes altogether."""
-        assert self._tail is not None
+        """Remove the bytes behind the last complete frame, or the whole file of a segment without rows."""
+        assert self._open is not None
         try:
-            if self._tail.first_row == self.next_row:
-                self._tail.close()
-                self._tail.path.unlink()
-                self._tail = None
+            if self._open.first_row == self.next_row:
+                self._open.close()
+                self._open.path.unlink()
+                self._open = None
             else:
-                os.ftruncate(self._tail.descriptor, self._tail.size)
+                os.ftruncate(self._open.descriptor, self._open.size)
         except BaseException:
             self._broken = "half a row that could not be cut off"
             raise
 
     def _sync(self) -> None:
-        if self._tail is None or self.synced_row == self.next_row:
+        if self._open is None or self.synced_row == self.next_row:
             return
         try:
-            self._tail.sync()
+            self._open.sync()
         except BaseException:
-            # The kernel forgets what it could not write: asked again, it would say that all is well.
+            # The kernel drops pages that it could not write: a second sync would report success.
             self._broken = "rows that the device did not take"
             raise
         self.synced_row = self.next_row
-        self._say_synced()
+        self._append_synced_frame()
 
-    def _say_synced(self) -> None:
-        """Leave word in the log that its rows are on the device; so damage to the last ones is told from a torn end."""
+    def _append_synced_frame(self) -> None:
+        """Write a frame that says which rows are on the device, so that damage differs from an incomplete end."""
         try:
-            self._write(pack(Kind.SYNCED, self.next_row, self.synced_row, 0, pa.py_buffer(b"")))
+            self._write(pack_frame(FrameKind.SYNCED, self.next_row, self.synced_row, 0, pa.py_buffer(b"")))
         except OSError as error:
             if error.errno not in DISK_FULL_ERRNOS or self._broken is not None:
                 raise
-            # The rows are safe and the next frame says the same: there was no room for the word alone.
+            # Only this frame is missing: the rows are on the device, and the next frame says so, too.
 
     def _rotate(self) -> None:
         self._finish_sealing()
-        if self._tail is not None and self._seal_in is None:
-            self._seal_tail(self._tail)
+        if self._open is not None and self._seal_in is None:
+            self._seal_now(self._open)
             return
-        if self._tail is not None:
-            self._sync()  # before any row of the next segment can be on the device
-            self._tail.close()
-            self._waiting.append((self._tail.first_row, self.next_row))
-            self._tail = None
-        if self._seal_in is not None and self._waiting:
-            self._sealing = self._seal_in.submit(self._seal_waiting)
+        if self._open is not None:
+            self._sync()  # no row of the next segment may reach the device before
+            self._open.close()
+            self._unsealed.append((self._open.first_row, self.next_row))
+            self._open = None
+        if self._seal_in is not None and self._unsealed:
+            self._sealing = self._seal_in.submit(self._seal_unsealed)
 
-    def _seal_tail(self, tail: _OpenFile) -> None:
+    def _seal_now(self, segment: _OpenFile) -> None:
+        """Seal the open segment in this thread."""
         try:
-            seal(self.folder, tail.first_row, self.next_row, self._row_group_rows)
+            seal(self.folder, segment.first_row, self.next_row, self._row_group_rows)
         except BaseException:
-            if sealed_path(self.folder, tail.first_row).exists():
+            if sealed_path(self.folder, segment.first_row).exists():
                 self._broken = (
                     "a sealed segment whose open form could not be removed"  # and must not be appended to
                 )
             raise
-        tail.close()
-        self._tail, self.synced_row = None, self.next_row
+        segment.close()
+        self._open, self.synced_row = None, self.next_row
 
-    def _seal_waiting(self) -> None:
-        while self._waiting:
-            seal(self.folder, *self._waiting[0], self._row_group_rows)
-            self._waiting.pop(0)
+    def _seal_unsealed(self) -> None:
+        """Seal the full segments, in the executor."""
+        while self._unsealed:
+            seal(self.folder, *self._unsealed[0], self._row_group_rows)
+            self._unsealed.pop(0)
 
     def _finish_sealing(self) -> None:
-        """Wait for what is being sealed; its error comes once, and the next rotation tries again."""
+        """Wait for sealing in progress and raise its error once; the next rotation tries again."""
         sealing, self._sealing = self._sealing, None
         if sealing is not None:
             sealing.result()
@@ -362,7 +368,13 @@ _CLOSED = "one that has been closed"
 
 
 class _OpenFile:
-    """The file of the open segment."""
+    """The file of the open segment.
+
+    Args:
+        folder: folder of the log.
+        first_row: number of the segment's first row.
+        size: bytes in the file; 0 for one that is created.
+    """
 
     def __init__(self, folder: Path, first_row: int, size: int = 0) -> None:
         self.first_row = first_row
@@ -373,27 +385,27 @@ class _OpenFile:
         self._entry_synced = not new
 
     def sync(self) -> None:
-        """Flush its content and, once, its name."""
+        """Flush the content and, once, the directory entry to the device."""
         os.fsync(self.descriptor)
         if not self._entry_synced:
             sync_path(self.path.parent)
             self._entry_synced = True
 
     def close(self) -> None:
-        """Let go of the file; harmless if done before."""
+        """Close the file; further calls do nothing."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
 
 @contextmanager
-def _named(folder: Path) -> Iterator[None]:
+def _translate_errors(folder: Path) -> Iterator[None]:
     with translate_write_errors(folder, "the log", "rows that were appended before are untouched"):
         yield
 
 
 def _create(folder: Path) -> None:
-    """Make a folder, and those above it, that are there after a crash too."""
+    """Create a folder and those above it, each flushed to the device."""
     if not folder.is_dir():
         _create(folder.parent)
         folder.mkdir(exist_ok=True)

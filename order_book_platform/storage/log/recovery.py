@@ -1,4 +1,4 @@
-"""What a new writer does first: finish what the one before left half done, and lose nothing that was synced."""
+"""Recovery of a log when a writer opens it: unfinished work is completed or removed, and no synced row is lost."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from order_book_platform.errors import LogSchemaError
 from order_book_platform.storage.atomic import sync_path
 from order_book_platform.storage.log.open_segment import OpenSegment
 from order_book_platform.storage.log.sealed_segment import SealedSegment
-from order_book_platform.storage.log.sealing import ASIDE, finish_sealing, seal
+from order_book_platform.storage.log.sealing import SEALING_PREFIX, finish_sealing, seal
 from order_book_platform.storage.log.segments import corrupt, first_rows, open_path, sealed_path
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a writer found when it opened a log, and what it did.
+    """State of a log when a writer opened it, and the changes that recovery made.
 
     Attributes:
-        next_row: rows in the log.
-        open_rows: of them, rows in the segment that was not sealed.
-        cut_bytes: cut off behind the last row that was whole; 0 unless a writer died while it wrote.
-        removed: names of files that were left over from sealing, or without a row.
+        next_row: number of rows in the log.
+        open_rows: number of rows in the segment that was not sealed.
+        cut_bytes: bytes cut off behind the last valid frame; 0 unless a writer died while it wrote.
+        removed: names of removed files: remains of sealing, and segments without a row.
     """
 
     next_row: int
@@ -35,13 +35,13 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
-    """An open segment with rows, to be written on.
+class ResumableSegment:
+    """An open segment with rows, to which a writer may append.
 
     Attributes:
-        first_row: which segment.
-        size: of its file, in bytes, all of it in frames that count.
-        synced_row: rows of the log that its frames say were on the device.
+        first_row: number of the segment's first row.
+        size: bytes of its file, all of them in valid frames.
+        synced_row: number of the log's rows that were on the device according to its frames.
     """
 
     first_row: int
@@ -49,16 +49,26 @@ class Tail:
     synced_row: int
 
 
-def recover(folder: Path, schema: pa.Schema, row_group_rows: int) -> tuple[Recovered, Tail | None]:
-    """Bring a log into the state in which rows can be appended to it. The caller holds the writer's lock.
+def recover(
+    folder: Path, schema: pa.Schema, row_group_rows: int
+) -> tuple[Recovered, ResumableSegment | None]:
+    """Bring a log into a state in which rows can be appended to it. The caller holds the writer's lock.
+
+    Args:
+        folder: folder of the log.
+        schema: schema of the rows that will be appended.
+        row_group_rows: rows per row group of segments that are sealed now.
+
+    Returns:
+        What was found and done, and the open segment that goes on; None if the next row begins a segment.
 
     Raises:
         LogSchemaError: the log has another schema; nothing has been changed.
-        LogCorruptError: rows that were on the device are damaged or gone; no row has been touched.
+        LogCorruptError: rows that had reached the device are damaged or gone; no row has been changed.
     """
     segments = first_rows(folder)
     _check_schema(folder, segments, schema)
-    removed = [*_drop_half_sealed(folder), *_drop_sealed_twice(folder, segments)]
+    removed = [*_remove_incomplete(folder), *_remove_open_forms(folder, segments)]
     still_open = [row for row in segments if not sealed_path(folder, row).exists()]
     _check_order(folder, segments, still_open)
     for row, end in pairwise(still_open):
@@ -69,17 +79,17 @@ def recover(folder: Path, schema: pa.Schema, row_group_rows: int) -> tuple[Recov
     with OpenSegment(folder, last) as segment:
         for _ in segment.frames():
             pass
-        cut_bytes = segment.uncounted_bytes()
+        cut_bytes = segment.invalid_bytes()
         end, rows = segment.end, segment.next_row - last
-    tail = Tail(last, end, segment.synced_row) if rows else None
+    resumable = ResumableSegment(last, end, segment.synced_row) if rows else None
     _cut(folder, last, end if rows else None, cut_bytes)
     if not rows:
         removed.append(open_path(folder, last).name)
-    return Recovered(last + rows, rows, cut_bytes, tuple(removed)), tail
+    return Recovered(last + rows, rows, cut_bytes, tuple(removed)), resumable
 
 
 def _check_schema(folder: Path, segments: list[int], schema: pa.Schema) -> None:
-    """Compare with the newest segment that tells its schema; one that died at birth does not."""
+    """Compare with the newest segment that has a schema; one whose writer died at once may have none."""
     for row in reversed(segments):
         found = segment_schema(folder, row)
         if found is not None:
@@ -94,7 +104,7 @@ def _check_schema(folder: Path, segments: list[int], schema: pa.Schema) -> None:
 
 
 def segment_schema(folder: Path, first_row: int) -> pa.Schema | None:
-    """Schema of a segment; None for one that was not written far enough."""
+    """Read the schema of a segment; returns None if the segment has no valid frame."""
     if sealed_path(folder, first_row).exists():
         with SealedSegment(folder, first_row) as sealed:
             return sealed.schema
@@ -103,15 +113,17 @@ def segment_schema(folder: Path, first_row: int) -> pa.Schema | None:
         return segment.schema
 
 
-def _drop_half_sealed(folder: Path) -> list[str]:
+def _remove_incomplete(folder: Path) -> list[str]:
+    """Remove sealed segments that were not complete, and return their names."""
     removed = []
-    for path in sorted(folder.glob(f"{ASIDE}*")):
+    for path in sorted(folder.glob(f"{SEALING_PREFIX}*")):
         path.unlink()
         removed.append(path.name)
     return removed
 
 
-def _drop_sealed_twice(folder: Path, segments: list[int]) -> list[str]:
+def _remove_open_forms(folder: Path, segments: list[int]) -> list[str]:
+    """Remove the open form of segments that are sealed already, and return the names of the files."""
     removed = []
     for row in segments:
         if sealed_path(folder, row).exists() and open_path(folder, row).exists():
@@ -121,7 +133,7 @@ def _drop_sealed_twice(folder: Path, segments: list[int]) -> list[str]:
 
 
 def _check_order(folder: Path, segments: list[int], still_open: list[int]) -> None:
-    """Open segments come after the sealed ones, and begin where those end."""
+    """Check that open segments come after the sealed ones, and begin where those end."""
     sealed = [row for row in segments if row not in still_open]
     if not (sealed and still_open):
         return
@@ -142,7 +154,7 @@ def _end_of_sealed(folder: Path, sealed: list[int]) -> int:
 
 
 def _cut(folder: Path, first_row: int, size: int | None, cut_bytes: int) -> None:
-    """Cut the open segment to `size` bytes, or remove it if None, and flush what remains: it counts from now on."""
+    """Cut the open segment to `size` bytes, or remove it if None, and flush the remaining frames to the device."""
     path = open_path(folder, first_row)
     if size is None:
         path.unlink()
@@ -154,6 +166,7 @@ def _cut(folder: Path, first_row: int, size: int | None, cut_bytes: int) -> None
 
 
 def _text(schema: pa.Schema) -> str:
+    """Format a schema for an error message."""
     fields = ", ".join(f"{each.name}: {each.type}{'' if each.nullable else ' not null'}" for each in schema)
     pairs = (schema.metadata or {}).items()
     metadata = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in pairs}

@@ -1,4 +1,4 @@
-"""What rows a log takes: what cannot be sealed later is refused before it is written."""
+"""Checks of rows before they are written to a log: what could not be sealed later is refused."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from order_book_platform.errors import LogSchemaError
 
 
 def check_schema(schema: pa.Schema, folder: Path) -> None:
-    """Refuse a schema that a record batch message or Parquet cannot hold.
+    """Refuse a schema that an Arrow record batch message or Parquet cannot hold.
+
+    Args:
+        schema: schema of a log's rows.
+        folder: folder of the log, for the error.
 
     Raises:
-        LogSchemaError: it has a dictionary, which is not in the message, or a type that Parquet gives back as another.
+        LogSchemaError: the schema has a dictionary, which is not part of the message, or a type that Parquet changes.
     """
     try:
         empty = pa.RecordBatch.from_pylist([], schema=schema)
@@ -30,10 +34,15 @@ def check_schema(schema: pa.Schema, folder: Path) -> None:
 
 
 def check_batch(batch: pa.RecordBatch, schema: pa.Schema, folder: Path) -> None:
-    """Refuse rows that are not the log's, or have a null where the schema allows none: they could not be sealed.
+    """Refuse rows of another schema, or with a null where the schema allows none: they could not be sealed.
+
+    Args:
+        batch: rows to be appended.
+        schema: schema of the log.
+        folder: folder of the log, for the error.
 
     Raises:
-        LogSchemaError: so they are.
+        LogSchemaError: the schema differs, or there is such a null.
     """
     if not batch.schema.equals(schema):
         raise LogSchemaError(

@@ -1,6 +1,6 @@
-"""Sealed segments: plain Parquet files that know their place, with one checksum over all their bytes.
+"""Sealed segments: Parquet files whose footer has their first row and one checksum over all their bytes.
 
-Parquet's own checksums leave page headers and footer out: a bit changed there gives other rows without a word.
+Parquet's own checksums leave out page headers and the footer, where a changed bit gives other rows without an error.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from order_book_platform.storage.log.frames import VERSION
-from order_book_platform.storage.log.segments import LogBatch, corrupt, damage_named, sealed_path
+from order_book_platform.storage.log.segments import LogBatch, corrupt, sealed_path, translate_damage
 
 FOOTER = "order_book_platform_log"
-"""Key of a sealed segment's own words in the Parquet footer."""
+"""Key of the log's own metadata in the Parquet footer."""
 
 _MARK = b'{"_crc32": "'
 _DIGITS = b"00000000"
@@ -33,19 +33,23 @@ class SealedSegment:
     """A segment in its final form.
 
     Args:
-        folder: of the log.
-        first_row: which segment.
+        folder: folder of the log.
+        first_row: number of the segment's first row.
+
+    Attributes:
+        schema: schema of its rows, with the log's metadata.
+        next_row: number of the row behind its last one.
 
     Raises:
-        FileNotFoundError: it is not there, or not sealed.
-        LogCorruptError: it is there and cannot be read, or is another segment under this name.
+        FileNotFoundError: there is no such segment, or it is not sealed.
+        LogCorruptError: the file is damaged, or has another first row than its name says.
     """
 
     def __init__(self, folder: Path, first_row: int) -> None:
         self.first_row = first_row
         self._path = sealed_path(folder, first_row)
         _check(self._path)
-        with damage_named("a readable Parquet file", str(self._path)):
+        with translate_damage("a readable Parquet file", str(self._path)):
             self._file = pq.ParquetFile(self._path)
         try:
             self._read_footer()
@@ -62,7 +66,7 @@ class SealedSegment:
         self.close()
 
     def batches(self, from_row: int) -> Iterator[LogBatch]:
-        """Rows from `from_row` on, row group by row group.
+        """Read the rows from `from_row` on, row group by row group.
 
         Raises:
             LogCorruptError: a row group is damaged.
@@ -75,51 +79,51 @@ class SealedSegment:
             start += rows
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def _read_footer(self) -> None:
-        with damage_named("the footer of a segment", str(self._path)):
-            words = json.loads(self._file.metadata.metadata[FOOTER.encode()])
-            # Not what pyarrow makes of Parquet's own: that renames the items of lists and adds the footer's keys.
-            self.schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(words["schema"])))
-            if words["version"] != VERSION:
-                raise ValueError(f"version {words['version']}: read it with a later version of this package")
-        if words["first_row"] != self.first_row:
+        with translate_damage("the footer of a segment", str(self._path)):
+            footer = json.loads(self._file.metadata.metadata[FOOTER.encode()])
+            # The schema that pyarrow makes of Parquet's renames list items and has the footer's keys as metadata.
+            self.schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(footer["schema"])))
+            if footer["version"] != VERSION:
+                raise ValueError(f"version {footer['version']}: read it with a later version of this package")
+        if footer["first_row"] != self.first_row:
             raise corrupt(
-                f"rows from {self.first_row} on", f"rows from {words['first_row']} on", str(self._path)
+                f"rows from {self.first_row} on", f"rows from {footer['first_row']} on", str(self._path)
             )
         self.next_row = self.first_row + int(self._file.metadata.num_rows)
 
     def _group(self, group: int, start: int, from_row: int) -> Iterator[LogBatch]:
         where = f"{self._path}, row group {group}"
-        with damage_named("a readable row group", where):
+        with translate_damage("a readable row group", where):
             table = self._file.read_row_group(group)
-        place = max(start, from_row)
-        for batch in table.slice(place - start).to_batches():
+        first_row = max(start, from_row)
+        for batch in table.slice(first_row - start).to_batches():
             exact = pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
-            yield LogBatch(place, self.next_row, exact)
-            place += batch.num_rows
+            yield LogBatch(first_row, self.next_row, exact)
+            first_row += batch.num_rows
 
 
-def own_words(first_row: int, schema: pa.Schema) -> dict[str, str]:
-    """What a segment says of itself in its footer, with room for the checksum.
+def footer_metadata(first_row: int, schema: pa.Schema) -> dict[str, str]:
+    """Return the metadata of a segment's footer, with zeros for the digits of the checksum.
 
     Args:
-        first_row: place of its first row in the log.
-        schema: of its rows, with the log's metadata.
+        first_row: number of the segment's first row in the log.
+        schema: schema of its rows, with the log's metadata.
     """
-    words = {
+    content = {
         "_crc32": _DIGITS.decode(),
         "first_row": first_row,
         "schema": base64.b64encode(schema.serialize()).decode(),
         "version": VERSION,
     }
-    return {FOOTER: json.dumps(words)}
+    return {FOOTER: json.dumps(content)}
 
 
-def stamp(path: Path) -> None:
-    """Put the checksum of a file that is not sealed yet into its footer."""
+def write_checksum(path: Path) -> None:
+    """Compute the checksum of a file that is not sealed yet, and write it into the footer."""
     with path.open("r+b") as file:
         crc, position, _ = _checksum(file, path)
         file.seek(position)
@@ -127,11 +131,11 @@ def stamp(path: Path) -> None:
 
 
 def _check(path: Path) -> None:
-    """Compare a file with its checksum.
+    """Compare a file with the checksum in its footer.
 
     Raises:
-        FileNotFoundError: it is not there.
-        LogCorruptError: it is not what was sealed.
+        FileNotFoundError: there is no such file.
+        LogCorruptError: the file has changed since it was sealed.
     """
     with path.open("rb", buffering=0) as file:
         crc, position, digits = _checksum(file, path)
@@ -140,7 +144,14 @@ def _check(path: Path) -> None:
 
 
 def _checksum(file: BinaryIO, path: Path) -> tuple[int, int, bytes]:
-    """CRC-32 of a file whose checksum's digits are taken as zeros; where these are, and what they say."""
+    """Compute the CRC-32 of a file, taking the digits of its checksum as zeros.
+
+    Returns:
+        The CRC-32, the offset of the checksum's digits in the file, and the digits that are there.
+
+    Raises:
+        LogCorruptError: the file has no complete Parquet footer, or one without a checksum.
+    """
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _TRAILER_BYTES))
     trailer = file.read(_TRAILER_BYTES)

@@ -1,4 +1,4 @@
-"""What open and sealed segments have in common: names, the rows a reader is given, and words for damage."""
+"""Common parts of open and sealed segments: file names, batches of rows, and errors about damage."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import pyarrow as pa
 from order_book_platform.errors import LogCorruptError, LogMissingError
 
 _NAME = re.compile(r"(\d{20})\.(?:log|parquet)", re.ASCII)
-_ASK_FOR_HELP = "Restore it from a copy, or set the log aside and begin another."
+_REMEDY = "Restore it from a copy, or set the log aside and begin another."
 
 
 @dataclass(frozen=True, slots=True)
 class LogBatch:
-    """Rows of a log that follow each other.
+    """Consecutive rows of a log.
 
     Attributes:
-        first_row: place of the first one in the log.
-        synced_row: rows of the log that are known to have been on the device when these were written. What lies
-            beyond may be other rows after the machine, not only the process, has crashed.
-        batch: the rows.
+        first_row: number of the first one in the log.
+        synced_row: number of the log's rows that are known to have been on the device when these were written. At later
+            row numbers there may be other rows after the machine, not only the process, has crashed.
+        batch: rows as an Arrow record batch.
     """
 
     first_row: int
@@ -33,22 +33,22 @@ class LogBatch:
 
     @property
     def next_row(self) -> int:
-        """Place of the row behind the last one: where to go on."""
+        """Number of the row behind the last one, from which a reader goes on."""
         return self.first_row + int(self.batch.num_rows)
 
 
 def sealed_path(folder: Path, first_row: int) -> Path:
-    """Where the sealed segment is, or would be, whose first row that is."""
+    """Return the path of the sealed segment that begins with `first_row`, whether it exists or not."""
     return folder / f"{first_row:020d}.parquet"
 
 
 def open_path(folder: Path, first_row: int) -> Path:
-    """Where the segment is, or would be, while it is being written."""
+    """Return the path of the open segment that begins with `first_row`, whether it exists or not."""
     return folder / f"{first_row:020d}.log"
 
 
 def first_rows(folder: Path) -> list[int]:
-    """First rows of all segments in a folder, ascending; each once, though it may lie there in both forms.
+    """List the first rows of all segments in a folder, ascending; a segment in both forms counts once.
 
     Raises:
         LogMissingError: there is no such folder.
@@ -66,13 +66,21 @@ def first_rows(folder: Path) -> list[int]:
 
 
 def corrupt(expected: str, found: str, where: str) -> LogCorruptError:
-    """The error about a damaged log."""
-    return LogCorruptError(expected=expected, found=found, where=where, remedy=_ASK_FOR_HELP)
+    """Make the error about a damaged log."""
+    return LogCorruptError(expected=expected, found=found, where=where, remedy=_REMEDY)
 
 
 @contextmanager
-def damage_named(expected: str, where: str) -> Iterator[None]:
-    """Turn what arrow says of unreadable bytes into `LogCorruptError`; the system's own errors pass as they are."""
+def translate_damage(expected: str, where: str) -> Iterator[None]:
+    """Turn arrow's errors about unreadable bytes into `LogCorruptError`; errors of the system pass as they are.
+
+    Args:
+        expected: description of undamaged content.
+        where: file and position, for the error.
+
+    Raises:
+        LogCorruptError: the content cannot be parsed.
+    """
     try:
         yield
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:

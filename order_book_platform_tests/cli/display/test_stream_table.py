@@ -10,7 +10,7 @@ from rich.console import Console
 
 from order_book_platform.cli.display.stream_table import StreamTable, in_units
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.streaming import StageMetrics, StreamMetrics
+from order_book_platform.observability import StageMetrics, StreamMetrics
 
 SOURCE = StageMetrics("read", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 APPLY = replace(SOURCE, stage="apply")

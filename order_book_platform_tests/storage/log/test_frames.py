@@ -16,14 +16,20 @@ from hypothesis import strategies as st
 
 from order_book_platform.errors import LogCorruptError
 from order_book_platform.storage.log import frames
-from order_book_platform.storage.log.frames import Kind, later_claim, pack, read_frame, write_all
+from order_book_platform.storage.log.frames import (
+    FrameKind,
+    later_synced_frame,
+    pack_frame,
+    read_frame,
+    write_all,
+)
 
 
 def made(
-    first_row: int = 7, synced_row: int = 5, payload: bytes = b"13 bytes here", kind: int = Kind.ROWS
+    first_row: int = 7, synced_row: int = 5, payload: bytes = b"13 bytes here", kind: int = FrameKind.ROWS
 ) -> bytes:
     """A frame's bytes."""
-    return b"".join(pack(Kind(kind), first_row, synced_row, 2, pa.py_buffer(payload)))
+    return b"".join(pack_frame(FrameKind(kind), first_row, synced_row, 2, pa.py_buffer(payload)))
 
 
 def again(frame: bytes, **changed: int) -> bytes:
@@ -99,20 +105,20 @@ def test_another_version_is_not_taken_for_a_torn_frame(opened: Callable[[bytes],
 
 
 @pytest.mark.parametrize("distance", [0, 8, 1_000, (1 << 20) - 8, 1 << 20, (1 << 20) + 8])
-def test_a_later_claim_is_found_wherever_it_is(opened: Callable[[bytes], int], distance: int) -> None:
+def test_a_later_synced_frame_is_found_wherever_it_is(opened: Callable[[bytes], int], distance: int) -> None:
     """Behind any number of damaged bytes, the first letters of a frame among them."""
     lure = (b"OBPf" * (distance // 4 + 1))[:distance]
     descriptor = opened(bytes(16) + lure + made(synced_row=4) + made(synced_row=8))
-    found = later_claim(descriptor, 16, 7, "file")
+    found = later_synced_frame(descriptor, 16, 7, "file")
     assert found is not None
     assert (found.offset, found.synced_row) == (16 + distance + len(made()), 8)
-    assert later_claim(descriptor, 16, 8, "file") is None
-    assert later_claim(descriptor, found.end, 0, "file") is None
+    assert later_synced_frame(descriptor, 16, 8, "file") is None
+    assert later_synced_frame(descriptor, found.end, 0, "file") is None
 
 
 def test_a_claim_out_of_step_is_none(opened: Callable[[bytes], int]) -> None:
     """Frames lie at multiples of 8: what looks like one elsewhere is content."""
-    assert later_claim(opened(bytes(4) + made(synced_row=8)), 0, 0, "file") is None
+    assert later_synced_frame(opened(bytes(4) + made(synced_row=8)), 0, 0, "file") is None
 
 
 @given(taken=st.lists(st.integers(1, 30), max_size=12), parts=st.lists(st.binary(max_size=20), max_size=6))

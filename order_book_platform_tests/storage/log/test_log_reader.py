@@ -218,9 +218,9 @@ def test_a_frame_that_is_right_and_means_nothing(tmp_path: Path, monkeypatch: py
     """A checksum says that bytes are what was written, not that they are rows: file and offset are named."""
     from order_book_platform.storage.log import log_writer as writing
 
-    pack = writing.pack
+    pack_frame = writing.pack_frame
     for number, wrong in enumerate(
-        (lambda kind, *rest: pack(kind, *rest[:3], pa.py_buffer(b"nonsense")), None)
+        (lambda kind, *rest: pack_frame(kind, *rest[:3], pa.py_buffer(b"nonsense")), None)
     ):
         folder = tmp_path / str(number)
         with LogWriter.open(folder, SCHEMA) as writer:
@@ -229,10 +229,10 @@ def test_a_frame_that_is_right_and_means_nothing(tmp_path: Path, monkeypatch: py
             with monkeypatch.context() as patch:
                 patch.setattr(
                     writing,
-                    "pack",
+                    "pack_frame",
                     wrong
                     or (
-                        lambda kind, first, synced, rows, payload: pack(
+                        lambda kind, first, synced, rows, payload: pack_frame(
                             kind, first, synced, rows + 1, payload
                         )
                     ),
@@ -388,7 +388,7 @@ def test_a_frame_that_is_finished_while_a_reader_looks(
         append(writer, 3)
         writer.sync()
         content = path.read_bytes()
-        claim = open_segment.later_claim
+        claim = open_segment.later_synced_frame
 
         def finished_meanwhile(*arguments: Any) -> Any:
             with path.open("r+b") as file:
@@ -396,7 +396,7 @@ def test_a_frame_that_is_finished_while_a_reader_looks(
             return claim(*arguments)
 
         os.truncate(path, whole + 50)
-        monkeypatch.setattr(open_segment, "later_claim", finished_meanwhile)
+        monkeypatch.setattr(open_segment, "later_synced_frame", finished_meanwhile)
         assert checked_rows(tmp_path) == 6
 
 

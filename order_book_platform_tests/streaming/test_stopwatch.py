@@ -1,8 +1,8 @@
-"""Stopwatches, from which the times in metrics come."""
+"""Stopwatches: times add up, and the running one is told apart."""
 
 from __future__ import annotations
 
-from order_book_platform.streaming.stage_metrics import Stopwatch
+from order_book_platform.streaming.stopwatch import Stopwatch
 
 
 def test_a_stopwatch_adds_up() -> None:
