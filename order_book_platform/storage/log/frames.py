@@ -1,8 +1,8 @@
 """Frames of an open segment: a header, a payload, and a checksum that shows whether both are complete.
 
 The layout is in docs/formats/log.md. Files are read with `preadv` into allocated memory, not mapped: a mapped file
-would kill the reader with a bus error if its writer, out of disk space, cuts off half a frame; and it is no faster (1.5 to
-4.2 GB/s mapped, 1.7 to 3.7 GB/s read, including the CRC, which takes most of the time).
+would kill the reader with a bus error if its writer, out of disk space, cuts off half a frame; and it is no faster (1.5
+to 4.2 GB/s mapped, 1.7 to 3.7 GB/s read, including the CRC, which takes most of the time).
 """
 
 from __future__ import annotations
