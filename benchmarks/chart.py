@@ -6,7 +6,6 @@ Run: `python -m benchmarks.chart [RESULTS] [--image FILE]`; it writes the chart 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import math
 import re
@@ -14,13 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+import numpy as np
 
 from benchmarks.report import OURS, ROOT, run
 from order_book_platform.errors import BenchmarkError
-from order_book_platform.plots.figure import LIGHT, dress
+from order_book_platform.plots.axes import Panel, Scale
+from order_book_platform.plots.svg import Svg, box_path, line_path
 
 RESULTS = ROOT / "benchmarks" / "results" / "replay.json"
 IMAGE = ROOT / "docs" / "images" / "replay_benchmark.svg"
@@ -122,58 +120,66 @@ def _ratio(document: Json, system: str) -> str:
     return "–"
 
 
-def draw(document: Json) -> Figure:
+def draw(document: Json) -> Svg:
     """Left: ours beside the others. Right: what a delta costs in ever longer streams and ever fuller books."""
-    figure = Figure(figsize=(10, 3.8), facecolor=LIGHT.ground)
-    bars, lines = figure.subplots(1, 2, width_ratios=(3, 2))
-    figure.subplots_adjust(left=0.29, right=0.985, bottom=0.15, top=0.9, wspace=0.3)
-    _draw_systems(bars, throughputs(document, BEST, STREAM))
-    _draw_costs(lines, document)
-    return figure
+    svg = Svg(410, "Throughput of the replay loop, and cost of a delta")
+    _draw_systems(svg, throughputs(document, BEST, STREAM))
+    _draw_costs(svg, document)
+    return svg
 
 
-def _draw_systems(axes: Axes, systems: dict[str, float | None]) -> None:
-    measured = {name: value for name, value in systems.items() if value is not None}
-    names = list(measured)[::-1]
-    values = [measured[name] / 1e6 for name in names]
-    colours = [LIGHT.bid if name == OURS else LIGHT.placebo for name in names]
-    axes.barh([name.replace(", ", ",\n") for name in names], values, color=colours, height=0.65)
-    for place, value in enumerate(values):
-        text = f" {value:.2g}" if value < 10 else f" {value:.0f}"
-        axes.text(value, place, text, va="center", fontsize=9, color=LIGHT.ink)
-    dress(axes, LIGHT, title="Best bid/ask per message, M deltas/s, one core")
-    axes.grid(False, axis="y")
-    axes.set_xlim(0, 1.12 * max(values, default=1.0))
-    axes.tick_params(axis="y", labelsize=8)
+def _draw_systems(svg: Svg, systems: dict[str, float | None]) -> None:
+    """A bar for each system that was measured, with its value at the end."""
+    measured = {name: value / 1e6 for name, value in systems.items() if value is not None}
+    highest = max(measured.values(), default=1.0)
+    panel = Panel(svg, 250, 34, 340, 330, Scale(0.0, 1.12 * highest), Scale(len(measured) or 1, 0.0))
+    panel.draw_axes(
+        title="Best bid/ask per message, M deltas/s, one core",
+        x_ticks=panel.x_scale.ticks(6),
+        grid_y=False,
+    )
+    thickness = 0.65 * panel.height / (len(measured) or 1)
+    zero = float(panel.x_px(0.0))
+    for bar, (name, value) in enumerate(measured.items()):
+        middle, end = float(panel.y_px(bar + 0.5)), float(panel.x_px(value))
+        data = box_path([zero], [middle - thickness / 2], [end - zero], [thickness])
+        svg.area(data, "bid" if name == OURS else "placebo")
+        svg.text(end + 5, middle + 4, f"{value:.2g}" if value < 10 else f"{value:.0f}", kind="k")
+        lines = name.replace(", ", ",\n").split("\n")
+        for row, words in enumerate(lines):
+            svg.text(panel.left - 8, middle + 4 + 13 * (row - (len(lines) - 1) / 2), words, anchor="end")
 
 
-def _draw_costs(axes: Axes, document: Json) -> None:
-    highest = 1.0
-    for (pattern, label), colour in zip(FLATNESS.items(), (LIGHT.bid, LIGHT.ask, LIGHT.placebo), strict=True):
-        found = costs(document, pattern)
-        if not found:
-            continue
-        numbers, medians, least, largest = zip(*found, strict=True)
-        below = [median - low for median, low in zip(medians, least, strict=True)]
-        above = [high - median for median, high in zip(medians, largest, strict=True)]
-        axes.errorbar(
-            numbers, medians, yerr=[below, above], marker="o", markersize=4, color=colour, label=label
+def _draw_costs(svg: Svg, document: Json) -> None:
+    """A line for each kind of work through the medians, with a bar from the least to the largest cost."""
+    found = {label: costs(document, pattern) for pattern, label in FLATNESS.items()}
+    numbers = [number for points in found.values() for number, *_ in points] or [1, 10]
+    highest = max((median for points in found.values() for _, median, *_ in points), default=1.0)
+    x = Scale(min(numbers) / 2, max(numbers) * 2, "log")
+    y = Scale(1.0, 10.0 ** math.ceil(math.log10(5 * highest)), "log")
+    panel = Panel(svg, 670, 34, 410, 330, x, y)
+    panel.draw_axes(
+        title="Cost of a delta, ns",
+        x_label="deltas, or live levels",
+        x_ticks=x.ticks(8),
+        y_ticks=y.ticks(6),
+    )
+    drawn = [
+        (label, colour)
+        for label, colour in zip(FLATNESS.values(), ("bid", "ask", "ink"), strict=True)
+        if found[label]
+    ]
+    for row, (label, colour) in enumerate(drawn):
+        points = np.array(found[label], dtype=np.float64)
+        across, (median, least, largest) = (
+            panel.x_px(points[:, 0]),
+            (panel.y_px(column) for column in points.T[1:]),
         )
-        highest = max(highest, *medians)
-    dress(axes, LIGHT, title="Cost of a delta, ns", x_label="deltas, or live levels")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_ylim(1, 10 ** math.ceil(math.log10(5 * highest)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.legend(fontsize=8, frameon=False, loc="upper left", labelcolor=LIGHT.ink)
-
-
-def svg_bytes(figure: Figure) -> bytes:
-    """The figure as SVG, equal for equal figures: no date, no random names."""
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "replay"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+        svg.path(line_path(across, median), colour)
+        for at, low, high in zip(across, least, largest, strict=True):
+            svg.path(f"M{at:.1f} {low:.1f}V{high:.1f}", colour)
+        svg.dots(across, median, colour, width=6.0)
+        svg.legend(panel.right, panel.top + 16 + 16 * row, [(label, colour)])
 
 
 def main() -> None:
@@ -185,7 +191,7 @@ def main() -> None:
     parser.add_argument("--image", type=Path, default=IMAGE)
     chosen = parser.parse_args()
     document = read(chosen.results)
-    chosen.image.write_bytes(svg_bytes(draw(document)))
+    chosen.image.write_text(draw(document).standalone(), encoding="utf-8")
     print(markdown(document))
 
 

@@ -61,7 +61,7 @@ def test_type_checkers_see_the_names_that_are_loaded() -> None:
 
 def test_scan_loads_neither_dagster_nor_compiled_loops() -> None:
     """Reading a published table needs neither the orchestrator nor numba, the terminal or the drawing libraries."""
-    heavy = ("dagster", "numba", "matplotlib", "click", "rich")
+    heavy = ("dagster", "numba", "jinja2", "click", "rich")
     script = (
         f"from order_book_platform import scan; import sys; print(sorted(set({heavy!r}) & set(sys.modules)))"
     )
@@ -73,7 +73,7 @@ def test_scan_loads_neither_dagster_nor_compiled_loops() -> None:
 
 def test_import_is_light() -> None:
     """Importing the package loads none of the libraries that its parts stand on."""
-    heavy = ("dagster", "numba", "polars", "pyarrow", "numpy", "matplotlib", "pydantic", "click", "rich")
+    heavy = ("dagster", "numba", "polars", "pyarrow", "numpy", "jinja2", "pydantic", "click", "rich")
     script = f"import order_book_platform, sys; print(sorted(set({heavy!r}) & set(sys.modules)))"
     found = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60

@@ -17,7 +17,7 @@ from order_book_platform.errors import NoBookError, SettingsError
 from order_book_platform.version import __version__
 from order_book_platform_tests.cli.conftest import SETTINGS, Platform, run
 
-HEAVY = ("dagster", "numba", "polars", "pyarrow", "numpy", "matplotlib", "pydantic")
+HEAVY = ("dagster", "numba", "polars", "pyarrow", "numpy", "jinja2", "pydantic")
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
