@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from order_book_platform.model.arrays import Float64Array
-from order_book_platform.plots.theme import DARK, LIGHT
+from order_book_platform.plots.theme import DARK, LIGHT, MARK
 
 WIDTH_PX = 1100
 Anchor = Literal["start", "middle", "end"]
@@ -33,7 +33,7 @@ STYLE = f"""
 .plot text{{fill:var(--plot-muted)}}
 .plot text.h{{fill:var(--plot-ink);font-size:13px;font-weight:600}}
 .plot text.k{{fill:var(--plot-ink)}}
-.plot text.m{{fill:var(--plot-ground)}}
+.plot text.m{{fill:{MARK}}}
 .plot path{{fill:none;stroke-linejoin:round}}
 .plot .p{{stroke-linecap:round}}
 .plot .g{{stroke:var(--plot-grid);stroke-width:.8}}

@@ -45,6 +45,8 @@ LIGHT = Theme(
 DARK = Theme(
     "#16191d", "#e6e9ed", "#9aa4af", "#2b3138", "#56b4e9", "#f0913a", "#7d8792", "#e6b800", "#f07fb2"
 )
+MARK = "#16191d"
+"""Colour of a mark on a filled shape; it can be read on the colours of the data on either ground."""
 
 
 def mix(ground: str, colour: str, amount: float) -> str:

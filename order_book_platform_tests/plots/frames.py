@@ -1,4 +1,4 @@
-"""Small frames to draw."""
+"""Small frames to draw, and what a reader finds in the drawing."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ POINT = FixedPoint(2, 3, 10, 1)
 
 
 def drawing(figure: Svg) -> ElementTree.Element:
-    """The figure as a reader parses it; broken markup is an error."""
+    """Parse the figure as its readers do; broken markup is an error."""
     return ElementTree.fromstring(figure.standalone())
 
 
 def words(figure: Svg) -> list[str]:
-    """Everything that is written in it, hints under the pointer left out."""
+    """List the texts of the figure, without those that the pointer shows."""
     return [element.text or "" for element in drawing(figure).iter(f"{SVG}text")]
 
 
 def hints(figure: Svg) -> list[str]:
-    """What is shown under the pointer, the figure's own title left out."""
+    """List the texts that the pointer shows, without the title of the figure."""
     return [element.text or "" for element in drawing(figure).iter(f"{SVG}title")][1:]
 
 
@@ -42,7 +42,7 @@ def uses_colour(figure: Svg, name: str) -> bool:
 
 
 def book_frame(rows: int = 300, depth: int = 5, seed: int = 1) -> pl.DataFrame:
-    """Books of a wandering price, one row a second."""
+    """Make books of a wandering price, one row a second."""
     random = np.random.default_rng(seed)
     mid = 60_000 + np.cumsum(random.integers(-2, 3, rows)) * 10
     columns = {
@@ -61,7 +61,7 @@ def book_frame(rows: int = 300, depth: int = 5, seed: int = 1) -> pl.DataFrame:
 
 
 def with_flags(frame: pl.DataFrame, start: int, stop: int, flag: int) -> pl.DataFrame:
-    """Flags set on rows `start` to `stop` - 1."""
+    """Return the frame with these flags on rows `start` to `stop` - 1."""
     row = pl.int_range(pl.len())
     flags = pl.when((row >= start) & (row < stop)).then(flag).otherwise(pl.col("flags"))
     return frame.with_columns(flags.cast(pl.UInt8).alias("flags"))

@@ -27,7 +27,7 @@ FINITE = st.floats(-1e9, 1e9)
 
 @given(st.sampled_from(["linear", "log", "symlog"]), st.lists(st.floats(1e-3, 1e9), min_size=2, max_size=9))
 def test_a_scale_keeps_the_order(kind: str, values: list[float]) -> None:
-    """From 0 at its start to 1 at its end, and never back on the way."""
+    """Positions go from 0 at the start to 1 at the end and never back."""
     values = sorted(values)
     if values[-1] <= values[0] * 1.001:
         return
@@ -43,7 +43,7 @@ def test_an_axis_can_be_turned_round() -> None:
 
 
 def test_symlog_is_linear_near_zero_and_logarithmic_beyond() -> None:
-    """Both signs; a power of ten is as long as the linear part."""
+    """That holds for both signs; a power of ten is as long as the linear part."""
     places = Scale(-10, 10, "symlog", 0.1)([-10, -1, -0.1, 0, 0.05, 0.1, 1, 10])
     assert places == pytest.approx(np.array([-3, -2, -1, 0, 0.5, 1, 2, 3]) / 6 + 0.5)
 
@@ -55,7 +55,7 @@ def test_what_is_not_known_stays_so() -> None:
 
 @given(FINITE, st.floats(1e-3, 1e9), st.integers(3, 9))
 def test_linear_ticks_are_few_and_inside(low: float, span: float, most: int) -> None:
-    """At least one, at most about as many as asked for, none outside."""
+    """There are about as many as asked for at most, and none outside."""
     high = low + span
     if high - low < abs(low) * 1e-9:
         return
@@ -77,7 +77,7 @@ def test_linear_ticks_are_few_and_inside(low: float, span: float, most: int) -> 
     ],
 )
 def test_ticks_are_round(scale: Scale, shown: list[str]) -> None:
-    """Numbers that people count in; where none is round the ends are shown."""
+    """Ticks are numbers that people count in; where none is round the ends are shown."""
     found = [text for _, text in scale.ticks()]
     assert found == shown or (not shown and len(found) == 2)
 
@@ -129,7 +129,7 @@ def test_the_time_axis_is_utc_and_names_the_day(span_s: int, label: str, shown: 
 
 
 def test_a_panel_puts_data_in_their_place() -> None:
-    """From left to right and from the bottom up; what lies outside is drawn at the edge."""
+    """Data go from left to right and from the bottom up; what lies outside is drawn at the edge."""
     panel = Panel(Svg(200, ""), 10, 20, 100, 50, Scale(0, 10), Scale(0, 5))
     assert panel.x_px([0, 5, 10, 99]).tolist() == [10, 60, 110, 110]
     assert panel.y_px([0, 5, -1]).tolist() == [70, 20, 70]
@@ -137,7 +137,7 @@ def test_a_panel_puts_data_in_their_place() -> None:
 
 
 def test_axes_have_their_labels() -> None:
-    """Title, labels and ticks; a message says why there are no data."""
+    """A panel has title, labels and ticks; a message says why there are no data."""
     svg = Svg(200, "")
     panel = Panel(svg, 60, 20, 100, 50, Scale(0, 1), Scale(0, 1))
     panel.draw_axes(title="t", x_label="x", y_label="y\nunit", x_ticks=[(0, "a")], y_ticks=[(1, "b")])

@@ -26,7 +26,7 @@ from order_book_platform_tests.plots.frames import (
 
 
 def images(figure: Svg, ground: str) -> list[np.ndarray]:
-    """The sizes as a reader sees them, uint8[height, width, 4] each: by price, by distance, the key."""
+    """Decode the images for one ground, uint8[height, width, 4] each: by price, by distance, the key."""
     found = []
     for element in drawing(figure).iter(f"{SVG}image"):
         if element.get("class") == ground:
@@ -37,12 +37,12 @@ def images(figure: Svg, ground: str) -> list[np.ndarray]:
 
 
 def colours(image: np.ndarray) -> set[str]:
-    """Of the cells that are not transparent."""
+    """Return the colours of the cells that are not transparent."""
     return {f"#{bytes(cell[:3]).hex()}" for cell in image.reshape(-1, 4) if cell[3]}
 
 
 def test_the_heatmap_repeats_and_is_small() -> None:
-    """The same frame gives the same text, lazy or not, and one that a page can bear."""
+    """The same frame gives the same text, lazy or not, and one that is small enough for a page."""
     frame = book_frame(2_000)
     svg = depth_chart(frame, POINT)
     assert svg.standalone() == depth_chart(frame.lazy(), POINT).standalone()
@@ -51,7 +51,7 @@ def test_the_heatmap_repeats_and_is_small() -> None:
 
 @pytest.mark.parametrize(("ground", "theme"), [("light", LIGHT), ("dark", DARK)])
 def test_sizes_have_the_colours_of_their_side_on_either_ground(ground: str, theme: object) -> None:
-    """Asks above the mid price, bids below, the largest sizes in the theme's own colours."""
+    """Asks are above the mid price and bids below; the largest sizes have the theme's own colours."""
     _, distance, key = images(depth_chart(book_frame(2_000), POINT), ground)
     half = len(distance) // 2
     assert theme.ask in colours(distance[:half]) - colours(distance[half + 1 :])

@@ -1,4 +1,4 @@
-"""Distributions side by side."""
+"""Distributions of book and reference side by side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from order_book_platform_tests.plots.frames import SVG, drawing, hints, uses_col
 
 
 def curve(book_shift: float = 0.0, scale: str = "linear") -> dict[str, Any]:
-    """A state with four bins; the book's quantiles lie `book_shift` above the reference's."""
+    """Make a state with four bins; the highest quantile of the book is `book_shift` above the reference's."""
     return {
         "words": "spread",
         "unit": "ticks",
@@ -26,12 +26,12 @@ def curve(book_shift: float = 0.0, scale: str = "linear") -> dict[str, Any]:
 
 
 def nothing() -> dict[str, Any]:
-    """A state of which nothing was compared."""
+    """Make a state of which nothing was compared."""
     return {**curve(), **{name: [] for name in curve() if isinstance(curve()[name], list)}}
 
 
 def test_each_state_has_its_shares_and_its_quantiles() -> None:
-    """A column each; book, reference and placebo are told apart, and the pointer says where they part."""
+    """Each has a column; book, reference and placebo have their colours, and the pointer says where they part."""
     svg = distribution_chart([curve(), curve(1.5)])
     assert svg.standalone() == distribution_chart([curve(), curve(1.5)]).standalone()
     assert [text for text in words(svg) if text == "reference, quantiles"] == ["reference, quantiles"] * 2
@@ -41,7 +41,7 @@ def test_each_state_has_its_shares_and_its_quantiles() -> None:
 
 
 def test_equal_distributions_lie_on_the_diagonal() -> None:
-    """Dots of the book on it: as far right as they are up; a shifted one does not."""
+    """Dots of equal quantiles are as far right as they are up; a shifted one is not."""
 
     def off_diagonal(shift: float) -> float:
         (line,) = (
@@ -63,7 +63,7 @@ def test_equal_distributions_lie_on_the_diagonal() -> None:
 
 
 def test_nothing_compared_is_said() -> None:
-    """A sentence in both panels, and the other states are drawn."""
+    """Both panels of the state say so, and the other states are drawn."""
     svg = distribution_chart([nothing(), curve()])
     assert words(svg).count("no row was compared") == 2
     assert uses_colour(svg, "ask")

@@ -10,7 +10,7 @@ from order_book_platform_tests.plots.frames import SECOND, hints, words
 
 
 def drift(wrong: float = 0.0) -> pl.DataFrame:
-    """Three buckets of time, two of messages; the oldest in time is `wrong` and knows no row in full."""
+    """Make three buckets of time and two of messages; the oldest in time is `wrong` and knows no row in full."""
     rows = [
         ("time", 0, 100, 1.0, 90, 1.0, 0.0, 0.0),
         ("time", SECOND // 10, 200, 1.0, 180, 1.0, 0.0, 0.0),
@@ -22,18 +22,18 @@ def drift(wrong: float = 0.0) -> pl.DataFrame:
 
 
 def test_the_worst_age_is_told() -> None:
-    """With the rows behind it; a book that stays right is at nought."""
+    """The pointer tells it with its number of rows; a book that stays right is at 0 %."""
     assert "best bid and ask: at most 25 % wrong, of 1,500 rows" in hints(drift_chart(drift(0.25)))
     assert "best bid and ask: at most 0 % wrong, of 100 rows" in hints(drift_chart(drift()))
 
 
 def test_ages_are_written_as_people_count_them() -> None:
-    """Seconds, minutes, messages."""
+    """Ages are seconds, minutes or messages."""
     assert {"0 s", "0.1 s", "5 min", "1,000"} <= set(words(drift_chart(drift())))
 
 
 def test_nothing_after_a_used_snapshot_is_said() -> None:
-    """In both panels, whichever is empty."""
+    """Each panel that is empty says so."""
     told = words(drift_chart(drift().clear()))
     assert told.count("Nothing to show: no held-out snapshot follows a used one.") == 2
     only_time = words(drift_chart(drift().filter(pl.col("age") == "time")))

@@ -1,4 +1,4 @@
-"""The fidelity charts."""
+"""Errors over time, by level, and by both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from order_book_platform_tests.plots.frames import SECOND, START_NS, hints, uses
 
 
 def windows(rms_ticks: float | None = 0.0, rows: int = 50) -> pl.DataFrame:
-    """Sixty windows of two seconds, every tenth without rows."""
+    """Make sixty windows of two seconds, every tenth without rows."""
     empty = [index % 10 == 9 or rows == 0 for index in range(60)]
 
     def column(value: float | None) -> pl.Series:
@@ -33,7 +33,7 @@ def windows(rms_ticks: float | None = 0.0, rows: int = 50) -> pl.DataFrame:
 
 
 def levels(value: float | None = 1.0, placebo: float | None = 0.1, depth: int = 20) -> pl.DataFrame:
-    """Levels of both sides."""
+    """Make levels of both sides, all with the same figures."""
     rows = [(side, level) for side in ("bid", "ask") for level in range(1, depth + 1)]
     columns = {"side": [side for side, _ in rows], "level": [level for _, level in rows]}
     for name in ("exact_share", "pearson", "spearman"):
@@ -43,7 +43,7 @@ def levels(value: float | None = 1.0, placebo: float | None = 0.1, depth: int = 
 
 
 def test_errors_repeat_and_show_the_placebo() -> None:
-    """Equal input, equal text; the placebo stands beside the true reference."""
+    """Equal input gives equal text; the placebo stands beside the true reference."""
     svg = error_chart(windows())
     assert svg.standalone() == error_chart(windows()).standalone()
     assert uses_colour(svg, "placebo")
@@ -67,7 +67,7 @@ def test_nothing_to_compare_is_said() -> None:
 
 
 def test_windows_without_a_price_are_holes() -> None:
-    """Rows, but none with a best bid: no line, no complaint."""
+    """Rows of which none has a best bid give no line and no error."""
     assert "rms_bid_ticks" not in " ".join(hints(error_chart(windows(None))))
 
 
@@ -91,19 +91,19 @@ def test_levels_show_their_worst_and_the_placebo() -> None:
 
 @pytest.mark.parametrize("depth", [1, 5, 20])
 def test_levels_of_any_depth(depth: int) -> None:
-    """A bar for each level of each side in each of the three panels."""
+    """Each of the three panels has a bar for each level of each side."""
     assert len(hints(level_chart(levels(depth=depth)))) == 3 * 2 * depth
 
 
 def test_levels_not_measured_are_said_to_be() -> None:
-    """No bars of nothing."""
+    """Without figures there are no bars."""
     svg = level_chart(levels(None, None))
     assert "Not measured: no level could be compared." in words(svg)
     assert hints(svg) == []
 
 
 def cells(wrong: dict[tuple[int, int], int] | None = None, known: int = 1_000) -> dict[str, Any]:
-    """Sixty windows of three levels a side; `wrong` rows by row of `known` and window."""
+    """Make sixty windows of three levels a side; `wrong` has the wrong rows by row of `known` and window."""
     wrong = wrong or {}
     return {
         "start_ns": [START_NS + 5 * SECOND * window for window in range(60)],
@@ -118,7 +118,7 @@ def cells(wrong: dict[tuple[int, int], int] | None = None, known: int = 1_000) -
     ("rows", "said"), [(1, "up to 0.1 % wrong"), (10, "up to 1 %"), (11, "up to 10 %"), (1_000, "more")]
 )
 def test_a_wrong_cell_is_seen(rows: int, said: str) -> None:
-    """One cell of 360, by how much of it is wrong; without it nothing is marked."""
+    """One wrong cell of 360 has its class by how much of it is wrong; without it nothing is marked."""
     assert hints(level_map(cells({(4, 30): rows}))) == ["none wrong", said]
     assert hints(level_map(cells())) == ["none wrong"]
 
@@ -127,15 +127,15 @@ def test_asks_stand_above_bids() -> None:
     """The best ask is the row above the middle, the best bid the one below."""
 
     def height(row: int) -> float:
-        course = level_map(cells({(row, 30): 1_000})).inline().split('d="M')[-1]
-        return float(course.split()[1].split("h")[0])
+        data = level_map(cells({(row, 30): 1_000})).inline().split('d="M')[-1]
+        return float(data.split()[1].split("h")[0])
 
     bids, asks = [height(row) for row in range(3)], [height(row) for row in range(3, 6)]
     assert [*reversed(asks), *bids] == sorted([*asks, *bids])
 
 
 def test_what_is_not_known_is_told_from_what_is_right() -> None:
-    """Its own colour where some cells are not known; a sentence where none is."""
+    """Cells that are not known have a colour of their own; if none is known a sentence says so."""
     some = cells()
     some["known"][5] = some["exact"][5] = [0] * 60
     assert hints(level_map(some)) == ["none wrong", "not known"]
@@ -144,13 +144,13 @@ def test_what_is_not_known_is_told_from_what_is_right() -> None:
 
 
 def test_one_row_a_window_is_one() -> None:
-    """The title counts."""
+    """The title has the right plural."""
     assert "Levels over time, at most 1 row a window" in words(level_map(cells(known=1)))
     assert "Levels over time, at most 1,000 rows a window" in words(level_map(cells()))
 
 
 def test_a_broken_day_stays_small() -> None:
-    """Every other cell wrong, 20 levels, 120 windows: still a few dozen KB."""
+    """If every other cell of 20 levels and 120 windows is wrong, the figure still has less than 120 KB."""
     marks = {
         "start_ns": [START_NS + SECOND * window for window in range(120)],
         "width_ns": SECOND,

@@ -1,4 +1,4 @@
-"""The gap timeline."""
+"""Gaps over the day."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ END_NS = START_NS + 3_600 * SECOND
 
 
 def gaps(rows: list[tuple[str, str, str, float, float]]) -> pl.DataFrame:
-    """Gaps of (kind, cause, class, start and end in seconds)."""
+    """Make gaps from tuples of kind, cause, class, and start and end in seconds."""
     filler: dict[str, object] = {"string": "", "bool": False}
     return pl.from_arrow(
         GAPS_SCHEMA.empty_table().from_pylist(

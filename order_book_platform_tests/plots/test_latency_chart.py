@@ -1,4 +1,4 @@
-"""Latency and clocks."""
+"""Latency, and the clocks of recorder and exchange."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from order_book_platform_tests.plots.frames import SECOND, START_NS, SVG, drawin
 
 
 def clocks(offset_ms: float = 0.0, drift_ppm: float = 0.0, windows: int = 30) -> dict[str, Any]:
-    """A clock that is off and drifts, as a gap report tells it."""
+    """Make the report of a clock that is off and drifts, as a gap report has it."""
     points = [
         [START_NS + 10 * SECOND * window, 2.0 + offset_ms + drift_ppm * 10 * window / 1_000]
         for window in range(windows)
@@ -27,7 +27,7 @@ def clocks(offset_ms: float = 0.0, drift_ppm: float = 0.0, windows: int = 30) ->
 
 @pytest.mark.parametrize("offset", [0.0, -1_300.0, 80.0])
 def test_quantiles_and_clocks_are_shown_and_told(offset: float) -> None:
-    """Values at the bars, skew and drift in words, whatever the sign; it repeats."""
+    """Bars have their values, skew and drift are written, whatever the sign, and the figure repeats."""
     found = clocks(offset, drift_ppm=50.0)
     svg = latency_chart(found)
     assert svg.standalone() == latency_chart(found).standalone()
@@ -36,7 +36,7 @@ def test_quantiles_and_clocks_are_shown_and_told(offset: float) -> None:
 
 
 def test_the_drift_lies_on_the_envelope() -> None:
-    """A clock that only drifts: the line of skew and drift goes through the fastest messages."""
+    """The line of a clock that only drifts goes through the fastest messages."""
     paths = {
         element.get("class"): element.get("d", "")
         for element in drawing(latency_chart(clocks(drift_ppm=50.0))).iter(f"{SVG}path")
@@ -58,14 +58,14 @@ def test_the_gate_is_shown_where_it_is_in_reach() -> None:
     "found", [{}, {"latency_ms": {}, "envelope": [], "skew_ms": None, "drift_ppm": None}]
 )
 def test_what_is_missing_is_said(found: dict[str, Any]) -> None:
-    """No arrival times, no windows."""
+    """Without arrival times or windows both panels say so."""
     told = words(latency_chart(found))
     assert "Nothing to show: no message has both times." in told
     assert "Nothing to show: fewer than two windows have messages enough." in told
 
 
 def test_few_windows_have_no_drift() -> None:
-    """Points, but no line through them."""
+    """The points are drawn, but no line goes through them."""
     svg = latency_chart({**clocks(windows=2), "skew_ms": None, "drift_ppm": None})
     assert "skew: too few windows, drift: too few windows" in words(svg)
     assert not uses_colour(svg, "doubt")

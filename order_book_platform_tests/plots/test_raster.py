@@ -1,4 +1,4 @@
-"""Indexed PNGs."""
+"""Images of few colours, as another program reads them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RED, GREEN, BLUE = "#ff0000", "#00ff00", "#0000ff"
 
 
 def decoded(png: bytes) -> np.ndarray:
-    """uint8[height, width, 4]."""
+    """Decode an image to uint8[height, width, 4], with transparency."""
     with Image.open(io.BytesIO(png)) as image:
         image.load()
         return np.asarray(image.convert("RGBA"))
@@ -23,7 +23,7 @@ def decoded(png: bytes) -> np.ndarray:
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=3, max_size=3), min_size=1, max_size=9))
 def test_every_cell_has_its_colour(rows: list[list[int]]) -> None:
-    """As another program reads it: row by row, cell 0 transparent, in either palette."""
+    """Row by row each cell has the colour of its palette, and cells of number 0 are transparent."""
     cells = np.array(rows, dtype=np.uint8)
     for png, palette in zip(
         indexed_pngs(cells, [(RED, GREEN, BLUE), (BLUE, RED, GREEN)]),

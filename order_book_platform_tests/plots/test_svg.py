@@ -1,4 +1,4 @@
-"""Drawing as SVG text."""
+"""Figures as SVG text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAN = math.nan
 
 
 def simple() -> Svg:
-    """A line, an area, dots and words."""
+    """Draw a line, an area, dots and texts."""
     svg = Svg(100, "a < b")
     svg.text(5, 10, "x & <y>", kind="h")
     svg.path("M0 0H10", "bid", title="1 < 2")
@@ -35,14 +35,14 @@ def simple() -> Svg:
 
 
 def test_words_are_escaped() -> None:
-    """Whatever they say, they are read back as they were and make no markup."""
+    """Texts are read back as they were given and make no markup."""
     assert words(simple())[0] == "x & <y>"
     assert hints(simple()) == ["1 < 2"]
     assert next(drawing(simple()).iter(f"{SVG}title")).text == "a < b"
 
 
-def test_alone_it_has_its_colours_and_inside_a_page_the_page_s() -> None:
-    """Both grounds are in the style, which a file carries and a page has once."""
+def test_a_file_carries_its_style_and_a_page_has_it_once() -> None:
+    """The style has the colours of both grounds; a figure for a page is without it."""
     assert LIGHT.ink in STYLE
     assert DARK.ink in STYLE
     assert "prefers-color-scheme:dark" in simple().standalone()
@@ -51,7 +51,7 @@ def test_alone_it_has_its_colours_and_inside_a_page_the_page_s() -> None:
 
 
 def test_nothing_is_drawn_where_there_is_nothing() -> None:
-    """An empty course leaves no element."""
+    """Empty path data leave no element."""
     svg = Svg(10, "")
     svg.path("", "bid")
     svg.area("", "bid")
@@ -62,7 +62,7 @@ def test_nothing_is_drawn_where_there_is_nothing() -> None:
 
 
 def test_a_legend_ends_at_its_right_and_keeps_its_order() -> None:
-    """The last entry ends there; entries do not overlap."""
+    """The last entry ends at the right, and entries do not overlap."""
     texts = [element for element in drawing(simple()).iter(f"{SVG}text") if element.get("class") == "k"]
     places = {element.text: float(element.get("x", "nan")) for element in texts}
     assert places["two"] == 90
@@ -70,12 +70,12 @@ def test_a_legend_ends_at_its_right_and_keeps_its_order() -> None:
 
 
 def test_coordinates_are_short() -> None:
-    """A tenth of a pixel, no needless zeros."""
+    """They have tenths of a pixel and no needless zeros."""
     assert pixels([1.0, 2.25, 3.96, -0.5]) == ["1", "2.2", "4", "-0.5"]
 
 
 @pytest.mark.parametrize(
-    ("heights", "course"),
+    ("heights", "data"),
     [
         ([5.0, 5.0, 5.0], "M0 5H3"),
         ([5.0, 6.0, 6.0], "M0 5H1V6H3"),
@@ -84,17 +84,17 @@ def test_coordinates_are_short() -> None:
         ([NAN, NAN, NAN], ""),
     ],
 )
-def test_steps_are_as_few_as_they_can_be(heights: list[float], course: str) -> None:
+def test_steps_are_as_few_as_they_can_be(heights: list[float], data: str) -> None:
     """Equal heights are one step, and what is missing is a hole."""
-    assert step_path(np.arange(4.0), np.array(heights)) == course
+    assert step_path(np.arange(4.0), np.array(heights)) == data
 
 
 def test_a_line_breaks_off_where_a_point_is_missing() -> None:
-    """It goes on at the next one."""
-    course = line_path(np.arange(4.0), np.array([1.0, 2.0, NAN, 3.0]))
-    assert course == "M0 1L1 2M3 3"
+    """The line goes on at the next point."""
+    data = line_path(np.arange(4.0), np.array([1.0, 2.0, NAN, 3.0]))
+    assert data == "M0 1L1 2M3 3"
 
 
 def test_a_data_uri_names_its_kind() -> None:
-    """As browsers want it."""
+    """It has the form that browsers read."""
     assert data_uri(b"<svg", "svg+xml") == "data:image/svg+xml;base64,PHN2Zw=="

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from order_book_platform.plots.theme import DARK, LIGHT, Theme, mix
+from order_book_platform.plots.theme import DARK, LIGHT, MARK, Theme, mix
 
 
 def luminance(colour: str) -> float:
@@ -29,10 +29,11 @@ def test_words_can_be_read_on_their_ground(theme: Theme) -> None:
         min(contrast(colour, theme.ground) for colour in (theme.bid, theme.ask, theme.bad, theme.placebo))
         >= 3
     )
+    assert min(contrast(MARK, colour) for colour in (theme.bid, theme.ask, theme.bad, theme.doubt)) >= 3
 
 
 def test_colours_are_given_to_styles_by_name() -> None:
-    """A declaration for each; both themes have the same names and other grounds."""
+    """Each colour has a declaration; both themes have the same names and different grounds."""
     declarations = [line.split(":") for line in LIGHT.variables().split(";")]
     assert dict(declarations)["--plot-ink"] == LIGHT.ink
     assert [name for name, _ in declarations] == [line.split(":")[0] for line in DARK.variables().split(";")]
@@ -40,5 +41,5 @@ def test_colours_are_given_to_styles_by_name() -> None:
 
 
 def test_a_mixture_lies_between() -> None:
-    """From the one colour to the other."""
+    """The amount leads from the one colour to the other."""
     assert [mix("#000000", "#ffffff", part) for part in (0, 0.5, 1)] == ["#000000", "#808080", "#ffffff"]

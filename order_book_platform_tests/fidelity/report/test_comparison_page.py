@@ -11,7 +11,7 @@ from order_book_platform_tests.fidelity.report.test_comparison import bad_day, d
 
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_every_verdict_is_shown(verdict: str) -> None:
-    """In the verdict's list, in the key and under the pointer; what is not faithful is listed with its reason."""
+    """A verdict stands in the summary, in the key and under the pointer; bad days are listed with their reasons."""
     page = render_comparison([Compared(day(0), verdict, said="why it is so")])
     assert f"1 {verdict}" in page
     assert f">{verdict}</text>" in page
@@ -21,7 +21,7 @@ def test_every_verdict_is_shown(verdict: str) -> None:
 
 
 def test_a_day_leads_to_its_report() -> None:
-    """From the calendar and from the list; a failure has its figure and its bar, a warning is told as one."""
+    """Calendar and list link to it; a failure has its figure and its bar, and a warning is called one."""
     failures = (Failure("bbo", 0.5, ">= 0.999", True), Failure("known", None, ">= 0.95", False))
     page = render_comparison([bad_day(0, *failures)])
     assert page.count('href="file:///r.html"') == 2
@@ -32,7 +32,7 @@ def test_a_day_leads_to_its_report() -> None:
 
 
 def test_a_year_of_ten_symbols_is_one_small_page() -> None:
-    """Below 2 MB, every day of it in the calendar, holes too, and nothing that is loaded from elsewhere."""
+    """It has less than 2 MB, shows every day in the calendar, holes too, and loads nothing from elsewhere."""
     failures = tuple(Failure(f"some_rather_long_gate_{n}", 0.123456789, ">= 0.999", True) for n in range(8))
     symbols = [f"BINANCE_FUTURES:COIN{n}-USDT-PERP" for n in range(10)]
     days = [

@@ -1,4 +1,4 @@
-"""The page's words and numbers."""
+"""report.html: its verdict, its tables and what is folded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from order_book_platform_tests.fidelity.partitions import KEY
 
 
 def test_a_near_miss_is_seen_on_the_page() -> None:
-    """In the verdict, in the table and among the placebos."""
+    """Verdict, table and placebos show as many digits as it takes."""
     metric = Metric("near", 0.99899996, 5, Gate(">=", 0.999), placebos=(0.9986, None), note="n")
     text = render_report(ReportPage(KEY, (metric.result,), (metric,), {}, (), {}))
     assert "0.99899996, required &gt;= 0.999" in text
@@ -43,7 +43,7 @@ def test_text_is_escaped() -> None:
 
 
 def verdict(*metrics: Metric) -> str:
-    """The page's verdict on metrics."""
+    """Return the part of the page that has its verdict on metrics."""
     gates = tuple(metric.result for metric in metrics if metric.result is not None)
     text = " ".join(render_report(ReportPage(KEY, gates, metrics, {}, (), {})).split())
     return text[text.index('<div class="verdict') : text.index("<ul class=guide>")]

@@ -14,7 +14,7 @@ from order_book_platform.plots.pages import number_text, render_page
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A package whose template shows `text` and `value` in the shared document."""
+    """Make a package whose template shows `text` and `value` in the shared document."""
     (tmp_path / "paged" / "templates").mkdir(parents=True)
     (tmp_path / "paged" / "__init__.py").write_text("")
     (tmp_path / "paged" / "templates" / "own.html.j2").write_text(
@@ -46,7 +46,7 @@ def test_a_lacking_value_is_an_error(package: str) -> None:
 
 
 def test_an_unknown_template_is_an_error(package: str) -> None:
-    """It is named."""
+    """The error names the template."""
     with pytest.raises(TemplateNotFound, match=r"other\.html\.j2"):
         render_page(package, "other.html.j2")
 
@@ -66,7 +66,7 @@ def test_an_unknown_template_is_an_error(package: str) -> None:
     ],
 )
 def test_numbers_are_written_for_people(value: float | None, text: str) -> None:
-    """Whole numbers in full, others to six significant digits."""
+    """Whole numbers are written in full, others to six significant digits."""
     assert number_text(value) == text
 
 
@@ -85,5 +85,5 @@ def test_numbers_are_written_for_people(value: float | None, text: str) -> None:
     ],
 )
 def test_what_fails_does_not_look_as_if_it_held(value: float | None, bar: str, text: str) -> None:
-    """More digits where the rounded figure would be on the other side of its bar, and any figure can be written."""
+    """A figure has more digits where rounding would put it on the other side of its bar."""
     assert number_text(value, bar=bar) == text
