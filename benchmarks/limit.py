@@ -1,7 +1,7 @@
-"""The books within a limit of memory: what a process takes for half a day, a whole one and a double one.
+"""Reconstruction within a memory limit: the memory that a process takes for half a day, a day and a double day.
 
-Each day is simulated and made ready first; then its books are built by a process of their own, once with the limit and
-once with the default one, which nothing reaches. Both have to give the same rows.
+Each day is simulated and ingested first. Then a process of its own reconstructs the books, once with the limit and once
+with the default limit, which no day reaches. Both have to give the same rows.
 
 Run: `obp bench limit [--json] [--messages N] [--limit BYTES]`, or `python -m benchmarks.limit …`.
 """
@@ -25,23 +25,25 @@ from order_book_platform.reconstruct import Reconstructor
 
 LIMIT_BYTES = 512_000_000
 BEFORE = ("raw_deltas", "sequence_gap_report", "data_assessment")
-"""What the books are made from."""
+"""Datasets that the books are reconstructed from."""
 BOOKS = "reconstructed_books"
-GROWTH, CPU_TIMES = 0.1, 2.0
+GROWTH, CPU_RATIO = 0.1, 2.0
+"""Largest allowed difference between the days' settled peaks, and ratio of CPU times with and without the limit."""
 SETTLED = 0.1
-"""Of the day: loading loops takes more at once than what comes after it, and would hide that this grows."""
+"""Share of the day after which peaks are measured anew: loading the loops takes more memory than the replay, and
+would hide a growth with the length of the day."""
 
 
 def measure_here(folder: Path, limit_bytes: int | None) -> dict[str, Any]:
-    """Build the books of a day that is ready in the folder, in this process, which has done nothing before.
+    """Reconstruct the books of an ingested day in this process, which has done nothing before.
 
     Args:
-        folder: of lake and store.
+        folder: folder with the lake and the store.
         limit_bytes: `streaming.memory_limit`; None for the default.
 
     Returns:
-        `deltas`, `replay_hash`, `cpu_s`, `wall_s`, `peak_bytes`, and of that `settled_bytes`: the peak after loops
-        have been loaded and a tenth of the day is done.
+        `deltas`, `replay_hash`, `cpu_s`, `wall_s`, `peak_bytes` of the whole run, and `settled_bytes`, the peak after
+        a tenth of the day. The peaks are None where the system does not tell them.
     """
     store, settings = simulated_lake(folder, None)
     if limit_bytes is not None:
@@ -69,7 +71,11 @@ def measure_here(folder: Path, limit_bytes: int | None) -> dict[str, Any]:
 
 
 def measure(folder: Path, limit_bytes: int | None) -> dict[str, Any]:
-    """The same in a fresh process.
+    """Call `measure_here` in a fresh process.
+
+    Args:
+        folder: folder with the lake and the store.
+        limit_bytes: `streaming.memory_limit`; None for the default.
 
     Raises:
         BenchmarkError: the process failed.
@@ -89,7 +95,15 @@ def measure(folder: Path, limit_bytes: int | None) -> dict[str, Any]:
 
 
 def add_day(report: Report, messages: int, limit_bytes: int) -> dict[str, Any]:
-    """Measure one day both ways; gives its figures within the limit.
+    """Measure one day with the limit and without, and add the figures to the report.
+
+    Args:
+        report: report of the benchmark.
+        messages: length of the day in messages.
+        limit_bytes: `streaming.memory_limit`.
+
+    Returns:
+        The figures of `measure_here` with the limit, and `cpu_ratio`, its CPU time divided by that without the limit.
 
     Raises:
         BenchmarkError: the limit changed a row.
@@ -117,18 +131,21 @@ def add_day(report: Report, messages: int, limit_bytes: int) -> dict[str, Any]:
             else:
                 report.add(system, work, metric, "bytes", [float(figures[name])])
     report.ratio(limited, f"{BOOKS}, default limit", f"CPU time, {work}", [within["cpu_s"]], [plain["cpu_s"]])
-    return within | {"cpu_times": within["cpu_s"] / plain["cpu_s"]}
+    return within | {"cpu_ratio": within["cpu_s"] / plain["cpu_s"]}
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = arguments("limit", "The books of half a day, a whole one and a double one within a limit.")
+    """Measure the three days and print the report."""
+    parser = arguments("limit", "Reconstruct half a day, a day and a double day within a memory limit.")
     parser.add_argument(
-        "--messages", type=int, default=MESSAGES, help="of the day (default: %(default)s, 109 M deltas)"
+        "--messages",
+        type=int,
+        default=MESSAGES,
+        help="messages of a day (default: %(default)s, 109 M deltas)",
     )
-    parser.add_argument("--limit", type=int, help=f"of memory, in bytes (default: {LIMIT_BYTES:,})")
+    parser.add_argument("--limit", type=int, help=f"memory limit in bytes (default: {LIMIT_BYTES:,})")
     parser.add_argument(
-        "--over", type=Path, help="what the benchmark calls itself with: a folder with a lake and a store"
+        "--over", type=Path, help="folder of an ingested day; the benchmark calls itself with it"
     )
     chosen = parser.parse_args()
     if chosen.messages < 2:
@@ -151,7 +168,7 @@ def main() -> None:
         growth,
         at_most=True,
     )
-    report.bar("CPU time of a day, times that without a limit", CPU_TIMES, whole["cpu_times"], at_most=True)
+    report.bar("CPU time of a day, times that without a limit", CPU_RATIO, whole["cpu_ratio"], at_most=True)
     report.show(as_json=chosen.json)
 
 
