@@ -65,8 +65,8 @@ def capture(folder: Path, store: DataStore, pace: float | None) -> NDArray[np.in
     times, done, synced = np.zeros((len(starts), 2), np.int64), 0, 0
     times[:, 0] = deltas.sequence_number[starts]
     with (
-        LogWriter.open(folder / "snapshots", SNAPSHOTS_SCHEMA.with_metadata(metadata)) as snapshot_log,
-        LogWriter.open(folder / "raw_deltas", RAW_DELTAS_SCHEMA.with_metadata(metadata)) as delta_log,
+        LogWriter(folder / "snapshots", SNAPSHOTS_SCHEMA.with_metadata(metadata)) as snapshot_log,
+        LogWriter(folder / "raw_deltas", RAW_DELTAS_SCHEMA.with_metadata(metadata)) as delta_log,
     ):
         begin_ns = time.monotonic_ns()
         for i, (start, stop) in enumerate(zip(starts, [*starts[1:], len(deltas)], strict=True)):

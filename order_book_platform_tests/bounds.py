@@ -29,7 +29,7 @@ SNAPSHOTS = 87_000
 BOOK_ROWS = 1_590_000
 GAPS = 10_000
 LOG_GROUP_ROWS = 65_536
-"""Rows of a row group of a sealed segment, unless `LogWriter.open` is told otherwise."""
+"""Rows of a row group of a sealed segment, unless `LogWriter` is told otherwise."""
 PARTS = 104
 """Of a day's books, 1,048,576 deltas each."""
 FOOTER_BYTES = 240_000

@@ -69,7 +69,7 @@ class _Log:
         self.written_bytes = 0
         self._folder = folder
         # It never becomes a segment of the other form: that would be a long step with the queue's lock held.
-        self._writer = LogWriter.open(folder, RAW_DELTAS_SCHEMA, segment_bytes=2 * (LOG_BYTES + QUEUE_BYTES))
+        self._writer = LogWriter(folder, RAW_DELTAS_SCHEMA, segment_bytes=2 * (LOG_BYTES + QUEUE_BYTES))
         self._frames = (each.batch for each in LogReader(folder).follow(0, lambda: True))
 
     def put(self, item: DeltaBatch) -> None:

@@ -12,9 +12,8 @@ import os
 import struct
 import weakref
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ _HEADER = struct.Struct("<qqq")
 
 @dataclass(frozen=True, slots=True)
 class RowExtent:
-    """The part of a row file that belongs to a checkpoint.
+    """The part of a row file that belongs to a checkpoint; its fields are JSON-ready.
 
     Attributes:
         file: name of the file.
@@ -37,15 +36,6 @@ class RowExtent:
     bytes: int
     sha256: str
     widths: dict[str, int]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the attributes as a JSON-ready object."""
-        return asdict(self)
-
-    @classmethod
-    def of_json(cls, values: Mapping[str, Any]) -> Self:
-        """Make an extent of the object that `as_json` gives."""
-        return cls(**values)
 
 
 class CheckpointRows:

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -149,7 +149,7 @@ def _content(checkpoint: Checkpoint, extent: RowExtent | None) -> list[Any]:
     """Return all of the file behind the SHA-256 as buffers; each begins at a multiple of 8 bytes."""
     arrays = {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
     described = [[name, array.dtype.str, array.shape] for name, array in arrays.items()]
-    header = {"facts": checkpoint.facts, "arrays": described, "grown": extent and extent.as_json()}
+    header = {"facts": checkpoint.facts, "arrays": described, "grown": extent and asdict(extent)}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     content: list[Any] = [len(text).to_bytes(_LENGTH_BYTES, "little"), text]
@@ -183,5 +183,5 @@ def _read(path: Path) -> Checkpoint:
         arrays[name] = array
         at += array.nbytes + -array.nbytes % _ALIGNMENT
     extent = header["grown"]
-    growing = read_rows(path.parent, RowExtent.of_json(extent)) if extent else {}
+    growing = read_rows(path.parent, RowExtent(**extent)) if extent else {}
     return Checkpoint(header["facts"], arrays, growing)

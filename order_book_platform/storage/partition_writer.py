@@ -44,10 +44,6 @@ class FinishedFile:
     bytes: int
     sha256: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the file's entry in the manifest."""
-        return {"bytes": self.bytes, "sha256": self.sha256}
-
 
 @dataclass(slots=True)
 class PartitionWriter:
@@ -168,7 +164,7 @@ class PartitionWriter:
         for sink in self._sinks.values():
             sink.close(footer)
         rows = {name: sink.rows for name, sink in self._sinks.items()}
-        files = {name: file.to_dict() for name, file in self._finished.items()}
+        files = {name: {"bytes": file.bytes, "sha256": file.sha256} for name, file in self._finished.items()}
         for path in sorted(self.folder.iterdir()):
             if path.name not in files:
                 files[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}

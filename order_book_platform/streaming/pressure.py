@@ -42,13 +42,17 @@ class MemoryLevel(IntEnum):
     SPILL = 3
 
 
-class _LevelSwitch(Generic[Level]):
+class _Pressure(Generic[Level]):
     """A level that rises and falls one step at a time, at separate thresholds; each change is logged and counted.
 
     Args:
         name: what the level measures, for the log.
         levels: all levels, ascending.
         log_level: log level of an ordinary change; a change from or to the highest level is always a warning.
+
+    Attributes:
+        level: level in force.
+        transitions: number of changes by name, such as `"none -> throttle"`.
     """
 
     def __init__(self, name: str, levels: type[Level], log_level: int) -> None:
@@ -58,7 +62,7 @@ class _LevelSwitch(Generic[Level]):
         self._levels = list(levels)
         self.level: Level = self._levels[0]
 
-    def update(self, value: float, rises: Sequence[float], falls: Sequence[float]) -> None:
+    def _set_level(self, value: float, rises: Sequence[float], falls: Sequence[float]) -> None:
         """Move down while `value` is below the fall of the current level, else up while it reaches the next rise."""
         while self.level and value < falls[self.level - 1]:
             self._move(self.level - 1, value)
@@ -75,7 +79,7 @@ class _LevelSwitch(Generic[Level]):
         )
 
 
-class Backpressure:
+class Backpressure(_Pressure[PressureLevel]):
     """Decides from the fill of the queues how much the source is held back.
 
     Full queues alone slow a stream down, since a stage that cannot hand on its item has to wait. Backpressure is for
@@ -96,23 +100,13 @@ class Backpressure:
         longest_wait_ns: int = NS_PER_SECOND // 10,
     ) -> None:
         # A stream whose last stage is the slowest changes its level some three times a second (measured): not for INFO.
-        self._switch = _LevelSwitch("backpressure", PressureLevel, logging.DEBUG)
+        super().__init__("backpressure", PressureLevel, logging.DEBUG)
         self._rises = (throttle[0], pause[0])
         self._falls = (throttle[1], pause[1], pause[1])
         self._flush_after_ns = flush_after_ns
         self._longest_wait_ns = longest_wait_ns
         self._paused_since_ns: int | None = None
         self._wait_ns = 0
-
-    @property
-    def level(self) -> PressureLevel:
-        """The level in force."""
-        return self._switch.level
-
-    @property
-    def transitions(self) -> Counter[str]:
-        """Number of changes by name, such as `"none -> throttle"`."""
-        return self._switch.transitions
 
     def update(self, fill: float, now_ns: int) -> PressureLevel:
         """Set the level from the present fill, and return it.
@@ -122,7 +116,7 @@ class Backpressure:
             now_ns: monotonic time.
         """
         overdue = self._paused_since_ns is not None and now_ns - self._paused_since_ns > self._flush_after_ns
-        self._switch.update(fill, (*self._rises, 0.0 if overdue else math.inf), self._falls)
+        self._set_level(fill, (*self._rises, 0.0 if overdue else math.inf), self._falls)
         if self.level == PressureLevel.NONE:
             self._wait_ns = 0
         if self.level < PressureLevel.PAUSE:
@@ -173,7 +167,7 @@ def drop_caches() -> None:
     release_free_memory()
 
 
-class MemoryGuard:
+class MemoryGuard(_Pressure[MemoryLevel]):
     """Decides from the memory in use what a stream goes without.
 
     Args:
@@ -197,7 +191,7 @@ class MemoryGuard:
         falls: tuple[float, float, float] = (0.6, 0.7, 0.8),
         drop_every_ns: int = NS_PER_SECOND,
     ) -> None:
-        self._switch = _LevelSwitch("memory", MemoryLevel, logging.INFO)
+        super().__init__("memory", MemoryLevel, logging.INFO)
         self._limit_bytes = limit_bytes
         self._sample = sample
         self._drop = drop
@@ -207,16 +201,6 @@ class MemoryGuard:
         self._drop_every_ns = drop_every_ns
         self._dropped_ns: int | None = None
         self._release_requested = False
-
-    @property
-    def level(self) -> MemoryLevel:
-        """The level in force."""
-        return self._switch.level
-
-    @property
-    def transitions(self) -> Counter[str]:
-        """Number of changes by name, such as `"none -> smaller_batches"`."""
-        return self._switch.transitions
 
     @property
     def batch_share(self) -> float:
@@ -239,7 +223,7 @@ class MemoryGuard:
             now_ns: monotonic time.
         """
         before = self.level
-        self._switch.update(self._sample() / self._limit_bytes, self._rises, self._falls)
+        self._set_level(self._sample() / self._limit_bytes, self._rises, self._falls)
         requested, self._release_requested = self._release_requested, False
         if self.level == MemoryLevel.NONE:
             self._dropped_ns = None

@@ -37,7 +37,7 @@ class Capture:
         metadata = {"symbol": symbol, **{name: str(value) for name, value in point.to_metadata().items()}}
         self.folder = folder
         self.deltas, self.snapshots = (
-            LogWriter.open(
+            LogWriter(
                 folder / name,
                 schema.with_metadata(metadata),
                 segment_bytes=segment_bytes,

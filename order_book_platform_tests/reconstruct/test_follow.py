@@ -621,7 +621,7 @@ def log(folder: Path, schema: pa.Schema) -> None:
         else 1
         for field in schema
     }
-    with LogWriter.open(folder, schema) as writer:
+    with LogWriter(folder, schema) as writer:
         writer.append(pa.RecordBatch.from_pylist([row], schema=schema))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,7 @@ def test_every_extent_gives_the_arrays_of_its_time(
         total += count
         saved.append((total, rows.append_new(arrays(total))))
     for length, extent in saved:
-        found = read_rows(folder, RowExtent.of_json(extent.as_json()))
+        found = read_rows(folder, RowExtent(**json.loads(json.dumps(asdict(extent)))))
         for name, wanted in arrays(length).items():
             np.testing.assert_array_equal(found[name], wanted)
 

@@ -37,7 +37,7 @@ class IdempotentLog:
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
         self._folder = folder
         self._schema = schema
-        self._writer = LogWriter.open(folder, schema, seal_in=_Sealing())
+        self._writer = LogWriter(folder, schema, seal_in=_Sealing())
         self._at_work, self._is_left = threading.Lock(), False
         self.there = self._writer.next_row
         self.place = 0

@@ -26,7 +26,7 @@ from order_book_platform.storage.atomic import (
 )
 from order_book_platform.storage.log import frames
 from order_book_platform.storage.log.frames import FrameKind, pack_frame, write_all
-from order_book_platform.storage.log.recovery import Recovered, ResumableSegment, recover
+from order_book_platform.storage.log.recovery import recover
 from order_book_platform.storage.log.row_schema import check_batch, check_schema
 from order_book_platform.storage.log.sealing import seal
 from order_book_platform.storage.log.segments import open_path, sealed_path
@@ -35,7 +35,17 @@ LOCK = "writer.lock"
 
 
 class LogWriter:
-    """Appends rows to a log, syncs and seals them; created by `LogWriter.open`, used by one thread at a time.
+    """Opens a log or creates one, appends rows, syncs and seals them; used by one thread at a time.
+
+    A log whose writer died is recovered when it is opened.
+
+    Args:
+        folder: folder of the log; created if it does not exist.
+        schema: schema of the rows, with the metadata that belong to the log.
+        segment_bytes: size from which on a segment is sealed before more is appended; it may be exceeded by one frame.
+        row_group_rows: rows per row group of sealed segments.
+        seal_in: executor that seals full segments, one at a time, while appending goes on; without it `append` seals
+            them.
 
     Attributes:
         folder: folder of the log.
@@ -43,64 +53,36 @@ class LogWriter:
         recovered: state of the log when it was opened, and what recovery did.
         next_row: number of rows in the log, which is the number of the next row.
         synced_row: number of the log's rows that are on the device.
+
+    Raises:
+        LogBusyError: another writer has the log open.
+        LogSchemaError: the log has another schema, or a log cannot keep the schema.
+        LogCorruptError: rows that had reached the device are damaged or gone; no row has been changed.
+        DiskFullError: the disk is full.
+        StorageAccessError: this user may not write there.
     """
 
     def __init__(
         self,
         folder: Path,
         schema: pa.Schema,
-        found: tuple[Recovered, ResumableSegment | None],
-        lock: ExitStack,
         *,
-        segment_bytes: int,
-        row_group_rows: int,
-        seal_in: Executor | None,
+        segment_bytes: int = 100_000_000,
+        row_group_rows: int = 65_536,
+        seal_in: Executor | None = None,
     ) -> None:
+        check_schema(schema, folder)
         self.folder = folder
         self.schema = schema
-        self.recovered, resumable = found
-        self.next_row = self.recovered.next_row
-        self.synced_row = self.next_row
         self._segment_bytes = segment_bytes
         self._row_group_rows = row_group_rows
         self._seal_in = seal_in
-        self._lock = lock
-        self._open = None if resumable is None else _OpenFile(folder, resumable.first_row, resumable.size)
+        self._open: _OpenFile | None = None
         self._unsealed: list[tuple[int, int]] = []
         """First row and next row of full segments that are yet to be sealed."""
         self._sealing: Future[None] | None = None
         self._broken: str | None = None
         """Why the writer may not go on; None while it may."""
-
-    @classmethod
-    def open(
-        cls,
-        folder: Path,
-        schema: pa.Schema,
-        *,
-        segment_bytes: int = 100_000_000,
-        row_group_rows: int = 65_536,
-        seal_in: Executor | None = None,
-    ) -> LogWriter:
-        """Open a log for appending, or create one; a log whose writer died is recovered first.
-
-        Args:
-            folder: folder of the log; created if it does not exist.
-            schema: schema of the rows, with the metadata that belong to the log.
-            segment_bytes: size from which on a segment is sealed before more is appended; it may be exceeded by one
-                frame.
-            row_group_rows: rows per row group of sealed segments.
-            seal_in: executor that seals full segments, one at a time, while appending goes on; without it `append`
-                seals them.
-
-        Raises:
-            LogBusyError: another writer has the log open.
-            LogSchemaError: the log has another schema, or a log cannot keep the schema.
-            LogCorruptError: rows that had reached the device are damaged or gone; no row has been changed.
-            DiskFullError: the disk is full.
-            StorageAccessError: this user may not write there.
-        """
-        check_schema(schema, folder)
         with ExitStack() as stack, _translate_errors(folder):
             _create(folder)
             try:
@@ -112,20 +94,13 @@ class LogWriter:
                     where=str(folder),
                     remedy="Wait for the other one to end, or choose another folder.",
                 ) from error
-            found = recover(folder, schema, row_group_rows)
-            writer = cls(
-                folder,
-                schema,
-                found,
-                stack,
-                segment_bytes=segment_bytes,
-                row_group_rows=row_group_rows,
-                seal_in=seal_in,
-            )
-            if (resumable := found[1]) is not None and resumable.synced_row < writer.next_row:
-                writer._append_synced_frame()
-            writer._lock = stack.pop_all()
-            return writer
+            self.recovered, resumable = recover(folder, schema, row_group_rows)
+            self.next_row = self.synced_row = self.recovered.next_row
+            if resumable is not None:
+                self._open = _OpenFile(folder, resumable.first_row, resumable.size)
+                if resumable.synced_row < self.next_row:
+                    self._append_synced_frame()
+            self._lock = stack.pop_all()
 
     def __enter__(self) -> LogWriter:
         return self

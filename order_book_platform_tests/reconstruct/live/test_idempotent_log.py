@@ -138,7 +138,7 @@ def test_a_segment_whose_sealing_hangs_is_left_behind(
 ) -> None:
     """Neither the caller nor the end of the interpreter waits; the lock goes when it is over."""
     begun, released = threading.Event(), threading.Event()
-    monkeypatch.setitem(LogWriter.open.__func__.__kwdefaults__, "segment_bytes", 2_000)  # type: ignore[attr-defined]
+    monkeypatch.setitem(LogWriter.__init__.__kwdefaults__, "segment_bytes", 2_000)  # type: ignore[attr-defined]
 
     def hanging(*_: object) -> None:
         begun.set()

@@ -70,7 +70,7 @@ def child(order: dict[str, Any]) -> None:
     tell(pid=os.getpid())
     if order["die_at"]:
         die_at(order["die_at"], after=order["after"])
-    with LogWriter.open(Path(order["folder"]), SCHEMA, segment_bytes=order["segment_bytes"]) as writer:
+    with LogWriter(Path(order["folder"]), SCHEMA, segment_bytes=order["segment_bytes"]) as writer:
         tell(synced=writer.synced_row)
         work(writer, order["seed"], order["steps"], lambda row: tell(synced=row))
         writer.close(seal=order["seal"])

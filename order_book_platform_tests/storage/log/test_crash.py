@@ -99,7 +99,7 @@ def check_after_crash(folder: Path, synced: int, before: dict[str, str]) -> None
         assert checked_rows(folder) >= synced
     sealed = sealed_hashes(folder)
     assert sealed.items() >= before.items()
-    with LogWriter.open(folder, SCHEMA, segment_bytes=SEGMENT_BYTES) as writer:
+    with LogWriter(folder, SCHEMA, segment_bytes=SEGMENT_BYTES) as writer:
         assert writer.next_row >= synced
         assert checked_rows(folder) == writer.next_row
         append(writer, 3)
@@ -129,7 +129,7 @@ SYNCED = (f"{0:020d}.parquet", f"{0:020d}.log")
 
 def left_by_a_crash(folder: Path) -> int:
     """A log with everything recovery knows: half sealed, sealed twice, cut short. Returns what was synced."""
-    with LogWriter.open(folder, SCHEMA) as writer:
+    with LogWriter(folder, SCHEMA) as writer:
         append(writer, 10)
         twice = next(folder.glob("*.log"))
         content = twice.read_bytes()
@@ -253,7 +253,7 @@ def test_no_power_at_every_boundary(
     folder = tmp_path / "log"
     device = Device(folder, tmp_path / "kept")
     if before == "killed":  # a process, before it had synced anything
-        with LogWriter.open(folder, SCHEMA) as writer:
+        with LogWriter(folder, SCHEMA) as writer:
             append(writer, 10)
             path = next(folder.glob("*.log"))
             content = path.read_bytes()
@@ -283,7 +283,7 @@ def test_no_power_at_every_boundary(
     with monkeypatch.context() as patch:
         for name in set(BOUNDARIES) - {"open"}:
             patch.setattr(os, name, watched(name, getattr(os, name)))
-        with LogWriter.open(folder, SCHEMA, segment_bytes=SEGMENT_BYTES, seal_in=seal_in) as writer:
+        with LogWriter(folder, SCHEMA, segment_bytes=SEGMENT_BYTES, seal_in=seal_in) as writer:
             promise(writer.synced_row)
             work(writer, 3, 12, promise)
             writer.close(seal=True)
@@ -301,7 +301,7 @@ def test_no_power_at_every_boundary(
         for name, content in files.items():
             (found / name).write_bytes(content)
         assert checked_rows(found) >= promised
-        with LogWriter.open(found, SCHEMA) as writer:
+        with LogWriter(found, SCHEMA) as writer:
             assert writer.next_row >= promised
             append(writer, 1)
         assert checked_rows(found) == writer.next_row

@@ -89,7 +89,7 @@ def following(folder: Path, *from_rows: int) -> Iterator[list[Follower]]:
 def folder(tmp_path: Path) -> Path:
     """Sealed segments of 20 and 7 rows in groups of 6, and an open one of frames of 4, 1 and 5 rows."""
     folder = tmp_path / "log"
-    with LogWriter.open(folder, SCHEMA, row_group_rows=6) as writer:
+    with LogWriter(folder, SCHEMA, row_group_rows=6) as writer:
         append(writer, 20)
         writer.rotate()
         append(writer, 7)
@@ -223,7 +223,7 @@ def test_a_frame_that_is_right_and_means_nothing(tmp_path: Path, monkeypatch: py
         (lambda kind, *rest: pack_frame(kind, *rest[:3], pa.py_buffer(b"nonsense")), None)
     ):
         folder = tmp_path / str(number)
-        with LogWriter.open(folder, SCHEMA) as writer:
+        with LogWriter(folder, SCHEMA) as writer:
             append(writer, 2)
             size = max(folder.glob("*.log")).stat().st_size
             with monkeypatch.context() as patch:
@@ -249,7 +249,7 @@ def test_a_frame_that_is_right_and_means_nothing(tmp_path: Path, monkeypatch: py
 
 def test_what_is_appended_while_it_waits(tmp_path: Path) -> None:
     """Rows appended, sealed, or both between two looks; what came before `wait` said to stop is still read."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         steps = iter(
             [
                 lambda: append(writer, 2),
@@ -299,7 +299,7 @@ def test_looking_at_every_boundary_of_the_writer(
 
             return replaced
 
-        with LogWriter.open(folder, SCHEMA, segment_bytes=4_000, seal_in=seal_in) as writer:
+        with LogWriter(folder, SCHEMA, segment_bytes=4_000, seal_in=seal_in) as writer:
             with monkeypatch.context() as patch:
                 for name in set(BOUNDARIES) - {"open"}:
                     patch.setattr(os, name, watched(getattr(os, name)))
@@ -313,7 +313,7 @@ def test_a_writer_that_goes_on_while_a_reader_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, call: str
 ) -> None:
     """Between the listing of names and each opening of a file: nothing is lost, repeated or taken for damage."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 3)
         moves = 12
         moving = False
@@ -361,7 +361,7 @@ def test_a_writer_that_goes_on_while_a_reader_looks(
 
 def test_a_segment_that_is_sealed_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its sealed form was not there yet, its open form is not any more: its rows count all the same."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 3)
         opening = OpenSegment.__init__
 
@@ -381,7 +381,7 @@ def test_a_frame_that_is_finished_while_a_reader_looks(
     """Half a frame, then, before the reader has looked further, all of it and later ones: that is not damage."""
     from order_book_platform.storage.log import open_segment
 
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 3)
         path = max(tmp_path.glob("*.log"))
         whole = path.stat().st_size
@@ -409,7 +409,7 @@ def test_a_segment_that_is_replaced_while_it_is_followed(tmp_path: Path) -> None
         with following(folder, 0) as (follower,):
             follower.look()
             assert follower.place == 0
-            with LogWriter.open(folder, SCHEMA) as writer:
+            with LogWriter(folder, SCHEMA) as writer:
                 assert writer.recovered.removed == (path.name,)
                 append(writer, 4)
                 follower.look()
@@ -419,14 +419,14 @@ def test_a_segment_that_is_replaced_while_it_is_followed(tmp_path: Path) -> None
 
 def test_a_tail_that_is_cut_off_while_it_is_followed(tmp_path: Path) -> None:
     """Half a frame is waited for; when a new writer has cut it off and gone on, its rows come."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 4)
     with max(tmp_path.glob("*.log")).open("ab") as file:
         file.write(b"OBPf" + bytes(5_000))
     with following(tmp_path, 0, 2, 4) as followers:
         for follower in followers:
             follower.look()
-        with LogWriter.open(tmp_path, SCHEMA) as writer:
+        with LogWriter(tmp_path, SCHEMA) as writer:
             assert writer.recovered.cut_bytes == 5_004
             for follower in followers:
                 follower.look()
@@ -466,7 +466,7 @@ def test_any_order_of_steps(
     rows = 0
 
     def opened() -> LogWriter:
-        return LogWriter.open(folder, SCHEMA, segment_bytes=segment_bytes, row_group_rows=row_group_rows)
+        return LogWriter(folder, SCHEMA, segment_bytes=segment_bytes, row_group_rows=row_group_rows)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)  # nothing loses power here
@@ -502,7 +502,7 @@ from order_book_platform.storage.log import LogWriter
 from order_book_platform_tests.storage.log.dying import work
 from order_book_platform_tests.storage.log.executors import AtOnce, Lazy
 from order_book_platform_tests.storage.log.rows import SCHEMA
-with LogWriter.open(Path(sys.argv[1]), SCHEMA, segment_bytes=20_000) as writer:
+with LogWriter(Path(sys.argv[1]), SCHEMA, segment_bytes=20_000) as writer:
     work(writer, 11, 300, lambda row: print(row, flush=True))
     writer.close(seal=True)
     print(writer.next_row, flush=True)
@@ -531,7 +531,7 @@ def test_following_another_process(tmp_path: Path) -> None:
 
 def test_a_tail_says_when_it_has_all_and_what_is_on_the_device(tmp_path: Path) -> None:
     """None where nothing new is there, again and again; a sync is seen without a row behind it."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         tail = LogReader(tmp_path).tail(2)
         append(writer, 3)
         first = next(tail)

@@ -40,7 +40,7 @@ from order_book_platform_tests.storage.log.rows import (
 def test_a_new_log(tmp_path: Path) -> None:
     """No file before the first row; the open segment is named after it, and sealed under the same name."""
     folder = tmp_path / "deep" / "log"
-    with LogWriter.open(folder, SCHEMA) as writer:
+    with LogWriter(folder, SCHEMA) as writer:
         assert writer.recovered == Recovered(next_row=0, open_rows=0, cut_bytes=0, removed=())
         assert names(folder) == ["writer.lock"]
         append(writer, 5)
@@ -56,7 +56,7 @@ def test_a_new_log(tmp_path: Path) -> None:
 
 def test_an_empty_batch_is_nothing(tmp_path: Path) -> None:
     """It has a place, and leaves no file."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         assert writer.append(batch(0, 0)) == 0
         writer.sync()
         writer.close(seal=True)
@@ -65,7 +65,7 @@ def test_an_empty_batch_is_nothing(tmp_path: Path) -> None:
 
 def test_a_full_segment_is_sealed_before_more_is_appended(tmp_path: Path) -> None:
     """At the size asked for, exceeded by one frame at most; the sealed ones are plain Parquet files."""
-    with LogWriter.open(tmp_path, SCHEMA, segment_bytes=5_000, row_group_rows=30) as writer:
+    with LogWriter(tmp_path, SCHEMA, segment_bytes=5_000, row_group_rows=30) as writer:
         frame_bytes = 0
         while writer.next_row < 600:
             append(writer, 10)
@@ -85,7 +85,7 @@ def test_a_full_segment_is_sealed_before_more_is_appended(tmp_path: Path) -> Non
 
 def test_a_batch_larger_than_a_segment(tmp_path: Path) -> None:
     """Goes in frames of which each fits; what follows it has the right place."""
-    with LogWriter.open(tmp_path, SCHEMA, segment_bytes=4_000) as writer:
+    with LogWriter(tmp_path, SCHEMA, segment_bytes=4_000) as writer:
         append(writer, 1)
         append(writer, 1_000)
         append(writer, 1)
@@ -97,7 +97,7 @@ def test_a_batch_larger_than_a_segment(tmp_path: Path) -> None:
 def test_what_a_frame_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch beyond it is split, whatever a segment may hold; a single row beyond it is refused, and nothing else."""
     monkeypatch.setattr(frames, "MAX_PAYLOAD_BYTES", 1_000)
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 100)
         long = pa.RecordBatch.from_pylist([{"place": 100, "text": "x" * 2_000}], schema=SCHEMA)
         with pytest.raises(
@@ -110,7 +110,7 @@ def test_what_a_frame_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_batch_that_is_to_be_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One frame, though it is larger than a segment; nothing of it without room, or where a frame cannot hold it."""
-    with LogWriter.open(tmp_path, SCHEMA, segment_bytes=4_000) as writer:
+    with LogWriter(tmp_path, SCHEMA, segment_bytes=4_000) as writer:
         with largest_file(3_000), pytest.raises(DiskFullError):
             writer.append(batch(0, 1_000), whole=True)
         assert (writer.next_row, checked_rows(tmp_path)) == (0, 0)
@@ -128,7 +128,7 @@ def test_a_batch_that_is_to_be_whole(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_slice_takes_no_more_than_its_rows(tmp_path: Path) -> None:
     """Ten rows out of a large batch are ten rows in the file."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         writer.append(batch(0, 10_000).slice(0, 10))
         assert (tmp_path / f"{0:020d}.log").stat().st_size < 2_000
     assert checked_rows(tmp_path) == 10
@@ -136,7 +136,7 @@ def test_a_slice_takes_no_more_than_its_rows(tmp_path: Path) -> None:
 
 def test_what_is_synced(tmp_path: Path) -> None:
     """`synced_row` moves with `sync` and `rotate`; a reader is told what was known when the rows were written."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 3)
         assert writer.synced_row == 0
         writer.sync()
@@ -160,7 +160,7 @@ def test_sync_flushes_rows_and_the_name_of_a_new_segment(
         synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         fsync(descriptor)
 
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         monkeypatch.setattr(os, "fsync", seen)
         for _ in range(2):
             append(writer, 1)
@@ -171,15 +171,15 @@ def test_sync_flushes_rows_and_the_name_of_a_new_segment(
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     """The second is turned away and changes nothing; readers are welcome; when the first is done, it may."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 1)
         (tmp_path / ".sealing-x").touch()
         with pytest.raises(LogBusyError, match="expected one writer per log, found another one at work"):
-            LogWriter.open(tmp_path, SCHEMA)
+            LogWriter(tmp_path, SCHEMA)
         assert ".sealing-x" in names(tmp_path)
         assert checked_rows(tmp_path) == 1
         append(writer, 1)
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 1)
     assert checked_rows(tmp_path) == 3
 
@@ -190,20 +190,20 @@ def test_closed(tmp_path: Path) -> None:
     class ComponentError(Exception):
         pass
 
-    with pytest.raises(ComponentError), LogWriter.open(tmp_path, SCHEMA) as writer:
+    with pytest.raises(ComponentError), LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 2)
         raise ComponentError
     writer.close()
     for late in (writer.sync, writer.rotate, lambda: writer.append(batch(2, 1))):
         with pytest.raises(LogBrokenError, match="expected an open log, found one that has been closed"):
             late()
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         assert writer.recovered == Recovered(next_row=2, open_rows=2, cut_bytes=0, removed=())
 
 
 def test_discarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is synced or sealed, the log can be opened by somebody else, and closing it afterwards is harmless."""
-    writer = LogWriter.open(tmp_path, SCHEMA)
+    writer = LogWriter(tmp_path, SCHEMA)
     append(writer, 5)
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
@@ -214,7 +214,7 @@ def test_discarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LogBrokenError, match="has been closed"):
         append(writer, 1)
     monkeypatch.undo()
-    with LogWriter.open(tmp_path, SCHEMA) as other:
+    with LogWriter(tmp_path, SCHEMA) as other:
         assert other.next_row == 5
 
 
@@ -222,7 +222,7 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     """Named as what it is."""
     (tmp_path / "log").touch()
     with pytest.raises(StorageAccessError, match="expected a folder that can be written"):
-        LogWriter.open(tmp_path / "log" / "inner", SCHEMA)
+        LogWriter(tmp_path / "log" / "inner", SCHEMA)
 
 
 # --- no room --------------------------------------------------------------------------------------------------------
@@ -242,14 +242,14 @@ def largest_file(size: int) -> Iterator[None]:
 @pytest.mark.usefixtures("no_waiting_for_the_device")
 def test_no_room_at_any_byte(tmp_path: Path) -> None:
     """However much of a frame there is room for, the half is cut off, and with room the log goes on."""
-    with LogWriter.open(tmp_path / "measured", SCHEMA) as writer:
+    with LogWriter(tmp_path / "measured", SCHEMA) as writer:
         append(writer, 3)
         first = max((tmp_path / "measured").glob("*.log")).stat().st_size
         append(writer, 3)
         second = max((tmp_path / "measured").glob("*.log")).stat().st_size
     for size in [*range(0, first, 7), *range(first, second, 3)]:
         folder = tmp_path / str(size)
-        with LogWriter.open(folder, SCHEMA) as writer:
+        with LogWriter(folder, SCHEMA) as writer:
             with (
                 largest_file(size),
                 pytest.raises(DiskFullError, match="Free space there and run again; rows that"),
@@ -268,7 +268,7 @@ def test_no_room_at_any_byte(tmp_path: Path) -> None:
 def test_no_room_in_the_middle_of_a_batch(tmp_path: Path) -> None:
     """A batch of several frames: `next_row` says how far it came, and the rest can be appended later."""
     rows = batch(0, 1_000)
-    with LogWriter.open(tmp_path, SCHEMA, segment_bytes=4_000) as writer:
+    with LogWriter(tmp_path, SCHEMA, segment_bytes=4_000) as writer:
         with largest_file(3_000), pytest.raises(DiskFullError):
             writer.append(rows)
         taken = writer.next_row
@@ -283,7 +283,7 @@ def test_no_room_for_the_sealed_form(tmp_path: Path) -> None:
     numbers = np.random.default_rng(0).integers(0, 2**62, 4_000)
     schema = pa.schema([pa.field("number", pa.int64())])
     rows = pa.RecordBatch.from_arrays([pa.array(numbers)], schema=schema)
-    with LogWriter.open(tmp_path, schema, segment_bytes=30_000) as writer:
+    with LogWriter(tmp_path, schema, segment_bytes=30_000) as writer:
         writer.append(rows.slice(0, 3_000))
         writer.append(rows.slice(3_000, 900))
         with largest_file(20_000):
@@ -300,7 +300,7 @@ def test_no_room_for_the_sealed_form(tmp_path: Path) -> None:
 
 def test_no_room_for_the_word_that_rows_are_synced(tmp_path: Path) -> None:
     """They are, so `sync` does not complain; the next frame says it."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 3)
         size = max(tmp_path.glob("*.log")).stat().st_size
         with largest_file(size + 20):
@@ -322,7 +322,7 @@ def failing(number: int) -> Callable[..., Any]:
 
 def test_a_half_that_cannot_be_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written behind half a frame: the writer gives up, and the next one cuts it off."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 3)
         size = max(tmp_path.glob("*.log")).stat().st_size
         with (
@@ -334,7 +334,7 @@ def test_a_half_that_cannot_be_cut_off(tmp_path: Path, monkeypatch: pytest.Monke
             append(writer, 3)
         with pytest.raises(LogBrokenError):
             append(writer, 3)
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         assert writer.recovered == Recovered(next_row=3, open_rows=3, cut_bytes=50, removed=())
 
 
@@ -346,7 +346,7 @@ def test_a_sync_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
 ) -> None:
     """Asked again, the kernel would say that all is well: the writer does not ask, and promises nothing more."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 3)
         with monkeypatch.context() as patch, pytest.raises(kind):
             patch.setattr(os, "fsync", failing(number))
@@ -355,7 +355,7 @@ def test_a_sync_that_fails(
         for late in (writer.sync, writer.rotate, lambda: append(writer, 1)):
             with pytest.raises(LogBrokenError, match="found rows that the device did not take"):
                 late()
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 1)
 
 
@@ -375,7 +375,7 @@ def test_sealing_that_fails(
 
         return sometimes
 
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 3)
         with monkeypatch.context() as patch, pytest.raises((LogBrokenError, DiskFullError)):
             if refused == "rename":
@@ -393,7 +393,7 @@ def test_sealing_that_fails(
         else:
             with pytest.raises(LogBrokenError):
                 append(writer, 1)
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         assert writer.next_row == 3 + again
         append(writer, 1)
     assert checked_rows(tmp_path) == 4 + again
@@ -401,7 +401,7 @@ def test_sealing_that_fails(
 
 def test_damage_is_not_sealed(tmp_path: Path) -> None:
     """Rows are read back when they are sealed: a changed byte stops it, and the open form stays."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 3)
         path = max(tmp_path.glob("*.log"))
         content = bytearray(path.read_bytes())
@@ -418,7 +418,7 @@ def test_damage_is_not_sealed(tmp_path: Path) -> None:
 def test_appending_goes_on_while_a_segment_is_sealed(tmp_path: Path) -> None:
     """The full segment lies there in its open form, synced, before the next one; readers see both."""
     later = Later()
-    with LogWriter.open(tmp_path, SCHEMA, seal_in=later) as writer:
+    with LogWriter(tmp_path, SCHEMA, seal_in=later) as writer:
         append(writer, 3)
         writer.rotate()
         assert writer.synced_row == 3
@@ -433,7 +433,7 @@ def test_appending_goes_on_while_a_segment_is_sealed(tmp_path: Path) -> None:
 def test_sealing_elsewhere_fails(tmp_path: Path) -> None:
     """The next rotation says so, once; the one after tries again, and nothing is lost."""
     later = Later()
-    with LogWriter.open(tmp_path, SCHEMA, seal_in=later) as writer:
+    with LogWriter(tmp_path, SCHEMA, seal_in=later) as writer:
         append(writer, 30)
         writer.rotate()
         with largest_file(500):
@@ -454,7 +454,7 @@ def test_sealing_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("order_book_platform.storage.log.log_writer.seal", alone(at_work))
     with (
         ThreadPoolExecutor(2) as pool,
-        LogWriter.open(tmp_path, SCHEMA, segment_bytes=3_000, seal_in=pool) as writer,
+        LogWriter(tmp_path, SCHEMA, segment_bytes=3_000, seal_in=pool) as writer,
     ):
         for _ in range(60):
             append(writer, 10)
@@ -481,7 +481,7 @@ def alone(at_work: threading.Lock) -> Callable[..., None]:
 def test_a_writer_that_died_with_segments_waiting(tmp_path: Path, died: str) -> None:
     """The next one seals them first, in order; the last one is written on."""
     later = Later()
-    with LogWriter.open(tmp_path / "log", SCHEMA, seal_in=later) as writer:
+    with LogWriter(tmp_path / "log", SCHEMA, seal_in=later) as writer:
         append(writer, 3)
         writer.rotate()
         append(writer, 2)
@@ -497,7 +497,7 @@ def test_a_writer_that_died_with_segments_waiting(tmp_path: Path, died: str) -> 
         sealed = tmp_path / "log" / f"{0:020d}.parquet"
         (copied / sealed.name).write_bytes(sealed.read_bytes())
     assert checked_rows(copied) == 5
-    with LogWriter.open(copied, SCHEMA) as writer:
+    with LogWriter(copied, SCHEMA) as writer:
         assert names(copied) == ["0.parquet", "3.log", "writer.lock"]
         assert writer.recovered.open_rows == 2
         append(writer, 1)

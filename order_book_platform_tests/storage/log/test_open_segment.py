@@ -18,7 +18,7 @@ from order_book_platform_tests.storage.log.rows import SCHEMA, append, batch
 @pytest.fixture
 def writer(tmp_path: Path) -> Iterator[LogWriter]:
     """A log with three rows in its first segment."""
-    with LogWriter.open(tmp_path / "log", SCHEMA) as writer:
+    with LogWriter(tmp_path / "log", SCHEMA) as writer:
         append(writer, 3)
         yield writer
 

@@ -32,7 +32,7 @@ def all_frames(path: Path) -> list[Frame]:
 def folder(tmp_path: Path) -> Path:
     """An open segment: three rows, two rows, synced, two rows, synced, one row, one row."""
     folder = tmp_path / "log"
-    with LogWriter.open(folder, SCHEMA) as writer:
+    with LogWriter(folder, SCHEMA) as writer:
         append(writer, 3)
         append(writer, 2)
         writer.sync()
@@ -58,7 +58,7 @@ def test_a_tail_cut_at_every_byte(folder: Path) -> None:
         rows = sum(frame.rows for frame in whole)
         assert checked_rows(folder) == LogReader(folder).next_row() == rows
         assert path.stat().st_size == length
-        with LogWriter.open(folder, SCHEMA) as writer:
+        with LogWriter(folder, SCHEMA) as writer:
             kept = whole[-1].end if rows else 0
             removed = () if rows else (path.name,)
             assert writer.recovered == Recovered(
@@ -89,7 +89,7 @@ def test_every_byte_changed(folder: Path) -> None:
             for attempt in (
                 lambda: list(LogReader(folder).read()),
                 LogReader(folder).next_row,
-                lambda: LogWriter.open(folder, SCHEMA),
+                lambda: LogWriter(folder, SCHEMA),
             ):
                 with pytest.raises(LogCorruptError, match=place):
                     attempt()
@@ -98,7 +98,7 @@ def test_every_byte_changed(folder: Path) -> None:
             refused += 1
         else:
             assert checked_rows(folder) == frame.first_row
-            with LogWriter.open(folder, SCHEMA) as writer:
+            with LogWriter(folder, SCHEMA) as writer:
                 assert writer.recovered.cut_bytes == len(content) - frame.offset
                 append(writer, 1)
             assert checked_rows(folder) == frame.first_row + 1
@@ -108,7 +108,7 @@ def test_every_byte_changed(folder: Path) -> None:
 
 def test_damage_to_the_last_rows_that_were_synced(tmp_path: Path) -> None:
     """Nothing was appended behind them, and still they are not taken for a write that was cut short."""
-    with LogWriter.open(tmp_path, SCHEMA) as writer:
+    with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 3)
         append(writer, 3)
         writer.sync()
@@ -116,7 +116,7 @@ def test_damage_to_the_last_rows_that_were_synced(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[all_frames(path)[2].end - 1] ^= 1
     path.write_bytes(content)
-    for attempt in (lambda: list(LogReader(tmp_path).read()), lambda: LogWriter.open(tmp_path, SCHEMA)):
+    for attempt in (lambda: list(LogReader(tmp_path).read()), lambda: LogWriter(tmp_path, SCHEMA)):
         with pytest.raises(LogCorruptError, match="expected row 3, which was on the device"):
             attempt()
 
@@ -124,19 +124,19 @@ def test_damage_to_the_last_rows_that_were_synced(tmp_path: Path) -> None:
 def test_what_recovery_found_counts_as_synced(folder: Path) -> None:
     """It is flushed, and the log says so: damage to it is noticed from then on."""
     path = folder / f"{FIRST}.log"
-    with LogWriter.open(folder, SCHEMA) as writer:
+    with LogWriter(folder, SCHEMA) as writer:
         assert writer.synced_row == writer.next_row == 9
     last = [frame for frame in all_frames(path) if frame.rows][-1]
     content = bytearray(path.read_bytes())
     content[last.end - 1] ^= 1
     path.write_bytes(content)
     with pytest.raises(LogCorruptError, match="expected row 8, which was on the device"):
-        LogWriter.open(folder, SCHEMA)
+        LogWriter(folder, SCHEMA)
 
 
 def sealed_and_open(folder: Path, tmp_path: Path) -> None:
     """Make a log of a sealed segment (0 to 3) and an open one (from 3), both forms of the first in `tmp_path`."""
-    with LogWriter.open(folder, SCHEMA) as writer:
+    with LogWriter(folder, SCHEMA) as writer:
         append(writer, 3)
         shutil.copy(folder / f"{FIRST}.log", tmp_path)
         writer.rotate()
@@ -152,7 +152,7 @@ def test_leftovers_of_sealing(tmp_path: Path) -> None:
     (folder / f".sealing-{3:020d}.parquet").write_bytes(b"PAR1")
     (folder / "notes.log").touch()
     assert checked_rows(folder) == 5
-    with LogWriter.open(folder, SCHEMA) as writer:
+    with LogWriter(folder, SCHEMA) as writer:
         removed = (f".sealing-{3:020d}.parquet", f"{FIRST}.log")
         assert writer.recovered == Recovered(next_row=5, open_rows=2, cut_bytes=0, removed=removed)
     assert names(folder) == ["0.parquet", "3.log", "notes.log"]
@@ -165,7 +165,7 @@ def test_a_sealed_form_that_cannot_be_read(tmp_path: Path) -> None:
     shutil.copy(tmp_path / f"{FIRST}.log", folder)
     (folder / f"{FIRST}.parquet").write_bytes(b"PAR1")
     with pytest.raises(LogCorruptError, match=r"\.parquet, byte 4: expected a whole Parquet file"):
-        LogWriter.open(folder, SCHEMA)
+        LogWriter(folder, SCHEMA)
     assert names(folder) == ["0.log", "0.parquet", "3.log"]
 
 
@@ -196,7 +196,7 @@ def test_segments_that_do_not_follow_each_other(
     damage(folder)
     before = names(folder)
     with pytest.raises(LogCorruptError, match=message):
-        LogWriter.open(folder, SCHEMA)
+        LogWriter(folder, SCHEMA)
     with pytest.raises(LogCorruptError):
         list(LogReader(folder).read())
     assert names(folder) == before
@@ -208,7 +208,7 @@ def test_an_older_open_segment_cut_short(tmp_path: Path) -> None:
     sealed_and_open(folder, tmp_path)
     (folder / f"{FIRST}.parquet").unlink()
     (folder / f"{FIRST}.log").write_bytes((tmp_path / f"{FIRST}.log").read_bytes()[:-8])
-    for attempt in (lambda: list(LogReader(folder).read()), lambda: LogWriter.open(folder, SCHEMA)):
+    for attempt in (lambda: list(LogReader(folder).read()), lambda: LogWriter(folder, SCHEMA)):
         with pytest.raises(LogCorruptError):
             attempt()
     assert names(folder) == ["0.log", "3.log"]
@@ -225,7 +225,7 @@ def test_a_segment_without_rows(tmp_path: Path, length: int | None) -> None:
     path.write_bytes(path.read_bytes()[: length if length is not None else all_frames(path)[0].end])
     assert checked_rows(folder) == 3
     assert LogReader(folder).schema() == SCHEMA
-    with LogWriter.open(folder, SCHEMA) as writer:
+    with LogWriter(folder, SCHEMA) as writer:
         assert writer.recovered == Recovered(
             next_row=3, open_rows=0, cut_bytes=length or 0, removed=(path.name,)
         )
@@ -239,7 +239,7 @@ def test_a_schema_is_told_by_the_segments_before(tmp_path: Path) -> None:
     sealed_and_open(folder, tmp_path)
     (folder / f"{3:020d}.log").write_bytes(b"")
     with pytest.raises(LogSchemaError):
-        LogWriter.open(folder, SCHEMA.remove_metadata())
+        LogWriter(folder, SCHEMA.remove_metadata())
     assert names(folder) == ["0.parquet", "3.log"]
 
 
@@ -248,7 +248,7 @@ def test_a_log_without_its_first_segments(tmp_path: Path) -> None:
     folder = tmp_path / "log"
     sealed_and_open(folder, tmp_path)
     (folder / f"{FIRST}.parquet").unlink()
-    with LogWriter.open(folder, SCHEMA) as writer:
+    with LogWriter(folder, SCHEMA) as writer:
         assert writer.recovered.next_row == 5
         assert writer.append(batch(5, 2)) == 5
     assert checked_rows(folder, 3) == checked_rows(folder, 4) == 7

@@ -38,7 +38,7 @@ def test_types_come_back_as_they_were(tmp_path: Path, kind: pa.DataType) -> None
     schema = pa.schema([pa.field("value", kind, metadata={"unit": "pips"})], metadata={"decimals": "8"})
     values = pa.array([None], kind)
     rows = pa.RecordBatch.from_arrays([values], schema=schema)
-    with LogWriter.open(tmp_path, schema) as writer:
+    with LogWriter(tmp_path, schema) as writer:
         for seal in (False, True):
             writer.append(rows)
             if seal:
@@ -54,7 +54,7 @@ def test_types_come_back_as_they_were(tmp_path: Path, kind: pa.DataType) -> None
 @pytest.mark.parametrize("name", sorted(ALL_SCHEMAS))
 def test_every_schema_of_the_platform_can_be_logged(tmp_path: Path, name: str) -> None:
     """Deltas, books and all else that a stream may have to move to disk."""
-    with LogWriter.open(tmp_path, ALL_SCHEMAS[name]) as writer:
+    with LogWriter(tmp_path, ALL_SCHEMAS[name]) as writer:
         assert writer.next_row == 0
 
 
@@ -72,7 +72,7 @@ def test_every_schema_of_the_platform_can_be_logged(tmp_path: Path, name: str) -
 def test_types_that_cannot_be_kept(tmp_path: Path, kind: pa.DataType) -> None:
     """Refused before there is a log."""
     with pytest.raises(LogSchemaError, match="Write the column as another type"):
-        LogWriter.open(tmp_path / "log", pa.schema([pa.field("value", kind)]))
+        LogWriter(tmp_path / "log", pa.schema([pa.field("value", kind)]))
     assert not (tmp_path / "log").exists()
 
 
@@ -80,7 +80,7 @@ def test_another_schema_than_the_logs(tmp_path: Path) -> None:
     """Another type, another order, metadata: the log says what it has; nothing is changed."""
     one, two = pa.field("one", pa.int64()), pa.field("two", pa.int64())
     schema = pa.schema([one, two], metadata={"decimals": "8"})
-    with LogWriter.open(tmp_path, schema) as writer:
+    with LogWriter(tmp_path, schema) as writer:
         writer.append(pa.RecordBatch.from_pylist([{"one": 1, "two": 2}], schema=schema))
     for seal in (False, True):
         for other in (
@@ -92,16 +92,16 @@ def test_another_schema_than_the_logs(tmp_path: Path) -> None:
             before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
             wanted = re.escape("one: int64, two: int64; metadata {'decimals': '8'}")
             with pytest.raises(LogSchemaError, match=wanted):
-                LogWriter.open(tmp_path, other)
+                LogWriter(tmp_path, other)
             assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-        with LogWriter.open(tmp_path, schema) as writer:
+        with LogWriter(tmp_path, schema) as writer:
             writer.close(seal=not seal)
 
 
 def test_rows_of_another_schema(tmp_path: Path) -> None:
     """Refused, and the log goes on."""
     schema = pa.schema([pa.field("one", pa.int64())])
-    with LogWriter.open(tmp_path, schema) as writer:
+    with LogWriter(tmp_path, schema) as writer:
         with pytest.raises(LogSchemaError, match="one: double"):
             writer.append(pa.RecordBatch.from_pydict({"one": [1.0]}))
         assert writer.append(pa.RecordBatch.from_pydict({"one": [1]})) == 0
@@ -133,7 +133,7 @@ def test_nulls_where_there_must_be_none(
     schema = pa.schema([pa.field("value", kind, nullable=False)])
     if array.type != kind:
         array = pa.Array.from_buffers(kind, len(array), array.buffers()[:1], children=[array.field(0)])
-    with LogWriter.open(tmp_path, schema) as writer:
+    with LogWriter(tmp_path, schema) as writer:
         rows = pa.RecordBatch.from_arrays([array], schema=schema)
         with pytest.raises(LogSchemaError, match=re.escape(f"expected no null in {name}, found 1 of 2")):
             writer.append(rows)
@@ -145,7 +145,7 @@ def test_nulls_below_a_null(tmp_path: Path) -> None:
     kind = pa.struct([REQUIRED])
     schema = pa.schema([pa.field("value", kind)])
     rows = pa.RecordBatch.from_pylist([{"value": {"item": 1}}, {"value": None}], schema=schema)
-    with LogWriter.open(tmp_path, schema) as writer:
+    with LogWriter(tmp_path, schema) as writer:
         writer.append(rows)
         writer.rotate()
     assert [each.batch for each in LogReader(tmp_path).read()] == [rows]

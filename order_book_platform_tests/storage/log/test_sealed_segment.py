@@ -18,7 +18,7 @@ from order_book_platform_tests.storage.log.rows import SCHEMA, append, batch
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A log with one sealed segment of ten rows in row groups of four."""
-    with LogWriter.open(tmp_path / "log", SCHEMA, row_group_rows=4) as writer:
+    with LogWriter(tmp_path / "log", SCHEMA, row_group_rows=4) as writer:
         append(writer, 10)
         writer.rotate()
     return tmp_path / "log"

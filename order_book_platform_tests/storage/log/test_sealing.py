@@ -17,7 +17,7 @@ from order_book_platform_tests.storage.log.rows import SCHEMA, append, checked_r
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A log with five rows in an open segment."""
-    with LogWriter.open(tmp_path / "log", SCHEMA) as writer:
+    with LogWriter(tmp_path / "log", SCHEMA) as writer:
         append(writer, 5)
     return tmp_path / "log"
 
@@ -31,7 +31,7 @@ def test_the_form_changes_and_the_rows_do_not(folder: Path) -> None:
 
 def test_equal_rows_give_equal_bytes(folder: Path, tmp_path: Path) -> None:
     """However they came: in one batch or in several."""
-    with LogWriter.open(tmp_path / "other", SCHEMA) as writer:
+    with LogWriter(tmp_path / "other", SCHEMA) as writer:
         for rows in (2, 1, 2):
             append(writer, rows)
     for each in (folder, tmp_path / "other"):
