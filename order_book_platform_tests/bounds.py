@@ -1,4 +1,4 @@
-"""What each asset holds at most, from the constants and settings that bound it: docs/memory.md in numbers."""
+"""Upper bounds of each asset's memory, from the constants and settings that bound it, as in docs/memory.md."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def settings_over(folder: Path, lake: Path, **sections: Any) -> Path:
 
 
 def measured(short: Path, long: Path, late: str, *assets: str) -> dict[str, int]:
-    """What a process of its own took for each asset beyond what it had before, in bytes."""
+    """Measure what a process of its own takes for each asset beyond its memory before, in bytes."""
     command = [sys.executable, "-m", "order_book_platform_tests.memory_of", str(short), str(long), late]
     done = subprocess.run([*command, *assets], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -101,7 +101,7 @@ def test_the_days_of_the_document_are_those_of_the_benchmark() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks come from /proc")
 @pytest.mark.parametrize("asset", ASSETS)
 def test_a_process_stays_within_the_sum(days: Path, chain: dict[str, int], asset: str) -> None:
-    """Of what it holds, and of what allocators keep of the assets before."""
+    """An asset takes no more than its bounds and what allocators keep of the assets before."""
     bounds = ASSETS[asset](load_settings(days / "long/settings.toml"))
     assert chain[asset] <= sum(bounds.values()) + FREE_BYTES
 
@@ -123,7 +123,7 @@ def test_full_queues_stay_within_the_sum(
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks come from /proc")
 @pytest.mark.usefixtures("chain")
 def test_a_process_stays_within_the_limit(days: Path, tmp_path: Path) -> None:
-    """One that does nothing but the books: its libraries make room for them, and the rows are the same."""
+    """A process that only reconstructs books stays within the limit, and its rows are the same."""
     (tmp_path / "lake").symlink_to(days / "long-lake")
     (tmp_path / "store").symlink_to(days / "long/store")
     plain, within = limit.measure(tmp_path, None), limit.measure(tmp_path, LIMIT_BYTES)
@@ -132,7 +132,7 @@ def test_a_process_stays_within_the_limit(days: Path, tmp_path: Path) -> None:
 
 
 def test_a_day_grows_by_what_is_kept_of_its_snapshots() -> None:
-    """By 48 bytes each, twice at most, in however many steps they come: nothing else of a replay grows."""
+    """Each used snapshot takes 48 bytes, twice at most, in however many steps they come; nothing else grows."""
     steps, each = 4_000, 5
     levels = np.tile(np.array([[[100, 99], [101, 102]]], np.int64), (each, 1, 1))
     book, history = Book(1), SnapshotOutcomes()

@@ -32,7 +32,7 @@ def made(folder: Path, content: str) -> Path:
 
 
 def content(folder: Path) -> str:
-    """What the folder's file says."""
+    """Read the content of the folder's file."""
     return (folder / "file").read_text(encoding="utf-8")
 
 
@@ -202,7 +202,7 @@ def test_a_full_disk_says_what_stays_on_it(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_says_how_much_is_needed(tmp_path: Path) -> None:
-    """As far as the space knows."""
+    """The estimate, if there is one, is part of the message."""
     space = DiskSpace(total_bytes=10**15)
     with pytest.raises(DiskFullError) as caught, translate_write_errors(tmp_path / "x", disk_space=space):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -27,7 +27,7 @@ def arrays(rows: int) -> Arrays:
 def test_every_extent_gives_the_arrays_of_its_time(
     tmp_path_factory: pytest.TempPathFactory, more: list[int]
 ) -> None:
-    """Also after more has been appended, and where nothing was."""
+    """Arrays are read back as they were, also after more rows have been appended, and where none were."""
     folder = tmp_path_factory.mktemp("rows")
     rows, total, saved = CheckpointRows(folder / "a.rows"), 0, []
     for count in more:

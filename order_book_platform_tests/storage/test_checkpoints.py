@@ -36,7 +36,7 @@ def growing(number: int) -> Checkpoint:
 
 
 def numbers(checkpoints: Checkpoints) -> list[int]:
-    """Of those that can be read, newest first."""
+    """Read the numbers of the readable checkpoints, newest first."""
     return [each.facts["number"] for each in checkpoints.newest_first()]
 
 

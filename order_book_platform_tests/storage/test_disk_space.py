@@ -56,7 +56,7 @@ def free(monkeypatch: pytest.MonkeyPatch, free_bytes: int) -> None:
     ("share", "whole", "from_written"), [(0.0, 8, False), (0.01, 8, False), (0.25, 12, True)]
 )
 def test_estimates(tmp_path: Path, share: float, whole: int, from_written: bool) -> None:
-    """From the input, until enough is written to tell by that."""
+    """The estimate is made from the input until enough has been written."""
     space = measured(partial(tmp_path / "a", 3 * MB, 8 * MB, share))
     assert (space.written_bytes, space.total_bytes, space.is_from_written) == (
         3 * MB,
@@ -76,7 +76,7 @@ def test_partitions_that_are_written_together(tmp_path: Path) -> None:
 
 
 def test_the_first_look_counts(tmp_path: Path) -> None:
-    """What failed is removed before the error is raised."""
+    """A second measurement changes nothing: failed folders are removed before the error is raised."""
     space = measured(partial(tmp_path / "a", 3 * MB, 8 * MB, 0))
     shutil.rmtree(tmp_path / "a")
     space.measure()
@@ -103,7 +103,7 @@ def test_the_first_look_counts(tmp_path: Path) -> None:
 def test_the_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stays: bool, expected: str, found: str, remedy: str
 ) -> None:
-    """What is needed, what is there, how much to free: of the rest where the rest is all that is needed."""
+    """The error says what is needed, what is free and how much to free; for a resumable folder only the rest counts."""
     free(monkeypatch, 2 * MB)
     space = measured(partial(tmp_path / "a", 3 * MB, 1, 0.25))
     building = tmp_path / "a" if stays else None

@@ -45,7 +45,7 @@ def parts(sizes: list[int], group_rows: int, *, dictionary: bool = False) -> Par
 def test_every_row_from_any_row_on(
     sizes: list[int], group_rows: int, rows: int, from_row: int, dictionary: bool
 ) -> None:
-    """By batches and by groups, wherever parts and row groups end."""
+    """Batches and row groups give the same rows, wherever files and row groups end."""
     table = parts(sizes, group_rows, dictionary=dictionary)
     wanted = list(range(min(from_row, sum(sizes)), sum(sizes)))
     assert table.num_rows == sum(sizes)

@@ -59,7 +59,7 @@ def written(path: Path, table: pa.Table, cuts: list[int], row_group_rows: int) -
 
 
 def test_columns_are_packed_as_asked(tmp_path: Path) -> None:
-    """By a dictionary, plainly, or else in deltas; the same rows and the same bytes however they arrive."""
+    """Columns get a dictionary, plain values or deltas; the bytes are the same however the rows arrive."""
     names = ("by_delta", "by_dictionary", "by_nothing")
     schema = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in names])
     table = pa.table({name: np.arange(3_000) % 7 for name in names}, schema=schema)

@@ -1,4 +1,4 @@
-"""What a writer puts into a partition: files, footers and a manifest that agree."""
+"""Files, footers and manifest of a partition agree with each other."""
 
 from __future__ import annotations
 

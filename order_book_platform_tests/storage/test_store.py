@@ -54,7 +54,7 @@ def publish(store: DataStore, values: list[int], key: PartitionKey = KEY) -> Non
 
 
 def values(store: DataStore, key: PartitionKey = KEY) -> list[int]:
-    """What a reader sees, after every hash has been compared."""
+    """Read the values after every hash has been compared."""
     store.check(DATASET, key)
     found: list[int] = store.table(DATASET, key).column("time").to_pylist()
     return found

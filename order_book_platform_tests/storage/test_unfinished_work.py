@@ -1,4 +1,4 @@
-"""What runs that died have left, told apart from what runs are writing."""
+"""Folders of dead runs are told apart from those that a run is writing."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_what_a_run_is_writing_is_not_left(store: DataStore) -> None:
 
 
 def test_a_run_that_failed_leaves_none(store: DataStore) -> None:
-    """Without checkpoints what was written is removed."""
+    """A failed run without checkpoints removes its folder."""
     with pytest.raises(KeyboardInterrupt), store.write(DATASET, KEY, keep=True):
         raise KeyboardInterrupt
     assert not list(find_unfinished_work(store.root))

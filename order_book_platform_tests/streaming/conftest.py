@@ -18,7 +18,7 @@ def no_thread_is_left() -> Iterator[None]:
 
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
-    """What a step hangs on; opened at the end, and the threads that were abandoned at it are waited for."""
+    """An event that steps hang on; it is set at the end, and the abandoned threads are waited for."""
     event = threading.Event()
     yield event
     event.set()

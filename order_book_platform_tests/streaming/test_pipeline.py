@@ -29,7 +29,7 @@ BOUNDS = st.builds(Bound, items=st.integers(1, 5), bytes=st.integers(1, 100))
 
 
 class Interrupt(BaseException):
-    """As an orchestrator raises it in the main thread."""
+    """An interrupt as an orchestrator raises it in the main thread."""
 
 
 def failing(error: BaseException, at: int = 3) -> Callable[[Any], Iterator[Any]]:
@@ -57,7 +57,7 @@ def counting(closed: list[str]) -> Iterator[int]:
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 50), max_size=30), st.lists(BOUNDS, min_size=1, max_size=4))
 def test_order_for_any_bounds_and_sizes(sizes: list[int], bounds: list[Bound]) -> None:
-    """What comes out, and in which order, does not depend on what queues may hold."""
+    """The items and their order do not depend on the bounds of the queues."""
 
     def with_number(item: int) -> Iterator[tuple[int, int]]:
         yield item, 0
@@ -237,7 +237,7 @@ def test_an_error_while_flushing_is_the_stages_own(gate: threading.Event) -> Non
 
 
 def test_a_throttled_source_still_gets_there() -> None:
-    """With thresholds that throttle from the first look on, each item waits for leave, and all come through."""
+    """With thresholds that always throttle, each item waits for permission, and all come through."""
     taken: list[int] = []
     looked = threading.Event()
     waits: list[int] = []
@@ -311,7 +311,7 @@ def test_short_memory_spills_and_comes_back(gate: threading.Event) -> None:
 
 
 def test_times_come_from_the_clock() -> None:
-    """What a step takes is the stage's; what it takes altogether can be read while it lasts."""
+    """The duration of a step counts for its stage, and can be read while the step lasts."""
     clock = ManualClock()
     seen: list[int] = []
 
@@ -413,7 +413,7 @@ def test_an_error_while_closing_does_not_hide_the_first() -> None:
 
 
 def test_a_pipeline_runs_once() -> None:
-    """What has been read is gone: a second run is refused, not silently empty."""
+    """A second run is refused instead of being silently empty."""
     taken: list[int] = []
     running = pipeline(iter([1]), [sink(taken)])
     running.run()
@@ -519,7 +519,7 @@ def test_a_step_that_does_not_end_is_abandoned(
 
 
 def test_inside_a_running_loop() -> None:
-    """As in a notebook: the caller's own loop is not touched."""
+    """The caller may have an event loop of its own, as in a notebook, which is not touched."""
     taken: list[int] = []
 
     async def cell() -> None:

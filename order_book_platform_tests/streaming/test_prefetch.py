@@ -55,7 +55,7 @@ def test_an_error_comes_where_the_item_would_have() -> None:
 
 
 def test_who_leaves_early_closes_the_iterator() -> None:
-    """In its own thread, and waits for it."""
+    """A consumer that stops early waits until the iterator has been closed in its own thread."""
     closed_in = []
 
     def numbers() -> Iterator[int]:

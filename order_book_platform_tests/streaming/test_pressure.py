@@ -53,7 +53,7 @@ def test_a_long_pause_becomes_a_flush() -> None:
 
 
 def test_a_throttled_source_waits_longer_each_time() -> None:
-    """From 1 ms on, doubling up to the longest; not at all when the queues have emptied, and anew after that."""
+    """The wait doubles from 1 ms up to the longest; it begins anew after the queues have emptied."""
     backpressure = Backpressure(longest_wait_ns=5_000_000)
     assert backpressure.next_wait_ns() == 0
     backpressure.update(0.8, 0)
@@ -157,7 +157,7 @@ def test_a_leap_takes_every_measure() -> None:
 
 
 def test_caches_are_dropped_again_while_memory_stays_short() -> None:
-    """What queues let go of goes back to the system only when asked for: every so often, and anew the next time."""
+    """Caches are dropped at intervals while memory is short, and at once when it becomes short again."""
     dropped: list[int] = []
     memory = guard([900, 0, 900, 900, 900, 900], dropped)
     counts = []
@@ -168,7 +168,7 @@ def test_caches_are_dropped_again_while_memory_stays_short() -> None:
 
 
 def test_what_is_kept_is_given_back_before_caches_have_to_be_dropped() -> None:
-    """As often, from smaller batches on, so that it does not add up; a rise from there drops at once."""
+    """Free memory is released at intervals from smaller batches on; a further rise drops caches at once."""
     dropped: list[int] = []
     given: list[int] = []
     used = iter([0, 700, 700, 700, 800, 800, 600, 0])
@@ -183,7 +183,7 @@ def test_what_is_kept_is_given_back_before_caches_have_to_be_dropped() -> None:
 
 
 def test_memory_is_given_back_once_where_somebody_asks_for_it() -> None:
-    """Whatever the level; a drop that is due anyway counts, and what lasts is not done for less than scarce memory."""
+    """A request is served at any level, by a drop if one is due; lasting measures need scarce memory."""
     dropped: list[int] = []
     given: list[int] = []
     samples = iter([900, 0, 0])

@@ -28,7 +28,7 @@ def entry(number: int, size_bytes: int = 1) -> Entry:
 
 
 def moved() -> None:
-    """What a queue tells of every item that is taken; here nobody listens."""
+    """Ignore the call that a queue makes for each taken item."""
 
 
 async def put(queue: Queue, one: Entry) -> None:

@@ -1,4 +1,4 @@
-"""What a stage's author may rely on: which thread, what order, what is let go of."""
+"""Guarantees for the author of a stage: its thread, the order of calls, and which items stay alive."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_one_item_may_become_many_or_none() -> None:
 @settings(max_examples=40)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(0, 25), st.integers(1, 3))
 def test_no_more_items_live_than_bounds_say(bounds: list[int], items: int, copies: int) -> None:
-    """At any time the queues' bounds, and one item in each hand, are all there is, wherever a stream is slow."""
+    """No more items exist than the queues' bounds and one in each hand, wherever the stream is slow."""
     living: weakref.WeakSet[Item] = weakref.WeakSet()
     most = 0
 
@@ -97,7 +97,7 @@ def test_no_more_items_live_than_bounds_say(bounds: list[int], items: int, copie
 
 
 def test_an_item_is_the_stages_alone() -> None:
-    """What a stage lets go of is gone, though it is still at work on what comes of it."""
+    """An item that a stage no longer refers to is freed while the stage still works on its results."""
     seen: list[Item | None] = []
 
     def work(item: Item) -> Iterator[int]:
@@ -150,7 +150,7 @@ def test_no_flush_after_the_last_word_has_begun() -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_iterators_of_other_kinds_are_closed_too(number: int) -> None:
-    """What has a `close` is closed at its end as well, source or work."""
+    """Iterators with a `close` method are closed at their end, those of the source and of stages."""
     closed: list[int] = []
 
     class Closing:

@@ -84,7 +84,7 @@ def test_waiting_for_something_new_is_no_stall() -> None:
 
 
 def test_an_error_while_it_waits_ends_the_stream() -> None:
-    """As one of a step would."""
+    """An error raised while the source waits ends the stream like an error of a step."""
 
     def wait() -> None:
         raise ValueError("gone")
@@ -222,7 +222,7 @@ def test_after_the_last_restart_all_attempts_are_named(gate: threading.Event) ->
 
 
 def test_other_errors_are_not_tried_again() -> None:
-    """What is wrong with the data is wrong the second time, too."""
+    """Only stalls are tried again: an error in the data would come back."""
     made: list[int] = []
     clock: Clock = ManualClock()
 

@@ -14,7 +14,7 @@ from order_book_platform_tests.streaming.streams import Item, gone
 
 
 def test_calls_are_made_in_order_in_one_thread() -> None:
-    """What is asked for first is done first, in a thread that is not the loop's."""
+    """Calls are made in the order of the requests, in a thread that is not the loop's."""
     calls: list[tuple[int, str]] = []
     worker = Worker("a worker", SystemClock())
 
@@ -34,7 +34,7 @@ def test_calls_are_made_in_order_in_one_thread() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), asyncio.CancelledError()])
 def test_errors_come_out_as_they_are(error: BaseException) -> None:
-    """Whatever is raised in the thread is raised where it was asked for, and the next call is made."""
+    """An error in the thread is raised where the call was requested, and the next call is made."""
     worker = Worker("a worker", SystemClock())
 
     def fail() -> None:
@@ -103,7 +103,7 @@ def test_a_long_call_tells_of_its_progress(gate: threading.Event) -> None:
 
 
 def test_an_idle_worker_holds_nothing() -> None:
-    """What a call has returned is not kept until the next one."""
+    """The result of a call is not kept until the next call."""
     living: weakref.WeakSet[Item] = weakref.WeakSet()
     worker = Worker("a worker", SystemClock())
 

@@ -150,7 +150,7 @@ def left_by_a_crash(folder: Path) -> int:
 def test_killed_at_every_boundary(
     children: Children, tmp_path: Path, *, after: bool, crashed_before: bool
 ) -> None:
-    """Before and after each sync, rename, removal, cut, creation and write, in the middle of writes too: the same."""
+    """It is the same before and after each sync, rename, removal, cut, creation and write, and inside writes."""
     for number in count(1):
         folder = tmp_path / str(number)
         already = left_by_a_crash(folder) if crashed_before else 0
@@ -166,7 +166,7 @@ def test_killed_at_every_boundary(
 
 
 class Device:
-    """What a device would hold, had it lost power: names as of the folder's last sync, bytes as of each file's.
+    """The state of a device that lost power: names as of the folder's last sync, bytes as of each file's last sync.
 
     Every file is also linked into `kept`, so that its bytes can be had when its name is gone, and no number of a file
     is used twice.

@@ -68,7 +68,7 @@ def test_the_layout_is_that_of_the_format_document() -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"x", b"12345678", bytes(100_003)])
 def test_what_is_packed_is_read(opened: Callable[[bytes], int], payload: bytes) -> None:
-    """At any offset, with any length of payload, without its padding."""
+    """A frame is read back at any offset, with any length of payload, without its padding."""
     descriptor = opened(bytes(24) + made(payload=payload) + made(first_row=9))
     frame = read_frame(descriptor, 24, "file")
     assert frame is not None
@@ -80,7 +80,7 @@ def test_what_is_packed_is_read(opened: Callable[[bytes], int], payload: bytes) 
 
 
 def test_a_frame_cut_at_any_byte_is_not_there(opened: Callable[[bytes], int]) -> None:
-    """From nothing to all but the last byte of padding."""
+    """A frame is not read while as much as the last byte of its padding is missing."""
     frame = made()
     for length in range(len(frame)):
         assert read_frame(opened(frame[:length]), 0, "file") is None

@@ -100,7 +100,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_from_every_row(folder: Path) -> None:
-    """From the middle of a row group, a segment, a frame; from the end there is nothing yet."""
+    """Reading may begin in the middle of a row group, a segment or a frame; from the end on there is nothing yet."""
     for row in range(38):
         assert checked_rows(folder, row) == 37
     assert [each.first_row for each in LogReader(folder).read()] == [0, 6, 12, 18, 20, 26, 27, 31, 32]
@@ -117,7 +117,7 @@ def test_beyond_the_end(folder: Path, tmp_path: Path) -> None:
 
 
 def test_its_end_and_its_schema(folder: Path, tmp_path: Path) -> None:
-    """Of a log with rows, of an empty one, and of none."""
+    """Number of rows and schema are told for a log with rows and for an empty one; a missing one is an error."""
     assert LogReader(folder).next_row() == 37
     found = LogReader(folder).schema()
     assert found is not None
@@ -280,7 +280,7 @@ def test_what_is_appended_while_it_waits(tmp_path: Path) -> None:
 def test_looking_at_every_boundary_of_the_writer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seal_in: Executor | None
 ) -> None:
-    """Before and after each write, sync, rename and removal: a follower that is there all the time, and new ones."""
+    """Before and after each write, sync, rename and removal a steady follower and a new reader see the right rows."""
     folder = tmp_path / "log"
     folder.mkdir()
     with following(folder, 0) as (steady,):

@@ -64,7 +64,7 @@ def test_an_empty_batch_is_nothing(tmp_path: Path) -> None:
 
 
 def test_a_full_segment_is_sealed_before_more_is_appended(tmp_path: Path) -> None:
-    """At the size asked for, exceeded by one frame at most; the sealed ones are plain Parquet files."""
+    """A segment exceeds the wanted size by one frame at most; the sealed ones are plain Parquet files."""
     with LogWriter(tmp_path, SCHEMA, segment_bytes=5_000, row_group_rows=30) as writer:
         frame_bytes = 0
         while writer.next_row < 600:
@@ -364,7 +364,7 @@ def test_a_sync_that_fails(
 def test_sealing_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str, number: int
 ) -> None:
-    """At any step, rows are there once; to a segment that is sealed and still open nothing is appended."""
+    """Whichever step fails, each row is there once, and nothing is appended to a segment in both forms."""
     calls = 0
 
     def at(count: int, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -449,7 +449,7 @@ def test_sealing_elsewhere_fails(tmp_path: Path) -> None:
 
 
 def test_sealing_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most one segment is being sealed; the lock is held until it is done."""
+    """One segment at a time is sealed in the executor, and the lock is held until that is done."""
     at_work = threading.Lock()
     monkeypatch.setattr("order_book_platform.storage.log.log_writer.seal", alone(at_work))
     with (

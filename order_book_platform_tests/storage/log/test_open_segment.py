@@ -45,7 +45,7 @@ def test_rows_from_within_a_frame(writer: LogWriter) -> None:
 
 
 def test_synced_rows_are_known(writer: LogWriter) -> None:
-    """As soon as the frame that says so has been read."""
+    """The number grows as soon as the frame that says so has been read."""
     with OpenSegment(writer.folder, 0) as segment:
         list(segment.frames())
         assert segment.synced_row == 0

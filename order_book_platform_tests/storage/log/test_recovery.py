@@ -1,4 +1,4 @@
-"""What a new writer makes of what it finds: cut short, damaged, half sealed, sealed twice, out of order."""
+"""A new writer recovers logs that are cut short, damaged, half sealed, in both forms or out of order."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def sealed_and_open(folder: Path, tmp_path: Path) -> None:
 
 
 def test_leftovers_of_sealing(tmp_path: Path) -> None:
-    """What was half sealed goes, of two forms the open one goes, and what is not the log's stays."""
+    """Incomplete sealed segments are removed, and open forms of sealed ones; files of other names stay."""
     folder = tmp_path / "log"
     sealed_and_open(folder, tmp_path)
     shutil.copy(tmp_path / f"{FIRST}.log", folder)
@@ -218,7 +218,7 @@ def test_an_older_open_segment_cut_short(tmp_path: Path) -> None:
     "length", [0, 39, 40, None], ids=["empty", "half a header", "header", "schema alone"]
 )
 def test_a_segment_without_rows(tmp_path: Path, length: int | None) -> None:
-    """Of a writer that died at its first row: removed, and the place it had is the next row's."""
+    """The segment of a writer that died at its first row is removed, and the next row takes its number."""
     folder = tmp_path / "log"
     sealed_and_open(folder, tmp_path)
     path = folder / f"{3:020d}.log"

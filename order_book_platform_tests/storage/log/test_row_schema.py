@@ -1,4 +1,4 @@
-"""What a log takes: refused at once, not when it is to be sealed."""
+"""Rows that a log cannot keep are refused when they are appended, not when they are to be sealed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REQUIRED = pa.field("item", pa.int64(), nullable=False)
     ids=str,
 )
 def test_types_come_back_as_they_were(tmp_path: Path, kind: pa.DataType) -> None:
-    """From the open segment and from the sealed one: the same type, names of items and metadata included."""
+    """Open and sealed segments give the same types, including the names of list items and metadata."""
     schema = pa.schema([pa.field("value", kind, metadata={"unit": "pips"})], metadata={"decimals": "8"})
     values = pa.array([None], kind)
     rows = pa.RecordBatch.from_arrays([values], schema=schema)

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("from_row", [0, 3, 4, 9, 10])
 def test_rows_from_anywhere(folder: Path, from_row: int) -> None:
-    """In order, by row group, with the log's own schema, which Parquet alone would change."""
+    """Rows come in order, by row group, with the log's own schema, which Parquet alone would change."""
     with SealedSegment(folder, 0) as segment:
         assert segment.schema.equals(SCHEMA, check_metadata=True)
         assert (segment.first_row, segment.next_row) == (0, 10)

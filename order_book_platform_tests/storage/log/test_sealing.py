@@ -49,7 +49,7 @@ def test_a_segment_that_ends_elsewhere_stays_open(folder: Path) -> None:
 
 @pytest.mark.parametrize("step", ["write_checksum", "sync_path"])
 def test_an_error_leaves_the_open_form(folder: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Before the rename the new file goes; sealing again succeeds."""
+    """After an error before the rename the new file is removed, and sealing again succeeds."""
 
     def fail(path: Path) -> None:
         assert path.name.startswith(SEALING_PREFIX)

@@ -27,7 +27,7 @@ def test_names_sort_as_rows_do(tmp_path: Path) -> None:
 
 
 def test_segments_are_listed_once(tmp_path: Path) -> None:
-    """In ascending order, a segment in both forms once, and files of other names not at all."""
+    """Segments are listed in ascending order, one in both forms once, and other files not at all."""
     for path in (open_path(tmp_path, 30), sealed_path(tmp_path, 30), sealed_path(tmp_path, 4)):
         path.touch()
     for name in ("writer.lock", ".sealing-00000000000000000004.parquet", "4.log", "0000000000000000000x.log"):
