@@ -123,12 +123,13 @@ def test_full_queues_stay_within_the_sum(
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks come from /proc")
 @pytest.mark.usefixtures("chain")
 def test_a_process_stays_within_the_limit(days: Path, tmp_path: Path) -> None:
-    """A process that only reconstructs books stays within the limit, and its rows are the same."""
+    """A process that only reconstructs books stays within the limit, takes less than without it; its rows are equal."""
     (tmp_path / "lake").symlink_to(days / "long-lake")
     (tmp_path / "store").symlink_to(days / "long/store")
     plain, within = limit.measure(tmp_path, None), limit.measure(tmp_path, LIMIT_BYTES)
     assert within["replay_hash"] == plain["replay_hash"]
-    assert within["peak_bytes"] <= LIMIT_BYTES < plain["peak_bytes"]
+    assert within["peak_bytes"] <= LIMIT_BYTES
+    assert within["peak_bytes"] < 0.95 * plain["peak_bytes"], (within, plain)
 
 
 def test_a_day_grows_by_what_is_kept_of_its_snapshots() -> None:

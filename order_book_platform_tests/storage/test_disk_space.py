@@ -125,7 +125,7 @@ def test_a_quota_is_not_what_is_free(tmp_path: Path) -> None:
     ("share", "free_bytes", "fails"),
     [(0.0, 25 * MB, False), (0.0, 24 * MB, True), (0.5, MB, False), (0.5, MB - 1, True)],
 )
-def test_too_little_room_is_said_at_once(
+def test_too_little_space_is_an_error_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, free_bytes: int, fails: bool
 ) -> None:
     """If it is clearly too little: a quarter of what the input suggests, half of what is left of a run that goes on."""

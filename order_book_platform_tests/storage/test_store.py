@@ -247,10 +247,10 @@ def test_kill_9_at_every_boundary(
     assert beside(store) == ["dt=2024-08-08"]
 
 
-# --- no room --------------------------------------------------------------------------------------------------------
+# --- full disk ------------------------------------------------------------------------------------------------------
 
 
-def test_a_device_without_room(store: DataStore) -> None:
+def test_a_full_device(store: DataStore) -> None:
     """The kernel's own "no space left", from a device that is always full: named, and the old one stays."""
     with pytest.raises(DiskFullError) as caught, store.write(DATASET, KEY) as writer:
         (writer.folder / DATASETS[DATASET].table_file).symlink_to("/dev/full")
@@ -279,7 +279,7 @@ def test_the_kernel_refuses_a_larger_file(store: DataStore) -> None:
 
 
 @pytest.mark.parametrize("where", ["first rows", "footer", "report", "flush"])
-def test_no_room_at_every_step(store: DataStore, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+def test_a_disk_full_at_every_step(store: DataStore, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """Rows, footer, report or the flush at the end: the same error, the same old partition, a free lock."""
 
     def full(*_: object, **__: object) -> None:

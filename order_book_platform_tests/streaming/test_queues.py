@@ -159,7 +159,7 @@ def spilling_queue(keep: Bound, limit_bytes: int) -> tuple[SpillingQueue, Shelf]
 
 
 async def must_wait(queue: Queue, one: Entry) -> asyncio.Task[None]:
-    """A put that is waiting for room."""
+    """Start a put that waits for space."""
     task = asyncio.create_task(put(queue, one))
     for _ in range(5):
         await asyncio.sleep(0)
@@ -201,7 +201,7 @@ def test_spilling_and_back() -> None:
     asyncio.run(test())
 
 
-def test_who_waits_for_room_may_spill() -> None:
+def test_a_put_that_waits_for_space_may_spill() -> None:
     """Though there is nothing to be moved out of memory, a put that waits is let in when memory becomes short."""
 
     async def test() -> None:

@@ -1,4 +1,4 @@
-"""Appending, syncing, sealing; one writer at a time; no room; a device that fails."""
+"""A log writer appends, syncs and seals; there is one at a time; disks may be full and devices may fail."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_what_a_frame_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_batch_that_is_to_be_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One frame, though it is larger than a segment; nothing of it without room, or where a frame cannot hold it."""
+    """A whole batch is one frame, even if larger than a segment; on a full disk nothing of it is kept."""
     with LogWriter(tmp_path, SCHEMA, segment_bytes=4_000) as writer:
         with largest_file(3_000), pytest.raises(DiskFullError):
             writer.append(batch(0, 1_000), whole=True)
@@ -225,7 +225,7 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
         LogWriter(tmp_path / "log" / "inner", SCHEMA)
 
 
-# --- no room --------------------------------------------------------------------------------------------------------
+# --- full disk ------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -240,8 +240,8 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_waiting_for_the_device")
-def test_no_room_at_any_byte(tmp_path: Path) -> None:
-    """However much of a frame there is room for, the half is cut off, and with room the log goes on."""
+def test_a_disk_full_at_any_byte(tmp_path: Path) -> None:
+    """However much of a frame fits on the disk, the rest is cut off, and with space the log goes on."""
     with LogWriter(tmp_path / "measured", SCHEMA) as writer:
         append(writer, 3)
         first = max((tmp_path / "measured").glob("*.log")).stat().st_size
@@ -265,7 +265,7 @@ def test_no_room_at_any_byte(tmp_path: Path) -> None:
         assert checked_rows(folder) == kept + 3
 
 
-def test_no_room_in_the_middle_of_a_batch(tmp_path: Path) -> None:
+def test_a_disk_full_in_the_middle_of_a_batch(tmp_path: Path) -> None:
     """A batch of several frames: `next_row` says how far it came, and the rest can be appended later."""
     rows = batch(0, 1_000)
     with LogWriter(tmp_path, SCHEMA, segment_bytes=4_000) as writer:
@@ -278,7 +278,7 @@ def test_no_room_in_the_middle_of_a_batch(tmp_path: Path) -> None:
     assert checked_rows(tmp_path) == 1_000
 
 
-def test_no_room_for_the_sealed_form(tmp_path: Path) -> None:
+def test_a_disk_without_space_for_the_sealed_form(tmp_path: Path) -> None:
     """Rows stay in the open form, nothing half is left; the row that asked for it is not taken; later it works."""
     numbers = np.random.default_rng(0).integers(0, 2**62, 4_000)
     schema = pa.schema([pa.field("number", pa.int64())])
@@ -298,7 +298,7 @@ def test_no_room_for_the_sealed_form(tmp_path: Path) -> None:
     assert (found == numbers).all()
 
 
-def test_no_room_for_the_word_that_rows_are_synced(tmp_path: Path) -> None:
+def test_a_disk_without_space_for_the_synced_frame(tmp_path: Path) -> None:
     """They are, so `sync` does not complain; the next frame says it."""
     with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 3)
