@@ -1,4 +1,4 @@
-"""Putting a folder in place: one step, one writer, and clear words when the disk will not."""
+"""Folders are replaced in one step by one writer, and errors of the disk are named."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CutError(Exception):
 
 
 def made(folder: Path, content: str) -> Path:
-    """A folder with one file."""
+    """Make a folder with one file."""
     folder.mkdir()
     (folder / "file").write_text(content, encoding="utf-8")
     return folder
@@ -37,13 +37,13 @@ def content(folder: Path) -> str:
 
 
 def names(folder: Path) -> list[str]:
-    """Names in a folder."""
+    """List the names in a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture(params=["exchange", "two renames"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs a test with the kernel's exchange of names, and on a file system that has none."""
+    """Run a test with the kernel's exchange of names, and on a file system that has none."""
     if request.param == "two renames":
         monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
 

@@ -1,4 +1,4 @@
-"""Checkpoints: the newest few, whole or not there."""
+"""The newest few checkpoints are kept, each complete or absent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from order_book_platform.storage.checkpoints import KEPT, Checkpoint, Checkpoint
 
 
 def checkpoint(number: int) -> Checkpoint:
-    """One that can be told from others."""
+    """Make a checkpoint that differs from others."""
     arrays = {
         "book.state": np.full((2, 3), number),
         "none": np.empty((0, 4), np.uint64),
@@ -28,7 +28,7 @@ def checkpoint(number: int) -> Checkpoint:
 
 
 def growing(number: int) -> Checkpoint:
-    """One with two arrays that have three, or one, rows more than those of the number before."""
+    """Make a checkpoint with two growing arrays, three rows and one row longer than those of the number before."""
     many = np.arange(6 * number).reshape(-1, 2)
     return replace(
         checkpoint(number), growing={"many": many, "few": np.full((number, 3), 7), "none": many[:0]}

@@ -1,4 +1,4 @@
-"""How much space is needed, and what is said when it is not there."""
+"""Estimates of the needed disk space, and the error when it is not there."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Partial:
 
 
 def partial(folder: Path, written: int, expected: int, share: float) -> Partial:
-    """One with a file of so many bytes in it."""
+    """Make a partition with a file of so many bytes."""
     folder.mkdir(parents=True)
     (folder / "file").write_bytes(bytes(written))
     return Partial(folder, expected, share)
 
 
 def measured(*members: Partial) -> DiskSpace:
-    """A space of these."""
+    """Measure the space of some partitions."""
     space = DiskSpace()
     for member in members:
         space.add(member)
@@ -48,7 +48,7 @@ def measured(*members: Partial) -> DiskSpace:
 
 
 def free(monkeypatch: pytest.MonkeyPatch, free_bytes: int) -> None:
-    """A disk with so much space."""
+    """Pretend that the disk has so many free bytes."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, free_bytes))
 
 
@@ -147,7 +147,7 @@ def test_too_little_space_is_an_error_at_once(
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of its files."""
+    """Return the bytes of a folder's files."""
     return sum(path.stat().st_size for path in folder.iterdir())
 
 

@@ -25,7 +25,7 @@ def part(first: int, rows: int, group_rows: int, *, dictionary: bool = False) ->
 
 
 def parts(sizes: list[int], group_rows: int, *, dictionary: bool = False) -> ParquetRows:
-    """Parts of these sizes, one after another."""
+    """Make a table of parts with these numbers of rows."""
     starts = np.cumsum([0, *sizes]).tolist()
     return ParquetRows(
         [

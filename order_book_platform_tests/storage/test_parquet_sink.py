@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
 
 
 def rows(n: int) -> pa.Table:
-    """A table of n rows with nulls and text in it."""
+    """Make a table of n rows with nulls and text in it."""
     time = np.random.default_rng(n).integers(-(2**60), 2**60, n)
     columns = [
         pa.array(time),
@@ -48,7 +48,7 @@ def snapshots(n: int) -> pa.Table:
 
 
 def written(path: Path, table: pa.Table, cuts: list[int], row_group_rows: int) -> bytes:
-    """Bytes of the file when the rows arrive cut at `cuts`."""
+    """Return the bytes of the file when the rows arrive cut at `cuts`."""
     sink = ParquetSink(path, table.schema, row_group_rows)
     bounds = sorted({0, *cuts, table.num_rows})
     for start, stop in pairwise(bounds):

@@ -61,7 +61,7 @@ def values(store: DataStore, key: PartitionKey = KEY) -> list[int]:
 
 
 def beside(store: DataStore, key: PartitionKey = KEY) -> list[str]:
-    """Everything in the folder where the symbol's days lie."""
+    """List everything in the folder of the symbol's days."""
     return sorted(path.name for path in store.folder(DATASET, key).parent.iterdir())
 
 
@@ -507,7 +507,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def reads_what_was_published(self) -> None:
-        """Exactly the partitions of the model, each with its rows and hashes."""
+        """The store has exactly the partitions of the model, each with its rows and hashes."""
         assert self.store.partitions(DATASET) == sorted(self.model)
         for key, content in self.model.items():
             assert values(self.store, key) == content

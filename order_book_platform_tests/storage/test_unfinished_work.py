@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> DataStore:
 
 
 def leave(store: DataStore, name: str, *files: str, at_s: int = 1_000) -> Path:
-    """A folder beside the partition, with files of 1,000 bytes, last written to at that time."""
+    """Make a folder beside the partition, with files of 1,000 bytes that were last written at that time."""
     folder = store.folder(DATASET, KEY).with_name(f"{name}-dt=2024-08-08")
     folder.mkdir()
     for file in files:

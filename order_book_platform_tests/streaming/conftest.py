@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    """Whoever abandons a thread on purpose lets it go and joins it before the test ends."""
+    """Fail if a thread is left: a test that abandons one on purpose has to release and join it."""
     before = set(threading.enumerate())
     yield
     assert set(threading.enumerate()) == before

@@ -1,4 +1,4 @@
-"""Small parts that streams in tests are made of."""
+"""Small parts of streams for tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def pipeline(source: Iterator[Any], stages: Sequence[Stage], **options: Any) -> 
 
 
 def size_of(item: Any) -> int:
-    """Bytes that an item is said to have."""
+    """Return the bytes that an item counts as."""
     return item if isinstance(item, int) else 1
 
 
@@ -44,11 +44,11 @@ def same(item: Any) -> Iterator[Any]:
 
 
 class Item:
-    """Something whose end can be seen."""
+    """An object that can be referred to weakly."""
 
 
 def gone(living: weakref.WeakSet[Item]) -> bool:
-    """Whether none of these items lives any more; a thread may take a moment to let go of one."""
+    """Return whether all items are freed, waiting for threads that are about to release one."""
     deadline = time.monotonic() + 20
     while len(living) and time.monotonic() < deadline:
         pass

@@ -44,7 +44,7 @@ def failing(error: BaseException, at: int = 3) -> Callable[[Any], Iterator[Any]]
 
 
 def counting(closed: list[str]) -> Iterator[int]:
-    """Numbers without end, until it is closed."""
+    """Yield numbers until the iterator is closed."""
     try:
         yield from itertools.count()
     finally:

@@ -11,7 +11,7 @@ from order_book_platform.streaming import read_ahead
 
 
 def threads() -> list[str]:
-    """Readers that are still there."""
+    """List the prefetch threads that still run."""
     return [thread.name for thread in threading.enumerate() if thread.name == "read ahead"]
 
 

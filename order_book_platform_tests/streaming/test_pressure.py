@@ -101,7 +101,7 @@ def test_moves_of_memory_are_told(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def guard(used_bytes: list[int], dropped: list[int]) -> MemoryGuard:
-    """A guard over 1,000 bytes that measures what the list says, last value first."""
+    """Make a guard over 1,000 bytes whose measurements come from the list, last value first."""
     return MemoryGuard(
         1000,
         sample=used_bytes.pop,

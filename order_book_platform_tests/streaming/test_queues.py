@@ -1,4 +1,4 @@
-"""Queues: order, bounds, and the same out of them whether they spill or not."""
+"""Queues keep order and bounds, and give the same items whether they spill or not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TURNS = st.lists(st.integers(0, 3), min_size=1, max_size=20)
 
 
 def entry(number: int, size_bytes: int = 1) -> Entry:
-    """An entry whose item is a number."""
+    """Make an entry whose item is a number."""
     return Entry(number, 1, size_bytes)
 
 
@@ -50,7 +50,7 @@ async def take(queue: Queue) -> Entry | None:
 async def passed_through(
     queue: Queue, sizes: list[int], turns: list[int], look: Callable[[int], None]
 ) -> list[int]:
-    """Items as they come out, while both sides wait some turns of the loop before each; `look` sees each turn."""
+    """Return the items in order, with some turns of the loop before each put and take; `look` is called each turn."""
     taken: list[int] = []
 
     async def wait(turn: int) -> None:
@@ -153,7 +153,7 @@ def test_threads_may_put_take_and_toggle_at_once(
 
 
 def spilling_queue(keep: Bound, limit_bytes: int) -> tuple[SpillingQueue, Shelf]:
-    """A queue of 4 items and 100 bytes that can spill, and where to."""
+    """Make a queue of 4 items and 100 bytes that can spill, and its spill."""
     shelf = Shelf()
     return SpillingQueue(Bound(4, 100), SystemClock(), moved, SpillPolicy(shelf, keep, limit_bytes)), shelf
 

@@ -1,4 +1,4 @@
-"""Stalls: found by the clock, named, started again a few times."""
+"""Stalls are found by the clock, named, and started again a few times."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def hang(clock: ManualClock, gate: threading.Event) -> None:
 
 
 def hanging_source(clock: ManualClock, gate: threading.Event) -> Iterator[int]:
-    """A source whose first step hangs: no other thread is inside a step then."""
+    """Yield nothing: the first step hangs, when no other thread is inside a step."""
     hang(clock, gate)
     yield 1
 

@@ -61,12 +61,12 @@ def die_at(count: int, *, after: bool) -> None:
 
 
 def tell(**words: int) -> None:
-    """One line on standard output, in one piece."""
+    """Write one line to standard output with a single call."""
     os.write(1, json.dumps(words).encode() + b"\n")
 
 
 def child(order: dict[str, Any]) -> None:
-    """Do what the order says."""
+    """Carry out one order in the forked child."""
     tell(pid=os.getpid())
     if order["die_at"]:
         die_at(order["die_at"], after=order["after"])

@@ -14,13 +14,13 @@ class Later(Executor):
         self.given: list[tuple[Future[Any], Callable[[], Any]]] = []
 
     def submit(self, work: Callable[[], Any]) -> Future[Any]:  # type: ignore[override]
-        """Take work."""
+        """Accept work."""
         future: Future[Any] = Future()
         self.given.append((future, work))
         return future
 
     def run(self) -> None:
-        """Do it."""
+        """Do the work."""
         future, work = self.given.pop()
         try:
             future.set_result(work())
@@ -32,7 +32,7 @@ class AtOnce(Later):
     """Does its work when it is given."""
 
     def submit(self, work: Callable[[], Any]) -> Future[Any]:  # type: ignore[override]
-        """Do it."""
+        """Do the work."""
         future = super().submit(work)
         self.run()
         return future
@@ -42,7 +42,7 @@ class Lazy(Later):
     """Does its work when its result is asked for."""
 
     def submit(self, work: Callable[[], Any]) -> Future[Any]:  # type: ignore[override]
-        """Take work."""
+        """Accept work."""
 
         class Asked(Future[Any]):
             def result(self, timeout: float | None = None) -> Any:

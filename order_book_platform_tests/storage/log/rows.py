@@ -1,4 +1,4 @@
-"""Rows whose content follows from their place, so that a lost, repeated, moved or invented one is seen."""
+"""Rows whose content follows from their number, so that a lost, repeated, moved or invented row is noticed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCHEMA = pa.schema(
 
 
 def batch(first_row: int, rows: int) -> pa.RecordBatch:
-    """Rows from a place on."""
+    """Make rows from a row number on."""
     places = range(first_row, first_row + rows)
     return pa.RecordBatch.from_arrays(
         [
@@ -34,14 +34,14 @@ def batch(first_row: int, rows: int) -> pa.RecordBatch:
 
 
 def append(writer: LogWriter, rows: int) -> None:
-    """Append the rows that have to come next."""
+    """Append the rows whose numbers come next."""
     first_row = writer.next_row
     assert writer.append(batch(first_row, rows)) == first_row
     assert writer.next_row == first_row + rows
 
 
 def checked_rows(folder: Path, from_row: int = 0) -> int:
-    """Read a log; every row has to be the one of its place. Returns where it ends."""
+    """Read a log, compare every row with its number, and return the number of rows."""
     place = from_row
     for rows in LogReader(folder).read(from_row):
         assert rows.first_row == place
@@ -53,12 +53,12 @@ def checked_rows(folder: Path, from_row: int = 0) -> int:
 
 
 def names(folder: Path) -> list[str]:
-    """Names in a folder, short: places without their zeros."""
+    """List the names in a folder, without the leading zeros of row numbers."""
     return sorted(re.sub(r"^0{1,19}(?=\d)", "", path.name) for path in folder.iterdir())
 
 
 def sealed_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every sealed segment."""
+    """Return the SHA-256 of every sealed segment by name."""
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("[0-9]*.parquet")
     }

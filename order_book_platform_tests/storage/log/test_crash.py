@@ -77,7 +77,7 @@ class Children:
         self._process.stdin.flush()
 
     def close(self) -> None:
-        """No more children."""
+        """End the process that forks."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -87,7 +87,7 @@ class Children:
 
 @pytest.fixture(scope="module")
 def children() -> Iterator[Children]:
-    """Writers to be killed."""
+    """A process that forks writers to be killed."""
     made = Children()
     yield made
     made.close()
@@ -182,7 +182,7 @@ class Device:
         self.states: list[tuple[int, dict[str, int], dict[str, int], dict[int, bytes], dict[int, bytes]]] = []
 
     def names(self) -> dict[str, int]:
-        """Names as a process sees them now, and what they stand for."""
+        """Return the names as a process sees them now, with the file of each."""
         found = (
             {path.name: path.stat().st_ino for path in self.folder.iterdir()} if self.folder.exists() else {}
         )
@@ -192,13 +192,13 @@ class Device:
         return found
 
     def look(self) -> None:
-        """Remember this instant."""
+        """Record this instant."""
         now = self.names()
         content = {int(path.name): path.read_bytes() for path in self.kept.iterdir()}
         self.states.append((self.promised, dict(self.synced_names), now, dict(self.synced_bytes), content))
 
     def synced(self, descriptor: int) -> None:
-        """A file, or the folder's names, has reached the device."""
+        """Record that a file, or the folder's names, reached the device."""
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
         if path == self.folder:
             self.synced_names = self.names()
@@ -206,7 +206,7 @@ class Device:
             self.synced_bytes[os.fstat(descriptor).st_ino] = path.read_bytes()
 
     def instants(self) -> Iterator[tuple[int, dict[str, bytes]]]:
-        """For each instant, folders that a machine could find afterwards, and what had been promised."""
+        """Give, for each instant, the folders that a machine could find afterwards and the rows promised by then."""
         for promised, synced_names, now, synced_bytes, content in self.states:
             namings = [synced_names, now]
             for name in synced_names.keys() ^ now.keys():  # names reach the device in any order

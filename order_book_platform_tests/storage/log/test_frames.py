@@ -1,4 +1,4 @@
-"""Frames, byte by byte: what is not whole and right is not there."""
+"""Frames, byte by byte: an incomplete or damaged frame is not read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from order_book_platform.storage.log.frames import (
 def made(
     first_row: int = 7, synced_row: int = 5, payload: bytes = b"13 bytes here", kind: int = FrameKind.ROWS
 ) -> bytes:
-    """A frame's bytes."""
+    """Return the bytes of a frame."""
     return b"".join(pack_frame(FrameKind(kind), first_row, synced_row, 2, pa.py_buffer(payload)))
 
 
@@ -42,7 +42,7 @@ def again(frame: bytes, **changed: int) -> bytes:
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Callable[[bytes], int]]:
-    """Puts bytes into a file and opens it, until the next one or the end of the test."""
+    """Put bytes into a file and open it, until the next call or the end of the test."""
     path = tmp_path / "frames"
     with ExitStack() as stack:
 

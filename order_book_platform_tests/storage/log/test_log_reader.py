@@ -42,14 +42,14 @@ class Follower:
         self._thread.start()
 
     def look(self) -> None:
-        """Let it read all there is."""
+        """Let the follower read all rows that exist."""
         self._go.release()
         self._idle.acquire()
         if self._error is not None:
             raise self._error
 
     def stop(self) -> None:
-        """Let it read all there is, for the last time."""
+        """Let the follower read all rows that exist, and end it."""
         self._going_on = False
         self.look()
         self._thread.join()

@@ -230,7 +230,7 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """The kernel takes no more than so many bytes of a file: it writes what fits and refuses the rest."""
+    """Limit the size of files: the kernel writes the bytes that fit and refuses the rest."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:

@@ -18,7 +18,7 @@ FIRST = f"{0:020d}"
 
 
 def all_frames(path: Path) -> list[Frame]:
-    """Every frame of a file without damage."""
+    """Read every frame of an undamaged file."""
     descriptor = os.open(path, os.O_RDONLY)
     found = []
     while (frame := read_frame(descriptor, found[-1].end if found else 0, str(path))) is not None:
