@@ -41,8 +41,8 @@ compiled.cpu_target.target_context.refresh()
 mark("numba's knowledge of Python and numpy")
 if sys.argv[1] == "imports":
     raise SystemExit
-from order_book_platform.kernels.book import Book
-from order_book_platform.model import DeltaBatch
+from order_book_platform.replay.book import Book
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 mark("importing the book")
 numbers = np.arange(1, 5)
 columns = {name: numbers for name in DeltaBatch.__slots__} | {"is_bid": numbers % 2 == 0}

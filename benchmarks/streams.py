@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.report import ROOT
 from benchmarks.simulated import KEY
 from order_book_platform.datasets.raw_deltas import DeltaBatch
-from order_book_platform.kernels import market_simulation as kernel
+from order_book_platform.kernels.simulation import market_arrays
 from order_book_platform.model import Instrument, PartitionKey
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS
 from order_book_platform.settings import InstrumentSettings, Settings
@@ -92,9 +92,12 @@ def simulated(deltas: int) -> Stream:
     Args:
         deltas: exactly so many rows; the last message may be cut.
     """
-    law = profile("btc-perp")
-    market = Market(law, SEED, KEY)
-    pips = 10 ** (DEFAULT_DECIMALS - law.price_decimals), 10 ** (DEFAULT_DECIMALS - law.size_decimals)
+    market_profile = profile("btc-perp")
+    market = Market(market_profile, SEED, KEY)
+    pips = (
+        10 ** (DEFAULT_DECIMALS - market_profile.price_decimals),
+        10 ** (DEFAULT_DECIMALS - market_profile.size_decimals),
+    )
     is_bid, tick, lots = market.full_book()
     batch = _room_for(deltas)
     opening = _message(Levels(is_bid, tick * pips[0], lots * pips[1]), 0, 0)
@@ -110,14 +113,14 @@ def simulated(deltas: int) -> Stream:
 
 
 def _from_market(chunk: MarketChunk, encoded_price: int, encoded_size: int) -> DeltaBatch:
-    rows_of = np.diff(chunk.messages[kernel.M_ROW_STOP], prepend=0)
+    rows_of = np.diff(chunk.messages[market_arrays.MESSAGE_ROW_STOP], prepend=0)
     return DeltaBatch(
-        np.repeat(chunk.messages[kernel.M_TIME_MS] * 1_000_000, rows_of),
-        np.repeat(chunk.messages[kernel.M_RECEIPT_NS], rows_of),
-        np.repeat(chunk.messages[kernel.M_FINAL_ID], rows_of),
-        chunk.rows[kernel.R_IS_BID] == 1,
-        chunk.rows[kernel.R_TICK] * encoded_price,
-        chunk.rows[kernel.R_LOTS] * encoded_size,
+        np.repeat(chunk.messages[market_arrays.MESSAGE_TIME_MS] * 1_000_000, rows_of),
+        np.repeat(chunk.messages[market_arrays.MESSAGE_RECEIPT_NS], rows_of),
+        np.repeat(chunk.messages[market_arrays.MESSAGE_FINAL_ID], rows_of),
+        chunk.rows[market_arrays.ROW_IS_BID] == 1,
+        chunk.rows[market_arrays.ROW_TICK] * encoded_price,
+        chunk.rows[market_arrays.ROW_LOTS] * encoded_size,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from order_book_platform.errors import SettingsError
 
+NS_PER_MS = 1_000_000
 NS_PER_SECOND = 1_000_000_000
 NS_PER_DAY = 86_400 * NS_PER_SECOND
 _UNITS_NS = {

@@ -33,7 +33,7 @@ RECORDED_KEYS = [PartitionKey.parse(*pair) for pair in RECORDED]
 
 LONGEST = (
     "defs/test_backfill.py",
-    "kernels/test_book.py",
+    "replay/test_book.py",
     "reconstruct/test_resume.py",
     "cli/commands/test_materialize.py",
     "test_recordings.py",

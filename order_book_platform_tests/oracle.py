@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_SCHEMA, books_schema
@@ -22,7 +23,7 @@ from order_book_platform.model.encoding import Precision, in_precision
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.model.levels import DEPTH, MISSING_PIPS
 from order_book_platform.model.snapshot_defect import SnapshotDefect
-from order_book_platform.replay.snapshot_selection import candidate_rows, snapshot_defects
+from order_book_platform.replay.snapshot_selection import candidate_rows
 
 Levels = list[tuple[int, int]]
 """(price, size) from the best price outward."""
@@ -33,6 +34,24 @@ UNKNOWN_DEPTH = int(BookFlag.UNKNOWN_DEPTH)
 LOCKED = int(BookFlag.LOCKED)
 CROSSED = int(BookFlag.CROSSED)
 REPAIRED = int(BookFlag.REPAIRED)
+
+
+def snapshot_defects(snapshots: SnapshotBatch, tick_pips: int) -> NDArray[np.uint8]:
+    """Find the defect of each snapshot by the rules of `SnapshotDefect`, one rule at a time, as uint8[n]."""
+    prices, sizes = snapshots.encoded_price, snapshots.encoded_size
+    present = prices != MISSING_PIPS
+    steps = np.diff(prices, axis=2) * np.array([-1, 1])[:, None]
+    checks = {
+        SnapshotDefect.BAD_SIZE: (present & (sizes <= 0)).any(axis=(1, 2)),
+        SnapshotDefect.OFF_TICK: (present & (prices % tick_pips != 0)).any(axis=(1, 2)),
+        SnapshotDefect.CROSSED: prices[:, 0, 0] >= prices[:, 1, 0],
+        SnapshotDefect.UNSORTED: (present[:, :, 1:] & (steps <= 0)).any(axis=(1, 2)),
+        SnapshotDefect.EMPTY_SIDE: ~present[:, :, 0].all(axis=1),
+    }
+    defects = np.zeros(len(snapshots), np.uint8)
+    for defect, found in checks.items():
+        defects[found] = defect
+    return defects
 
 
 class OracleSide:

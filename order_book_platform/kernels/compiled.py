@@ -1,13 +1,14 @@
-"""`kernel`, the decorator of every compiled loop, and where the machine code is kept for the next process.
+"""`kernel`, the decorator of every compiled loop, and the code cache that keeps its machine code for the next process.
 
-Each loop is a file of its own, a checksum and what numba pickles of it, in a folder named after everything that can
-change the code. It is written aside and renamed. A file that is torn or damaged does not match its checksum and counts
-as absent; what is absent is compiled, by one process at a time while others wait for it; what cannot be written is
-compiled in every process, with a warning.
+The machine code of each loop is one file, a checksum and what numba pickles of the compiled function, in a folder named
+after everything that can change the code. A file is written under another name and renamed. One that is torn or damaged
+does not match its checksum and counts as absent. A loop whose file is absent is compiled, by one process at a time
+while others wait for it. Where files cannot be written, every process compiles for itself, with a warning.
 
-numba's own cache (caching.py of 0.68) is not enough. A damaged file, a full disk or no writable folder is a traceback
-at import. It takes a loop for unchanged when a function it calls, a constant it imports or NUMBA_BOUNDSCHECK has
-changed. It loads every loop at import. And its folder is one setting for every package in the process.
+numba's own cache (caching.py of 0.68) does not suffice. A damaged file, a full disk or the lack of a writable folder is
+a traceback at import. A loop counts as unchanged when a function it calls, a constant it imports or NUMBA_BOUNDSCHECK
+has changed. Every loop is loaded at import. And its folder is one setting for every package in the process. Reasons and
+measurements: docs/adr/0008.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ PACKAGE = Path(__file__).parents[1]
 ROOMS = ("kernels", "model", "clock.py", "errors.py")
 """What a loop can be made of: the kernels and all that they may import."""
 
-STATES_KEPT = 8
-"""So many folders stay beside each other, the most recently used ones; some 5 MB each."""
+FOLDERS_KEPT = 8
+"""How many folders of code are kept whatever their age: those used last, some 5 MB each."""
 
-PATIENCE_S = 120.0
-"""How long in all a process waits for others to compile, lest a suspended one should hold it up for good."""
+MAX_WAIT_S = 120.0
+"""How long a process waits in all for others to compile, so that a suspended one does not hold it up for good."""
 
 _POLL_S = 0.02
 _DAY_S = 86_400
@@ -54,17 +55,19 @@ _WITHOUT_EFFECT = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS"}
 
 
 def kernel(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function for one signature, or use what an earlier process compiled.
+    """Compile a function for one signature, or load what an earlier process compiled.
 
-    It runs with the GIL released and cannot allocate: without numba's runtime, which counts references, that is an
-    error when it is compiled.
+    The loop runs with the GIL released. It is compiled without numba's runtime, which counts references to arrays (two
+    atomic operations for each array handed from loop to loop: 1,000 ns a message in a replay instead of 40,
+        docs/adr/0007).
+    Without it a loop cannot allocate memory: an allocation is an error when it is compiled.
 
     Args:
-        signature: as for `numba.njit`.
-        options: more of its options.
+        signature: as for `numba.njit`; no other types are accepted later.
+        options: more options of `numba.njit`.
 
     Returns:
-        The decorator of a function of a module; under NUMBA_DISABLE_JIT it leaves the function as it is.
+        The decorator of a function of a module. Under NUMBA_DISABLE_JIT it leaves the function as it is.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -74,49 +77,54 @@ def kernel(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any
 
 
 class Kernel:
-    """A compiled loop. What is kept is loaded when it is first called, or compiled into another loop.
+    """A compiled loop. Kept code is loaded when the loop is first called, or compiled into another loop.
 
-    A loop's code has that of all it calls in it: of the thirty in a replay Python calls three, and only these are
-    loaded (0.03 s instead of 0.2 s).
+    The code of a loop contains that of all loops it calls. Of the thirty in a replay Python calls three, so only these
+    three are loaded, which takes 0.03 s instead of 0.2 s.
+
+    Attributes:
+        py_func: the function as it was written.
     """
 
     def __init__(self, function: Callable[..., Any], signature: Any, options: dict[str, Any]) -> None:
-        if "<locals>" in function.__qualname__:
+        if (
+            "<locals>" in function.__qualname__
+        ):  # two such functions could have one name, and would share a file
             raise TypeError(f"expected a function of a module, found {function.__qualname__}")
         update_wrapper(self, function)
         self.py_func = function
         self._signature = signature
         self._loop = njit(nogil=True, _nrt=False, **options)(function)
-        self._loop._cache = kept = KeptCode(function)
-        with _TURNS.turn(kept.path(signature)) as absent:
+        self._loop._cache = code = CodeCache(function)
+        with _COMPILE_LOCK.turn(code.path(signature)) as absent:
             if absent:
                 self._compile()
 
     def __call__(self, *arguments: Any) -> Any:
-        """Run it."""
+        """Run the loop."""
         return self.loop(*arguments)
 
     @property
     def loop(self) -> Any:
-        """The dispatcher of numba, with the one signature compiled."""
+        """The dispatcher of numba, with the one signature compiled or loaded."""
         if not self._loop.overloads:
             self._compile()
         return self._loop
 
     @property
     def _numba_type_(self) -> Any:
-        """What numba asks of a name that it meets in another loop."""
+        """The type that numba gives to the name of this loop where it meets it in another loop."""
         return self.loop._numba_type_
 
     def _compile(self) -> None:
-        with global_compiler_lock:  # of two threads that call it first, the second finds it done
+        with global_compiler_lock:  # of two threads that call the loop first, the second finds it compiled
             if not self._loop.overloads:
                 self._loop.compile(self._signature)
                 self._loop.disable_compile()
 
 
 def source_stamp(package: Path = PACKAGE) -> str:
-    """SHA-256 over names and contents of all Python files in ROOMS."""
+    """Compute the SHA-256 over names and contents of all Python files in ROOMS."""
     digest = hashlib.sha256()
     for room in ROOMS:
         top = package / room
@@ -126,11 +134,18 @@ def source_stamp(package: Path = PACKAGE) -> str:
     return digest.hexdigest()
 
 
-_SOURCES = source_stamp()  # before any loop is imported
+_SOURCES = source_stamp()  # taken before any loop is imported
 
 
-def state(sources: str) -> str:
-    """Name of all that decides the machine code: sources, versions, processor, numba's settings in the environment."""
+def folder_name(sources: str) -> str:
+    """Name the folder of code after all that decides it: sources, versions, processor, numba's settings.
+
+    Args:
+        sources: the stamp of the sources.
+
+    Returns:
+        `compiled-` and 16 hexadecimal digits.
+    """
     settings = sorted(
         f"{name}={value}"
         for name, value in os.environ.items()
@@ -141,70 +156,70 @@ def state(sources: str) -> str:
     return f"compiled-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
 
-def place(name: str, chosen: str = "", package: Path = PACKAGE) -> Path:
-    """Where the folder of a state is, or shall be made.
+def folder_path(name: str, chosen: str = "", package: Path = PACKAGE) -> Path:
+    """Decide where a folder of code is, or is to be made.
 
     Args:
-        name: of the state.
-        chosen: what NUMBA_CACHE_DIR says, if anything.
-        package: the folder of the package.
+        name: of the folder.
+        chosen: value of NUMBA_CACHE_DIR, empty where it is not set.
+        package: folder of the package.
 
     Returns:
-        A folder below the chosen one, else beside the sources, else (where those cannot be written and do not have it
-        already) in the user's cache.
+        A folder below the chosen one; else beside the sources, if it is there already or can be made there; else in the
+        user's cache.
     """
     if chosen:
         return Path(chosen) / "order_book_platform" / name
     beside = package / "kernels" / "__pycache__" / name
-    writable = beside.parent if beside.parent.is_dir() else package / "kernels"
-    if beside.is_dir() or os.access(writable, os.W_OK):
+    parent = beside.parent if beside.parent.is_dir() else package / "kernels"
+    if beside.is_dir() or os.access(parent, os.W_OK):
         return beside
     try:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:  # a user without a home
         return beside
-    return home / "order_book_platform" / name
+    return user_cache / "order_book_platform" / name
 
 
 @cache
 def own_folder() -> Path:
-    """The folder of this process's state, marked as used now."""
-    folder = place(state(_SOURCES), config.CACHE_DIR)
+    """Give the folder of code that this process uses, and mark it as used now."""
+    folder = folder_path(folder_name(_SOURCES), config.CACHE_DIR)
     with suppress(OSError):
         os.utime(folder)
     return folder
 
 
-def make(folder: Path) -> None:
-    """Make the folder of a state, and remove those beyond STATES_KEPT that were not used for a day.
+def make_folder(folder: Path) -> None:
+    """Make a folder of code, and remove the others that were not used for a day, except for the FOLDERS_KEPT latest.
 
-    A process that still lacks a loop of a removed state compiles it again.
+    Removing is safe at any time: a process that still lacks a loop of a removed folder compiles it again.
     """
     if folder.is_dir():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    used: list[tuple[float, Path]] = []
+    found: list[tuple[float, Path]] = []
     for path in folder.parent.iterdir():
         with suppress(OSError):  # another process may be removing it
             if re.fullmatch("compiled-[0-9a-f]{16}", path.name):
-                used.append((path.stat().st_mtime, path))
-    for when, path in sorted(used, reverse=True)[STATES_KEPT:]:
-        if when < time.time() - _DAY_S:
+                found.append((path.stat().st_mtime, path))
+    for used_at, path in sorted(found, reverse=True)[FOLDERS_KEPT:]:
+        if used_at < time.time() - _DAY_S:
             shutil.rmtree(path, ignore_errors=True)
 
 
-class KeptCode(NullCache):  # type: ignore[misc]
-    """What numba asks for the machine code of a loop before it compiles it, and tells it afterwards."""
+class CodeCache(NullCache):  # type: ignore[misc]
+    """The interface by which numba asks for the code of a loop before it compiles it, and hands it over afterwards."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = f"{function.__module__}.{function.__qualname__}"
 
     def path(self, signature: Any) -> Path:
-        """The file of one signature."""
+        """Give the file of one signature."""
         return own_folder() / f"{self._name}-{hashlib.sha256(str(signature).encode()).hexdigest()[:8]}.code"
 
     def load_overload(self, signature: Any, context: Any) -> Any:
-        """The compiled loop, or None where its file is absent, unreadable, torn or damaged."""
+        """Load the compiled loop; None where its file is absent, unreadable, torn or damaged."""
         context.refresh()
         try:
             content = self.path(signature).read_bytes()
@@ -216,21 +231,21 @@ class KeptCode(NullCache):  # type: ignore[misc]
         return CompileResult._rebuild(context, *pickle.loads(code))
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file of a compiled loop, whole or not at all; a failure is a warning."""
         if result.library.has_dynamic_globals or result.lifted:
-            return  # it holds addresses of this process
+            return  # the code holds addresses of this process
         if source_stamp() != _SOURCES:
-            return  # edited since the start: nobody knows which of both was compiled
+            return  # edited since the start: which of both states was compiled is not known
         code = dumps(result._reduce())
         path = self.path(signature)
-        aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+        unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
         try:
-            make(path.parent)
-            aside.write_bytes(hashlib.sha256(code).digest() + code)
-            aside.replace(path)
+            make_folder(path.parent)
+            unfinished.write_bytes(hashlib.sha256(code).digest() + code)
+            unfinished.replace(path)
         except OSError as error:
             with suppress(OSError):
-                aside.unlink(missing_ok=True)
+                unfinished.unlink(missing_ok=True)
             _warn_once(path.parent, error.strerror)
 
 
@@ -244,55 +259,59 @@ def _warn_once(folder: Path, reason: str) -> None:
     )
 
 
-class Turns:
-    """Processes that lack the same loops: one compiles, the others wait for its files.
+class CompileLock:
+    """Lets one process compile a loop while the others that lack it wait for its file.
 
-    The lock is the operating system's and goes when its process dies, however it dies. It only saves work: without
-    it each process compiles for itself, with the same result.
+    The lock is the operating system's and goes with its process, however that ends. It only saves work: without it each
+    process compiles for itself, with the same result.
+
+    Attributes:
+        remaining_s: how much longer this process may wait in all.
     """
 
     def __init__(self) -> None:
-        self.patience_s = PATIENCE_S
+        self.remaining_s = MAX_WAIT_S
 
     @contextmanager
     def turn(self, path: Path) -> Iterator[bool]:
-        """Go on once a file is there, or it is this process's turn to make it, or patience has run out.
+        """Go on once a file is there, or it is this process's turn to make it, or the time to wait is used up.
 
         Yields:
             Whether the file is still absent.
         """
         descriptor = None
-        if not _is_there(path):
-            with suppress(OSError):  # where nothing can be kept, there is nothing to wait for
-                make(path.parent)
+        if not _is_file(path):
+            with suppress(OSError):  # where nothing can be written, there is nothing to wait for
+                make_folder(path.parent)
                 descriptor = os.open(path.with_name("lock"), os.O_RDWR | os.O_CREAT, 0o644)
         if descriptor is None:
-            yield not _is_there(path)
+            yield not _is_file(path)
             return
         try:
-            while not (_locked(descriptor) or _is_there(path) or self.patience_s <= 0):
+            while not (_try_lock(descriptor) or _is_file(path) or self.remaining_s <= 0):
                 time.sleep(_POLL_S)
-                self.patience_s -= _POLL_S
-            yield not _is_there(path)
+                self.remaining_s -= _POLL_S
+            yield not _is_file(path)
         finally:
             os.close(descriptor)
 
 
-def _is_there(path: Path) -> bool:
+def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:  # a folder that cannot be looked into
         return False
 
 
-def _locked(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
+    """Take the lock without waiting; True where it is taken, or where the file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks
+    except OSError:
         return True
     return True
 
 
-_TURNS = Turns()
+_COMPILE_LOCK = CompileLock()

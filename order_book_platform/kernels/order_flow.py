@@ -1,6 +1,6 @@
-"""Order flow and returns on a fixed grid: events into steps, steps into windows.
+"""Order flow and returns on a fixed grid of time: events are added to steps, and steps to windows.
 
-Levels are taken one at a time: each pass streams through four contiguous columns and one column of output.
+Order flow is computed for one level at a time, so each pass streams through four contiguous columns and one of output.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from numba import types
 from order_book_platform.kernels.compiled import kernel
 
 LAST_BID_PRICE, LAST_BID_SIZE, LAST_ASK_PRICE, LAST_ASK_SIZE, LAST_USABLE = range(5)
-"""Fields of `last`: the row before, at one level; LAST_USABLE is 1 where the next may be compared with it."""
+"""Columns of `last`: prices and sizes of the row before at one level, in pips, and 1 where the next row may be compared
+with it."""
 LAST_FIELDS = 5
 
 _BPS = 1e4
@@ -43,23 +44,25 @@ _F8_IN = types.Array(types.float64, 1, "C", readonly=True)
 def add_level_flow(  # type: ignore[no-untyped-def]
     step, usable, repaired, level, bid_price, bid_size, ask_price, ask_size, last, flow, shadow, broken
 ):
-    """Add the order flow of every pair of consecutive book rows at one level to the steps they fall in.
+    """Add the order flow of each pair of consecutive book rows at one level to the step that the later row falls in.
 
-    e = 1{Pb ≥ Pb'} qb − 1{Pb ≤ Pb'} qb' − 1{Pa ≤ Pa'} qa + 1{Pa ≥ Pa'} qa', where ' is the row before.
+    The flow of a pair is 1{Pb ≥ Pb'} qb − 1{Pb ≤ Pb'} qb' − 1{Pa ≤ Pa'} qa + 1{Pa ≥ Pa'} qa', with P and q price and
+    size of the level, b bid and a ask, and ' the row before.
 
     Args:
-        step: int64[n], non-decreasing; the step of each row, an index into the outputs.
-        usable: uint8[n]: how many levels, counted from the best, may be compared; 0 in a doubtful row.
-        repaired: bool[n]: the row's change is not market flow alone.
-        level: which level the columns hold; 0 is best.
+        step: int64[n], never falling: the step of each row, an index into the outputs.
+        usable: uint8[n], how many levels, counted from the best, may be compared; 0 in a doubtful row.
+        repaired: bool[n], whether the row's change is not market activity alone.
+        level: the level that the columns hold; 0 is best.
         bid_price: int64[n], pips; like the three that follow, read only where `usable` exceeds `level`.
         bid_size: int64[n], pips.
         ask_price: int64[n], pips.
         ask_size: int64[n], pips.
-        last: int64[LAST_FIELDS], in and out: the row before the first one.
-        flow: int64[steps], added to; size pips, wraps.
-        shadow: float64[steps], added to: the same sum, inexact, by which a wrap is noticed.
-        broken: bool[steps], set where a pair could not be compared.
+        last: int64[LAST_FIELDS], the caller's: the row before the first one; written: the last row.
+        flow: int64[steps], the caller's; added to, in pips of size; wraps around where it does not fit.
+        shadow: float64[steps], the caller's; added to: the same sum as floats, by which the caller notices that `flow`
+            has wrapped.
+        broken: bool[steps], the caller's; set where a pair could not be compared.
 
     Returns:
         Number of pairs added.
@@ -102,14 +105,14 @@ def add_level_flow(  # type: ignore[no-untyped-def]
 
 @kernel(types.int64(_I8_IN, _B1_IN, _I8_IN, types.int64[:, ::1], types.float64[:, ::1]))
 def add_trades(step, is_buy, size, flow, shadow):  # type: ignore[no-untyped-def]
-    """Count trades and add their volume, by aggressor, to the steps they fall in.
+    """Count trades and add their volumes, by aggressor, to the steps they fall in.
 
     Args:
-        step: int64[n], an index into the outputs.
-        is_buy: bool[n]: the taker bought.
+        step: int64[n], the step of each trade, an index into the outputs.
+        is_buy: bool[n], whether the taker bought.
         size: int64[n], pips.
-        flow: int64[3, steps], added to: trades, bought volume, sold volume.
-        shadow: float64[3, steps], added to: the same.
+        flow: int64[3, steps], the caller's; added to: trades, bought volume, sold volume (pips).
+        shadow: float64[3, steps], the caller's; added to: the same sums as floats, see `add_level_flow`.
 
     Returns:
         Number of trades added.
@@ -126,15 +129,15 @@ def add_trades(step, is_buy, size, flow, shadow):  # type: ignore[no-untyped-def
 
 @kernel(types.int64(_I8_IN, _I8_IN, types.int64, _I8_IN, types.int64, types.float32[::1]))
 def log_returns(mid2, rows, lag, reset, offset, out):  # type: ignore[no-untyped-def]
-    """ln(mid_t / mid_{t − lag}) in bps at the chosen steps.
+    """Write the log return of the mid price over the last `lag` steps, ln(mid_t / mid_{t − lag}), at the chosen steps.
 
     Args:
-        mid2: int64[steps], half pips; 0 or below where there is no valid mid.
+        mid2: int64[steps], bid plus ask, which is the mid in half pips; 0 or below where there is no valid mid.
         rows: int64[m], the steps asked for; each at least `lag`.
-        lag: in steps.
-        reset: int64[steps − offset], the last step up to and including this one that was a reset.
+        lag: length of the return, in steps.
+        reset: int64[steps − offset], for each step the last step up to and including it at which the book was reset.
         offset: the step that `reset` begins at.
-        out: float32[m], bps; NaN where a mid is missing or a reset lies after step − lag.
+        out: float32[m], the caller's; written, in bps; NaN where a mid is missing or a reset lies after step − lag.
 
     Returns:
         Number of returns that are not NaN.
@@ -151,13 +154,14 @@ def log_returns(mid2, rows, lag, reset, offset, out):  # type: ignore[no-untyped
 
 @kernel(types.int64(_I8_IN, types.int64, types.int64, types.float64[::1]))
 def squared_returns(mid2, first, second, out):  # type: ignore[no-untyped-def]
-    """Squared log returns from one whole second to the next.
+    """Write the squared log return from each whole second to the next.
 
     Args:
         mid2: int64[steps], half pips; 0 or below where there is no valid mid.
         first: the first step that is a whole second.
         second: steps in a second.
-        out: float64[steps], bps², written at whole seconds after the first; NaN where a mid is missing.
+        out: float64[steps], the caller's; written at whole seconds after the first, in bps²; NaN where a mid is
+        missing.
 
     Returns:
         Number of returns that are not NaN.
@@ -178,17 +182,21 @@ def squared_returns(mid2, first, second, out):  # type: ignore[no-untyped-def]
     )
 )
 def realised_volatility(squares, rows, first, second, lag, reset, offset, out):  # type: ignore[no-untyped-def]
-    """√Σ r² over the whole seconds of the last `lag` steps.
+    """Write the realised volatility √Σ r² over the whole seconds of the last `lag` steps, at the chosen steps.
+
+    The sum is taken anew for each second, and not as a running one: a running sum of floats would depend on where it
+    began.
 
     Args:
-        squares: float64[steps], as `squared_returns` wrote it.
+        squares: float64[steps], bps², as `squared_returns` wrote it.
         rows: int64[m], ascending, the steps asked for.
         first: a step that is a whole second, at most `rows[0] − lag`.
         second: steps in a second.
-        lag: in steps, a multiple of `second`.
-        reset: int64[steps − offset], the last step up to and including this one that was a reset.
+        lag: length of the window in steps, a multiple of `second`.
+        reset: int64[steps − offset], for each step the last step up to and including it at which the book was reset.
         offset: the step that `reset` begins at.
-        out: float32[m], bps; NaN where a return is missing or a reset lies after the first second used.
+        out: float32[m], the caller's; written, in bps; NaN where a return is missing or a reset lies after the first
+            second used.
 
     Returns:
         Number of values that are not NaN.

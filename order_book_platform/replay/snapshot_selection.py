@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.datasets.snapshots import SnapshotBatch
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.kernels.ingest.snapshot_defects import find_defects
 from order_book_platform.model.snapshot_defect import SnapshotDefect
 
 
@@ -27,20 +27,13 @@ def snapshot_defects(snapshots: SnapshotBatch, tick_pips: int) -> NDArray[np.uin
     Returns:
         `SnapshotDefect` as uint8[n].
     """
-    prices, sizes = snapshots.encoded_price, snapshots.encoded_size
-    present = prices != MISSING_PIPS
-    both = present[:, :, 1:]
-    step = np.diff(prices, axis=2) * np.array([-1, 1])[:, None]
-    checks = {
-        SnapshotDefect.BAD_SIZE: (present & (sizes <= 0)).any(axis=(1, 2)),
-        SnapshotDefect.OFF_TICK: (present & (prices % tick_pips != 0)).any(axis=(1, 2)),
-        SnapshotDefect.CROSSED: prices[:, 0, 0] >= prices[:, 1, 0],
-        SnapshotDefect.UNSORTED: (both & (step <= 0)).any(axis=(1, 2)),
-        SnapshotDefect.EMPTY_SIDE: ~present[:, :, 0].all(axis=1),
-    }
-    defects = np.zeros(len(snapshots), np.uint8)
-    for defect, found in checks.items():
-        defects[found] = defect
+    defects = np.empty(len(snapshots), np.uint8)
+    find_defects(
+        np.ascontiguousarray(snapshots.encoded_price),
+        np.ascontiguousarray(snapshots.encoded_size),
+        tick_pips,
+        defects,
+    )
     return defects
 
 

@@ -1,7 +1,7 @@
-"""Simulated markets and faults to order: data with known truth, for demos, tests and benchmarks.
+"""Simulated markets and injected faults: data whose truth is known, for demos, tests and benchmarks.
 
-In: a profile measured on recordings, a seed, how many messages, and what shall go wrong. Out: Crypto Lake files, the
-truth beside them, and a record of every fault. Also: the same faults in a copy of existing files.
+In: a profile measured on recordings, a seed, a number of messages, and the faults to inject; or existing Crypto Lake
+files and the faults. Out: Crypto Lake files, the truth beside them, and a record of every fault.
 """
 
 from order_book_platform.simulate.calibrate import calibrate

@@ -1,4 +1,4 @@
-"""Measuring a market: recordings in Crypto Lake's layout with their best bid/ask stream in, a profile out."""
+"""Measuring a market: recordings in Crypto Lake's layout and their best bid/ask streams in, a profile out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from order_book_platform.model import PartitionKey
+from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.simulate.profile import KNOTS, Bucket, MarketProfile, Table
 from order_book_platform.simulate.recording import Recording, read_recording
 
@@ -20,17 +21,15 @@ BUCKET_TICKS = (2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20
 MAX_DISTANCE = 0.1
 """Changes farther from the best price than this share of it are not simulated: 2 to 4 % of the recorded rows."""
 _TAIL = 0.99
-"""Sizes and latencies above this quantile are left out: a table's last step is drawn linearly, and a single wall of
-orders would become a habit of the market."""
+"""Sizes and latencies above this quantile are left out: the last step of a table is drawn from linearly, so a single
+large order would be simulated again and again."""
 _JUMP_TAIL = 0.995
 _SAMPLES = 10
 _MAX_REACH = 4_096
 STANDING_LEVELS = 3_000
-"""Levels a side that never change while one records, and so stay unseen: at least that many, evenly spread."""
+"""Least number of levels on a side, evenly spread. Levels that never change while one records stay unseen."""
 NETWORK_NS = 2_000_000
 """The shortest latency of a simulated message; recordings with a skewed clock show only what lies above it."""
-
-Ints = NDArray[np.int64]
 
 
 def calibrate(
@@ -41,18 +40,18 @@ def calibrate(
     price_decimals: int,
     size_decimals: int,
 ) -> MarketProfile:
-    """Profile of a market from its recordings.
+    """Measure the profile of a market on its recordings.
 
     Args:
-        name: of the profile.
-        lake_root: holds book_delta_v2/ and trades/ of every key.
-        truth_root: holds book_ticker/ and update_chain/ of every key.
+        name: name of the profile.
+        lake_root: folder that holds book_delta_v2/ and trades/ of every key.
+        truth_root: folder that holds book_ticker/ and update_chain/ of every key.
         keys: symbol-days of one market.
         price_decimals: a tick is `10**-price_decimals`.
         size_decimals: a lot is `10**-size_decimals`.
 
     Raises:
-        SourceMissingError: a table is not there.
+        SourceMissingError: a table has no files.
     """
     days = [read_recording(lake_root, truth_root, key, price_decimals, size_decimals) for key in keys]
     start = int(days[0].tickers["ask"][0])
@@ -96,7 +95,10 @@ def calibrate(
 
 
 def _buckets(rows: pl.DataFrame, days: Sequence[Recording], farthest: int) -> tuple[Bucket, ...]:
-    """What happens at which distance; a level's first change is left out, since what was there before is not known."""
+    """Measure what happens at which distance.
+
+    The first change of a level is left out, since what was there before is not known.
+    """
     uppers = (*(upper for upper in BUCKET_TICKS if upper < farthest), farthest)
     densities = _densities(days, uppers)
     buckets = []
@@ -129,9 +131,9 @@ def _buckets(rows: pl.DataFrame, days: Sequence[Recording], farthest: int) -> tu
 
 
 def _densities(days: Sequence[Recording], uppers: Sequence[int]) -> list[float]:
-    """Occupied levels per tick and distance bucket: a lower bound, since only levels that changed are known.
+    """Measure occupied levels per tick in each bucket: a lower bound, since only levels that changed are known.
 
-    The mean over a few instants of the second half of each recording, when most levels near the price are known.
+    It is the mean over a few instants of the second half of each recording, when most levels near the price are known.
     """
     levels, ticks = np.zeros(len(uppers)), np.zeros(len(uppers))
     edges = np.array([1, *uppers])
@@ -153,7 +155,9 @@ def _densities(days: Sequence[Recording], uppers: Sequence[int]) -> list[float]:
 
 
 def _spells(days: Sequence[Recording]) -> tuple[int, int]:
-    """How activity persists: `rank_keep` and `rank_return` from the autocorrelation of messages' row ranks at 1 and 10.
+    """Measure how activity persists: `rank_keep` and `rank_return`.
+
+    They follow from the autocorrelation of the ranks of messages by rows, 1 and 10 messages apart.
 
     With steps of ± 1/8 and ± 1/4 of the range, a kept rank correlates 0.97 with the one before and a returned one
     0.87 with its spell's.
@@ -175,24 +179,24 @@ def _id_step(days: Sequence[Recording], changes_per_message: float) -> int:
 
 
 def _best_first(rows: pl.DataFrame) -> bool:
-    """Whether bids of a message come in descending order."""
+    """Tell whether the bids of a message come in descending order."""
     same = (pl.col("sequence_number").diff() == 0) & pl.col("is_bid") & pl.col("is_bid").shift()
     steps = rows.select(pl.when(same).then(pl.col("tick").diff())).to_series().drop_nulls()
     return bool((steps < 0).mean() > 0.5)  # type: ignore[operator]
 
 
-def _same_ms(day: Recording) -> NDArray[np.bool_]:
-    """Whether consecutive ticker rows share a millisecond; by arrival where the exchange gives no time."""
+def _same_ms(day: Recording) -> BoolArray:
+    """Tell which consecutive ticker rows share a millisecond, by arrival where the exchange gives no time."""
     times = _column(day.tickers, "timestamp" if day.tickers["timestamp"][0] else "receipt_timestamp")
-    same: NDArray[np.bool_] = np.diff(times // 1_000_000) == 0
+    same: BoolArray = np.diff(times // 1_000_000) == 0
     return same
 
 
-def _lag(day: Recording) -> Ints:
+def _lag(day: Recording) -> Int64Array:
     return _column(day.chain, "timestamp") - _column(day.chain, "transaction_timestamp")
 
 
-def _queue_changes(day: Recording) -> Ints:
+def _queue_changes(day: Recording) -> Int64Array:
     found = []
     for side in ("bid", "ask"):
         change = np.diff(_column(day.tickers, f"{side}_lots"))[np.diff(_column(day.tickers, side)) == 0]
@@ -200,20 +204,20 @@ def _queue_changes(day: Recording) -> Ints:
     return np.concatenate(found)
 
 
-def _best_sizes(day: Recording) -> Ints:
+def _best_sizes(day: Recording) -> Int64Array:
     return np.concatenate([_column(day.tickers, "bid_lots"), _column(day.tickers, "ask_lots")])
 
 
-def _latency_above_envelope(day: Recording) -> Ints:
+def _latency_above_envelope(day: Recording) -> Int64Array:
     latency = _column(day.messages, "receipt_timestamp") - _column(day.messages, "timestamp")
-    above: Ints = latency - latency.min() + NETWORK_NS
+    above: Int64Array = latency - latency.min() + NETWORK_NS
     return above
 
 
-def _steps(frame: pl.DataFrame, what: pl.Expr) -> Ints:
-    """Differences between consecutive rows, those without a value left out."""
+def _steps(frame: pl.DataFrame, value: pl.Expr) -> Int64Array:
+    """Give the differences between consecutive rows, those without a value left out."""
     return (
-        frame.select(what.alias("value"))
+        frame.select(value.alias("value"))
         .drop_nulls()["value"]
         .diff()
         .drop_nulls()
@@ -222,22 +226,22 @@ def _steps(frame: pl.DataFrame, what: pl.Expr) -> Ints:
     )
 
 
-def _pooled(days: Sequence[Recording], what: Callable[[Recording], NDArray[Any]]) -> NDArray[Any]:
-    return np.concatenate([what(day) for day in days])
+def _pooled(days: Sequence[Recording], measure: Callable[[Recording], NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate([measure(day) for day in days])
 
 
-def _column(frame: pl.DataFrame, name: str) -> Ints:
+def _column(frame: pl.DataFrame, name: str) -> Int64Array:
     return frame[name].to_numpy().astype(np.int64)
 
 
-def _share(hits: NDArray[np.bool_]) -> int:
+def _share(hits: BoolArray) -> int:
     return round(float(hits.mean()) * 65536)
 
 
-def _trimmed(values: Ints, tail: float = _TAIL) -> Ints:
+def _trimmed(values: Int64Array, tail: float = _TAIL) -> Int64Array:
     return values[values <= np.quantile(values, tail, method="lower")]
 
 
-def _table(values: Ints) -> Table:
-    """Quantiles at equal probability steps; each is one of the values."""
+def _table(values: Int64Array) -> Table:
+    """Give the quantiles at equal steps of probability; each is one of the values."""
     return tuple(int(value) for value in np.quantile(values, np.linspace(0, 1, KNOTS), method="nearest"))

@@ -1,4 +1,4 @@
-"""Choosing where faults strike: a seeded plan of row edits, and the record that says exactly what they are."""
+"""Choosing where faults strike: a seeded plan of edits of rows, and the record that says exactly what they are."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from order_book_platform.model import PartitionKey
 from order_book_platform.model.levels import DEPTH
 from order_book_platform.simulate.faults import Faults
 from order_book_platform.simulate.lake_index import LakeIndex
-from order_book_platform.simulate.market import stream
+from order_book_platform.simulate.market import seeded_state
 
 Row = dict[str, Any]
 _TRIES = 1_000
 _GHOST_LOOK_AHEAD = 200
-"""Messages after a removal in which its level must not come back, so that the ghost can be seen."""
+"""Number of messages after a removal in which its level must not come back, so that the ghost can be seen."""
 _MAX_DECIMALS = 8
 BAD_SNAPSHOTS = ("crossed", "unsorted", "zero_size", "nan")
 
 
 @dataclass(slots=True)
 class Edits:
-    """Changes of a table's rows, by their place before any change.
+    """Edits of the rows of a table, by their positions before any edit.
 
     Attributes:
-        removed: ranges start … stop − 1.
-        inserted: rows to add after a row, in this order.
-        replaced: new values of a row.
+        removed: ranges of rows to remove, start and stop.
+        inserted: rows to insert, each with the position of the row that it follows, in this order.
+        replaced: new rows by position.
     """
 
     removed: list[tuple[int, int]] = field(default_factory=list)
@@ -42,13 +42,13 @@ class Edits:
 
 @dataclass(slots=True)
 class FaultPlan:
-    """What will be done to one symbol-day.
+    """Everything that is done to the files of one symbol and day.
 
     Attributes:
         deltas: edits of `book_delta_v2`.
         books: edits of `book`.
-        clock_skew_ns: added to the arrival times of every table.
-        record: one entry per fault.
+        clock_skew_ns: ns added to the times of arrival in every table.
+        record: one entry per fault, as it is written beside the files.
     """
 
     deltas: Edits = field(default_factory=Edits)
@@ -79,6 +79,8 @@ def plan_faults(index: LakeIndex, key: PartitionKey, faults: Faults, seed: int) 
 
 
 class _Planner:
+    """Places one kind of fault after another, and remembers which messages are taken."""
+
     def __init__(self, index: LakeIndex, key: PartitionKey, faults: Faults, seed: int) -> None:
         self._index = index
         self._key = key
@@ -89,27 +91,27 @@ class _Planner:
         self.plan = FaultPlan()
 
     def drop(self) -> None:
-        """Consecutive messages that never arrive."""
+        """Remove consecutive messages."""
         count = self._faults.drop
         if count:
-            start, stop = self._place("drop", self._faults.drop_at, lambda start: start + count)
+            start, stop = self._reserve_range("drop", self._faults.drop_at, lambda start: start + count)
             self._remove("drop", start, stop)
 
     def silence(self) -> None:
-        """Intervals without messages; the market goes on."""
+        """Remove the messages of some intervals, in which the market goes on."""
         span = self._faults.silence_ns
         for n in range(self._faults.silence):
-            start, stop = self._place(
-                "silence", self._faults.silence_at, lambda start: self._after(start - 1, span), n
+            start, stop = self._reserve_range(
+                "silence", self._faults.silence_at, lambda start: self._first_after(start - 1, span), n
             )
             self._remove("silence", start, stop)
 
     def crossed(self) -> None:
-        """Levels beyond the other side's best price: they come with one message and go with a later one."""
+        """Insert levels beyond the other side's best price, which come with one message and go with a later one."""
         span = self._faults.crossed_ns
         for n in range(self._faults.crossed):
-            start, last = self._place(
-                "crossed", self._faults.crossed_at, lambda start: self._after(start, span), n, 1
+            start, last = self._reserve_range(
+                "crossed", self._faults.crossed_at, lambda start: self._first_after(start, span), n, 1
             )
             is_bid = bool(self._rng("crossed side", n).integers(2))
             row = self._crossing_row(start, last, is_bid)
@@ -117,33 +119,30 @@ class _Planner:
                 place = int(self._index.first_row[message + 1]) - 1
                 head = self._index.deltas.read(place, place + 1).to_pylist()[0]
                 self.plan.deltas.inserted.append((place, {**head, **row, "size": size}))
-            self._note("crossed", start, last, **row)
+            self._record("crossed", start, last, **row)
 
     def ghost(self) -> None:
-        """Removals of visible levels that never arrive."""
+        """Remove removals of visible levels, which leaves ghosts in the book."""
         if self._faults.ghost > self._high - self._low:
-            raise self._no_room("ghost", f"at least {2 * self._faults.ghost} messages")
+            raise self._too_short("ghost", f"at least {2 * self._faults.ghost} messages")
         for n in range(self._faults.ghost):
-            place = _GhostPlace()
             rng = self._rng("ghost", n)
-            for _ in range(_TRIES):
-                place = self._ghost_from(int(rng.integers(self._low, max(self._low + 1, self._high))))
-                if place.message >= 0:
-                    break
-            else:
-                raise self._no_room("ghost", "a removal of a visible level that does not come back at once")
+            starts = (int(rng.integers(self._low, max(self._low + 1, self._high))) for _ in range(_TRIES))
+            place = next((found for start in starts if (found := self._find_ghost(start))), None)
+            if place is None:
+                raise self._too_short("ghost", "a removal of a visible level that does not come back at once")
             self._taken[place.message] = True
             self.plan.deltas.removed.append((place.row, place.row + 1))
-            self._note("ghost", place.message, place.message, side_is_bid=place.is_bid, price=place.price)
+            self._record("ghost", place.message, place.message, side_is_bid=place.is_bid, price=place.price)
 
     def duplicates(self) -> None:
-        """Rows that come twice, one after the other."""
-        for message in self._pick("duplicates", self._faults.duplicates, 1):
+        """Repeat rows right after themselves."""
+        for message in self._reserve_runs("duplicates", self._faults.duplicates, 1):
             rng = self._rng("duplicates row", message)
             place = int(rng.integers(self._index.first_row[message], self._index.first_row[message + 1]))
             row = self._index.deltas.read(place, place + 1).to_pylist()[0]
             self.plan.deltas.inserted.append((place, row))
-            self._note(
+            self._record(
                 "duplicates",
                 message,
                 message,
@@ -151,22 +150,22 @@ class _Planner:
             )
 
     def unsorted(self) -> None:
-        """A row of one message and a row of the next change places."""
-        for message in self._pick("unsorted", self._faults.unsorted, 2):
+        """Swap a row of one message with a row of the next."""
+        for message in self._reserve_runs("unsorted", self._faults.unsorted, 2):
             rng = self._rng("unsorted rows", message)
             first, second, end = (int(row) for row in self._index.first_row[message : message + 3])
             one, other = int(rng.integers(first, second)), int(rng.integers(second, end))
             rows = self._index.deltas.read(one, other + 1).to_pylist()
             self.plan.deltas.replaced[one], self.plan.deltas.replaced[other] = rows[-1], rows[0]
-            self._note("unsorted", message, message + 1)
+            self._record("unsorted", message, message + 1)
 
     def bad_snapshots(self) -> None:
-        """Rows of `book` that no book can be."""
+        """Damage rows of `book` so that no book can look like them."""
         count, rows = self._faults.bad_snapshots, len(self._index.book_row)
         if not count:
             return
         if count > rows // 2:
-            raise self._no_room("bad_snapshots", f"at least {2 * count} book rows")
+            raise self._too_short("bad_snapshots", f"at least {2 * count} book rows")
         chosen = self._rng("bad_snapshots").choice(
             np.arange(rows // 4, rows // 4 + rows // 2), count, replace=False
         )
@@ -174,7 +173,7 @@ class _Planner:
             place = int(self._index.book_row[chosen_row])
             row = self._index.books.read(place, place + 1).to_pylist()[0]
             kind = BAD_SNAPSHOTS[n % len(BAD_SNAPSHOTS)]
-            self.plan.books.replaced[place] = spoil(row, kind)
+            self.plan.books.replaced[place] = damaged_row(row, kind)
             self.plan.record.append(
                 {
                     "kind": "bad_snapshots",
@@ -187,18 +186,32 @@ class _Planner:
             )
 
     def clock_skew(self) -> None:
-        """The recorder's clock is off."""
+        """Shift the recorder's clock."""
         if self._faults.clock_skew_ns:
             self.plan.clock_skew_ns = self._faults.clock_skew_ns
-            self._note("clock_skew", 0, self._index.messages - 1, skew_ns=self._faults.clock_skew_ns)
+            self._record("clock_skew", 0, self._index.messages - 1, skew_ns=self._faults.clock_skew_ns)
 
     def _rng(self, purpose: str, n: int = 0) -> np.random.Generator:
-        return np.random.default_rng(stream(f"fault {purpose} {n}", self._seed, self._key, ""))
+        return np.random.default_rng(seeded_state(f"fault {purpose} {n}", self._seed, self._key, ""))
 
-    def _place(
+    def _reserve_range(
         self, kind: str, at: int | None, end: Callable[[int], int], n: int = 0, extra: int = 0
     ) -> tuple[int, int]:
-        """A free range of messages start … end(start) − 1 + extra, reserved; at `at`, or seeded in the middle half."""
+        """Reserve a free range of messages start … end(start) − 1 + extra.
+
+        Args:
+            kind: of the fault, for its random numbers and the error.
+            at: index of the first message; None where the seed chooses it in the middle half.
+            end: gives the index after the last message of the fault.
+            n: number of the fault among those of its kind.
+            extra: messages reserved behind the range.
+
+        Returns:
+            Start and end(start).
+
+        Raises:
+            SettingsError: there is no such range.
+        """
         rng = self._rng(kind, n)
         for _ in range(_TRIES if at is None else 1):
             start = int(rng.integers(self._low, max(self._low + 1, self._high))) if at is None else at
@@ -210,36 +223,36 @@ class _Planner:
                 self._taken[start : stop + extra] = True
                 return start, stop
         where = "the middle half of the messages" if at is None else f"message {at} and after"
-        raise self._no_room(kind, f"room for it in {where}")
+        raise self._too_short(kind, f"room for it in {where}")
 
-    def _pick(self, kind: str, count: int, width: int) -> list[int]:
-        """`count` free runs of `width` messages in the middle half, ascending, reserved."""
+    def _reserve_runs(self, kind: str, count: int, width: int) -> list[int]:
+        """Reserve `count` free runs of `width` messages in the middle half; gives their first messages, ascending."""
         if not count:
             return []
         starts = np.arange(self._low + self._low % width, self._high - width + 1, width)
         free = np.array([not self._taken[start : start + width].any() for start in starts], np.bool_)
         if free.sum() < count:
-            raise self._no_room(kind, f"{count * width} untouched messages in the middle half")
+            raise self._too_short(kind, f"{count * width} untouched messages in the middle half")
         chosen = sorted(int(start) for start in self._rng(kind).choice(starts[free], count, replace=False))
         for start in chosen:
             self._taken[start : start + width] = True
         return chosen
 
-    def _after(self, message: int, span_ns: int) -> int:
-        """The first message at least `span_ns` after `message`."""
+    def _first_after(self, message: int, span_ns: int) -> int:
+        """Give the first message at least `span_ns` after `message`."""
         index = self._index
         return int(np.searchsorted(index.timestamp, index.timestamp[message] + span_ns, "left"))
 
     def _remove(self, kind: str, start: int, stop: int) -> None:
         rows = int(self._index.first_row[start]), int(self._index.first_row[stop])
         self.plan.deltas.removed.append(rows)
-        self._note(kind, start, stop - 1, rows=rows[1] - rows[0])
+        self._record(kind, start, stop - 1, rows=rows[1] - rows[0])
 
     def _crossing_row(self, start: int, last: int, is_bid: bool) -> Row:
-        """A level beyond the other side's best price all the while, at a price that no delta touches meanwhile."""
+        """Choose a level that stays beyond the other side's best price, at a price that no delta touches meanwhile."""
         low, high = self._index.books_between(start, last + 1)
         if high <= low:
-            raise self._no_room("crossed", "a book row before it")
+            raise self._too_short("crossed", "a book row before it")
         books = self._index.books.read(
             int(self._index.book_row[low]), int(self._index.book_row[high - 1]) + 1
         )
@@ -258,13 +271,13 @@ class _Planner:
             "size": books.column(f"{other}_0_size")[0].as_py(),
         }
 
-    def _ghost_from(self, start: int) -> _GhostPlace:
-        """The first removal from message `start` on that makes a visible ghost, if there is one within reach."""
+    def _find_ghost(self, start: int) -> _GhostPlace | None:
+        """Find the first removal from message `start` on that makes a visible ghost if left out, if there is one."""
         index = self._index
         stop = min(index.messages, start + _GHOST_LOOK_AHEAD)
         low, high = index.books_between(start, stop)
         if high - low < 2:
-            return _GhostPlace()
+            return None
         books = index.books.read(int(index.book_row[low]), int(index.book_row[high - 1]) + 1)
         shown = books.column("sequence_number").to_numpy()
         rows = index.message_rows(start, stop)
@@ -284,9 +297,9 @@ class _Planner:
             if price[at] in side[before] and visible and not again.any():
                 row = int(index.first_row[start]) + int(at)
                 return _GhostPlace(message, row, bool(is_bid[at]), float(price[at]))
-        return _GhostPlace()
+        return None
 
-    def _note(self, kind: str, first: int, last: int, **more: Any) -> None:
+    def _record(self, kind: str, first: int, last: int, **more: Any) -> None:
         index = self._index
         self.plan.record.append(
             {
@@ -300,7 +313,7 @@ class _Planner:
             }
         )
 
-    def _no_room(self, kind: str, expected: str) -> SettingsError:
+    def _too_short(self, kind: str, expected: str) -> SettingsError:
         span = duration_text(int(self._index.timestamp[-1] - self._index.timestamp[0]))
         return SettingsError(
             expected=expected,
@@ -312,16 +325,16 @@ class _Planner:
 
 @dataclass(frozen=True, slots=True)
 class _GhostPlace:
-    """A ghost's place; message -1: none found."""
+    """Where a ghost is made: message and position of the removal that is left out, and the level that stays."""
 
-    message: int = -1
-    row: int = -1
-    is_bid: bool = False
-    price: float = 0.0
+    message: int
+    row: int
+    is_bid: bool
+    price: float
 
 
-def spoil(row: Row, kind: str) -> Row:
-    """A row of `book` made bad in one of the ways of `BAD_SNAPSHOTS`."""
+def damaged_row(row: Row, kind: str) -> Row:
+    """Give a row of `book` damaged in one of the ways of `BAD_SNAPSHOTS`."""
     bad = dict(row)
     if kind == "crossed":
         bad["bid_0_price"], bad["ask_0_price"] = row["ask_0_price"], row["bid_0_price"]
@@ -336,12 +349,12 @@ def spoil(row: Row, kind: str) -> Row:
 
 
 def _levels(books: Any, side: str) -> NDArray[np.float64]:
-    """Prices of one side, float64[rows, 20]."""
+    """Give the prices of one side of rows of `book`, float64[rows, 20]."""
     return np.stack([books.column(f"{side}_{n}_price").to_numpy() for n in range(DEPTH)], axis=1)
 
 
 def _decimals(prices: NDArray[np.float64]) -> int:
-    """Fewest decimals that every price has."""
+    """Give the fewest decimals that represent every price, at most 8."""
     for decimals in range(_MAX_DECIMALS):
         scale = 10.0**decimals
         if (np.rint(prices * scale) / scale == prices).all():

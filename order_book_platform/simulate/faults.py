@@ -1,4 +1,4 @@
-"""Faults to order: what can go wrong between a market and the files, and how to ask for it."""
+"""The faults that can be injected between a market and its files, and the text by which they are asked for."""
 
 from __future__ import annotations
 
@@ -20,29 +20,31 @@ FAULT  = drop=COUNT[@MESSAGE]            that many consecutive messages never ar
        | clock_skew=[-]TIME              the recorder's clock is that far ahead (or behind)
 COUNT = 1, 2, …; MESSAGE = index from 0, where the fault starts (with COUNT 1, except for drop);
 TIME = 100ms, 1.27s, 5m"""
-"""What `Faults.parse` accepts."""
+"""The text that `Faults.parse` accepts."""
 
 _NUMBERED = re.compile(r"(\d+)(?:x([^@x]+))?(?:@(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What shall go wrong; the default is nothing.
+    """The faults to inject; none by default.
+
+    Where no message is given, the seed chooses one in the middle half of the day.
 
     Attributes:
-        drop: consecutive messages that are missing.
-        drop_at: index of the first of them; None: seeded, in the middle half.
-        silence: intervals without messages.
-        silence_ns: how long each is, at least.
-        silence_at: index of the first missing message.
-        crossed: levels beyond the other side's best price.
-        crossed_ns: how long each stays, at least.
-        crossed_at: index of the message that brings it.
-        ghost: removals of visible levels that are missing.
-        bad_snapshots: `book` rows that are wrong.
-        duplicates: rows that come twice.
-        unsorted: pairs of rows swapped between neighbouring messages.
-        clock_skew_ns: added to every arrival time.
+        drop: number of consecutive messages that are missing.
+        drop_at: index of the first missing message; None where the seed chooses it.
+        silence: number of intervals without messages.
+        silence_ns: least length of each interval, ns.
+        silence_at: index of the first missing message of the only interval; None where the seed chooses it.
+        crossed: number of levels beyond the other side's best price.
+        crossed_ns: least time for which each of them stays, ns.
+        crossed_at: index of the message that brings the only one; None where the seed chooses it.
+        ghost: number of removals of visible levels that are missing.
+        bad_snapshots: number of `book` rows that are wrong.
+        duplicates: number of rows that come twice.
+        unsorted: number of pairs of rows swapped between neighbouring messages.
+        clock_skew_ns: ns added to every time of arrival.
     """
 
     drop: int = 0
@@ -73,10 +75,10 @@ class Faults:
 
     @classmethod
     def parse(cls, spec: str) -> Faults:
-        """Faults of a text such as `drop=16,ghost=5,silence=1x3s,clock_skew=-1.27s`.
+        """Read faults from a text such as `drop=16,ghost=5,silence=1x3s,clock_skew=-1.27s`.
 
         Raises:
-            SettingsError: it does not follow `GRAMMAR`; names the part and shows the grammar.
+            SettingsError: the text does not follow `GRAMMAR`; the error names the part and shows the grammar.
         """
         values: dict[str, int] = {}
         if spec.strip() in ("", "none"):
@@ -91,7 +93,7 @@ class Faults:
         return cls(**values)
 
     def __str__(self) -> str:
-        """The text that `parse` reads; `none` where nothing goes wrong."""
+        """Give the text that `parse` reads; `none` where there are no faults."""
         parts = []
         for name in ("drop", "silence", "crossed", "ghost", "bad_snapshots", "duplicates", "unsorted"):
             count = getattr(self, name)
@@ -106,17 +108,8 @@ class Faults:
         return ",".join(parts) or "none"
 
     def __bool__(self) -> bool:
-        """Whether anything goes wrong."""
-        return bool(
-            self.drop
-            or self.silence
-            or self.crossed
-            or self.ghost
-            or self.bad_snapshots
-            or self.duplicates
-            or self.unsorted
-            or self.clock_skew_ns
-        )
+        """Tell whether there are any faults."""
+        return str(self) != "none"
 
 
 def _refused(part: str, expected: str) -> SettingsError:

@@ -1,4 +1,7 @@
-"""Applying faults: one symbol-day's Crypto Lake files in, the same with faults out. One code path for any source."""
+"""Injecting faults: Crypto Lake files of one symbol and day in, the same files with faults out.
+
+Recorded and simulated files take the same way.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ from order_book_platform.simulate.lake_files import (
     LAKE_TABLES,
     SCHEMAS,
     LakeWriter,
-    built_aside,
-    record_file,
-    table_file,
+    staging_folder,
+    write_record,
+    written_files,
 )
 from order_book_platform.simulate.lake_index import read_index
 from order_book_platform.sources import LakeSource
@@ -35,9 +38,9 @@ class InjectionReport:
 
     Attributes:
         key: symbol and day.
-        rows: rows by table.
+        rows: number of rows by table.
         injected: the faults, as in the record.
-        files: every file, by table; `truth/faults` is the record.
+        files: path of every file by table; `truth/faults` is the record.
     """
 
     key: PartitionKey
@@ -60,8 +63,8 @@ def inject_faults(
         source_root: holds the tables, recorded or simulated; left as it is.
         out_root: another folder; a record of the faults is written to its `truth/faults`.
         key: symbol and day.
-        faults: what shall go wrong.
-        seed: where, as far as `faults` does not say.
+        faults: what goes wrong.
+        seed: chooses where, as far as `faults` does not say.
         progress: told of rows.
 
     Raises:
@@ -77,7 +80,7 @@ def inject_faults(
             where="out_root",
             remedy="Faults are written to a copy; choose where it shall be.",
         )
-    with built_aside(out_root, key) as folder:
+    with staging_folder(out_root, key) as folder:
         injected, rows = inject(LakeSource(source_root), folder / "done", key, faults, seed, progress)
         content = {
             "symbol": key.instrument.key,
@@ -86,16 +89,18 @@ def inject_faults(
             "faults": str(faults),
             "injected": list(injected),
         }
-        LakeWriter(folder / "done", key, ()).record(content)
-    files = {table: table_file(out_root, table, key) for table in LAKE_TABLES}
-    files["truth/faults"] = record_file(out_root, key)
-    return InjectionReport(key, rows, injected, files)
+        write_record(folder / "done", key, content)
+    return InjectionReport(key, rows, injected, written_files(out_root, key, LAKE_TABLES))
 
 
 def inject(
     source: LakeSource, out: Path, key: PartitionKey, faults: Faults, seed: int, progress: Progress
 ) -> tuple[tuple[dict[str, Any], ...], dict[str, int]]:
-    """Plan the faults and write the three tables; returns the record's entries and the rows by table."""
+    """Plan the faults and write the three tables with them.
+
+    Returns:
+        The entries of the record, and the number of rows by table.
+    """
     plan = plan_faults(read_index(source, key), key, faults, seed)
     writer = LakeWriter(out, key, LAKE_TABLES)
     try:
@@ -105,7 +110,7 @@ def inject(
             batches = (
                 batch for file in files for _, batch in file.batches(SCHEMAS[table].names, _BATCH_ROWS)
             )
-            for rows in edited(table, batches, plan):
+            for rows in apply_plan(table, batches, plan):
                 writer.write(table, rows)
                 done += rows.num_rows
                 progress(f"faults in {table}", min(done, total), total)
@@ -115,8 +120,8 @@ def inject(
         raise
 
 
-def edited(table: str, batches: Iterable[pa.RecordBatch], plan: FaultPlan) -> Iterator[pa.Table]:
-    """A table's batches with the plan's edits."""
+def apply_plan(table: str, batches: Iterable[pa.RecordBatch], plan: FaultPlan) -> Iterator[pa.Table]:
+    """Give the batches of a table with the plan's edits, cast to the schema of the table."""
     edits = {"book_delta_v2": plan.deltas, "book": plan.books}.get(table, Edits())
     first = 0
     for batch in batches:
@@ -131,7 +136,7 @@ def edited(table: str, batches: Iterable[pa.RecordBatch], plan: FaultPlan) -> It
 
 
 def _apply(rows: pa.Table, first: int, edits: Edits) -> pa.Table:
-    """The edits that fall on rows first … first + n − 1, in one gather over the old rows and the new ones."""
+    """Apply the edits that fall on rows first … first + n − 1, in one gather over the old rows and the new ones."""
     stop = first + rows.num_rows
     order = np.arange(rows.num_rows)
     new: list[Row] = []

@@ -1,10 +1,10 @@
-"""Crypto Lake files and the truth beside them: schemas as recorded, built aside and put in place together."""
+"""Files of a simulation in Crypto Lake's layout: their schemas, their writer, and how all are put in place together."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import PartitionKey
-from order_book_platform.model.levels import DEPTH
+from order_book_platform.sources.lake_source import BOOK_COLUMNS, DELTA_COLUMNS, TRADE_COLUMNS
 from order_book_platform.storage import ParquetSink
 from order_book_platform.storage.atomic import locked_folder, translate_write_errors
 
@@ -22,41 +22,28 @@ RECORD = "truth/faults"
 RECORD_NAME = "faults.json"
 
 
-def _columns(names: str, **kinds: pa.DataType) -> pa.Schema:
-    """Columns in file order, int64 where nothing else is said."""
-    return pa.schema([pa.field(name, kinds.get(name, pa.int64())) for name in names.split()])
+def _truth_schema(names: str) -> pa.Schema:
+    """Make a schema of columns in file order: prices and sizes as float64, the side as bool, all others as int64."""
+    kinds = {"side_is_bid": pa.bool_()}
+    kinds |= {name: pa.float64() for name in names.split() if name.endswith(("price", "size"))}
+    return pa.schema([(name, kinds.get(name, pa.int64())) for name in names.split()])
 
 
-_F64 = pa.float64()
-_LEVELS = [
-    f"{side}_{n}_{what}" for side in ("bid", "ask") for n in range(DEPTH) for what in ("price", "size")
-]
+_TRADE_ORDER = ("side", "amount", "price", "id", "timestamp", "receipt_timestamp")
 
 SCHEMAS: dict[str, pa.Schema] = {
-    "book_delta_v2": _columns(
-        "timestamp receipt_timestamp sequence_number side_is_bid price size",
-        side_is_bid=pa.bool_(),
-        price=_F64,
-        size=_F64,
+    "book_delta_v2": pa.schema(list(DELTA_COLUMNS.items())),
+    "book": pa.schema(list(BOOK_COLUMNS.items())),
+    "trades": pa.schema([(name, TRADE_COLUMNS[name]) for name in _TRADE_ORDER]),
+    "truth/book_ticker": _truth_schema(
+        "timestamp receipt_timestamp update_id bid_price bid_size ask_price ask_size"
     ),
-    "book": _columns(
-        " ".join(["timestamp receipt_timestamp sequence_number", *_LEVELS]), **dict.fromkeys(_LEVELS, _F64)
-    ),
-    "trades": _columns(
-        "side amount price id timestamp receipt_timestamp", side=pa.string(), amount=_F64, price=_F64
-    ),
-    "truth/book_ticker": _columns(
-        "timestamp receipt_timestamp update_id bid_price bid_size ask_price ask_size",
-        **dict.fromkeys(("bid_price", "bid_size", "ask_price", "ask_size"), _F64),
-    ),
-    "truth/update_chain": _columns(
+    "truth/update_chain": _truth_schema(
         "timestamp transaction_timestamp receipt_timestamp first_update_id final_update_id prev_final_update_id"
     ),
-    "truth/full_book": _columns(
-        "sequence_number side_is_bid price size", side_is_bid=pa.bool_(), price=_F64, size=_F64
-    ),
+    "truth/full_book": _truth_schema("sequence_number side_is_bid price size"),
 }
-"""Table, relative to the root, to its columns; the first three as Crypto Lake ships them."""
+"""Columns of each table by its folder below the root; the first three tables are as Crypto Lake ships them."""
 
 LAKE_TABLES = ("book_delta_v2", "book", "trades")
 _GROUP_ROWS = {"book": 32_768}
@@ -74,8 +61,6 @@ class LakeWriter:
     """
 
     def __init__(self, root: Path, key: PartitionKey, tables: tuple[str, ...] = tuple(SCHEMAS)) -> None:
-        self.root = root
-        self.key = key
         self._sinks: dict[str, ParquetSink] = {}
         for table in tables:
             path = table_file(root, table, key)
@@ -87,47 +72,60 @@ class LakeWriter:
         """Append rows to a table."""
         self._sinks[table].write(rows)
 
-    def record(self, content: dict[str, Any]) -> None:
-        """Write the record of what was injected."""
-        path = record_file(self.root, self.key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        path.write_text(text + "\n", encoding="utf-8")
-
     def close(self) -> dict[str, int]:
-        """Finish the files; returns rows by table."""
+        """Finish the files.
+
+        Returns:
+            Number of rows by table.
+        """
         for sink in self._sinks.values():
             sink.close()
         return {table: sink.rows for table, sink in self._sinks.items()}
 
     def abandon(self) -> None:
-        """Let go of the files without finishing them."""
+        """Close the files without finishing them."""
         for sink in self._sinks.values():
             sink.abandon()
 
 
 def table_file(root: Path, table: str, key: PartitionKey) -> Path:
-    """The one file that a simulation writes for a table."""
+    """Give the path of the one file that a simulation writes for a table."""
     return root / table / key.path / FILE_NAME
 
 
 def record_file(root: Path, key: PartitionKey) -> Path:
-    """Where the record of injected faults is."""
+    """Give the path of the record of injected faults."""
     return root / RECORD / key.path / RECORD_NAME
 
 
+def written_files(root: Path, key: PartitionKey, tables: Iterable[str]) -> dict[str, Path]:
+    """Give the paths of the files of some tables and of the record, by table; `truth/faults` is the record."""
+    return {table: table_file(root, table, key) for table in tables} | {RECORD: record_file(root, key)}
+
+
+def write_record(root: Path, key: PartitionKey, content: dict[str, Any]) -> None:
+    """Write the record of injected faults of one symbol and day."""
+    path = record_file(root, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
 def read_record(root: Path, key: PartitionKey) -> dict[str, Any]:
-    """The record of injected faults of one symbol and day."""
+    """Read the record of injected faults of one symbol and day."""
     content: dict[str, Any] = json.loads(record_file(root, key).read_text(encoding="utf-8"))
     return content
 
 
 @contextmanager
-def built_aside(root: Path, key: PartitionKey) -> Iterator[Path]:
-    """A folder to build one symbol-day in; its files are moved into `root` when the block ends without an error.
+def staging_folder(root: Path, key: PartitionKey) -> Iterator[Path]:
+    """Give a folder to build the files of one symbol and day in, which are moved into `root` when the block ends.
+
+    What stands in the folder's `done` is moved, unless the block ends with an error. The record goes first: if the
+    process is killed between two files, the next simulation sees that it may replace what is there.
 
     Args:
-        root: where they go, each replacing its namesake.
+        root: where the files go, each replacing its namesake.
         key: symbol and day.
 
     Raises:
@@ -152,10 +150,10 @@ def built_aside(root: Path, key: PartitionKey) -> Iterator[Path]:
 
 
 def refuse_real_data(root: Path, key: PartitionKey) -> None:
-    """Never write over, or beside, files that no simulation made.
+    """Refuse to write over, or beside, files that no simulation made.
 
     Raises:
-        SettingsError: there are some.
+        SettingsError: `root` holds files of this symbol and day, and no record of a simulation.
     """
     if record_file(root, key).exists():
         return

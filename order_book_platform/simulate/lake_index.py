@@ -1,4 +1,4 @@
-"""Where what is in a symbol-day's files: messages and book rows by position, and any range of rows on demand."""
+"""Positions of messages and book rows in the files of a symbol and day, and any range of rows read on demand."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import pyarrow as pa
 
 from order_book_platform.errors import SourceValueError
 from order_book_platform.model import PartitionKey
-from order_book_platform.simulate.market import Ints
+from order_book_platform.model.arrays import Int64Array
 from order_book_platform.sources import LakeSource
 from order_book_platform.sources.lake_source import LakeFile
 
 
 @dataclass(slots=True)
 class RowReader:
-    """Rows of a table that may be spread over several files, by their place in all of them.
+    """Reads rows of a table, which may be spread over several files, by their position in all of them.
+
+    The last row group that was read is kept, since faults are placed close to one another.
 
     Attributes:
-        files: in order.
+        files: files of the table, in order.
     """
 
     files: list[LakeFile]
@@ -28,11 +30,11 @@ class RowReader:
 
     @property
     def rows(self) -> int:
-        """Rows of all files."""
+        """Number of rows in all files."""
         return sum(file.rows for file in self.files)
 
     def read(self, start: int, stop: int) -> pa.Table:
-        """Rows start … stop − 1."""
+        """Read rows start … stop − 1; at least one."""
         parts, first = [], 0
         for f, file in enumerate(self.files):
             for g in range(file.parquet.num_row_groups):
@@ -52,27 +54,25 @@ class RowReader:
 
 @dataclass(frozen=True, slots=True)
 class LakeIndex:
-    """One symbol-day: m messages, b book rows.
+    """Index of one symbol and day with m messages and b rows of `book`.
 
     Attributes:
-        deltas: the rows of `book_delta_v2`.
-        sequence: int64[m], ascending.
-        timestamp: int64[m], ns.
-        first_row: int64[m + 1]: message i has rows first_row[i] … first_row[i + 1] − 1.
-        books: the rows of `book`.
-        book_row: int64[b], place of each.
-        book_sequence: int64[b], ascending.
-        book_timestamp: int64[b], ns.
+        deltas: reader of the rows of `book_delta_v2`.
+        sequence: int64[m], sequence numbers of the messages, ascending.
+        timestamp: int64[m], their exchange times, ns.
+        first_row: int64[m + 1]: message i has the delta rows first_row[i] … first_row[i + 1] − 1.
+        books: reader of the rows of `book`.
+        book_row: int64[b], position of each book row.
+        book_sequence: int64[b], sequence numbers of the book rows, ascending.
     """
 
     deltas: RowReader
-    sequence: Ints
-    timestamp: Ints
-    first_row: Ints
+    sequence: Int64Array
+    timestamp: Int64Array
+    first_row: Int64Array
     books: RowReader
-    book_row: Ints
-    book_sequence: Ints
-    book_timestamp: Ints
+    book_row: Int64Array
+    book_sequence: Int64Array
 
     @property
     def messages(self) -> int:
@@ -80,13 +80,15 @@ class LakeIndex:
         return len(self.sequence)
 
     def message_rows(self, start: int, stop: int) -> pa.Table:
-        """Delta rows of messages start … stop − 1."""
+        """Read the delta rows of messages start … stop − 1."""
         return self.deltas.read(int(self.first_row[start]), int(self.first_row[stop]))
 
     def books_between(self, start: int, stop: int) -> tuple[int, int]:
-        """Book rows, as a range, that show the book from just before message `start` to the end of `stop` − 1.
+        """Give the range of book rows that show the book from just before message `start` to after message `stop` − 1.
 
-        The first one is the last row before message `start`; the range is empty where there is none.
+        Returns:
+            First row and the one after the last, as indices of `book_row`. The first one is the last row before message
+            `start`; the range is empty where there is none.
         """
         low = int(np.searchsorted(self.book_sequence, self.sequence[start], "left")) - 1
         high = int(np.searchsorted(self.book_sequence, self.sequence[stop - 1], "right"))
@@ -94,7 +96,7 @@ class LakeIndex:
 
 
 def read_index(source: LakeSource, key: PartitionKey) -> LakeIndex:
-    """Index of one symbol-day; reads times and sequence numbers only.
+    """Index one symbol and day; only times and sequence numbers are read.
 
     Raises:
         SourceError: a table is missing or damaged.
@@ -103,7 +105,7 @@ def read_index(source: LakeSource, key: PartitionKey) -> LakeIndex:
     deltas = RowReader(source.files("book_delta_v2", key))
     books = RowReader(source.files("book", key))
     first_row, timestamp, sequence = _first_rows(deltas, source.batch_rows)
-    book_row, book_timestamp, book_sequence = _first_rows(books, source.batch_rows)
+    book_row, _, book_sequence = _first_rows(books, source.batch_rows)
     return LakeIndex(
         deltas,
         sequence,
@@ -112,13 +114,12 @@ def read_index(source: LakeSource, key: PartitionKey) -> LakeIndex:
         books,
         book_row,
         book_sequence,
-        book_timestamp,
     )
 
 
-def _first_rows(reader: RowReader, batch_rows: int) -> tuple[Ints, Ints, Ints]:
-    """Where each new sequence number starts, with its timestamp and itself."""
-    parts: tuple[list[Ints], list[Ints], list[Ints]] = ([], [], [])
+def _first_rows(reader: RowReader, batch_rows: int) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Find where each run of one sequence number starts; gives first rows, their timestamps and the numbers."""
+    parts: tuple[list[Int64Array], list[Int64Array], list[Int64Array]] = ([], [], [])
     last, offset = None, 0
     for file in reader.files:
         for row, batch in file.batches(["timestamp", "sequence_number"], batch_rows):

@@ -1,4 +1,4 @@
-"""A running market: the arrays its kernel works on, and what it plays as chunks of integer columns."""
+"""A simulated market on one day: the arrays its loops work on, and what it plays as chunks of integer columns."""
 
 from __future__ import annotations
 
@@ -8,68 +8,69 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.clock import NS_PER_DAY, day_start_ns
-from order_book_platform.kernels import market_simulation as kernel
+from order_book_platform.clock import NS_PER_DAY, NS_PER_MS, day_start_ns
+from order_book_platform.kernels.simulation import market_arrays, market_events, market_loop
 from order_book_platform.model import PartitionKey
+from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.simulate.profile import MarketProfile
-
-Ints = NDArray[np.int64]
 
 OPENING_MS = 5_000
 """A day's market opens this long after midnight, so that a clock a few seconds behind still writes the same day."""
 IDS_PER_DAY = 10_000_000_000
-"""Room for the update ids of a day; a later day's ids are larger."""
+"""Distance between the first update ids of two consecutive days, so that ids of a later day are larger."""
 
-# Choices the recordings do not give directly. They were set so that simulated markets agree with the recordings in
+# Choices that the recordings do not give directly. They were set so that simulated markets agree with the recordings in
 # the explanatory power of order flow, the 1 s and 10 s volatility, the share of ticker rows with another mid or a wide
 # spread, and trades per second (the table in docs/simulator.md); the tests measure these again.
 _MOVE_STEP = 0.9
-"""While the price is moving, an event belongs to the move."""
+"""Probability that an event belongs to the price move while there is one."""
 _MOMENTUM = 0.72
-"""A move goes where the last one went; an aggressor trades in its direction."""
+"""Probability that a move goes the way of the last one, and that an aggressor trades in its direction."""
 _AGGRESSIVE = 0.6
-"""Levels on a move's way are taken by trades (otherwise their orders are cancelled)."""
+"""Probability that a level on the way of a move is taken by trades and not cancelled."""
 _SWEEP = 0.7
-"""The event that takes a level takes the next one too."""
+"""Probability that the event that takes a level takes the next one too."""
 _DIRECT = 0.8
-"""The other side follows a move at once (otherwise half the way)."""
+"""Probability that the other side follows a move at once, and not half the way."""
 _BURST = 0.8
 """Share of the tickers within a millisecond that come in bursts; the others meet by chance."""
 _LEVELS_PER_MOVE = 2.5
 """Trades that an aggressive move brings; the profile's trades per ticker include them."""
 _SPELL_END = 1 / 64
-"""A spell of activity ends with a message."""
+"""Probability that a spell of activity ends with a message."""
 _ROAM = 0.5
-"""How far the price goes from its start at most, as a share of the farthest change's distance."""
+"""How far the price goes from its start at most, as a share of the distance of the farthest change."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarketChunk:
-    """What a market played in one call. Views into its buffers: valid until the next call.
+    """What a market played in one call, as views into its buffers, which are valid until the next call.
+
+    `kernels.simulation.market_arrays` names the rows and columns. Ticks are absolute: price in units of the tick.
 
     Attributes:
-        messages: int64[MESSAGE_COLUMNS, n], see `kernels.market`.
-        rows: int64[ROW_COLUMNS, n].
+        messages: int64[MESSAGE_COLUMNS, n].
+        rows: int64[ROW_COLUMNS, n], the level changes of all messages.
         tickers: int64[TICKER_COLUMNS, n].
         trades: int64[TRADE_COLUMNS, n].
         books: int64[n, BOOK_COLUMNS].
     """
 
-    messages: Ints
-    rows: Ints
-    tickers: Ints
-    trades: Ints
-    books: Ints
+    messages: Int64Array
+    rows: Int64Array
+    tickers: Int64Array
+    trades: Int64Array
+    books: Int64Array
 
 
 class Market:
     """One symbol's market on one day; deterministic in its arguments.
 
     Args:
-        profile: what it is like.
+        profile: what the market is like.
         seed: which of the possible markets.
         key: symbol and day; others give an independent market from the same seed.
-        chunk_rows: delta rows per chunk, about; bounds memory, never changes a result.
+        chunk_rows: delta rows per chunk, about; bounds memory and never changes a result.
     """
 
     def __init__(
@@ -84,56 +85,50 @@ class Market:
         )
         ticks = 2 * half // 64 * 64
         self._base_tick = profile.start_ticks - ticks // 2
-        self._law = _law(profile, ticks // 2)
+        self._params = _params(profile, ticks // 2)
         self._tables = _tables(profile)
-        self._state = np.zeros(kernel.STATE_FIELDS, np.int64)
-        self._rng = stream("market", seed, key, profile.to_json())
+        self._state = np.zeros(market_arrays.STATE_FIELDS, np.int64)
+        self._rng = seeded_state("market", seed, key, profile.to_json())
         self._sizes = np.zeros((2, ticks), np.int64)
         self._bits = np.zeros((4, ticks // 64), np.uint64)
-        self._touched = np.zeros((2, 2 * kernel.MAX_ROWS), np.int64)
-        room = chunk_rows + kernel.MAX_EVENTS
-        self._messages = np.zeros((kernel.MESSAGE_COLUMNS, max(1, chunk_rows // 4)), np.int64)
-        self._rows = np.zeros((kernel.ROW_COLUMNS, room), np.int64)
-        self._tickers = np.zeros((kernel.TICKER_COLUMNS, room), np.int64)
-        self._trades = np.zeros((kernel.TRADE_COLUMNS, room + kernel.MAX_EVENTS * kernel.MAX_SWEEP), np.int64)
-        self._books = np.zeros((max(1, chunk_rows // 16), kernel.BOOK_COLUMNS), np.int64)
+        self._touched = np.zeros((2, 2 * market_arrays.MAX_ROWS), np.int64)
+        capacity = chunk_rows + market_arrays.MAX_EVENTS
+        most_trades = market_arrays.MAX_EVENTS * market_arrays.MAX_SWEEP
+        self._messages = np.zeros((market_arrays.MESSAGE_COLUMNS, max(1, chunk_rows // 4)), np.int64)
+        self._rows = np.zeros((market_arrays.ROW_COLUMNS, capacity), np.int64)
+        self._tickers = np.zeros((market_arrays.TICKER_COLUMNS, capacity), np.int64)
+        self._trades = np.zeros((market_arrays.TRADE_COLUMNS, capacity + most_trades), np.int64)
+        self._books = np.zeros((max(1, chunk_rows // 16), market_arrays.BOOK_COLUMNS), np.int64)
         self._open(key)
 
     def _open(self, key: PartitionKey) -> None:
         state = self._state
-        opening_ms = day_start_ns(key.day) // 1_000_000 + OPENING_MS
+        opening_ms = day_start_ns(key.day) // NS_PER_MS + OPENING_MS
+        state[[market_arrays.STATE_TIME_MS, market_arrays.STATE_EVENT_MS]] = opening_ms
+        state[market_arrays.STATE_BOOK_MS] = opening_ms - market_arrays.BOOK_EVERY_MS
         first_id = day_start_ns(key.day) // NS_PER_DAY * IDS_PER_DAY
-        state[kernel.S_TIME_MS] = state[kernel.S_EVENT_MS] = opening_ms
-        state[kernel.S_BOOK_MS] = opening_ms - kernel.BOOK_EVERY_MS
-        state[kernel.S_ID] = state[kernel.S_PREV_ID] = state[kernel.S_TRADE_ID] = first_id
-        state[kernel.S_MOVE_SIDE] = -1
-        state[kernel.S_RANK] = state[kernel.S_SPELL_RANK] = 32_768
+        state[[market_arrays.STATE_ID, market_arrays.STATE_PREV_ID, market_arrays.STATE_TRADE_ID]] = first_id
+        state[market_arrays.STATE_MOVE_SIDE] = -1
+        state[[market_arrays.STATE_RANK, market_arrays.STATE_SPELL_RANK]] = 32_768
         with np.errstate(over="ignore"):  # without the JIT, numpy would warn of splitmix64's wrap-around
-            kernel.fill_book(
-                self._law,
-                self._tables,
-                state,
-                self._rng,
-                self._sizes,
-                self._bits,
-            )
-            kernel.record_ticker(state, self._tables, self._rng, self._sizes, self._tickers)
+            market_events.fill_book(self._params, self._tables, state, self._rng, self._sizes, self._bits)
+            market_events.record_ticker(state, self._tables, self._rng, self._sizes, self._tickers)
 
-    def opening_ticker(self) -> Ints:
-        """Best bid and ask before the first message, int64[TICKER_COLUMNS, 1]; before the first `play` only."""
+    def opening_ticker(self) -> Int64Array:
+        """Give the best bid and ask before the first message, int64[TICKER_COLUMNS, 1]; before `play` only."""
         ticker = self._tickers[:, :1].copy()
-        ticker[[kernel.K_BID_TICK, kernel.K_ASK_TICK]] += self._base_tick
+        ticker[[market_arrays.TICKER_BID_TICK, market_arrays.TICKER_ASK_TICK]] += self._base_tick
         return ticker
 
     def play(self, max_messages: int) -> MarketChunk:
         """Play at most `max_messages` messages; fewer where the chunk is full.
 
         Returns:
-            the chunk; it holds at least one message.
+            The chunk; it holds at least one message.
         """
         with np.errstate(over="ignore"):
-            played = kernel.run_market(
-                self._law,
+            played = market_loop.run_market(
+                self._params,
                 self._tables,
                 self._state,
                 self._rng,
@@ -150,20 +145,20 @@ class Market:
         filled = self._state
         chunk = MarketChunk(
             self._messages[:, :played],
-            self._rows[:, : filled[kernel.S_ROWS]],
-            self._tickers[:, : filled[kernel.S_TICKERS]],
-            self._trades[:, : filled[kernel.S_TRADES]],
-            self._books[: filled[kernel.S_BOOKS]],
+            self._rows[:, : filled[market_arrays.STATE_ROWS]],
+            self._tickers[:, : filled[market_arrays.STATE_TICKERS]],
+            self._trades[:, : filled[market_arrays.STATE_TRADES]],
+            self._books[: filled[market_arrays.STATE_BOOKS]],
         )
-        chunk.rows[kernel.R_TICK] += self._base_tick
-        chunk.tickers[[kernel.K_BID_TICK, kernel.K_ASK_TICK]] += self._base_tick
-        chunk.trades[kernel.D_TICK] += self._base_tick
+        chunk.rows[market_arrays.ROW_TICK] += self._base_tick
+        chunk.tickers[[market_arrays.TICKER_BID_TICK, market_arrays.TICKER_ASK_TICK]] += self._base_tick
+        chunk.trades[market_arrays.TRADE_TICK] += self._base_tick
         ticks = chunk.books[:, 1::2]
         ticks[ticks >= 0] += self._base_tick
         return chunk
 
-    def full_book(self) -> tuple[NDArray[np.bool_], Ints, Ints]:
-        """Every level of the book: is_bid bool[n], tick int64[n], lots int64[n]; bids, then asks, best first."""
+    def full_book(self) -> tuple[BoolArray, Int64Array, Int64Array]:
+        """Give every level of the book: is_bid bool[n], tick int64[n], lots int64[n]; bids, then asks, best first."""
         ticks = self._sizes.shape[1]
         bids, asks = (np.flatnonzero(self._sizes[side]) for side in (0, 1))
         is_bid = np.zeros(len(bids) + len(asks), np.bool_)
@@ -172,62 +167,62 @@ class Market:
         return is_bid, tick, np.concatenate([self._sizes[0][bids], self._sizes[1][asks]])
 
 
-def stream(purpose: str, seed: int, key: PartitionKey, detail: str) -> NDArray[np.uint64]:
-    """State of a random generator of its own, uint64[1], for one purpose, seed, symbol and day."""
+def seeded_state(purpose: str, seed: int, key: PartitionKey, detail: str) -> NDArray[np.uint64]:
+    """Give the first state of a random generator, uint64[1], of its own for a purpose, seed, symbol and day."""
     digest = hashlib.sha256(f"{purpose}\n{seed}\n{key.instrument.key}\n{key.day}\n{detail}".encode()).digest()
     return np.frombuffer(digest[:8], dtype="<u8").astype(np.uint64)
 
 
-def _law(profile: MarketProfile, start_tick: int) -> Ints:
-    """The profile's probabilities, as the kernel draws them: per event instead of per message."""
+def _params(profile: MarketProfile, start_tick: int) -> Int64Array:
+    """Give the parameters of the loops, int64[PARAMS]: a profile's probabilities per message, made ones per event."""
     tickers = profile.tickers_per_message / 65536
     rows = sum(profile.rows) / len(profile.rows)
     best = tickers / (tickers + rows)
     again = _BURST * profile.same_ms / 65536
-    law = np.zeros(kernel.LAW_FIELDS, np.int64)
-    law[kernel.L_START_TICK] = start_tick
-    law[kernel.L_ROAM_TICKS] = int(profile.max_distance_ticks * _ROAM)
-    law[kernel.L_BEST_FIRST] = profile.best_first
-    law[kernel.L_TRANSACTION_LAG_MS] = profile.transaction_lag_ms
-    law[kernel.L_ID_STEP] = 2 * profile.id_step - 1
-    law[kernel.L_BEST_AGAIN] = round(65536 * again)
-    law[kernel.L_BEST_START] = round(65536 * best * (1 - again) / (1 - best))
-    law[kernel.L_INSIDE] = profile.inside_absent
-    law[kernel.L_MOVE_STEP] = round(65536 * _MOVE_STEP)
-    law[kernel.L_TRIGGER] = round(profile.moves_per_message / tickers)
+    params = np.zeros(market_arrays.PARAMS, np.int64)
+    params[market_arrays.PARAM_START_TICK] = start_tick
+    params[market_arrays.PARAM_ROAM_TICKS] = int(profile.max_distance_ticks * _ROAM)
+    params[market_arrays.PARAM_BEST_FIRST] = profile.best_first
+    params[market_arrays.PARAM_TRANSACTION_LAG_MS] = profile.transaction_lag_ms
+    params[market_arrays.PARAM_ID_STEP] = 2 * profile.id_step - 1
+    params[market_arrays.PARAM_BEST_AGAIN] = round(65536 * again)
+    params[market_arrays.PARAM_BEST_START] = round(65536 * best * (1 - again) / (1 - best))
+    params[market_arrays.PARAM_INSIDE] = profile.inside_absent
+    params[market_arrays.PARAM_MOVE_STEP] = round(65536 * _MOVE_STEP)
+    params[market_arrays.PARAM_TRIGGER] = round(profile.moves_per_message / tickers)
     taken = profile.moves_per_message / profile.tickers_per_message * _AGGRESSIVE * _LEVELS_PER_MOVE
-    law[kernel.L_TRADE] = max(0, profile.trades_per_ticker - round(65536 * taken))
-    law[kernel.L_MOMENTUM] = round(65536 * _MOMENTUM)
-    law[kernel.L_AGGRESSIVE] = round(65536 * _AGGRESSIVE)
-    law[kernel.L_SWEEP] = round(65536 * _SWEEP)
-    law[kernel.L_DIRECT] = round(65536 * _DIRECT)
-    law[kernel.L_RANK_KEEP] = profile.rank_keep
-    law[kernel.L_RANK_RETURN] = profile.rank_return
-    law[kernel.L_SPELL_END] = round(65536 * _SPELL_END)
-    return law
+    params[market_arrays.PARAM_TRADE] = max(0, profile.trades_per_ticker - round(65536 * taken))
+    params[market_arrays.PARAM_MOMENTUM] = round(65536 * _MOMENTUM)
+    params[market_arrays.PARAM_AGGRESSIVE] = round(65536 * _AGGRESSIVE)
+    params[market_arrays.PARAM_SWEEP] = round(65536 * _SWEEP)
+    params[market_arrays.PARAM_DIRECT] = round(65536 * _DIRECT)
+    params[market_arrays.PARAM_RANK_KEEP] = profile.rank_keep
+    params[market_arrays.PARAM_RANK_RETURN] = profile.rank_return
+    params[market_arrays.PARAM_SPELL_END] = round(65536 * _SPELL_END)
+    return params
 
 
-def _tables(profile: MarketProfile) -> Ints:
-    """Every distribution, and below them the distance buckets, as the kernel wants them."""
-    tables = np.zeros((kernel.TABLES + len(profile.buckets), kernel.TABLE_COLUMNS), np.int64)
+def _tables(profile: MarketProfile) -> Int64Array:
+    """Give the quantile tables of a profile, and below them its buckets, int64[TABLES + n, TABLE_COLUMNS]."""
+    tables = np.zeros((market_arrays.TABLES + len(profile.buckets), market_arrays.TABLE_COLUMNS), np.int64)
     for row, table in (
-        (kernel.T_INTERVAL_MS, profile.interval_ms),
-        (kernel.T_ROWS, profile.rows),
-        (kernel.T_DISTANCE, profile.distance_ticks),
-        (kernel.T_INSIDE, profile.inside_ticks),
-        (kernel.T_JUMP, profile.jump_ticks),
-        (kernel.T_QUEUE_CHANGE, profile.queue_change_lots),
-        (kernel.T_BEST_SIZE, profile.best_size_lots),
-        (kernel.T_TRADE, profile.trade_lots),
-        (kernel.T_LATENCY_NS, profile.latency_ns),
+        (market_arrays.TABLE_INTERVAL_MS, profile.interval_ms),
+        (market_arrays.TABLE_ROWS, profile.rows),
+        (market_arrays.TABLE_DISTANCE, profile.distance_ticks),
+        (market_arrays.TABLE_INSIDE, profile.inside_ticks),
+        (market_arrays.TABLE_JUMP, profile.jump_ticks),
+        (market_arrays.TABLE_QUEUE_CHANGE, profile.queue_change_lots),
+        (market_arrays.TABLE_BEST_SIZE, profile.best_size_lots),
+        (market_arrays.TABLE_TRADE, profile.trade_lots),
+        (market_arrays.TABLE_LATENCY_NS, profile.latency_ns),
     ):
-        tables[row, : kernel.KNOTS] = table
-    for row, bucket in enumerate(profile.buckets, start=kernel.TABLES):
-        tables[row, : kernel.KNOTS] = bucket.size_lots
-        tables[row, kernel.B_UPPER] = bucket.upper_ticks
-        tables[row, kernel.B_DENSITY] = bucket.density
-        tables[row, kernel.B_ABSENT] = bucket.absent
-        tables[row, kernel.B_SAME] = bucket.same
-        tables[row, kernel.B_DELETE] = bucket.delete
-        tables[row, kernel.B_REACH] = bucket.reach_ticks
+        tables[row, : market_arrays.KNOTS] = table
+    for row, bucket in enumerate(profile.buckets, start=market_arrays.TABLES):
+        tables[row, : market_arrays.KNOTS] = bucket.size_lots
+        tables[row, market_arrays.BUCKET_UPPER] = bucket.upper_ticks
+        tables[row, market_arrays.BUCKET_DENSITY] = bucket.density
+        tables[row, market_arrays.BUCKET_ABSENT] = bucket.absent
+        tables[row, market_arrays.BUCKET_SAME] = bucket.same
+        tables[row, market_arrays.BUCKET_DELETE] = bucket.delete
+        tables[row, market_arrays.BUCKET_REACH] = bucket.reach_ticks
     return tables

@@ -1,4 +1,4 @@
-"""From a market's integers to the columns of files: floats are the nearest ones to each decimal."""
+"""Turning the integer columns of a market into the tables of files; each float is the one nearest to its decimal."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from order_book_platform.kernels import market_simulation as kernel
+from order_book_platform.clock import NS_PER_MS
+from order_book_platform.kernels.simulation import market_arrays
+from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.model.fixed_point import pips_to_float
 from order_book_platform.simulate.lake_files import SCHEMAS
-from order_book_platform.simulate.market import Ints, MarketChunk
+from order_book_platform.simulate.market import MarketChunk
 from order_book_platform.simulate.profile import MarketProfile
-
-NS_PER_MS = 1_000_000
 
 
 def chunk_tables(chunk: MarketChunk, profile: MarketProfile) -> dict[str, pa.Table]:
-    """Every table's rows of one chunk; nothing in them refers to the chunk's buffers."""
+    """Give the rows of one chunk by table, as copies: the buffers of the chunk may be used again."""
     return {
         "book_delta_v2": _deltas(chunk, profile),
         "book": _books(chunk, profile),
@@ -28,81 +28,92 @@ def chunk_tables(chunk: MarketChunk, profile: MarketProfile) -> dict[str, pa.Tab
 
 def _deltas(chunk: MarketChunk, profile: MarketProfile) -> pa.Table:
     messages, rows = chunk.messages, chunk.rows
-    counts = np.diff(messages[kernel.M_ROW_STOP], prepend=0)
+    counts = np.diff(messages[market_arrays.MESSAGE_ROW_STOP], prepend=0)
     return _table(
         "book_delta_v2",
-        np.repeat(messages[kernel.M_TIME_MS] * NS_PER_MS, counts),
-        np.repeat(messages[kernel.M_RECEIPT_NS], counts),
-        np.repeat(messages[kernel.M_FINAL_ID], counts),
-        rows[kernel.R_IS_BID] == 1,
-        pips_to_float(rows[kernel.R_TICK], profile.price_decimals),
-        pips_to_float(rows[kernel.R_LOTS], profile.size_decimals),
+        np.repeat(messages[market_arrays.MESSAGE_TIME_MS] * NS_PER_MS, counts),
+        np.repeat(messages[market_arrays.MESSAGE_RECEIPT_NS], counts),
+        np.repeat(messages[market_arrays.MESSAGE_FINAL_ID], counts),
+        rows[market_arrays.ROW_IS_BID] == 1,
+        pips_to_float(rows[market_arrays.ROW_TICK], profile.price_decimals),
+        pips_to_float(rows[market_arrays.ROW_LOTS], profile.size_decimals),
     )
 
 
 def _books(chunk: MarketChunk, profile: MarketProfile) -> pa.Table:
     at = chunk.messages[:, chunk.books[:, 0]]
     levels: list[NDArray[np.float64]] = []
-    for cell in range(1, kernel.BOOK_COLUMNS, 2):
+    for cell in range(1, market_arrays.BOOK_COLUMNS, 2):
         missing = chunk.books[:, cell] < 0
         price = pips_to_float(chunk.books[:, cell], profile.price_decimals)
         size = pips_to_float(chunk.books[:, cell + 1], profile.size_decimals)
         levels += [np.where(missing, np.nan, price), np.where(missing, np.nan, size)]
     return _table(
         "book",
-        at[kernel.M_TIME_MS] * NS_PER_MS,
-        at[kernel.M_RECEIPT_NS].copy(),
-        at[kernel.M_FINAL_ID].copy(),
+        at[market_arrays.MESSAGE_TIME_MS] * NS_PER_MS,
+        at[market_arrays.MESSAGE_RECEIPT_NS].copy(),
+        at[market_arrays.MESSAGE_FINAL_ID].copy(),
         *levels,
     )
 
 
 def _trades(chunk: MarketChunk, profile: MarketProfile) -> pa.Table:
     trades = chunk.trades
-    side = pa.DictionaryArray.from_arrays(trades[kernel.D_IS_BUY].astype(np.int8), pa.array(["sell", "buy"]))
+    side = pa.DictionaryArray.from_arrays(
+        trades[market_arrays.TRADE_IS_BUY].astype(np.int8), pa.array(["sell", "buy"])
+    )
     return _table(
         "trades",
         side.cast(pa.string()),
-        pips_to_float(trades[kernel.D_LOTS], profile.size_decimals),
-        pips_to_float(trades[kernel.D_TICK], profile.price_decimals),
-        trades[kernel.D_ID].copy(),
-        trades[kernel.D_TIME_MS] * NS_PER_MS,
-        trades[kernel.D_RECEIPT_NS].copy(),
+        pips_to_float(trades[market_arrays.TRADE_LOTS], profile.size_decimals),
+        pips_to_float(trades[market_arrays.TRADE_TICK], profile.price_decimals),
+        trades[market_arrays.TRADE_ID].copy(),
+        trades[market_arrays.TRADE_TIME_MS] * NS_PER_MS,
+        trades[market_arrays.TRADE_RECEIPT_NS].copy(),
     )
 
 
-def ticker_table(tickers: Ints, profile: MarketProfile) -> pa.Table:
-    """Best bid/ask rows; spot's stream carries no exchange time, which its recordings show as 0."""
+def ticker_table(tickers: Int64Array, profile: MarketProfile) -> pa.Table:
+    """Give the rows of `truth/book_ticker` of int64[TICKER_COLUMNS, n].
+
+    Spot's stream of best prices carries no exchange time, which recordings show as 0, and so does this.
+    """
     return _table(
         "truth/book_ticker",
-        tickers[kernel.K_TIME_MS] * (NS_PER_MS if profile.transaction_times else 0),
-        tickers[kernel.K_RECEIPT_NS].copy(),
-        tickers[kernel.K_ID].copy(),
-        pips_to_float(tickers[kernel.K_BID_TICK], profile.price_decimals),
-        pips_to_float(tickers[kernel.K_BID_LOTS], profile.size_decimals),
-        pips_to_float(tickers[kernel.K_ASK_TICK], profile.price_decimals),
-        pips_to_float(tickers[kernel.K_ASK_LOTS], profile.size_decimals),
+        tickers[market_arrays.TICKER_TIME_MS] * (NS_PER_MS if profile.transaction_times else 0),
+        tickers[market_arrays.TICKER_RECEIPT_NS].copy(),
+        tickers[market_arrays.TICKER_ID].copy(),
+        pips_to_float(tickers[market_arrays.TICKER_BID_TICK], profile.price_decimals),
+        pips_to_float(tickers[market_arrays.TICKER_BID_LOTS], profile.size_decimals),
+        pips_to_float(tickers[market_arrays.TICKER_ASK_TICK], profile.price_decimals),
+        pips_to_float(tickers[market_arrays.TICKER_ASK_LOTS], profile.size_decimals),
     )
 
 
 def _chain(chunk: MarketChunk, profile: MarketProfile) -> pa.Table:
     messages = chunk.messages
-    previous = messages[kernel.M_PREV_ID].copy()
+    previous = messages[market_arrays.MESSAGE_PREV_ID].copy()
     return _table(
         "truth/update_chain",
-        messages[kernel.M_TIME_MS] * NS_PER_MS,
-        messages[kernel.M_TRANSACTION_MS] * (NS_PER_MS if profile.transaction_times else 0),
-        messages[kernel.M_RECEIPT_NS].copy(),
-        messages[kernel.M_FIRST_ID].copy(),
-        messages[kernel.M_FINAL_ID].copy(),
+        messages[market_arrays.MESSAGE_TIME_MS] * NS_PER_MS,
+        messages[market_arrays.MESSAGE_TRANSACTION_MS] * (NS_PER_MS if profile.transaction_times else 0),
+        messages[market_arrays.MESSAGE_RECEIPT_NS].copy(),
+        messages[market_arrays.MESSAGE_FIRST_ID].copy(),
+        messages[market_arrays.MESSAGE_FINAL_ID].copy(),
         previous if profile.transaction_times else np.full_like(previous, -1),
     )
 
 
 def full_book_table(
-    sequence_number: int, book: tuple[NDArray[np.bool_], Ints, Ints], profile: MarketProfile
+    sequence_number: int, book: tuple[BoolArray, Int64Array, Int64Array], profile: MarketProfile
 ) -> pa.Table:
-    """Every level of one book."""
+    """Give the rows of `truth/full_book` of one book.
+
+    Args:
+        sequence_number: final update id of the message after which the book was so.
+        book: what `Market.full_book` gives.
+        profile: of the market.
+    """
     is_bid, tick, lots = book
     return _table(
         "truth/full_book",

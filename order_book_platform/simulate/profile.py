@@ -1,4 +1,4 @@
-"""What a market is like: the tables a simulation draws from, measured on recordings and kept as JSON."""
+"""Profiles of markets: quantile tables and probabilities, measured on recordings and kept as JSON."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from order_book_platform.errors import SettingsError
+from order_book_platform.kernels.simulation import market_arrays
 
-KNOTS = 129
-"""Entries of a quantile table: equal probability steps of 1/128 from the smallest to the largest value."""
+KNOTS = market_arrays.KNOTS
+"""Entries of a quantile table: equal steps of probability, of 1/128, from the smallest to the largest value."""
 
 Table = tuple[int, ...]
 _FOLDER = Path(__file__).parent / "profiles"
@@ -19,15 +20,15 @@ _FOLDER = Path(__file__).parent / "profiles"
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """What happens at one range of distances from the best price of a side. Probabilities in 1/65536.
+    """What happens in one range of distances from the best price of a side. Probabilities are in 1/65536.
 
     Attributes:
-        upper_ticks: distances below this and not below the previous bucket's.
-        density: a tick is occupied in the first book.
-        absent: a change removes a level that was not there.
-        same: a change repeats the size that was there.
-        delete: a change that meets a level removes it (otherwise it gets another size).
-        reach_ticks: how far a change looks for a level to meet before it adds one; sets the density that lasts.
+        upper_ticks: end of the range, which begins at the end of the previous bucket's.
+        density: probability that a tick is occupied in the first book.
+        absent: probability that a change removes a level that was not there.
+        same: probability that a change repeats the size that was there.
+        delete: probability that a change that meets a level removes it; otherwise it gets another size.
+        reach_ticks: how far a change looks for a level to meet before it adds one, which sets the density that lasts.
         size_lots: sizes that changes set, `KNOTS` quantiles.
     """
 
@@ -42,34 +43,35 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class MarketProfile:
-    """Everything a simulated market needs to know. Tables are `KNOTS` quantiles; probabilities are in 1/65536.
+    """Everything that a simulated market is made from. Tables are `KNOTS` quantiles; probabilities are in 1/65536.
 
     Attributes:
-        name: how `profile(name)` finds it.
+        name: name by which `profile(name)` finds it.
         price_decimals: a tick is `10**-price_decimals`.
         size_decimals: a lot is `10**-size_decimals`.
         start_ticks: best ask at the start.
-        best_first: rows of a message go from the best price outwards on both sides (spot); else by ascending price.
-        transaction_times: futures send T and `pu`; spot does not.
-        transaction_lag_ms: E − T of a depth message.
+        best_first: whether the rows of a message go from the best price outwards on both sides, as on spot; otherwise
+            they go by ascending price.
+        transaction_times: whether messages carry T and `pu`, as on futures.
+        transaction_lag_ms: E − T of a depth message, ms.
         id_step: mean number of update ids an event takes (ids are shared with other symbols on futures).
         same_ms: share of consecutive best bid/ask changes within one millisecond.
         tickers_per_message: mean changes of the best bid/ask (price or size) per message.
         trades_per_ticker: trades per change of the best bid/ask.
         moves_per_message: share of messages after which the mid price is another one.
         inside_absent: share of rows that remove an absent level better than the best price.
-        rank_keep: the next message is about as busy as this one.
-        rank_return: otherwise it is about as busy as the spell it belongs to.
-        interval_ms: time between messages.
-        rows: rows of a message.
-        distance_ticks: distance of a change from its side's best price, where it is at least 1.
-        inside_ticks: how far absent removals lie beyond the best price.
-        jump_ticks: mid price move over a message, where there is one.
-        queue_change_lots: change of a best level's size while its price stays.
-        best_size_lots: size of a best level.
-        trade_lots: size of a trade.
-        latency_ns: arrival − E, above its lower envelope.
-        buckets: what happens at which distance, ascending.
+        rank_keep: probability that the next message is about as busy as this one.
+        rank_return: probability that otherwise it is about as busy as the spell it belongs to.
+        interval_ms: time between messages, ms.
+        rows: number of rows of a message.
+        distance_ticks: distance of a change from its side's best price, where it is at least 1 tick.
+        inside_ticks: distance by which removals of absent levels lie beyond the best price, ticks.
+        jump_ticks: move of the mid price over a message, where there is one, ticks.
+        queue_change_lots: change of a best level's size while its price stays, lots.
+        best_size_lots: size of a best level, lots.
+        trade_lots: size of a trade, lots.
+        latency_ns: arrival − E, above its lower envelope, ns.
+        buckets: what happens at which distance, ascending by distance.
     """
 
     name: str
@@ -100,27 +102,27 @@ class MarketProfile:
 
     @property
     def tick(self) -> Decimal:
-        """The price increment."""
+        """The price increment, exact."""
         return Decimal(1).scaleb(-self.price_decimals)
 
     @property
     def lot(self) -> Decimal:
-        """The size increment."""
+        """The size increment, exact."""
         return Decimal(1).scaleb(-self.size_decimals)
 
     @property
     def max_distance_ticks(self) -> int:
-        """Farthest change from the best price."""
+        """Distance of the farthest change from the best price, ticks."""
         return self.distance_ticks[-1]
 
     @property
     def mean_interval_ms(self) -> float:
-        """Mean time between messages."""
+        """Mean time between messages, ms."""
         inner = sum(self.interval_ms[1:-1]) + (self.interval_ms[0] + self.interval_ms[-1]) / 2
         return inner / (KNOTS - 1)
 
     def to_json(self) -> str:
-        """Canonical JSON, a line per attribute or bucket."""
+        """Give canonical JSON, a line per attribute or bucket."""
         content = asdict(self)
         buckets = content.pop("buckets")
         lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items()]
@@ -129,7 +131,7 @@ class MarketProfile:
 
     @classmethod
     def from_json(cls, text: str) -> MarketProfile:
-        """Inverse of `to_json`."""
+        """Read what `to_json` gave."""
         content: dict[str, Any] = json.loads(text)
         values = {
             field.name: _frozen(content[field.name]) for field in fields(cls) if field.name != "buckets"
@@ -146,15 +148,15 @@ def _frozen(value: Any) -> Any:
 
 
 def profile_names() -> tuple[str, ...]:
-    """Names of the profiles that come with the package, sorted."""
+    """Give the names of the profiles that come with the package, sorted."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
 
 
 def profile(name: str = "btc-perp") -> MarketProfile:
-    """A profile that comes with the package.
+    """Load a profile that comes with the package.
 
     Raises:
-        SettingsError: there is none of that name.
+        SettingsError: there is no profile of that name.
     """
     if name not in profile_names():
         raise SettingsError(

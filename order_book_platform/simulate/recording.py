@@ -1,4 +1,4 @@
-"""One recorded symbol-day in ticks and lots, each change with what was there before and how far from the best price."""
+"""A recorded symbol and day in ticks and lots; each change with its distance from the best price."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from order_book_platform.model import PartitionKey
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One symbol-day in integer units.
+    """Tables of one symbol and day in integer units.
 
     Attributes:
-        messages: sequence_number, timestamp, receipt_timestamp, rows, bid, ask (best ticks after it, null before the
-            first ticker).
+        messages: sequence_number, timestamp, receipt_timestamp, rows, bid, ask (best ticks after the message, null
+            before the first ticker).
         rows: sequence_number, is_bid, tick, lots, distance from its side's best after the message, previous lots
             (null where the level was never touched before).
         tickers: timestamp, receipt_timestamp, sequence_number, bid, bid_lots, ask, ask_lots.
         chain: timestamp, transaction_timestamp, first_update_id, final_update_id.
-        trade_lots: int64[n].
+        trade_lots: int64[n], size of each trade.
     """
 
     messages: pl.DataFrame
@@ -37,17 +37,17 @@ class Recording:
 def read_recording(
     lake_root: Path, truth_root: Path, key: PartitionKey, price_decimals: int, size_decimals: int
 ) -> Recording:
-    """Read one symbol-day.
+    """Read one symbol and day.
 
     Args:
-        lake_root: holds book_delta_v2/ and trades/.
-        truth_root: holds book_ticker/ and update_chain/.
-        key: which.
+        lake_root: folder that holds book_delta_v2/ and trades/.
+        truth_root: folder that holds book_ticker/ and update_chain/.
+        key: symbol and day.
         price_decimals: a tick is `10**-price_decimals`.
         size_decimals: a lot is `10**-size_decimals`.
 
     Raises:
-        SourceMissingError: a table is not there.
+        SourceMissingError: a table has no files.
     """
     tickers = _read(truth_root, "book_ticker", key).select(
         "timestamp",
@@ -78,7 +78,7 @@ def read_recording(
 
 
 def _rows(deltas: pl.DataFrame, messages: pl.DataFrame) -> pl.DataFrame:
-    """Every change with its distance from the best price and the size that was there before."""
+    """Give every change with its distance from the best price and the size that was there before."""
     best = messages.select("sequence_number", "bid", "ask")
     below, above = pl.col("bid") - pl.col("tick"), pl.col("tick") - pl.col("ask")
     return deltas.join(best, on="sequence_number", maintain_order="left").select(

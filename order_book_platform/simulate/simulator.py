@@ -1,4 +1,4 @@
-"""`MarketSimulator`: Crypto Lake files of a market that never was, and the truth beside them."""
+"""`MarketSimulator`, which writes Crypto Lake files of a simulated market and the truth beside them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from order_book_platform.clock import NS_PER_DAY
+from order_book_platform.clock import NS_PER_DAY, NS_PER_MS
 from order_book_platform.errors import SettingsError
-from order_book_platform.kernels import market_simulation as kernel
+from order_book_platform.kernels.simulation import market_arrays
 from order_book_platform.model import PartitionKey
 from order_book_platform.observability import Progress, silent
 from order_book_platform.simulate.faults import Faults
@@ -17,12 +17,12 @@ from order_book_platform.simulate.lake_files import (
     LAKE_TABLES,
     SCHEMAS,
     LakeWriter,
-    built_aside,
-    record_file,
-    table_file,
+    staging_folder,
+    write_record,
+    written_files,
 )
 from order_book_platform.simulate.market import OPENING_MS, Market
-from order_book_platform.simulate.market_tables import NS_PER_MS, chunk_tables, full_book_table, ticker_table
+from order_book_platform.simulate.market_tables import chunk_tables, full_book_table, ticker_table
 from order_book_platform.simulate.profile import MarketProfile
 from order_book_platform.sources import LakeSource
 
@@ -37,10 +37,11 @@ class SimulationReport:
     Attributes:
         key: symbol and day.
         messages: depth messages of the market (before faults).
-        rows: rows by table, as written (after faults).
-        first_timestamp, last_timestamp: exchange times of the first and last message, ns.
+        rows: number of rows by table, as written (after faults).
+        first_timestamp: exchange time of the first message, ns.
+        last_timestamp: exchange time of the last message, ns.
         injected: the faults, as in the record.
-        files: every file, by table; `truth/faults` is the record.
+        files: path of every file by table; `truth/faults` is the record.
     """
 
     key: PartitionKey
@@ -58,8 +59,9 @@ class MarketSimulator:
     Args:
         profile: what the market is like.
         seed: which of the possible markets; 0 or more.
-        full_book_every: the full book is written after the first message, every that many messages, and the last.
-        chunk_rows: delta rows held at a time, about; bounds memory, never changes a byte.
+        full_book_every: the full book is written after the first message, after every one in this many, and after the
+            last.
+        chunk_rows: delta rows held at a time, about; bounds memory and never changes a byte.
 
     Raises:
         SettingsError: a number is out of range.
@@ -75,7 +77,7 @@ class MarketSimulator:
 
     @property
     def messages_per_day(self) -> int:
-        """Most messages that fit a day."""
+        """The most messages that may be simulated, which fill a day."""
         day_ms = NS_PER_DAY / NS_PER_MS - OPENING_MS
         return int(day_ms * _CLOSING_SHARE / self.profile.mean_interval_ms)
 
@@ -110,7 +112,7 @@ class MarketSimulator:
                 where="messages",
                 remedy="Simulate fewer, or several days.",
             )
-        with built_aside(Path(root), key) as folder:
+        with staging_folder(Path(root), key) as folder:
             clean = folder / ("clean" if faults else "done")
             writer = LakeWriter(clean, key)
             try:
@@ -121,30 +123,33 @@ class MarketSimulator:
                 raise
             injected: tuple[dict[str, Any], ...] = ()
             if faults:
-                (clean / "truth").replace(_made(folder / "done") / "truth")
+                (folder / "done").mkdir()
+                (clean / "truth").replace(folder / "done" / "truth")
                 injected, faulty = inject(
                     LakeSource(clean), folder / "done", key, faults, self.seed, progress
                 )
                 rows.update(faulty)
-            LakeWriter(folder / "done", key, ()).record(
-                {
-                    "symbol": key.instrument.key,
-                    "day": key.day.isoformat(),
-                    "profile": self.profile.name,
-                    "seed": self.seed,
-                    "messages": messages,
-                    "faults": str(faults),
-                    "injected": list(injected),
-                }
-            )
-        files = {table: table_file(Path(root), table, key) for table in SCHEMAS}
-        files["truth/faults"] = record_file(Path(root), key)
+            content = {
+                "symbol": key.instrument.key,
+                "day": key.day.isoformat(),
+                "profile": self.profile.name,
+                "seed": self.seed,
+                "messages": messages,
+                "faults": str(faults),
+                "injected": list(injected),
+            }
+            write_record(folder / "done", key, content)
+        files = written_files(Path(root), key, SCHEMAS)
         return SimulationReport(key, messages, rows, *span, injected, files)
 
     def _play(
         self, writer: LakeWriter, key: PartitionKey, messages: int, progress: Progress
     ) -> tuple[int, int]:
-        """Play the market into the writer; returns the first and last exchange time, ns."""
+        """Play the market into the writer.
+
+        Returns:
+            Exchange times of the first and the last message, ns.
+        """
         market = Market(self.profile, self.seed, key, self._chunk_rows)
         writer.write("truth/book_ticker", ticker_table(market.opening_ticker(), self.profile))
         played, first_ms, last_ms = 0, 0, 0
@@ -152,25 +157,20 @@ class MarketSimulator:
             chunk = market.play(self._next_stop(played, messages) - played)
             for table, rows in chunk_tables(chunk, self.profile).items():
                 writer.write(table, rows)
-            first_ms = first_ms or int(chunk.messages[kernel.M_TIME_MS, 0])
-            last_ms = int(chunk.messages[kernel.M_TIME_MS, -1])
+            first_ms = first_ms or int(chunk.messages[market_arrays.MESSAGE_TIME_MS, 0])
+            last_ms = int(chunk.messages[market_arrays.MESSAGE_TIME_MS, -1])
             played += chunk.messages.shape[1]
             if played == self._next_stop(played - 1, messages):
-                final_id = int(chunk.messages[kernel.M_FINAL_ID, -1])
+                final_id = int(chunk.messages[market_arrays.MESSAGE_FINAL_ID, -1])
                 writer.write("truth/full_book", full_book_table(final_id, market.full_book(), self.profile))
             progress("messages", played, messages)
         return first_ms * NS_PER_MS, last_ms * NS_PER_MS
 
     def _next_stop(self, played: int, messages: int) -> int:
-        """The next message after `played` whose full book is written: 1, every n-th, the last."""
+        """Give the next message after `played` messages whose full book is written."""
         if played == 0:
             return 1
         return min(messages, (played // self.full_book_every + 1) * self.full_book_every)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _at_least(name: str, value: int, least: int) -> int:

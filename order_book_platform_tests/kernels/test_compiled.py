@@ -16,7 +16,7 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
 import numpy as np
 import pytest
@@ -24,7 +24,13 @@ from numba import config
 
 from order_book_platform import kernels
 from order_book_platform.kernels import compiled
-from order_book_platform.kernels.compiled import Turns, make, place, source_stamp, state
+from order_book_platform.kernels.compiled import (
+    CompileLock,
+    folder_name,
+    folder_path,
+    make_folder,
+    source_stamp,
+)
 
 CALLER = """
 from order_book_platform.kernels.callee import answer
@@ -285,7 +291,7 @@ def test_a_suspended_process_does_not_hold_up_others(miniature: Miniature) -> No
     (lock,) = miniature.kept.rglob("lock")
     with lock.open() as holder:
         fcntl.flock(holder, fcntl.LOCK_EX)
-        impatient = "import order_book_platform.kernels.compiled as c\nc._TURNS.patience_s = 0.1\n"
+        impatient = "import order_book_platform.kernels.compiled as c\nc._COMPILE_LOCK.remaining_s = 0.1\n"
         assert miniature.ask(impatient) == "42 42 2"
     assert miniature.ask() == "42 42 0"
 
@@ -297,7 +303,7 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with Turns().turn(tmp_path / "state" / "file") as absent:
+    with CompileLock().turn(tmp_path / "state" / "file") as absent:
         assert absent
 
 
@@ -325,10 +331,10 @@ BOOK = """
 import hashlib, sys
 import numba
 import numpy as np
-from order_book_platform.kernels.compiled import _TURNS, Kernel
-_TURNS.patience_s = 1e9  # who comes first and who waits is asked here, not for how long
-from order_book_platform.kernels.book import Book
-from order_book_platform.model import DeltaBatch
+from order_book_platform.kernels.compiled import _COMPILE_LOCK, Kernel
+_COMPILE_LOCK.remaining_s = 1e9  # who comes first and who waits is asked here, not for how long
+from order_book_platform.replay.book import Book
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 
 rng = np.random.default_rng(8)
 n = 4000
@@ -363,7 +369,7 @@ def test_eight_processes_at_once_from_nothing(miniature: Miniature) -> None:
 
 def test_every_loop_of_the_package_is_kept() -> None:
     """No module goes past the decorator to numba's own cache."""
-    for module in iter_modules(kernels.__path__, f"{kernels.__name__}."):
+    for module in walk_packages(kernels.__path__, f"{kernels.__name__}."):
         for each in vars(import_module(module.name)).values():
             assert type(getattr(each, "_cache", None)).__name__ != "FunctionCache", each
 
@@ -401,35 +407,37 @@ def test_the_stamp_follows_every_file(tmp_path: Path) -> None:
 
 def test_the_state_follows_all_that_decides_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sources, versions and settings; not where it is kept, nor how many threads there are."""
-    states = [state("a"), state("b")]
+    states = [folder_name("a"), folder_name("b")]
     monkeypatch.setattr(compiled.numba, "__version__", "0.0")
-    states.append(state("a"))
+    states.append(folder_name("a"))
     monkeypatch.setenv("NUMBA_OPT", "1")
-    states.append(state("a"))
+    states.append(folder_name("a"))
     assert len(set(states)) == 4
     monkeypatch.setenv("NUMBA_CACHE_DIR", "/elsewhere")
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
-    assert state("a") == states[-1]
+    assert folder_name("a") == states[-1]
 
 
 def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the sources if it is there or can be made there, else with the user; or where NUMBA_CACHE_DIR says."""
     beside = tmp_path / "kernels" / "__pycache__" / "compiled-x"
-    assert place("compiled-x", "/var/cache", tmp_path) == Path("/var/cache/order_book_platform/compiled-x")
+    assert folder_path("compiled-x", "/var/cache", tmp_path) == Path(
+        "/var/cache/order_book_platform/compiled-x"
+    )
     beside.parent.mkdir(parents=True)
-    assert place("compiled-x", package=tmp_path) == beside
+    assert folder_path("compiled-x", package=tmp_path) == beside
     monkeypatch.setattr(compiled.os, "access", lambda path, mode: False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/home/somebody/cache")
-    assert place("compiled-x", package=tmp_path) == Path(
+    assert folder_path("compiled-x", package=tmp_path) == Path(
         "/home/somebody/cache/order_book_platform/compiled-x"
     )
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert place("compiled-x", package=tmp_path) == Path(
+    assert folder_path("compiled-x", package=tmp_path) == Path(
         "/home/somebody/.cache/order_book_platform/compiled-x"
     )
     beside.mkdir()
-    assert place("compiled-x", package=tmp_path) == beside
+    assert folder_path("compiled-x", package=tmp_path) == beside
 
 
 def test_a_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -441,7 +449,7 @@ def test_a_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(compiled.os, "access", lambda path, mode: False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", unknown)
-    assert place("compiled-x", package=tmp_path) == tmp_path / "kernels" / "__pycache__" / "compiled-x"
+    assert folder_path("compiled-x", package=tmp_path) == tmp_path / "kernels" / "__pycache__" / "compiled-x"
 
 
 def test_old_states_are_removed(tmp_path: Path) -> None:
@@ -454,14 +462,14 @@ def test_old_states_are_removed(tmp_path: Path) -> None:
         os.utime(folder, (when, when))
     (tmp_path / "compiled-by-hand").mkdir()
     os.utime(tmp_path / "compiled-by-hand", (0, 0))
-    make(tmp_path / f"compiled-{0:016x}")
+    make_folder(tmp_path / f"compiled-{0:016x}")
     assert len(list(tmp_path.iterdir())) == 13
-    make(tmp_path / "compiled-ffffffffffffffff")
+    make_folder(tmp_path / "compiled-ffffffffffffffff")
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"compiled-by-hand", "compiled-ffffffffffffffff"} | {
         f"compiled-{age:016x}" for age in range(10)
     }
     for path in tmp_path.iterdir():
         os.utime(path, (0, 0))
-    make(tmp_path / "compiled-fffffffffffffffe")
-    assert len(list(tmp_path.iterdir())) == compiled.STATES_KEPT + 1
+    make_folder(tmp_path / "compiled-fffffffffffffffe")
+    assert len(list(tmp_path.iterdir())) == compiled.FOLDERS_KEPT + 1

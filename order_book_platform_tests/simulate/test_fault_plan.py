@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from order_book_platform.simulate import Faults, MarketSimulator, profile
-from order_book_platform.simulate.fault_plan import BAD_SNAPSHOTS, plan_faults, spoil
+from order_book_platform.simulate.fault_plan import BAD_SNAPSHOTS, damaged_row, plan_faults
 from order_book_platform.simulate.lake_index import LakeIndex, read_index
 from order_book_platform.sources import LakeSource
 from order_book_platform_tests.simulate.small import KEY
@@ -42,10 +42,10 @@ def test_one_more_kind_moves_no_other(index: LakeIndex) -> None:
 
 
 @pytest.mark.parametrize("kind", BAD_SNAPSHOTS)
-def test_spoiled_rows_are_copies(kind: str) -> None:
+def test_damaged_rows_are_copies(kind: str) -> None:
     """Spoiling changes a copy, not the row itself."""
     names = [f"{side}_{n}_{what}" for side in ("bid", "ask") for n in range(20) for what in ("price", "size")]
     row = {name: float(place) for place, name in enumerate(names)}
     before = dict(row)
-    assert spoil(row, kind) != row
+    assert damaged_row(row, kind) != row
     assert row == before

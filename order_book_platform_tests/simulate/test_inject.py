@@ -18,7 +18,7 @@ from order_book_platform.errors import SettingsError, SourceMissingError, Source
 from order_book_platform.model import PartitionKey
 from order_book_platform.simulate import Faults, MarketSimulator, inject_faults, profile, read_record
 from order_book_platform.simulate.fault_plan import BAD_SNAPSHOTS, Edits, FaultPlan
-from order_book_platform.simulate.inject import edited
+from order_book_platform.simulate.inject import apply_plan
 from order_book_platform.simulate.lake_files import LAKE_TABLES, SCHEMAS, table_file
 from order_book_platform_tests.conftest import RECORDED_KEYS
 from order_book_platform_tests.simulate.small import KEY, bytes_below, read
@@ -343,7 +343,7 @@ def test_edits_do_not_depend_on_batches(data: st.DataObject) -> None:
     whole = pa.Table.from_pylist([row(place) for place in range(n)], schema=SCHEMAS["book_delta_v2"])
     cuts = sorted({0, n, *data.draw(st.lists(places, max_size=5))})
     batches = [whole.slice(a, b - a).combine_chunks().to_batches()[0] for a, b in pairwise(cuts)]
-    parts = list(edited("book_delta_v2", batches, FaultPlan(deltas=edits)))
+    parts = list(apply_plan("book_delta_v2", batches, FaultPlan(deltas=edits)))
     assert pa.concat_tables(parts).column("sequence_number").to_pylist() == expected
 
 

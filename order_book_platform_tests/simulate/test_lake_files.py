@@ -12,10 +12,11 @@ from order_book_platform.simulate.lake_files import (
     LAKE_TABLES,
     SCHEMAS,
     LakeWriter,
-    built_aside,
     read_record,
     record_file,
+    staging_folder,
     table_file,
+    write_record,
 )
 from order_book_platform_tests.simulate.small import KEY
 
@@ -23,13 +24,13 @@ from order_book_platform_tests.simulate.small import KEY
 def build(folder: Path, tables: tuple[str, ...] = LAKE_TABLES) -> None:
     """Empty tables and a record."""
     writer = LakeWriter(folder / "done", KEY, tables)
-    writer.record({"what": "a test"})
+    write_record(folder / "done", KEY, {"what": "a test"})
     assert writer.close() == dict.fromkeys(tables, 0)
 
 
 def test_files_appear_at_the_end(tmp_path: Path) -> None:
     """Before the block ends there is nothing; afterwards every table and the record, and no leftovers."""
-    with built_aside(tmp_path, KEY) as folder:
+    with staging_folder(tmp_path, KEY) as folder:
         build(folder, tuple(SCHEMAS))
         assert not any(table_file(tmp_path, table, KEY).exists() for table in SCHEMAS)
     assert all(table_file(tmp_path, table, KEY).is_file() for table in SCHEMAS)
@@ -39,7 +40,7 @@ def test_files_appear_at_the_end(tmp_path: Path) -> None:
 
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     """When building fails, no file appears and the building folder is gone."""
-    with pytest.raises(ZeroDivisionError), built_aside(tmp_path, KEY) as folder:
+    with pytest.raises(ZeroDivisionError), staging_folder(tmp_path, KEY) as folder:
         build(folder)
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
@@ -57,11 +58,11 @@ def test_the_record_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", crash)
-    with pytest.raises(KeyboardInterrupt), built_aside(tmp_path, KEY) as folder:
+    with pytest.raises(KeyboardInterrupt), staging_folder(tmp_path, KEY) as folder:
         build(folder)
     monkeypatch.undo()
     assert moved[0] == record_file(tmp_path, KEY).name
-    with built_aside(tmp_path, KEY) as folder:
+    with staging_folder(tmp_path, KEY) as folder:
         build(folder)
     assert all(table_file(tmp_path, table, KEY).is_file() for table in LAKE_TABLES)
 
@@ -69,13 +70,13 @@ def test_the_record_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     """A root that is a file is an error with a remedy, not a traceback."""
     (tmp_path / "root").write_text("")
-    with pytest.raises(StorageAccessError, match="root"), built_aside(tmp_path / "root", KEY):
+    with pytest.raises(StorageAccessError, match="root"), staging_folder(tmp_path / "root", KEY):
         pass
 
 
 def test_files_are_compressed_as_crypto_lake_does_it(tmp_path: Path) -> None:
     """Snappy: what a reader of real files meets."""
-    with built_aside(tmp_path, KEY) as folder:
+    with staging_folder(tmp_path, KEY) as folder:
         build(folder)
     for table in LAKE_TABLES:
         group = pq.ParquetFile(table_file(tmp_path, table, KEY)).metadata.row_group(0)

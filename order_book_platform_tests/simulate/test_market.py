@@ -7,10 +7,10 @@ from datetime import date
 import numpy as np
 
 from order_book_platform.clock import day_start_ns
-from order_book_platform.kernels import market_simulation as kernel
+from order_book_platform.kernels.simulation import market_arrays
 from order_book_platform.model import PartitionKey
 from order_book_platform.simulate import profile
-from order_book_platform.simulate.market import IDS_PER_DAY, OPENING_MS, Market, stream
+from order_book_platform.simulate.market import IDS_PER_DAY, OPENING_MS, Market, seeded_state
 from order_book_platform_tests.simulate.small import KEY, small_profile
 
 
@@ -19,15 +19,15 @@ def test_every_purpose_has_its_own_stream() -> None:
     other_symbol = PartitionKey.parse("SIMULATED:ETH-USDT", "2024-08-08")
     next_day = PartitionKey(KEY.instrument, date(2024, 8, 9))
     streams = [
-        stream("market", 1, KEY, "a"),
-        stream("fault", 1, KEY, "a"),
-        stream("market", 2, KEY, "a"),
-        stream("market", 1, other_symbol, "a"),
-        stream("market", 1, next_day, "a"),
-        stream("market", 1, KEY, "b"),
+        seeded_state("market", 1, KEY, "a"),
+        seeded_state("fault", 1, KEY, "a"),
+        seeded_state("market", 2, KEY, "a"),
+        seeded_state("market", 1, other_symbol, "a"),
+        seeded_state("market", 1, next_day, "a"),
+        seeded_state("market", 1, KEY, "b"),
     ]
     assert len({int(each[0]) for each in streams}) == len(streams)
-    assert stream("market", 1, KEY, "a") == streams[0]
+    assert seeded_state("market", 1, KEY, "a") == streams[0]
 
 
 def test_the_market_opens_at_its_start_price() -> None:
@@ -35,14 +35,18 @@ def test_the_market_opens_at_its_start_price() -> None:
     market = Market(small_profile(), 1, KEY)
     ticker = market.opening_ticker()[:, 0]
     first = market.play(1).messages[:, 0]
-    assert ticker[kernel.K_ASK_TICK] == small_profile().start_ticks == ticker[kernel.K_BID_TICK] + 1
     assert (
-        ticker[kernel.K_ID]
-        == first[kernel.M_PREV_ID]
+        ticker[market_arrays.TICKER_ASK_TICK]
+        == small_profile().start_ticks
+        == ticker[market_arrays.TICKER_BID_TICK] + 1
+    )
+    assert (
+        ticker[market_arrays.TICKER_ID]
+        == first[market_arrays.MESSAGE_PREV_ID]
         == day_start_ns(KEY.day) // (86_400 * 10**9) * IDS_PER_DAY
     )
-    assert ticker[kernel.K_TIME_MS] * 1_000_000 == day_start_ns(KEY.day) + OPENING_MS * 1_000_000
-    assert first[kernel.M_TIME_MS] > ticker[kernel.K_TIME_MS]
+    assert ticker[market_arrays.TICKER_TIME_MS] * 1_000_000 == day_start_ns(KEY.day) + OPENING_MS * 1_000_000
+    assert first[market_arrays.MESSAGE_TIME_MS] > ticker[market_arrays.TICKER_TIME_MS]
 
 
 def test_the_full_book_holds_what_the_book_row_shows() -> None:
@@ -59,7 +63,7 @@ def test_the_full_book_holds_what_the_book_row_shows() -> None:
     assert (np.diff(tick[bids:]) > 0).all()
     assert (lots > 0).all()
     levels = np.stack([tick, lots], axis=1)
-    shown = row[0, 1:].reshape(2, kernel.BOOK_LEVELS, 2)
+    shown = row[0, 1:].reshape(2, market_arrays.BOOK_LEVELS, 2)
     assert (shown[0] == levels[:20]).all()
     assert (shown[1] == levels[bids : bids + 20]).all()
     assert min(bids, asks) > 2_000
@@ -72,7 +76,7 @@ def test_the_price_stays_on_the_ladder() -> None:
     seen = []
     for _ in range(40):
         chunk = market.play(2_000)
-        seen.append(chunk.tickers[kernel.K_ASK_TICK].copy())
+        seen.append(chunk.tickers[market_arrays.TICKER_ASK_TICK].copy())
     away = np.concatenate(seen) - small_profile().start_ticks
     assert np.abs(away).max() < 300
     assert away.std() > 10

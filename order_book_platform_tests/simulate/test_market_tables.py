@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from order_book_platform.kernels import market_simulation as kernel
+from order_book_platform.kernels.simulation import market_arrays
 from order_book_platform.simulate.lake_files import SCHEMAS
 from order_book_platform.simulate.market import Market
 from order_book_platform.simulate.market_tables import chunk_tables
@@ -28,11 +28,18 @@ def test_columns_are_the_chunk_s_numbers() -> None:
     chunk = market.play(80)
     tables = chunk_tables(chunk, small_profile())
     deltas, trades = tables["book_delta_v2"], tables["trades"]
-    assert deltas.column("price").to_pylist() == [tick / 100 for tick in chunk.rows[kernel.R_TICK].tolist()]
-    assert deltas.column("size").to_pylist() == [lots / 1000 for lots in chunk.rows[kernel.R_LOTS].tolist()]
-    assert deltas.column("timestamp")[0].as_py() == int(chunk.messages[kernel.M_TIME_MS, 0]) * 1_000_000
-    assert deltas.num_rows == chunk.messages[kernel.M_ROW_STOP, -1]
+    assert deltas.column("price").to_pylist() == [
+        tick / 100 for tick in chunk.rows[market_arrays.ROW_TICK].tolist()
+    ]
+    assert deltas.column("size").to_pylist() == [
+        lots / 1000 for lots in chunk.rows[market_arrays.ROW_LOTS].tolist()
+    ]
+    assert (
+        deltas.column("timestamp")[0].as_py()
+        == int(chunk.messages[market_arrays.MESSAGE_TIME_MS, 0]) * 1_000_000
+    )
+    assert deltas.num_rows == chunk.messages[market_arrays.MESSAGE_ROW_STOP, -1]
     assert trades.num_rows > 10
     assert trades.column("side").to_pylist() == [
-        "buy" if side else "sell" for side in chunk.trades[kernel.D_IS_BUY].tolist()
+        "buy" if side else "sell" for side in chunk.trades[market_arrays.TRADE_IS_BUY].tolist()
     ]

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from order_book_platform.errors import SettingsError
-from order_book_platform.kernels import market_simulation as kernel
+from order_book_platform.kernels.simulation import market_arrays
 from order_book_platform.simulate import MarketProfile, profile, profile_names
 from order_book_platform.simulate.profile import KNOTS
 from order_book_platform_tests.simulate.small import small_profile
@@ -35,9 +35,9 @@ def test_tables_are_quantiles(name: str) -> None:
     tables = [table for table in tables if isinstance(table[0], int)] + [
         each.size_lots for each in market.buckets
     ]
-    assert len(tables) == kernel.TABLES + len(market.buckets)
+    assert len(tables) == market_arrays.TABLES + len(market.buckets)
     for table in tables:
-        assert len(table) == KNOTS == kernel.KNOTS
+        assert len(table) == KNOTS == market_arrays.KNOTS
         assert list(table) == sorted(table)
         assert table[0] >= 1
     uppers = [bucket.upper_ticks for bucket in market.buckets]

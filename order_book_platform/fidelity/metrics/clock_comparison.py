@@ -88,8 +88,8 @@ class ClockSweep:
         shift_ns: the ticker is taken as it was this much later; 0 for the true one.
 
     Attributes:
-        counts: int64, see `kernels.sweep`.
-        squares: float64, see `kernels.sweep`.
+        counts: int64, see `clock_merge`.
+        squares: float64, see `clock_merge`.
     """
 
     def __init__(self, tick_pips: int, shift_ns: int = 0) -> None:
@@ -136,7 +136,7 @@ class ClockSweep:
 
     def _advance(self) -> None:
         books, tickers, done = self._books, self._tickers, np.zeros(2, np.int64)
-        clock_merge.sweep(
+        clock_merge.merge_by_clock(
             books.time_ns,
             books.encoded_price,
             books.encoded_size,
@@ -155,7 +155,7 @@ class ClockSweep:
         self._tickers = tickers.take(slice(int(done[1]), None))
 
     def exact(self, kind: int) -> float | None:
-        """Share of rows equal in both prices (`sweep.PRICE_EXACT`), or in both sizes too (`sweep.EXACT`)."""
+        """Share of rows equal in both prices (`clock_merge.PRICE_EXACT`) or in sizes too (`clock_merge.EXACT`)."""
         return share(int(self.counts[kind]), int(self.counts[clock_merge.ROWS]))
 
     def rms_ticks(self, side: int) -> float | None:

@@ -20,7 +20,7 @@ from order_book_platform.fidelity.metrics.size_correlation import Magnitude, as_
 from order_book_platform.fidelity.metrics.time_windows import window_width_ns
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
 from order_book_platform.kernels.fidelity import state_histograms
-from order_book_platform.kernels.fidelity.block_bootstrap import move_days
+from order_book_platform.kernels.fidelity.block_bootstrap import resampled_distances
 from order_book_platform.model.arrays import Float64Array, Int64Array
 
 STATISTICS = {
@@ -119,7 +119,7 @@ def margins(excess: Int64Array, totals: Int64Array, places: Float64Array) -> Dis
     nowhere = bool(used[-1] == len(places))
     steps = np.diff(places[used[: len(used) - nowhere]])
     moved = np.empty((3, RESAMPLES))
-    move_days(
+    resampled_distances(
         *(drawn, sums, totals.astype(np.float64), sums.sum(axis=0) / totals.sum()),
         *(steps, np.empty(len(used)), moved),
     )

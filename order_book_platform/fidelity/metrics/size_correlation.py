@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from order_book_platform.kernels.book.row_transpose import rows_to_columns
 from order_book_platform.kernels.fidelity.ranks import DIGIT_VALUES, DIGITS
-from order_book_platform.kernels.fidelity.size_correlation import FIGURES, ROOM_ROWS, compare_sizes
+from order_book_platform.kernels.fidelity.size_correlation import RESULTS, WORKSPACE_ROWS, compare_sizes
 from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
 from order_book_platform.model.levels import MISSING_PIPS
 
@@ -79,10 +79,10 @@ def correlate_levels(book: Sizes, reference: Sizes, both: BoolArray) -> LevelCor
         both: bool[n, 2, K], where the book knows the level and the reference has it.
     """
     rows, _, depth = both.shape
-    figures, numbers = np.empty((2 * depth, FIGURES)), np.empty((2 * depth, 2), dtype=np.int64)
+    figures, numbers = np.empty((2 * depth, RESULTS)), np.empty((2 * depth, 2), dtype=np.int64)
 
     def compare(levels: range) -> None:
-        room, keys = np.empty((ROOM_ROWS, rows)), np.empty(rows, dtype=np.int64)
+        room, keys = np.empty((WORKSPACE_ROWS, rows)), np.empty(rows, dtype=np.int64)
         sorting = np.empty((2, 2, rows), dtype=np.int64)
         counts = np.empty((DIGITS, DIGIT_VALUES), dtype=np.int64)
         for level in levels:

@@ -258,7 +258,7 @@ class FactTally:
     def add(self, part: BookHeads) -> None:
         """Take in the next rows."""
         columns = part.sequence_number, part.time_ns, part.flags, part.best_prices
-        book_statistics.add_facts(*columns, *self._plausible_ns, self._state)
+        book_statistics.add_book_rows(*columns, *self._plausible_ns, self._state)
 
     @property
     def facts(self) -> BookFacts:

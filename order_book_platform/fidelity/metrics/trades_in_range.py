@@ -13,7 +13,7 @@ from order_book_platform.datasets.trades import TradeRows
 from order_book_platform.fidelity.metrics.metric import TICKER_GATES, TICKERS, Metric
 from order_book_platform.fidelity.metrics.tallies import share
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS
-from order_book_platform.kernels.fidelity.trades_in_range import count_inside
+from order_book_platform.kernels.fidelity.trades_in_range import count_in_range
 from order_book_platform.model import Severity
 from order_book_platform.model.arrays import Int64Array
 
@@ -113,7 +113,7 @@ class TradeRange:
         if first < end:
             # Sampled are whole multiples of the step among all trades, wherever the streams are cut.
             before = self.trades - len(self._held)
-            count_inside(
+            count_in_range(
                 times,
                 self._held.encoded_price,
                 first,

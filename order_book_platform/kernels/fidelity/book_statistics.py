@@ -1,4 +1,4 @@
-"""What the rows of a book say of themselves, added up row by row."""
+"""Statistics of a book from its own rows alone: how many are flagged, how long it was crossed, which range it spans."""
 
 from __future__ import annotations
 
@@ -8,16 +8,34 @@ from order_book_platform.kernels.compiled import kernel
 from order_book_platform.model import BookFlag
 from order_book_platform.model.levels import MISSING_PIPS
 
-ROWS, SEEDED, FIRST_SEED, FIRST_TIME, LAST_TIME, FLAGGED, OUT_OF_ORDER, SEEDED_ROWS = range(8)
-CROSSED_NS, LOCKED_NS, SPAN_NS, LOWEST, HIGHEST, MISTIMED = range(8, 14)
-LATEST, TIMED, HELD_TIME, HELD_BID, HELD_ASK = range(14, 19)
-"""Places of the state: counts, sums and limits as in `fidelity.metrics.BookFacts`, and the row before."""
+(
+    ROWS,  # rows taken in
+    SEEDED,  # 1 once a seeded row has come
+    FIRST_SEED,  # sequence number of the first seeded row
+    FIRST_TIME,  # earliest and latest plausible time, ns
+    LAST_TIME,
+    FLAGGED,  # rows with GAP or HINDSIGHT
+    OUT_OF_ORDER,  # rows whose sequence number is below an earlier one
+    SEEDED_ROWS,  # rows from the first seeded one on
+    CROSSED_NS,  # time for which the best bid was above the best ask, and equal to it
+    LOCKED_NS,
+    SPAN_NS,  # time from the first seeded row to the last row
+    LOWEST,  # lowest best bid and highest best ask of the seeded rows, pips
+    HIGHEST,
+    MISTIMED,  # rows whose time cannot be
+    LATEST,  # highest sequence number
+    TIMED,  # 1 once a seeded row with a plausible time has come
+    HELD_TIME,  # time from which the row before holds, ns
+    HELD_BID,  # best bid and ask of the row before, pips
+    HELD_ASK,
+) = range(19)
+"""Columns of the state: counts, sums and limits of all rows, and the row before the next one."""
 STATE_SIZE = 19
 
 _TIMES = types.Array(types.int64, 1, "A", readonly=True)
 _FLAGS = types.Array(types.uint8, 1, "A", readonly=True)
 _MISSING = MISSING_PIPS
-_SEEDED_FLAG, _DOUBT_FLAGS = int(BookFlag.SEEDED), int(BookFlag.GAP | BookFlag.HINDSIGHT)
+_SEEDED_FLAG, _DOUBTFUL_FLAGS = int(BookFlag.SEEDED), int(BookFlag.GAP | BookFlag.HINDSIGHT)
 
 
 @kernel(
@@ -26,17 +44,20 @@ _SEEDED_FLAG, _DOUBT_FLAGS = int(BookFlag.SEEDED), int(BookFlag.GAP | BookFlag.H
         *(types.int64, types.int64, types.int64[::1]),
     )
 )
-def add_facts(sequence, time, flags, best, earliest_ns, latest_ns, state):  # type: ignore[no-untyped-def]
-    """Take in the next rows; those before the first seeded one are counted, and not judged.
+def add_book_rows(sequence, time, flags, best, earliest_ns, latest_ns, state):  # type: ignore[no-untyped-def]
+    """Take the next rows of a book into its statistics.
+
+    Rows before the first seeded one are counted, and no prices or durations are taken from them.
 
     Args:
         sequence: int64[n].
         time: int64[n], ns.
         flags: uint8[n], `BookFlag`.
         best: int64[n, 2] pips, best bid and ask; `MISSING_PIPS` where there is none.
-        earliest_ns: first time that can be, ns; a row of another time is counted, and has the time of the one before.
-        latest_ns: last time that can be, ns.
-        state: int64[STATE_SIZE], all 0 at first.
+        earliest_ns: earliest plausible time, ns. A row of an implausible time is counted as mistimed, and counts as of
+            the time of the row before it.
+        latest_ns: latest plausible time, ns.
+        state: int64[STATE_SIZE], the caller's, all 0 at first; changed.
     """
     for r in range(sequence.shape[0]):
         if state[ROWS] == 0:
@@ -53,10 +74,11 @@ def add_facts(sequence, time, flags, best, earliest_ns, latest_ns, state):  # ty
         if sequence[r] < state[LATEST]:
             state[OUT_OF_ORDER] += 1
         state[LATEST] = max(state[LATEST], sequence[r])
-        if flags[r] & _DOUBT_FLAGS:
+        if flags[r] & _DOUBTFUL_FLAGS:
             state[FLAGGED] += 1
         bid, ask = best[r, 0], best[r, 1]
         if state[SEEDED] == 1:
+            # The prices of the row before have held until now; time that runs backwards holds nothing.
             held = max(time[r] - state[HELD_TIME], 0) if timed and state[TIMED] else 0
             state[SPAN_NS] += held
             if state[HELD_BID] != _MISSING and state[HELD_ASK] != _MISSING:

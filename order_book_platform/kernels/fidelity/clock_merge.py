@@ -1,4 +1,8 @@
-"""Two streams of best prices run past each other in order of time: what each said when, and for how long."""
+"""Comparing best prices of a book with those of a reference by time: both streams merged in order of their times.
+
+Neither stream has the other's sequence numbers, so only the clock says what belongs together. Errors are counted per
+row, and also weighted by how long both streams said what they said.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,19 @@ from order_book_platform.model.levels import MISSING_PIPS
 
 HAS_BOOK, HAS_REFERENCE, TIME, BOOK_PRICE, REFERENCE_PRICE, REFERENCE_SIZE = 0, 1, 2, 3, 5, 7
 STATE_SIZE = 9
-"""int64 that are kept from one call to the next, all 0 at first: whether either stream has begun, the time up to which
-was weighed, and the best bid and ask price of the book, price and size of the reference."""
+"""Columns of the state, int64, all 0 at first: whether the book and the reference have begun (1), the time of the last
+event (ns), and what holds since then: best bid and ask of the book, of the reference, and the reference's sizes
+(pips)."""
 
 ROWS, PRICE_EXACT, EXACT, PRICED, WEIGHED_NS = 0, 1, 2, 3, 5
 COUNTS_SIZE = 7
-"""int64 that are added to: rows compared, those with both prices equal, those with sizes equal too; per side rows
-behind the squares, and ns behind the weighed ones."""
+"""Columns of the counts, int64: rows compared; those with both prices equal; those with both sizes equal too; and for
+each side the rows that the squares are of, and the ns that the weighted squares are of."""
 
 SQUARES, WEIGHED_SQUARES = 0, 2
 SQUARES_SIZE = 4
-"""float64 that are added to, per side: squared errors in ticks², and those times the ns that they held."""
+"""Columns of the sums of squares, float64, for each side: squared errors in ticks², and these times the ns they
+held."""
 
 _TIMES = types.Array(types.int64, 1, "A", readonly=True)
 _SIDES = types.Array(types.int64, 2, "A", readonly=True)
@@ -31,8 +37,8 @@ _MISSING = MISSING_PIPS
     types.void(types.int64, types.float64, types.int64[::1], types.int64[::1], types.float64[::1]),
     inline="always",
 )
-def weigh_until(time, tick, state, counts, squares):  # type: ignore[no-untyped-def]
-    """Weigh what both streams say by the time from the last event to this one."""
+def add_weighted_errors(time, tick, state, counts, squares):  # type: ignore[no-untyped-def]
+    """Add the squared errors of what both streams say, weighted by the time from the last event to this one."""
     if state[HAS_BOOK] and state[HAS_REFERENCE]:
         held = time - state[TIME]
         for s in range(2):
@@ -61,7 +67,7 @@ def weigh_until(time, tick, state, counts, squares):  # type: ignore[no-untyped-
         types.int64[::1],
     )
 )
-def sweep(  # type: ignore[no-untyped-def]
+def merge_by_clock(  # type: ignore[no-untyped-def]
     book_time,
     book_price,
     book_size,
@@ -76,31 +82,33 @@ def sweep(  # type: ignore[no-untyped-def]
     squares,
     done,
 ):
-    """Take the events of both streams in order of time, as far as the order is settled.
+    """Compare the rows of a book with the references of their times, as far as the order of both is settled.
 
     At one time the references come before the book rows: a row is compared with the last reference whose time is not
-    above its own.
+    above its own. A row after the last reference given has to wait for the next call, since a reference of its time may
+    still come.
 
     Args:
         book_time: int64[n], ns, never falling.
         book_price: int64[n, 2] pips; `MISSING_PIPS` where there is no level.
         book_size: int64[n, 2] pips.
-        known: uint8[n, 2], levels that the row claims to know.
+        known: uint8[n, 2], levels of each side that the row claims to know.
         reference_time: int64[m], ns, never falling.
         reference_price: int64[m, 2] pips.
         reference_size: int64[m, 2] pips.
         tick: pips, above 0.
-        ended: no reference comes after these; the last one holds for rows of its own time, and no longer.
-        state: int64[STATE_SIZE].
-        counts: int64[COUNTS_SIZE], added to.
-        squares: float64[SQUARES_SIZE], added to.
-        done: int64[2], written: book rows and references that have been taken.
+        ended: whether no reference comes after these; then the last one holds for rows of its own time and no longer.
+        state: int64[STATE_SIZE], the caller's; changed.
+        counts: int64[COUNTS_SIZE], the caller's; added to.
+        squares: float64[SQUARES_SIZE], the caller's; added to.
+        done: int64[2], the caller's, written: book rows and references that have been taken. The others are given
+        again.
     """
     i = j = 0
     n, m = book_time.shape[0], reference_time.shape[0]
     while i < n:
         if j < m and reference_time[j] <= book_time[i]:
-            weigh_until(reference_time[j], tick, state, counts, squares)
+            add_weighted_errors(reference_time[j], tick, state, counts, squares)
             for s in range(2):
                 state[REFERENCE_PRICE + s] = reference_price[j, s]
                 state[REFERENCE_SIZE + s] = reference_size[j, s]
@@ -108,8 +116,8 @@ def sweep(  # type: ignore[no-untyped-def]
             j += 1
             continue
         if j == m and not (ended and book_time[i] <= state[TIME]):
-            break  # a reference of the same time may be yet to come, or there is none any more
-        weigh_until(book_time[i], tick, state, counts, squares)
+            break  # a reference of this time may still come, or there are no more references
+        add_weighted_errors(book_time[i], tick, state, counts, squares)
         price_exact = exact = True
         for s in range(2):
             ours, theirs = book_price[i, s], state[REFERENCE_PRICE + s]

@@ -1,4 +1,4 @@
-"""Comparisons of a book added up by how long ago a snapshot last told it anything."""
+"""How the errors of a book grow with its age, which is the time, or the messages, since a snapshot last shaped it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from order_book_platform.kernels.fidelity.level_comparison import (
 
 AGE_ROWS, AGE_BEST, AGE_KNOWN, AGE_EXACT, AGE_MISSING, AGE_GHOSTS = range(6)
 AGE_COLUMNS = 6
-"""Columns per bucket of age: rows, those with exact best prices, those that claim all levels, those of these that have
-them right; levels missing, and ghosts."""
+"""Columns of a bucket: rows; those with exact best prices; those that claim to know all levels; of these, those that
+have all right; levels missing from the book; ghosts."""
 
 _BELOW, _USED = range(2)
 CURSORS = 2
+"""Columns of the cursors, which `add_by_age` keeps from call to call: snapshots below the last row, and used ones."""
 
 _NUMBERS = types.Array(types.int64, 1, "A", readonly=True)
 _EXACT = types.Array(types.boolean, 1, "A", readonly=True)
@@ -67,25 +68,26 @@ def add_by_age(  # type: ignore[no-untyped-def]
 ):
     """Add compared rows to the buckets of their ages in time and in messages.
 
-    Rows that no used snapshot precedes are passed over.
+    Rows before the first used snapshot have no age and are left out.
 
     Args:
         number: int64[n], sequence numbers of the references, ascending, also from call to call.
         time_ns: int64[n], their times, ns.
         exact: bool[n], best bid and ask are right.
-        counts: int64[n, ROW_COUNTS], of `kernels.compare`.
+        counts: int64[n, ROW_COUNTS], as `level_comparison.compare_levels` wrote them.
         snapshots: int64[m], sequence numbers of all snapshots, ascending.
-        places: int64[m], messages up to each.
+        places: int64[m], number of messages up to each.
         used: int64[u], sequence numbers of the snapshots that shaped the book, ascending.
         used_time_ns: int64[u], their times, ns.
-        used_places: int64[u], messages up to each.
-        cursors: int64[CURSORS], how far the two lists have been walked; 0 at first.
-        time_edges: int64[a], where the buckets begin, ns; the first is 0.
-        message_edges: int64[b], the same in messages.
-        by_time: int64[a, AGE_COLUMNS], added to.
-        by_messages: int64[b, AGE_COLUMNS], added to.
-        moments: float64[5], added to, of rows that claim all levels: their number, sums of age in seconds and of its
-            square, how many are right, and the sum of the ages of these.
+        used_places: int64[u], number of messages up to each.
+        cursors: int64[CURSORS], the caller's, 0 at first; changed: how far the two lists have been walked.
+        time_edges: int64[a], where the buckets of time begin, ns, ascending; the first is 0.
+        message_edges: int64[b], where the buckets of messages begin, ascending; the first is 0.
+        by_time: int64[a, AGE_COLUMNS], the caller's; added to.
+        by_messages: int64[b, AGE_COLUMNS], the caller's; added to.
+        moments: float64[5], the caller's; added to, of rows that claim all levels: their number, the sums of their ages
+            in seconds and of the squares of these, how many are right, and the sum of the ages of those. A line of
+            errors over age is fitted to them.
     """
     below, last = cursors[_BELOW], cursors[_USED]
     for r in range(number.shape[0]):

@@ -11,7 +11,9 @@ from order_book_platform.model.levels import MISSING_PIPS
 
 ALL_EQUAL, ALL_KNOWN, REFERENCE_LEVELS, MISSING_LEVELS, BOOK_LEVELS, GHOST_LEVELS = range(6)
 ROW_COUNTS = 6
-"""Columns of `compare_levels`' result per row."""
+"""Columns that `compare_levels` writes for each row: 1 if all 2·K levels are equal in price and size; 1 if the book
+claims to know all; reference levels looked for in the book, and those missing from it; book levels looked for in the
+reference, and those that are ghosts, which it does not have."""
 
 _LEVELS = types.Array(types.int64, 3, "C", readonly=True)
 _KNOWN = types.Array(types.uint8, 2, "A", readonly=True)
@@ -31,21 +33,21 @@ _MISSING = MISSING_PIPS
 def compare_row(  # type: ignore[no-untyped-def]
     r, book_price, book_size, known, q, reference_price, reference_size, rows, levels
 ):
-    """Compare book row r with reference row q; see `compare_levels`.
+    """Compare book row r with reference row q, with the arrays of `compare_levels`.
 
     Returns:
-        Whether all levels are there, known and equal, as nearly all are: such a row is settled by one look at them,
-        1.8 times as fast, and is not added to `levels`.
+        Whether all levels are there, known and equal. Such a row is not added to `levels`; the caller adds all of them
+        at once. As nearly all rows are of this kind, they are looked for first, which is 1.8 times as fast.
     """
     depth = book_price.shape[2]
     if min(known[r, 0], known[r, 1]) >= depth:
-        apart = lacking = 0
+        different = missing = 0  # collected without branches, since nearly every row goes to its end
         for s in range(2):
             for k in range(depth):
-                apart |= book_price[r, s, k] ^ reference_price[q, s, k]
-                apart |= book_size[r, s, k] ^ reference_size[q, s, k]
-                lacking |= int(book_price[r, s, k] == _MISSING)
-        if apart == 0 and lacking == 0:
+                different |= book_price[r, s, k] ^ reference_price[q, s, k]
+                different |= book_size[r, s, k] ^ reference_size[q, s, k]
+                missing |= int(book_price[r, s, k] == _MISSING)
+        if different == 0 and missing == 0:
             rows[r, ALL_EQUAL] = rows[r, ALL_KNOWN] = 1
             rows[r, REFERENCE_LEVELS] = rows[r, BOOK_LEVELS] = 2 * depth
             rows[r, MISSING_LEVELS] = rows[r, GHOST_LEVELS] = 0
@@ -67,11 +69,12 @@ def compare_row(  # type: ignore[no-untyped-def]
             levels[s, k, 1] += mine & same
             book_levels += mine & int(book_price[r, s, k] != _MISSING)
             reference_levels += int(reference_price[q, s, k] != _MISSING)
-        # The levels that both begin with are passed over at once.
+        # The levels that both sides have at their beginning are passed over at once.
         i = j = min(beginning, book_levels, reference_levels)
         agreeing += i
         while i < book_levels and j < reference_levels:
-            # Which of the two goes on cannot be foretold: added up rather than branched upon, 1.7 times as fast.
+            # Two sorted lists are merged. Which of them goes on is close to random, so both indices are advanced by
+            # arithmetic and not by branches, which is 1.7 times as fast.
             gap = (book_price[r, s, i] - reference_price[q, s, j]) * sign
             agreeing += int(gap == 0)
             i += int(gap <= 0)
@@ -89,7 +92,7 @@ def compare_row(  # type: ignore[no-untyped-def]
 
 @kernel(types.void(types.int64, _BY_LEVEL), inline="always")
 def add_to_all(rows, levels):  # type: ignore[no-untyped-def]
-    """Add rows in which all levels are known and equal."""
+    """Add a number of rows in which all levels are known and equal to `levels` of `compare_levels`."""
     for s in range(2):
         for k in range(levels.shape[1]):
             levels[s, k, 0] += rows
@@ -102,10 +105,10 @@ def compare_levels(  # type: ignore[no-untyped-def]
 ):
     """Count per row which levels agree, which are missing from the book and which are ghosts.
 
-    Both ladders are sorted from the best price outward, bids falling and asks rising; missing levels stand at
-    the end. A reference level is looked for only up to the price of the book's last known level, a known book
-    level only up to the price of the reference's last level (without limit where the reference has fewer than
-    K levels, since then it has said that there are no more).
+    Levels of both are sorted from the best price outward, bids falling and asks rising; missing levels stand at the
+    end. Neither may be blamed for what lies beyond its range. So a reference level is looked for only up to the price
+    of the book's last known level, and a known book level only up to the price of the reference's last level; without a
+    limit where the reference has fewer than K levels, since then it has said that there are no more.
 
     Args:
         book_price: int64[n, 2, K] pips; [:, 0] bids, [:, 1] asks; `MISSING_PIPS` where there is no level.
@@ -114,11 +117,9 @@ def compare_levels(  # type: ignore[no-untyped-def]
         reference_price: int64[m, 2, K] pips.
         reference_size: int64[m, 2, K] pips.
         at: int64[n], the reference row that each book row is compared with.
-        rows: int64[n, ROW_COUNTS], written: 1 if all 2·K levels are equal in price and size, 1 if all are
-            claimed to be known, reference levels looked for, those missing, book levels looked for, those
-            that are ghosts.
-        levels: int64[2, K, 2], added to: per side and level, rows in which the book claims to know the level,
-            and those of them in which price and size are equal.
+        rows: int64[n, ROW_COUNTS], the caller's; written.
+        levels: int64[2, K, 2], the caller's; added to: per side and level, rows in which the book claims to know the
+            level, and those of them in which price and size are equal.
     """
     equal = 0
     for r in range(book_price.shape[0]):
@@ -138,15 +139,15 @@ def tally_best(exact, errors, known, chosen, rows, priced, squares):  # type: ig
     """Add up the chosen rows of a comparison of best prices.
 
     Args:
-        exact: bool[n].
-        errors: float64[n, 2], ticks; NaN is left out.
+        exact: bool[n], whether both best prices and sizes are equal, as `compare_best_levels` wrote it.
+        errors: float64[n, 2], ticks, as it wrote them; NaN is left out.
         known: bool[n, 2], whether the book claims to know the side's best level.
-        chosen: bool[n].
-        rows: int64[5], added to: rows, exact ones, those that claim both sides, those that do not claim the bid, the
-            ask.
-        priced: int64[2, 2, 2], added to, of all rows and of those that claim the side, per side: errors, and those that
-            are not 0.
-        squares: float64[2, 2], added to: squares of the same.
+        chosen: bool[n], the rows to add.
+        rows: int64[5], the caller's; added to: rows, exact ones, those that claim both sides, those that do not claim
+            the bid, those that do not claim the ask.
+        priced: int64[2, 2, 2], the caller's; added to, for all rows and for those that claim the side, per side:
+            errors, and those that are not 0.
+        squares: float64[2, 2], the caller's; added to, for the same rows and sides: squared errors in ticks².
     """
     for r in range(exact.shape[0]):
         if not chosen[r]:
@@ -166,15 +167,15 @@ def tally_best(exact, errors, known, chosen, rows, priced, squares):  # type: ig
 
 @kernel(types.void(_AT, _BOOLS, _ERRORS, _BOOLS, types.float64[:, ::1], types.float64[:, ::1]))
 def add_to_windows(bins, exact, errors, chosen, rows, squares):  # type: ignore[no-untyped-def]
-    """Add up the chosen rows per window.
+    """Add up the chosen rows of a comparison of best prices in the windows of time that they fall in.
 
     Args:
-        bins: int64[n], each row's window.
-        exact: bool[n].
-        errors: float64[n, 2]; NaN is left out.
-        chosen: bool[n].
-        rows: float64[4, w], added to: rows, exact ones, errors of bids and of asks.
-        squares: float64[2, w], added to: squared errors of bids and of asks.
+        bins: int64[n], the window of each row, 0 … w − 1.
+        exact: bool[n], as `compare_best_levels` wrote it.
+        errors: float64[n, 2], ticks; NaN is left out.
+        chosen: bool[n], the rows to add.
+        rows: float64[4, w], the caller's; added to: rows, exact ones, errors of bids and of asks.
+        squares: float64[2, w], the caller's; added to: squared errors of bids and of asks, ticks².
     """
     for r in range(bins.shape[0]):
         if not chosen[r]:
@@ -206,8 +207,9 @@ def compare_best_levels(  # type: ignore[no-untyped-def]
         reference_size: int64[m, 2, K'] pips.
         at: int64[n], the reference row that each book row is compared with.
         tick: pips per tick, above 0.
-        exact: bool[n], written: all four prices and sizes are equal.
-        errors: float64[n, 2], written: book minus reference in ticks; NaN where either has no best level.
+        exact: bool[n], the caller's, written: whether both best prices and both sizes are equal.
+        errors: float64[n, 2], the caller's, written: price of the book minus that of the reference in ticks; NaN where
+            either has no best level.
     """
     for r in range(book_price.shape[0]):
         q = at[r]

@@ -1,4 +1,4 @@
-"""Lists that lie one after another, as arrow holds them, spread out into rows of equal length."""
+"""Spreading lists that lie one after another, as Arrow holds list columns, into rows of equal length."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def spread_lists(values, ends, chosen, filler, out):  # type: ignore[no-untyped-
 
     Args:
         values: int64[v], of all lists.
-        ends: int64[l], where each list ends, v at last; the first one begins at 0.
-        chosen: int64[n], each at least 0 and below l.
-        filler: what follows a list that is shorter than a row.
-        out: int64[n, K], written; no chosen list is longer than K.
+        ends: int64[l], index after the last value of each list; the first list begins at 0 and the last one ends at v.
+        chosen: int64[n], indices of lists, 0 … l − 1.
+        filler: int64 that fills a row behind a shorter list.
+        out: int64[n, K], the caller's; written. No chosen list may be longer than K, which nothing checks.
     """
     for i in range(chosen.shape[0]):
         last = ends[chosen[i]]

@@ -1,4 +1,4 @@
-"""Ranks, by a radix sort: a statistic over many columns of one length sorts nothing else."""
+"""Average ranks of a column by a radix sort, for rank correlations, which sort many columns of one length."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from order_book_platform.kernels.compiled import kernel
 
 DIGIT_BITS = 11
 DIGITS = 6
-"""Digits of a key, the least significant first; 6 of 11 bits are 64 bits and two to spare."""
+"""Digits of a key, the least significant first; 6 digits of 11 bits are 64 bits and two to spare."""
 DIGIT_VALUES = 1 << DIGIT_BITS
+"""Values of a digit, which is the length of a table of counts; one of int64 is 16 KB and stays in the L1 cache."""
 
 _MASK = DIGIT_VALUES - 1
 _NEGATIVE = DIGIT_VALUES >> 1
@@ -20,14 +21,14 @@ _KEYS = types.Array(types.int64, 1, "C", readonly=True)
 def average_ranks(keys, sorted_keys, counts, ranks):  # type: ignore[no-untyped-def]
     """Rank keys from 1 in ascending order; equal keys share the average of their ranks.
 
-    Six stable passes, one per digit; a digit that all keys share is passed over, so that keys of few significant bits
-    cost few passes.
+    One stable pass for each digit, from the least significant one on. A digit that all keys share is passed over, so
+    that keys of few significant bits cost few passes.
 
     Args:
         keys: int64[n].
-        sorted_keys: int64[2, 2, m], m at least n, room to work in.
-        counts: int64[DIGITS, DIGIT_VALUES], room to work in.
-        ranks: float64[n], written.
+        sorted_keys: int64[2, 2, m], m at least n, workspace of the caller: keys and their rows, as two buffers.
+        counts: int64[DIGITS, DIGIT_VALUES], workspace of the caller.
+        ranks: float64[n], the caller's; written.
     """
     n = keys.shape[0]
     counts[:] = 0
@@ -38,16 +39,17 @@ def average_ranks(keys, sorted_keys, counts, ranks):  # type: ignore[no-untyped-
             counts[d, (keys[i] >> (d * DIGIT_BITS)) & _MASK] += 1
     here = 0
     for d in range(DIGITS):
-        # The top digit is shifted in with the sign: its upper half is that of keys below 0, and comes first.
+        # The right shift of a negative key brings in ones, so the upper half of the top digit's values belongs to the
+        # keys below 0 and comes first.
         turn = _NEGATIVE if d == DIGITS - 1 else 0
-        whole = False
+        shared = False
         place = 0
         for value in range(DIGIT_VALUES):
             found = counts[d, value ^ turn]
-            whole = whole or found == n
+            shared = shared or found == n
             counts[d, value ^ turn] = place
             place += found
-        if whole:
+        if shared:
             continue
         for i in range(n):
             key = sorted_keys[here, 0, i]

@@ -1,6 +1,8 @@
-"""States of a book and of a reference as weighted histograms: spread, best sizes, queue imbalance.
+"""Weighted histograms of the states of a book and of a reference: spread, best sizes, queue imbalance.
 
-A bin is exact for small spreads and sizes and 3 % wide for larger ones; `fidelity.distributions` says where each lies.
+A state is weighted by the time it held. The bins of small spreads are exact, those of larger ones and of sizes 3 %
+wide, so the number of bins does not depend on the instrument; `fidelity.metrics.distributions` says what value each
+stands for.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from order_book_platform.model.levels import MISSING_PIPS
 
 SPREAD, LOG_Q_BID, LOG_Q_ASK, QI_1, QI_5 = range(5)
 STATISTICS = 5
+"""The statistics: spread, log of the best bid's and of the best ask's size, queue imbalance of 1 and of 5 levels."""
 NO_BID, NO_ASK = range(2)
+"""Rows of the placebos: the reference without its best bid, and without its best ask."""
 QUEUE_LEVELS = 5
-"""Levels that the deeper imbalance adds up."""
+"""Levels of each side whose sizes the deeper imbalance adds up."""
 
 SUB_BINS = 32
 """Bins per doubling."""
@@ -56,7 +60,7 @@ _GRID = types.int64[:, ::1]
 
 @kernel(types.int64(types.int64))
 def magnitude_bin(value):  # type: ignore[no-untyped-def]
-    """Bin of a number of at least 0: its own below 64, then 32 to a doubling."""
+    """Give the bin of an int64 of at least 0: a bin of its own below 64, then 32 bins to a doubling."""
     doublings = 0
     while value >= 2 * SUB_BINS:
         value >>= 1
@@ -66,10 +70,10 @@ def magnitude_bin(value):  # type: ignore[no-untyped-def]
 
 @kernel(types.int64(types.int64, types.int64, types.float64))
 def spread_bin(bid, ask, tick):  # type: ignore[no-untyped-def]
-    """Bin of a spread; below 0 where the book is crossed."""
+    """Give the bin of the spread of two prices in pips; the bins of a crossed book lie below that of 0."""
     if bid == _MISSING or ask == _MISSING:
         return _SPREAD_NONE
-    # A quotient of floats is exact where it is whole, and below 2**53 pips never rounds up to a whole one.
+    # A quotient of floats is exact where it is a whole number, and below 2**53 pips it never rounds up to one.
     ticks = math.floor((ask - bid) / tick)
     found = min(magnitude_bin(abs(ticks)), SPREAD_SIDE)
     return SPREAD_SIDE + (found if ticks >= 0 else -found)
@@ -77,7 +81,11 @@ def spread_bin(bid, ask, tick):  # type: ignore[no-untyped-def]
 
 @kernel(types.int64(types.int64))
 def size_bin(bits):  # type: ignore[no-untyped-def]
-    """Bin of a size of at least 0, by the bits of its float64, the top ones of which are a logarithm."""
+    """Give the bin of a size of at least 0 by the bits (int64) of its float64.
+
+    The exponent of a float and the first bits of its fraction are a logarithm in steps of 1/32 of a doubling, which
+    takes a shift where a real logarithm takes a call.
+    """
     if bits == 0:
         return _SIZE_NONE
     return min(max((bits >> _FRACTION_BITS) - _LOWEST, 0), _SIZE_NONE - 1)
@@ -85,7 +93,7 @@ def size_bin(bits):  # type: ignore[no-untyped-def]
 
 @kernel(types.int64(types.float64, types.float64))
 def imbalance_bin(bids, asks):  # type: ignore[no-untyped-def]
-    """Bin of (bids − asks)/(bids + asks)."""
+    """Give the bin of the imbalance (bids − asks)/(bids + asks) of two float64 sizes."""
     whole = bids + asks
     if whole == 0.0:
         return _QI_NONE
@@ -93,8 +101,8 @@ def imbalance_bin(bids, asks):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.float64(_SIZES, types.int64, types.int64, types.int64))
-def queue(sizes, row, side, first):  # type: ignore[no-untyped-def]
-    """Sum of up to `QUEUE_LEVELS` sizes of a side from level `first` on."""
+def queue_size(sizes, row, side, first):  # type: ignore[no-untyped-def]
+    """Add up at most `QUEUE_LEVELS` sizes of a side from level `first` on."""
     total = 0.0
     for level in range(first, min(first + QUEUE_LEVELS, sizes.shape[2])):
         total += sizes[row, side, level]
@@ -110,7 +118,7 @@ def queue(sizes, row, side, first):  # type: ignore[no-untyped-def]
 def count_state(  # type: ignore[no-untyped-def]
     statistic, theirs, ours, weight, block, reference, excess, totals, rows
 ):
-    """Add one state of a statistic, given by its bins; see `weigh_states`."""
+    """Add one state of a statistic, given by its bins of the reference and of the book, to arrays of `weigh_states`."""
     totals[block, statistic] += weight
     rows[statistic] += 1
     reference[theirs] += weight
@@ -144,26 +152,27 @@ def weigh_states(  # type: ignore[no-untyped-def]
     totals,
     rows,
 ):
-    """Add up states of a reference, of its placebos, and where a book's states differ.
+    """Add up the states of a reference and of its placebos, and the differences of a book's states from them.
 
-    A statistic is looked at where the book claims to know all levels that it is made of (of K if K < 5).
+    A row counts for a statistic where the book claims to know all levels that the statistic is made of (all L where
+    that is fewer). Of the book only the excess is kept: nearly all its states equal the reference's and cost nothing.
 
     Args:
-        book_price: int64[n, 2, K] pips, as of `kernels.compare`.
+        book_price: int64[n, 2, K] pips, in the layout of `level_comparison.compare_levels`.
         book_size: float64[n, 2, L], sizes of the first L levels; 0 where there is no level.
-        book_bits: int64[n, 2, L], the same memory.
-        known: uint8[n, 2], levels the book claims to know.
+        book_bits: int64[n, 2, L], the same memory as int64.
+        known: uint8[n, 2], levels of each side that the book claims to know.
         price: int64[n, 2, K] pips of the reference.
-        size: float64[n, 2, L] of the reference.
-        bits: int64[n, 2, L], the same memory.
+        size: float64[n, 2, L], sizes of the reference.
+        bits: int64[n, 2, L], the same memory as int64.
         tick: pips, above 0.
-        weights: int64[n], at least 0; states without weight are passed over.
-        blocks: int64[n], to which block of time each row belongs.
-        reference: int64[BINS], added to: weight of the reference's states.
-        placebos: int64[2, BINS], added to: of the reference without its best bid, and without its best ask.
+        weights: int64[n], at least 0; states without weight are left out.
+        blocks: int64[n], the block of time of each row, 0 … blocks − 1.
+        reference: int64[BINS], the caller's, as all that follow; added to: weight of the reference's states.
+        placebos: int64[2, BINS], added to: weight of the states of the reference without its best bid or best ask.
         excess: int64[blocks, BINS], added to: weight of the book's states less that of the reference's.
         totals: int64[blocks, STATISTICS], added to: weight of all states.
-        rows: int64[STATISTICS], added to: rows looked at.
+        rows: int64[STATISTICS], added to: rows that counted.
     """
     levels = size.shape[2]
     deep = min(QUEUE_LEVELS, levels)
@@ -203,12 +212,14 @@ def weigh_states(  # type: ignore[no-untyped-def]
                 placebos[NO_BID, _QI_1_AT + imbalance_bin(size[r, 0, 1], asks)] += w
                 placebos[NO_ASK, _QI_1_AT + imbalance_bin(bids, size[r, 1, 1])] += w
         if known[r, 0] >= deep and known[r, 1] >= deep:
-            bids, asks = queue(size, r, 0, 0), queue(size, r, 1, 0)
+            bids, asks = queue_size(size, r, 0, 0), queue_size(size, r, 1, 0)
             theirs = _QI_5_AT + imbalance_bin(bids, asks)
             ours = theirs
             if not same:
-                ours = _QI_5_AT + imbalance_bin(queue(book_size, r, 0, 0), queue(book_size, r, 1, 0))
+                ours = _QI_5_AT + imbalance_bin(
+                    queue_size(book_size, r, 0, 0), queue_size(book_size, r, 1, 0)
+                )
             count_state(QI_5, theirs, ours, w, b, reference, excess, totals, rows)
             if levels > 1:
-                placebos[NO_BID, _QI_5_AT + imbalance_bin(queue(size, r, 0, 1), asks)] += w
-                placebos[NO_ASK, _QI_5_AT + imbalance_bin(bids, queue(size, r, 1, 1))] += w
+                placebos[NO_BID, _QI_5_AT + imbalance_bin(queue_size(size, r, 0, 1), asks)] += w
+                placebos[NO_ASK, _QI_5_AT + imbalance_bin(bids, queue_size(size, r, 1, 1))] += w

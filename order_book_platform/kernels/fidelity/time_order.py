@@ -1,4 +1,7 @@
-"""Which rows of a stream step out of its order: those that fall back, and single ones that run ahead of it."""
+"""Finding rows that are out of order in a stream: those that fall back, and single ones that run ahead of it.
+
+A single row with a number or a time far ahead would make all rows after it look late; it is itself what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from numba import types
 from order_book_platform.kernels.compiled import kernel
 
 NUMBER, TIMES = 0, 1
-"""Where the highest number, and from where on the latest time of each clock, stand in `latest`."""
+"""Columns of `latest`: the highest number, and from TIMES on the latest time of each clock."""
 
 
 @kernel(
@@ -21,18 +24,19 @@ NUMBER, TIMES = 0, 1
     )
 )
 def find_disorder(numbers, times, tolerance, ended, latest, unfit):  # type: ignore[no-untyped-def]
-    """Mark the rows that are out of order, so that no single one speaks for all that follow.
+    """Mark the rows that are out of order.
 
-    A row is out of order whose number is below an earlier one. So is one that the next row contradicts: its number is
-    above the next one's, or a time of it by more than `tolerance`, while the next row is not behind those before.
+    A row is out of order if its number is below an earlier one, or if the next row contradicts it: its number is above
+    the next one's, or one of its times is above the next one's by more than `tolerance`, while the next row is not
+    behind the rows before.
 
     Args:
-        numbers: int64[n].
-        times: int64[n, C] ns, by C clocks.
+        numbers: int64[n], sequence numbers.
+        times: int64[n, C], ns, by C clocks.
         tolerance: ns that a clock may step back by, at least 0.
-        ended: no row comes after these; otherwise the last one is only looked at and not judged.
-        latest: int64[1 + C], highest number and latest times of the rows in order, kept from one call to the next.
-        unfit: bool[n], written, but for the last where it is not judged.
+        ended: whether no row comes after these; otherwise the last one is only looked at and not judged.
+        latest: int64[1 + C], the caller's; changed: highest number and latest times of the rows that are in order.
+        unfit: bool[n], the caller's; written, but for the last where it is not judged.
     """
     n, clocks = times.shape
     for i in range(n if ended else n - 1):

@@ -1,4 +1,4 @@
-"""Counting what is odd about deltas, batch by batch, in one pass."""
+"""Auditing deltas in one pass, batch by batch: messages, repeated levels, extremes of times, prices and sizes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,29 @@ _B1_IN = types.Array(types.boolean, 1, "C", readonly=True)
 _I8 = types.int64[::1]
 
 MESSAGES, LONGEST, DELETIONS, DUPLICATES, REPEATED_LEVELS, ORIGIN_BACK = range(6)
-"""Counts: the longest message's rows; rows of size 0; messages with an earlier origin time than the one before."""
+"""Columns of the counts: messages; rows of the longest one; rows of size 0; rows that repeat another one of their
+message in every column; rows that set a level of their message again; messages with an earlier origin time than the one
+before."""
 FIRST_ORIGIN, LAST_ORIGIN, FIRST_RECEIVED, LAST_RECEIVED = range(6, 10)
-"""Extremes of times, ns; of origin times only those above 0, and 0 where there is none."""
+"""Earliest and latest times, ns. Origin times of 0 or less are left out, and 0 stands for none."""
 SMALLEST_PRICE, LARGEST_PRICE, LARGEST_SIZE = range(10, 13)
+"""Extremes of encoded prices and sizes."""
 LAST_MESSAGE_ORIGIN = 13
-"""Carried from batch to batch."""
+"""Origin time of the last message, ns, which the first message of the next batch is compared with."""
 AUDIT_COUNTS = 14
 
 
 @kernel(types.int64(_I8_IN, types.int64))
 def common_divisor(values, start):  # type: ignore[no-untyped-def]
-    """Greatest common divisor of `start` (0: none yet) and all values; 0 if everything is 0."""
+    """Compute the greatest common divisor of all values and of a start.
+
+    Args:
+        values: int64[n], at least 0.
+        start: divisor of earlier values; 0 where there are none.
+
+    Returns:
+        The divisor; 0 where everything is 0. Once it is small, nearly every value is a multiple and costs one division.
+    """
     divisor = start
     for i in range(values.shape[0]):
         value = values[i]
@@ -40,10 +51,10 @@ def common_divisor(values, start):  # type: ignore[no-untyped-def]
 def count_repetitions(  # type: ignore[no-untyped-def]
     origin_time, received_time, is_bid, keys, encoded_size, first, end, slots, owners, counts
 ):
-    """Count exact duplicate rows, and levels set more than once, in one message: rows `first` to `end` - 1.
+    """Count exact duplicate rows, and levels set more than once, in the message of rows `first` … `end` − 1.
 
-    A small hash table over the message's (side, price) finds both without sorting; a slot belongs to the message whose
-    first row it names, so nothing has to be cleared between messages.
+    A small hash table over side and price finds both without sorting. A slot belongs to the message whose first row
+    `owners` names, so nothing has to be cleared between messages. The arrays are those of `audit_messages`.
     """
     mask = slots.shape[0] - 1
     for i in range(first, end):
@@ -66,7 +77,7 @@ def count_repetitions(  # type: ignore[no-untyped-def]
 
 @kernel(types.boolean(_B1_IN, _I8_IN, types.int64, types.int64), forceinline=True)
 def names_levels_once(is_bid, keys, first, end):  # type: ignore[no-untyped-def]
-    """Whether the prices of each side of a message only rise, or only fall: then no level can come twice."""
+    """Tell whether the prices of each side of a message only rise or only fall, so that no level can come twice."""
     last_bid = last_ask = 0
     bids = asks = 0  # 0: no row of the side yet; 1: one; 2: rising; 3: falling
     for i in range(first, end):
@@ -102,18 +113,26 @@ def audit_messages(  # type: ignore[no-untyped-def]
 ):
     """Count messages and what is odd about them, and keep extremes.
 
-    Nearly every message names its levels in order of price, which shows by itself that none comes twice; only others
-    go through the hash table (5 ns a row with everything else here; 18 with the table for all).
+    Nearly every message names its levels in order of price, which shows by itself that none comes twice. Only the
+    others go through the hash table: 5 ns a row for everything here, and 18 ns if all messages went through it.
 
     Args:
-        origin_time … encoded_size: [n], whole messages; `keys` differ exactly where prices do.
+        origin_time: int64[n], ns; like all columns, of whole messages.
+        received_time: int64[n], ns.
+        sequence: int64[n], sequence numbers; a message is a run of equal ones.
+        is_bid: bool[n].
+        encoded_price: int64[n].
+        keys: int64[n], which differ exactly where prices do.
+        encoded_size: int64[n].
         row: where to begin, the first row of a message.
-        slots: int64[T], T a power of two; row last seen in the slot.
-        owners: int64[T]: first row of the message that uses the slot; filled with −1.
-        counts: int64[AUDIT_COUNTS], zeros before the first batch, then those of the batch before.
+        slots: int64[T], workspace of the caller, T a power of two: the row last seen in each slot.
+        owners: int64[T], workspace of the caller: first row of the message that uses the slot; filled with −1 for each
+            batch.
+        counts: int64[AUDIT_COUNTS], the caller's, zeros before the first batch; changed.
 
     Returns:
-        n; or the first row of a message of T / 2 rows or more that needs the table: make it larger and go on there.
+        n; or the first row of a message of T / 2 rows or more that needs the table. The caller makes the table larger
+        and calls again with that row; the messages before it have been counted.
     """
     n = sequence.shape[0]
     while row < n:
@@ -132,7 +151,7 @@ def audit_messages(  # type: ignore[no-untyped-def]
         elif origin_time[row] < counts[LAST_MESSAGE_ORIGIN]:
             counts[ORIGIN_BACK] += 1
         counts[LAST_MESSAGE_ORIGIN] = origin_time[row]
-        # Locals: what is in `counts` would be written and read again row by row.
+        # In local variables, because values in `counts` would be written to memory and read again for each row.
         first_origin, last_origin = counts[FIRST_ORIGIN], counts[LAST_ORIGIN]
         first_received, last_received = counts[FIRST_RECEIVED], counts[LAST_RECEIVED]
         smallest_price, largest_price = counts[SMALLEST_PRICE], counts[LARGEST_PRICE]

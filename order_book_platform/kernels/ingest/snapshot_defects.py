@@ -1,4 +1,4 @@
-"""Which snapshots are unfit in themselves: the rules of `model.snapshots.snapshot_defects` in one pass."""
+"""Finding the depth snapshots that are unfit in themselves, by the rules of `model.snapshot_defect`, in one pass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _NONE, _EMPTY_SIDE, _UNSORTED, _CROSSED, _OFF_TICK, _BAD_SIZE = (int(defect) for
 
 @kernel(types.boolean(_LEVELS, types.int64, types.int64))
 def is_off_tick(price, row, tick):  # type: ignore[no-untyped-def]
-    """Whether any price of a snapshot is no whole number of ticks."""
+    """Tell whether any price of the snapshot in `row` is not a whole number of ticks, by the remainder.
+
+    The arrays are those of `find_defects`.
+    """
     for s in range(2):
         for k in range(price.shape[2]):
             if price[row, s, k] != _MISSING and price[row, s, k] % tick != 0:
@@ -27,31 +30,31 @@ def is_off_tick(price, row, tick):  # type: ignore[no-untyped-def]
 
 @kernel(types.void(_LEVELS, _LEVELS, types.int64, types.uint8[::1]))
 def find_defects(price, size, tick, defects):  # type: ignore[no-untyped-def]
-    """Charge each snapshot with the first defect that applies.
+    """Write the defect of each snapshot: of those that apply, the first in the order of `SnapshotDefect`.
 
     Args:
-        price: int64[n, 2, K] pips, K > 0; `MISSING_PIPS` where there is no level.
+        price: int64[n, 2, K] pips; `MISSING_PIPS` where there is no level.
         size: int64[n, 2, K] pips.
         tick: pips, above 0.
-        defects: uint8[n], written: `SnapshotDefect`.
+        defects: uint8[n], the caller's; written: `SnapshotDefect`.
     """
-    each = 1.0 / tick
+    inverse = 1.0 / tick
     for r in range(price.shape[0]):
         unsorted = off_tick = bad_size = 0
         for s in range(2):
             sign = -1 if s == 0 else 1
             for k in range(price.shape[2]):
-                here = price[r, s, k]
-                there = here != _MISSING
-                bad_size |= int(there and size[r, s, k] <= 0)
-                # A remainder takes three times as long. Where floats are coarse this may call a price off the tick
-                # that is on it, never the reverse; a remainder has the last word.
-                off_tick |= int(there and here != math.floor(here * each + 0.5) * tick)
+                level_price = price[r, s, k]
+                present = level_price != _MISSING
+                bad_size |= int(present and size[r, s, k] <= 0)
+                # A remainder would take three times as long. Where floats are coarse, the product may call a price off
+                # the tick that is on it, and never the reverse; so the remainder is asked only of those.
+                off_tick |= int(present and level_price != math.floor(level_price * inverse + 0.5) * tick)
                 if k > 0:
-                    unsorted |= int(there and (here - price[r, s, k - 1]) * sign <= 0)
+                    unsorted |= int(present and (level_price - price[r, s, k - 1]) * sign <= 0)
         if off_tick:
             off_tick = is_off_tick(price, r, tick)
-        if price[r, 0, 0] == _MISSING or price[r, 1, 0] == _MISSING:
+        if price.shape[2] == 0 or price[r, 0, 0] == _MISSING or price[r, 1, 0] == _MISSING:
             defects[r] = _EMPTY_SIDE
         elif unsorted:
             defects[r] = _UNSORTED

@@ -8,27 +8,26 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numba import config
 
-from order_book_platform.kernels.book import ladder, overflow_levels
+from order_book_platform.kernels.book import ladder
 from order_book_platform.kernels.book.ladder_arrays import BLOCK_LEVELS, NO_KEY, Ladder
 
 SLOTS = 4096
 """The smallest window, so that keys leave it all the time."""
 SIDE = 1
-ROOM = 2 * SLOTS // BLOCK_LEVELS + 300
-"""Far blocks for all that a test sets."""
+BLOCKS = 2 * SLOTS // BLOCK_LEVELS + 300
+"""Overflow blocks for all that a test sets."""
 
 
-def near_levels(book: Ladder) -> dict[int, int]:
+def window_levels(book: Ladder) -> dict[int, int]:
     """Key to size of the window's levels."""
     base = int(book.base[SIDE])
     sizes = book.cells[2 * SIDE * SLOTS :: 2]
     return {base + (int(slot) - base) % SLOTS: int(sizes[slot]) for slot in np.flatnonzero(sizes)}
 
 
-def far_levels(book: Ladder) -> dict[int, int]:
-    """Key to size of the far levels, in the order in which they are kept."""
+def overflow_levels_of(book: Ladder) -> dict[int, int]:
+    """Key to size of the overflow levels, in the order in which they are kept."""
     levels = {}
     for block in book.overflow_order[SIDE, : book.overflow_blocks[SIDE]]:
         fill = book.overflow_fill[SIDE, block]
@@ -46,7 +45,7 @@ def check(book: Ladder, model: dict[int, int]) -> None:
     np.testing.assert_array_equal(occupied.nonzero()[0], book.cells[::2].nonzero()[0])
     groups = np.unpackbits(book.summary.view(np.uint8), bitorder="little")
     assert groups[book.words.nonzero()[0]].all()
-    near, away = near_levels(book), far_levels(book)
+    near, away = window_levels(book), overflow_levels_of(book)
     assert list(away) == sorted(away)
     assert min(away, default=base + SLOTS) >= base + SLOTS
     assert {**near, **away} == model
@@ -60,8 +59,8 @@ def check(book: Ladder, model: dict[int, int]) -> None:
     assert walked == sorted(model)
 
 
-def least_room(book: Ladder, levels: int) -> int:
-    """How many far blocks are said to be enough for so many more levels."""
+def fewest_blocks(book: Ladder, levels: int) -> int:
+    """How many overflow blocks are said to be enough for so many more levels."""
     return next(
         blocks
         for blocks in range(1, book.overflow_fill.shape[1] + 1)
@@ -75,7 +74,7 @@ keys = st.one_of(st.integers(-70, 70), st.integers(-5_000, 5_000), st.integers(-
 @given(st.lists(st.tuples(keys, st.sampled_from([0, 0, 1, 2]), st.booleans()), max_size=80))
 def test_levels_and_invariants_hold_after_every_operation(operations: list[tuple[int, int, bool]]) -> None:
     """Any order of settings and removals, settled or not, leaves a ladder equal to a dict, and each level its age."""
-    book, model, named = Ladder.empty(SLOTS, ROOM), dict[int, int](), dict[int, int]()
+    book, model, named = Ladder.empty(SLOTS, BLOCKS), dict[int, int](), dict[int, int]()
     for number, (key, size, settled) in enumerate(operations):
         assert ladder.has_room(book, 1)
         changed = model.get(key, 0) != size
@@ -95,51 +94,8 @@ def test_levels_and_invariants_hold_after_every_operation(operations: list[tuple
         assert tuple(int(value) for value in ladder.level_at(book, SIDE, key)) == (size, named[key])
 
 
-def test_thousands_of_far_levels_split_and_join_blocks() -> None:
-    """Far levels come in any order and go in any other: always equal to a dict, and in few blocks."""
-    rng = np.random.default_rng(3)
-    count = 600 if config.DISABLE_JIT else 6_000
-    book, model = Ladder.empty(SLOTS, ROOM), dict[int, int]()
-    book.base[SIDE] = -SLOTS * 4
-    keys = rng.choice(10**9, count, replace=False).tolist()
-    for number, key in enumerate(keys):
-        overflow_levels.set_overflow_level(book, SIDE, key, number + 1, number)
-        model[key] = number + 1
-    check(book, model)
-    assert book.overflow_blocks[SIDE] > count // BLOCK_LEVELS
-    for key in rng.permutation(keys)[: count * 9 // 10].tolist():
-        assert overflow_levels.set_overflow_level(book, SIDE, key, 0, 0)
-        del model[key]
-    check(book, model)
-    for key in list(model):
-        assert tuple(int(value) for value in overflow_levels.overflow_level(book, SIDE, key)) == (
-            model[key],
-            model[key] - 1,
-        )
-        assert overflow_levels.set_overflow_level(book, SIDE, key, 0, 0)
-    assert book.overflow_blocks[SIDE] == 0
-    assert not overflow_levels.set_overflow_level(book, SIDE, 5, 0, 0)
-
-
-@given(st.lists(st.integers(0, 3_000), min_size=1, max_size=40), st.integers(2, 50))
-def test_far_levels_in_runs(starts: list[int], length: int) -> None:
-    """Ascending and descending runs, which fill and empty blocks at their ends, keep every invariant."""
-    book, model = Ladder.empty(SLOTS, ROOM), dict[int, int]()
-    book.base[SIDE] = -SLOTS * 4
-    for turn, start in enumerate(starts):
-        for key in range(start, start + length)[:: 1 if turn % 2 else -1]:
-            size = 0 if turn % 3 == 2 else turn + 1
-            assert bool(overflow_levels.set_overflow_level(book, SIDE, key, size, 0)) == (
-                model.get(key, 0) != size
-            )
-            model[key] = size
-            if not size:
-                del model[key]
-    check(book, model)
-
-
 def test_a_window_left_behind_finds_the_room_that_was_kept_for_it() -> None:
-    """A full window that the price leaves turns into far blocks, and comes back when the price does."""
+    """A full window that the price leaves turns into overflow blocks, and comes back when the price does."""
     blocks = 2 * (SLOTS + 1) // BLOCK_LEVELS + 5
     book = Ladder.empty(SLOTS, blocks)
     model = dict.fromkeys(range(64, 64 + SLOTS - SLOTS // 4), 7)
@@ -147,18 +103,18 @@ def test_a_window_left_behind_finds_the_room_that_was_kept_for_it() -> None:
         ladder.set_level(book, SIDE, key, size, 1)
     ladder.settle(book, SIDE)
     assert ladder.has_room(book, 1)
-    room = least_room(book, 1)
+    room = fewest_blocks(book, 1)
     ladder.set_level(book, SIDE, -(10**6), 3, 2)
     model[-(10**6)] = 3
     check(book, model)
     assert book.overflow_blocks[SIDE] <= room
-    assert len(far_levels(book)) == len(model) - 1
+    assert len(overflow_levels_of(book)) == len(model) - 1
     assert not ladder.has_room(book, 1)
     ladder.set_level(book, SIDE, -(10**6), 0, 3)
     del model[-(10**6)]
     ladder.settle(book, SIDE)
     check(book, model)
-    assert not far_levels(book)
+    assert not overflow_levels_of(book)
     assert ladder.has_room(book, 1)
 
 
@@ -173,7 +129,7 @@ edges = st.tuples(
 @given(st.lists(edges, min_size=1, max_size=40))
 def test_the_two_ends_of_the_window(operations: list[tuple[int, int, int, bool]]) -> None:
     """The first and the last slot, and the keys just outside, wherever the window has moved meanwhile."""
-    book, model = Ladder.empty(SLOTS, ROOM), dict[int, int]()
+    book, model = Ladder.empty(SLOTS, BLOCKS), dict[int, int]()
     for end, offset, size, settled in operations:
         key = int(book.base[SIDE]) + end + offset
         ladder.set_level(book, SIDE, key, size, 0)
@@ -191,7 +147,7 @@ def test_the_two_ends_of_the_window(operations: list[tuple[int, int, int, bool]]
 @pytest.mark.parametrize("best", [100_003, -2_043])
 def test_the_window_moves_to_where_a_level_stands_at_its_end(best: int, offset: int) -> None:
     """It follows the best price up or down, and what stands just inside or outside its new end is in its place."""
-    book = Ladder.empty(SLOTS, ROOM)
+    book = Ladder.empty(SLOTS, BLOCKS)
     base = (best - SLOTS // 4) & -64
     model = {base + SLOTS + offset: 1, best: 2}
     for key, size in model.items():
@@ -202,7 +158,7 @@ def test_the_window_moves_to_where_a_level_stands_at_its_end(best: int, offset: 
 
 
 def test_there_is_room_for_every_block_to_split() -> None:
-    """Where all far blocks are full and each new level lands in another one, there is room for twice as many."""
+    """Where all overflow blocks are full and each new level lands in another one, there is room for twice as many."""
     blocks = 300
     book = Ladder.empty(SLOTS, 3 * blocks)
     book.overflow_keys[SIDE, :blocks] = SLOTS + 2 * np.arange(blocks * BLOCK_LEVELS).reshape(blocks, -1)
@@ -210,7 +166,7 @@ def test_there_is_room_for_every_block_to_split() -> None:
     book.overflow_seen[SIDE, :blocks] = 0
     book.overflow_fill[SIDE, :blocks] = BLOCK_LEVELS
     book.overflow_blocks[SIDE] = blocks
-    room = least_room(book, blocks)
+    room = fewest_blocks(book, blocks)
     for key in book.overflow_keys[SIDE, :blocks, BLOCK_LEVELS // 2].tolist():
         ladder.set_level(book, SIDE, key + 1, 2, 1)
     assert book.overflow_blocks[SIDE] == 2 * blocks <= room
@@ -247,7 +203,7 @@ def test_next_slot(slots: set[int], start: int, stale: set[int]) -> None:
 @pytest.mark.parametrize("slots", [4096, 8192])
 def test_the_other_side_is_left_alone(slots: int) -> None:
     """The two sides share arrays and nothing else."""
-    book = Ladder.empty(slots, 4 * ROOM)
+    book = Ladder.empty(slots, 4 * BLOCKS)
     for key in range(-300, 300):
         ladder.set_level(book, 0, key * 97, 5, 0)
     before = Ladder(*(array.copy() for array in book))

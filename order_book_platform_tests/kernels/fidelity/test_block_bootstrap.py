@@ -7,11 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from order_book_platform.kernels.fidelity.block_bootstrap import move_days
+from order_book_platform.kernels.fidelity.block_bootstrap import resampled_distances
 
 
 @pytest.mark.parametrize(
-    "move", [move_days, getattr(move_days, "py_func", move_days)], ids=["compiled", "interpreted"]
+    "move",
+    [resampled_distances, getattr(resampled_distances, "py_func", resampled_distances)],
+    ids=["compiled", "interpreted"],
 )
 @pytest.mark.parametrize("stepped", [0, 3, 5])
 def test_days_move_as_matrices_say(move: Callable[..., None], stepped: int) -> None:

@@ -87,7 +87,7 @@ def arrays(drawn: list[Row]) -> tuple[np.ndarray, ...]:
 
 @pytest.mark.parametrize(
     "run",
-    [clock_merge.sweep, getattr(clock_merge.sweep, "py_func", clock_merge.sweep)],
+    [clock_merge.merge_by_clock, getattr(clock_merge.merge_by_clock, "py_func", clock_merge.merge_by_clock)],
     ids=["compiled", "interpreted"],
 )
 @given(books=rows, tickers=rows, steps=st.lists(st.tuples(st.booleans(), st.integers(0, 4)), max_size=8))

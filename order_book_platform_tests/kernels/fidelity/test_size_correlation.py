@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from order_book_platform.kernels.fidelity import size_correlation
 from order_book_platform.kernels.fidelity.ranks import DIGIT_VALUES, DIGITS
-from order_book_platform.kernels.fidelity.size_correlation import FIGURES, ROOM_ROWS, compare_sizes, rank
+from order_book_platform.kernels.fidelity.size_correlation import (
+    RESULTS,
+    WORKSPACE_ROWS,
+    compare_sizes,
+    rank_floats,
+)
 from order_book_platform_tests.fidelity.metrics.test_size_correlation import plain_pearson, plain_ranks
 
 
@@ -24,7 +29,7 @@ def both_ways(name: str) -> pytest.MarkDecorator:
     )
 
 
-@both_ways("rank")
+@both_ways("rank_floats")
 @given(
     st.lists(st.sampled_from([-2.5, -0.0, 0.0, 0.5, 1e-300, 3e18, float("inf"), float("-inf")]), max_size=12)
 )
@@ -32,17 +37,17 @@ def test_floats_are_ranked_as_they_compare(loop: Callable[..., None], numbers: l
     """Below 0, 0 of either sign, and beyond the exact integers; equal values share the average."""
     n = len(numbers)
     found = np.empty(n)
-    room = np.empty((2, 2, n + 3), np.int64), np.empty((DIGITS, DIGIT_VALUES), np.int64)
-    loop(np.array(numbers, np.float64), np.empty(n, np.int64), *room, found)
+    workspace = np.empty((2, 2, n + 3), np.int64), np.empty((DIGITS, DIGIT_VALUES), np.int64)
+    loop(np.array(numbers, np.float64), np.empty(n, np.int64), *workspace, found)
     assert found.tolist() == plain_ranks(numbers)
 
 
 def test_ranks_are_of_floats() -> None:
-    """What `rank` takes for a key keeps the order of neighbouring floats."""
+    """What `rank_floats` takes for a key keeps the order of neighbouring floats."""
     values = np.nextafter(1e18, np.array([0.0, 2e18]))
     found = np.empty(2)
-    room = np.empty((2, 2, 2), np.int64), np.empty((DIGITS, DIGIT_VALUES), np.int64)
-    rank(values, np.empty(2, np.int64), *room, found)
+    workspace = np.empty((2, 2, 2), np.int64), np.empty((DIGITS, DIGIT_VALUES), np.int64)
+    rank_floats(values, np.empty(2, np.int64), *workspace, found)
     assert found.tolist() == [1.0, 2.0]
 
 
@@ -91,10 +96,10 @@ def compare(
     """Figures and numbers."""
     n = len(marked)
     sizes = [np.array(column, np.float64) for column in (ours, theirs)]
-    figures, numbers = np.full(FIGURES, 9.0), np.full(2, 9, np.int64)
+    figures, numbers = np.full(RESULTS, 9.0), np.full(2, 9, np.int64)
     loop(
         *(*sizes, *(np.log1p(column) for column in sizes), np.array(marked, np.bool_)),
-        *(np.empty((ROOM_ROWS, n)), np.empty(n, np.int64), np.empty((2, 2, n), np.int64)),
+        *(np.empty((WORKSPACE_ROWS, n)), np.empty(n, np.int64), np.empty((2, 2, n), np.int64)),
         *(np.empty((DIGITS, DIGIT_VALUES), np.int64), figures, numbers),
     )
     return figures.tolist(), numbers.tolist()

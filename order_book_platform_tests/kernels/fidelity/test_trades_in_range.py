@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.kernels.fidelity.trades_in_range import count_inside
+from order_book_platform.kernels.fidelity.trades_in_range import count_in_range
 from order_book_platform.model.levels import MISSING_PIPS
 
 best = st.one_of(st.just(MISSING_PIPS), st.integers(1, 9))
@@ -48,7 +48,9 @@ def naive(
 
 
 @pytest.mark.parametrize(
-    "count", [count_inside, getattr(count_inside, "py_func", count_inside)], ids=["compiled", "interpreted"]
+    "count",
+    [count_in_range, getattr(count_in_range, "py_func", count_in_range)],
+    ids=["compiled", "interpreted"],
 )
 @given(
     books=rows,

@@ -1,4 +1,4 @@
-"""The one pass over snapshots against the rules written with numpy, with the compiler and without."""
+"""Defects of snapshots found in one pass, against the rules one at a time, with the compiler and without."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.kernels.ingest.snapshot_defects import find_defects
 from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.model.snapshot_defect import SnapshotDefect
-from order_book_platform.replay.snapshot_selection import snapshot_defects
+from order_book_platform_tests.oracle import snapshot_defects
 
 TICK = 5
 
@@ -79,3 +79,11 @@ def test_ticks_are_told_where_floats_end(find: Callable[..., None], tick: int) -
         find(price, np.ones_like(price), tick, found)
         wrong = SnapshotDefect.OFF_TICK if beside % tick else SnapshotDefect.NONE
         assert set(found.tolist()) == {int(wrong)}
+
+
+def test_snapshots_without_levels() -> None:
+    """A snapshot of depth 0 has an empty side, and nothing beyond its array is read."""
+    price = np.empty((2, 2, 0), np.int64)
+    found = np.full(2, 99, np.uint8)
+    find_defects(price, price, TICK, found)
+    assert found.tolist() == [SnapshotDefect.EMPTY_SIDE] * 2
