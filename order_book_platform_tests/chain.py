@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from order_book_platform.assess import Assessment, DataAssessor, GapReport, GapReporter
+from order_book_platform.assess import DataAssessor, GapReporter, PublishedReport
 from order_book_platform.fidelity import FidelityReport, FidelityReporter
 from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.reconstruct import Reconstruction, Reconstructor
@@ -31,7 +31,9 @@ class Chain:
         settings = load_settings(write_settings(folder, lake_root=str(lake_root), keys=keys, **sections))
         return cls(DataStore(settings.data_root), settings)
 
-    def books(self, key: PartitionKey) -> tuple[IngestResult, GapReport, Assessment, Reconstruction]:
+    def books(
+        self, key: PartitionKey
+    ) -> tuple[IngestResult, PublishedReport, PublishedReport, Reconstruction]:
         """Everything up to `reconstructed_books`."""
         return (
             LakeIngest(self.store, self.settings).run(key),
@@ -40,7 +42,7 @@ class Chain:
             Reconstructor(self.store, self.settings).run(key),
         )
 
-    def all(self, key: PartitionKey) -> tuple[GapReport, FidelityReport, FeatureResult]:
+    def all(self, key: PartitionKey) -> tuple[PublishedReport, FidelityReport, FeatureResult]:
         """All six assets; the results of those that judge or end the chain."""
         _, gaps, _, _ = self.books(key)
         return (

@@ -1,4 +1,4 @@
-"""How good `book` itself is, since it may seed: best prices and order of the whole day, all levels of a sample."""
+"""Measures how good `book` itself is, since it may seed: best prices of the whole day, all levels of a sample."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.model.arrays import Int64Array
+from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
 from order_book_platform.replay.snapshot_selection import defect_counts, snapshot_defects
-from order_book_platform.sources.float_decoding import Reading
+from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_source import LakeFile
 from order_book_platform.sources.row_group_sample import RowGroupSample
 from order_book_platform.sources.snapshot_reader import SnapshotReader
+from order_book_platform.sources.value_checks import check_nulls
 
 BEST = ["timestamp", "sequence_number", "bid_0_price", "ask_0_price"]
+"""Columns of `book` that are read for every row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,50 +27,47 @@ class BestPrices:
     """Times, numbers and best prices of every row of `book`.
 
     Attributes:
-        origin_time, sequence_number: int64[n], as they lie in the files.
-        bid, ask: float64[n]; NaN where a side is empty.
+        origin_time: int64[n] ns, in the order of the files.
+        sequence_number: int64[n].
+        bid: float64[n], best bids; NaN where the side is empty.
+        ask: float64[n], best asks; NaN where the side is empty.
     """
 
     origin_time: Int64Array
     sequence_number: Int64Array
-    bid: NDArray[np.float64]
-    ask: NDArray[np.float64]
+    bid: Float64Array
+    ask: Float64Array
 
     @property
-    def crossed(self) -> NDArray[np.bool_]:
-        """bool[n]: the best bid is not below the best ask."""
+    def crossed(self) -> BoolArray:
+        """Whether the best bid of each row is not below its best ask, bool[n]."""
         return np.asarray(self.bid >= self.ask)
 
     @property
-    def one_sided(self) -> NDArray[np.bool_]:
-        """bool[n]: a side is empty."""
+    def one_sided(self) -> BoolArray:
+        """Whether a side of each row is empty, bool[n]."""
         return np.isnan(self.bid) | np.isnan(self.ask)
 
     def to_dict(self) -> dict[str, Any]:
-        """Shares of rows and of time, the longest crossed spell, and rows out of order."""
+        """Return the statistics of crossed rows, and the numbers of one-sided rows and of rows out of order."""
         return {
-            **crossed_facts(self.origin_time, self.crossed),
+            **crossed_statistics(self.origin_time, self.crossed),
             "one_sided_rows": int(self.one_sided.sum()),
             "unsorted_rows": int((np.diff(self.sequence_number) < 0).sum()),
         }
 
 
-def crossed_facts(origin_time: Int64Array, crossed: NDArray[np.bool_]) -> dict[str, Any]:
-    """Of rows of `book`: how many are crossed, their share of rows and of time, and the longest spell.
+def crossed_statistics(origin_time: Int64Array, crossed: BoolArray) -> dict[str, Any]:
+    """Return how many rows of `book` are crossed, their share of rows and of time, and their longest spell.
 
     Args:
-        origin_time: int64[n], ns; a row holds until the next one.
+        origin_time: int64[n] ns; a row holds until the next one.
         crossed: bool[n].
     """
     n = len(crossed)
     if not n:
-        return {
-            "rows": 0,
-            "crossed_rows": 0,
-            "crossed_share": None,
-            "crossed_time_share": None,
-            "longest_crossed_s": None,
-        }
+        shares = dict.fromkeys(("crossed_share", "crossed_time_share", "longest_crossed_s"))
+        return {"rows": 0, "crossed_rows": 0, **shares}
     held = np.maximum(np.diff(origin_time, append=origin_time[-1]), 0)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], crossed, [False]]).astype(np.int8)))
     spells = [
@@ -85,35 +83,30 @@ def crossed_facts(origin_time: Int64Array, crossed: NDArray[np.bool_]) -> dict[s
 
 
 def best_prices(files: Sequence[LakeFile], batch_rows: int) -> BestPrices:
-    """Read four columns of `book`, wholly: 0.1 s for a day.
+    """Read four columns of all rows of `book`, which takes 0.1 s for a day.
 
     Raises:
-        SourceError: a file cannot be decoded, or lacks a time or a number.
+        SourceError: A file cannot be decoded, or lacks a time or a sequence number.
     """
-    parts: list[list[NDArray[Any]]] = [[] for _ in BEST]
+    parts: list[list[Any]] = [[np.empty(0, kind)] for kind in (np.int64, np.int64, np.float64, np.float64)]
     for file in files:
         for row, batch in file.batches(BEST, batch_rows):
+            check_nulls(file, row, batch.select(BEST[:2]))
             for name, part in zip(BEST, parts, strict=True):
-                column = batch.column(name)
-                if column.null_count and name in BEST[:2]:
-                    at = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-                    raise file.value_error(name, row + at, "null", "a value")
-                part.append(column.to_numpy(zero_copy_only=False))
-    kinds = (np.int64, np.int64, np.float64, np.float64)
-    return BestPrices(
-        *(np.concatenate([np.empty(0, kind), *part]) for kind, part in zip(kinds, parts, strict=True))
-    )
+                part.append(batch.column(name).to_numpy(zero_copy_only=False))
+    return BestPrices(*(np.concatenate(part) for part in parts))
 
 
 @dataclass(slots=True)
 class SampledBook:
-    """Rows of `book` with all their levels.
+    """Results of looking at all levels of a sample of `book`.
 
     Attributes:
-        rows: how many were looked at.
-        defects: by name, how many have it; see `SnapshotDefect`.
-        off_tick_rows: readable rows with a price off the deltas' step.
-        tick_pips: the largest step that divides their prices; 0 without any.
+        rows: Rows that were looked at.
+        defects: Number of rows by the name of their `SnapshotDefect`; sound rows are left out.
+        off_tick_rows: Readable rows with a price that is no multiple of the deltas' step.
+        readable_rows: Rows with any level.
+        tick_pips: Largest step that divides their prices; 0 if there are none.
     """
 
     rows: int = 0
@@ -124,38 +117,38 @@ class SampledBook:
 
     @property
     def sound(self) -> int:
-        """How many pass the quality gate of a seed."""
+        """Number of rows that pass the quality gate of a seed."""
         return self.rows - sum(self.defects.values())
 
 
 def sample_book(
-    pieces: Sequence[RowGroupSample],
+    samples: Sequence[RowGroupSample],
     day: date,
-    reading: Reading,
+    decoder: FloatDecoder,
     delta_tick_pips: int,
     tick_pips: int,
     batch_rows: int,
 ) -> SampledBook:
-    """Look at all levels of the pieces.
+    """Look at all levels of a sample of `book`.
 
     Args:
-        pieces: of `book`.
-        day: of the partition.
-        reading: what floats are read as, as the deltas are.
-        delta_tick_pips: what divides the deltas' prices.
-        tick_pips: in use; what a sound snapshot's prices are multiples of.
-        batch_rows: rows decoded at a time.
+        samples: Samples of `book`.
+        day: UTC day of the partition.
+        decoder: Decoder of the floats, the same as of the deltas.
+        delta_tick_pips: Largest step that divides the deltas' prices.
+        tick_pips: Tick in use, of which the prices of a sound snapshot are multiples.
+        batch_rows: Rows decoded at a time.
 
     Raises:
-        SourceError: a file cannot be decoded, or lacks a time or a number.
+        SourceError: A file cannot be decoded, or lacks a time or a sequence number.
     """
-    found = np.empty(0, np.uint8)
-    reader = SnapshotReader(list(pieces), day, reading, max(delta_tick_pips, 1), batch_rows)
+    defects = np.empty(0, np.uint8)
+    reader = SnapshotReader(samples, day, decoder, batch_rows, max(delta_tick_pips, 1))
     for batch in reader.batches():
-        found = np.concatenate([found, snapshot_defects(batch, max(tick_pips, 1))])
+        defects = np.concatenate([defects, snapshot_defects(batch, max(tick_pips, 1))])
     return SampledBook(
-        len(found),
-        defect_counts(found),
+        len(defects),
+        defect_counts(defects),
         reader.audit.off_delta_tick_rows,
         reader.readable_rows,
         reader.tick_pips,

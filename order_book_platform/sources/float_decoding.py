@@ -1,7 +1,7 @@
-"""What float prices and sizes are read as: int64 pips, or decimals, for which a float's own bits stand while reading.
+"""Decoders of float prices and sizes: to int64 pips, or to decimals, for which a float's own bits stand while reading.
 
-Positive floats sort as their bits do, equal ones have equal bits, and 0.0 is 0: so everything that sorts, cuts, counts
-and checks batches works on either, and only reading and writing tell them apart.
+Positive floats sort as their bits do, equal ones have equal bits, and 0.0 is 0. So the code that sorts, cuts, counts
+and checks batches works on both, and only a decoder knows which of the two its int64 numbers are.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from order_book_platform.errors import DecimalRangeError
 from order_book_platform.kernels.ingest import delta_audit as loops
 from order_book_platform.kernels.ingest.pip_conversion import levels_to_pips
 from order_book_platform.model import FixedPoint
-from order_book_platform.model.arrays import BoolArray, Int64Array
+from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
 from order_book_platform.model.decimal128 import (
     DECIMALS,
     common_divisor,
@@ -35,65 +34,85 @@ from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS
 from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.sources.int64_overflow import Int64Overflow
 from order_book_platform.sources.lake_source import LakeFile
-from order_book_platform.sources.price_grid import GridAudit, on_grid
+from order_book_platform.sources.price_grid import nearest_pips
+from order_book_platform.sources.read_audit import GridAudit
 
-FloatArray = NDArray[np.float64]
-_ODD = np.uint64(0x9E3779B97F4A7C15)
+_HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+"""Odd factor near 2**64 divided by the golden ratio, which spreads numbers over all bits (Fibonacci hashing)."""
 
 
-class Reading(Encoding):
-    """How the floats of one table are read; as an encoding it also writes them.
+class FloatDecoder(Encoding):
+    """Decoder of the float prices and sizes of one day; as an encoding it also writes what it decoded.
 
     Attributes:
-        precision: of the partitions that come of it.
-        scale: decimals; tick and lot are still 1 pip.
+        precision: Precision of the partitions that are made.
+        scale: Decimals of a pip; tick and lot are not known yet and are 1 pip.
     """
 
     precision: Precision
     scale: FixedPoint
 
     @abstractmethod
-    def column(
-        self, audit: GridAudit, file: LakeFile, row: int, column: str, values: FloatArray
+    def decode_column(
+        self, audit: GridAudit, file: LakeFile, row: int, column: str, values: Float64Array
     ) -> Int64Array:
-        """int64[n] of a column's floats, all finite and not negative.
+        """Decode float64[n], all finite and not negative, to int64[n].
+
+        Args:
+            audit: Counts the values that are off the grid of pips.
+            file: File of the values.
+            row: Row of the first value in the file.
+            column: Column of the values: `price`, or else one of sizes.
+            values: Values of the column.
 
         Raises:
-            FixedPointError: a value cannot be held.
+            FixedPointError: A value cannot be held.
         """
 
     @abstractmethod
-    def levels(self, name: str, floats: FloatArray) -> tuple[Int64Array, BoolArray]:
-        """int64 of a snapshot's floats, `MISSING_PIPS` for NaN, and true where a value cannot be a level's."""
+    def decode_levels(self, field: str, floats: Float64Array) -> tuple[Int64Array, BoolArray]:
+        """Decode the `price` or `size` of snapshot levels, float64 of any shape.
+
+        Returns:
+            int64 of the same shape, `MISSING_PIPS` for NaN; and bool, true where a value cannot be that of a level.
+        """
 
     @abstractmethod
-    def divisor(self, values: Int64Array, start: int) -> int:
-        """Greatest common divisor, in pips, of what was read and of `start`; 0 if there is nothing but zeros."""
+    def common_divisor(self, values: Int64Array, start: int) -> int:
+        """Return the greatest common divisor, in pips, of int64[n] decoded values and `start`; 0 if all are 0."""
 
     @abstractmethod
-    def multiples(self, values: Int64Array, pips: int) -> BoolArray:
-        """Where what was read is a multiple of so many pips."""
+    def are_multiples(self, values: Int64Array, pips: int) -> BoolArray:
+        """Return where decoded values, int64 of any shape, are multiples of so many pips."""
 
-    @abstractmethod
-    def pips(self, value: int) -> int:
-        """Of one thing that was read; of decimals it may be longer than 64 bits."""
+    def to_pips(self, value: int) -> int:
+        """Return one decoded value in pips of `scale`; for decimals it may be longer than 64 bits."""
+        return value
 
-    @abstractmethod
     def count_sizes(self, values: Int64Array) -> None:
-        """Take note of how many sizes differ, where the replay has to keep a list of them."""
+        """Take note of the different sizes among int64[n], for decimals, of which the replay keeps a list."""
 
-    @abstractmethod
-    def spread(self, values: Int64Array) -> Int64Array:
-        """Other int64 that are equal where these are, and differ in their lower bits where these do."""
+    @property
+    def size_count(self) -> int | None:
+        """Number of different sizes of the deltas; None for pips, which need no list of them."""
+        return None
 
-    @abstractmethod
-    def described(self, audit: dict[str, Any]) -> dict[str, Any]:
-        """The audit as the manifest shall have it."""
+    def hash_keys(self, values: Int64Array) -> Int64Array:
+        """Return int64[n] that are equal where `values` are, and differ in their lower bits where these differ."""
+        return values
+
+    def readable_audit(self, audit: dict[str, Any]) -> dict[str, Any]:
+        """Return an audit as metadata and reports show it: extremes of decimals as text, without the ending `_pips`."""
+        return audit
+
+    def overflow_audit(self) -> dict[str, Any]:
+        """Return how many values int64 pips could not have held, and the first; nothing for pips."""
+        return {}
 
 
 @dataclass(slots=True)
-class Pips(Reading):
-    """Reads int64 pips; see `Reading`.
+class PipDecoder(FloatDecoder):
+    """Decodes floats to int64 pips.
 
     Attributes:
         off_grid: `price`, `size`: of which there were values with more decimals.
@@ -104,83 +123,73 @@ class Pips(Reading):
     off_grid: set[str] = field(default_factory=set)
 
     def price_array(self, encoded: Int64Array) -> pa.Array:
-        """Return pips as a column."""
+        """Return int64[n] pips as a column."""
         return pa.array(encoded)
 
     size_array = price_array
 
-    def column(
-        self, audit: GridAudit, file: LakeFile, row: int, column: str, values: FloatArray
+    def decode_column(
+        self, audit: GridAudit, file: LakeFile, row: int, column: str, values: Float64Array
     ) -> Int64Array:
-        """See `Reading`."""
-        decimals = self.scale.price_decimals if column == "price" else self.scale.size_decimals
-        pips = on_grid(audit, file, row, column, values, decimals)
+        """Return the nearest pips; values off the grid are counted."""
+        pips = nearest_pips(
+            audit, file, row, column, values, self._decimals("price" if column == "price" else "size")
+        )
         if audit.off_grid_prices:
             self.off_grid.add("price")
         if audit.off_grid_sizes:
             self.off_grid.add("size")
         return pips
 
-    def levels(self, name: str, floats: FloatArray) -> tuple[Int64Array, BoolArray]:
-        """See `Reading`."""
-        decimals = self.scale.price_decimals if name == "price" else self.scale.size_decimals
+    def decode_levels(self, field: str, floats: Float64Array) -> tuple[Int64Array, BoolArray]:
+        """Return the pips of levels, and which values are negative, infinite or off the grid."""
         pips, wrong = np.empty(floats.shape, np.int64), np.empty(floats.shape, np.bool_)
-        levels_to_pips(floats.ravel(), 10.0**decimals, float(EXACT_PIPS), pips.ravel(), wrong.ravel())
+        scale = 10.0 ** self._decimals(field)
+        levels_to_pips(floats.ravel(), scale, float(EXACT_PIPS), pips.ravel(), wrong.ravel())
         return pips, wrong
 
-    def divisor(self, values: Int64Array, start: int) -> int:
-        """See `Reading`."""
+    def common_divisor(self, values: Int64Array, start: int) -> int:
+        """Return the greatest common divisor of int64[n] pips and `start`."""
         return int(loops.common_divisor(values, start))
 
-    def multiples(self, values: Int64Array, pips: int) -> BoolArray:
-        """See `Reading`."""
+    def are_multiples(self, values: Int64Array, pips: int) -> BoolArray:
+        """Return where pips are multiples of so many."""
         return np.asarray(values % pips == 0)
 
-    def pips(self, value: int) -> int:
-        """See `Reading`."""
-        return value
-
-    def count_sizes(self, values: Int64Array) -> None:
-        """See `Reading`; pips need no list."""
-
-    def spread(self, values: Int64Array) -> Int64Array:
-        """See `Reading`."""
-        return values
-
-    def described(self, audit: dict[str, Any]) -> dict[str, Any]:
-        """See `Reading`."""
-        return audit
+    def _decimals(self, field: str) -> int:
+        return self.scale.price_decimals if field == "price" else self.scale.size_decimals
 
 
 @dataclass(slots=True)
-class FloatBits(Reading):
-    """Reads decimals; see `Reading`. A pip is 10**-18.
+class DecimalDecoder(FloatDecoder):
+    """Decodes floats to decimals, for which the bits of the float stand; a pip is 10**-18.
 
     Attributes:
-        prices_beyond, sizes_beyond: values that int64 pips could not have held.
+        price_overflow: Prices that int64 pips could not have held.
+        size_overflow: Sizes that int64 pips could not have held.
     """
 
     scale: FixedPoint = FixedPoint(DECIMALS, DECIMALS)  # noqa: RUF009 - frozen
     precision: Precision = "decimal128"
-    prices_beyond: Int64Overflow = field(default_factory=Int64Overflow)
-    sizes_beyond: Int64Overflow = field(default_factory=Int64Overflow)
+    price_overflow: Int64Overflow = field(default_factory=Int64Overflow)
+    size_overflow: Int64Overflow = field(default_factory=Int64Overflow)
     _sizes: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def column(
-        self, audit: GridAudit, file: LakeFile, row: int, column: str, values: FloatArray
+    def decode_column(
+        self, audit: GridAudit, file: LakeFile, row: int, column: str, values: Float64Array
     ) -> Int64Array:
-        """See `Reading`."""
+        """Return the bits of the floats, once each has been found to be a decimal."""
 
         def place(at: int) -> str:
             return f"column {column}, row {row + at}"
 
         float_to_decimal(values, lambda at: f"{file.path}: {place(at)}")
-        beyond = self.prices_beyond if column == "price" else self.sizes_beyond
-        beyond.add(values, lambda at: f"{file.path.name}: {place(at)}")
+        overflow = self.price_overflow if column == "price" else self.size_overflow
+        overflow.add(values, lambda at: f"{file.path.name}: {place(at)}")
         return _bits(values)
 
-    def levels(self, name: str, floats: FloatArray) -> tuple[Int64Array, BoolArray]:
-        """See `Reading`."""
+    def decode_levels(self, field: str, floats: Float64Array) -> tuple[Int64Array, BoolArray]:
+        """Return the bits of the floats, and which values are negative, infinite or no decimal."""
         missing = np.isnan(floats)
         bad = ~missing & ~((floats > 0) & np.isfinite(floats))
         flat = np.where(missing | bad, 0.0, floats).ravel()
@@ -192,62 +201,67 @@ class FloatBits(Reading):
         bits[missing | bad] = MISSING_PIPS
         return bits, bad
 
-    def divisor(self, values: Int64Array, start: int) -> int:
-        """See `Reading`."""
-        return common_divisor(decimal_words(self._decimals(_different(values))), start)
+    def common_divisor(self, values: Int64Array, start: int) -> int:
+        """Return the greatest common divisor of the decimals of int64[n] bits and `start`, unscaled."""
+        return common_divisor(decimal_words(self.price_array(_distinct(values))), start)
 
-    def multiples(self, values: Int64Array, pips: int) -> BoolArray:
-        """See `Reading`."""
+    def are_multiples(self, values: Int64Array, pips: int) -> BoolArray:
+        """Return where the decimals of bits are multiples of an unscaled number."""
         present = values != MISSING_PIPS
         found = np.zeros(values.shape, np.bool_)
-        found[present] = divide(decimal_words(self._decimals(values[present])), pips)[1]
+        found[present] = divide(decimal_words(self.price_array(values[present])), pips)[1]
         return found
 
-    def pips(self, value: int) -> int:
-        """See `Reading`."""
-        return unscaled_integers(decimal_words(self._decimals(np.array([value], np.int64))))[0]
+    def to_pips(self, value: int) -> int:
+        """Return the unscaled decimal of a float's bits."""
+        return unscaled_integers(decimal_words(self.price_array(np.array([value], np.int64))))[0]
 
     def count_sizes(self, values: Int64Array) -> None:
-        """See `Reading`."""
-        self._sizes = np.union1d(self._sizes, _different(values))
+        """Add int64[n] sizes to those that have been met."""
+        self._sizes = np.union1d(self._sizes, _distinct(values))
 
     @property
-    def sizes(self) -> int:
-        """How many sizes of the deltas differ."""
+    def size_count(self) -> int:
+        """Number of different sizes of the deltas."""
         return len(self._sizes)
 
-    def spread(self, values: Int64Array) -> Int64Array:
-        """See `Reading`; round numbers differ in the upper bits of their floats alone."""
+    def hash_keys(self, values: Int64Array) -> Int64Array:
+        """Mix the bits of floats, since round numbers differ in their upper bits alone."""
         bits = values.view(np.uint64)
-        return ((bits ^ (bits >> np.uint64(32))) * _ODD).view(np.int64)
+        return ((bits ^ (bits >> np.uint64(32))) * _HASH_FACTOR).view(np.int64)
 
-    def described(self, audit: dict[str, Any]) -> dict[str, Any]:
-        """See `Reading`: extremes as decimal text, without the ending `_pips`."""
-        named: dict[str, Any] = {}
-        for name, value in audit.items():
-            if name.endswith("_pips"):
-                named[name.removesuffix("_pips")] = f"{self.scale.price(self.pips(value)).normalize(EXACT):f}"
-            else:
-                named[name] = value
-        return named
+    def readable_audit(self, audit: dict[str, Any]) -> dict[str, Any]:
+        """Return an audit with its extremes as decimal text, under names without `_pips`."""
+        return {
+            name.removesuffix("_pips"): f"{self.scale.price(self.to_pips(value)).normalize(EXACT):f}"
+            if name.endswith("_pips")
+            else value
+            for name, value in audit.items()
+        }
+
+    def overflow_audit(self) -> dict[str, Any]:
+        """Return the numbers of prices and sizes that int64 pips could not have held, and the first of them."""
+        (prices, first_price), (sizes, first_size) = self.price_overflow.fewest, self.size_overflow.fewest
+        return {
+            "prices_beyond_pips": prices,
+            "sizes_beyond_pips": sizes,
+            "first_beyond_pips": first_price or first_size,
+        }
 
     def price_array(self, encoded: Int64Array) -> pa.Array:
-        """Return the floats with these bits as decimals."""
-        return self._decimals(encoded)
+        """Return the floats with these int64[n] bits as a column of decimals."""
+        if not len(encoded):
+            return decimal_array(np.empty((0, 2), np.uint64))
+        return float_to_decimal(np.ascontiguousarray(encoded).view(np.float64))
 
     size_array = price_array
 
-    def _decimals(self, codes: Int64Array) -> pa.Array:
-        if not len(codes):
-            return decimal_array(np.empty((0, 2), np.uint64))
-        return float_to_decimal(np.ascontiguousarray(codes).view(np.float64))
 
-
-def _different(values: Int64Array) -> Int64Array:
-    """Each value once, in no order: by hashing, several times as fast as by sorting."""
+def _distinct(values: Int64Array) -> Int64Array:
+    """Return each value once, in no order; hashing is several times as fast as sorting."""
     once: Int64Array = pc.unique(pa.array(values)).to_numpy()
     return once
 
 
-def _bits(values: FloatArray) -> Int64Array:
-    return (values + 0.0).view(np.int64)  # + 0.0: minus zero is zero
+def _bits(values: Float64Array) -> Int64Array:
+    return (values + 0.0).view(np.int64)  # adding 0.0 turns minus zero into zero

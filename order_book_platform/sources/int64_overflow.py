@@ -1,4 +1,4 @@
-"""How many values keep a day from int64 pips: those beyond pips of the decimals at which such values are fewest."""
+"""Counts the values that keep a day from int64 pips, at the number of decimals at which they are fewest."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from order_book_platform.model.arrays import Float64Array
 from order_book_platform.model.fixed_point import MAX_DECIMALS, beyond_pips
 
 
@@ -17,26 +17,26 @@ from order_book_platform.model.fixed_point import MAX_DECIMALS, beyond_pips
 class Int64Overflow:
     """Prices, or sizes, that int64 pips cannot hold, for each number of decimals that pips may have.
 
-    One stray digit among small values and one huge value among fine ones are each one value at the right decimals, and
-    nearly all of them at others; so none are picked beforehand.
+    One stray digit among small values and one huge value among fine ones are each one value at the right number of
+    decimals, and nearly all values at others. Which number is right is known at the end only, so all are counted.
 
     Attributes:
-        counts: by decimals, 0 to 18.
-        firsts: where the first of them was, and what.
+        counts: Number of such values by decimals, 0 to 18.
+        firsts: Place and value of the first of them, by decimals.
     """
 
     counts: list[int] = field(default_factory=lambda: [0] * (MAX_DECIMALS + 1))
     firsts: list[str] = field(default_factory=lambda: [""] * (MAX_DECIMALS + 1))
 
-    def add(self, values: NDArray[np.float64], place: Callable[[int], str]) -> None:
-        """Count more of them.
+    def add(self, values: Float64Array, place: Callable[[int], str]) -> None:
+        """Count more values.
 
         Args:
             values: float64[n], finite and not negative.
-            place: where the value at an index is from.
+            place: Says where the value at an index is from.
         """
-        different = pc.value_counts(pa.array(values))
-        floats, times = (different.field(name).to_numpy() for name in ("values", "counts"))
+        distinct = pc.value_counts(pa.array(values))
+        floats, times = (distinct.field(name).to_numpy() for name in ("values", "counts"))
         for decimals in range(MAX_DECIMALS + 1):
             count = int(times[beyond_pips(floats, decimals)].sum())
             if count and not self.counts[decimals]:
@@ -46,6 +46,6 @@ class Int64Overflow:
 
     @property
     def fewest(self) -> tuple[int, str]:
-        """How many at the decimals at which they are fewest, and the first of these; empty if there is none."""
+        """Smallest count over all numbers of decimals, and the first of these values; empty if there is none."""
         decimals = int(np.argmin(self.counts))
         return self.counts[decimals], self.firsts[decimals]

@@ -1,7 +1,7 @@
-"""Crypto Lake files: finding, ordering, opening and checking them, batch by batch.
+"""Crypto Lake files: finds, opens, checks and orders them, and decodes them batch by batch.
 
-Layout and columns: facts of `lakeapi` 0.22.3 and the vendor's data page; `<root>/<table>/exchange=E/symbol=S/dt=D/`
-with any number of files of any name.
+The layout is `<root>/<table>/exchange=E/symbol=S/dt=D/` with any number of Parquet files of any name. Layout and
+columns are those of `lakeapi` 0.22.3 and of the vendor's data page.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ BOOK_COLUMNS: dict[str, pa.DataType] = {
     },
 }
 TABLES = {"book_delta_v2": DELTA_COLUMNS, "book": BOOK_COLUMNS, "trades": TRADE_COLUMNS}
+"""Tables of the lake, with the columns and dtypes that are read."""
+DATASET_OF_TABLE = {"book_delta_v2": "raw_deltas", "book": "snapshots", "trades": "trades"}
+"""Dataset that each table is published as."""
 _DAY_FOLDER = re.compile(r"dt=(\d{4}-\d\d-\d\d)")
 
 
@@ -66,9 +69,9 @@ class LakeFile:
     """One opened and checked Parquet file.
 
     Attributes:
-        path: where it is.
-        table: its Crypto Lake table.
-        parquet: the open file.
+        path: Path of the file.
+        table: Crypto Lake table that it belongs to.
+        parquet: The open file.
     """
 
     path: Path
@@ -77,17 +80,21 @@ class LakeFile:
 
     @property
     def rows(self) -> int:
-        """Row count of the footer."""
+        """Number of rows, by the footer."""
         return int(self.parquet.metadata.num_rows)
 
     def batches(self, columns: list[str], batch_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Decode row group by row group.
 
+        Args:
+            columns: Columns to decode.
+            batch_rows: Rows decoded at a time.
+
         Yields:
             Index of the batch's first row in the file, and the batch.
 
         Raises:
-            SourceCorruptError: a page cannot be decoded, or rows are missing.
+            SourceCorruptError: A page cannot be decoded, or rows are missing.
         """
         row = 0
         try:
@@ -100,12 +107,15 @@ class LakeFile:
             raise self.corrupt(f"{row} rows where the footer says {self.rows}")
 
     def leaf(self, column: str) -> int:
-        """The place of a flat column among the leaves, which statistics go by: a struct before it has several."""
+        """Return the place of a flat column among the leaves, by which statistics are found.
+
+        It may differ from the column's place in the schema, because a struct before it has several leaves.
+        """
         schema = self.parquet.metadata.schema
         return next(i for i in range(len(schema)) if schema.column(i).path == column)
 
     def extreme(self, column: str, batch_rows: int) -> tuple[float, float]:
-        """Smallest and largest value of a column, from the statistics where there are any."""
+        """Return the smallest and largest value of a column, from the statistics where every row group has them."""
         index = self.leaf(column)
         groups = [
             self.parquet.metadata.row_group(g).column(index).statistics
@@ -121,7 +131,7 @@ class LakeFile:
         return low, high
 
     def value_error(self, column: str, row: int, found: str, expected: str) -> SourceValueError:
-        """The error for one bad value."""
+        """Return the error for one bad value, for the caller to raise."""
         return SourceValueError(
             expected=expected,
             found=found,
@@ -130,21 +140,16 @@ class LakeFile:
         )
 
     def corrupt(self, found: str) -> SourceCorruptError:
-        """The error for a file that cannot be decoded."""
-        return SourceCorruptError(
-            expected="a complete Parquet file",
-            found=found,
-            where=str(self.path),
-            remedy="Download the file again; a damaged file is never read as an empty day.",
-        )
+        """Return the error for a file that cannot be decoded, for the caller to raise."""
+        return _corrupt(self.path, found)
 
 
 class LakeSource:
     """Crypto Lake files below one root.
 
     Args:
-        root: the folder that holds `book_delta_v2/`, `book/`, `trades/`.
-        batch_rows: rows decoded at a time.
+        root: Folder that holds `book_delta_v2/`, `book/`, `trades/`.
+        batch_rows: Rows decoded at a time where a file has no statistics to be ordered by.
     """
 
     def __init__(self, root: Path, batch_rows: int = 1_000_000) -> None:
@@ -152,53 +157,64 @@ class LakeSource:
         self.batch_rows = batch_rows
 
     def days(self, table: str, instrument: Instrument) -> list[str]:
-        """UTC days `YYYY-MM-DD` for which the table has files; folders of other names are none.
+        """Return the UTC days `YYYY-MM-DD` for which the table has files; folders of other names do not count.
 
         Raises:
-            SourceAccessError: a folder may not be read.
+            SourceAccessError: A folder may not be read.
         """
         folder = self.root / table / f"exchange={instrument.exchange}" / f"symbol={instrument.symbol}"
         days = ((path, _DAY_FOLDER.fullmatch(path.name)) for path in _entries(folder))
         return [day[1] for path, day in days if day and _parquet_files(path)]
 
     def has(self, table: str, key: PartitionKey) -> bool:
-        """Whether the table has any file of this symbol and day.
+        """Return whether the table has any file of this symbol and day.
 
         Raises:
-            SourceAccessError: a folder may not be read.
+            SourceAccessError: A folder may not be read.
         """
         return bool(_parquet_files(self.root / table / key.path))
 
     def require(self, table: str, key: PartitionKey) -> None:
-        """Look whether there are files of one symbol and day; they are not opened.
+        """Refuse a symbol and day without files of a table; the files are not opened.
 
         Raises:
-            SourceMissingError: the root, the table, the symbol or the day is not there.
-            SourceAccessError: a folder may not be read.
+            SourceMissingError: The root, the table, the symbol or the day is not there.
+            SourceAccessError: A folder may not be read.
         """
         if not self.has(table, key):
             raise self._missing(table, key, self.root / table / key.path)
 
     def files(self, table: str, key: PartitionKey) -> list[LakeFile]:
-        """All files of one symbol and day, checked, ordered by their first sequence number or time, then by name.
+        """Open and check all files of one symbol and day, by their first sequence number or time, then by name.
 
         Raises:
-            SourceMissingError: the root, the table, the symbol or the day is not there.
-            SourceAccessError: a folder or a file may not be read.
-            SourceCorruptError: a file is truncated or damaged.
-            SourceSchemaError: a column is missing or has another dtype.
-            SourceEmptyError: a file has no rows.
+            SourceMissingError: The root, the table, the symbol or the day is not there.
+            SourceAccessError: A folder or a file may not be read.
+            SourceCorruptError: A file is truncated or damaged.
+            SourceSchemaError: A column is missing or has another dtype.
+            SourceEmptyError: A file has no rows.
         """
         self.require(table, key)
         files = [self._open(path, table) for path in _parquet_files(self.root / table / key.path)]
         order = "sequence_number" if "sequence_number" in TABLES[table] else "timestamp"
         return sorted(files, key=lambda file: (file.extreme(order, self.batch_rows)[0], file.path.name))
 
-    def fingerprints(self, table: str, key: PartitionKey) -> dict[str, str]:
-        """SHA-256 of each file of one symbol and day, by name.
+    def files_by_table(self, key: PartitionKey) -> dict[str, list[LakeFile]]:
+        """Open and check the files of all tables of one symbol and day; `book` and `trades` may have none.
 
         Raises:
-            SourceAccessError: a folder or a file may not be read.
+            SourceError: There are no deltas, or a file is refused; see `files`.
+        """
+        files = {"book_delta_v2": self.files("book_delta_v2", key)}
+        for table in ("book", "trades"):
+            files[table] = self.files(table, key) if self.has(table, key) else []
+        return files
+
+    def fingerprints(self, table: str, key: PartitionKey) -> dict[str, str]:
+        """Return the SHA-256 of each file of one symbol and day, by name.
+
+        Raises:
+            SourceAccessError: A folder or a file may not be read.
         """
         found = {}
         for path in _parquet_files(self.root / table / key.path):
@@ -214,12 +230,7 @@ class LakeSource:
         except PermissionError as error:
             raise _inaccessible(path, "file", error) from error
         except (OSError, pa.ArrowException) as error:
-            raise SourceCorruptError(
-                expected="a complete Parquet file",
-                found=str(error),
-                where=str(path),
-                remedy="Download the file again; a damaged file is never read as an empty day.",
-            ) from error
+            raise _corrupt(path, str(error)) from error
         schema = parquet.schema_arrow
         names = set(schema.names)
         for column, kind in TABLES[table].items():
@@ -280,7 +291,10 @@ class LakeSource:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder, by name; nothing where there is none. `glob` gives nothing either where it may not read."""
+    """Return the entries of a folder in order of name, none if there is no such folder.
+
+    `glob` is not used, because it gives nothing for a folder that may not be read, as if it were empty.
+    """
     try:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -291,6 +305,15 @@ def _entries(folder: Path) -> list[Path]:
 
 def _parquet_files(folder: Path) -> list[Path]:
     return [path for path in _entries(folder) if path.name.endswith(".parquet")]
+
+
+def _corrupt(path: Path, found: str) -> SourceCorruptError:
+    return SourceCorruptError(
+        expected="a complete Parquet file",
+        found=found,
+        where=str(path),
+        remedy="Download the file again; a damaged file is never read as an empty day.",
+    )
 
 
 def _inaccessible(path: Path, kind: str, error: OSError) -> SourceAccessError:

@@ -1,8 +1,8 @@
-"""What the footers of a table's files say of a day, without decoding a row: rows, spans, order, nulls, extremes.
+"""Reads what the footers of a table's files say of a day without decoding a row: spans, order, nulls, extremes.
 
-Parquet keeps, for each row group and column, how many nulls there are and the smallest and largest value. Between two
-row groups nothing else can lie, so a hole there is exact; what is inside a group is not known from here: a group with
-few rows for its time may lack something.
+Parquet keeps the number of nulls and the smallest and largest value of each row group and column. Between two row
+groups nothing else can lie, so a hole there is exact. Holes inside a group are not seen; a group with few rows for its
+time may have some.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "book": (*TIME_COLUMNS, "sequence_number", "bid_0_price", "ask_0_price"),
     "trades": (*TIME_COLUMNS, "price", "amount"),
 }
-"""Whose statistics are looked at."""
+"""Columns of each table whose statistics are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParquetStatistics:
-    """The row groups of all files of one table, symbol and day, in order of the files.
+    """Statistics of the g row groups of one table, symbol and day, in order of the files.
 
     Attributes:
-        table: its name.
-        files, size_bytes: how much there is.
-        group_rows: int64[g].
-        limits: column to [g, 2], smallest and largest value of each group; only columns of which every group has them.
-        nulls: column to their number; only columns that say so.
+        table: Name of the table.
+        files: Number of files.
+        size_bytes: Bytes of all files.
+        group_rows: int64[g], rows of each group.
+        limits: By column [g, 2], int64 or float64, the smallest and largest value of each group. Columns of which some
+            group lacks statistics are left out.
+        nulls: Number of nulls by column. Columns of which some group does not say it are left out.
     """
 
     table: str
@@ -46,12 +48,12 @@ class ParquetStatistics:
 
     @property
     def rows(self) -> int:
-        """Of all files."""
+        """Number of rows of all files."""
         return int(self.group_rows.sum())
 
     @property
     def clock(self) -> str | None:
-        """The column of times to go by: origin times if all are known, else arrivals; None without statistics."""
+        """Column of times to go by: origin times if all are known, else arrivals; None without statistics."""
         for name in TIME_COLUMNS:
             if name in self.limits and (self.limits[name][:, 0] > 0).all():
                 return name
@@ -59,17 +61,17 @@ class ParquetStatistics:
 
     @property
     def times(self) -> NDArray[np.int64]:
-        """int64[g, 2]: first and last time of each group by `clock`, ns; empty without one."""
+        """First and last time of each group by `clock`, int64[g, 2] ns; empty without a clock."""
         return np.empty((0, 2), np.int64) if self.clock is None else np.asarray(self.limits[self.clock])
 
     @property
     def span(self) -> tuple[int, int] | None:
-        """First and last time, ns."""
+        """First and last time of the day, ns; None without a clock."""
         times = self.times
         return (int(times[:, 0].min()), int(times[:, 1].max())) if len(times) else None
 
     def holes(self, longer_than_ns: int) -> list[tuple[int, int]]:
-        """Ends of one group and begins of the next between which nothing came for longer; ns."""
+        """Return where nothing lies between row groups for longer than so many ns: end and begin of each hole, ns."""
         times = self.times
         if len(times) < 2:
             return []
@@ -78,15 +80,18 @@ class ParquetStatistics:
         at = np.flatnonzero(times[1:, 0] - reached > longer_than_ns)
         return [(int(reached[i]), int(times[i + 1, 0])) for i in at.tolist()]
 
-    def thin(self, share: float) -> list[tuple[int, int, int]]:
-        """Groups with fewer rows a second than this share of the median: something may be missing inside.
+    def thin_groups(self, share: float) -> list[tuple[int, int, int]]:
+        """Find groups with so few rows for their time that something may be missing inside.
+
+        Args:
+            share: Share of the median rate of rows below which a group is thin.
 
         Returns:
-            First and last time of each, and the ns that its rows leave over at the median rate.
+            First and last time of each, ns, and the ns that its rows leave over at the median rate.
         """
         times = self.times
         spans = times[:, 1] - times[:, 0]
-        spread = spans > 0  # the others hold one time alone: nothing can be missing inside
+        spread = spans > 0  # other groups hold a single time, so nothing can be missing inside
         if spread.sum() < 3:
             return []
         rate = np.full(len(spans), np.inf)
@@ -99,18 +104,18 @@ class ParquetStatistics:
         ]
 
     def groups_back(self, column: str) -> int | None:
-        """How many groups begin below the end of the one before; None where the statistics do not say."""
+        """Count the groups that begin below the end of the one before; None where the statistics do not say."""
         limits = self.limits.get(column)
         return None if limits is None else int((limits[1:, 0] < limits[:-1, 1]).sum())
 
     def extremes(self, column: str) -> tuple[float, float] | None:
-        """Smallest and largest value of a column; None where the statistics do not say."""
+        """Return the smallest and largest value of a column; None where the statistics do not say."""
         limits = self.limits.get(column)
         return None if limits is None else (limits[:, 0].min().item(), limits[:, 1].max().item())
 
 
 def read_statistics(table: str, files: Sequence[LakeFile]) -> ParquetStatistics:
-    """Of the opened files of one table, symbol and day; no file gives no rows."""
+    """Read the footers of the opened files of one table, symbol and day; without files there are no rows."""
     groups: dict[str, list[tuple[Any, Any]]] = {name: [] for name in COLUMNS[table]}
     nulls = dict.fromkeys(COLUMNS[table], 0)
     rows = []

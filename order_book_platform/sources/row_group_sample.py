@@ -1,4 +1,4 @@
-"""Pieces of a day: the first rows of row groups spread evenly over it, decoded as the whole would be."""
+"""Samples a day: the first rows of row groups spread evenly over it, decoded as the whole file would be."""
 
 from __future__ import annotations
 
@@ -13,30 +13,35 @@ from order_book_platform.sources.lake_source import LakeFile
 
 @dataclass(frozen=True, slots=True)
 class RowGroupSample(LakeFile):
-    """The first rows of one row group; whoever reads a file can read a piece.
+    """The first rows of one row group, which can be read wherever a file can.
 
     Attributes:
-        group: which row group.
-        first_row: its first row in the file.
-        limit: how many rows at most.
-        begins, ends: whether the day begins with its first row, or ends with its last.
-        follows: whether its first row comes right behind the last one of the piece before.
+        group: Number of the row group in the file.
+        first_row: Row of the file that the group begins with.
+        limit: Most rows of the group that are sampled.
+        begins_day: Whether the day begins with its first row.
+        ends_day: Whether the day ends with its last row.
+        follows: Whether its first row comes right behind the last row of the sample before.
     """
 
     group: int
     first_row: int
     limit: int
-    begins: bool
-    ends: bool
+    begins_day: bool
+    ends_day: bool
     follows: bool
 
     @property
     def rows(self) -> int:
-        """How many it has."""
+        """Number of sampled rows."""
         return min(self.limit, int(self.parquet.metadata.row_group(self.group).num_rows))
 
     def batches(self, columns: list[str], batch_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Decode its rows; see `LakeFile`."""
+        """Decode the sampled rows; the row numbers are those of the file.
+
+        Raises:
+            SourceCorruptError: A page cannot be decoded, or rows are missing.
+        """
         row, left = self.first_row, self.rows
         try:
             for batch in self.parquet.iter_batches(
@@ -51,14 +56,17 @@ class RowGroupSample(LakeFile):
         raise self.corrupt(f"{row} rows where the footer says {self.first_row + self.rows}")
 
 
-def pieces(files: Sequence[LakeFile], count: int, rows: int) -> list[RowGroupSample]:
-    """Row groups spread evenly over the files, the first and the last among them.
+def sample_row_groups(files: Sequence[LakeFile], count: int, rows: int) -> list[RowGroupSample]:
+    """Choose row groups spread evenly over the files, the first and the last group among them.
 
     Args:
-        files: in order.
-        count: how many pieces at most.
-        rows: of all pieces together at most. A file of few groups gives fewer and longer pieces, and all rows if
-            there are no more of them.
+        files: Files of one table, in order.
+        count: Most row groups to choose.
+        rows: Most rows of all samples together. Files of few groups give fewer and longer samples, and all their rows
+            if they have no more than that.
+
+    Returns:
+        The samples in the order of the files; none if there are no rows.
     """
     groups = [
         (file, group, first)
@@ -72,29 +80,29 @@ def pieces(files: Sequence[LakeFile], count: int, rows: int) -> list[RowGroupSam
     limit = max(rows // len(chosen), 1)
     if len(chosen) == len(groups) and sum(file.rows for file in files) <= rows:
         limit = rows
-    found: list[RowGroupSample] = []
+    samples: list[RowGroupSample] = []
     reached = -1
     for at in chosen.tolist():
         file, group, first = groups[at]
         whole = file.parquet.metadata.row_group(group).num_rows <= limit
         last = at == len(groups) - 1 and whole
-        follows = bool(found) and at == reached
-        found.append(
+        follows = bool(samples) and at == reached
+        samples.append(
             RowGroupSample(file.path, file.table, file.parquet, group, first, limit, at == 0, last, follows)
         )
         reached = at + 1 if whole else -1
-    return found
+    return samples
 
 
-def runs(found: Sequence[RowGroupSample]) -> list[list[RowGroupSample]]:
-    """Pieces that lie one right behind another, together: they are to be read as one."""
-    together: list[list[RowGroupSample]] = []
-    for piece in found:
-        if piece.follows:
-            together[-1].append(piece)
+def adjacent_samples(samples: Sequence[RowGroupSample]) -> list[list[RowGroupSample]]:
+    """Group the samples that lie one right behind another, which are to be read as one."""
+    runs: list[list[RowGroupSample]] = []
+    for sample in samples:
+        if sample.follows:
+            runs[-1].append(sample)
         else:
-            together.append([piece])
-    return together
+            runs.append([sample])
+    return runs
 
 
 def _first_rows(file: LakeFile) -> list[int]:

@@ -1,4 +1,4 @@
-"""Whether the tick changed during a day: what divides the prices before and after, piece by piece.
+"""Finds changes of the tick during a day, from the divisors of the prices of one piece of the day after another.
 
 An exchange may make its tick finer or coarser at any time. One divisor of all prices does not show that; the divisors
 of the pieces of a day do.
@@ -12,19 +12,21 @@ from math import gcd
 from typing import Any
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch
-from order_book_platform.sources.float_decoding import Reading
+from order_book_platform.sources.float_decoding import FloatDecoder
 
 PIECE_ROWS = 16_384
-"""Rows whose prices are taken together: enough that they do not share a coarser step by chance."""
+"""Rows of a piece, whose prices are taken together: enough that they do not share a coarser step by chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class TickChange:
-    """From here on prices have another step.
+    """A change of the step of prices.
 
     Attributes:
-        origin_time, sequence_number: of the first row of the first piece of `PIECE_ROWS` that has it.
-        from_pips, to_pips: the steps; pips of 18 decimals may be longer than 64 bits.
+        origin_time: Origin time, in ns, of the first row of the first piece of `PIECE_ROWS` with the new step.
+        sequence_number: Sequence number of that row.
+        from_pips: Step before; pips of 18 decimals may be longer than 64 bits.
+        to_pips: Step from there on.
     """
 
     origin_time: int
@@ -33,19 +35,20 @@ class TickChange:
     to_pips: int
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
+        """Return all fields by name, ready for JSON."""
         return asdict(self)
 
 
 @dataclass(slots=True)
-class TickTrail:
-    """Feed it the deltas in order; how they are cut does not matter.
+class TickChangeDetector:
+    """Follows the step of prices; it is fed the deltas in order, cut into batches in any way.
 
     Attributes:
-        tick_pips: the largest step that divides every price so far; 0 before the first.
+        decoder: Decoder of the prices.
+        tick_pips: Largest step that divides every price so far; 0 before the first.
     """
 
-    reading: Reading
+    decoder: FloatDecoder
     tick_pips: int = 0
     _pieces: list[tuple[int, int, int]] = field(default_factory=list)
     _filled: int = 0
@@ -55,7 +58,7 @@ class TickTrail:
         row = 0
         while row < len(batch):
             end = min(row + PIECE_ROWS - self._filled, len(batch))
-            divisor = self.reading.divisor(batch.encoded_price[row:end], 0)
+            divisor = self.decoder.common_divisor(batch.encoded_price[row:end], 0)
             if self._filled:
                 origin, sequence, before = self._pieces[-1]
                 self._pieces[-1] = origin, sequence, gcd(before, divisor)
@@ -66,10 +69,10 @@ class TickTrail:
             row = end
 
     def changes(self) -> list[TickChange]:
-        """Where the step became another one, and stayed so.
+        """Return the places at which the step became another one and stayed so.
 
-        It takes a piece before and two after, or, where it became coarser, two before and one after. A price that alone
-        is off the step changes nothing: the pieces on both sides of its own have the same one.
+        A finer step takes one piece before and two after to be seen, a coarser one two before and one after. A single
+        price off the step changes nothing, since the pieces on both sides of its own have the same step.
         """
         pieces = self._pieces[: len(self._pieces) - bool(self._filled)]
         steps = [step for _, _, step in pieces]

@@ -1,4 +1,4 @@
-"""What no row may hold: nulls, values out of range, times of another day or in another unit."""
+"""Refuse what no row may hold: nulls, values out of range, times of another day or in another unit."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from datetime import date
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_DAY, day_start_ns, iso_from_ns
+from order_book_platform.model.arrays import BoolArray, Float64Array
 from order_book_platform.sources.lake_source import LakeFile
 
 
 def check_nulls(file: LakeFile, row: int, batch: pa.RecordBatch) -> None:
-    """Refuse nulls.
+    """Refuse nulls in any column of a batch.
+
+    Args:
+        file: File of the batch.
+        row: Row of the batch's first row in the file.
+        batch: Rows to look at.
 
     Raises:
-        SourceValueError: with the first one's column and row.
+        SourceValueError: There is a null; the error names column and row of the first one.
     """
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if column.null_count:
@@ -25,17 +30,20 @@ def check_nulls(file: LakeFile, row: int, batch: pa.RecordBatch) -> None:
 
 
 def check_values(
-    file: LakeFile,
-    row: int,
-    column: str,
-    values: NDArray[np.float64],
-    in_range: NDArray[np.bool_],
-    expected: str,
+    file: LakeFile, row: int, column: str, values: Float64Array, in_range: BoolArray, expected: str
 ) -> None:
     """Refuse NaN, infinities and values out of range.
 
+    Args:
+        file: File of the values.
+        row: Row of the first value in the file.
+        column: Column of the values.
+        values: float64[n].
+        in_range: bool[n].
+        expected: Description of a good value, for the error.
+
     Raises:
-        SourceValueError: with the first one's row and value.
+        SourceValueError: There is such a value; the error names row and value of the first one.
     """
     good = in_range & np.isfinite(values)
     if not good.all():
@@ -49,13 +57,13 @@ def check_times(file: LakeFile, row: int, batch: pa.RecordBatch, day: date) -> N
     Origin times of 0 or less pass: they stand for "unknown" and are counted by the assessment.
 
     Args:
-        file: where the batch is from.
-        row: index of the batch's first row in it.
-        batch: with int64 columns `timestamp` and `receipt_timestamp`, no nulls, ns since the epoch.
-        day: of the partition.
+        file: File of the batch.
+        row: Row of the batch's first row in the file.
+        batch: Rows with int64 columns `timestamp` and `receipt_timestamp`, no nulls, ns since the epoch.
+        day: UTC day of the partition.
 
     Raises:
-        SourceValueError: with the first one's column, row and value.
+        SourceValueError: There is such a time; the error names column, row and value of the first one.
     """
     start = day_start_ns(day)
     for column in ("timestamp", "receipt_timestamp"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from order_book_platform.assess import Assessment, DataAssessor, GapReporter
+from order_book_platform.assess import DataAssessor, GapReporter, PublishedReport
 from order_book_platform.errors import PartitionCorruptError
 from order_book_platform.model import Severity
 from order_book_platform.settings import load_settings
@@ -35,7 +35,7 @@ def assessed(
     without: Sequence[str] = (),
     tick: str | None = None,
     **sections: object,
-) -> Assessment:
+) -> PublishedReport:
     """The assessment of a small lake."""
     write_lake(
         folder / "lake",

@@ -15,7 +15,7 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from order_book_platform.assess import GapReporter
-from order_book_platform.assess.gaps.gap_classification import Reach, classify, gaps_table
+from order_book_platform.assess.gaps.gap_classification import RecoverySnapshots, classify, gaps_table
 from order_book_platform.assess.gaps.message_scan import MessageScan
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
 from order_book_platform.model import PartitionKey
@@ -80,8 +80,8 @@ def test_k_lost_messages_are_k_gaps(recordings: Path, key: PartitionKey, draw: s
     times = (kept[name].to_numpy() for name in ("timestamp", "receipt_timestamp", "final_update_id"))
     scan = MessageScan(10**9, NO_SNAPSHOTS)
     scan.feed(DeltaBatch(*times, ones.astype(bool), ones, ones, **ids_of(kept)))
-    nowhere = Reach(NO_SNAPSHOTS, NO_SNAPSHOTS)
-    found = gaps_table(classify(each, nowhere, GapSettings()) for each in scan.breaks).to_pylist()
+    nowhere = RecoverySnapshots(NO_SNAPSHOTS, NO_SNAPSHOTS)
+    found = gaps_table(classify(each, nowhere, GapSettings()) for each in scan.candidates).to_pylist()
     assert [tuple(gap[name] for name in PLACE) for gap in found] == losses(chain, lost)
     assert {(gap["kind"], gap["cause"], gap["proven"]) for gap in found} <= {("exact", "chain", True)}
 

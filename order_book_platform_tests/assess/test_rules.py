@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from order_book_platform.assess.rule_figures import RuleFigure
 from order_book_platform.assess.rules import (
     RULES,
     VALIDATION_GATE,
-    RuleFigure,
-    day_coverage,
     held_against,
-    median_latency,
+    rules_for_day,
     rules_report,
     verdict_of,
 )
-from order_book_platform_tests.lake import KEY, START_NS
+from order_book_platform.model import Severity
 
-DAY = 86_400 * 10**9
 SOUND = {
     "gap_ratio": RuleFigure(0.0, 1_000),
     "origin_coverage": RuleFigure(1.0, 1_000, "sample"),
@@ -79,26 +77,11 @@ def test_verdicts(ratio: float, by_action: dict[str, int], verdict: str) -> None
     assert verdict_of(held_against(RULES, figures), by_action)[0] == verdict
 
 
-@pytest.mark.parametrize(
-    ("first", "last", "share"), [(0, DAY, 1), (-DAY, 2 * DAY, 1), (DAY // 2, DAY, 0.5), (2 * DAY, 3 * DAY, 0)]
-)
-def test_coverage_of_the_day(first: int, last: int, share: float) -> None:
-    """What lies outside the UTC day does not count."""
-    assert day_coverage(KEY, START_NS + first, START_NS + last) == share
-
-
-@pytest.mark.parametrize(
-    ("median", "skew", "value"),
-    [(4.0, 3.0, 4.0), (4.0, None, 4.0), (-1_200.0, -1_270.0, 70.0), (60.0, -1.0, 61.0), (-3.0, None, None)],
-)
-def test_a_clock_that_is_behind_hides_no_latency(
-    median: float, skew: float | None, value: float | None
-) -> None:
-    """What the skew is below 0 is added; a median below 0 without a known skew says nothing, and holds nothing."""
-    clocks = {"latency_ms": {"p50": median}, "skew_ms": skew}
-    assert median_latency(clocks, 10, "sample") == RuleFigure(value, 10, "sample")
-
-
-def test_no_messages_have_no_latency() -> None:
-    """There is no value, which fails."""
-    assert median_latency({"latency_ms": {}, "skew_ms": None}, 0) == RuleFigure(None, 0)
+def test_rules_of_a_day_add_to_the_notes_and_soften_the_seed() -> None:
+    """What is particular to a day stands behind the note; without `book` a missing seed only warns."""
+    rules = rules_for_day({"decimals": "; the first: row 5"}, has_book=False)
+    assert rules["decimals"].note == RULES["decimals"].note + "; the first: row 5"
+    assert (RULES["seed"].gate.severity, rules["seed"].gate.severity) == (Severity.ERROR, Severity.WARN)
+    changed = {name for name in RULES if rules[name] != RULES[name]}
+    assert changed == {"decimals", "seed"}
+    assert rules_for_day({}) == RULES

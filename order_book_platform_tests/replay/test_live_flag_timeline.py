@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.assess.gaps.gap_classification import Reach, classify, gaps_table
+from order_book_platform.assess.gaps.gap_classification import RecoverySnapshots, classify, gaps_table
 from order_book_platform.model import BookFlag
 from order_book_platform.replay.flag_timeline import FlagTimeline
 from order_book_platform.replay.gap_detector import GapCandidate, Pairs
@@ -38,7 +38,7 @@ def test_it_is_the_doubt_of_the_day_but_for_the_future(
     shots = np.sort(np.array(marks, np.int64)) * 5
     shot_time = np.interp(shots, number, origin).astype(np.int64)
     day = FlagTimeline.of_gaps(
-        gaps_table([classify(item, Reach(shots, shot_time), SETTINGS) for item in breaks])
+        gaps_table([classify(item, RecoverySnapshots(shots, shot_time), SETTINGS) for item in breaks])
     )
     running = LiveFlagTimeline(SETTINGS.recover_after, SETTINGS.snapshot_reach)
     sequence, bits, recover_from = [], [], []

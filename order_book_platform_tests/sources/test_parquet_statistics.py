@@ -69,7 +69,7 @@ def test_a_hole_inside_a_group_makes_it_thin(tmp_path: Path) -> None:
     """It cannot be seen, but the group has far fewer rows a second than the others."""
     found = footers_of(tmp_path, later(delta_frame(), 40, 60 * SECOND))
     assert found.holes(SECOND) == []
-    ((begin, end, over),) = found.thin(0.2)
+    ((begin, end, over),) = found.thin_groups(0.2)
     assert end - begin >= 60 * SECOND
     assert over == pytest.approx(60 * SECOND, rel=0.05)
 
@@ -80,7 +80,7 @@ def test_a_group_of_one_time_hides_no_thin_one(tmp_path: Path) -> None:
     last = len(frame) // 9 * 9 + 1
     found = footers_of(tmp_path, frame[:last] if last <= len(frame) else frame)
     assert (found.times[:, 0] == found.times[:, 1]).sum() == 1
-    assert len(found.thin(0.2)) == 1
+    assert len(found.thin_groups(0.2)) == 1
 
 
 def test_groups_that_go_back_are_counted(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_files_without_statistics_say_so(tmp_path: Path) -> None:
     """Rows are known all the same; spans and holes are not."""
     found = footers_of(tmp_path, delta_frame(), write_statistics=False)
     assert found.rows == len(delta_frame())
-    assert (found.span, found.clock, found.holes(1), found.thin(0.5)) == (None, None, [], [])
+    assert (found.span, found.clock, found.holes(1), found.thin_groups(0.5)) == (None, None, [], [])
     assert (found.extremes("price"), found.groups_back("sequence_number")) == (None, None)
 
 

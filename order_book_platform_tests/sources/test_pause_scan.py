@@ -31,7 +31,7 @@ def plain(frame: pl.DataFrame) -> list[tuple[int, int, int, int]]:
 
 def said(found: Silences) -> list[tuple[int, int, int, int]]:
     """The same of what was found."""
-    return [(each.before_ns, each.after_ns, each.before, each.after) for each in found.breaks]
+    return [(each.before_ns, each.after_ns, each.before, each.after) for each in found.candidates]
 
 
 @pytest.mark.parametrize("rows", [7, 40, 10**6])
@@ -42,7 +42,7 @@ def test_every_silence_is_found(tmp_path: Path, rows: int, batch_rows: int, thre
     frame = with_holes(10, 40, 150)
     found = find_silences(files_of(tmp_path, frame, rows=rows), SECOND, batch_rows, threads)
     assert said(found) == plain(frame)
-    assert len(found.breaks) == 3
+    assert len(found.candidates) == 3
     assert found.span == (frame["timestamp"].min(), frame["timestamp"].max())
     silent = sum(each[1] - each[0] - SECOND for each in plain(frame))
     assert found.coverage == 1 - silent / (found.span[1] - found.span[0])
@@ -62,7 +62,7 @@ def test_one_group_fills_the_hole_of_another(tmp_path: Path) -> None:
     before, after = frame[:40], frame[40:]
     between = frame[39:40].with_columns(pl.col("timestamp") + 30 * SECOND)
     found = find_silences(files_of(tmp_path, before, after, between, rows=20), 31 * SECOND, 100)
-    assert found.breaks == []
+    assert found.candidates == []
     assert found.coverage == 1
 
 
@@ -75,7 +75,7 @@ def test_unknown_times_are_left_out(tmp_path: Path) -> None:
         .alias("timestamp")
     )
     found = find_silences(files_of(tmp_path / "a", frame, rows=20), SECOND, 100)
-    assert (found.span, found.breaks) == ((START_NS, frame["timestamp"].max()), [])
+    assert (found.span, found.candidates) == ((START_NS, frame["timestamp"].max()), [])
     none = delta_frame().with_columns(pl.col("timestamp") * 0)
     found = find_silences(files_of(tmp_path / "b", none, rows=20), SECOND, 100)
     assert (found.span, found.coverage) == (None, None)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.model import FixedPoint
-from order_book_platform.sources.float_decoding import Pips
-from order_book_platform.sources.tick_changes import PIECE_ROWS, TickTrail
+from order_book_platform.sources.float_decoding import PipDecoder
+from order_book_platform.sources.tick_changes import PIECE_ROWS, TickChangeDetector
 
 PIECES = 6
 
@@ -30,13 +30,13 @@ def of_ticks(ticks: list[int]) -> np.ndarray:
 
 def changes(encoded_price: np.ndarray, cuts: list[int] = []) -> list[tuple[int, int, int]]:  # noqa: B006 - not changed
     """Row, old and new step of each change."""
-    trail = TickTrail(Pips(FixedPoint()))
+    detector = TickChangeDetector(PipDecoder(FixedPoint()))
     whole = batch_of(encoded_price)
     bounds = [0, *sorted(cuts), len(whole)]
     for at in range(len(bounds) - 1):
-        trail.feed(whole.slice(bounds[at], bounds[at + 1]))
-    assert trail.tick_pips == np.gcd.reduce(encoded_price)
-    return [(each.sequence_number, each.from_pips, each.to_pips) for each in trail.changes()]
+        detector.feed(whole.slice(bounds[at], bounds[at + 1]))
+    assert detector.tick_pips == np.gcd.reduce(encoded_price)
+    return [(each.sequence_number, each.from_pips, each.to_pips) for each in detector.changes()]
 
 
 @pytest.mark.parametrize(

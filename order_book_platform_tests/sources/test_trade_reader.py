@@ -9,7 +9,7 @@ import pytest
 
 from order_book_platform.model import FixedPoint
 from order_book_platform.sources import LakeSource
-from order_book_platform.sources.float_decoding import Pips
+from order_book_platform.sources.float_decoding import PipDecoder
 from order_book_platform.sources.trade_reader import TradeReader
 from order_book_platform_tests.lake import KEY, book_frame, delta_frame, trade_frame, write_lake
 
@@ -18,7 +18,7 @@ def read(folder: Path, trades: pl.DataFrame) -> tuple[TradeReader, list[list[int
     """A reader that has read them three at a time, and the ids in each of its tables."""
     write_lake(folder, KEY, delta_frame(), book_frame(), trades)
     files = LakeSource(folder, 1_000).files("trades", KEY)
-    reader = TradeReader(files, KEY.day, Pips(FixedPoint(8, 8, 1, 1)), 0, batch_rows=3)
+    reader = TradeReader(files, KEY.day, PipDecoder(FixedPoint(8, 8, 1, 1)), 3, 0)
     return reader, [table.column("trade_id").to_pylist() for table in reader.tables()]
 
 

@@ -1,4 +1,4 @@
-"""Two clocks, the exchange's and the recorder's: latency, skew and drift, from arrival − origin time. No I/O.
+"""Compares two clocks, the exchange's and the recorder's, by arrival − origin time: latency, skew, drift. No I/O.
 
 A message cannot arrive before it was sent, so the smallest arrival − origin of a window is the offset of the two clocks
 plus the shortest way through the network; everything above it is delay. Followed from window to window, this lower
@@ -12,38 +12,38 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.model.arrays import Int64Array
 
 BIN_NS = 100_000
-"""Latencies and pauses are counted in bins of 0.1 ms, so that quantiles need no list of all of them."""
+"""Width of the bins in which latencies and pauses are counted: 0.1 ms. Quantiles then need no list of all of them."""
 WINDOW_NS = 10 * NS_PER_SECOND
-"""The envelope's windows to begin with; twice as long whenever there are too many of them."""
+"""Length of the envelope's windows to begin with; it doubles whenever there are too many of them."""
 MAX_WINDOWS = 300
-"""As many points as a picture can show. A day has 270 windows of 320 s."""
+"""Most windows, as many points as a picture can show. A day has 270 windows of 320 s."""
 ENOUGH_MESSAGES = 10
-"""In a window with fewer the smallest delay says little about the shortest one."""
+"""A window with fewer messages is left out: its smallest delay says little about the shortest one."""
 SKEW_WINDOWS, DRIFT_WINDOWS = 3, 10
-"""With fewer windows there is no skew and no drift."""
+"""Least windows for a skew and for a drift."""
 
 
 @dataclass(slots=True)
-class Envelope:
+class LatencyEnvelope:
     """The smallest arrival − origin time of each window of arrival time.
 
-    Windows begin at multiples of their length, so that the result does not depend on how messages come.
+    Windows begin at multiples of their length, so that the result does not depend on how messages are cut into batches.
 
     Attributes:
-        window_ns: length of a window.
+        window_ns: Length of a window, ns.
     """
 
     window_ns: int = WINDOW_NS
     _smallest: dict[int, int] = field(default_factory=dict)
     _messages: dict[int, int] = field(default_factory=dict)
 
-    def feed(self, received_time: NDArray[np.int64], latency: NDArray[np.int64]) -> None:
-        """Take messages, both int64[n] ns."""
+    def feed(self, received_time: Int64Array, latency: Int64Array) -> None:
+        """Take the arrival times and latencies of messages, both int64[n] ns."""
         if not len(received_time):
             return
         windows, place, counts = np.unique(
@@ -64,8 +64,8 @@ class Envelope:
             self._smallest[window] = min(least, self._smallest.get(window, least))
             self._messages[window] = count + self._messages.get(window, 0)
 
-    def points(self) -> NDArray[np.int64]:
-        """int64[n, 2] of the windows with enough messages, in order: start and smallest latency, ns."""
+    def points(self) -> Int64Array:
+        """Return int64[n, 2], start and smallest latency in ns of the windows with enough messages, in order."""
         found = [
             (window * self.window_ns, least)
             for window, least in sorted(self._smallest.items())
@@ -74,7 +74,7 @@ class Envelope:
         return np.array(found, np.int64).reshape(-1, 2)
 
     def to_dict(self) -> dict[str, Any]:
-        """Skew, drift and the envelope itself; None where there are too few windows to say.
+        """Return skew, drift and the envelope itself; skew and drift are None where there are too few windows.
 
         The skew is the median of the windows' smallest latencies, the drift their Theil–Sen slope: a few wrong times,
         which make a window's smallest latency anything, move neither.
@@ -90,32 +90,32 @@ class Envelope:
         }
 
 
-def _slope_ppm(points: NDArray[np.int64]) -> float:
-    """Median of the slopes of all pairs of points, ns of latency per ms of time."""
+def _slope_ppm(points: Int64Array) -> float:
+    """Return the median slope of all pairs of points int64[n, 2], in ns of latency per ms of time."""
     first, second = np.triu_indices(len(points), 1)
     time = points[second, 0] - points[first, 0]
     return float(np.median((points[second, 1] - points[first, 1]) / time)) * 1e6
 
 
 @dataclass(slots=True)
-class Durations:
-    """A histogram of durations in bins of `BIN_NS`."""
+class DurationHistogram:
+    """Counts durations in bins of `BIN_NS`."""
 
     _bins: dict[int, int] = field(default_factory=dict)
 
-    def feed(self, values: NDArray[np.int64]) -> None:
-        """Take int64[n] ns."""
+    def feed(self, values: Int64Array) -> None:
+        """Count more durations, int64[n] ns."""
         found, counts = np.unique(values // BIN_NS, return_counts=True)
         for value, count in zip(found.tolist(), counts.tolist(), strict=True):
             self._bins[value] = self._bins.get(value, 0) + count
 
     @property
     def negative(self) -> int:
-        """How many are below 0."""
+        """Number of durations below 0."""
         return sum(count for value, count in self._bins.items() if value < 0)
 
     def quantiles_ms(self) -> dict[str, float]:
-        """p1, p50, p95, p99 in ms: the middle of the bin in which each falls; empty if nothing was fed."""
+        """Return p1, p50, p95 and p99 in ms, each the middle of its bin; nothing if there are no durations."""
         if not self._bins:
             return {}
         values = np.array(sorted(self._bins))

@@ -1,35 +1,35 @@
-"""Spells of a crossed book, found as its rows come. No I/O."""
+"""Finds the spells during which a book is crossed, as its rows come. No I/O."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.model import BookFlag
+from order_book_platform.model.arrays import Int64Array
 from order_book_platform.replay.gap_detector import GapCandidate
 
 ORIGIN, SEQUENCE, FLAGS = 0, 2, 3
-"""Columns of a row of the replay."""
+"""Columns of a row of the replay: origin time, sequence number, flags."""
 
 
 class CrossedSpells:
-    """Feed it rows in order, then read what it found.
+    """Finds spells of a crossed book; it is fed the rows of a replay in order.
 
     Args:
-        tolerated_ns: a spell that lasts longer is a break.
+        tolerated_ns: A spell that lasts longer than this is a gap candidate.
 
     Attributes:
-        breaks: found so far, in order.
+        candidates: Gap candidates found so far, in order.
     """
 
     def __init__(self, tolerated_ns: int) -> None:
         self._tolerated_ns = tolerated_ns
         self._since: tuple[int, int] | None = None
-        self.breaks: list[GapCandidate] = []
+        self.candidates: list[GapCandidate] = []
 
-    def feed(self, rows: NDArray[np.int64]) -> None:
-        """Take rows int64[n, ≥ 4] of a replay that shows at least every change of the best prices."""
+    def feed(self, rows: Int64Array) -> None:
+        """Take the next rows, int64[n, ≥ 4], of a replay that shows at least every change of the best prices."""
         crossed = rows[:, FLAGS] & BookFlag.CROSSED != 0
         before = np.concatenate([[self._since is not None], crossed[:-1]])
         for at in np.flatnonzero(crossed != before):
@@ -40,13 +40,13 @@ class CrossedSpells:
                 self.end(*place)
 
     def end(self, origin_time: int, sequence_number: int) -> None:
-        """No longer crossed from this message on, or the day ends with it."""
+        """End a spell, if there is one, with a message from which on the book is not crossed, or the day's last."""
         if self._since is None:
             return
         (since_ns, since), self._since = self._since, None
         lasted = origin_time - since_ns
         if lasted > self._tolerated_ns:
             detail = f"crossed for {lasted / NS_PER_SECOND:.3f} s"
-            self.breaks.append(
+            self.candidates.append(
                 GapCandidate("crossed", since, sequence_number, since_ns, origin_time, None, detail)
             )

@@ -1,4 +1,4 @@
-"""From findings to gaps: kind, class, action, and which rows are doubtful. No I/O."""
+"""Classifies gap candidates: kind, class, what will be done, and which rows are doubtful. No I/O."""
 
 from __future__ import annotations
 
@@ -7,29 +7,32 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
+from order_book_platform.model.arrays import Int64Array
 from order_book_platform.replay.gap_detector import GapCandidate
 from order_book_platform.settings import GapSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class ClassifiedGap:
     """One row of gaps.parquet.
 
     Attributes:
         kind: `exact` (ids prove it and say where) or `inferred`.
         cause: `chain`, `silence`, `unseen_snapshot`, `disagreement` (a snapshot contradicts the book) or `crossed`.
         gap_class: `small`, `large` or `unrecoverable` (no snapshot in reach).
-        action: `flag`, `recover` (repair from the next snapshot of the plan) or `corrupt`.
-        from_sequence_number, to_sequence_number: last message known good, first one after the gap.
-        from_origin_time, to_origin_time: theirs, ns.
-        missing_ids: where ids are contiguous; else None.
-        proven: whether a loss is shown, not only suggested.
-        flagged_from_sequence_number: first message whose row is doubtful.
-        flagged_until_sequence_number: first message no longer so; None if the doubt lasts to the end of the day.
-        detail: one sentence.
+        action: `flag`, `recover` (repair from the next usable snapshot) or `corrupt`.
+        from_sequence_number: Sequence number of the last message known to be good.
+        to_sequence_number: Sequence number of the first message after the gap.
+        from_origin_time: Origin time of the last message known to be good, ns.
+        to_origin_time: Origin time of the first message after the gap, ns.
+        missing_ids: Number of ids that are missing where ids are contiguous; else None.
+        proven: Whether a loss is shown, not only suggested.
+        flagged_from_sequence_number: First message whose row is doubtful.
+        flagged_until_sequence_number: First message whose row is no longer doubtful; None if the doubt lasts to the end
+            of the day.
+        detail: One sentence for people.
     """
 
     kind: str
@@ -46,61 +49,74 @@ class Gap:
     flagged_until_sequence_number: int | None
     detail: str
 
+    @property
+    def duration_ns(self) -> int:
+        """Time from the last message known to be good to the first one after the gap, ns."""
+        return self.to_origin_time - self.from_origin_time
+
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class RecoverySnapshots:
     """The snapshots from which a book can recover.
 
     Attributes:
-        sequence: int64[m], ascending.
-        origin_time: int64[m], ns.
+        sequence: Sequence numbers, int64[m], ascending.
+        origin_time: Origin times, int64[m] ns.
     """
 
-    sequence: NDArray[np.int64]
-    origin_time: NDArray[np.int64]
+    sequence: Int64Array
+    origin_time: Int64Array
 
     def next_after(self, sequence: int) -> tuple[int, int] | None:
-        """Sequence number and origin time of the first one at or after a message; None if there is none."""
+        """Return sequence number and origin time of the first one at or after a message; None if there is none."""
         at = int(np.searchsorted(self.sequence, sequence, "left"))
         return (int(self.sequence[at]), int(self.origin_time[at])) if at < len(self.sequence) else None
 
 
-def classify(item: GapCandidate, reach: Reach, settings: GapSettings) -> Gap:
-    """What one break means and what will be done about it."""
-    recovery = reach.next_after(item.after)
-    if item.is_small(settings.recover_after):
+def classify(candidate: GapCandidate, snapshots: RecoverySnapshots, settings: GapSettings) -> ClassifiedGap:
+    """Decide what a gap candidate means and what will be done about it.
+
+    Args:
+        candidate: Candidate that the messages show.
+        snapshots: Snapshots from which a book can recover.
+        settings: Thresholds `recover_after` and `snapshot_reach`.
+    """
+    recovery = snapshots.next_after(candidate.after)
+    if candidate.is_small(settings.recover_after):
         gap_class, action = "small", "flag"
-    elif recovery is None or recovery[1] - item.after_ns > settings.snapshot_reach:
+    elif recovery is None or recovery[1] - candidate.after_ns > settings.snapshot_reach:
         gap_class, action = "unrecoverable", "corrupt"
     else:
         gap_class, action = "large", "recover"
-    return Gap(
-        kind="exact" if item.cause == "chain" else "inferred",
-        cause=item.cause,
+    return ClassifiedGap(
+        kind="exact" if candidate.cause == "chain" else "inferred",
+        cause=candidate.cause,
         gap_class=gap_class,
         action=action,
-        from_sequence_number=item.before,
-        to_sequence_number=item.after,
-        from_origin_time=item.before_ns,
-        to_origin_time=item.after_ns,
-        missing_ids=item.missing_ids,
-        proven=item.proven,
-        flagged_from_sequence_number=item.after,
+        from_sequence_number=candidate.before,
+        to_sequence_number=candidate.after,
+        from_origin_time=candidate.before_ns,
+        to_origin_time=candidate.after_ns,
+        missing_ids=candidate.missing_ids,
+        proven=candidate.proven,
+        flagged_from_sequence_number=candidate.after,
         flagged_until_sequence_number=recovery[0] if recovery else None,
-        detail=item.detail,
+        detail=candidate.detail,
     )
 
 
-def disagreement(agreed: tuple[int, int], snapshot: tuple[int, int], wrong: int, compared: int) -> Gap:
-    """The gap between the last snapshot that agreed with the book and one that does not; repaired at the latter.
+def disagreement(
+    agreed: tuple[int, int], snapshot: tuple[int, int], wrong: int, compared: int
+) -> ClassifiedGap:
+    """Return the gap between the last snapshot that agreed with the book and one that contradicts it and repairs it.
 
     Args:
-        agreed: sequence number and origin time, ns, of the last proof.
-        snapshot: the same of the snapshot that contradicts.
-        wrong: levels that differ.
-        compared: levels that both claim to know.
+        agreed: Sequence number and origin time, ns, of the last snapshot that agreed.
+        snapshot: Sequence number and origin time, ns, of the snapshot that contradicts.
+        wrong: Levels that differ.
+        compared: Levels that both claim to know.
     """
-    return Gap(
+    return ClassifiedGap(
         kind="inferred",
         cause="disagreement",
         gap_class="large",
@@ -117,7 +133,7 @@ def disagreement(agreed: tuple[int, int], snapshot: tuple[int, int], wrong: int,
     )
 
 
-def gaps_table(gaps: Iterable[Gap]) -> pa.Table:
-    """Arrow table with schema `GAPS_SCHEMA`, in order of time."""
+def gaps_table(gaps: Iterable[ClassifiedGap]) -> pa.Table:
+    """Return the gaps as a table with schema `GAPS_SCHEMA`, in order of time."""
     ordered = sorted(gaps, key=lambda gap: (gap.from_sequence_number, gap.to_sequence_number, gap.cause))
     return pa.Table.from_pylist([asdict(gap) for gap in ordered], schema=GAPS_SCHEMA)

@@ -1,6 +1,6 @@
-"""One pass over the messages of a day: breaks of the id chain, silences, snapshots of messages never seen, clocks.
+"""Scans the messages of a day once for gap candidates and for what their times say of the clocks. No I/O.
 
-No I/O: batches in, findings out.
+Candidates are breaks of the chain of ids, silences, and snapshots of messages that never came.
 """
 
 from __future__ import annotations
@@ -9,30 +9,35 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from order_book_platform.assess.gaps.clock_offset import Durations, Envelope
+from order_book_platform.assess.gaps.clock_offset import DurationHistogram, LatencyEnvelope
 from order_book_platform.datasets.raw_deltas import DeltaBatch
+from order_book_platform.model.arrays import Int64Array
 from order_book_platform.replay.gap_detector import GapCandidate, GapDetector, unseen_counts
 
 
 @dataclass(slots=True)
 class MessageScan:
-    """Feed it the deltas in order, then read what it found.
+    """Scans messages; it is fed the deltas of a day in order.
 
     Attributes:
-        silence_ns: a longer pause counts as a break, where no ids prove the contrary.
-        snapshot_sequence: int64[m], ascending: sequence numbers of all snapshots of the day.
-        breaks: found so far, in order.
-        first_ns, first_sequence: first origin time that is known, and number of the first message.
-        pairs: consecutive messages that were looked at.
-        span_ns: time between them; from the first message to the last where nothing was cut.
-        silent_ns: of it, what pauses had beyond `silence_ns`.
+        silence_ns: A longer pause is a gap candidate, where no ids prove the contrary.
+        snapshot_sequence: int64[m], ascending, sequence numbers of all snapshots of the day.
+        candidates: Gap candidates found so far, in order.
+        first_ns: First origin time that is known, ns; 0 if none is.
+        first_sequence: Sequence number of the first message.
+        pairs: Pairs of consecutive messages that were looked at.
+        span_ns: Time between the messages of all pairs, ns; from the first message to the last if nothing was cut.
+        silent_ns: Part of that time that pauses had beyond `silence_ns`, ns.
+        longest_pause_ns: Longest time between the messages of a pair, ns.
+        origin_back: Messages with an earlier origin time than the message before.
+        origin_missing: Messages without a known origin time.
+        unseen_snapshots: Snapshots whose message is not among the deltas, where there are no ids.
     """
 
     silence_ns: int
-    snapshot_sequence: NDArray[np.int64]
-    breaks: list[GapCandidate] = field(default_factory=list)
+    snapshot_sequence: Int64Array
+    candidates: list[GapCandidate] = field(default_factory=list)
     first_ns: int = 0
     first_sequence: int = 0
     pairs: int = 0
@@ -42,13 +47,13 @@ class MessageScan:
     origin_back: int = 0
     origin_missing: int = 0
     unseen_snapshots: int = 0
-    _finder: GapDetector = field(init=False)
-    _latencies: Durations = field(default_factory=Durations)
-    _pauses: Durations = field(default_factory=Durations)
-    _envelope: Envelope = field(default_factory=Envelope)
+    _detector: GapDetector = field(init=False)
+    _latencies: DurationHistogram = field(default_factory=DurationHistogram)
+    _pauses: DurationHistogram = field(default_factory=DurationHistogram)
+    _envelope: LatencyEnvelope = field(default_factory=LatencyEnvelope)
 
     def __post_init__(self) -> None:
-        self._finder = GapDetector(self.silence_ns)
+        self._detector = GapDetector(self.silence_ns)
 
     def feed(self, batch: DeltaBatch) -> None:
         """Take a batch of whole messages."""
@@ -64,7 +69,7 @@ class MessageScan:
             self.first_sequence = int(sequence[0])
         if not self.first_ns and known.any():
             self.first_ns = int(origin[known][0])
-        pairs, breaks = self._finder.feed(batch, self.snapshot_sequence)
+        pairs, candidates = self._detector.feed(batch, self.snapshot_sequence)
         pauses = pairs.pauses
         self.pairs += len(pauses)
         self.span_ns += int(pauses.sum())
@@ -74,34 +79,37 @@ class MessageScan:
         self._pauses.feed(np.maximum(pauses, 0))
         if not self.has_ids:
             self.unseen_snapshots += int(unseen_counts(pairs, self.snapshot_sequence).sum())
-        self.breaks += breaks
+        self.candidates += candidates
 
     def cut(self) -> None:
-        """What comes next is from another place of the day: the time between counts neither as span nor as silence."""
-        self._finder.cut()
+        """Say that the next batch is from another place of the day: the time between is neither span nor silence."""
+        self._detector.cut()
 
     @property
     def messages(self) -> int:
-        """Seen so far."""
-        return self._finder.messages
+        """Number of messages so far."""
+        return self._detector.messages
 
     @property
     def has_ids(self) -> bool:
-        """Whether the source gave `U` or `pu`."""
-        return self._finder.has_ids
+        """Whether the source gave the ids `U` or `pu`."""
+        return self._detector.has_ids
 
     @property
     def last_ns(self) -> int:
         """Last origin time that is known, ns."""
-        return self._finder.last_ns
+        return self._detector.last_ns
 
     @property
     def last_sequence(self) -> int:
         """Sequence number of the last message."""
-        return self._finder.last_sequence
+        return self._detector.last_sequence
 
     def clocks(self) -> dict[str, Any]:
-        """Coverage and validity of origin times, latency (arrival − origin), skew, drift, pauses between messages."""
+        """Return the section `clocks` of a report: coverage and validity of origin times, latency, skew, drift, pauses.
+
+        Latency is arrival − origin time.
+        """
         span, steps = self.span_ns, max(self.pairs, 1)
         return {
             "origin_coverage": max(1 - self.silent_ns / span, 0.0) if span > 0 else None,

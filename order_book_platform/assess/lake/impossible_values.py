@@ -1,4 +1,7 @@
-"""What no row may hold, as far as footers show it: nulls, numbers out of range, times of another day. No I/O."""
+"""Finds in footers what no row may hold: nulls, numbers out of range, times of another day. No I/O.
+
+Readers refuse the same values row by row (`sources.value_checks`).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,8 @@ from datetime import date
 
 import numpy as np
 
-from order_book_platform.assess.rules import RuleFigure
+from order_book_platform.assess.rule_figures import RuleFigure
 from order_book_platform.clock import NS_PER_DAY, day_start_ns, iso_from_ns
-from order_book_platform.model import Gate
 from order_book_platform.sources.parquet_statistics import TIME_COLUMNS, ParquetStatistics
 
 _REQUIRED = {
@@ -22,11 +24,11 @@ _REQUIRED = {
 
 
 def impossible_values(day: date, footers: Mapping[str, ParquetStatistics]) -> list[str]:
-    """Everything for which an ingest of the day would be refused, one sentence each.
+    """Return every reason why an ingest of the day would be refused, one phrase each.
 
     Args:
-        day: of the partition.
-        footers: by table; of tables without files there is nothing to say.
+        day: UTC day of the partition.
+        footers: Statistics by table.
     """
     return [
         found if table == "book_delta_v2" else f"{table}: {found}"
@@ -35,14 +37,15 @@ def impossible_values(day: date, footers: Mapping[str, ParquetStatistics]) -> li
     ]
 
 
-def impossible_rule(
-    rules: Mapping[str, tuple[Gate, str]], found: list[str], footers: Mapping[str, ParquetStatistics]
-) -> tuple[dict[str, tuple[Gate, str]], dict[str, RuleFigure]]:
-    """The rules, with what was found in the note of `impossible`, and its figure; none without any statistics."""
+def impossible_figure(found: list[str], footers: Mapping[str, ParquetStatistics]) -> dict[str, RuleFigure]:
+    """Return the figure of the rule `impossible`; none if no footer has statistics."""
     groups = sum(len(each.group_rows) for each in footers.values() if each.nulls or each.limits)
-    gate, note = rules["impossible"]
-    named = {**rules, "impossible": (gate, f"{note}: {'; '.join(found)}" if found else note)}
-    return named, {"impossible": RuleFigure(len(found), groups, "statistics")} if groups else {}
+    return {"impossible": RuleFigure(len(found), groups, "statistics")} if groups else {}
+
+
+def impossible_note(found: list[str]) -> dict[str, str]:
+    """Return the text behind the note of the rule `impossible`; none if nothing was found."""
+    return {"impossible": f": {'; '.join(found)}"} if found else {}
 
 
 def _of_table(day: date, table: str, footers: ParquetStatistics) -> Iterator[str]:
@@ -50,24 +53,24 @@ def _of_table(day: date, table: str, footers: ParquetStatistics) -> Iterator[str
     if any(nulls.values()):
         yield "nulls in " + ", ".join(f"{name} ({count:,})" for name, count in nulls.items() if count)
     if table != "book":
-        yield from _numbers(footers, table)
+        yield from _numbers_of(footers, table)
     start = day_start_ns(day)
     for name in TIME_COLUMNS:
         times = footers.limits.get(name, np.empty((0, 2), np.int64)).ravel()
         if name == "timestamp":
-            times = times[times > 0]  # 0 and less stand for unknown, and are counted by another rule
+            times = times[times > 0]  # 0 and less stand for unknown times, which another rule counts
         if len(times) and not (start - NS_PER_DAY <= times.min() and times.max() < start + 2 * NS_PER_DAY):
             span = f"{iso_from_ns(int(times.min()))} to {iso_from_ns(int(times.max()))}"
             yield f"times of another day in {name}: {span}"
 
 
-def _numbers(footers: ParquetStatistics, table: str) -> Iterator[str]:
+def _numbers_of(footers: ParquetStatistics, table: str) -> Iterator[str]:
     amount = "amount" if table == "trades" else "size"
     for name, zero_is_one in (("price", False), (amount, table == "book_delta_v2")):
         limits = footers.extremes(name)
         if limits is None:
             continue
         if limits[0] < 0 or (limits[0] == 0 and not zero_is_one):
-            yield f"{name}s down to {limits[0] + 0.0:g}"  # files say −0 of 0
+            yield f"{name}s down to {limits[0] + 0.0:g}"  # adding 0.0 turns the −0 of a file's statistics into 0
         if math.isinf(limits[1]):
             yield f"{name}s up to {limits[1]:g}"

@@ -1,4 +1,4 @@
-"""Many days of many symbols, judged by their files' footers alone: what there is, what it covers, verdict so far."""
+"""Judges many days of many symbols by the footers of their files alone: what there is, what it covers, verdict."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from order_book_platform.assess.lake.impossible_values import impossible_rule, impossible_values
+from order_book_platform.assess.lake.impossible_values import (
+    impossible_figure,
+    impossible_note,
+    impossible_values,
+)
 from order_book_platform.assess.lake.lake_report import error_parts
 from order_book_platform.assess.report.rule_text import not_held
-from order_book_platform.assess.rules import (
-    RULES,
-    RuleFigure,
-    day_coverage,
-    held_against,
-    rules_report,
-    verdict_of,
-)
+from order_book_platform.assess.rule_figures import RuleFigure, day_coverage
+from order_book_platform.assess.rules import RULES, held_against, rules_for_day, rules_report, verdict_of
 from order_book_platform.assess.run_estimate import RunEstimate, estimate_run
 from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND
 from order_book_platform.errors import SourceError
@@ -31,31 +29,32 @@ from order_book_platform.sources.lake_source import TABLES
 from order_book_platform.sources.parquet_statistics import ParquetStatistics, read_statistics
 
 THIN = 0.2
-"""Share of the usual rows a second below which a row group may lack something: a day's sample finds out."""
+"""Share of the usual rows a second below which a row group may lack something; a day's sample finds out."""
 THREADS = 16
-"""Footers are small, and a network disk answers late: while one waits, others work."""
+"""Days that are looked at at a time: footers are small, and a network disk answers late."""
 VERDICTS = ("go", "go with repair", "no-go", "damaged", "missing")
 
 
 @dataclass(frozen=True, slots=True)
 class DaySummary:
-    """What the footers of one symbol and day say.
+    """Summary of one symbol and day, from the footers of its files.
 
     Attributes:
-        symbol, day: which.
-        verdict: one of `VERDICTS`; `go` means that nothing speaks against it so far.
-        why: what decided.
-        rows: by table; None where it is not there.
-        size_bytes: of all files.
-        coverage: share of the UTC day between first and last delta, without the holes between row groups.
-        holes: how many of these are longer than `gaps.silence`.
-        longest_hole_s: the longest.
-        warnings: what is not there (`no book`, `no trades`, `no statistics`), names of rules that only warn, and
-            `thin row groups`: inside of some there are so few rows for their time that something may be missing.
-        rules: what was measured, as `rules` of a report.
-        unmeasured: names of the rules of which footers say nothing.
-        error: what made the day `damaged`, in its parts.
-        estimate: of a run; None where there are no deltas.
+        symbol: Key of the instrument.
+        day: UTC day.
+        verdict: One of `VERDICTS`; `go` means that nothing speaks against it so far.
+        why: Reason of the verdict.
+        rows: Number of rows by table; None where a table is not there.
+        size_bytes: Bytes of all files.
+        coverage: Share of the UTC day between first and last delta, without the holes between row groups.
+        holes: Number of these holes that are longer than `gaps.silence`.
+        longest_hole_s: Length of the longest of them in seconds.
+        warnings: Absent tables and statistics (`no book`, `no trades`, `no statistics`), names of rules that only warn,
+            and `thin row groups` if some have so few rows for their time that something may be missing inside.
+        estimate: Estimate of a run; None where there are no deltas.
+        rules: Rules with a figure, as in `rules` of a report.
+        unmeasured: Names of the rules of which footers say nothing.
+        error: Error that made the day `damaged`, in its parts.
     """
 
     symbol: str
@@ -74,12 +73,12 @@ class DaySummary:
     error: dict[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
+        """Return all fields by name, ready for JSON."""
         return {**asdict(self), "day": self.day.isoformat(), "basis": "statistics"}
 
 
 def days_of(first: date, last: date) -> Iterator[date]:
-    """Every day from the first to the last one."""
+    """Yield every day from the first to the last one."""
     for number in range((last - first).days + 1):
         yield first + timedelta(days=number)
 
@@ -91,17 +90,17 @@ def summarise_range(
     progress: Progress = silent,
     threads: int = THREADS,
 ) -> list[DaySummary]:
-    """All days of all instruments, instrument by instrument.
+    """Summarise all days of all instruments, instrument by instrument.
 
     Args:
-        settings: `lake_root`, `gaps`, `sources`.
-        instruments: in order.
-        days: in order.
-        progress: told as days are done.
-        threads: how many days are looked at at a time.
+        settings: Settings `lake_root`, `gaps`, `sources`.
+        instruments: Instruments in order.
+        days: Days in order.
+        progress: Told as days are done.
+        threads: Days that are looked at at a time.
 
     Raises:
-        SourceAccessError: a folder may not be read.
+        SourceAccessError: A folder may not be read.
     """
     keys = [PartitionKey(instrument, day) for instrument in instruments for day in days]
     done, lock = 0, threading.Lock()
@@ -119,10 +118,10 @@ def summarise_range(
 
 
 def summarise_day(settings: Settings, key: PartitionKey) -> DaySummary:
-    """One day by its footers; a file that cannot be opened makes it `damaged`.
+    """Summarise one day by its footers; a file that cannot be opened makes it `damaged`.
 
     Raises:
-        SourceAccessError: a folder may not be read.
+        SourceAccessError: A folder may not be read.
     """
     source = LakeSource(settings.lake_root, settings.sources.batch_rows)
     footers: dict[str, ParquetStatistics] = {}
@@ -158,9 +157,9 @@ def _judged(
         day_share=span and day_coverage(key, *span),
     )
     refused = impossible_values(key.day, footers)
-    rules, impossible = impossible_rule(RULES, refused, footers)
-    figures = _figures(key, deltas, sum(hole - gaps.silence for hole in holes), estimate) | impossible
-    gates = held_against(rules, figures)
+    silent_ns = sum(hole - gaps.silence for hole in holes)
+    figures = _figures(key, deltas, silent_ns, estimate) | impossible_figure(refused, footers)
+    gates = held_against(rules_for_day(impossible_note(refused)), figures)
     told = rules_report(gates, figures)
     verdict, why = verdict_of(gates, {"recover": sum(hole > gaps.recover_after for hole in holes)})
     if refused:
@@ -171,7 +170,7 @@ def _judged(
     if span is None:
         absent.append("no statistics")
     warned = [gate.name for gate in gates if not gate.passed and gate.severity is Severity.WARN]
-    thin = ["thin row groups"] if deltas.thin(THIN) else []
+    thin = ["thin row groups"] if deltas.thin_groups(THIN) else []
     return DaySummary(
         symbol=key.instrument.key,
         day=key.day,
@@ -192,7 +191,7 @@ def _judged(
 def _figures(
     key: PartitionKey, deltas: ParquetStatistics, silent_ns: int, estimate: RunEstimate
 ) -> dict[str, RuleFigure]:
-    """What footers show; `silent_ns` is what the holes have beyond `gaps.silence`."""
+    """Return the figures that footers show; `silent_ns` is the time that the holes have beyond `gaps.silence`."""
     figures = {
         "deltas": RuleFigure(deltas.rows, deltas.rows, "statistics"),
         "memory": RuleFigure(estimate.peak_bytes, deltas.rows, "estimate"),

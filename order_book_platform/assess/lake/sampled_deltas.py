@@ -1,4 +1,4 @@
-"""Deltas of a day by sample: pieces spread over it, read and audited as the whole would be."""
+"""Reads a sample of a day's deltas, decoded and audited as the whole day would be."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from order_book_platform.errors import FixedPointError, FixedPointRangeError
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.settings import InstrumentSettings
 from order_book_platform.sources.delta_reader import DeltaAudit, DeltaReader
-from order_book_platform.sources.float_decoding import FloatBits, Pips
+from order_book_platform.sources.float_decoding import DecimalDecoder, FloatDecoder, PipDecoder
 from order_book_platform.sources.lake_source import LakeFile
 from order_book_platform.sources.price_grid import choose_decimals
-from order_book_platform.sources.row_group_sample import RowGroupSample, runs
+from order_book_platform.sources.row_group_sample import RowGroupSample, adjacent_samples
 from order_book_platform.sources.tick_changes import TickChange
 
 ACCEPTED = 2**62
-"""Off-grid values that are accepted: they are counted, and judged by a rule."""
+"""Off-grid values that readers of a sample accept: all, since a rule judges their number."""
 _EXTREMES = {
     "longest_message": max,
     "largest_price_pips": max,
@@ -33,12 +33,13 @@ _EXTREMES = {
 
 
 class RunTick(NamedTuple):
-    """Of a run of pieces that lie one right behind another.
+    """Span and price step of a run of sampled rows that lie one right behind another.
 
     Attributes:
-        first_ns, last_ns: its first and last known origin time.
-        rows: how many it has.
-        tick_pips: the largest step that divides its prices.
+        first_ns: First known origin time, ns; 0 if none is known.
+        last_ns: Last known origin time, ns; 0 if none is known.
+        rows: Number of rows.
+        tick_pips: Largest step that divides the prices.
     """
 
     first_ns: int
@@ -49,19 +50,20 @@ class RunTick(NamedTuple):
 
 @dataclass(slots=True)
 class SampledDeltas:
-    """What a sample of a day's deltas showed.
+    """Results of looking at a sample of a day's deltas.
 
     Attributes:
-        reading: what its floats are read as: pips, of more decimals if 8 are too few, or decimals.
-        audit: as of a whole day, but of the sample's rows.
-        scan: of its whole messages.
-        tick_pips, lot_pips: the largest steps that divide all prices and sizes of the sample.
-        ticks: of each run of pieces that lie one behind another.
-        changes: where the step changed; known only if there is one run.
-        whole: whether the sample is everything.
+        decoder: Decoder of the floats: to pips, of more decimals if 8 are too few, or to decimals.
+        audit: Audit as of a whole day, but of the sampled rows.
+        scan: Scan of the whole messages in the sample.
+        tick_pips: Largest step that divides all sampled prices.
+        lot_pips: Largest step that divides all sampled sizes.
+        ticks: Span and price step of each run of rows that lie one right behind another.
+        changes: Changes of the step of prices; known only if there is a single run.
+        whole: Whether the sample is the whole day.
     """
 
-    reading: Pips | FloatBits
+    decoder: FloatDecoder
     audit: dict[str, Any]
     scan: MessageScan
     tick_pips: int
@@ -70,14 +72,9 @@ class SampledDeltas:
     changes: list[TickChange]
     whole: bool
 
-    @property
-    def off_grid(self) -> int:
-        """Values of the sample that are no decimals with so many places."""
-        return int(self.audit["off_grid_prices"] + self.audit["off_grid_sizes"])
-
 
 def sample_deltas(
-    pieces: Sequence[RowGroupSample],
+    samples: Sequence[RowGroupSample],
     day: date,
     instrument: InstrumentSettings,
     *,
@@ -88,91 +85,91 @@ def sample_deltas(
     batch_rows: int,
     accepted: int,
 ) -> SampledDeltas:
-    """Read the pieces as the whole day would be: as pips if they hold every value, else as decimals.
+    """Read a sample as the whole day would be read: as pips if they hold every value, else as decimals.
 
     Args:
-        pieces: of the deltas, in order.
-        day: of the partition.
-        instrument: its settings.
-        deltas: whole files, whose extremes decide how many decimals there can be.
-        trades: the same.
-        silence_ns: a longer pause counts as a break.
-        snapshot_sequence: int64[m], ascending, of all snapshots of the day.
-        batch_rows: rows decoded at a time.
-        accepted: off-grid values of the whole day with which it is still kept as pips.
+        samples: Samples of the deltas, in order.
+        day: UTC day of the partition.
+        instrument: Settings of the instrument.
+        deltas: Whole files, whose extremes decide how many decimals there can be.
+        trades: Whole files of the trades, for the same purpose.
+        silence_ns: A pause longer than this is a silence.
+        snapshot_sequence: int64[m], ascending, sequence numbers of all snapshots of the day.
+        batch_rows: Rows decoded at a time.
+        accepted: Off-grid values of the whole day with which it is still kept as pips.
 
     Raises:
-        SourceError: a piece cannot be decoded or holds an impossible value.
-        FixedPointError: neither pips nor decimals hold a value.
+        SourceError: A row group cannot be decoded or holds an impossible value.
+        FixedPointError: Neither pips nor decimals hold a value.
     """
 
-    def read(reading: Pips | FloatBits) -> SampledDeltas:
-        scan = MessageScan(silence_ns, snapshot_sequence)
-        return _read(pieces, day, reading, scan, batch_rows)
+    def read(decoder: FloatDecoder) -> SampledDeltas:
+        return _read(samples, day, decoder, MessageScan(silence_ns, snapshot_sequence), batch_rows)
 
     def refused(found: SampledDeltas) -> bool:
-        """Whether the whole would have more than accepted, if it is like the sample."""
-        whole = sum(file.rows for file in deltas)
-        return bool(found.off_grid * whole > accepted * found.audit["rows"])
+        """Return whether the whole day would have more off-grid values than accepted, if it is like the sample."""
+        off_grid = found.audit["off_grid_prices"] + found.audit["off_grid_sizes"]
+        return bool(off_grid * sum(file.rows for file in deltas) > accepted * found.audit["rows"])
 
     if instrument.precision == "decimal128":
-        return read(FloatBits())
+        return read(DecimalDecoder())
     try:
-        found = read(Pips(choose_decimals(instrument, deltas, trades, batch_rows)))
+        pips = PipDecoder(choose_decimals(instrument, deltas, trades, batch_rows))
+        found = read(pips)
         if refused(found) and not instrument.has_decimals:
-            finest = found.reading.off_grid if isinstance(found.reading, Pips) else set()
-            finer = Pips(choose_decimals(instrument, deltas, trades, batch_rows, finest))
-            found = read(finer) if finer.scale != found.reading.scale else found
+            finest = choose_decimals(instrument, deltas, trades, batch_rows, pips.off_grid)
+            found = read(PipDecoder(finest)) if finest != pips.scale else found
     except FixedPointRangeError:
         if instrument.precision == "int64" or instrument.has_decimals:
             raise
-        return read(FloatBits())
+        return read(DecimalDecoder())
     if refused(found) and instrument.precision == "auto" and not instrument.has_decimals:
         try:
-            return read(FloatBits())
-        except FixedPointError:  # no decimals either: the rule for off-grid values says it
+            return read(DecimalDecoder())
+        except (
+            FixedPointError
+        ):  # decimals do not hold the values either, which the rule for off-grid values says
             return found
     return found
 
 
 def _read(
-    pieces: Sequence[RowGroupSample], day: date, reading: Pips | FloatBits, scan: MessageScan, batch_rows: int
+    samples: Sequence[RowGroupSample], day: date, decoder: FloatDecoder, scan: MessageScan, batch_rows: int
 ) -> SampledDeltas:
     audits, ticks, tick, lot = [], [], 0, 0
-    together = runs(pieces)
+    runs = adjacent_samples(samples)
     changes: list[TickChange] = []
-    for run in together:
-        reader = DeltaReader(list(run), day, reading, ACCEPTED, batch_rows)
+    for run in runs:
+        reader = DeltaReader(run, day, decoder, batch_rows, ACCEPTED)
         scan.cut()
-        for batch in _inside(run, list(reader.batches())):
+        for batch in _whole_messages_of(run, list(reader.batches())):
             scan.feed(batch)
         audit = reader.audit
         audits.append(audit)
         ticks.append(RunTick(audit.first_origin_time, audit.last_origin_time, audit.rows, reader.tick_pips))
         changes = reader.tick_changes
         tick, lot = gcd(tick, reader.tick_pips), gcd(lot, reader.lot_pips)
-    total = {**_sum(audits), "files": len({piece.path for piece in pieces})}
-    whole = len(together) == 1 and together[0][0].begins and together[0][-1].ends
-    known = changes if len(together) == 1 else []
-    return SampledDeltas(reading, total, scan, tick, lot, ticks, known, whole)
+    total = {**_sum(audits), "files": len({sample.path for sample in samples})}
+    whole = len(runs) == 1 and runs[0][0].begins_day and runs[0][-1].ends_day
+    return SampledDeltas(decoder, total, scan, tick, lot, ticks, changes if len(runs) == 1 else [], whole)
 
 
-def _inside(run: Sequence[RowGroupSample], batches: list[DeltaBatch]) -> list[DeltaBatch]:
-    """Without the messages at the ends, of which the run may hold only a part."""
+def _whole_messages_of(run: Sequence[RowGroupSample], batches: list[DeltaBatch]) -> list[DeltaBatch]:
+    """Leave out the messages at the ends of a run, of which it may hold only a part."""
     if not batches:
         return []
-    whole = DeltaBatch.concat(batches)
-    starts = np.flatnonzero(np.diff(whole.sequence_number, prepend=whole.sequence_number[0] - 1))
-    first = 0 if run[0].begins else 1
-    last = len(starts) if run[-1].ends else len(starts) - 1
+    rows = DeltaBatch.concat(batches)
+    starts = np.flatnonzero(np.diff(rows.sequence_number, prepend=rows.sequence_number[0] - 1))
+    first = 0 if run[0].begins_day else 1
+    last = len(starts) if run[-1].ends_day else len(starts) - 1
     if last <= first:
         return []
-    end = len(whole) if last == len(starts) else int(starts[last])
-    return [whole.slice(int(starts[first]), end)]
+    end = len(rows) if last == len(starts) else int(starts[last])
+    return [rows.slice(int(starts[first]), end)]
 
 
 def _sum(audits: Sequence[DeltaAudit]) -> dict[str, Any]:
-    """One audit of several: counts add up, extremes and first ones stay."""
+    """Make one audit of several: counts add up, extremes and first ones stay."""
     total: dict[str, Any] = asdict(audits[0]) if audits else asdict(DeltaAudit())
     for audit in audits[1:]:
         for field in fields(DeltaAudit):

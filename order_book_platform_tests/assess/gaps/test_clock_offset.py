@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.assess.gaps.clock_offset import ENOUGH_MESSAGES, MAX_WINDOWS, WINDOW_NS, Envelope
+from order_book_platform.assess.gaps.clock_offset import (
+    ENOUGH_MESSAGES,
+    MAX_WINDOWS,
+    WINDOW_NS,
+    LatencyEnvelope,
+)
 from order_book_platform.assess.gaps.message_scan import MessageScan
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.model import PartitionKey
@@ -21,7 +26,7 @@ from order_book_platform_tests.lake import START_NS
 
 def clocks_of(received: np.ndarray, latency: np.ndarray) -> dict[str, object]:
     """Skew and drift of these messages."""
-    envelope = Envelope()
+    envelope = LatencyEnvelope()
     envelope.feed(received, latency)
     return envelope.to_dict()
 
@@ -78,7 +83,7 @@ def test_cuts_and_length_do_not_matter(cuts: list[int], minutes: int) -> None:
     rng = np.random.default_rng(minutes)
     received = START_NS + np.cumsum(rng.integers(1, minutes * 10**9 // 20, 6_000))
     latency = rng.integers(1, 10**9, 6_000)
-    whole, cut = Envelope(), Envelope()
+    whole, cut = LatencyEnvelope(), LatencyEnvelope()
     whole.feed(received, latency)
     bounds = [0, *sorted(cuts), 6_000]
     for start, stop in pairwise(bounds):

@@ -43,6 +43,6 @@ def test_spells_that_last_longer_are_found(
     for start, stop in pairwise(bounds):
         spells.feed(rows[start:stop])
     spells.end(int(times[-1]) + 2, 10 * (int(times[-1]) + 2))
-    assert [(each.before_ns, each.after_ns) for each in spells.breaks] == wanted
-    assert [(each.before, each.after) for each in spells.breaks] == [(10 * a, 10 * b) for a, b in wanted]
-    assert all(each.cause == "crossed" for each in spells.breaks)
+    assert [(each.before_ns, each.after_ns) for each in spells.candidates] == wanted
+    assert [(each.before, each.after) for each in spells.candidates] == [(10 * a, 10 * b) for a, b in wanted]
+    assert all(each.cause == "crossed" for each in spells.candidates)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from order_book_platform.assess.gaps.gap_classification import Reach, classify, disagreement, gaps_table
+from order_book_platform.assess.gaps.gap_classification import (
+    RecoverySnapshots,
+    classify,
+    disagreement,
+    gaps_table,
+)
 from order_book_platform.model import BookFlag
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.replay.flag_timeline import FlagTimeline, Recoveries
@@ -14,7 +19,7 @@ from order_book_platform.settings import GapSettings
 
 S = 10**9
 SETTINGS = GapSettings(silence=S, recover_after=5 * S, snapshot_reach=60 * S)
-REACH = Reach(np.array([100, 200, 900], np.int64), np.array([1 * S, 20 * S, 500 * S], np.int64))
+REACH = RecoverySnapshots(np.array([100, 200, 900], np.int64), np.array([1 * S, 20 * S, 500 * S], np.int64))
 GAP, CORRUPT, HINDSIGHT = int(BookFlag.GAP), int(BookFlag.CORRUPT), int(BookFlag.HINDSIGHT)
 
 

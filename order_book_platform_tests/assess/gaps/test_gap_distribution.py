@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from order_book_platform.assess.gaps.gap_classification import Gap, Reach, classify
+from order_book_platform.assess.gaps.gap_classification import ClassifiedGap, RecoverySnapshots, classify
 from order_book_platform.assess.gaps.gap_distribution import LONGEST, NS_PER_HOUR, distribution, reconnects
 from order_book_platform.replay.gap_detector import GapCandidate
 from order_book_platform.settings import GapSettings
@@ -14,10 +14,12 @@ from order_book_platform_tests.lake import START_NS
 SECOND = 10**9
 
 
-def gap(at: int, lasted: int, ids: int = 10, cause: str = "silence", missing: int | None = None) -> Gap:
+def gap(
+    at: int, lasted: int, ids: int = 10, cause: str = "silence", missing: int | None = None
+) -> ClassifiedGap:
     """A gap that begins and lasts so many ns."""
     found = GapCandidate(cause, 100, 100 + ids, START_NS + at, START_NS + at + lasted, missing, "made up")
-    return classify(found, Reach(NO_SNAPSHOTS, NO_SNAPSHOTS), GapSettings())
+    return classify(found, RecoverySnapshots(NO_SNAPSHOTS, NO_SNAPSHOTS), GapSettings())
 
 
 def test_durations_hours_and_missing_ids() -> None:

@@ -41,7 +41,7 @@ def test_a_pause_longer_than_the_threshold_is_a_silence() -> None:
     """At the threshold it is not yet one; beyond it the messages around are named."""
     scan = MessageScan(100, NO_SNAPSHOTS)
     scan.feed(messages([0, 100, 201, 250], [1, 2, 3, 4]))
-    (found,) = scan.breaks
+    (found,) = scan.candidates
     assert (found.cause, found.before, found.after, found.before_ns, found.after_ns) == (
         "silence",
         2,
@@ -55,7 +55,7 @@ def test_silence_proves_nothing_where_ids_do() -> None:
     """With an unbroken chain a long pause is a quiet market."""
     scan = MessageScan(100, NO_SNAPSHOTS)
     scan.feed(messages([0, 1_000], [5, 9], prev_final_update_id=[3, 5]))
-    assert scan.breaks == []
+    assert scan.candidates == []
     assert scan.has_ids
 
 
@@ -65,7 +65,7 @@ def test_futures_chain_is_pu_alone() -> None:
     scan.feed(
         messages([0, 1, 2], [10, 20, 30], first_update_id=[1, 17, 28], prev_final_update_id=[0, 10, 21])
     )
-    (found,) = scan.breaks
+    (found,) = scan.candidates
     assert (found.cause, found.before, found.after, found.missing_ids) == ("chain", 20, 30, None)
     assert "pu is 21 where 20 was due" in found.detail
 
@@ -74,7 +74,7 @@ def test_spot_chain_counts_the_missing_ids() -> None:
     """`U` must be the previous `u` + 1; the difference is how many ids are lost."""
     scan = MessageScan(10**9, NO_SNAPSHOTS)
     scan.feed(messages([0, 1, 2], [10, 20, 30], first_update_id=[1, 11, 25]))
-    (found,) = scan.breaks
+    (found,) = scan.candidates
     assert (found.before, found.after, found.missing_ids) == (20, 30, 4)
 
 
@@ -82,14 +82,14 @@ def test_snapshots_inside_a_message_prove_nothing_where_ids_do() -> None:
     """A REST snapshot's id mostly lies inside a message; an unbroken chain says that nothing is lost."""
     scan = MessageScan(10**9, np.array([15], np.int64))
     scan.feed(messages([0, 1], [10, 20], prev_final_update_id=[0, 10]))
-    assert scan.breaks == []
+    assert scan.candidates == []
 
 
 def test_a_snapshot_of_no_message_shows_a_loss() -> None:
     """Two snapshots between the same two messages are one break; before the first message they prove nothing."""
     scan = MessageScan(10**9, np.array([3, 10, 12, 14, 20, 99], np.int64))
     scan.feed(messages([0, 1, 2], [10, 20, 30]))
-    (found,) = scan.breaks
+    (found,) = scan.candidates
     assert (found.cause, found.before, found.after) == ("unseen_snapshot", 10, 20)
     assert scan.unseen_snapshots == 2
 
@@ -109,7 +109,7 @@ def test_batches_do_not_matter(steps: list[tuple[int, int]], snapshots: list[int
     for part in (batch.slice(0, min(at, len(batch))), batch.slice(min(at, len(batch)), len(batch))):
         if len(part):
             cut.feed(part)
-    assert cut.breaks == whole.breaks
+    assert cut.candidates == whole.candidates
     assert cut.clocks() == whole.clocks()
     assert (cut.messages, cut.last_sequence) == (len(steps), sequence[-1])
 
@@ -138,9 +138,9 @@ def test_recorded_chains_are_whole_and_every_loss_is_found(recordings: Path, key
     name = "first_update_id" if (chain["prev_final_update_id"] < 0).any() else "prev_final_update_id"
     scan = MessageScan(10**9, NO_SNAPSHOTS)
     scan.feed(replace(batch, **{name: kept[name].to_numpy()}))
-    assert [found.cause for found in scan.breaks] == ["chain"] * lost
+    assert [found.cause for found in scan.candidates] == ["chain"] * lost
     ids = chain["final_update_id"].to_list()
-    assert [found.before for found in scan.breaks] == [ids[at - 1] for at in gone]
+    assert [found.before for found in scan.candidates] == [ids[at - 1] for at in gone]
 
 
 @given(
@@ -162,7 +162,7 @@ def test_between_cuts_nothing_is_looked_for(
         cut.cut()
         cut.feed(part)
         one.feed(part)
-    assert cut.breaks == alone[0].breaks + alone[1].breaks
+    assert cut.candidates == alone[0].candidates + alone[1].candidates
     assert cut.span_ns == alone[0].span_ns + alone[1].span_ns
     assert cut.silent_ns == alone[0].silent_ns + alone[1].silent_ns
     assert cut.unseen_snapshots == alone[0].unseen_snapshots + alone[1].unseen_snapshots
@@ -182,7 +182,7 @@ def test_a_message_without_an_origin_time_is_missing_and_nothing_else(missing: l
         for first, end in itertools.pairwise(pieces):
             scan.feed(messages(origin[first:end], list(range(first, end)), received[first:end]))
         found = scan.clocks()
-        assert scan.breaks == []
+        assert scan.candidates == []
         assert (found["origin_coverage"], scan.origin_missing, scan.origin_back) == (1.0, len(missing), 0)
         assert found["origin_valid"] == pytest.approx(1 - len(missing) / 9)
         assert found["latency_ms"]["p99"] == 0.05
@@ -193,7 +193,7 @@ def test_a_silence_around_a_message_without_an_origin_time_is_one() -> None:
     """It lasts from the last known time to the next."""
     scan = MessageScan(100, NO_SNAPSHOTS)
     scan.feed(messages([HOUR, 0, HOUR + 500], [1, 2, 3]))
-    (found,) = scan.breaks
+    (found,) = scan.candidates
     assert (found.cause, found.before, found.after, found.before_ns, found.after_ns) == (
         "silence",
         2,
@@ -250,7 +250,7 @@ def test_figures_equal_those_of_a_loop(
         last = now
     known = sorted((arrived - when) // BIN_NS for when, _, arrived in told if when > 0)
     absent = len(told) - len(known)
-    assert [item.cause for item in scan.breaks].count("silence") == silences
+    assert [item.cause for item in scan.candidates].count("silence") == silences
     assert scan.unseen_snapshots == unseen
     assert clocks["origin_coverage"] == (max(1 - silent / span, 0.0) if span > 0 else None)
     assert clocks["origin_valid"] == pytest.approx(1 - (back + absent) / max(len(told) - 1, 1))
