@@ -43,9 +43,9 @@ suppress_warnings = [
 def plain_docstring(
     _app: Sphinx, _what: str, _name: str, _documented: object, _options: object, lines: list[str]
 ) -> None:
-    """Turn what docstrings here have from Markdown and click into reStructuredText, in place.
+    r"""Turn what docstrings here have from Markdown and click into reStructuredText, in place.
 
-    Single backticks mean code, and must not end a type where they hold a colon. A line with click's mark `\\b` alone
+    Single backticks mean code, and must not end a type where they hold a colon. A line with click's mark `\b` alone
     says that the paragraph behind it keeps its lines: it becomes a literal block.
     """
     rest = iter([re.sub(r"(?<!`)(`[^`]+`)(?![`_])", r"`\1`", line) for line in lines])
