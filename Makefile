@@ -25,8 +25,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup instance test test-without-jit test-with-bounds check check-lint check-types check-rooms check-defs
-.PHONY: demo ui bench lock lock-bench clean
+.PHONY: help setup instance test test-quick test-without-jit test-with-bounds
+.PHONY: check check-lint check-types check-rooms check-dependencies check-defs check-wheel
+.PHONY: docs demo ui bench lock lock-bench clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -73,11 +74,15 @@ instance: $(STAMP)
 # --- tests and checks -----------------------------------------------------------------------------------------------
 
 # A Dagster home of its own, gone afterwards; settings from the caller's environment stay out.
-RUN_TESTS = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && cp dagster.yaml "$$home" && \
-	env -u OBP_CONFIG DAGSTER_HOME="$$home" $(BIN)/python -m pytest $(PYTEST_ARGS)
+IN_A_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && cp dagster.yaml "$$home" && \
+	env -u OBP_CONFIG DAGSTER_HOME="$$home" $(BIN)/python
+RUN_TESTS = $(IN_A_HOME) -m pytest $(PYTEST_ARGS)
 
 test: $(STAMP) ## all tests
 	@$(RUN_TESTS)
+
+test-quick: $(STAMP) ## in a minute: tests of what differs from BASE (where origin/main was left), and those that tell most
+	@$(IN_A_HOME) .ci/quick_tests.py --base "$(BASE)" $(PYTEST_ARGS)
 
 test-without-jit: $(STAMP) ## tests of the kernels as plain Python, without numba's compiler
 	@export NUMBA_DISABLE_JIT=1; $(RUN_TESTS) order_book_platform_tests/kernels
@@ -93,6 +98,7 @@ check-lint: $(STAMP)
 
 check-types: $(STAMP)
 	@$(BIN)/mypy
+	@$(BIN)/mypy .ci/*.py docs/conf.py
 
 check-rooms: $(STAMP)
 	@$(BIN)/lint-imports
@@ -104,6 +110,13 @@ check-dependencies: $(STAMP)
 
 check-defs: $(STAMP) instance
 	@$(WITH_DAGSTER) $(BIN)/dg check defs
+
+check-wheel: $(STAMP) ## build the wheel, install it in an empty environment, use it there
+	@$(BIN)/python .ci/check_wheel.py
+
+# Warnings are told of pages that are read anew only, so all of them are.
+docs: $(STAMP) ## documentation and API reference into docs/_build, every warning an error
+	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build
 
 # --- using it -------------------------------------------------------------------------------------------------------
 
@@ -157,5 +170,5 @@ lock-bench: $(STAMP) ## write benchmarks/requirements.lock anew (newest: UPGRADE
 		--output-file benchmarks/requirements.lock
 
 clean: ## remove what was built; data/ and .dagster/ stay
-	@rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) build dist docs/_build docs/reference *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
