@@ -1,4 +1,4 @@
-"""The checks behind `obp doctor`; each looks at one thing and says what it found."""
+"""The checks of `obp doctor`; each examines one thing and gives a finding."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from email.message import Message
 from importlib import metadata
 from pathlib import Path
@@ -31,20 +30,22 @@ if TYPE_CHECKING:
 DISTRIBUTION = "order-book-platform"
 LIBRARIES = ("dagster", "dagster-webserver", "numba", "numpy", "polars", "pyarrow")
 TABLES = ("book_delta_v2", "book", "trades")
+INSTALL = "Install the packages of requirements.lock."
 LOW_DISK_BYTES = 20 * 10**9
-"""Below it a month of one liquid market may not fit (574 MB of deltas a day, and the books made of them)."""
+"""Free space below which a month of one liquid market may not fit: 574 MB of deltas a day, and their books."""
 NO_DISK_BYTES = 10**9
+"""Free space below which not even a few days fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        check: what was looked at.
-        status: `ok`, `warn` (usable, but look) or `fail`.
-        found: one line.
-        remedy: what to do; empty where all is well.
+        check: Name of the thing that was examined.
+        status: `ok`, `warn` (usable, but somebody should look) or `fail`.
+        found: One line about what was found.
+        remedy: What to do; empty where nothing has to be done.
     """
 
     check: str
@@ -53,17 +54,18 @@ class Finding:
     remedy: str = ""
 
     def to_dict(self) -> dict[str, str]:
-        """JSON-ready form."""
+        """Give the finding as a JSON object."""
         return asdict(self)
 
 
 def examine(invocation: Invocation, clock: Clock | None = None) -> list[Finding]:
-    """Every check, in an order in which a later one may depend on an earlier one.
+    """Run every check; without valid settings only those that need none.
 
     Args:
-        invocation: names the settings file.
-        clock: the machine's, unless a test has another.
+        invocation: Names the settings file.
+        clock: Clock to check; the machine's by default.
     """
+    clock = clock or SystemClock()
     findings = [check_python(), *check_libraries(), check_compiled_loops()]
     try:
         settings = invocation.settings()
@@ -75,15 +77,15 @@ def examine(invocation: Invocation, clock: Clock | None = None) -> list[Finding]
         Finding("settings", "ok", f"{invocation.settings_file}: {len(settings.instruments)} instruments"),
         check_writable("data root", settings.data_root),
         check_disk(settings.data_root),
-        *check_unfinished_work(settings.data_root, clock or SystemClock()),
+        *check_unfinished_work(settings.data_root, clock),
         *check_lake(settings),
         check_instance(invocation.settings_file),
-        check_clock(settings, clock or SystemClock()),
+        check_clock(settings, clock),
     ]
 
 
 def check_python() -> Finding:
-    """Which Python this is, and whether this package is made for it."""
+    """Check that this package is made for this version of Python."""
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
     wanted = SpecifierSet(_distribution_metadata().get("Requires-Python", ""))
     if not wanted.contains(platform.python_version(), prereleases=True):
@@ -94,7 +96,7 @@ def check_python() -> Finding:
 
 
 def check_libraries() -> Iterator[Finding]:
-    """Whether the libraries are there, in versions this package asks for."""
+    """Check that the libraries are installed in versions that this package accepts."""
     wanted = {
         canonicalize_name(requirement.name): requirement.specifier
         for requirement in map(Requirement, _distribution_metadata().get_all("Requires-Dist") or ())
@@ -103,19 +105,17 @@ def check_libraries() -> Iterator[Finding]:
         try:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            yield Finding(name, "fail", "not installed", "Install the packages of requirements.lock.")
+            yield Finding(name, "fail", "not installed", INSTALL)
             continue
         specifier = wanted.get(canonicalize_name(name))
         if specifier is not None and not specifier.contains(version, prereleases=True):
-            yield Finding(
-                name, "fail", f"{version}, needed {specifier}", "Install the packages of requirements.lock."
-            )
+            yield Finding(name, "fail", f"{version}, needed {specifier}", INSTALL)
         else:
             yield Finding(name, "ok", version)
 
 
 def check_compiled_loops() -> Finding:
-    """Whether compiled loops can be kept; without that every process compiles them again."""
+    """Check that compiled loops can be kept; otherwise every process compiles them again."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}:
         return Finding(
             "compiled loops",
@@ -137,14 +137,14 @@ def check_compiled_loops() -> Finding:
 
 
 def check_writable(name: str, folder: Path) -> Finding:
-    """Whether files can be made in a folder that exists or may be created."""
+    """Check that files can be made in a folder, which may still have to be created."""
     if _writable(folder):
         return Finding(name, "ok", str(folder) if folder.is_dir() else f"{folder} (will be created)")
     return Finding(name, "fail", f"cannot write to {folder}", "Set it to a folder that can be written to.")
 
 
 def check_disk(folder: Path) -> Finding:
-    """Whether there is room for datasets."""
+    """Check that there is disk space for datasets."""
     free = shutil.disk_usage(_existing(folder)).free
     found = f"{free / 1e9:,.1f} GB free at {folder}"
     if free < NO_DISK_BYTES:
@@ -155,7 +155,7 @@ def check_disk(folder: Path) -> Finding:
 
 
 def check_unfinished_work(root: Path, clock: Clock) -> Iterator[Finding]:
-    """What runs that died have left beside the partitions, unless another run is at work there."""
+    """List what runs that died have left beside the partitions, unless another run is at work there."""
     from order_book_platform.model.dataset import DATASETS
     from order_book_platform.storage import find_unfinished_work
 
@@ -171,14 +171,14 @@ def check_unfinished_work(root: Path, clock: Clock) -> Iterator[Finding]:
                 "unfinished", "warn", f"{found}, {checkpoints}", f"Go on: {again}. Or give up: {remove}"
             )
         elif left.kind == "replaced" and not left.is_published:
-            # A machine died between two renames: this is the partition, and the next run puts it back.
+            # The machine died between two renames: this is the partition, and the next run puts it back.
             yield Finding("set aside", "warn", found, f"It is the only one there is. Make it again: {again}")
         else:
             yield Finding(f"left: {left.kind}", "warn", found, f"Of no use: {remove}")
 
 
 def check_lake(settings: Settings) -> Iterator[Finding]:
-    """Which listed symbol-days the lake holds."""
+    """Check which days of the listed symbols the lake holds."""
     from order_book_platform.sources import LakeSource
 
     root = settings.lake_root
@@ -198,32 +198,27 @@ def check_lake(settings: Settings) -> Iterator[Finding]:
         except SourceAccessError as error:
             yield Finding(entry.symbol, "fail", f"cannot read {error.where}", error.remedy)
             continue
-        if not days:
-            yield Finding(
-                entry.symbol,
-                "warn",
-                "no day of book_delta_v2",
-                "Check the symbol's spelling, or fetch or simulate its files.",
-            )
-            continue
-        lacking = [
-            table for table, there in zip(TABLES[1:], others, strict=True) if not set(days) <= set(there)
+        incomplete = [
+            table for table, has in zip(TABLES[1:], others, strict=True) if not set(days) <= set(has)
         ]
-        span = days[0] if len(days) == 1 else f"{days[0]} … {days[-1]}"
-        found = f"{len(days)} day{'s' if len(days) > 1 else ''} of book_delta_v2, {span}"
-        if lacking:
-            remedy = (
-                "Without book no book can be seeded or proven; without trades there are no trade features."
-            )
-            yield Finding(
-                entry.symbol, "warn", f"{found}; {' and '.join(lacking)} not for all of them", remedy
-            )
-        else:
-            yield Finding(entry.symbol, "ok", found)
+        yield _symbol_finding(entry.symbol, days, incomplete)
+
+
+def _symbol_finding(symbol: str, days: Sequence[str], incomplete: Sequence[str]) -> Finding:
+    """Judge the days of a symbol that have deltas; `incomplete` tables lack some of these days."""
+    if not days:
+        remedy = "Check the symbol's spelling, or fetch or simulate its files."
+        return Finding(symbol, "warn", "no day of book_delta_v2", remedy)
+    span = days[0] if len(days) == 1 else f"{days[0]} … {days[-1]}"
+    found = f"{len(days)} day{'s' if len(days) > 1 else ''} of book_delta_v2, {span}"
+    if not incomplete:
+        return Finding(symbol, "ok", found)
+    remedy = "Without book no book can be seeded or proven; without trades there are no trade features."
+    return Finding(symbol, "warn", f"{found}; {' and '.join(incomplete)} not for all of them", remedy)
 
 
 def check_instance(settings_file: Path) -> Finding:
-    """Whether the Dagster instance can be opened; a missing one is not created."""
+    """Check that the Dagster instance can be opened; a missing one is not created."""
     from order_book_platform.cli.instance import INSTANCE_FILE, dagster_instance, instance_folder
 
     try:
@@ -241,31 +236,24 @@ def check_instance(settings_file: Path) -> Finding:
 
 
 def check_clock(settings: Settings, clock: Clock) -> Finding:
-    """Whether the wall clock can be right: not before the newest day the lake holds."""
+    """Check that the wall clock is not before `first_day` or the newest day that the lake holds."""
     from order_book_platform.sources import LakeSource
 
-    now_ns = clock.now_ns()
-    today = (
-        (datetime.fromtimestamp(0, tz=UTC) + timedelta(seconds=now_ns // NS_PER_SECOND)).date().isoformat()
-    )
+    now = iso_from_ns(clock.now_ns())
     source = LakeSource(settings.lake_root)
     newest = settings.first_day.isoformat()
     for entry in settings.instruments:
-        with suppress(SourceAccessError):  # which check_lake reports
+        with suppress(SourceAccessError):  # check_lake reports it
             newest = max([newest, *source.days("book_delta_v2", entry.instrument)])
-    found = f"{iso_from_ns(now_ns)[:19]}Z"
-    if today < newest:
-        return Finding(
-            "clock",
-            "fail",
-            f"{found}, before {newest}, a day there are data of or first_day",
-            "Set the clock (UTC).",
-        )
+    found = f"{now[:19]}Z"
+    if now[:10] < newest:
+        found = f"{found}, before {newest}, a day there are data of or first_day"
+        return Finding("clock", "fail", found, "Set the clock (UTC).")
     return Finding("clock", "ok", found)
 
 
 def _distribution_metadata() -> Message:
-    """What this package was installed with; empty where it runs from a source tree that was not installed."""
+    """Read the metadata of this package's installation; empty where it runs from a source tree without one."""
     try:
         # The mapping that is returned is an email.message.Message; its annotation leaves out `get`.
         return cast("Message", metadata.metadata(DISTRIBUTION))
@@ -274,7 +262,7 @@ def _distribution_metadata() -> Message:
 
 
 def _age_text(age_ns: int) -> str:
-    """In the largest unit of which there are two at least."""
+    """Format an age in the largest unit that gives at least 2, such as `3 days`."""
     seconds = age_ns // NS_PER_SECOND
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:
@@ -283,12 +271,12 @@ def _age_text(age_ns: int) -> str:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that exists."""
+    """Return the folder, or the nearest one above it that exists."""
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
 def _writable(folder: Path) -> bool:
-    """Whether a file can be made in the folder, or the folder be made; leaves nothing behind."""
+    """Try whether a file can be made in the folder, or the folder be made; leaves nothing behind."""
     try:
         with tempfile.NamedTemporaryFile(dir=_existing(folder), prefix=".obp-doctor-"):
             return True

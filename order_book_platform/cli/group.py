@@ -1,4 +1,4 @@
-"""The command group: commands are imported when they are called, errors become exit codes in one place."""
+"""The command group `obp`: imports a command when it is called, and turns errors and results into exit codes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from order_book_platform.settings import Settings
 
 COMMANDS = ("materialize", "assess", "book", "verify", "fidelity", "follow", "simulate", "doctor", "bench")
-"""In the order in which a newcomer meets them; each is a module here with a command of its name."""
+"""Names of the commands in the order in which a newcomer meets them; each is a function in the module of its name."""
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -25,17 +25,17 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What the group hands to its commands (`ctx.obj`).
+    """The object that commands get from the group with `click.pass_obj`.
 
     Attributes:
-        config: the settings file given with `--config`, or None.
+        config: Settings file given with `--config`, or None.
     """
 
     config: Path | None
 
     @property
     def settings_file(self) -> Path:
-        """The settings file in force, absolute."""
+        """Absolute path of the settings file in force."""
         from order_book_platform.settings import settings_path
 
         return settings_path(self.config)
@@ -44,7 +44,7 @@ class Invocation:
         """Read and validate the settings.
 
         Raises:
-            SettingsError: the file or a value is wrong.
+            SettingsError: The file or a value is wrong.
         """
         from order_book_platform.settings import load_settings
 
@@ -52,14 +52,17 @@ class Invocation:
 
 
 class CommandGroup(click.Group):
-    """A group that imports a command's module when it is needed and turns errors into exit codes."""
+    """A group that imports a command's module when it is needed and decides the exit code.
+
+    A command returns False where the data or a gate failed; everything else it returns means that it is done.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of all commands, in the order of `COMMANDS`."""
+        """Return the names of all commands, in the order of `COMMANDS`."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported now; None where there is no such name."""
+        """Import a command; None where there is no such name."""
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"order_book_platform.cli.commands.{cmd_name}")
@@ -67,9 +70,10 @@ class CommandGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what the user can put right is shown as one block, all else as a traceback."""
+        """Run the command; an error that the user can put right is shown as one block, any other as a traceback."""
         try:
-            return super().invoke(ctx)
+            if super().invoke(ctx) is False:
+                ctx.exit(EXIT_FAILED)
         except SettingsError as error:
             show_error(error)
             ctx.exit(EXIT_USAGE)
@@ -82,7 +86,7 @@ class CommandGroup(click.Group):
 
 
 def show_error(error: OrderBookPlatformError) -> None:
-    """Print what is wrong, where, and what to do about it, on stderr."""
+    """Print on stderr where the error is, what was expected, what was found, and what to do about it."""
     click.secho(f"Error ({type(error).__name__})", fg="red", bold=True, err=True)
     for label in ("where", "expected", "found", "remedy"):
         click.echo(f"  {label:<9} {getattr(error, label)}", err=True)

@@ -1,4 +1,4 @@
-"""The Dagster instance that `obp` records its runs in: the one of the web UI, if there is one."""
+"""The Dagster instance that `obp` records its runs in; the web UI on the same settings file uses it too."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 INSTANCE_FOLDER = ".dagster"
 INSTANCE_FILE = "dagster.yaml"
 DEFAULTS = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+"""Content of `dagster.yaml` where there is none beside the settings file."""
 
 
 def instance_folder(settings_file: Path) -> Path:
-    """`DAGSTER_HOME` if set, else `.dagster` beside the settings file.
+    """Find the instance's folder: `DAGSTER_HOME` if set, else `.dagster` beside the settings file.
 
     Raises:
         SettingsError: `DAGSTER_HOME` is not an absolute path, which Dagster refuses.
@@ -40,10 +41,10 @@ def instance_folder(settings_file: Path) -> Path:
 
 
 def prepare_instance_folder(settings_file: Path) -> Path:
-    """Create the instance's folder; a new one gets the `dagster.yaml` beside the settings, or telemetry off.
+    """Create the instance's folder; a new one gets the `dagster.yaml` beside the settings, or one without telemetry.
 
     Raises:
-        SettingsError: the folder cannot be made or written to.
+        SettingsError: The folder cannot be made or written to.
     """
     folder = instance_folder(settings_file)
     try:
@@ -66,10 +67,10 @@ def prepare_instance_folder(settings_file: Path) -> Path:
 
 @contextmanager
 def dagster_instance(settings_file: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance, open for the length of the block.
+    """Open the instance for the length of the block.
 
     Raises:
-        SettingsError: its folder cannot be used, its `dagster.yaml` is not valid, or its database is damaged.
+        SettingsError: Its folder cannot be used, its `dagster.yaml` is not valid, or its database is damaged.
     """
     import dagster as dg
     import yaml  # type: ignore[import-untyped]

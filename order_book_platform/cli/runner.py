@@ -1,24 +1,26 @@
-"""Runs assets of one partition in this process, recorded in the Dagster instance, and watches them."""
+"""Runs assets of one partition in this process, records the run in the Dagster instance, and shows its progress."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from order_book_platform.cli.display.run_display import AssetOutcome, RunDisplay
+from order_book_platform.cli.group import Invocation
+from order_book_platform.cli.instance import dagster_instance
+from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
 from order_book_platform.errors import OrderBookPlatformError, SettingsError
 from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.model.dataset import DATASETS
-
-if TYPE_CHECKING:
-    import dagster as dg
-
-    from order_book_platform.cli.group import Invocation
-    from order_book_platform.settings import Settings
+from order_book_platform.settings import Settings
+from order_book_platform.sources import LakeSource
 
 TAGS = {"obp/started_by": "cli"}
+"""Tags of the runs that `obp` records."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run config that keeps Dagster's log off the terminal; the instance records it all the same."""
 
@@ -28,9 +30,9 @@ class RunOutcome:
     """A run that ended without an error.
 
     Attributes:
-        key: the partition.
-        run_id: under which Dagster keeps it.
-        assets: in the order in which they were made.
+        key: Partition of the run.
+        run_id: Id under which Dagster keeps the run.
+        assets: Outcomes in the order in which the assets were made.
     """
 
     key: PartitionKey
@@ -38,14 +40,14 @@ class RunOutcome:
     assets: list[AssetOutcome]
 
     @property
-    def failed_gates(self) -> list[GateResult]:
-        """Gates of severity `error` that do not hold."""
-        return [
-            gate
-            for asset in self.assets
-            for gate in asset.gates
-            if not gate.passed and gate.severity is Severity.ERROR
-        ]
+    def gates(self) -> list[tuple[str, GateResult]]:
+        """Every gate of every asset, with the name of the asset."""
+        return [(asset.manifest.dataset, gate) for asset in self.assets for gate in asset.gates]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate of severity `error` holds."""
+        return all(gate.passed or gate.severity is not Severity.ERROR for _, gate in self.gates)
 
 
 def run_assets(
@@ -54,34 +56,28 @@ def run_assets(
     """Materialize assets of one partition.
 
     Args:
-        invocation: names the settings file, which decides where the instance is.
-        settings: read from it.
-        key: the partition.
-        assets: names; all six where empty.
+        invocation: Names the settings file, which decides where the instance is.
+        settings: Settings read from that file.
+        key: Partition to make.
+        assets: Names of assets; all six where empty.
 
     Raises:
-        SettingsError: an asset's name is unknown, or the day is not a finished one.
-        SourceMissingError: there are no source files of that day; no run is recorded.
-        OrderBookPlatformError: whatever a component refuses.
-        KeyboardInterrupt: the user stopped it.
+        SettingsError: An asset's name is unknown, or the day has not ended.
+        SourceMissingError: There are no source files of that day; no run is recorded.
+        OrderBookPlatformError: A component refuses its input.
+        KeyboardInterrupt: The user stopped the run.
     """
-    import dagster as dg
-
-    from order_book_platform.cli.instance import dagster_instance
-    from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
-    from order_book_platform.sources import LakeSource
-
-    board = RunDisplay()
-    definitions = build_definitions(Platform(invocation.settings_file, settings, board))
+    display = RunDisplay()
+    definitions = build_definitions(Platform(invocation.settings_file, settings, display))
     job = definitions.resolve_job_def(MATERIALIZE_JOB)
     known = [asset.to_user_string() for asset in job.asset_layer.executable_asset_keys]
     selected = _selected(known, assets)
     with dagster_instance(invocation.settings_file) as instance:
-        _refuse_unfinished_day(job, key, to_dagster(key))
+        _refuse_unfinished_day(job, key)
         if "raw_deltas" in selected:
-            # A day that nobody has is a typing error: a run that fails on it would turn the lineage red.
+            # A day without files is a typing error: a run that fails on it would turn the lineage red.
             LakeSource(settings.lake_root).require("book_delta_v2", key)
-        with board.shown(key, selected), _errors_of_components():
+        with display.shown(key, selected), _errors_of_components():
             result = job.execute_in_process(
                 run_config=QUIET,
                 instance=instance,
@@ -89,10 +85,11 @@ def run_assets(
                 asset_selection=[dg.AssetKey(name) for name in selected],
                 tags=TAGS,
             )
-    return RunOutcome(key, result.run_id, list(board.outcomes))
+    return RunOutcome(key, result.run_id, list(display.outcomes))
 
 
 def _selected(known: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The wanted assets in the order in which they are made; all of them where none is named."""
     ordered = [name for name in DATASETS if name in known]
     for name in wanted:
         if name not in known:
@@ -105,9 +102,9 @@ def _selected(known: Sequence[str], wanted: Sequence[str]) -> list[str]:
     return [name for name in ordered if not wanted or name in wanted]
 
 
-def _refuse_unfinished_day(job: dg.JobDefinition, key: PartitionKey, partition: str) -> None:
-    partitions = job.partitions_def
-    if partitions is None or not partitions.has_partition_key(partition):
+def _refuse_unfinished_day(job: dg.JobDefinition, key: PartitionKey) -> None:
+    """Refuse a day that Dagster has no partition of yet."""
+    if job.partitions_def is None or not job.partitions_def.has_partition_key(to_dagster(key)):
         raise SettingsError(
             expected="a UTC day that has ended",
             found=key.day.isoformat(),
@@ -118,10 +115,7 @@ def _refuse_unfinished_day(job: dg.JobDefinition, key: PartitionKey, partition: 
 
 @contextmanager
 def _errors_of_components() -> Iterator[None]:
-    """Bring a component's own error back out of Dagster's wrapping, and Ctrl-C out of its interrupt."""
-    import dagster as dg
-    from dagster._core.errors import DagsterExecutionInterruptedError
-
+    """Take a component's own error out of Dagster's wrapping, and turn Dagster's interrupt back into Ctrl-C."""
     try:
         yield
     except dg.Failure as failure:

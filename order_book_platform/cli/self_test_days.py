@@ -1,34 +1,51 @@
-"""A simulated day with everything that a fidelity report can be held against, made by the platform's own components."""
+"""Simulated days for `obp fidelity self-test`: a sound one, and days with one fault each before there is a book.
+
+The platform's own components make the books of each day. The stores also hold what a fidelity report can be measured
+against: the market's true best bid and ask as tickers, and the transaction time of every delta.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import polars as pl
+
+from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.clock import NS_PER_SECOND
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from order_book_platform.fidelity import MadeDay
-    from order_book_platform.model import PartitionKey
-    from order_book_platform.observability import Progress
-    from order_book_platform.storage import DataStore
+from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
+from order_book_platform.datasets.tickers import TICKERS_SCHEMA
+from order_book_platform.fidelity import MadeDay
+from order_book_platform.model import PartitionKey
+from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.fixed_point import float_to_pips
+from order_book_platform.observability import Progress
+from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.settings import InstrumentSettings, ReconstructSettings, Settings
+from order_book_platform.simulate import Faults, MarketSimulator, profile
+from order_book_platform.sources import LakeIngest
+from order_book_platform.storage import DataStore
 
 PROFILE = "btc-perp"
 EXTEND_EVERY = 2
-"""A small day needs more snapshots than a long one to know all levels most of the time."""
+"""Every second snapshot extends the book: a small day needs more of them to know all levels most of the time."""
 DROPPED = "dropped"
 LOST = 16
+"""Number of messages in a row that never arrive on the day `DROPPED`."""
 FAULTS = {
     DROPPED: (f"drop={LOST}", f"{LOST} messages in a row never arrived; the book was made without them"),
     "silence": ("silence=12x4s", "twelve silences of four seconds"),
     "skew": ("clock_skew=5s", "the recorder's clock five seconds ahead"),
     "unsorted": ("unsorted=400", "400 pairs of rows exchanged between neighbouring messages"),
 }
-"""Faults of a lake: as `Faults.parse` takes them, and in words. What the last three spoil is seen before the book."""
-BACK, BACK_STEP, BACK_NS = "clock back", 50, 2 * NS_PER_SECOND
+"""Name of a faulty day to its faults as `Faults.parse` takes them, and in words. The harm that the last three do is
+seen in the deltas, before there is a book."""
+CLOCK_BACK = "clock back"
+"""Name of the day on which the exchange's clock goes back."""
+BACK_EVERY = 50
+"""On that day, every so many messages one has a wrong origin time."""
+BACK_NS = 2 * NS_PER_SECOND
+"""How far its origin time goes back."""
 
 
 def sound_day(
@@ -38,30 +55,23 @@ def sound_day(
     seed: int,
     progress: Progress,
     faults: str = "",
-    spoil: Callable[[Path, PartitionKey], None] = lambda *_: None,
+    spoil: Callable[[Path, PartitionKey], None] = lambda lake, key: None,
 ) -> DataStore:
     """Simulate a day and make its books.
 
     Args:
-        folder: a new one; lake and store are made in it.
-        key: symbol and day.
-        messages: of the market.
-        seed: which market.
-        progress: told of each component's work.
-        faults: what goes wrong before the files are written.
-        spoil: what is done to the files of this lake and partition.
+        folder: A new folder; lake and store are made in it.
+        key: Symbol and day.
+        messages: Number of depth messages of the market.
+        seed: Chooses one market of many.
+        progress: Told of each component's work.
+        faults: Faults of the recording, as `Faults.parse` takes them.
+        spoil: Called with lake and partition before the components read them.
 
     Returns:
-        The store, up to `reconstructed_books` and with `tickers`: the market's own best bid and ask. They and the
-        deltas have transaction times, as a capture has.
+        The store with everything up to `reconstructed_books` and with `tickers`, the market's own best bid and ask.
+        Tickers and deltas have transaction times, as those of a capture have.
     """
-    from order_book_platform.assess import DataAssessor, GapReporter
-    from order_book_platform.reconstruct import Reconstructor
-    from order_book_platform.settings import InstrumentSettings, ReconstructSettings, Settings
-    from order_book_platform.simulate import Faults, MarketSimulator, profile
-    from order_book_platform.sources import LakeIngest
-    from order_book_platform.storage import DataStore
-
     lake = folder / "lake"
     MarketSimulator(profile(PROFILE), seed).write(lake, key, messages, Faults.parse(faults), progress)
     spoil(lake, key)
@@ -83,59 +93,49 @@ def sound_day(
 def faulty_days(
     folder: Path, key: PartitionKey, messages: int, seed: int, progress: Progress
 ) -> Iterator[MadeDay]:
-    """The same market with what can go wrong before there is a book, one fault at a time.
+    """Make days of the same market, each with one fault that harms the data before there is a book.
 
     Args:
-        folder: a new one.
-        key: symbol and day.
-        messages: of the market.
-        seed: which market.
-        progress: told of each component's work.
+        folder: A new folder.
+        key: Symbol and day.
+        messages: Number of depth messages of the market.
+        seed: Chooses one market of many.
+        progress: Told of each component's work.
     """
-    from order_book_platform.fidelity import MadeDay
-
     for name, (faults, words) in FAULTS.items():
         store = sound_day(folder / name, key, messages, seed, progress, faults)
         fails: tuple[str, ...] = ()
         figures: dict[str, float] = {}
         if name == DROPPED:
             fails = ("resyncs", "unseen_references")
-            figures = {"unseen_references": float(_unseen(folder / name / "lake", key))}
+            figures = {"unseen_references": float(_unseen_snapshots(folder / name / "lake", key))}
         yield MadeDay(name, words, store, fails, figures)
-    store = sound_day(folder / BACK, key, messages, seed, progress, spoil=_set_back)
-    words = f"the exchange's clock {BACK_NS // NS_PER_SECOND} s back in every {BACK_STEP}th message"
-    sent = len(_table(folder / BACK / "lake", "truth/update_chain", key))
-    back = len(range(BACK_STEP, sent, BACK_STEP))
-    yield MadeDay(BACK, words, store, ("origin_valid",), {"origin_valid": 1 - back / (sent - 1)})
+    store = sound_day(folder / CLOCK_BACK, key, messages, seed, progress, spoil=_set_clock_back)
+    words = f"the exchange's clock {BACK_NS // NS_PER_SECOND} s back in every {BACK_EVERY}th message"
+    sent = len(_table(folder / CLOCK_BACK / "lake", "truth/update_chain", key))
+    back = len(range(BACK_EVERY, sent, BACK_EVERY))
+    yield MadeDay(CLOCK_BACK, words, store, ("origin_valid",), {"origin_valid": 1 - back / (sent - 1)})
 
 
-def _set_back(lake: Path, key: PartitionKey) -> None:
-    """Origin times that are wrong in themselves; the first message is right."""
-    import polars as pl
-
+def _set_clock_back(lake: Path, key: PartitionKey) -> None:
+    """Make the origin time of every `BACK_EVERY`-th message wrong; the first message stays right."""
     for path in (lake / "book_delta_v2" / key.path).glob("*.parquet"):
         deltas = pl.read_parquet(path, hive_partitioning=False)
         message = pl.col("sequence_number").rle_id()
-        wrong = (message % BACK_STEP == 0) & (message > 0)
-        deltas.with_columns(pl.col("timestamp") - pl.when(wrong).then(BACK_NS).otherwise(0)).write_parquet(
-            path
-        )
+        wrong = (message % BACK_EVERY == 0) & (message > 0)
+        back = pl.when(wrong).then(BACK_NS).otherwise(0)
+        deltas.with_columns(pl.col("timestamp") - back).write_parquet(path)
 
 
-def _unseen(lake: Path, key: PartitionKey) -> int:
-    """Snapshots that stand on a message that was sent and did not arrive."""
+def _unseen_snapshots(lake: Path, key: PartitionKey) -> int:
+    """Count the snapshots that stand on a message that was sent and did not arrive."""
     sent = set(_table(lake, "truth/update_chain", key)["final_update_id"].to_list())
     lost = sent - set(_table(lake, "book_delta_v2", key)["sequence_number"].to_list())
     return sum(number in lost for number in _table(lake, "book", key)["sequence_number"].to_list())
 
 
 def _publish_tickers(lake: Path, store: DataStore, key: PartitionKey) -> None:
-    """The simulation's true best bid and ask as a partition of tickers."""
-    import polars as pl
-
-    from order_book_platform.datasets.tickers import TICKERS_SCHEMA
-    from order_book_platform.model.fixed_point import float_to_pips
-
+    """Publish the simulation's true best bid and ask as a partition of tickers."""
     truth, point = _table(lake, "truth/book_ticker", key), store.manifest("raw_deltas", key).fixed_point
     columns = {
         "origin_time": truth["timestamp"],
@@ -144,22 +144,17 @@ def _publish_tickers(lake: Path, store: DataStore, key: PartitionKey) -> None:
         "sequence_number": truth["update_id"],
     }
     for side in ("bid", "ask"):
-        for what, decimals in (("price", point.price_decimals), ("size", point.size_decimals)):
-            pips, _ = float_to_pips(truth[f"{side}_{what}"].to_numpy(), decimals)
-            columns[f"{side}_{what}_pips"] = pl.Series(pips)
+        for field, decimals in (("price", point.price_decimals), ("size", point.size_decimals)):
+            pips, _ = float_to_pips(truth[f"{side}_{field}"].to_numpy(), decimals)
+            columns[f"{side}_{field}_pips"] = pl.Series(pips)
     table = pl.DataFrame(columns).select(TICKERS_SCHEMA.names).to_arrow().cast(TICKERS_SCHEMA)
     with store.write("tickers", key) as writer:
         writer.metadata.update(point.to_metadata())
-        writer.parquet("tickers.parquet", TICKERS_SCHEMA).write(table)
+        writer.parquet(DATASETS["tickers"].table_file, TICKERS_SCHEMA).write(table)
 
 
 def _add_transaction_times(lake: Path, store: DataStore, key: PartitionKey) -> None:
-    """When each message's changes took place, which Crypto Lake's files do not say and the simulation knows."""
-    import polars as pl
-
-    from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
-    from order_book_platform.model.dataset import DATASETS
-
+    """Publish the deltas again with transaction times, which the simulation knows and Crypto Lake's files lack."""
     chain = _table(lake, "truth/update_chain", key).select(
         pl.col("final_update_id").alias("sequence_number"),
         pl.col("transaction_timestamp").alias("transaction_time"),
@@ -174,6 +169,5 @@ def _add_transaction_times(lake: Path, store: DataStore, key: PartitionKey) -> N
 
 
 def _table(lake: Path, table: str, key: PartitionKey) -> pl.DataFrame:
-    import polars as pl
-
+    """Read a table of the lake, or of the simulation's truth beside it."""
     return pl.read_parquet(sorted((lake / table / key.path).glob("*.parquet")), hive_partitioning=False)

@@ -113,6 +113,16 @@ def test_errors_of_the_data_exit_1(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(("returned", "code"), [(False, 1), (True, 0), (None, 0)])
+def test_a_command_that_returns_false_exits_1(
+    monkeypatch: pytest.MonkeyPatch, returned: bool | None, code: int
+) -> None:
+    """Only False, which says that the data or a gate failed, is a failure."""
+    command = click.Command("book", callback=lambda: returned)
+    monkeypatch.setattr(group.CommandGroup, "get_command", lambda self, ctx, name: command)
+    assert run(["book"]).exit_code == code
+
+
 def test_unexpected_exceptions_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug is not dressed up as a user's mistake."""
     fail_with(monkeypatch, ZeroDivisionError("a bug"))

@@ -7,8 +7,16 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from order_book_platform.cli.options import DaysType, DayType, TimeType, partition_key
+from order_book_platform.cli.options import (
+    DaysType,
+    DayType,
+    TimeType,
+    listed_instruments,
+    partition_key,
+    symbols_option,
+)
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import PartitionKey
 from order_book_platform.settings import Settings
@@ -56,3 +64,26 @@ def test_partition_key_has_to_be_in_the_settings(settings: Settings) -> None:
         partition_key(settings, "A:C", date(2024, 8, 8))
     with pytest.raises(SettingsError, match=r"--day: expected a day from 2024-08-08 \(first_day\) on"):
         partition_key(settings, "A:B", date(2024, 8, 7))
+
+
+def test_listed_instruments_come_once(settings: Settings) -> None:
+    """A symbol that is given twice counts once; one that is malformed or not listed is refused."""
+    assert [each.key for each in listed_instruments(settings, ["A:B", "A:B"])] == ["A:B"]
+    assert listed_instruments(settings, []) == []
+    for symbol in ("A:C", "AB"):
+        with pytest.raises(SettingsError):
+            listed_instruments(settings, ["A:B", symbol])
+
+
+@pytest.mark.parametrize(("required", "code"), [(True, 2), (False, 0)])
+def test_symbols_may_be_given_several_times(required: bool, code: int) -> None:
+    """All symbols reach the command in order; without any only a command that does not need one runs."""
+
+    @click.command()
+    @symbols_option(required=required)
+    def show(symbols: tuple[str, ...]) -> None:
+        click.echo(" ".join(symbols))
+
+    runner = CliRunner()
+    assert runner.invoke(show, ["--symbol", "A:B", "--symbol", "C:D"]).stdout == "A:B C:D\n"
+    assert runner.invoke(show, []).exit_code == code

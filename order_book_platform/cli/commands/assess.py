@@ -1,4 +1,4 @@
-"""`obp assess`: can a faithful book be made from these data, and how?"""
+"""`obp assess` judges whether a faithful book can be made from the files of a lake, and how."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from order_book_platform.cli.group import EXIT_FAILED, Invocation
-from order_book_platform.cli.options import DaysType, DayType, json_option
+from order_book_platform.cli.group import Invocation
+from order_book_platform.cli.options import (
+    DaysType,
+    DayType,
+    json_option,
+    listed_instruments,
+    symbols_option,
+)
 
 if TYPE_CHECKING:
     from order_book_platform.model import PartitionKey
@@ -18,14 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Judge a symbol's data: go or no-go, and why.")
-@click.option(
-    "--symbol",
-    "symbols",
-    required=True,
-    multiple=True,
-    metavar="EXCHANGE:SYMBOL",
-    help="As listed in the settings; may be given several times.",
-)
+@symbols_option(required=True)
 @click.option(
     "--day",
     "days",
@@ -44,9 +43,9 @@ if TYPE_CHECKING:
     help="Where the calendar of --days goes, .html or .svg.  [default: assessment-FIRST..LAST.html]",
 )
 @json_option
-@click.pass_context
+@click.pass_obj
 def assess(
-    ctx: click.Context,
+    invocation: Invocation,
     symbols: tuple[str, ...],
     days: tuple[date, ...],
     span: tuple[date, date] | None,
@@ -54,7 +53,7 @@ def assess(
     markdown: bool,
     out: Path | None,
     as_json: bool,
-) -> None:
+) -> bool:
     """Judge the data of a symbol: availability, gaps, clocks, precision, cost; go or no-go, and every rule.
 
     Looks at the files of the lake and publishes nothing: by default at their footers, the best prices of `book` and
@@ -75,17 +74,13 @@ def assess(
         raise click.UsageError("--out is where the calendar of --days goes.")
     if markdown and as_json:
         raise click.UsageError("--json or --markdown, not both.")
-    invocation: Invocation = ctx.obj
     settings = invocation.settings()
     if span:
         from order_book_platform.cli.commands.assess_range import assess_range
 
-        passed = assess_range(settings, symbols, span, out, as_json)
-    else:
-        keys = [key for symbol in symbols for key in _keys(settings, symbol, days)]
-        passed = _assess_days(settings, keys, full, None if as_json else _shown_as(markdown))
-    if not passed:
-        ctx.exit(EXIT_FAILED)
+        return assess_range(settings, symbols, span, out, as_json)
+    keys = [key for symbol in symbols for key in _keys(settings, symbol, days)]
+    return _assess_days(settings, keys, full, None if as_json else _display(markdown))
 
 
 def _assess_days(
@@ -94,7 +89,7 @@ def _assess_days(
     full: bool,
     show: Callable[[dict[str, Any]], None] | None,
 ) -> bool:
-    """Judge days one after another, each shown as soon as it is done, or all as JSON; whether all of them may go."""
+    """Judge days, show each as soon as it is done or all as JSON, and return whether all of them may go."""
     reports = []
     for key in keys:
         reports.append(_assess(settings, key, full))
@@ -107,7 +102,8 @@ def _assess_days(
     return all(report["verdict"].startswith("go") for report in reports)
 
 
-def _shown_as(markdown: bool) -> Callable[[dict[str, Any]], None]:
+def _display(markdown: bool) -> Callable[[dict[str, Any]], None]:
+    """The function that shows one report, as Markdown or as tables."""
     from order_book_platform.assess.report.markdown import assessment_markdown
     from order_book_platform.cli.display.assessment_tables import show_assessment
 
@@ -115,21 +111,20 @@ def _shown_as(markdown: bool) -> Callable[[dict[str, Any]], None]:
 
 
 def _keys(settings: Settings, symbol: str, days: Sequence[date]) -> list[PartitionKey]:
-    """The partitions to judge, in the order of time: those named, or all from first_day on that there are deltas of.
+    """List the partitions to judge in order of time: the days named, or all from first_day on with files of deltas.
 
-    A day before first_day may be named, as in a range: whether it would do is asked before first_day is set.
+    A day before first_day may be named, as in a range: people judge a day before they set first_day to it.
 
     Raises:
-        SettingsError: the symbol is malformed or not listed.
-        SourceMissingError: no day was named and there are no files.
+        SettingsError: The symbol is malformed or not listed.
+        SourceMissingError: No day was named and there are no files.
     """
     from order_book_platform.clock import parse_day
     from order_book_platform.errors import SourceMissingError
-    from order_book_platform.model import Instrument, PartitionKey
+    from order_book_platform.model import PartitionKey
     from order_book_platform.sources import LakeSource
 
-    instrument = Instrument.parse(symbol)
-    settings.instrument(instrument)
+    (instrument,) = listed_instruments(settings, [symbol])
     if not days:
         found = map(parse_day, LakeSource(settings.lake_root).days("book_delta_v2", instrument))
         days = [day for day in found if day >= settings.first_day]
@@ -144,7 +139,7 @@ def _keys(settings: Settings, symbol: str, days: Sequence[date]) -> list[Partiti
 
 
 def _assess(settings: Settings, key: PartitionKey, full: bool) -> dict[str, Any]:
-    """The report, and what a run would take on this machine; of a day that cannot be read, why."""
+    """Make the report of a day with the cost of a run on this machine, or the report of a day that is damaged."""
     from order_book_platform.assess import LakeAssessor
     from order_book_platform.assess.lake.lake_report import unreadable_report
     from order_book_platform.assess.machine import on_machine, this_machine

@@ -1,4 +1,4 @@
-"""`obp bench`: how fast is it here?"""
+"""`obp bench` runs a benchmark of the source checkout."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from order_book_platform.errors import BenchmarkError
 
 
 def checkout() -> Path:
-    """The source checkout that this package is run from; benchmarks are not installed with it."""
+    """Find the source checkout that this package is run from; benchmarks are not installed with it."""
     return Path(order_book_platform.__file__).parents[1]
 
 
 def known_benchmarks() -> dict[str, str]:
-    """What each benchmark measures, by name.
+    """Read the name of each benchmark and what it measures.
 
     Raises:
-        BenchmarkError: the package is not run from a source checkout.
+        BenchmarkError: The package is not run from a source checkout.
     """
     file = checkout() / "benchmarks" / "__init__.py"
     spec = spec_from_file_location("benchmarks_of_checkout", file) if file.is_file() else None
@@ -40,10 +40,10 @@ def known_benchmarks() -> dict[str, str]:
 
 
 class BenchCommand(click.Command):
-    """A command whose help ends with the benchmarks there are."""
+    """A command whose help ends with a list of the benchmarks."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write their names, or why there are none."""
+        """Write the names of the benchmarks, or why there are none."""
         with formatter.section("Benchmarks"):
             try:
                 formatter.write_dl(list(known_benchmarks().items()))

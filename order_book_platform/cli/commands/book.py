@@ -1,4 +1,4 @@
-"""`obp book`: the book of any instant, replayed."""
+"""`obp book` shows the full book of any instant, replayed from the deltas."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 )
 @click.option("--depth", type=click.IntRange(min=1), default=20, show_default=True, help="Levels a side.")
 @json_option
-@click.pass_context
+@click.pass_obj
 def book(
-    ctx: click.Context,
+    invocation: Invocation,
     symbol: str,
     day: date,
     at_ns: int | None,
@@ -59,7 +59,6 @@ def book(
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
     if (at_ns is None) == (sequence_number is None):
         raise click.UsageError("expected either --at TIME or --sequence N")
-    invocation: Invocation = ctx.obj
     settings = invocation.settings()
     key = partition_key(settings, symbol, day)
 
@@ -96,7 +95,7 @@ def _document(key: PartitionKey, state: BookState, depth: int) -> dict[str, obje
 
 
 def _levels(levels: BookSide, fixed_point: FixedPoint, depth: int) -> list[dict[str, object]]:
-    """The best levels, best first; prices and sizes as exact decimal text, with the digits of tick and lot or more."""
+    """List levels, best first, with prices and sizes as exact decimal text of at least the digits of tick and lot."""
     tick, lot = fixed_point.tick, fixed_point.lot
     columns = zip(levels.price_pips[:depth], levels.size_pips[:depth], levels.known[:depth], strict=True)
     return [
@@ -110,27 +109,28 @@ def _levels(levels: BookSide, fixed_point: FixedPoint, depth: int) -> list[dict[
 
 
 def _text(number: Decimal, increment: Decimal) -> str:
-    """Every digit of a number, and zeros up to those of the increment: a snapshot's size may be finer than the lot."""
+    """Write every digit of a number, and zeros up to the digits of the increment, which may be fewer or more."""
     whole, _, places = f"{number:f}".partition(".")
     places = places.rstrip("0").ljust(_digits(increment), "0")
     return f"{whole}.{places}" if places else whole
 
 
 def _digits(increment: Decimal) -> int:
-    """Decimal places that every multiple of an increment fits in."""
+    """Count the decimal places that every multiple of an increment fits in."""
     exponent = increment.normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _show(key: PartitionKey, state: BookState, depth: int, at_ns: int | None) -> None:
+    """Print the message the book stands at, its times and flags, and the best levels side by side."""
     from itertools import zip_longest
 
-    from order_book_platform.cli.display.output import Styled, stdout, table
+    from order_book_platform.cli.display.output import stdout, table
     from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
     from order_book_platform.model import BookFlag
 
     console = stdout()
-    # How old the book is at the instant asked for: data may end long before it.
+    # The data may end long before the instant asked for, so the age of the book is shown.
     asked = ""
     if at_ns is not None:
         age_s = (at_ns - state.origin_time) / NS_PER_SECOND
@@ -144,19 +144,23 @@ def _show(key: PartitionKey, state: BookState, depth: int, at_ns: int | None) ->
         f"levels    {len(state.bids.price_pips):,} bids, {len(state.asks.price_pips):,} asks\n"
     )
 
-    def cells(level: dict[str, object] | None) -> tuple[object, object]:
-        if level is None:
-            return "", ""
-        if level["known"]:
-            return str(level["price"]), str(level["size"])
-        return Styled(f"? {level['price']}", "dim"), Styled(str(level["size"]), "dim")
-
     bids = _levels(state.bids, state.fixed_point, depth)
     asks = _levels(state.asks, state.fixed_point, depth)
     rows = []
     for number, (bid, ask) in enumerate(zip_longest(bids, asks)):
-        bid_price, bid_size = cells(bid)
-        ask_price, ask_size = cells(ask)
+        bid_price, bid_size = _cells(bid)
+        ask_price, ask_size = _cells(ask)
         rows.append((number, bid_size, bid_price, ask_price, ask_size))
     columns = ("level", "bid size", "bid", "ask", "ask size")
     console.print(table("", columns, rows, right=columns))
+
+
+def _cells(level: dict[str, object] | None) -> tuple[object, object]:
+    """Price and size of a level as cells of the table; an unknown level is marked, a missing one is empty."""
+    from order_book_platform.cli.display.output import Styled
+
+    if level is None:
+        return "", ""
+    if level["known"]:
+        return level["price"], level["size"]
+    return Styled(f"? {level['price']}", "dim"), Styled(str(level["size"]), "dim")

@@ -1,4 +1,4 @@
-"""`obp fidelity`: how exact a book is, and whether the report about it can be trusted."""
+"""`obp fidelity` shows how exact a book is, and that the report about it can be trusted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from order_book_platform.cli.commands.fidelity_compare import compare
-from order_book_platform.cli.group import EXIT_FAILED, Invocation
+from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from order_book_platform.model import GateResult, PartitionKey
 
 SYMBOL, DAY = "SIMULATED:BTC-USDT-PERP", "2024-08-08"
-"""What the self-test simulates."""
+"""Symbol and day that the self-test simulates."""
 
 
 @click.group(short_help="How exact a book is, and a test of that test.")
@@ -52,10 +52,10 @@ fidelity.add_command(compare)
     "--remake", is_flag=True, help="Make it anew in any case, without --golden also without golden sample."
 )
 @json_option
-@click.pass_context
+@click.pass_obj
 def report(
-    ctx: click.Context, symbol: str, day: date, golden: Path | None, remake: bool, as_json: bool
-) -> None:
+    invocation: Invocation, symbol: str, day: date, golden: Path | None, remake: bool, as_json: bool
+) -> bool:
     """Print the fidelity report of a published book. Exits 1 if the book is not faithful.
 
     The report is made where there is none, and anew where the books, or what they are held against, have been published
@@ -71,7 +71,6 @@ def report(
       obp fidelity report --symbol BINANCE:BTC-USDT --day 2024-08-08
       obp fidelity report --symbol BINANCE:BTC-USDT --day 2024-08-08 --golden /srv/capture/store
     """  # noqa: D301
-    invocation: Invocation = ctx.obj
     settings = invocation.settings()
     key = partition_key(settings, symbol, day)
 
@@ -102,12 +101,12 @@ def report(
         console.print(_verdict(gates))
         console.print(gates_table(str(key), gates))
         console.print(str(store.path("fidelity_report", key, "report.html")), soft_wrap=True)
-    if not found["passed"]:
-        ctx.exit(EXIT_FAILED)
+    passed: bool = found["passed"]
+    return passed
 
 
 def _would_lose_golden(key: PartitionKey) -> OrderBookPlatformError:
-    """The error about a report out of date whose golden evidence a new one would not have."""
+    """Make the error about a report that is out of date and whose golden evidence a new one would lose."""
     from order_book_platform.errors import EvidenceError
 
     return EvidenceError(
@@ -119,12 +118,12 @@ def _would_lose_golden(key: PartitionKey) -> OrderBookPlatformError:
 
 
 def _verdict(gates: Sequence[GateResult]) -> str:
-    """One line: the answer, and the gates that it rests on."""
+    """Write the answer and the gates that it rests on in one line."""
     from order_book_platform.cli.display.output import Styled
     from order_book_platform.fidelity import verdict_line
 
-    said = verdict_line(gates)
-    return Styled(said, "bold green" if said.startswith("faithful") else "bold red").markup
+    line = verdict_line(gates)
+    return Styled(line, "bold green" if line.startswith("faithful") else "bold red").markup
 
 
 @fidelity.command("self-test", short_help="Put known defects into a book and see every gate fail.")
@@ -139,8 +138,7 @@ def _verdict(gates: Sequence[GateResult]) -> str:
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which market of many."
 )
 @json_option
-@click.pass_context
-def self_test(ctx: click.Context, messages: int, seed: int, as_json: bool) -> None:
+def self_test(messages: int, seed: int, as_json: bool) -> bool:
     """Show that the fidelity report sees what is wrong. Exits 1 if anything is not as expected.
 
     A day is simulated and its book made: every gate must hold. Then known defects are put in, one at a time: figures
@@ -162,14 +160,13 @@ def self_test(ctx: click.Context, messages: int, seed: int, as_json: bool) -> No
     key = PartitionKey.parse(SYMBOL, DAY)
     with TemporaryDirectory(prefix="obp-self-test-") as folder, progress_bars() as progress:
         store = sound_day(Path(folder) / "sound", key, messages, seed, progress)
-        made = list(faulty_days(Path(folder), key, messages, seed, progress))
-        found = SelfTest(store, key).run(made, progress)
+        faulty = list(faulty_days(Path(folder), key, messages, seed, progress))
+        found = SelfTest(store, key).run(faulty, progress)
     if as_json:
         print_json(_document(found, messages, seed))
     else:
         _show(found)
-    if not found.passed:
-        ctx.exit(EXIT_FAILED)
+    return found.passed
 
 
 def _document(found: SelfTestResult, messages: int, seed: int) -> dict[str, Any]:
@@ -186,17 +183,19 @@ def _document(found: SelfTestResult, messages: int, seed: int) -> dict[str, Any]
 
 
 def _show(found: SelfTestResult) -> None:
+    """Print the defects, every gate on every day, the figures that were expected, and each problem."""
     from order_book_platform.cli.display.output import Styled, stdout, table
 
     console = stdout()
     heads = [str(number) for number in range(len(found.days))]
-    console.print(table("Defects", ("", "defect", "what is done"), _defects(found), right=("",)))
+    defects = ((number, day, found.words[day]) for number, day in enumerate(found.days))
+    console.print(table("Defects", ("", "defect", "what is done"), defects, right=("",)))
     console.print()
     console.print(
         table(
             "Gates by defect: F fails, · holds, ! not as expected",
             ("gate", *heads, "bar"),
-            ([gate, *(_mark(cell) for cell in row), row[0].bar] for gate, row in _rows(found)),
+            _gate_rows(found),
         )
     )
     console.print()
@@ -211,27 +210,23 @@ def _show(found: SelfTestResult) -> None:
     for problem in found.problems:
         console.print(Styled(problem, "bold red").markup)
     compared = sum(cell.compared for cell in found.cells)
+    end = Styled("all as expected", "green") if found.passed else Styled("NOT AS EXPECTED", "bold red")
     console.print(
-        f"\n{len(found.days) - 1} defects, {len(found.gates)} gates, {compared:,} figures held against slow ones: "
-        + (
-            Styled("all as expected", "green") if found.passed else Styled("NOT AS EXPECTED", "bold red")
-        ).markup
+        f"\n{len(found.days) - 1} defects, {len(found.gates)} gates, "
+        f"{compared:,} figures held against slow ones: {end.markup}"
     )
 
 
-def _defects(found: SelfTestResult) -> Iterator[tuple[object, ...]]:
-    for number, day in enumerate(found.days):
-        yield number, day, found.words[day]
-
-
-def _rows(found: SelfTestResult) -> Iterator[tuple[str, list[Cell]]]:
-    """Each gate with its cells, day by day."""
+def _gate_rows(found: SelfTestResult) -> Iterator[Sequence[object]]:
+    """Each gate with a mark for each day, and its bar."""
     by_place = {(cell.gate, cell.defect): cell for cell in found.cells}
     for gate in found.gates:
-        yield gate, [by_place[gate, day] for day in found.days if (gate, day) in by_place]
+        cells = [by_place[gate, day] for day in found.days if (gate, day) in by_place]
+        yield gate, *(_mark(cell) for cell in cells), cells[0].bar
 
 
 def _mark(cell: Cell) -> str | Styled:
+    """Mark one gate on one day: F fails, · holds, ! is not as expected."""
     from order_book_platform.cli.display.output import Styled
 
     if cell.problem:
@@ -239,7 +234,8 @@ def _mark(cell: Cell) -> str | Styled:
     return "·" if cell.passed else Styled("F", "yellow")
 
 
-def _expectations(found: SelfTestResult) -> Iterator[tuple[object, ...]]:
+def _expectations(found: SelfTestResult) -> Iterator[Sequence[object]]:
+    """Rows of the gates that must fail, of figures that follow from the defect, and of problems."""
     from order_book_platform.cli.display.output import Styled
     from order_book_platform.model.gates import figure
 

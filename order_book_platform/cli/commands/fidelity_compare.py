@@ -1,4 +1,4 @@
-"""`obp fidelity compare`: which days of which symbols are bad, at a glance."""
+"""`obp fidelity compare` shows the fidelity reports of many days and symbols side by side."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from order_book_platform.cli.group import EXIT_FAILED, Invocation
-from order_book_platform.cli.options import DaysType, json_option
+from order_book_platform.cli.group import Invocation
+from order_book_platform.cli.options import DaysType, json_option, listed_instruments, symbols_option
 
 if TYPE_CHECKING:
     from order_book_platform.cli.display.output import Styled
@@ -19,19 +19,14 @@ if TYPE_CHECKING:
     from order_book_platform.settings import Settings
 
 PAGE = Path("fidelity-comparison.html")
-LISTED = 20
-"""Days that the terminal lists with what fails; the page lists more, and `--json` all."""
-_BAD = ("not faithful", "unreadable")
+LISTED_DAYS = 20
+"""Number of days that the terminal lists with what fails; the page lists more, and `--json` all."""
+BAD = ("not faithful", "unreadable")
+"""Verdicts with which the command fails."""
 
 
 @click.command(short_help="Put the reports of many days side by side.")
-@click.option(
-    "--symbol",
-    "symbols",
-    multiple=True,
-    metavar="EXCHANGE:SYMBOL",
-    help="As listed in the settings; may be given several times.  [default: all that have books or reports]",
-)
+@symbols_option(required=False, default="  [default: all that have books or reports]")
 @click.option("--days", "span", type=DaysType(), help="Only these UTC days.  [default: all]")
 @click.option(
     "--out",
@@ -39,14 +34,14 @@ _BAD = ("not faithful", "unreadable")
     help=f"Where the page goes.  [default: {PAGE}; none with --json]",
 )
 @json_option
-@click.pass_context
+@click.pass_obj
 def compare(
-    ctx: click.Context,
+    invocation: Invocation,
     symbols: tuple[str, ...],
     span: tuple[date, date] | None,
     out: Path | None,
     as_json: bool,
-) -> None:
+) -> bool:
     """Put the published fidelity reports side by side: a calendar of verdicts, the gates that fail, the worst days.
 
     Measures nothing: books without a report, and reports of books that were made anew since, are shown as such. Exits 1
@@ -57,41 +52,37 @@ def compare(
       obp fidelity compare
       obp fidelity compare --symbol BINANCE:BTC-USDT --days 2024-08-01..2024-08-31 --out august.html
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
-    invocation: Invocation = ctx.obj
+    from order_book_platform.cli.display.output import print_json, write_page
+    from order_book_platform.fidelity.report.comparison_page import render_comparison
+
     compared = _compare(invocation.settings(), symbols, span)
     path = out or (None if as_json else PAGE)
     if path:
-        _write(path, compared)
+        write_page(path, render_comparison(compared))
     if as_json:
-        from order_book_platform.cli.display.output import print_json
-
         counts = Counter(each.verdict for each in compared)
         days = [each.to_dict() for each in compared]
         print_json({"days": days, "counts": dict(counts), "page": path and str(path)})
     else:
         _show(compared, path)
-    if any(each.verdict in _BAD for each in compared):
-        ctx.exit(EXIT_FAILED)
+    return not any(each.verdict in BAD for each in compared)
 
 
 def _compare(
     settings: Settings, symbols: Sequence[str], span: tuple[date, date] | None
 ) -> Sequence[Compared]:
-    """What there is of the symbols and days.
+    """Read the reports of the symbols and days.
 
     Raises:
-        SettingsError: a symbol is not listed.
-        PartitionMissingError: there is nothing at all.
+        SettingsError: A symbol is not listed.
+        PartitionMissingError: There are neither reports nor books.
     """
     from order_book_platform.cli.display.output import progress_bars
     from order_book_platform.errors import PartitionMissingError
     from order_book_platform.fidelity.report.comparison import compare_reports
-    from order_book_platform.model import Instrument
     from order_book_platform.storage import DataStore
 
-    instruments = [Instrument.parse(symbol) for symbol in dict.fromkeys(symbols)]
-    for instrument in instruments:
-        settings.instrument(instrument)
+    instruments = listed_instruments(settings, symbols)
     store = DataStore(settings.data_root)
     with progress_bars() as progress:
         first, last = span or (None, None)
@@ -107,28 +98,9 @@ def _compare(
     return compared
 
 
-def _write(path: Path, compared: Sequence[Compared]) -> None:
-    """Write the page.
-
-    Raises:
-        SettingsError: that cannot be done.
-    """
-    from order_book_platform.errors import SettingsError
-    from order_book_platform.fidelity.report.comparison_page import render_comparison
-
-    try:
-        path.write_text(render_comparison(compared), encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(
-            expected="a file that can be written",
-            found=error.strerror or str(error),
-            where=str(path),
-            remedy="Choose another file with --out.",
-        ) from error
-
-
 def _show(compared: Sequence[Compared], path: Path | None) -> None:
-    from order_book_platform.cli.display.output import stdout, table
+    """Print the days by verdict, the worst days, the gates that fail, and where the page is."""
+    from order_book_platform.cli.display.output import stdout, styled_verdict, table
     from order_book_platform.fidelity.report.comparison import count_gates, worst_first
     from order_book_platform.model.gates import figure
 
@@ -137,10 +109,13 @@ def _show(compared: Sequence[Compared], path: Path | None) -> None:
     worst = [each for each in worst_first(compared) if each.verdict != "faithful"]
     if worst:
         console.print()
-        rows = [(each.key, _styled(each.verdict), _what(each)) for each in worst[:LISTED]]
+        rows = [
+            (each.key, styled_verdict(each.verdict, "yellow"), _failures(each))
+            for each in worst[:LISTED_DAYS]
+        ]
         console.print(table("Worst days first", ("symbol and day", "verdict", "what fails"), rows))
-        if len(worst) > LISTED:
-            console.print(f"and {len(worst) - LISTED:,} more")
+        if len(worst) > LISTED_DAYS:
+            console.print(f"and {len(worst) - LISTED_DAYS:,} more")
     gates = count_gates(compared)
     if gates:
         heads = ("gate", "fails on days", "bar", "farthest", "where")
@@ -155,23 +130,17 @@ def _show(compared: Sequence[Compared], path: Path | None) -> None:
 
 
 def _verdict(compared: Sequence[Compared]) -> Styled:
-    """How many days of each verdict, the worst first, in one line."""
+    """Count the days of each verdict in one line, the worst verdict first."""
     from order_book_platform.cli.display.output import Styled
     from order_book_platform.fidelity.report.comparison import VERDICTS
 
     counts = Counter(each.verdict for each in compared)
-    said = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in VERDICTS if counts[verdict])
-    style = "bold red" if any(each.verdict in _BAD for each in compared) else "bold"
-    return Styled(f"{len(compared):,} days: {said}", style)
+    parts = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in VERDICTS if counts[verdict])
+    style = "bold red" if any(each.verdict in BAD for each in compared) else "bold"
+    return Styled(f"{len(compared):,} days: {parts}", style)
 
 
-def _styled(verdict: str) -> Styled:
-    from order_book_platform.cli.display.output import Styled
-
-    return Styled(verdict, "bold red" if verdict in _BAD else "yellow")
-
-
-def _what(each: Compared) -> str:
-    """What fails, warnings marked."""
+def _failures(each: Compared) -> str:
+    """Say what fails on a day; gates that are only warnings are marked."""
     gates = ", ".join(failure.gate + ("" if failure.is_error else " (warning)") for failure in each.failures)
     return "; ".join(text for text in (each.said, gates) if text)

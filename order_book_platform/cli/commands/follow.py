@@ -1,4 +1,4 @@
-"""`obp follow`: books of a live capture, as it grows."""
+"""`obp follow` rebuilds the books of a live capture while the capture grows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from order_book_platform.cli.group import Invocation
-from order_book_platform.cli.options import json_option, symbol_option
+from order_book_platform.cli.options import json_option, listed_instruments, symbol_option
 
 if TYPE_CHECKING:
     from order_book_platform.observability import StreamMetrics
     from order_book_platform.reconstruct import Followed
 
-LOOK_S = 0.002
-"""How long nothing is looked for when there was nothing new."""
+LOOK_AGAIN_S = 0.002
+"""Seconds until the capture is looked at again when there was nothing new."""
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -29,8 +29,10 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--out", "output", required=True, type=FOLDER, help="Folder of the books.")
 @click.option("--once", is_flag=True, help="Stop when all that is there has been followed.")
 @json_option
-@click.pass_context
-def follow(ctx: click.Context, symbol: str, capture: Path, output: Path, once: bool, as_json: bool) -> None:
+@click.pass_obj
+def follow(
+    invocation: Invocation, symbol: str, capture: Path, output: Path, once: bool, as_json: bool
+) -> None:
     """Follow a live capture: a row of the book for each message, appended to a log some milliseconds later.
 
     Ctrl-C ends it, also while it is behind; so does a kill. The next call goes on, and every row is there once.
@@ -40,16 +42,13 @@ def follow(ctx: click.Context, symbol: str, capture: Path, output: Path, once: b
     Example:
       obp follow --symbol BINANCE_FUTURES:BTC-USDT-PERP --in captures/btc --out live/btc
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
-    invocation: Invocation = ctx.obj
     settings = invocation.settings()
 
     from order_book_platform.cli.display.output import StageBars, live_progress, print_json
-    from order_book_platform.model import Instrument
     from order_book_platform.reconstruct import Reconstructor
     from order_book_platform.storage import DataStore
 
-    instrument = Instrument.parse(symbol)
-    settings.instrument(instrument)
+    (instrument,) = listed_instruments(settings, [symbol])
     with live_progress() as progress, _stopped_by_signals() as stopped:
         bars = StageBars(progress)
 
@@ -58,7 +57,7 @@ def follow(ctx: click.Context, symbol: str, capture: Path, output: Path, once: b
                 bars(stage.stage, stage.rows, 0)
 
         def wait() -> bool:
-            return not once and not stopped.wait(LOOK_S)
+            return not once and not stopped.wait(LOOK_AGAIN_S)
 
         found = Reconstructor(DataStore(settings.data_root), settings).follow(
             instrument, capture, output, wait, observe, stopped.is_set
@@ -71,7 +70,7 @@ def follow(ctx: click.Context, symbol: str, capture: Path, output: Path, once: b
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C, or a polite kill, sets: the end in peace. The second one interrupts."""
+    """Give an event that the first SIGINT or SIGTERM sets, for an orderly end; the second one interrupts."""
     stopped = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -89,6 +88,7 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
 
 def _facts(found: Followed) -> dict[str, Any]:
+    """The figures of the run, for JSON."""
     return {
         "rows": found.rows,
         "rows_again": found.rows_again,
@@ -103,6 +103,7 @@ def _facts(found: Followed) -> dict[str, Any]:
 
 
 def _show(symbol: str, found: Followed) -> None:
+    """Print the figures of the run as a table."""
     from order_book_platform.cli.display.output import stdout, table
 
     facts = {name: value for name, value in _facts(found).items() if name not in ("tally", "replay_hash")}

@@ -1,4 +1,4 @@
-"""`obp materialize`: the assets of one partition, recorded in the Dagster instance."""
+"""`obp materialize` makes the assets of one partition and records the run in the Dagster instance."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from order_book_platform.cli.group import EXIT_FAILED, Invocation
+from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from order_book_platform.cli.display.run_display import AssetOutcome
     from order_book_platform.cli.runner import RunOutcome
     from order_book_platform.storage import DataStore
 
@@ -24,8 +21,8 @@ if TYPE_CHECKING:
 @day_option
 @click.option("--select", default="", metavar="A,B", help="Only these assets.  [default: all six]")
 @json_option
-@click.pass_context
-def materialize(ctx: click.Context, symbol: str, day: date, select: str, as_json: bool) -> None:
+@click.pass_obj
+def materialize(invocation: Invocation, symbol: str, day: date, select: str, as_json: bool) -> bool:
     """Make the assets of one symbol and day, from the source files to the features.
 
     The run is recorded in the Dagster instance ($DAGSTER_HOME, else .dagster beside the settings file), where
@@ -37,25 +34,21 @@ def materialize(ctx: click.Context, symbol: str, day: date, select: str, as_json
       obp materialize --symbol BINANCE_FUTURES:BTC-USDT-PERP --day 2024-08-08
       obp materialize --symbol BINANCE:BTC-USDT --day 2024-08-08 --select fidelity_report,rl_features
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
-    invocation: Invocation = ctx.obj
     settings = invocation.settings()
     key = partition_key(settings, symbol, day)
 
+    from order_book_platform.cli.display.output import print_json
     from order_book_platform.cli.runner import run_assets
     from order_book_platform.storage import DataStore
 
-    outcome = run_assets(
-        invocation, settings, key, [name.strip() for name in select.split(",") if name.strip()]
-    )
+    names = [name.strip() for name in select.split(",") if name.strip()]
+    outcome = run_assets(invocation, settings, key, names)
     store = DataStore(settings.data_root)
     if as_json:
-        from order_book_platform.cli.display.output import print_json
-
         print_json(_document(outcome, store))
     else:
         _show(outcome, store)
-    if outcome.failed_gates:
-        ctx.exit(EXIT_FAILED)
+    return outcome.passed
 
 
 def _document(outcome: RunOutcome, store: DataStore) -> dict[str, object]:
@@ -63,7 +56,7 @@ def _document(outcome: RunOutcome, store: DataStore) -> dict[str, object]:
         "symbol": outcome.key.instrument.key,
         "day": outcome.key.day.isoformat(),
         "run_id": outcome.run_id,
-        "passed": not outcome.failed_gates,
+        "passed": outcome.passed,
         "assets": [
             {
                 "name": asset.manifest.dataset,
@@ -80,25 +73,21 @@ def _document(outcome: RunOutcome, store: DataStore) -> dict[str, object]:
 
 
 def _show(outcome: RunOutcome, store: DataStore) -> None:
+    """Print the assets, the gates of each, the verdict, and where the reports are."""
     from order_book_platform.cli.display.output import gates_table, stdout, table
 
     console = stdout()
-    console.print(
-        table(
-            str(outcome.key),
-            ("asset", "rows", "time", "where"),
-            (
-                (
-                    asset.manifest.dataset,
-                    "" if asset.rows is None else f"{asset.rows:,}",
-                    f"{asset.seconds:.1f} s",
-                    store.folder(asset.manifest.dataset, outcome.key),
-                )
-                for asset in outcome.assets
-            ),
-            right=("rows", "time"),
+    folders = [store.folder(asset.manifest.dataset, outcome.key) for asset in outcome.assets]
+    rows = (
+        (
+            asset.manifest.dataset,
+            "" if asset.rows is None else f"{asset.rows:,}",
+            f"{asset.seconds:.1f} s",
+            folder,
         )
+        for asset, folder in zip(outcome.assets, folders, strict=True)
     )
+    console.print(table(str(outcome.key), ("asset", "rows", "time", "where"), rows, right=("rows", "time")))
     for asset in outcome.assets:
         if asset.gates:
             console.print()
@@ -106,34 +95,23 @@ def _show(outcome: RunOutcome, store: DataStore) -> None:
     console.print()
     for line in _verdict(outcome):
         console.print(line)
-    pages = [
-        page
-        for asset in outcome.assets
-        for page in _pages(asset, store.folder(asset.manifest.dataset, outcome.key))
-    ]
-    for page in pages:
-        console.print(f"Report: {page}")
+    for asset, folder in zip(outcome.assets, folders, strict=True):
+        for name in ("report.md", "report.html"):
+            if name in asset.manifest.files:
+                console.print(f"Report: {folder / name}")
 
 
 def _verdict(outcome: RunOutcome) -> Iterator[str]:
-    """How many gates hold, and which do not."""
+    """Say how many gates hold, and which do not."""
     from order_book_platform.model import Severity
 
-    gates = [(asset.manifest.dataset, gate) for asset in outcome.assets for gate in asset.gates]
-    if not gates:
+    if not outcome.gates:
         yield "Done; these assets have no gates."
         return
-    failed = [(dataset, gate) for dataset, gate in gates if not gate.passed]
-    colour = "bold red" if outcome.failed_gates else "green"
-    yield f"[{colour}]{len(gates) - len(failed)} of {len(gates)} gates hold.[/]"
+    failed = [(dataset, gate) for dataset, gate in outcome.gates if not gate.passed]
+    colour = "green" if outcome.passed else "bold red"
+    yield f"[{colour}]{len(outcome.gates) - len(failed)} of {len(outcome.gates)} gates hold.[/]"
     for severity, word in ((Severity.ERROR, "[bold red]Failed:[/]"), (Severity.WARN, "[yellow]Warnings:[/]")):
         names = [f"{dataset}.{gate.name}" for dataset, gate in failed if gate.severity is severity]
         if names:
             yield f"{word} {', '.join(names)}"
-
-
-def _pages(asset: AssetOutcome, folder: Path) -> Iterator[Path]:
-    """Reports that people read."""
-    for name in ("report.md", "report.html"):
-        if name in asset.manifest.files:
-            yield folder / name

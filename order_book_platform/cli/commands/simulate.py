@@ -1,4 +1,4 @@
-"""`obp simulate`: Crypto Lake files of a market that never was, with the truth beside them."""
+"""`obp simulate` writes Crypto Lake files of a simulated market, with the truth beside them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from order_book_platform.simulate import SimulationReport
 
 PROFILES = (("-USD-PERP", "coinm"), ("-PERP", "btc-perp"), ("", "btc-spot"))
-"""Ending of a symbol to the profile it gets unless told otherwise; the first that fits."""
+"""Ending of a symbol, and the profile that such a symbol gets by default; the first ending that fits counts."""
 
 
 @click.command(short_help="Write a simulated day, with the truth.")
@@ -70,18 +70,18 @@ def simulate(
     from order_book_platform.simulate import Faults, MarketSimulator, profile
 
     key = PartitionKey(Instrument.parse(symbol), day)
-    ordered = Faults.parse(faults)
+    ordered_faults = Faults.parse(faults)
     simulator = MarketSimulator(profile(profile_name or profile_of(symbol)), seed)
     with progress_bars() as progress:
-        report = simulator.write(out, key, messages, ordered, progress)
+        report = simulator.write(out, key, messages, ordered_faults, progress)
     if as_json:
-        print_json(_document(report, simulator.profile.name, seed, str(ordered)))
+        print_json(_document(report, simulator.profile.name, seed, str(ordered_faults)))
     else:
         _show(report, simulator.profile.name)
 
 
 def profile_of(symbol: str) -> str:
-    """The profile that a symbol's ending asks for."""
+    """Choose the profile by the symbol's ending."""
     return next(name for ending, name in PROFILES if symbol.endswith(ending))
 
 

@@ -1,4 +1,4 @@
-"""`obp verify`: does a second replay give the same book?"""
+"""`obp verify` replays a published day again and compares the hashes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date
 
 import click
 
-from order_book_platform.cli.group import EXIT_FAILED, Invocation
+from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
 
 
@@ -19,8 +19,8 @@ from order_book_platform.cli.options import day_option, json_option, partition_k
     help="Rows decoded at a time; another number must not change the result.  [default: the settings']",
 )
 @json_option
-@click.pass_context
-def verify(ctx: click.Context, symbol: str, day: date, batch_rows: int | None, as_json: bool) -> None:
+@click.pass_obj
+def verify(invocation: Invocation, symbol: str, day: date, batch_rows: int | None, as_json: bool) -> bool:
     """Replay a published day again and compare the replay_hash. Exits 1 if it differs.
 
     Three hashes have to be equal: the one in the manifest, that of the second replay, and that of the rows as
@@ -31,7 +31,6 @@ def verify(ctx: click.Context, symbol: str, day: date, batch_rows: int | None, a
     Example:
       obp verify --symbol BINANCE:BTC-USDT --day 2024-08-08 --batch-rows 10000
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
-    invocation: Invocation = ctx.obj
     settings = invocation.settings()
     key = partition_key(settings, symbol, day)
 
@@ -43,26 +42,16 @@ def verify(ctx: click.Context, symbol: str, day: date, batch_rows: int | None, a
         found = Reconstructor(DataStore(settings.data_root), settings).verify(
             key, batch_rows=batch_rows, progress=progress
         )
+    hashes = {name: getattr(found, name) for name in ("published", "replayed", "stored")}
     if as_json:
-        print_json(
-            {
-                "symbol": key.instrument.key,
-                "day": key.day.isoformat(),
-                "matches": found.matches,
-                "rows": found.rows,
-                "published": found.published,
-                "replayed": found.replayed,
-                "stored": found.stored,
-                "changed_inputs": found.changed_inputs,
-            }
-        )
-    else:
-        equal = found.published == found.replayed == found.stored
-        verdict = Styled("equal", "green") if equal else Styled("DIFFERENT", "bold red")
-        rows = [(name, getattr(found, name)) for name in ("published", "replayed", "stored")]
-        stdout().print(table(f"{key}: {found.rows:,} rows", ("replay_hash", "SHA-256"), rows))
-        stdout().print(verdict.markup)
-        if found.changed_inputs:
-            stdout().print(f"Published anew since the books were made: {', '.join(found.changed_inputs)}")
-    if not found.matches:
-        ctx.exit(EXIT_FAILED)
+        names = {"symbol": key.instrument.key, "day": key.day.isoformat()}
+        counts = {"matches": found.matches, "rows": found.rows}
+        print_json({**names, **counts, **hashes, "changed_inputs": found.changed_inputs})
+        return found.matches
+    equal = len(set(hashes.values())) == 1
+    console = stdout()
+    console.print(table(f"{key}: {found.rows:,} rows", ("replay_hash", "SHA-256"), hashes.items()))
+    console.print((Styled("equal", "green") if equal else Styled("DIFFERENT", "bold red")).markup)
+    if found.changed_inputs:
+        console.print(f"Published anew since the books were made: {', '.join(found.changed_inputs)}")
+    return found.matches

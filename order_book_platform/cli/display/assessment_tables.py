@@ -1,4 +1,4 @@
-"""An assessment as tables on the terminal."""
+"""Shows one assessment as tables on the terminal."""
 
 from __future__ import annotations
 
@@ -9,24 +9,17 @@ from rich.markup import escape
 
 from order_book_platform.assess.report.markdown import cost_here, facts
 from order_book_platform.assess.report.rule_text import rule_bar, rule_figure
-from order_book_platform.cli.display.output import Styled, stdout, table, verdict
+from order_book_platform.cli.display.output import stdout, styled_outcome, styled_verdict, table
 
-STYLES = {"go": "bold green", "no-go": "bold red", "damaged": "bold red", "missing": "dim"}
-"""Of verdicts; any other is yellow."""
 WIDE = 110
-"""In fewer columns the meaning is said below the table, of the rules that do not hold."""
-
-
-def styled(text: str) -> Styled:
-    """A verdict in its colour."""
-    return Styled(text, STYLES.get(text, "bold yellow"))
+"""Columns from which on the table has the meaning of each rule; else that of failed rules stands below the table."""
 
 
 def show_assessment(report: dict[str, Any]) -> None:
-    """Print the verdict, every rule, and what there is."""
+    """Print the verdict, every rule, and the facts that the report holds."""
     console = stdout()
-    heading = styled(report["verdict"]).markup
     name = escape(f"{report['symbol']} {report['day']}")
+    heading = styled_verdict(report["verdict"]).markup
     console.print(f"\n[bold]{name}[/]: {heading}, {escape(report['why'])}")
     if "error" in report:
         return
@@ -45,15 +38,14 @@ def show_assessment(report: dict[str, Any]) -> None:
 
 
 def _rule(rule: dict[str, Any]) -> tuple[object, ...]:
-    result = verdict(rule["passed"], rule["severity"])
-    return rule["name"], rule_figure(rule), rule_bar(rule), result, _basis(rule)
-
-
-def _basis(rule: dict[str, Any]) -> str:
-    return f"sample, {rule['n']:,}" if rule["basis"] == "sample" else rule["basis"]
+    """Cells of a rule: name, figure, bar, outcome, and what the figure is from."""
+    basis = f"sample, {rule['n']:,}" if rule["basis"] == "sample" else rule["basis"]
+    outcome = styled_outcome(rule["passed"], rule["severity"])
+    return rule["name"], rule_figure(rule), rule_bar(rule), outcome, basis
 
 
 def _lines(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The facts of the report, and the cost of a run on this machine where it is known."""
     yield from facts(report)
     if "here" in report:
         yield "on this machine", cost_here(report["here"])

@@ -1,4 +1,4 @@
-"""A live display that keeps its place: what else is said on stderr meanwhile is printed above it, line by line."""
+"""A live display that keeps its place: other output on stderr is printed above it, line by line."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from rich.text import Text
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 LOG_TIME = "%H:%M:%S"
-ENDS_WITHIN_S = 2.0
-"""How long the last lines may take to arrive once nobody should write any more."""
+LAST_LINES_S = 2.0
+"""Seconds that the last lines may take to arrive once nobody should write any more."""
 
 
 @contextmanager
 def kept_stderr() -> Iterator[TextIO]:
-    """Stderr as it is now, for the length of the block, for somebody who draws on it.
+    """Keep the present stderr open for the length of the block, to draw on it.
 
-    While an asset runs, Dagster sends file descriptor 2 into the run's compute log; what is drawn there reaches the
-    terminal late, and fills the log with bars.
+    While an asset runs, Dagster redirects file descriptor 2 into the run's compute log; bars drawn there would reach
+    the terminal late and fill the log.
     """
     try:
         descriptor = os.dup(sys.stderr.fileno())
-    except (OSError, ValueError):  # a stream without a descriptor is not redirected either
+    except (OSError, ValueError):  # a stream without a descriptor is not redirected
         yield sys.stderr
         return
     with open(descriptor, "w", encoding="utf-8", buffering=1) as stream:  # noqa: PTH123 - no path
@@ -39,13 +39,13 @@ def kept_stderr() -> Iterator[TextIO]:
 
 @contextmanager
 def lines_above(console: Console) -> Iterator[None]:
-    """Print whatever reaches file descriptor 2 on the console, above what it draws; nothing changes off a terminal.
+    """Print whatever reaches file descriptor 2 on the console, above its live display; without a terminal do nothing.
 
-    That is the log of this package from level INFO on, what Dagster copies there from the compute log, warnings, and
-    what libraries in C have to say. Written straight to the terminal it would tear the display.
+    That is the log of this package from level INFO on, the lines that Dagster copies there from the compute log,
+    warnings, and messages of libraries in C. Written straight to the terminal they would tear the display.
 
     Args:
-        console: draws on what `kept_stderr` gave.
+        console: Draws on the stream that `kept_stderr` gave.
     """
     if not console.is_terminal:
         yield
@@ -63,20 +63,21 @@ def lines_above(console: Console) -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(kept, 2)  # closes our end; the printer ends when nobody else has one
         os.close(kept)
-        printer.join(ENDS_WITHIN_S)
+        printer.join(LAST_LINES_S)
 
 
 def _print_lines(descriptor: int, console: Console) -> None:
+    """Print each line that arrives at a file descriptor, until its other end is closed."""
     with open(descriptor, encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            # A terminal that is gone is no reason to let who writes here wait for ever.
+            # If the terminal is gone, go on reading: the writers would otherwise wait for ever.
             with suppress(OSError):
                 console.print(Text(line.rstrip("\n")), soft_wrap=True)
 
 
 @contextmanager
 def _log_on_stderr() -> Iterator[None]:
-    """This package's log, which otherwise shows warnings only."""
+    """Write this package's log to file descriptor 2 from level INFO on; otherwise it shows warnings only."""
     log = logging.getLogger("order_book_platform")
     before = log.level
     # The descriptor, not sys.stderr: while an asset runs, it leads into the run's compute log.
@@ -93,19 +94,25 @@ def _log_on_stderr() -> Iterator[None]:
 
 
 class LiveProgress(Progress):
-    """Progress bars, one of which may have more to show below its line."""
+    """Progress bars, below one of which something else may be shown."""
 
     inset: tuple[int, RenderableType] | None = None
-    """How many lines stand above it, and what it is."""
+    """Number of lines above the inset, and the inset itself; None where there is none."""
 
     def get_renderables(self) -> Iterator[RenderableType]:
-        """The bars, with the inset between them."""
+        """Give the bars with the inset between them."""
         bars = self.make_tasks_table(self.tasks)
         yield bars if self.inset is None else _Inserted(bars, *self.inset)
 
 
 class _Inserted:
-    """A renderable with another one between two of its lines, if the terminal is high enough for both."""
+    """A renderable with another one between two of its lines, if the terminal is high enough for both.
+
+    Args:
+        around: Renderable that is drawn around the inset.
+        row: Number of its lines above the inset.
+        inset: Renderable between the lines.
+    """
 
     def __init__(self, around: RenderableType, row: int, inset: RenderableType) -> None:
         self._around = around

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a line per asset, and below the one that streams, what its stages are doing."""
+"""Shows a run: a line per asset, and below the asset that streams, what its stages are doing."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rich.progress import TaskID
+
+from order_book_platform.cli.display.live_terminal import LiveProgress, kept_stderr, lines_above
+from order_book_platform.cli.display.output import live_progress
+from order_book_platform.cli.display.stream_table import StreamTable
 from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
 from order_book_platform.model import GateResult, PartitionKey
+from order_book_platform.observability import Progress, StreamMetrics
 from order_book_platform.storage import Manifest
 from order_book_platform.streaming.pressure import resident_bytes
 
 if TYPE_CHECKING:
     import dagster as dg
-    from rich.progress import TaskID
-
-    from order_book_platform import observability
-    from order_book_platform.cli.display.live_terminal import LiveProgress
-    from order_book_platform.cli.display.stream_table import StreamTable
-    from order_book_platform.observability import StreamMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class AssetOutcome:
     """One published asset.
 
     Attributes:
-        manifest: of the partition.
-        gates: figures against their bars.
-        seconds: how long it took.
+        manifest: Manifest of the partition.
+        gates: Figures against their bars.
+        seconds: Time that making it took.
     """
 
     manifest: Manifest
@@ -38,12 +38,14 @@ class AssetOutcome:
 
     @property
     def rows(self) -> int | None:
-        """Rows of the main file; None where that is not a table."""
+        """Number of rows of the main file; None where that is not a table."""
         return self.manifest.main_rows
 
 
 @dataclass(slots=True)
 class _Running:
+    """The asset that is being made, when it began, and its table of stages while it streams."""
+
     name: str
     started_ns: int
     stream: StreamTable | None = None
@@ -53,12 +55,12 @@ class _Running:
 class RunDisplay:
     """A `defs.Watcher`: a live line per asset on a terminal, a plain line per finished asset elsewhere.
 
-    Below the line of an asset that streams stands what its stages are doing; when the stream ends, that goes.
+    Below the line of an asset that streams stands a table of its stages until the stream ends.
 
     Attributes:
-        clock: measures how long an asset takes.
-        resident: measures the memory of the process, bytes.
-        outcomes: of the assets that are done.
+        clock: Measures how long an asset takes.
+        resident: Measures the resident memory of the process, bytes.
+        outcomes: Outcomes of the assets that are done, in order.
     """
 
     clock: Clock = field(default_factory=SystemClock)
@@ -70,25 +72,22 @@ class RunDisplay:
 
     @contextmanager
     def shown(self, key: PartitionKey, assets: Sequence[str]) -> Iterator[None]:
-        """Draw the board for the length of the block."""
-        from order_book_platform.cli.display.live_terminal import kept_stderr, lines_above
-        from order_book_platform.cli.display.output import live_progress
-
+        """Show the lines of the assets for the length of the block."""
         with kept_stderr() as stream, live_progress(stream) as self._live, lines_above(self._live.console):
             self._live.console.print(f"[bold]{key}[/bold]")
             for name in assets:
                 self._tasks[name] = self._live.add_task(name, start=False, total=None, rows="")
             yield
 
-    def started(self, asset: str, context: dg.AssetExecutionContext) -> observability.Progress:
-        """Start the asset's line."""
+    def started(self, asset: str, context: dg.AssetExecutionContext) -> Progress:
+        """Start the asset's line; the returned callback moves it."""
         self._running = _Running(asset, self.clock.monotonic_ns())
         if self._live is not None:
             self._live.start_task(self._tasks[asset])
         return self._progressed
 
     def finished(self, asset: str, manifest: Manifest, gates: Sequence[GateResult]) -> None:
-        """Close the asset's line with its rows and time."""
+        """End the asset's line with its rows and time."""
         assert self._running is not None
         seconds = (self.clock.monotonic_ns() - self._running.started_ns) / NS_PER_SECOND
         outcome = AssetOutcome(manifest, tuple(gates), seconds)
@@ -104,6 +103,7 @@ class RunDisplay:
         self._live.stop_task(self._tasks[asset])
 
     def _progressed(self, stage: str, done: int, total: int, figures: StreamMetrics | None = None) -> None:
+        """Move the line of the running asset; satisfies `observability.Progress`."""
         if self._live is None or self._running is None:
             return
         name = self._running.name
@@ -118,8 +118,7 @@ class RunDisplay:
             self._show_stream(self._live, self._running, figures)
 
     def _show_stream(self, live: LiveProgress, running: _Running, figures: StreamMetrics | None) -> None:
-        from order_book_platform.cli.display.stream_table import StreamTable
-
+        """Show the stages below the line of the asset while it streams, and nothing there otherwise."""
         if figures is None:
             live.inset = running.stream = None
             return

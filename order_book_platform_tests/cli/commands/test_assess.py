@@ -1,33 +1,18 @@
-"""`obp assess`: verdict and rules of days by sample and by every row, ranges with a calendar, and wrong usage."""
+"""`obp assess`: verdict and rules of days by sample and by every row, and wrong usage."""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 
 from order_book_platform.assess.rules import RULES
-from order_book_platform.cli.commands import assess_range
 from order_book_platform.model import PartitionKey
 from order_book_platform.storage import DataStore
-from order_book_platform_tests.cli.conftest import BROKEN_DAY, DAY, SETTINGS, SYMBOL, Platform
-
-OTHER = "SIMULATED:BTC-USDT-PERP"
-RANGE = ("--days", "2024-08-07..2024-08-10")
-
-
-@pytest.fixture
-def fresh(simulated: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
-    """The simulated lake, copied, with nothing published; the current folder is beside it."""
-    shutil.copytree(simulated.config.parent / "lake", tmp_path / "lake")
-    (tmp_path / "platform.toml").write_text(SETTINGS)
-    monkeypatch.chdir(tmp_path)
-    return Platform(tmp_path / "platform.toml")
+from order_book_platform_tests.cli.commands.conftest import OTHER, RANGE
+from order_book_platform_tests.cli.conftest import BROKEN_DAY, DAY, SYMBOL, Platform
 
 
 @pytest.mark.parametrize("full", [(), ("--full",)], ids=["sample", "full"])
@@ -84,22 +69,6 @@ def test_rules_on_a_terminal(simulated: Platform, columns: int) -> None:
     explained = "share of the UTC day between the first" in result.stdout
     assert explained or columns == 120
     assert any("meaning" in each for each in words) == (columns == 120)
-
-
-@pytest.mark.parametrize("columns", [80, 120])
-def test_a_range_on_a_terminal(fresh: Platform, key: PartitionKey, columns: int) -> None:
-    """Dates, verdicts and counts are whole; a damaged day shows class and file, and its whole error below."""
-    (fresh.config.parent / "lake/trades" / key.path / "1.snappy.parquet").write_bytes(b"gone")
-    text = fresh.obp("assess", "--symbol", SYMBOL, "--days", "2024-01-01..2024-12-31", columns=columns).stdout
-    lines = text.splitlines()
-    assert max(map(len, lines)) <= columns
-    for days in ("2024-01-01 to 2024-08-07 (220)", "2024-08-10 to 2024-12-31 (144)"):
-        assert sum(line.split()[:5] == [*days.split(), "missing"] for line in lines) == 1
-    assert any(line.split()[1:] == ["SourceCorruptError:", "1.snappy.parquet"] for line in lines)
-    assert [SYMBOL, "1", "0", "0", "1", "364"] in [line.split() for line in lines]
-    assert f"{SYMBOL} {DAY}: SourceCorruptError: " in text
-    assert "1 day that may go" in text
-    assert ".. " not in text
 
 
 def test_markdown(simulated: Platform) -> None:
@@ -168,61 +137,6 @@ def test_nothing_to_assess(empty: Platform) -> None:
         assert "obp doctor" in result.stderr
 
 
-def test_a_range(fresh: Platform) -> None:
-    """A line a day, counts by verdict, the cost, and a calendar whose place is said."""
-    result = fresh.obp("assess", "--symbol", SYMBOL, *RANGE)
-    assert result.exit_code == 0
-    lines = [line.split() for line in result.stdout.splitlines()]
-    assert [line[:2] for line in lines if line and line[0].startswith("2024-")] == [
-        ["2024-08-07", "missing"],
-        [DAY, "go"],
-        [BROKEN_DAY, "go"],
-        ["2024-08-10", "missing"],
-    ]
-    assert [SYMBOL] in lines
-    assert [SYMBOL, "2", "0", "0", "0", "2"] in lines
-    page = fresh.config.parent / "assessment-2024-08-07..2024-08-10.html"
-    assert f"Calendar: {page.name}" in result.stdout
-    assert "2 days that may go" in page.read_text(encoding="utf-8")
-
-
-def test_a_long_range_is_told_in_runs(fresh: Platform) -> None:
-    """Days in a row that are alike share a line, with how many they are."""
-    result = fresh.obp("assess", "--symbol", SYMBOL, "--days", "2024-01-01..2024-12-31")
-    text = result.stdout
-    assert "2024-01-01 to 2024-08-07 (220)" in text
-    assert f"{DAY} to {BROKEN_DAY} (2)" in text
-    assert re.search(r"day_coverage 0\.\d+ to 0\.\d+ \(>= 0\.99\)", " ".join(text.split()))
-    assert "2024-08-10 to 2024-12-31 (144)" in text
-
-
-def test_a_range_as_json(fresh: Platform) -> None:
-    """Every day of every symbol; a picture only where one is asked for."""
-    result = fresh.json("assess", "--symbol", SYMBOL, "--symbol", OTHER, *RANGE)
-    assert [(day["symbol"], day["verdict"]) for day in result["days"]] == [
-        *((SYMBOL, verdict) for verdict in ("missing", "go", "go", "missing")),
-        *((OTHER, "missing") for _ in range(4)),
-    ]
-    assert result["counts"][SYMBOL]["go"] == 2
-    assert result["calendar"] is None
-    assert result["here"]["days"] == 2
-    assert not list(fresh.config.parent.glob("assessment*"))
-    svg = fresh.config.parent / "year.svg"
-    assert fresh.json("assess", "--symbol", SYMBOL, *RANGE, "--out", str(svg))["calendar"] == str(svg)
-    hints = [element.text for element in ElementTree.parse(svg).iter("{http://www.w3.org/2000/svg}title")]
-    assert f"{SYMBOL} 2024-08-07: missing" in hints
-    assert any(re.fullmatch(rf"{SYMBOL} {DAY}: go \([0-9.]+% covered\)", hint or "") for hint in hints)
-
-
-def test_a_damaged_day_of_a_range(fresh: Platform, key: PartitionKey) -> None:
-    """It is told with its reason, the others are judged, and the exit code is 1."""
-    (fresh.config.parent / "lake/trades" / key.path / "1.snappy.parquet").write_bytes(b"gone")
-    result = fresh.obp("assess", "--symbol", SYMBOL, *RANGE)
-    assert result.exit_code == 1
-    assert "damaged" in result.stdout
-    assert "SourceCorruptError" in result.stdout
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -250,40 +164,3 @@ def test_a_symbol_that_is_not_listed(fresh: Platform) -> None:
         result = fresh.obp("assess", "--symbol", "A:B", *range_of_days)
         assert result.exit_code in (1, 2)
         assert SYMBOL in result.stderr
-
-
-def test_a_calendar_that_cannot_be_written(fresh: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Said before a footer is read: the place, and what to do."""
-    (fresh.config.parent / "folder.html").mkdir()
-    monkeypatch.setattr(assess_range, "summarise_range", None)
-    for name in ("no/such/folder.html", "folder.html"):
-        result = fresh.obp("assess", "--symbol", SYMBOL, *RANGE, "--out", str(fresh.config.parent / name))
-        assert result.exit_code == 2
-        assert name in result.stderr
-        assert "--out" in result.stderr
-
-
-@pytest.mark.parametrize("form", [(), ("--json",)], ids=["tables", "json"])
-def test_a_calendar_that_fails_late_takes_nothing_along(
-    fresh: Platform, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
-) -> None:
-    """What was found stands on stdout before anything is drawn."""
-
-    def full(*_: object, **__: object) -> str:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(assess_range, "render_calendar", full)
-    result = fresh.obp("assess", "--symbol", SYMBOL, *RANGE, "--out", "calendar.html", *form)
-    assert result.exit_code == 2
-    assert DAY in result.stdout
-    assert "No space left on device" in result.stderr
-
-
-def test_a_place_that_was_tried_is_left_as_it_was(empty: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no calendar is drawn, no empty file appears, and an older calendar stays."""
-    monkeypatch.chdir(empty.config.parent)
-    assert empty.obp("assess", "--symbol", SYMBOL, *RANGE, "--out", "new.html").exit_code == 1
-    Path("old.html").write_text("old")
-    assert empty.obp("assess", "--symbol", SYMBOL, *RANGE, "--out", "old.html").exit_code == 1
-    assert not Path("new.html").exists()
-    assert Path("old.html").read_text() == "old"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from order_book_platform.cli.commands.fidelity_compare import LISTED
+from order_book_platform.cli.commands.fidelity_compare import LISTED_DAYS
 from order_book_platform.model import PartitionKey
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.cli.conftest import DAY, SYMBOL, Platform
@@ -61,13 +61,15 @@ def test_faithful_days_exit_0_and_the_page_is_written(platform: Platform, key: P
 
 def test_bad_days_are_named_and_exit_1(platform: Platform, key: PartitionKey) -> None:
     """The gate, how often it fails and where; the worst days are the first."""
-    add_days(platform, key, LISTED + 2, ("topk_ghost",))
+    add_days(platform, key, LISTED_DAYS + 2, ("topk_ghost",))
     result = platform.obp(*COMPARE, "--out", "page.html")
     assert result.exit_code == 1
-    assert f"{LISTED + 2} not faithful" in result.stdout.splitlines()[0]
+    assert f"{LISTED_DAYS + 2} not faithful" in result.stdout.splitlines()[0]
     assert "and 2 more" in result.stdout or "and 3 more" in result.stdout
-    assert any(line.split()[:2] == ["topk_ghost", str(LISTED + 2)] for line in result.stdout.splitlines())
-    assert Path("page.html").read_text().count("<a class=n ") == LISTED + 2
+    assert any(
+        line.split()[:2] == ["topk_ghost", str(LISTED_DAYS + 2)] for line in result.stdout.splitlines()
+    )
+    assert Path("page.html").read_text().count("<a class=n ") == LISTED_DAYS + 2
     assert not Path("fidelity-comparison.html").exists()
 
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from order_book_platform.cli.display.output import StageBars, Styled, gates_table, print_json, table, verdict
+from order_book_platform.cli.display.output import (
+    StageBars,
+    Styled,
+    gates_table,
+    print_json,
+    styled_outcome,
+    styled_verdict,
+    table,
+    unwritable,
+    write_page,
+)
+from order_book_platform.errors import SettingsError
 from order_book_platform.model import Gate, GateResult, Severity
 from order_book_platform.model.gates import figure
 
@@ -47,9 +59,9 @@ def test_gates_show_value_bar_and_result() -> None:
 
 def test_verdicts() -> None:
     """A failed gate of severity error shouts; a warning does not."""
-    assert "pass" in verdict(True, "error").markup
-    assert "FAIL" in verdict(False, "error").markup
-    assert "warn" in verdict(False, "warn").markup
+    assert "pass" in styled_outcome(True, "error").markup
+    assert "FAIL" in styled_outcome(False, "error").markup
+    assert "warn" in styled_outcome(False, "warn").markup
 
 
 def test_figures_are_short() -> None:
@@ -90,3 +102,21 @@ def test_bars_follow_the_stages() -> None:
         assert [task.description for task in progress.tasks] == ["read", "sort"]
         assert progress.tasks[0].finished
         assert progress.tasks[1].total is None
+
+
+def test_verdicts_about_days_have_their_colours() -> None:
+    """Bad days stand out; a verdict that the table of styles lacks looks like a warning, or as asked for."""
+    assert styled_verdict("no-go").markup == "[bold red]no-go[/bold red]"
+    assert styled_verdict("go with repair").markup == "[bold yellow]go with repair[/bold yellow]"
+    assert styled_verdict("outdated", "yellow").markup == "[yellow]outdated[/yellow]"
+
+
+def test_pages_are_written_or_refused(tmp_path: Path) -> None:
+    """A page is UTF-8 text; a place where it cannot be written is the user's mistake, with what to do."""
+    write_page(tmp_path / "page.html", "größer")
+    assert (tmp_path / "page.html").read_bytes() == "größer".encode()
+    with pytest.raises(SettingsError) as caught:
+        write_page(tmp_path / "none" / "page.html", "")
+    assert caught.value.where == str(tmp_path / "none" / "page.html")
+    assert caught.value.found == "No such file or directory"
+    assert unwritable(tmp_path, "why").remedy == "Choose another file with --out."
