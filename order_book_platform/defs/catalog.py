@@ -5,7 +5,7 @@ from order_book_platform.assess.rules import RULES
 from order_book_platform.defs.declaration import AssetDeclaration
 from order_book_platform.defs.metadata import stream_metadata
 from order_book_platform.defs.pictures import book_pictures, gap_pictures
-from order_book_platform.fidelity import GATES as FIDELITY_GATES
+from order_book_platform.fidelity import CHECKS as FIDELITY_CHECKS
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.rl import FeatureBuilder
@@ -69,38 +69,6 @@ RECONSTRUCTED_BOOKS = AssetDeclaration(
     pictures=book_pictures,
 )
 
-_FIDELITY = {
-    "bbo_exact_seq": "Share of references whose best bid and ask, price and size, equal the book's.",
-    "bbo_rms_seq_bid": "Root mean square error of the best bid, in ticks, where the book claims to know it.",
-    "bbo_rms_seq_ask": "Root mean square error of the best ask, in ticks, where the book claims to know it.",
-    "bbo_known_share": "Share of references at which the book claims to know both best levels.",
-    "topk_exact": "Share of references equal in all levels, where the book claims to know all of them.",
-    "topk_missing": "Reference levels inside the known range that the book lacks.",
-    "topk_ghost": "Known book levels inside the reference's range that the reference lacks.",
-    "topk_known_share": "Share of references at which the book claims to know all levels.",
-    "topk_exact_all": "Share of all references equal in all levels, known or not: how much is known.",
-    "depth_corr_pearson": "Correlation of log sizes, the worst level.",
-    "depth_corr_spearman": "Rank correlation of sizes, the worst level.",
-    "depth_corr_pearson_detrended": "Correlation of changes of log sizes, the worst level.",
-    "depth_corr_spearman_detrended": "Rank correlation of changes of sizes, the worst level.",
-    "depth_l1": "Difference of sizes per size, the worst level.",
-    "inferred_gap_ratio": "Signs of a loss per message: silences, crossed spells, disagreements.",
-    "origin_coverage": "Share of the span without long pauses.",
-    "origin_valid": "Share of messages whose origin time is there and does not go back.",
-    "latency_p50": "Median latency, ms.",
-    "ks_spread": "Distance of the spread's distribution from the references'.",
-    "ks_log_q_bid": "Distance of the distribution of the best bid's size from the references'.",
-    "ks_log_q_ask": "Distance of the distribution of the best ask's size from the references'.",
-    "ks_qi_1": "Distance of the distribution of the best levels' imbalance from the references'.",
-    "ks_qi_5": "Distance of the distribution of five levels' imbalance from the references'.",
-    "crossed_tw": "Share of time with the best bid above the best ask.",
-    "resyncs": "Repairs that a snapshot forced.",
-    "unseen_references": "References that name a message the deltas do not hold.",
-    "out_of_order_rows": "Book rows with a sequence number below an earlier one.",
-    "placebo_fails": "Whether spoiled references (of another time, without a best level) fail every gate.",
-}
-"""Name of each gate of fidelity to the description of its check."""
-
 FIDELITY_REPORT = AssetDeclaration(
     name="fidelity_report",
     component=FidelityReporter,
@@ -110,7 +78,7 @@ FIDELITY_REPORT = AssetDeclaration(
     ),
     kinds=frozenset({"parquet", "json", "html"}),
     deps=("reconstructed_books", "raw_deltas", "sequence_gap_report"),
-    gates={name: _FIDELITY.get(name, "See docs/formats/fidelity_report.md.") for name in FIDELITY_GATES},
+    gates=FIDELITY_CHECKS,
     highlights=("verdict",),
     pictures=draw_pictures,
 )

@@ -12,7 +12,7 @@ import pytest
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.defs import FIDELITY_JOB, MATERIALIZE_JOB, Platform, build_definitions
 from order_book_platform.defs.catalog import ASSETS
-from order_book_platform.fidelity import GATES as FIDELITY_GATES
+from order_book_platform.fidelity import CHECKS as FIDELITY_CHECKS
 from order_book_platform.model.dataset import DATASETS
 from order_book_platform.version import code_version
 
@@ -145,7 +145,7 @@ def test_gates_are_the_components() -> None:
     declared = {asset.name: set(asset.gates) for asset in ASSETS}
     assert declared["sequence_gap_report"] == set(GapReporter.GATES)
     assert declared["data_assessment"] == set(DataAssessor.GATES)
-    assert declared["fidelity_report"] == set(FIDELITY_GATES)
+    assert declared["fidelity_report"] == set(FIDELITY_CHECKS)
 
 
 def test_every_asset_is_described(graph: dg.AssetGraph) -> None:

@@ -16,6 +16,9 @@ from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatc
 from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.datasets.tickers import TICKERS_SCHEMA
+from order_book_platform.fidelity import runner
+from order_book_platform.fidelity.day_inputs import DayInputs
+from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.model.fixed_point import float_to_pips
 from order_book_platform.model.levels import DEPTH
@@ -39,6 +42,11 @@ def make_settings(
         first_day=KEY.day,
         instruments=tuple(InstrumentSettings(symbol=symbol) for symbol in symbols),
     )
+
+
+def measure(store: DataStore, key: PartitionKey = KEY, golden: DataStore | None = None) -> FidelityResult:
+    """Measure one partition, with a golden sample if there is one."""
+    return runner.measure(DayInputs.open(store, key, golden))
 
 
 def publish(

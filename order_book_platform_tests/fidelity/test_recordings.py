@@ -12,9 +12,7 @@ from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.fidelity import FidelityReporter
 from order_book_platform.fidelity.result import FidelityResult
-from order_book_platform.fidelity.runner import FidelityRunner
 from order_book_platform.model import FixedPoint, PartitionKey
-from order_book_platform.observability import silent
 from order_book_platform.sources import LakeIngest
 from order_book_platform.storage import DataStore
 from order_book_platform_tests import oracle
@@ -23,6 +21,7 @@ from order_book_platform_tests.fidelity.partitions import (
     captured_tickers,
     drop_messages,
     make_settings,
+    measure,
     publish,
     publish_books,
     ticker_table,
@@ -62,7 +61,7 @@ def publish_oracle(store: DataStore, key: PartitionKey, batch: DeltaBatch, point
 @cache
 def measured(store: DataStore, key: PartitionKey) -> FidelityResult:
     """The measurement, made once."""
-    return FidelityRunner(store, key, silent).measure()
+    return measure(store, key)
 
 
 def metric(found: FidelityResult, name: str) -> float:
@@ -144,7 +143,7 @@ def captured(store: DataStore, recordings: Path, folder: Path, name: str) -> Fid
     for dataset, (file, table) in whole.items():
         publish(found, dataset, {f"{file}.parquet": table}, key, **point.to_metadata())
     publish_oracle(found, key, deltas(found, key), point)
-    return FidelityRunner(found, key, silent).measure()
+    return measure(found, key)
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +214,7 @@ def test_sixteen_lost_messages_are_caught(
     for name in ("snapshots", "tickers"):
         publish(broken, name, {f"{name}.parquet": store.table(name, key)}, key, **point.to_metadata())
     publish_oracle(broken, key, lacking, point)
-    failed = {gate.name for gate in FidelityRunner(broken, key, silent).measure().gates if not gate.passed}
+    failed = {gate.name for gate in measure(broken, key).gates if not gate.passed}
     assert {"resyncs"} <= failed
     assert {"unseen_references", "topk_exact", "bbo_exact_seq"} & failed
     assert "placebo_fails" not in failed

@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from order_book_platform.datasets.book_sample import time_steps
+from order_book_platform.datasets.book_sample import TimeSteps, time_steps
 from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
+from order_book_platform.fidelity.day_inputs import DayInputs
 from order_book_platform.fidelity.report.charts import ERRORS_SNAPSHOTS, PICTURES, READ, DrawnGaps
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
@@ -197,6 +198,12 @@ def test_errors_that_only_snapshots_see_are_drawn(
     assert list(draw_pictures(store, KEY)) == list(PICTURES)
 
 
+def drawn_gaps(store: DataStore, steps: TimeSteps) -> DrawnGaps:
+    """The gaps of the one day as they are drawn."""
+    day = DayInputs.open(store, KEY)
+    return DrawnGaps.of(day.gaps, day.gap_report, day.deltas, steps)
+
+
 def test_deltas_without_an_origin_time_do_not_stretch_the_gaps(
     tmp_path: Path, market: Market, replayed: OracleReplay
 ) -> None:
@@ -206,9 +213,9 @@ def test_deltas_without_an_origin_time_do_not_stretch_the_gaps(
     steps = time_steps(rows["origin_time"].to_numpy(), rows["flags"].to_numpy())
     publish_inputs(store, deltas, market.snapshots)
     publish_books(store, replayed.rows, replayed.used)
-    found = DrawnGaps.read(store, KEY, steps)
+    found = drawn_gaps(store, steps)
     assert (found.first_ns, found.last_ns) == (deltas.origin_time.min(), deltas.origin_time.max())
     origin_time = np.where(np.arange(len(deltas)) == 50, 0, deltas.origin_time)
     publish_inputs(store, replace(deltas, origin_time=origin_time), market.snapshots)
-    found = DrawnGaps.read(store, KEY, steps)
+    found = drawn_gaps(store, steps)
     assert (found.first_ns, found.last_ns) == (steps.first_ns, steps.last_ns)

@@ -17,11 +17,11 @@ from order_book_platform.datasets.reconstructed_books.schema import (
     level_columns,
 )
 from order_book_platform.datasets.snapshots import SnapshotBatch
+from order_book_platform.fidelity import runner
+from order_book_platform.fidelity.day_inputs import DayInputs
 from order_book_platform.fidelity.result import FidelityResult
-from order_book_platform.fidelity.runner import FidelityRunner
 from order_book_platform.model import BookFlag, Severity
 from order_book_platform.model.levels import DEPTH
-from order_book_platform.observability import silent
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
     DAY_NS,
@@ -30,6 +30,7 @@ from order_book_platform_tests.fidelity.partitions import (
     Market,
     drop_messages,
     exact_tickers,
+    measure,
     publish,
     publish_books,
     publish_inputs,
@@ -38,11 +39,6 @@ from order_book_platform_tests.oracle import OracleReplay
 
 Damage = Callable[[pl.DataFrame], pl.DataFrame]
 TICK = POINT.tick_pips
-
-
-def measure(store: DataStore) -> FidelityResult:
-    """Measure the one partition."""
-    return FidelityRunner(store, KEY, silent).measure()
 
 
 def failed(measured: FidelityResult) -> set[str]:
@@ -545,7 +541,7 @@ def test_every_level_and_side_is_reported(store: DataStore) -> None:
 def test_progress_is_told(store: DataStore) -> None:
     """Whoever waits sees each stage begin and end."""
     told: list[tuple[str, int, int]] = []
-    FidelityRunner(store, KEY, lambda stage, done, total: told.append((stage, done, total))).measure()
+    runner.measure(DayInputs.open(store, KEY), lambda stage, done, total: told.append((stage, done, total)))
     assert {stage for stage, *_ in told} == {"book", "snapshots"}
     for stage in ("book", "snapshots"):
         counts = [(done, total) for name, done, total in told if name == stage]

@@ -246,7 +246,7 @@ def _expectations(found: SelfTestResult) -> Iterator[Sequence[object]]:
                 cell.gate,
                 cell.bar,
                 "" if cell.injected is None else figure(cell.injected),
-                figure(cell.plain) if cell.compared else "",
+                figure(cell.slow) if cell.compared else "",
                 figure(cell.found, cell.bar),
                 cell.must,
                 Styled("NO", "bold red") if cell.problem else Styled("yes", "green"),

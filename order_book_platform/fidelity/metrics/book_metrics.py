@@ -3,86 +3,111 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.fidelity.metrics.metric import GATES, Metric
-from order_book_platform.fidelity.metrics.tallies import BookFacts, share
+from order_book_platform.fidelity.declarations.declaration import BOOK, DELTAS, USED_SNAPSHOTS
+from order_book_platform.fidelity.metrics.book_summary import BookSummary
+from order_book_platform.fidelity.metrics.comparison_counts import share
+from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.references.held_out import ReferenceCounts
 
 
-def book_metrics(facts: BookFacts, uses: Sequence[str], references: int, unseen: int) -> list[Metric]:
-    """Crossed and locked time, flagged rows, repairs, lost messages, order.
+def book_metrics(summary: BookSummary, uses: Sequence[str], references: int, unseen: int) -> list[Metric]:
+    """Return crossed and locked time, flagged rows, repairs, lost messages and order.
 
     Args:
-        facts: of the book's rows.
-        uses: what each used snapshot was used for.
-        references: snapshots from the seed on, held out or used.
-        unseen: those of them whose sequence number is not a message of raw_deltas.
+        summary: Summary of the book's rows.
+        uses: What each used snapshot was used for.
+        references: Number of snapshots from the seed on, held out or used.
+        unseen: Number of these whose sequence number is not a message of `raw_deltas`.
     """
-    repaired = uses.count("repaired")
     return [
-        _timed("crossed_tw", facts.crossed_ns, facts, "above"),
-        _timed("locked_tw", facts.locked_ns, facts, "equal to"),
-        Metric(
+        _timed("crossed_tw", summary.crossed_ns, summary, "above"),
+        _timed("locked_tw", summary.locked_ns, summary, "equal to"),
+        Metric.of(
             "flagged_share",
-            share(facts.flagged, facts.rows),
-            facts.rows,
-            reference="book",
-            note=f"{facts.flagged:,} of {facts.rows:,} book rows are flagged GAP or HINDSIGHT.",
+            share(summary.flagged, summary.rows),
+            summary.rows,
+            f"{summary.flagged:,} of {summary.rows:,} book rows are flagged GAP or HINDSIGHT.",
+            reference=BOOK,
         ),
-        Metric(
+        Metric.of(
             "mistimed_rows",
-            float(facts.mistimed),
-            facts.rows,
-            reference="book",
-            note=f"{facts.mistimed:,} of {facts.rows:,} book rows have no origin time, or one more than a day from the "
+            float(summary.mistimed),
+            summary.rows,
+            f"{summary.mistimed:,} of {summary.rows:,} book rows have no origin time, or one more than a day from the "
             "partition's day; by time they stand where the row before them does.",
+            reference=BOOK,
         ),
-        _counted("resyncs", repaired, len(uses), "used_snapshots", "used snapshots found the book wrong"),
-        _counted(
-            "unseen_references",
-            unseen,
-            references,
-            "raw_deltas",
-            "snapshots from the seed on follow a message that raw_deltas lacks",
-        ),
-        _counted(
-            "out_of_order_rows",
-            facts.out_of_order,
-            facts.rows,
-            "book",
-            "book rows go back behind an earlier sequence number",
+        *(
+            Metric.of(
+                name,
+                float(count) if n else None,
+                n,
+                f"{count:,} of {n:,} {counted}.",
+                reference=reference,
+            )
+            for name, count, n, reference, counted in (
+                (
+                    "resyncs",
+                    uses.count("repaired"),
+                    len(uses),
+                    USED_SNAPSHOTS,
+                    "used snapshots found the book wrong",
+                ),
+                (
+                    "unseen_references",
+                    unseen,
+                    references,
+                    DELTAS,
+                    "snapshots from the seed on follow a message that raw_deltas lacks",
+                ),
+                (
+                    "out_of_order_rows",
+                    summary.out_of_order,
+                    summary.rows,
+                    BOOK,
+                    "book rows go back behind an earlier sequence number",
+                ),
+            )
         ),
     ]
 
 
-def _timed(name: str, held_ns: int, facts: BookFacts, relation: str) -> Metric:
-    return Metric(
+def _timed(name: str, held_ns: int, summary: BookSummary, relation: str) -> Metric:
+    return Metric.of(
         name,
-        share(held_ns, facts.span_ns),
-        facts.seeded_rows,
-        GATES.get(name),
+        share(held_ns, summary.span_ns),
+        summary.seeded_rows,
+        f"The best bid was {relation} the best ask for {held_ns / NS_PER_SECOND:,.3f} s "
+        f"of {summary.span_ns / NS_PER_SECOND:,.3f} s.",
         alignment="time_weighted",
-        reference="book",
-        note=f"The best bid was {relation} the best ask for {held_ns / NS_PER_SECOND:,.3f} s "
-        f"of {facts.span_ns / NS_PER_SECOND:,.3f} s.",
+        reference=BOOK,
     )
 
 
-def _counted(name: str, count: int, n: int, reference: str, what: str) -> Metric:
-    value = float(count) if n else None
-    return Metric(name, value, n, GATES[name], reference=reference, note=f"{count:,} of {n:,} {what}.")
+def replay_hash(metadata: Mapping[str, Any], rows: int) -> Metric:
+    """Return the hash of the book's rows as a metric; `obp verify` shows that every replay gives the same.
+
+    Args:
+        metadata: Metadata of `reconstructed_books`.
+        rows: Number of rows of the book.
+    """
+    found = str(metadata.get("replay_hash") or "")
+    note = f"SHA-256 of the rows: {found}" if found else "The book carries none."
+    return Metric.of("replay_hash", None, rows if found else 0, note, reference=BOOK)
 
 
 def bad_references(references: Mapping[str, ReferenceCounts]) -> list[Metric]:
-    """How many references of each dataset were left out because they are unfit in themselves."""
+    """Return the number of references of each dataset that were left out because they are unfit in themselves."""
     return [
-        Metric(
+        Metric.of(
             "bad_references",
             float(counts.bad),
             counts.rows,
+            f"{counts.bad:,} of {counts.rows:,} rows of {dataset} are unfit in themselves and were left out.",
             reference=dataset,
-            note=f"{counts.bad:,} of {counts.rows:,} rows of {dataset} are unfit in themselves and were left out.",
         )
         for dataset, counts in references.items()
     ]

@@ -1,4 +1,4 @@
-"""Best prices aligned by time: what the book said beside what the ticker said, by the exchange's clock and by arrival.
+"""Comparison of best prices of book and tickers by time: by the exchange's clock, and by arrival.
 
 A book row is compared with the last ticker whose time is not above its own. docs/adr/0016 says what that can show.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -16,19 +17,19 @@ from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.columns import NumberedRows, count_nulls
 from order_book_platform.datasets.reconstructed_books.rows import BestRows
 from order_book_platform.datasets.tickers import TickerRows
-from order_book_platform.fidelity.metrics.metric import SIDES, TICKER_GATES, TICKERS, Metric
-from order_book_platform.fidelity.metrics.tallies import share
+from order_book_platform.fidelity.declarations.declaration import SIDES, TICKERS
+from order_book_platform.fidelity.metrics.comparison_counts import share
+from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS, pair_with_last
 from order_book_platform.kernels.fidelity import clock_merge
-from order_book_platform.model import Severity
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.storage import ParquetRows
 
 Clock = Literal["transaction_time", "origin_time"]
 CLOCKED_SHARE = 0.99
-"""A clock serves where so many of the tickers carry it: without the others at most as many rows see an older one."""
+"""Share of the tickers that must carry a clock for it to serve: at most as many book rows then see an older ticker."""
 _EARLIEST = int(np.iinfo(np.int64).min)
-_TOLD = {
+_TICKER_WORDS = {
     "transaction_time": "whose T is not above the message's.",
     "origin_time": "whose E is not above the message's.",
     "received_time": "that had arrived.",
@@ -37,14 +38,14 @@ _LETTERS = {"transaction_time": "T", "origin_time": "E"}
 
 
 def shared_clock(tickers: ParquetRows, deltas: ParquetRows) -> Clock | None:
-    """The exchange's clock that both streams carry.
+    """Return the exchange's clock that both streams carry.
 
     Args:
-        tickers: file with schema `TICKERS`.
-        deltas: file with schema `RAW_DELTAS`.
+        tickers: Rows of `tickers`.
+        deltas: Rows of `raw_deltas`.
 
     Returns:
-        `transaction_time` (T: when the book changed), else `origin_time` (E: when that was told), if at least
+        `transaction_time` (T: when the book changed), else `origin_time` (E: when the event was sent), if at least
         `CLOCKED_SHARE` of the tickers carry it; None where too few carry either.
     """
     clocks: tuple[Clock, ...] = ("transaction_time", "origin_time")
@@ -55,11 +56,11 @@ def shared_clock(tickers: ParquetRows, deltas: ParquetRows) -> Clock | None:
 
 
 def transaction_times(deltas: ParquetRows, batch_rows: int = 1 << 20) -> Iterator[NumberedRows]:
-    """Sequence number and transaction time, ns, of every message that has one.
+    """Yield sequence number and transaction time, ns, of every message that has one.
 
     Args:
-        deltas: file with schema `RAW_DELTAS`.
-        batch_rows: rows at a time; never changes a result.
+        deltas: Rows of `raw_deltas`.
+        batch_rows: Rows at a time; never changes a result.
     """
     latest: int | None = None
     for batch in deltas.batches(batch_rows, columns=["sequence_number", "transaction_time"]):
@@ -73,23 +74,23 @@ def transaction_times(deltas: ParquetRows, batch_rows: int = 1 << 20) -> Iterato
 
 
 def by_transaction_time(books: Iterator[BestRows], deltas: ParquetRows) -> Iterator[BestRows]:
-    """The book rows with their message's transaction time as their time; those whose message has none are left out."""
+    """Yield book rows with the transaction time of their message as their time; rows without one are left out."""
     for rows, messages in pair_with_last(books, transaction_times(deltas), equal=True):
         yield replace(rows, time_ns=messages.time_ns)
 
 
 class ClockSweep:
-    """One comparison of two streams by one clock, with those rows that the other stream has not reached yet.
+    """One comparison of two streams by one clock; keeps the rows that the other stream has not reached yet.
 
-    Times that go back are raised to the latest one before them: what was told later stands on what was told before.
+    Times that go back are raised to the latest one before them, since a later message builds on the earlier ones.
 
     Args:
-        tick_pips: pips per tick.
-        shift_ns: the ticker is taken as it was this much later; 0 for the true one.
+        tick_pips: Encoded price of a tick.
+        shift_ns: How much later the ticker is taken, ns; 0 for the true comparison.
 
     Attributes:
-        counts: int64, see `clock_merge`.
-        squares: float64, see `clock_merge`.
+        counts: int64[COUNTS_SIZE], counts by the places that `kernels.fidelity.clock_merge` names.
+        squares: float64[SQUARES_SIZE], sums of squares by the places that it names.
     """
 
     def __init__(self, tick_pips: int, shift_ns: int = 0) -> None:
@@ -103,19 +104,19 @@ class ClockSweep:
         self._ended = False
 
     def add_books(self, time_ns: Int64Array, rows: BestRows) -> None:
-        """Take in the next book rows, with their times by this clock."""
+        """Take in the next book rows; `time_ns` int64[n] are their times by this clock, ns."""
         rows = replace(rows, time_ns=self._never_falling(0, time_ns))
         self._books = BestRows.concat([self._books, rows])
         self._advance()
 
     def add_tickers(self, time_ns: Int64Array, rows: TickerRows) -> None:
-        """Take in the next tickers, with their times by this clock."""
+        """Take in the next tickers; `time_ns` int64[n] are their times by this clock, ns."""
         rows = replace(rows, time_ns=self._never_falling(1, time_ns) - self._shift_ns)
         self._tickers = TickerRows.concat([self._tickers, rows])
         self._advance()
 
     def end_tickers(self) -> None:
-        """No more tickers come: book rows after the last one have no partner."""
+        """Note that no more tickers come: book rows after the last one have no partner."""
         self._ended = True
         self._advance()
 
@@ -126,7 +127,7 @@ class ClockSweep:
 
     @property
     def held(self) -> int:
-        """Rows of either stream that are kept until the other one has come as far."""
+        """Number of rows of both streams that are kept until the other stream has come as far."""
         return len(self._books) + len(self._tickers)
 
     def _never_falling(self, stream: int, time_ns: Int64Array) -> Int64Array:
@@ -155,16 +156,16 @@ class ClockSweep:
         self._tickers = tickers.take(slice(int(done[1]), None))
 
     def exact(self, kind: int) -> float | None:
-        """Share of rows equal in both prices (`clock_merge.PRICE_EXACT`) or in sizes too (`clock_merge.EXACT`)."""
+        """Return the share of rows equal in both prices (`PRICE_EXACT`), or in both sizes too (`EXACT`)."""
         return share(int(self.counts[kind]), int(self.counts[clock_merge.ROWS]))
 
     def rms_ticks(self, side: int) -> float | None:
-        """Root mean square of the price's error over the rows that claim to know the side's best level."""
+        """Return the root mean square error of a side's best price where the book claims to know it, ticks."""
         squares, rows = self.squares[clock_merge.SQUARES + side], self.counts[clock_merge.PRICED + side]
         return _root(share(float(squares), int(rows)))
 
     def held_rms_ticks(self, side: int) -> float | None:
-        """The same over time: a book row holds until the next one, while tickers go on."""
+        """Return the same over time: a book row holds until the next one, while tickers go on."""
         squares, held_ns = (
             self.squares[clock_merge.WEIGHED_SQUARES + side],
             self.counts[clock_merge.WEIGHED_NS + side],
@@ -177,12 +178,12 @@ def _root(mean: float | None) -> float | None:
 
 
 class ClockComparison:
-    """Best prices of book and tickers by the exchange's clock and by arrival, with placebos.
+    """Compares best prices of book and tickers by the exchange's clock and by arrival, with placebos.
 
     Args:
-        tick_pips: pips per tick.
-        clock: which of the exchange's clocks `time_ns` of the rows is; None where tickers carry none.
-        untimed: tickers that are left out because they lack that clock.
+        tick_pips: Encoded price of a tick.
+        clock: Which of the exchange's clocks `time_ns` of the rows is; None where tickers carry none.
+        untimed: Number of tickers that are left out because they lack that clock.
     """
 
     def __init__(self, tick_pips: int, clock: Clock | None, untimed: int = 0) -> None:
@@ -194,14 +195,14 @@ class ClockComparison:
         self._sweeps = [*(self._by_clock if clock else []), *self._by_arrival]
 
     def run(self, books: Iterator[BestRows], tickers: Iterator[TickerRows]) -> None:
-        """Take in both streams; the one whose rows so far have arrived earlier is read on, so that little waits.
+        """Take in both streams. The one whose rows so far arrived earlier is read next, so that few rows wait.
 
         A stream that begins late, or says nothing for long, has its next rows read at once: the other one then runs
         past them, and no more of it is held than a batch and what the clocks differ by.
 
         Args:
-            books: from the first seeded row on, `time_ns` by the clock.
-            tickers: those that are evidence, `time_ns` by the clock.
+            books: Rows from the first seeded one on, `time_ns` by the clock.
+            tickers: Tickers that are fit to be compared with, `time_ns` by the clock.
         """
         ours, theirs = next(books, None), next(tickers, None)
         our_latest = their_latest = _EARLIEST
@@ -223,7 +224,7 @@ class ClockComparison:
 
     @property
     def held(self) -> int:
-        """Rows that are kept, over all comparisons."""
+        """Number of rows that are kept, over all comparisons."""
         return sum(each.held for each in self._sweeps)
 
     def _add_books(self, rows: BestRows) -> None:
@@ -238,79 +239,74 @@ class ClockComparison:
         return rows.arrival_ns if each in self._by_arrival else rows.time_ns
 
     def metrics(self, book_rows: int) -> list[Metric]:
-        """`bbo_…_time`, `bbo_…_arrival` and `sampling_rms_tw`.
+        """Return `bbo_…_time`, `bbo_…_arrival` and `sampling_rms_tw_…`.
 
         Args:
-            book_rows: of the whole book, for the count of those without a partner.
+            book_rows: Number of rows of the whole book, for the count of those without a partner.
         """
         alignment = self._clock or "none"
+        left_out = (
+            f" Tickers without {_LETTERS[alignment]}, left out: {self._untimed:,}." if self._untimed else ""
+        )
+        # What holding the book costs is measured by the best clock there is.
+        sweeps, clock = (self._by_clock, alignment) if self._clock else (self._by_arrival, "received_time")
         return [
-            *self._by_exchange(alignment, book_rows),
-            *_metrics("arrival", self._by_arrival, "received_time", book_rows),
-            *self._sampled(book_rows),
+            *_differences("time", self._by_clock, alignment, book_rows, left_out),
+            *_differences("arrival", self._by_arrival, "received_time", book_rows),
+            *_holding_errors(sweeps, clock, book_rows),
         ]
 
-    def _by_exchange(self, alignment: str, book_rows: int) -> list[Metric]:
-        """The figures by the exchange's clock, with what was left out for want of it."""
-        found = _metrics("time", self._by_clock, alignment, book_rows)
-        if not self._untimed:
-            return found
-        left_out = f" Tickers without {_LETTERS[alignment]}, left out: {self._untimed:,}."
-        return [replace(metric, note=metric.note + left_out) for metric in found]
 
-    def _sampled(self, book_rows: int) -> list[Metric]:
-        """What holding the book costs, by the best clock there is."""
-        sweeps = self._by_clock if self._clock else self._by_arrival
-        return _held(sweeps, self._clock or "received_time", book_rows)
+def _differences(
+    clock: str, sweeps: Sequence[ClockSweep], alignment: str, book_rows: int, left_out: str = ""
+) -> Iterator[Metric]:
+    """Yield how often and how far the best prices differ by one clock.
 
-
-def _metrics(clock: str, sweeps: Sequence[ClockSweep], alignment: str, book_rows: int) -> list[Metric]:
-    """How often and how far the best prices differ, by one clock."""
+    Args:
+        clock: Part of the metrics' names.
+        sweeps: The true comparison and those with its placebos.
+        alignment: How the streams were matched, as in `Metric`.
+        book_rows: Number of rows of the whole book.
+        left_out: Sentence about tickers that were left out, for the notes.
+    """
     true, *late = sweeps
     rows = int(true.counts[clock_merge.ROWS])
-    told = "Tickers carry none of the exchange's times." if alignment == "none" else _TOLD[alignment]
-    found = []
+    ticker = (
+        "Tickers carry none of the exchange's times." if alignment == "none" else _TICKER_WORDS[alignment]
+    )
+    metric = partial(Metric.of, reference=TICKERS, alignment=alignment, unmatched=book_rows - rows)
     for name, kind, what in (
         (f"bbo_exact_{clock}", clock_merge.PRICE_EXACT, "both best prices"),
         (f"bbo_exact_{clock}_size", clock_merge.EXACT, "both best prices and sizes"),
     ):
-        note = f"{true.counts[kind]:,} of {rows:,} book rows show {what} of the last ticker {told}"
-        found.append(
-            _metric(name, true.exact(kind), rows, [each.exact(kind) for each in late], alignment, note)
+        note = (
+            f"{true.counts[kind]:,} of {rows:,} book rows show {what} of the last ticker {ticker}{left_out}"
         )
+        yield metric(name, true.exact(kind), rows, note, placebos=[sweep.exact(kind) for sweep in late])
     for side, side_name in enumerate(SIDES):
         n = int(true.counts[clock_merge.PRICED + side])
-        note = f"In ticks, over the {n:,} book rows that claim to know the best {side_name}; the last ticker {told}"
-        placebos = [each.rms_ticks(side) for each in late]
-        found.append(
-            _metric(f"bbo_rms_{clock}_{side_name}", true.rms_ticks(side), n, placebos, alignment, note)
+        note = (
+            f"In ticks, over the {n:,} book rows that claim to know the best {side_name}; the last ticker "
+            f"{ticker}{left_out}"
         )
-    return [replace(metric, unmatched=book_rows - rows) for metric in found]
+        placebos = [sweep.rms_ticks(side) for sweep in late]
+        yield metric(f"bbo_rms_{clock}_{side_name}", true.rms_ticks(side), n, note, placebos=placebos)
 
 
-def _held(sweeps: Sequence[ClockSweep], alignment: str, book_rows: int) -> list[Metric]:
-    """What holding the book between messages costs."""
+def _holding_errors(sweeps: Sequence[ClockSweep], alignment: str, book_rows: int) -> Iterator[Metric]:
+    """Yield what holding the book between two messages costs."""
     true, *late = sweeps
     rows = int(true.counts[clock_merge.ROWS])
-    found = [
-        _metric(
-            f"sampling_rms_tw_{name}",
+    for side, side_name in enumerate(SIDES):
+        held_s = true.counts[clock_merge.WEIGHED_NS + side] / NS_PER_SECOND
+        yield Metric.of(
+            f"sampling_rms_tw_{side_name}",
             true.held_rms_ticks(side),
             rows,
-            [each.held_rms_ticks(side) for each in late],
-            alignment,
-            f"In ticks, over {true.counts[clock_merge.WEIGHED_NS + side] / NS_PER_SECOND:,.3f} s: how far the best "
-            f"{name} of the book, held until its next row, is from that of the ticker.",
+            f"In ticks, over {held_s:,.3f} s: how far the best {side_name} of the book, held until its next row, is "
+            "from that of the ticker.",
+            reference=TICKERS,
+            alignment=alignment,
+            unmatched=book_rows - rows,
+            placebos=[sweep.held_rms_ticks(side) for sweep in late],
         )
-        for side, name in enumerate(SIDES)
-    ]
-    return [replace(metric, unmatched=book_rows - rows) for metric in found]
-
-
-def _metric(
-    name: str, value: float | None, n: int, placebos: Sequence[float | None], alignment: str, note: str
-) -> Metric:
-    gate = None if alignment == "none" else TICKER_GATES.get(name)
-    if gate is not None and alignment != "transaction_time":
-        gate = replace(gate, severity=Severity.WARN)  # E says when the change was told, not when it was made
-    return Metric(name, value, n, gate, 0, alignment, TICKERS, tuple(placebos), note)

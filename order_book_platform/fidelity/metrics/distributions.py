@@ -1,9 +1,9 @@
-"""Distances between the distributions of a book's states and of its references', and between two sets of intervals.
+"""Distances between the distributions of the states of a book and of its references.
 
 The states are those of the pairs that the other metrics compare: each reference and the book row it belongs to. A state
 weighs the time until the next pair. A second later the distributions of spread, best sizes and queue imbalance are the
 same (measured on the recordings: KS 0.001 to 0.004), so the reference of another time is no placebo here. The reference
-without its best bid, or without its best ask, is: KS 0.16 to 0.99.
+without its best bid, or without its best ask, is one: KS 0.16 to 0.99.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.datasets.reconstructed_books.rows import BookRows
-from order_book_platform.fidelity.metrics.metric import GATES, WITHOUT_BEST, Metric
+from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.metrics.size_correlation import Magnitude, as_floats
 from order_book_platform.fidelity.metrics.time_windows import window_width_ns
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
@@ -30,28 +30,28 @@ STATISTICS = {
     "qi_1": "queue imbalance of the best levels",
     "qi_5": f"queue imbalance of {state_histograms.QUEUE_LEVELS} levels",
 }
-"""What is compared, in the order of `kernels.states`, with the words for notes."""
+"""States that are compared, in the order of `kernels.fidelity.state_histograms`, with words for the notes."""
 
 _TOUCHED = {"log_q_bid": (state_histograms.NO_BID,), "log_q_ask": (state_histograms.NO_ASK,)}
-"""Placebos that say anything of a statistic; both where not listed."""
+"""Placebos in which a state differs from the reference's; both where it is not listed."""
 
 RESAMPLES = 500
-"""Times that the blocks of a day are drawn anew, with replacement, for an interval."""
+"""How often the blocks of a day are drawn anew, with replacement, for an interval."""
 SEED = 20_240_808
-"""Of these draws: the same data give the same interval."""
+"""Seed of the draws: the same data give the same interval."""
 CONFIDENCE = 95.0
-"""Per cent."""
+"""Confidence of an interval, per cent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """How far two distributions on the same bins are apart.
+    """How far apart two distributions on the same bins are.
 
     Attributes:
-        ks: Kolmogorov–Smirnov, the largest difference of the two cumulative shares; None without states.
-        tv: total variation, half the sum of all differences of shares.
-        w1: Wasserstein, the area between the two cumulative shares, in the statistic's unit; None also where a state
-            has no value.
+        ks: Kolmogorov–Smirnov distance, the largest difference of the two cumulative shares; None without states.
+        tv: Total variation, half the sum of all differences of shares; None without states.
+        w1: Wasserstein distance, the area between the two cumulative shares, in the statistic's unit; None without
+            states, and where a state has no value.
     """
 
     ks: float | None = None
@@ -60,7 +60,7 @@ class Distance:
 
 
 def positions(statistic: int) -> Float64Array:
-    """Lower edges of a statistic's bins, in its unit: ticks, log of a size in pips, or the imbalance itself."""
+    """Return the lower edges of a statistic's bins, float64[m]: ticks, logs of encoded sizes, or imbalances."""
     if statistic == state_histograms.SPREAD:
         bins = np.arange(state_histograms.SPREAD_SIDE + 1)
         doublings = np.maximum(bins // state_histograms.SUB_BINS - 1, 0)
@@ -78,11 +78,11 @@ def positions(statistic: int) -> Float64Array:
 
 
 def distance(excess: Int64Array, total: int, places: Float64Array) -> Distance:
-    """Distance of two distributions of equal weight.
+    """Return the distance of two distributions of equal weight.
 
     Args:
-        excess: int64[m + 1], weight of the one less that of the other per bin; the last holds what has no value.
-        total: weight of each.
+        excess: int64[m + 1], weight of the one less that of the other per bin; the last bin holds states without value.
+        total: Weight of each distribution.
         places: float64[m], where the bins lie, ascending.
     """
     if not total:
@@ -93,18 +93,19 @@ def distance(excess: Int64Array, total: int, places: Float64Array) -> Distance:
 
 
 def margins(excess: Int64Array, totals: Int64Array, places: Float64Array) -> Distance:
-    """How far chance may have moved each distance at a confidence of 95 %; None where there are fewer than two blocks.
+    """Return how far chance may have moved each distance at a confidence of 95 %; None with fewer than two blocks.
 
-    Days are put together of blocks that are drawn with replacement: neighbouring states resemble each other, so blocks
-    of time are drawn, not states. A margin is the 95th percentile of the distance between such a day's difference of
-    the two distributions and that of the real day. By the triangle inequality the true distance lies within the margin
-    of the measured one wherever the differences do; percentiles of the days' own distances do not, as a distance can
-    only grow from 0. The sums of a block are all that is needed: the cost grows with blocks and bins, not with states.
+    Days are composed of blocks that are drawn with replacement: neighbouring states resemble each other, so blocks of
+    time are drawn, not states. A margin is the 95th percentile of the distance between such a day's difference of the
+    two distributions and that of the real day. By the triangle inequality the true distance lies within the margin of
+    the measured one wherever the differences do; percentiles of the days' own distances do not have this property, as a
+    distance can only grow from 0. Only the sums of a block are needed: the cost grows with blocks and bins, not with
+    states.
 
     Args:
-        excess: int64[blocks, m + 1], as of `distance`.
-        totals: int64[blocks].
-        places: float64[m].
+        excess: int64[blocks, m + 1], the excess of each block as in `distance`.
+        totals: int64[blocks], weight of each block.
+        places: float64[m], where the bins lie, ascending.
     """
     kept = totals > 0
     excess, totals = excess[kept], totals[kept]
@@ -128,13 +129,18 @@ def margins(excess: Int64Array, totals: Int64Array, places: Float64Array) -> Dis
 
 
 def within(value: float | None, margin: float | None) -> tuple[float, float] | None:
-    """The interval of a distance, none of it below 0; None where either is not known."""
+    """Return the interval of a distance, cut off at 0; None where distance or margin is not known."""
     return None if value is None or margin is None else (max(0.0, value - margin), value + margin)
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """The last pair, whose weight is not known before the next one comes; arrays of one row."""
+    """The last pair, whose weight is not known before the next one comes.
+
+    Attributes:
+        time_ns: Time of the pair, ns.
+        rows: Arrays of one row each, as `state_histograms.weigh_states` takes them.
+    """
 
     time_ns: int
     rows: tuple[NDArray[np.generic], ...]
@@ -142,14 +148,14 @@ class _Held:
 
 @dataclass(slots=True)
 class Distributions:
-    """States of the book rows and of the references that they are paired with, added up over a day.
+    """Adds up the states of book rows, and of the references that they are paired with, over a day.
 
     Args:
-        levels: K, of both.
-        tick_pips: pips per tick.
-        first_ns: earliest time, ns; blocks begin at whole multiples of their width.
-        last_ns: latest time, ns; pairs outside belong to the first or the last block.
-        magnitude: how large the sizes are, in pips.
+        levels: K, levels a side of both.
+        tick_pips: Encoded price of a tick.
+        first_ns: Earliest time, ns; blocks begin at whole multiples of their width.
+        last_ns: Latest time, ns; pairs outside belong to the first or the last block.
+        magnitude: How large encoded sizes are.
     """
 
     levels: int
@@ -193,7 +199,7 @@ class Distributions:
         self._held = _Held(int(time_ns[-1]), tuple(array[-1:].copy() for array in rows))
 
     def _weigh(self, rows: tuple[NDArray[np.generic], ...], time_ns: Int64Array) -> None:
-        """Add n rows; the time of each and, at last, when the last one ends: int64[n + 1] ns."""
+        """Add n rows; `time_ns` int64[n + 1] is the time of each and the time at which the last one ends, ns."""
         price, size, known, their_price, their_size = rows
         blocks = time_ns[:-1] // self._width_ns - self.first_ns // self._width_ns
         state_histograms.weigh_states(
@@ -204,16 +210,16 @@ class Distributions:
         )
 
     def distance(self, statistic: int) -> Distance:
-        """Of the book from its references."""
+        """Return the distance of the book from its references."""
         excess, totals, places = self._of(statistic)
         return distance(excess.sum(axis=0), int(totals.sum()), places)
 
     def margins(self, statistic: int) -> Distance:
-        """Of these distances, see `margins`."""
+        """Return how far chance may have moved that distance."""
         return margins(*self._of(statistic))
 
     def placebos(self, statistic: int) -> tuple[Distance, Distance]:
-        """Of the reference without its best bid, and without its best ask, from the reference."""
+        """Return the distances of the reference without its best bid, and without its best ask, from itself."""
         _, totals, places = self._of(statistic)
         bins = slice(state_histograms.STARTS[statistic], state_histograms.STARTS[statistic + 1])
         touched = _TOUCHED.get(
@@ -228,15 +234,15 @@ class Distributions:
         return first, second
 
     def _of(self, statistic: int) -> tuple[Int64Array, Int64Array, Float64Array]:
-        """Excess and totals by block, and where the bins lie."""
+        """Return excess and totals of a statistic by block, and where its bins lie."""
         bins = slice(state_histograms.STARTS[statistic], state_histograms.STARTS[statistic + 1])
         return self._excess[:, bins], self._totals[:, statistic], positions(statistic)
 
     def weights(self, statistic: int) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
-        """Weight by bin, int64[m + 1] each, the last of what has no value.
+        """Return weights by bin, int64[m + 1] each; the last bin holds states without value.
 
         Returns:
-            Of the reference, of the book, and of the reference without its best bid and without its best ask.
+            The weights of the reference, of the book, and of the reference without its best bid and best ask.
         """
         excess, _, _ = self._of(statistic)
         bins = slice(state_histograms.STARTS[statistic], state_histograms.STARTS[statistic + 1])
@@ -244,11 +250,11 @@ class Distributions:
         return reference, reference + excess.sum(axis=0), *self._placebos[:, bins]
 
     def metrics(self, unmatched: int, alignment: str) -> Iterator[Metric]:
-        """`ks_*`, `tv_*` and `w1_*` of every statistic.
+        """Yield `ks_*`, `tv_*` and `w1_*` of every statistic.
 
         Args:
-            unmatched: references without a book row.
-            alignment: as in `Metric`.
+            unmatched: Number of references without a book row.
+            alignment: How book and reference were matched, as in `Metric`.
         """
         for statistic, (name, words) in enumerate(STATISTICS.items()):
             found, chance = self.distance(statistic), self.margins(statistic)
@@ -260,20 +266,19 @@ class Distributions:
                 "w1": f"How far the {words} would have to be moved on average for the two to agree.",
             }
             for kind, note in notes.items():
-                bounds = within(getattr(found, kind), getattr(chance, kind))
-                yield Metric(
+                value = getattr(found, kind)
+                interval = within(value, getattr(chance, kind))
+                yield Metric.of(
                     f"{kind}_{name}",
-                    getattr(found, kind),
+                    value,
                     int(self._rows[statistic]),
-                    GATES.get(f"{kind}_{name}"),
-                    unmatched,
-                    alignment,
-                    placebos=tuple(getattr(placebo, kind) for placebo in placebos),
-                    note=note if bounds is None else f"{note} {_said(bounds, blocks)}",
-                    spoiled=WITHOUT_BEST,
-                    interval=bounds,
+                    note if interval is None else f"{note} {_interval_words(interval, blocks)}",
+                    unmatched=unmatched,
+                    alignment=alignment,
+                    placebos=[getattr(placebo, kind) for placebo in placebos],
+                    interval=interval,
                 )
 
 
-def _said(bounds: tuple[float, float], blocks: int) -> str:
+def _interval_words(bounds: tuple[float, float], blocks: int) -> str:
     return f"95 % interval {bounds[0]:.3g} to {bounds[1]:.3g}, from {blocks:,} blocks."

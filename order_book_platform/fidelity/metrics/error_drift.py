@@ -1,6 +1,8 @@
-"""How a book's errors grow with the time, and with the messages, since a snapshot last shaped it."""
+"""Growth of a book's errors with the time, and with the messages, since a snapshot last shaped it."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -9,8 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.fidelity.metrics.comparison_counts import share
 from order_book_platform.fidelity.metrics.metric import Metric
-from order_book_platform.fidelity.metrics.tallies import share
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
 from order_book_platform.kernels.fidelity import error_drift as kernel
 from order_book_platform.model.arrays import BoolArray, Int64Array
@@ -18,7 +20,7 @@ from order_book_platform.model.arrays import BoolArray, Int64Array
 _MS = NS_PER_SECOND // 1_000
 TIME_EDGES_NS = np.array([0, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000]) * _MS
 MESSAGE_EDGES = np.array([0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000])
-"""Where the buckets of age begin; each ends where the next begins, the last one never."""
+"""Where the buckets of age begin, ns and messages; each ends where the next begins, and the last one is open."""
 
 DRIFT_SCHEMA: dict[str, type[pl.DataType]] = {
     "age": pl.String,
@@ -33,13 +35,13 @@ DRIFT_SCHEMA: dict[str, type[pl.DataType]] = {
 
 
 class Drift:
-    """Adds compared rows up by how long ago the book was last seeded, extended or repaired.
+    """Adds up compared rows by how long ago the book was last seeded, extended or repaired.
 
     Args:
         snapshots: int64[m], sequence numbers of all snapshots.
-        places: int64[m], each one's message of raw_deltas, counted from 1; 0 where there is no such message, which is
-            taken for the one before.
-        used: of `used_snapshots.parquet`; rejected ones shaped nothing.
+        places: int64[m], number of each snapshot's message in `raw_deltas`, counted from 1; 0 where there is no such
+            message, which is taken for the one before.
+        used: Rows of `used_snapshots.parquet`; rejected snapshots shaped nothing.
     """
 
     def __init__(self, snapshots: Int64Array, places: Int64Array, used: pa.Table) -> None:
@@ -62,8 +64,8 @@ class Drift:
 
         Args:
             references: n held-out snapshots, in order.
-            exact: bool[n], best bid and ask are right.
-            counts: int64[n, ROW_COUNTS], of `kernels.compare`.
+            exact: bool[n], whether best bid and ask are right.
+            counts: int64[n, ROW_COUNTS], the counts of `kernels.fidelity.level_comparison`.
         """
         kernel.add_by_age(
             *(references.sequence_number, references.time_ns, exact, counts),
@@ -72,12 +74,12 @@ class Drift:
         )
 
     def frame(self) -> pl.DataFrame:
-        """One row per bucket that holds any.
+        """Return one row per bucket of age that holds any rows.
 
         Returns:
-            Columns age (`time` or `messages`), from (ns or messages), n, best_exact_share, known (rows that claim all
-            levels), exact_share (of these), missing_levels and ghost_levels (of a row on average); null where nothing
-            was compared.
+            A table with schema `DRIFT_SCHEMA`: `age` is `time` or `messages`, `from` the beginning of the bucket in ns
+            or messages, `known` the rows that claim all levels and `exact_share` the share of these that are right;
+            `missing_levels` and `ghost_levels` are per row on average. Null where nothing was compared.
         """
         rows = []
         for age, edges, buckets in (
@@ -99,12 +101,13 @@ class Drift:
         return pl.DataFrame(rows, schema=DRIFT_SCHEMA, orient="row")
 
     def metrics(self, unmatched: int, alignment: str) -> list[Metric]:
-        """`drift_exact_first`, `drift_exact_last` and `drift_slope`.
+        """Return `drift_exact_first`, `drift_exact_last` and `drift_slope`.
 
         Args:
-            unmatched: references without a book row.
-            alignment: as in `Metric`.
+            unmatched: Number of references without a book row.
+            alignment: How book and reference were matched, as in `Metric`.
         """
+        metric = partial(Metric.of, unmatched=unmatched, alignment=alignment)
         known = self._by_time[:, kernel.AGE_KNOWN]
         filled = np.flatnonzero(known)
         found = []
@@ -115,20 +118,19 @@ class Drift:
                 n = int(known[bucket])
                 value, ages = share(int(self._by_time[bucket, kernel.AGE_EXACT]), n), _ages(bucket)
             note = f"Of the {which} rows that claim all levels ({ages} after a snapshot shaped the book), those right."
-            found.append(Metric(f"drift_exact_{name}", value, n, None, unmatched, alignment, note=note))
+            found.append(metric(f"drift_exact_{name}", value, n, note))
         note = "By how much the share of rows that have all claimed levels right changes with each second of age."
-        slope, n = self._slope(), int(self._moments[0])
-        return [*found, Metric("drift_slope", slope, n, None, unmatched, alignment, note=note)]
+        return [*found, metric("drift_slope", self._slope(), int(self._moments[0]), note)]
 
     def _slope(self) -> float | None:
-        """Of the least-squares line of right (1) or wrong (0) on age, per second; None where all ages are one."""
+        """Return the least-squares slope of right (1) or wrong (0) on age, per second; None if all ages are equal."""
         n, ages, squares, right, aged = self._moments.tolist()
         spread = n * squares - ages * ages
         return (n * aged - ages * right) / spread if n and spread > 0.0 else None
 
 
 def _ages(bucket: int) -> str:
-    """`0.1 s to 0.2 s`."""
+    """Return the ages of a bucket in words, such as `0.1 s to 0.2 s`."""
     start = TIME_EDGES_NS[bucket] / NS_PER_SECOND
     if bucket + 1 == len(TIME_EDGES_NS):
         return f"{start:g} s and more"

@@ -1,7 +1,7 @@
-"""The day by window and level: where, and how deep in the book, levels that it claims to know are wrong.
+"""Comparison by window of time and level: where, and how deep in the book, levels that it claims to know are wrong.
 
-Of the evenly spaced rows that the correlations take too (`correlation.SAMPLE_ROWS`), so that it costs milliseconds. A
-single wrong message may fall between them; the metrics look at every row.
+It takes the evenly spaced rows that the correlations take too (`size_correlation.SAMPLE_ROWS`), so that it costs
+milliseconds. A single wrong message may fall between them; the metrics look at every row.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from order_book_platform.fidelity.metrics.time_windows import window_width_ns
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
 
 MOST_WINDOWS = 120
-"""As many as can be told apart in a picture; with 40 levels 9,600 counts stand in report.json."""
+"""Number of windows that can be told apart in a picture; with 40 levels report.json holds 9,600 counts."""
 
 
 class LevelWindows:
-    """Adds up, per window and level, rows that claim to know the level and those that have it right.
+    """Counts, per window and level, the rows that claim to know the level and those that have it right.
 
     Args:
         levels: K.
-        first_ns: earliest time, ns; windows start at whole multiples of their width.
-        last_ns: latest time, ns; rows outside go to the first or the last window.
+        first_ns: Earliest time, ns; windows start at whole multiples of their width.
+        last_ns: Latest time, ns; rows outside go to the first or the last window.
     """
 
     def __init__(self, levels: int, first_ns: int, last_ns: int) -> None:
@@ -50,11 +50,11 @@ class LevelWindows:
         self._exact[bins[starts]] += _counted(known & equal, starts)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form.
+        """Return the counts as lists, for report.json.
 
         Returns:
-            start_ns (W), width_ns, levels (K), known and exact: 2·K lists of W rows, of bid levels from 1 to K and
-            then of ask levels.
+            `start_ns` (W values), `width_ns`, `levels` (K), `known` and `exact`: 2·K lists of W counts each, bid levels
+            from 1 to K and then ask levels.
         """
         starts = (self._first + np.arange(len(self._known), dtype=np.int64)) * self._width_ns
         known, exact = (counts.reshape(len(starts), -1).T.tolist() for counts in (self._known, self._exact))
@@ -68,6 +68,6 @@ class LevelWindows:
 
 
 def _counted(marks: NDArray[np.bool_], starts: NDArray[np.intp]) -> NDArray[np.int64]:
-    """How many rows of each group that begins at `starts` are marked, int64[groups, 2, K]."""
+    """Return how many rows of each group that begins at `starts` are marked, int64[groups, 2, K]."""
     counts: NDArray[np.int64] = np.add.reduceat(marks, starts, axis=0, dtype=np.int64)
     return counts

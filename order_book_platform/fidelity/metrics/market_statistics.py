@@ -1,7 +1,7 @@
-"""What is known of every market, measured on this book: returns have fat tails, volatility clusters, trade sizes too.
+"""Statistics of returns and trade sizes that are known of every market, measured on this book: fat tails, clustering.
 
-Reported without gates: the figures are the market's, not the book's. One that is far from those of other days is a
-reason to look.
+They are reported without gates: the figures are the market's, not the book's. One that is far from those of other days
+is a reason to look.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import pyarrow as pa
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.columns import NARROW_ROWS
 from order_book_platform.datasets.reconstructed_books.rows import BookHeads
+from order_book_platform.fidelity.declarations.book_declarations import LAGS_S
+from order_book_platform.fidelity.declarations.declaration import BOOK, TRADES
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.model.arrays import Float64Array, Int64Array
 from order_book_platform.model.decimal128 import float_pips
 from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.storage import ParquetRows
 
-LAGS_S = tuple(range(1, 11))
 TAIL_SHARE, LEAST_TAIL = 0.01, 10
 """The tail is the largest 1 % of trade sizes; an index of fewer than ten says nothing."""
 
 
 class SecondClock:
-    """Twice the mid price at the end of each second, from a book's rows in passing: a whole number as float64."""
+    """Keeps twice the mid price at the end of each second, a whole number as float64, from a book's rows in passing."""
 
     def __init__(self) -> None:
         self._latest = 0
@@ -46,10 +47,10 @@ class SecondClock:
         self._doubled.append(np.where(sound, bid + ask, np.nan))
 
     def returns(self) -> Float64Array:
-        """Log returns from second to second, float64[n]; NaN where either price is unknown, the book crossed or empty.
+        """Return log returns from second to second, float64[n]; NaN where a price is unknown or the book is crossed.
 
-        A second without a row has the price of the one before. They are the logs of quotients, not what lies between
-        two logs: the nearest float to a quotient is one and the same in whatever unit both prices are held.
+        A second without a row has the price of the one before. They are the logs of quotients, not
+        differences of logs: the float nearest to a quotient is the same in whatever unit both prices are held.
         """
         if not self._seconds:
             return np.empty(0)
@@ -61,7 +62,7 @@ class SecondClock:
 
 
 def kurtosis(values: Float64Array) -> float | None:
-    """Fourth central moment over the square of the second, 3 for a normal law; None where all values are one."""
+    """Return the fourth central moment over the square of the second, 3 for a normal law; None if all values equal."""
     if not _vary(values):
         return None
     away = values - values.mean()
@@ -69,11 +70,11 @@ def kurtosis(values: Float64Array) -> float | None:
 
 
 def autocorrelation(values: Float64Array, lag: int) -> tuple[float | None, int]:
-    """Correlation of a series with itself `lag` places later, and the pairs behind it.
+    """Return the correlation of a series with itself `lag` places later, and the number of pairs behind it.
 
     Args:
         values: float64[n]; pairs with a NaN are left out.
-        lag: 1 or more.
+        lag: Distance of the values of a pair, 1 or more.
 
     Returns:
         The mean product of both deviations from the series' mean, over its variance; None without pairs or variance.
@@ -88,18 +89,18 @@ def autocorrelation(values: Float64Array, lag: int) -> tuple[float | None, int]:
 
 
 def _vary(values: Float64Array) -> bool:
-    """Whether not all are one; sums of floats would say so of equal ones, too."""
+    """Return whether the values differ; the variance would not do, since it may exceed 0 for equal floats."""
     return bool(len(values)) and bool((values != values[0]).any())
 
 
 def hill(largest: Float64Array) -> float | None:
-    """Hill's tail index.
+    """Return Hill's tail index.
 
     Args:
         largest: float64[k + 1], the largest values, in any order; the smallest of them is where the tail begins.
 
     Returns:
-        k over the sum of log(value / smallest): it estimates a where P(X > x) falls as x^−a. None where all are one.
+        k over the sum of log(value / smallest): it estimates a where P(X > x) falls as x^−a. None if all are equal.
     """
     if not len(largest):
         return None
@@ -110,11 +111,11 @@ def hill(largest: Float64Array) -> float | None:
 
 
 def largest_sizes(trades: ParquetRows, count: int) -> Float64Array:
-    """The `count` largest trade sizes, float64 in pips and any order; fewer if there are fewer.
+    """Return the `count` largest trade sizes, float64 in pips and any order; fewer if there are fewer.
 
     Args:
-        trades: file with schema `TRADES`, in pips, or in decimals, which count in units of 10**-8.
-        count: 1 or more.
+        trades: Rows of `trades`, in pips, or in decimals, which count in units of 10**-8.
+        count: How many sizes are wanted, 1 or more.
     """
     name = next(name for name in trades.schema.names if name.startswith("size"))
     kept, bar = np.empty(0), -np.inf
@@ -130,25 +131,20 @@ def largest_sizes(trades: ParquetRows, count: int) -> Float64Array:
 
 
 def return_metrics(clock: SecondClock) -> Iterator[Metric]:
-    """`kurtosis` of 1 s mid returns and `vol_clustering_k`, the autocorrelation of their squares k seconds apart."""
+    """Yield `kurtosis` of 1 s mid returns and `vol_clustering_k`, the autocorrelation of their squares k s apart."""
     returns = clock.returns()
     known = returns[~np.isnan(returns)]
-    yield Metric(
-        "kurtosis",
-        kurtosis(known),
-        len(known),
-        reference="book",
-        note="Of the mid price's log returns from second to second; 3 for a normal law.",
-    )
+    note = "Of the mid price's log returns from second to second; 3 for a normal law."
+    yield Metric.of("kurtosis", kurtosis(known), len(known), note, reference=BOOK)
     for lag in LAGS_S:
         value, n = autocorrelation(returns**2, lag)
         note = "Correlation of squared 1 s returns with those of the second before." if lag == 1 else ""
-        yield Metric(f"vol_clustering_{lag}", value, n, reference="book", note=note)
+        yield Metric.of(f"vol_clustering_{lag}", value, n, note, reference=BOOK)
 
 
 def trade_metrics(trades: ParquetRows) -> Iterator[Metric]:
-    """`hill_tail` of trade sizes; n is how many trades are in the tail."""
+    """Yield `hill_tail` of trade sizes; n is the number of trades in the tail."""
     tail = int(trades.num_rows * TAIL_SHARE)
     value = hill(largest_sizes(trades, tail + 1)) if tail >= LEAST_TAIL else None
     note = f"Tail index of the largest {TAIL_SHARE:.0%} of {trades.num_rows:,} trade sizes."
-    yield Metric("hill_tail", value, tail, reference="trades", note=note)
+    yield Metric.of("hill_tail", value, tail, note, reference=TRADES)

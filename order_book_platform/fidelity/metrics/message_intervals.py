@@ -1,8 +1,8 @@
-"""Intervals between messages: by the recorder's clock against by the exchange's.
+"""Distance of the intervals between messages by the recorder's clock from those by the exchange's.
 
-There is no second recording to hold them against, so this judges no book and has no gate. It says what a user who lives
-on arrival times sees of the market's own rhythm: a line that holds messages back and delivers them in bursts makes the
-two distributions differ. A lost message lengthens both intervals alike and does not show here.
+There is no second recording to compare them with, so this judges no book and has no gate. It tells a user of arrival
+times how much of the market's own rhythm they show: a line that holds messages back and delivers them in bursts makes
+the two distributions differ. A lost message lengthens both intervals alike and does not show here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from order_book_platform.datasets.columns import NARROW_ROWS
+from order_book_platform.fidelity.declarations.declaration import BOOK
 from order_book_platform.fidelity.metrics.distributions import distance, margins, positions, within
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.metrics.time_windows import window_width_ns
@@ -21,16 +22,16 @@ from order_book_platform.model.arrays import Int64Array
 from order_book_platform.storage import ParquetRows
 
 PLACES_MS = positions(SPREAD)[SPREAD_SIDE : SPREAD_SIDE + INTERVAL_BINS]
-"""Where the bins begin, ms: those of a spread of so many ticks."""
+"""Where the bins begin, float64, ms: they are the bins of a spread of as many ticks."""
 
 
 def interval_metrics(books: ParquetRows, origin_ns: Int64Array) -> Iterator[Metric]:
-    """`ks_inter_arrival`, `tv_inter_arrival` and `w1_inter_arrival` (in ms) of all rows of a book.
+    """Yield `ks_inter_arrival`, `tv_inter_arrival` and `w1_inter_arrival` (in ms) of all rows of a book.
 
     Each interval counts once: it is no state that holds for a while.
 
     Args:
-        books: file with schema `books(depth)`.
+        books: Rows of `reconstructed_books`.
         origin_ns: int64[n], origin times of its rows, ns.
     """
     excess, totals = _count(books, origin_ns)
@@ -43,18 +44,12 @@ def interval_metrics(books: ParquetRows, origin_ns: Int64Array) -> Iterator[Metr
     }
     for kind, note in notes.items():
         value = getattr(found, kind)
-        yield Metric(
-            f"{kind}_inter_arrival",
-            value,
-            n,
-            reference="book",
-            note=note,
-            interval=within(value, getattr(chance, kind)),
-        )
+        interval = within(value, getattr(chance, kind))
+        yield Metric.of(f"{kind}_inter_arrival", value, n, note, reference=BOOK, interval=interval)
 
 
 def _count(books: ParquetRows, origin_ns: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Excess and totals by block, see `kernels.intervals`."""
+    """Return excess int64[blocks, bins + 1] and totals int64[blocks], as `margins` takes them."""
     first_ns, last_ns = (int(origin_ns[0]), int(origin_ns.max())) if len(origin_ns) else (0, 0)
     width_ns = window_width_ns(last_ns - first_ns)
     first_block = first_ns // width_ns

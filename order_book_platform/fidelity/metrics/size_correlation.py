@@ -1,4 +1,4 @@
-"""Depth correlation: do the sizes of a level move together in the book and in the reference?"""
+"""Correlation of sizes: whether the sizes of a level move together in the book and in the reference."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
 from order_book_platform.model.levels import MISSING_PIPS
 
 SAMPLE_ROWS = 16_384
-"""Rows correlated at most, evenly spaced over the day: ranks need all of them in memory at once (23 MB, and 29 MB more
-while they are ranked). With so many a correlation of 0.99 is known to 0.0002; four times as many take 0.6 s of CPU
-more."""
+"""Number of rows correlated at most, evenly spaced over the day: ranks need all of them in memory at once (23 MB, and
+29 MB more while they are ranked). With so many a correlation of 0.99 is known to 0.0002; four times as many take 0.6 s
+of CPU more."""
 
 
 Magnitude = Callable[[Int64Array], Float64Array]
-"""From the int64 that sizes are held as to float64 that sort and relate as the sizes do."""
+"""Turns encoded sizes, int64, into float64 that have the order and the ratios of the sizes."""
 
 
 def as_floats(pips: Int64Array) -> Float64Array:
-    """The `Magnitude` of pips: themselves."""
+    """Return pips as floats: the `Magnitude` of sizes in pips."""
     return pips.astype(np.float64)
 
 
 KINDS = ("l1", "pearson", "spearman", "pearson_detrended", "spearman_detrended")
-"""Figures of `LevelCorrelations`."""
+"""Names of the figures of `LevelCorrelations`."""
 
 
 @dataclass(frozen=True, slots=True)
 class LevelCorrelations:
-    """How the sizes of each side and level compare; NaN where that cannot be measured.
+    """Comparison of the sizes of each side and level; NaN where it cannot be measured.
 
     Attributes:
         l1: float64[2, K], Σ|q̂ − q| / Σq.
-        pearson: float64[2, K], of log1p(size in pips).
-        spearman: float64[2, K].
-        pearson_detrended: float64[2, K], of the differences of log1p(size) between a row and the next.
-        spearman_detrended: float64[2, K], of the differences of sizes between a row and the next.
+        pearson: float64[2, K], Pearson correlation of log1p(size in pips).
+        spearman: float64[2, K], Spearman correlation of sizes.
+        pearson_detrended: float64[2, K], Pearson correlation of differences of log1p(size) between neighbouring rows.
+        spearman_detrended: float64[2, K], Spearman correlation of differences of sizes between neighbouring rows.
         pairs: int64[2, K], rows behind the first three.
-        steps: int64[2, K], differences behind the detrended ones.
+        steps: int64[2, K], differences behind the last two.
     """
 
     l1: Float64Array
@@ -58,12 +58,12 @@ class LevelCorrelations:
 
     @classmethod
     def nothing(cls, depth: int) -> LevelCorrelations:
-        """Of K = `depth` levels, none measured."""
+        """Return the comparison of K = `depth` levels none of which was measured."""
         figures = (np.full((2, depth), np.nan) for _ in range(5))
         return cls(*figures, *(np.zeros((2, depth), dtype=np.int64) for _ in range(2)))
 
     def worst(self, kind: str) -> float | None:
-        """The worst of all levels, the highest `l1` or the lowest correlation; None if one of them is not measured."""
+        """Return the highest `l1` or the lowest correlation of all levels; None if a level was not measured."""
         values: Float64Array = getattr(self, kind)
         if not values.size or np.isnan(values).any():
             return None
@@ -74,8 +74,8 @@ def correlate_levels(book: Sizes, reference: Sizes, both: BoolArray) -> LevelCor
     """Compare sizes level by level.
 
     Args:
-        book: n rows of K levels a side.
-        reference: the same of the reference.
+        book: Sizes of the book, n rows of K levels a side.
+        reference: Sizes of the reference.
         both: bool[n, 2, K], where the book knows the level and the reference has it.
     """
     rows, _, depth = both.shape
@@ -92,7 +92,7 @@ def correlate_levels(book: Sizes, reference: Sizes, both: BoolArray) -> LevelCor
                 *(figures[level], numbers[level]),
             )
 
-    with ThreadPoolExecutor(2) as threads:  # loops that need no interpreter
+    with ThreadPoolExecutor(2) as threads:  # the loops release the GIL
         list(threads.map(compare, (range(0, 2 * depth, 2), range(1, 2 * depth, 2))))
     parts = (column.reshape(2, depth) for column in (*figures.T, *numbers.T))
     return LevelCorrelations(*parts)
@@ -112,11 +112,11 @@ class Sizes:
 
     @classmethod
     def of(cls, pips: Int64Array, magnitude: Magnitude = as_floats) -> Sizes:
-        """Of rows.
+        """Return the sizes of rows, level by level.
 
         Args:
-            pips: int64[n, 2, K], C-contiguous.
-            magnitude: how large the sizes are, in pips.
+            pips: int64[n, 2, K], encoded sizes, C-contiguous.
+            magnitude: How large encoded sizes are.
         """
         rows = pips.reshape(len(pips), -1)
         columns = np.empty(rows.shape[::-1], dtype=np.int64)
@@ -126,16 +126,16 @@ class Sizes:
 
 
 def sample_step(rows: int) -> int:
-    """Every how many-th of so many rows is taken, that they be `SAMPLE_ROWS` at most."""
+    """Return the distance at which rows are taken out of `rows` so that they are `SAMPLE_ROWS` at most."""
     return max(1, -(-rows // SAMPLE_ROWS))
 
 
 class CorrelationSample:
-    """Evenly spaced rows of a day for the correlations, of book, reference and placebos.
+    """Keeps evenly spaced rows of a day for the correlations: of book, reference and placebos.
 
     Args:
-        expected_rows: at least as many as will come.
-        magnitude: how large the sizes are, in pips.
+        expected_rows: Upper bound of the number of rows to come.
+        magnitude: How large encoded sizes are.
     """
 
     def __init__(self, expected_rows: int, magnitude: Magnitude = as_floats) -> None:
@@ -156,11 +156,11 @@ class CorrelationSample:
         """Take in rows.
 
         Args:
-            book_price: int64[n, 2, K] pips.
-            book_size: int64[n, 2, K] pips.
-            known: uint8[n, 2].
-            prices: int64[n, R, 2, K] pips of R references: the true one and its placebos.
-            sizes: int64[n, R, 2, K] pips.
+            book_price: int64[n, 2, K], encoded prices of the book.
+            book_size: int64[n, 2, K], encoded sizes of the book.
+            known: uint8[n, 2], levels that the book claims to know.
+            prices: int64[n, R, 2, K], encoded prices of R references: the true one and its placebos.
+            sizes: int64[n, R, 2, K], encoded sizes of the references.
             valid: bool[n, R], false where that reference has ended.
         """
         depth = book_price.shape[2]
@@ -176,7 +176,7 @@ class CorrelationSample:
         self._kept = here.stop
 
     def correlate(self) -> tuple[LevelCorrelations, ...]:
-        """Correlations with each of the R references; empty where no row came."""
+        """Return the correlations with each of the R references; empty where no row came."""
         if self._both is None:
             return ()
         kept = slice(0, self._kept)

@@ -12,16 +12,16 @@ from order_book_platform.kernels.fidelity import state_histograms
 from order_book_platform.model.arrays import Float64Array, Int64Array
 
 MOST_BINS = 60
-"""Of a curve."""
+"""Number of bins of a curve at most."""
 LINEAR_TICKS = 2 * state_histograms.SUB_BINS
 """Spreads up to here have bins of a tick each; wider ones are drawn on a logarithmic axis."""
 TAIL = 0.002
-"""What lies beyond these shares of time at either end is shown in the outermost bin."""
+"""States beyond this share of time at either end are shown in the outermost bin."""
 PLACEBO_TAIL = 0.05
-"""The same for the placebo, which may lie far away."""
+"""The same share for the placebo, which may lie far away."""
 _TWENTIETHS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 PROBABILITIES = (0.001, 0.005, 0.01, 0.025, *_TWENTIETHS, 0.975, 0.99, 0.995, 0.999)
-"""Shares of time of the quantiles."""
+"""Shares of time at which quantiles are taken."""
 
 _SCALES = ("symlog", "log", "log", "linear", "linear")
 _UNITS = ("ticks", "size", "size", "(bids − asks) / both", "(bids − asks) / both")
@@ -35,11 +35,11 @@ _WORDS = (
 
 
 def state_curves(distributions: Distributions, size_decimals: int) -> list[dict[str, Any]]:
-    """What `plots.states.states_chart` draws, JSON-ready, in the order of `STATISTICS`.
+    """Return the curves that `plots.distribution_chart` draws, for report.json, in the order of `STATISTICS`.
 
     Args:
-        distributions: of the day.
-        size_decimals: of their sizes.
+        distributions: Distributions of the day.
+        size_decimals: Decimals of the encoded sizes.
     """
     found = []
     for statistic, name in enumerate(STATISTICS):
@@ -83,7 +83,7 @@ def _curve(distributions: Distributions, statistic: int, places: Float64Array) -
 
 
 def _shown(reference: Int64Array, book: Int64Array, placebo: Int64Array) -> tuple[int, int]:
-    """The first bin of the curve, and the one after its last."""
+    """Return the first bin of the curve, and the one after its last."""
     bounds = []
     for weight, tail in ((reference, TAIL), (book, TAIL), (placebo, PLACEBO_TAIL)):
         whole = weight.sum()
@@ -94,7 +94,7 @@ def _shown(reference: Int64Array, book: Int64Array, placebo: Int64Array) -> tupl
 
 
 def _shares(weight: Int64Array, edges: Int64Array) -> list[float]:
-    """Shares of time between edges; the first and the last also hold what lies beyond. Empty without any weight."""
+    """Return shares of time between edges; the outermost also hold the states beyond them. Empty without weight."""
     whole = int(weight.sum())
     if not whole:
         return []
@@ -104,7 +104,7 @@ def _shares(weight: Int64Array, edges: Int64Array) -> list[float]:
 
 
 def _quantiles(weight: Int64Array, places: Float64Array) -> list[float]:
-    """Where the bins lie up to which the shares of `PROBABILITIES` are; empty without any weight."""
+    """Return the quantiles at `PROBABILITIES`, in the unit of `places`; empty without any weight."""
     whole = int(weight.sum())
     if not whole:
         return []

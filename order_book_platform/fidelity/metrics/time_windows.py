@@ -1,4 +1,4 @@
-"""The day in windows of equal length: where in it the book was right, for the charts."""
+"""Comparison of best prices in windows of equal length: where in the day the book was right, for the charts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.fidelity.metrics.tallies import BestPrices
+from order_book_platform.fidelity.metrics.comparison_counts import BestPrices
 from order_book_platform.kernels.fidelity.level_comparison import add_to_windows
 from order_book_platform.model.arrays import BoolArray, Int64Array
 
@@ -25,7 +25,7 @@ _WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 
 def window_width_ns(span_ns: int, most: int = MAX_WINDOWS) -> int:
-    """The shortest of a row of round widths (1 s … 1 h) that needs at most `most` windows, ns."""
+    """Return the shortest of some round widths (1 s … 1 h) with which at most `most` windows are needed, ns."""
     for width in _WIDTHS_S:
         if span_ns <= width * NS_PER_SECOND * most:
             return width * NS_PER_SECOND
@@ -33,11 +33,11 @@ def window_width_ns(span_ns: int, most: int = MAX_WINDOWS) -> int:
 
 
 class Windows:
-    """Adds up best-price comparisons per window.
+    """Adds up comparisons of best prices per window.
 
     Args:
-        first_ns: earliest time, ns; windows start at whole multiples of their width.
-        last_ns: latest time, ns; rows outside go to the first or the last window.
+        first_ns: Earliest time, ns; windows start at whole multiples of their width.
+        last_ns: Latest time, ns; rows outside go to the first or the last window.
     """
 
     def __init__(self, first_ns: int, last_ns: int) -> None:
@@ -51,13 +51,13 @@ class Windows:
         """Take in rows compared with the true reference.
 
         Args:
-            time_ns: int64[n], ns.
-            best: the comparison.
+            time_ns: int64[n], when the rows are shown, ns.
+            best: Comparison of the n rows.
         """
         self._add(0, time_ns, best, np.ones(len(time_ns), dtype=np.bool_))
 
     def add_placebo(self, time_ns: Int64Array, best: BestPrices, valid: BoolArray) -> None:
-        """Take in rows compared with the placebo, where it exists."""
+        """Take in rows compared with the placebo; `valid` bool[n] says where it exists."""
         self._add(1, time_ns, best, valid)
 
     def _add(self, part: int, time_ns: Int64Array, best: BestPrices, chosen: BoolArray) -> None:
@@ -70,12 +70,11 @@ class Windows:
         return bins
 
     def frame(self) -> pl.DataFrame:
-        """One row per window.
+        """Return one row per window.
 
         Returns:
-            Columns start_ns, width_ns, n (int64); exact_share, rms_bid_ticks, rms_ask_ticks,
-            placebo_exact_share, placebo_rms_ticks (both sides together) as float64, null where nothing was
-            compared.
+            A table with schema `WINDOWS_SCHEMA`; shares and errors are null where nothing was compared, and
+            `placebo_rms_ticks` is of both sides together.
         """
         (rows, exact, bids, asks), (late_rows, late_exact, late_bids, late_asks) = self._rows
         columns = {

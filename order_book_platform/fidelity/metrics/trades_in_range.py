@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
 from order_book_platform.datasets.columns import NumberedRows
-from order_book_platform.datasets.trades import TradeRows
-from order_book_platform.fidelity.metrics.metric import TICKER_GATES, TICKERS, Metric
-from order_book_platform.fidelity.metrics.tallies import share
+from order_book_platform.datasets.trades import TradeRows, read_trades
+from order_book_platform.fidelity.declarations.declaration import TICKERS
+from order_book_platform.fidelity.metrics.comparison_counts import share
+from order_book_platform.fidelity.metrics.metric import Metric
+from order_book_platform.fidelity.metrics.size_correlation import sample_step
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.kernels.fidelity.trades_in_range import count_in_range
-from order_book_platform.model import Severity
 from order_book_platform.model.arrays import Int64Array
+from order_book_platform.model.encoding import PartitionEncoding
+from order_book_platform.storage import ParquetRows
 
 WINDOW_NS = 10_000_000
-"""So far apart may be the times of a trade and of the best prices it was made at, ns."""
+"""How far apart the times of a trade and of the best prices it was made at may be, ns."""
 
 T = TypeVar("T", bound=NumberedRows)
 
@@ -28,21 +30,21 @@ _EARLIEST = int(np.iinfo(np.int64).min)
 
 
 class TradeRange:
-    """Counts the trades inside the range that best prices had around their time, and their placebos.
+    """Counts the trades, and their placebos, inside the range that best prices had around the time of the trade.
 
-    Best prices are pushed, trades are read as far as these have come. The placebo of a trade is the price of the first
+    Best prices are pushed; trades are read as far as these have come. The placebo of a trade is the price of the first
     trade at least 1 s (10 s) later: one that happened, but not then. Every `step`-th trade has placebos.
 
     Args:
-        trades: in order of time.
-        next_too: whether the first best prices at or after the window's end belong to the range. What a message tells
+        trades: Trades in order of time.
+        next_too: Whether the first best prices at or after the window's end belong to the range. A message tells what
             has happened since the one before, so a trade's own effect stands in the next row.
-        window_ns: how far around a trade's time best prices count.
-        step: by default every trade has placebos.
+        window_ns: How far around a trade's time best prices count, ns.
+        step: Distance of the trades that have placebos; by default every trade has.
 
     Attributes:
-        trades: read so far.
-        counted: int64[3], trades that were judged, and placebos.
+        trades: Number of trades read so far.
+        counted: int64[3], trades that were judged, and their placebos 1 s and 10 s later.
         inside: int64[3], those of them inside the range.
     """
 
@@ -59,12 +61,25 @@ class TradeRange:
         self.trades = 0
         self.counted, self.inside = (np.zeros(1 + len(_SHIFTS_NS), np.int64) for _ in range(2))
 
+    @classmethod
+    def of(cls, file: ParquetRows | None, encoding: PartitionEncoding, *, next_too: bool) -> Self:
+        """Return a counter of the trades of a day.
+
+        Args:
+            file: Rows of `trades`; None where there are none.
+            encoding: Encoding of the best prices.
+            next_too: Whether the first best prices at or after the window's end belong to the range.
+        """
+        if file is None:
+            return cls(iter([]), next_too=next_too)
+        return cls(read_trades(file, encoding), next_too=next_too, step=sample_step(file.num_rows))
+
     def add(self, time_ns: Int64Array, best_pips: Int64Array) -> None:
         """Take in best prices.
 
         Args:
-            time_ns: int64[n], ns; what goes back is raised to the latest before it.
-            best_pips: int64[n, 2], best bid and ask; `MISSING_PIPS` where there is none.
+            time_ns: int64[n], ns; times that go back are raised to the latest before them.
+            best_pips: int64[n, 2], encoded best bid and ask; `MISSING_PIPS` where there is none.
         """
         if not len(time_ns):
             return
@@ -76,11 +91,11 @@ class TradeRange:
         self._judge(self._latest - self._window_ns - 1)
 
     def watch(self, parts: Iterator[T], best_pips: Callable[[T], Int64Array]) -> Iterator[T]:
-        """The same stream; its best prices are taken in on the way.
+        """Yield the same rows after their best prices have been taken in.
 
         Args:
-            parts: rows whose `time_ns` is the clock of the trades.
-            best_pips: int64[n, 2] of such rows.
+            parts: Rows whose `time_ns` is by the clock of the trades.
+            best_pips: Returns the best bid and ask of such rows, int64[n, 2].
         """
         for part in parts:
             self.add(part.time_ns, best_pips(part))
@@ -88,7 +103,7 @@ class TradeRange:
         self.end()
 
     def end(self) -> None:
-        """No more best prices come; the trades are read to their end, to be counted."""
+        """Note that no more best prices come, and read the trades to their end, to count them."""
         if len(self._time):
             self._judge(self._latest - self._window_ns)
         while self._read():
@@ -104,7 +119,7 @@ class TradeRange:
         return True
 
     def _judge(self, until_ns: int) -> None:
-        """Judge the trades up to a time, and let go of what no later one asks for."""
+        """Judge the trades up to a time, and drop the rows that no later trade needs."""
         while (not len(self._held) or self._held.time_ns[-1] < until_ns + _REACH_NS) and self._read():
             continue
         times = self._held.time_ns
@@ -134,26 +149,22 @@ class TradeRange:
         self._time, self._best = self._time[row:], self._best[row:]
 
     def metric(self, reference: str, alignment: str) -> Metric:
-        """`trade_in_range`, after `end`.
+        """Return `trade_in_range`, after `end`.
 
         Args:
-            reference: whose best prices they were: `tickers`, or `trades` for those of the book.
-            alignment: the clock of the best prices.
+            reference: `tickers` if the best prices were theirs, `trades` if they were those of the book.
+            alignment: Clock of the best prices.
         """
-        shares = [share(int(a), int(b)) for a, b in zip(self.inside, self.counted, strict=True)]
-        gate = TICKER_GATES["trade_in_range"] if reference == TICKERS else None
-        if gate is not None and alignment != "transaction_time":
-            gate = replace(gate, severity=Severity.WARN)
+        value, *placebos = (share(int(a), int(b)) for a, b in zip(self.inside, self.counted, strict=True))
         whose = "tickers" if reference == TICKERS else "the book, from one message to the next,"
-        return Metric(
+        return Metric.of(
             "trade_in_range",
-            shares[0],
+            value,
             int(self.counted[0]),
-            gate,
-            self.trades - int(self.counted[0]),
-            alignment,
-            reference,
-            tuple(shares[1:]),
             f"{self.inside[0]:,} of {self.counted[0]:,} trades lie between the lowest best bid and the highest ask "
             f"of {whose} within {self._window_ns / 1e6:g} ms; the placebo is the price of a trade 1 s and 10 s later.",
+            reference=reference,
+            alignment=alignment,
+            unmatched=self.trades - int(self.counted[0]),
+            placebos=placebos,
         )

@@ -1,4 +1,4 @@
-"""A golden sample: another store that has the same symbol and day from data of its own, such as a live capture."""
+"""A golden sample: the book of the same symbol and day from a recording of its own, such as a live capture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from order_book_platform.datasets.columns import NARROW_ROWS, NumberedRows, ReferenceRows, in_order
 from order_book_platform.datasets.reconstructed_books.reader import read_books
 from order_book_platform.errors import EvidenceError
-from order_book_platform.fidelity.metrics.metric import TICKERS
+from order_book_platform.fidelity.declarations.declaration import TICKERS
 from order_book_platform.fidelity.references.sequence_alignment import pair_with_last
 from order_book_platform.model import BookFlag, PartitionKey
 from order_book_platform.model.encoding import PartitionEncoding
@@ -17,7 +17,7 @@ from order_book_platform.storage import DataStore, Manifest, ParquetRows
 
 BOOKS = "reconstructed_books"
 SAME_ARRIVALS = 0.9
-"""Share of common sequence numbers that arrived at the same ns in both, from which on there was one recorder only."""
+"""Share of common sequence numbers with the same arrival, to the ns, from which on both are of one recorder."""
 _DOUBT = BookFlag.GAP | BookFlag.CORRUPT | BookFlag.HINDSIGHT | BookFlag.CROSSED
 
 
@@ -25,41 +25,37 @@ class GoldenSample:
     """Books, and tickers where there are any, of another store, as references.
 
     Args:
-        store: the other one.
-        key: symbol and day.
-        own: manifest of the books that shall be measured.
-        books: these books.
+        store: The other store.
+        key: Symbol and day.
+        own: Manifest of the books that are measured.
+        own_books: Rows of the books that are measured.
 
     Attributes:
-        store: the other one.
-        inputs: what is read of it: `golden/` and a dataset, to its fingerprint.
-        doubtful: its book rows so far that are no reference: not seeded, flagged, or not claiming all levels.
+        books: Rows of the books of the sample.
+        tickers: Rows of its `tickers`; None where it has none.
+        inputs: Fingerprint of each dataset that is read of it, by its name with `golden/` before it.
+        doubtful: Number of its book rows so far that are no reference: not seeded, flagged, or not claiming all levels.
 
     Raises:
-        PartitionMissingError: it has no books of this symbol and day.
-        PartitionCorruptError: its manifest cannot be read, or is of another symbol or day.
-        EvidenceError: its books are made of the same deltas or recording, or hold prices and sizes otherwise.
+        PartitionMissingError: The other store has no books of this symbol and day.
+        PartitionCorruptError: Its manifest cannot be read, or is of another symbol or day.
+        EvidenceError: Its books are made of the same deltas or recording, or hold prices and sizes otherwise.
     """
 
-    def __init__(self, store: DataStore, key: PartitionKey, own: Manifest, books: ParquetRows) -> None:
-        self.store = store
-        self._key = key
+    def __init__(self, store: DataStore, key: PartitionKey, own: Manifest, own_books: ParquetRows) -> None:
         manifest = store.manifest(BOOKS, key)
-        _check(manifest, own, f"{key} in {store.root}")
-        _check_arrivals(self.books, books, f"{key} in {store.root}")
+        where = f"{key} in {store.root}"
+        _check(manifest, own, where)
+        self.books = store.rows(BOOKS, key)
+        _check_arrivals(self.books, own_books, where)
         self.inputs = {f"golden/{BOOKS}": manifest.fingerprint}
-        if store.exists(TICKERS, key):
-            tickers = store.manifest(TICKERS, key)
-            self.inputs[f"golden/{TICKERS}"] = tickers.fingerprint
+        self.tickers = store.rows(TICKERS, key) if store.exists(TICKERS, key) else None
+        if self.tickers is not None:
+            self.inputs[f"golden/{TICKERS}"] = store.manifest(TICKERS, key).fingerprint
         self.doubtful = 0
 
-    @property
-    def books(self) -> ParquetRows:
-        """Its book."""
-        return self.store.rows(BOOKS, self._key)
-
     def references(self, levels: int, encoding: PartitionEncoding) -> Iterator[ReferenceRows]:
-        """Its book rows that are beyond doubt and claim to know `levels` levels a side.
+        """Yield its book rows that are beyond doubt and claim to know `levels` levels a side.
 
         Args:
             levels: K.
@@ -76,7 +72,7 @@ class GoldenSample:
 
 
 def _check(golden: Manifest, own: Manifest, where: str) -> None:
-    """Refuse what would show nothing, or what cannot be compared number by number."""
+    """Refuse books of the same deltas, which would show nothing, and books that hold prices or sizes otherwise."""
     source = "raw_deltas"
     if golden.inputs.get(source) == own.inputs.get(source) and source in own.inputs:
         raise EvidenceError(
@@ -96,7 +92,7 @@ def _check(golden: Manifest, own: Manifest, where: str) -> None:
 
 
 def _check_arrivals(golden: ParquetRows, own: ParquetRows, where: str) -> None:
-    """Refuse what the same recorder wrote, however often it was converted since: nobody else has its arrival times."""
+    """Refuse books of the same recorder, however often they were converted: no other one has its arrival times."""
     common = same = 0
     for ours, theirs in pair_with_last(_arrivals(own), _arrivals(golden), equal=True):
         common += len(ours)
@@ -111,7 +107,7 @@ def _check_arrivals(golden: ParquetRows, own: ParquetRows, where: str) -> None:
 
 
 def _arrivals(books: ParquetRows) -> Iterator[NumberedRows]:
-    """Sequence numbers of books with the arrival of their message, ns; those that go back are left out."""
+    """Yield sequence numbers of books with the arrival of their message, ns; those that go back are left out."""
     latest = int(np.iinfo(np.int64).min)
     for batch in books.batches(NARROW_ROWS, columns=["sequence_number", "received_time"]):
         rows = NumberedRows(*(batch.column(name).to_numpy() for name in ("sequence_number", "received_time")))
@@ -121,7 +117,7 @@ def _arrivals(books: ParquetRows) -> Iterator[NumberedRows]:
 
 
 def _numbers(manifest: Manifest) -> str:
-    """How prices and sizes are held, in words."""
+    """Return in words how prices and sizes are held."""
     point = manifest.fixed_point
     decimals = f"{point.price_decimals} and {point.size_decimals} decimals, tick {point.tick}"
     unit = manifest.metadata.get("price_unit") if manifest.precision == "decimal128" else None

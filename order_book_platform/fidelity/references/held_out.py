@@ -1,19 +1,20 @@
-"""Which references may serve as evidence: held out, inside the span of the book, and sound in themselves."""
+"""Selection of the references that a book may be compared with: held out, within its span, sound in themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns
+from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND
 from order_book_platform.datasets.columns import ReferenceRows
 from order_book_platform.datasets.tickers import TickerRows
-from order_book_platform.fidelity.metrics.tallies import BookFacts
+from order_book_platform.fidelity.metrics.book_summary import BookSummary
+from order_book_platform.fidelity.references.plausible_times import plausible_times
 from order_book_platform.kernels.fidelity.sequence_lookup import HIGHEST, MESSAGES, STATE_SIZE, place_messages
 from order_book_platform.kernels.fidelity.time_order import TIMES, find_disorder
 from order_book_platform.kernels.ingest.snapshot_defects import find_defects
@@ -25,28 +26,29 @@ from order_book_platform.storage import ParquetRows
 R = TypeVar("R", bound=ReferenceRows)
 
 DEFECTS = tuple(defect.name.lower() for defect in SnapshotDefect if defect is not SnapshotDefect.NONE)
-"""What makes a reference unfit in itself; a row is charged with one of them."""
+"""Names of the defects that make a reference unfit in itself; a row is counted under one of them."""
 STEP_BACK_NS = NS_PER_SECOND
-"""Clocks are set back and streams jitter, by less than the nearest placebo is away. A row whose time is farther ahead
-of the next one's is wrong about it."""
+"""Clocks are set back and streams jitter by less than the distance of the nearest placebo. The time of a row that is
+farther ahead of the next row's is wrong."""
 
 
 @dataclass(slots=True)
 class ReferenceCounts:
-    """What became of the rows of one reference dataset; the fields add up to `rows`.
+    """Counts of the rows of one reference dataset by what became of them; the fields add up to `rows`.
 
     Attributes:
-        rows: all of them.
-        used: seeded, extended, repaired or were rejected: never evidence.
-        out_of_order: sequence number below an earlier one, or number or time that the next row contradicts.
-        defects: row count by defect, of `DEFECTS`.
-        other_day: time more than a day away from the partition's.
-        far_off: best price below half the lowest or above twice the highest that the book had all day, or a sequence
-            number as far from the day's as they run in a day.
-        doubtful: a golden sample's rows that it does not itself vouch for.
-        before_seed: before the book's first seeded row.
-        after_end: after the last message the book was built from.
-        held_out: evidence.
+        rows: Number of all rows.
+        used: Rows that seeded, extended or repaired the book, or were rejected for it: never compared.
+        out_of_order: Rows whose sequence number is below an earlier one, or whose number or time the next row
+            contradicts.
+        defects: Number of rows by defect, one of `DEFECTS`.
+        other_day: Rows whose time is more than a day away from the partition's day.
+        far_off: Rows with a best price below half the lowest or above twice the highest that the book had all day, or
+            with a sequence number as far from the day's as they run in a day.
+        doubtful: Rows of a golden sample that the sample itself does not vouch for.
+        before_seed: Rows before the book's first seeded row.
+        after_end: Rows after the last message that the book was built from.
+        held_out: Rows that the book is compared with.
     """
 
     rows: int = 0
@@ -62,34 +64,35 @@ class ReferenceCounts:
 
     @property
     def bad(self) -> int:
-        """Rows that are unfit in themselves."""
+        """Number of rows that are unfit in themselves."""
         return self.out_of_order + self.other_day + self.far_off + sum(self.defects.values())
 
     def unmatched(self, compared: int) -> int:
-        """Rows without a partner, those among them that have no place in the stream's order.
+        """Return the number of rows without a partner, which includes those that are out of order.
 
         Args:
-            compared: evidence that has one.
+            compared: Number of held-out rows that have one.
         """
         return self.before_seed + self.after_end + self.out_of_order + self.held_out - compared
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-ready form."""
+        """Return the counts as a dictionary, for report.json."""
         return asdict(self)
 
 
 ANY = (int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max))
-"""The range of everything."""
+"""The range of all int64."""
+NO_NUMBERS = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Plausible:
-    """What a reference of this symbol and day can be; wide enough for whatever a book does wrong in between.
+    """Limits of what a reference of a symbol and day can be, wide enough not to hide any error of the book.
 
     Attributes:
-        times_ns: first and last time, ns.
-        prices_pips: lowest and highest best price.
-        numbers: lowest and highest sequence number.
+        times_ns: First and last plausible time, ns.
+        prices_pips: Lowest and highest plausible best price, encoded.
+        numbers: Lowest and highest plausible sequence number.
     """
 
     times_ns: tuple[int, int] = ANY
@@ -97,44 +100,45 @@ class Plausible:
     numbers: tuple[int, int] = ANY
 
     @classmethod
-    def of(cls, day: date, facts: BookFacts, last: int | None = None) -> Plausible:
-        """Within a day of the UTC day, half and twice the prices that the book had, and a day's sequence numbers.
+    def of(cls, day: date, summary: BookSummary, last: int | None = None) -> Plausible:
+        """Return the limits: a day around the UTC day, half and twice the book's prices, a day's sequence numbers.
 
         Args:
-            day: UTC.
-            facts: of the book.
-            last: highest sequence number of its messages; None: there were none, and any number will do.
+            day: UTC day of the partition.
+            summary: Summary of the book.
+            last: Highest sequence number of its messages; None without messages: then any number is plausible.
         """
-        start = day_start_ns(day)
-        times = start - NS_PER_DAY, start + 2 * NS_PER_DAY
-        prices = facts.lowest_pips // 2, 2 * facts.highest_pips
-        if MISSING_PIPS in (facts.lowest_pips, facts.highest_pips):
+        prices = summary.lowest_pips // 2, 2 * summary.highest_pips
+        if MISSING_PIPS in (summary.lowest_pips, summary.highest_pips):
             prices = ANY
-        return cls(times, prices, _numbers_near(facts, last))
+        return cls(plausible_times(day), prices, _numbers_near(summary, last))
 
 
-def _numbers_near(facts: BookFacts, last: int | None) -> tuple[int, int]:
-    """As far from the book's sequence numbers as these run in a day at its pace, at least as far as they ran."""
-    if facts.first_seed is None or last is None:
+def _numbers_near(summary: BookSummary, last: int | None) -> tuple[int, int]:
+    """Return sequence numbers as far from the book's as these run in a day at its pace, or as they ran if farther."""
+    if summary.first_seed is None or last is None:
         return ANY
-    ran = max(last - facts.first_seed, 0)
-    reach = max(ran, ran * NS_PER_DAY // max(facts.span_ns, 1))
-    return max(facts.first_seed - reach, ANY[0]), min(last + reach, ANY[1])
+    ran = max(last - summary.first_seed, 0)
+    reach = max(ran, ran * NS_PER_DAY // max(summary.span_ns, 1))
+    return max(summary.first_seed - reach, ANY[0]), min(last + reach, ANY[1])
 
 
 class HeldOut:
-    """Selects the evidence from a stream of references and counts the rest.
+    """Selects the references that the book is compared with from a stream, and counts the others.
 
-    Order is judged last, and among the rows that are sound otherwise: what is unfit says nothing about the others. Of
-    two rows that contradict each other the first is struck where the second goes well with those before, so a single
+    Order is judged last, among the rows that are sound otherwise, since an unfit row says nothing about the others. Of
+    two rows that contradict each other the first is struck where the second agrees with those before, so a single
     number or time that is far too high costs one row. For that a batch is held until the next one comes.
 
     Args:
-        used: int64[m], sequence numbers that must never be counted.
-        first: first sequence number the book can be judged at; None: the book was never seeded.
-        last: last message the book was built from; None: there was none.
-        tick_pips: of the prices.
-        plausible: what lies outside is of another symbol or day.
+        used: int64[m], sequence numbers of the snapshots that must never be compared.
+        first: First sequence number at which the book can be judged; None where the book was never seeded.
+        last: Sequence number of the last message that the book was built from; None where there was none.
+        tick_pips: Encoded price of a tick.
+        plausible: Limits outside of which a reference is of another symbol or day.
+
+    Attributes:
+        counts: Counts of the rows so far.
     """
 
     def __init__(
@@ -154,11 +158,21 @@ class HeldOut:
         self._latest_time = ANY[0]
         self.counts = ReferenceCounts()
 
+    @classmethod
+    def of_any_number(cls, tick_pips: int, plausible: Plausible) -> Self:
+        """Return a selection that judges no sequence number by the book's, as for tickers.
+
+        Args:
+            tick_pips: Encoded price of a tick.
+            plausible: Limits outside of which a reference is of another symbol or day.
+        """
+        return cls(NO_NUMBERS, *ANY, tick_pips, plausible)
+
     def unused(self, numbers: Int64Array) -> Int64Array:
-        """The sequence numbers that may be counted, ascending, each once, int64[m]."""
+        """Return those of the sequence numbers int64[n] that may be compared, int64[m], ascending, each once."""
         if self._first is None or self._last is None:
             return numbers[:0]
-        ascending = np.sort(numbers, kind="stable")  # in no time if they are in order already
+        ascending = np.sort(numbers, kind="stable")  # takes no time if they are in order already
         ascending = ascending[
             np.searchsorted(ascending, self._first) : np.searchsorted(ascending, self._last, side="right")
         ]
@@ -169,7 +183,7 @@ class HeldOut:
         return ascending[kept]
 
     def admit(self, numbers: Int64Array) -> BoolArray:
-        """Which rows need to be looked at, bool[n]; the others were used, and are counted."""
+        """Return which of the sequence numbers int64[n] were not used, bool[n], and count the others."""
         unused = ~_are_in(numbers, self._used)
         refused = len(numbers) - int(np.count_nonzero(unused))
         self.counts.rows += refused
@@ -177,7 +191,7 @@ class HeldOut:
         return unused
 
     def select(self, references: Iterator[R]) -> Iterator[R]:
-        """Yield the rows that are evidence, their time made never falling."""
+        """Yield the rows that the book is compared with; times that go back are raised to the latest before them."""
         held: R | None = None
         for rows in references:
             sound = self._sound(rows)
@@ -191,7 +205,7 @@ class HeldOut:
             yield from self._in_order(held, None)
 
     def _in_order(self, rows: R, following: R | None) -> Iterator[R]:
-        """The rows that are in order, judged with the first of those that follow, if any."""
+        """Yield the rows that are in order, judged with the first of the rows that follow, if any."""
         numbers, times = rows.sequence_number, _times(rows)
         if following is not None:
             numbers = np.append(numbers, following.sequence_number[0])
@@ -210,7 +224,7 @@ class HeldOut:
             yield replace(chosen, time_ns=time_ns)
 
     def _sound(self, rows: ReferenceRows) -> BoolArray:
-        """Strike out row after row, each for one reason; what is left is evidence if it is in order."""
+        """Return which rows are sound, bool[n]; each of the others is counted for one reason."""
         counts, numbers = self.counts, rows.sequence_number
         keep = np.ones(len(rows), dtype=np.bool_)
 
@@ -242,26 +256,26 @@ class HeldOut:
 
 
 def _times(rows: ReferenceRows) -> Int64Array:
-    """int64[n, C], the times of the rows by every clock that they have."""
+    """Return the times of the rows by every clock that they have, int64[n, C], ns."""
     clocks = [rows.time_ns, rows.arrival_ns] if isinstance(rows, TickerRows) else [rows.time_ns]
     return np.stack(clocks, axis=1)
 
 
 def _outside(values: Int64Array, limits: tuple[int, int]) -> BoolArray:
-    """Which values are below or above, bool of their shape."""
+    """Return which values lie outside the limits, bool of their shape."""
     return (values < limits[0]) | (values > limits[1])
 
 
 def _are_in(numbers: Int64Array, ascending: Int64Array) -> BoolArray:
-    """Which numbers are among the ascending ones, bool[n]."""
-    if len(numbers):  # fewer of them are found faster
+    """Return which numbers are among the ascending ones, bool[n]."""
+    if len(numbers):  # a search among fewer of them is faster
         lowest = np.searchsorted(ascending, numbers.min())
         ascending = ascending[lowest : np.searchsorted(ascending, numbers.max(), side="right")]
     return _find(numbers, ascending)[1]
 
 
 def _find(numbers: Int64Array, ascending: Int64Array) -> tuple[NDArray[np.intp], BoolArray]:
-    """Where each number stands among the ascending ones or would stand, and whether it does."""
+    """Return where each number stands, or would stand, among the ascending ones, and whether it is there."""
     places = np.searchsorted(ascending, numbers)
     found: BoolArray = places < len(ascending)
     found[found] = ascending[places[found]] == numbers[found]
@@ -275,12 +289,12 @@ def find_messages(
 
     Args:
         numbers: int64[m], any order.
-        deltas: file with schema `RAW_DELTAS`.
-        batch_rows: rows at a time; never changes a result.
+        deltas: Rows of `raw_deltas`.
+        batch_rows: Rows at a time; never changes a result.
 
     Returns:
-        int64[m], which message has that number, counted from 1, or 0 where none has; and the highest number of any
-        message, None without messages.
+        int64[m], the message that has each number, counted from 1, or 0 where none has it; and the highest number of
+        any message, None without messages.
     """
     wanted, back = np.unique(numbers, return_inverse=True)
     places = np.zeros(len(wanted), dtype=np.int64)

@@ -1,7 +1,6 @@
-"""Which book row belongs to which reference row, and the placebo: the reference as it was some time later.
+"""Pairs of book rows and reference rows by sequence number, and the placebo: the reference as it was some time later.
 
-Both sides come as streams in ascending order of sequence number and are joined a bounded number of rows at a
-time.
+Both sides come as streams in ascending order of sequence number and are joined a bounded number of rows at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from order_book_platform.datasets.columns import ReferenceRows, RowChoice
 from order_book_platform.model.arrays import BoolArray, Int64Array
 
 PLACEBO_SHIFTS_NS = (NS_PER_SECOND, 10 * NS_PER_SECOND)
-"""A placebo is the reference this much later. It must fail every gate that the reference passes."""
+"""How much later than the reference its placebos are, ns. A placebo has to fail each gate that the reference passes."""
 
 
 class Sequenced(Protocol):
@@ -30,10 +29,10 @@ class Sequenced(Protocol):
         """int64[n], never falling."""
 
     def __len__(self) -> int:
-        """Rows."""
+        """Return the number of rows."""
 
     def take(self, rows: RowChoice) -> Self:
-        """The chosen rows."""
+        """Return the chosen rows."""
 
 
 L = TypeVar("L", bound=Sequenced)
@@ -42,7 +41,7 @@ R = TypeVar("R", bound=Sequenced)
 
 @dataclass(frozen=True, slots=True)
 class ShiftedReferences:
-    """References with their placebos; S shifts.
+    """References with their placebos at S shifts.
 
     A placebo is a row of the same stream some time later, so it is named, not copied.
 
@@ -51,10 +50,10 @@ class ShiftedReferences:
         time_ns: int64[n], ns since the epoch; never falling.
         encoded_price: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
         encoded_size: int64[n, 2, K]; 0 where there is no level.
-        later: int64[n, S], rows of `pool`: the last reference at or before `time_ns + shift`; -1 for a row without
-            placebos, which is not sampled.
-        shifted_valid: bool[n, S]: false where the references end before `time_ns + shift`, and without placebos.
-        pool: references, as far as they are placebos of these.
+        later: int64[n, S], rows of `pool`: the last reference at or before `time_ns + shift`; -1 for a row that is not
+            sampled and has no placebos.
+        shifted_valid: bool[n, S], false where the references end before `time_ns + shift`, and without placebos.
+        pool: The references that are placebos of these.
     """
 
     sequence_number: Int64Array
@@ -69,7 +68,7 @@ class ShiftedReferences:
         return len(self.sequence_number)
 
     def take(self, rows: RowChoice) -> ShiftedReferences:
-        """The chosen rows."""
+        """Return the chosen rows."""
         chosen = ReferenceRows(
             self.sequence_number, self.time_ns, self.encoded_price, self.encoded_size
         ).take(rows)
@@ -85,7 +84,7 @@ class ShiftedReferences:
 
     @property
     def sampled(self) -> RowChoice:
-        """Rows that have placebos."""
+        """The rows that have placebos."""
         return as_slice(np.flatnonzero(self.later[:, 0] >= 0))
 
     @property
@@ -102,14 +101,14 @@ class ShiftedReferences:
 def with_placebos(
     references: Iterator[ReferenceRows], shifts_ns: tuple[int, ...] = PLACEBO_SHIFTS_NS, step: int = 1
 ) -> Iterator[ShiftedReferences]:
-    """Attach to every `step`-th reference what the reference says later.
+    """Attach to every `step`-th reference its placebos.
 
-    Holds the batches that the longest shift reaches over, and the one that goes beyond it.
+    The batches that the longest shift reaches over, and the one that goes beyond it, are held in memory.
 
     Args:
-        references: in order of sequence number and time.
-        shifts_ns: ns, positive.
-        step: by default every one is sampled.
+        references: References in order of sequence number and time.
+        shifts_ns: How much later the placebos are, ns, positive.
+        step: Distance of the references that have placebos; by default every one has.
 
     Yields:
         Every reference once, in order.
@@ -125,7 +124,7 @@ def with_placebos(
 
 
 def _shift(held: list[ReferenceRows], sampled: slice, shifts_ns: tuple[int, ...]) -> ShiftedReferences:
-    """The first part with the placebos of its sampled rows, looked up among all parts."""
+    """Return the first batch with the placebos of its sampled rows, which are looked up among all batches."""
     part = held[0]
     times = np.concatenate([each.time_ns for each in held])
     wanted = part.time_ns[sampled, None] + np.array(shifts_ns, dtype=np.int64)
@@ -158,10 +157,10 @@ def pair_with_last(
     """Pair each left row with the last right row whose sequence number is not above its own.
 
     Args:
-        left: rows to be paired.
-        right: rows each of which holds until the next one.
-        equal: only where the two numbers are equal.
-        beyond_end: whether the last right row also holds for left rows with a higher number.
+        left: Rows to be paired.
+        right: Rows each of which holds until the next one.
+        equal: Whether only rows with equal numbers are paired.
+        beyond_end: Whether the last right row also holds for left rows with a higher number.
 
     Yields:
         Left rows and their right rows, of equal length; left rows without a partner are left out.
@@ -183,7 +182,7 @@ def pair_with_last(
 
 
 def _settled(left: Sequenced, held: Sequenced, following: Sequenced | None, beyond_end: bool) -> int:
-    """How many left rows have their partner in `held` or none at all: those below the first row that follows it."""
+    """Return how many left rows have their partner in `held` or none at all: those below the first row after it."""
     if following is not None:
         return int(np.searchsorted(left.sequence_number, following.sequence_number[0], side="left"))
     if beyond_end:
@@ -202,12 +201,12 @@ def _pair(left: L, right: R, equal: bool) -> tuple[L, R]:
 
 
 def as_slice(rows: NDArray[np.intp]) -> RowChoice:
-    """The same rows; as a slice, which copies nothing, where they follow one another without a break."""
+    """Return the same rows, as a slice, which copies nothing, where they follow one another without a break."""
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (rows[1:] > rows[:-1]).all():
         return slice(int(rows[0]), int(rows[-1]) + 1)
     return rows
 
 
 def _next(stream: Iterator[R]) -> R | None:
-    """The stream's next rows, empty batches skipped; None at its end."""
+    """Return the next batch of a stream that is not empty; None at its end."""
     return next((rows for rows in stream if len(rows)), None)

@@ -1,4 +1,4 @@
-"""The report's figures: what is drawn, in which order, and the sentence that says how to read it."""
+"""Figures of the report: the charts in their order, each with a sentence that says how to read it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import polars as pl
 
 from order_book_platform.clock import NS_PER_DAY
 from order_book_platform.datasets.book_sample import TimeSteps
+from order_book_platform.fidelity.declarations.declaration import SNAPSHOTS
 from order_book_platform.fidelity.metrics.error_drift import DRIFT_SCHEMA
-from order_book_platform.fidelity.metrics.gap_metrics import GAPS
-from order_book_platform.fidelity.metrics.metric import SNAPSHOTS
 from order_book_platform.fidelity.metrics.reference_comparison import LEVELS_SCHEMA
 from order_book_platform.fidelity.metrics.time_windows import WINDOWS_SCHEMA
 from order_book_platform.model import FixedPoint, PartitionKey
@@ -26,7 +25,7 @@ from order_book_platform.plots import (
     latency_chart,
 )
 from order_book_platform.plots.drawn_pips import in_pips
-from order_book_platform.storage import DataStore
+from order_book_platform.storage import DataStore, ParquetRows
 
 ERRORS, LEVELS, LEVEL_MAP, STATES, DRIFT = (
     "Error over time",
@@ -36,7 +35,7 @@ ERRORS, LEVELS, LEVEL_MAP, STATES, DRIFT = (
     "Drift between snapshots",
 )
 ERRORS_SNAPSHOTS = "Error over time, against snapshots"
-"""Where there are tickers, to which the first figure belongs."""
+"""Title of a second figure of errors where there are tickers, to which the first one belongs then."""
 LATENCY, GAPS_TITLE, BOOK = "Latency and clocks", "Gaps", "The book"
 _READ_ERRORS = (
     "A faithful book lies at 0 ticks and 100 %; the grey placebo shows what a wrong one looks like."
@@ -53,9 +52,9 @@ READ: Mapping[str, str] = {
     GAPS_TITLE: "What sequence_gap_report found: where the book may lack messages.",
     BOOK: "Size at each price, then at each distance from the mid price; shaded where the rows are in doubt.",
 }
-"""How to read each figure."""
+"""How to read each figure, by title."""
 PICTURES = (ERRORS, ERRORS_SNAPSHOTS, LEVEL_MAP, LEVELS, STATES)
-"""Figures that go with a materialization, as far as the day has them."""
+"""Titles of the figures that go with a materialization, as far as the day has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +62,9 @@ class Figure:
     """One figure of the report.
 
     Attributes:
-        title: its heading.
-        read: how to read it.
-        svg: the drawing.
+        title: Heading of the figure.
+        read: Sentence that says how to read it.
+        svg: The drawing.
     """
 
     title: str
@@ -80,14 +79,14 @@ def draw_figures(
     report: Mapping[str, Any],
     gap: DrawnGaps,
 ) -> tuple[Figure, ...]:
-    """Draw what the report shows.
+    """Draw all figures of a report, in order.
 
     Args:
-        steps: of the day's books.
-        books: level columns of `reconstructed_books`, of the rows that the steps show.
-        fixed_point: of their prices and sizes.
-        report: content of report.json.
-        gap: what is known of gaps and clocks.
+        steps: Which rows of the book stand for the day.
+        books: Level columns of these rows of `reconstructed_books`.
+        fixed_point: Decimals of their prices and sizes.
+        report: Content of report.json.
+        gap: Gaps and clocks of the day.
     """
     shown, fixed_point = in_pips(books.lazy(), fixed_point)
     drawn = {
@@ -100,7 +99,7 @@ def draw_figures(
 
 
 def _drawn(report: Mapping[str, Any]) -> dict[str, Svg]:
-    """The figures that report.json alone is enough for."""
+    """Draw the figures that need nothing but report.json."""
     return {
         **dict(_errors(report)),
         LEVEL_MAP: error_charts.level_map(report["level_windows"]),
@@ -111,7 +110,7 @@ def _drawn(report: Mapping[str, Any]) -> dict[str, Svg]:
 
 
 def _errors(report: Mapping[str, Any]) -> Iterator[tuple[str, Svg]]:
-    """Errors over time against tickers and against snapshots, as far as there are any: either may fail alone."""
+    """Draw errors over time against tickers and against snapshots where there are any: either may fail alone."""
     windows = pl.DataFrame(report["windows"], schema=WINDOWS_SCHEMA)
     yield ERRORS, error_charts.error_chart(windows, reference=report["windows_reference"])
     if report.get("snapshot_windows"):
@@ -121,13 +120,13 @@ def _errors(report: Mapping[str, Any]) -> Iterator[tuple[str, Svg]]:
 
 @dataclass(frozen=True, slots=True)
 class DrawnGaps:
-    """What the figures take from `sequence_gap_report`.
+    """Gaps and clocks of a day, as the figures show them.
 
     Attributes:
-        gaps: gaps.parquet.
-        clocks: of its report.json.
-        first_ns: earliest origin time of the deltas, ns.
-        last_ns: latest, ns.
+        gaps: Rows of gaps.parquet.
+        clocks: Entry `clocks` of the gap report.
+        first_ns: Earliest origin time of the deltas, ns.
+        last_ns: Latest origin time of the deltas, ns.
     """
 
     gaps: pl.DataFrame
@@ -136,34 +135,35 @@ class DrawnGaps:
     last_ns: int
 
     @classmethod
-    def read(cls, store: DataStore, key: PartitionKey, steps: TimeSteps) -> DrawnGaps:
-        """Of a partition.
+    def of(
+        cls, gaps: ParquetRows, gap_report: Mapping[str, Any], deltas: ParquetRows, steps: TimeSteps
+    ) -> DrawnGaps:
+        """Return the gaps and clocks of a day.
 
         Args:
-            store: of it.
-            key: symbol and day.
-            steps: of the day's books, whose span stands in for that of deltas some of which have no origin time.
-
-        Raises:
-            PartitionMissingError: it or the deltas have not been published.
+            gaps: Rows of gaps.parquet.
+            gap_report: Content of report.json of `sequence_gap_report`.
+            deltas: Rows of `raw_deltas`.
+            steps: Rows of the day's book; their span stands in where some deltas have no origin time.
         """
-        clocks_found = store.report(GAPS, key).get("clocks") or {}
-        span = store.rows("raw_deltas", key).value_range("origin_time") or (0, 0)
-        first_ns, last_ns = span
+        first_ns, last_ns = deltas.value_range("origin_time") or (0, 0)
         if first_ns < steps.first_ns - NS_PER_DAY or last_ns > steps.last_ns + NS_PER_DAY:
             first_ns, last_ns = steps.first_ns, steps.last_ns
-        return cls(pl.DataFrame(store.table(GAPS, key)), clocks_found, first_ns, last_ns)
+        return cls(pl.DataFrame(gaps.read()), gap_report.get("clocks") or {}, first_ns, last_ns)
 
 
 def draw_pictures(store: DataStore, key: PartitionKey) -> dict[str, str]:
-    """The main charts of a published report, drawn from its report.json: title to SVG that stands alone.
+    """Draw the main charts of a published report from its report.json.
 
     Args:
-        store: where it is published.
-        key: symbol and day.
+        store: Where the report is published.
+        key: Symbol and day.
+
+    Returns:
+        Title of each figure to its SVG, which refers to nothing outside itself.
 
     Raises:
-        PartitionMissingError: it has not been published.
+        PartitionMissingError: The report has not been published.
     """
     drawn = _drawn(store.report("fidelity_report", key))
     return {title: drawn[title].standalone() for title in PICTURES if title in drawn}

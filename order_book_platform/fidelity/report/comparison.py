@@ -1,4 +1,4 @@
-"""Many fidelity reports side by side: which days of which symbols are bad, and by which gate."""
+"""Comparison of many fidelity reports: which days of which symbols are bad, and by which gate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from order_book_platform.storage import DataStore
 
 Verdict = Literal["not faithful", "unreadable", "no report", "outdated", "warned", "faithful"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-"""Worst first. `no report`: there are books that nobody has measured; `outdated`: they were made anew since."""
+"""Verdicts, worst first. `no report`: the books have not been measured; `outdated`: they were made anew since."""
 _BOOKS, _REPORT = "reconstructed_books", "fidelity_report"
 _READERS = 8
 
@@ -25,10 +25,10 @@ class Failure:
     """A gate that does not hold.
 
     Attributes:
-        gate: its name.
-        value: what was measured; None: nothing could be.
-        bar: what is required, such as `>= 0.999`.
-        is_error: whether the book is not faithful because of it; else it is a warning.
+        gate: Name of the gate.
+        value: The figure; None where it could not be measured.
+        bar: The required bar, such as `>= 0.999`.
+        is_error: Whether the book is not faithful because of it; otherwise it is a warning.
     """
 
     gate: str
@@ -39,15 +39,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One partition.
+    """Verdict on one partition.
 
     Attributes:
-        key: symbol and day.
-        verdict: one of `VERDICTS`.
-        failures: gates that do not hold, errors first, in the order of the report.
-        gates: how many were measured or should have been.
-        said: why there is no verdict of its own; empty otherwise.
-        report: where its page lies, an URL; empty without one.
+        key: Symbol and day.
+        verdict: One of `VERDICTS`.
+        failures: Gates that do not hold, errors first, in the order of the report.
+        gates: Number of gates of the report.
+        said: Reason why the partition has no verdict of its own; empty otherwise.
+        report: URL of the report's page; empty without one.
     """
 
     key: PartitionKey
@@ -58,7 +58,7 @@ class Compared:
     report: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
+        """Return the verdict as a dictionary, for JSON."""
         failures = [
             {"gate": each.gate, "value": each.value, "bar": each.bar, "error": each.is_error}
             for each in self.failures
@@ -81,17 +81,17 @@ def compare_reports(
     last: date | None = None,
     progress: Progress = silent,
 ) -> list[Compared]:
-    """Everything that has been measured, and every book that has not.
+    """Return the verdict on every partition that has a report or books.
 
     Args:
-        store: of the reports.
-        symbols: only these; all without any.
-        first: only days from this on.
-        last: only days up to this one, which is included.
-        progress: told of reports read.
+        store: Where reports and books are.
+        symbols: Only these symbols; all where it is empty.
+        first: Only days from this one on.
+        last: Only days up to this one, which is included.
+        progress: Told of reports read.
 
     Returns:
-        By symbol and day.
+        The partitions by symbol and day.
     """
     found = {*store.partitions(_BOOKS), *store.partitions(_REPORT)}
     keys = [
@@ -102,7 +102,7 @@ def compare_reports(
         and (last is None or key.day <= last)
     ]
     keys.sort(key=lambda key: (key.instrument.key, key.day))
-    with ThreadPoolExecutor(_READERS) as readers:  # what waits is the disk, or a file system on a network
+    with ThreadPoolExecutor(_READERS) as readers:  # they wait for the disk, or for a file system on a network
         compared = []
         for each in readers.map(lambda key: _compared(store, key), keys):
             compared.append(each)
@@ -142,10 +142,10 @@ def _compared(store: DataStore, key: PartitionKey) -> Compared:
 
 
 def _failures(report: dict[str, Any]) -> tuple[tuple[Failure, ...], int]:
-    """Gates of a report that do not hold, errors first, and how many gates it has.
+    """Return the gates of a report that do not hold, errors first, and the number of its gates.
 
     Raises:
-        LookupError, TypeError, AttributeError, ValueError: another version wrote it, and otherwise.
+        LookupError, TypeError, AttributeError, ValueError: The report was written by another version, in another form.
     """
     failed = [gate for gate in report["gates"] if not gate["passed"]]
     failures = tuple(
@@ -158,7 +158,7 @@ def _failures(report: dict[str, Any]) -> tuple[tuple[Failure, ...], int]:
         for gate in sorted(failed, key=lambda gate: gate["severity"] != "error")
     )
     for failure in failures:
-        _distance(failure)  # a bar that cannot be read is told here, not in the table
+        _distance(failure)  # a bar that cannot be read is an error here, not in the table
     return failures, len(report["gates"])
 
 
@@ -167,10 +167,10 @@ class GateCount:
     """How often a gate does not hold.
 
     Attributes:
-        gate: its name.
-        failed: partitions in which it does not.
-        worst: the failure that is farthest from the bar, among those measured; else any.
-        where: of it.
+        gate: Name of the gate.
+        failed: Number of partitions in which it does not hold.
+        worst: The measured failure that is farthest from the bar; any failure where none was measured.
+        where: Symbol and day of that failure.
     """
 
     gate: str
@@ -180,7 +180,7 @@ class GateCount:
 
 
 def count_gates(compared: Iterable[Compared]) -> list[GateCount]:
-    """Gates that fail anywhere, those that fail most often first."""
+    """Return the gates that fail anywhere, those that fail most often first."""
     found: dict[str, list[tuple[Failure, PartitionKey]]] = {}
     for each in compared:
         for failure in each.failures:
@@ -193,7 +193,7 @@ def count_gates(compared: Iterable[Compared]) -> list[GateCount]:
 
 
 def worst_first(compared: Iterable[Compared]) -> list[Compared]:
-    """By verdict, then by the number of errors, of warnings, and by symbol and day."""
+    """Sort by verdict, then by the number of errors and of warnings, then by symbol and day."""
     return sorted(
         compared,
         key=lambda each: (
@@ -207,7 +207,7 @@ def worst_first(compared: Iterable[Compared]) -> list[Compared]:
 
 
 def _distance(failure: Failure) -> float:
-    """How far a value is from its bar; what could not be measured is nearest, since nothing can be said of it."""
+    """Return how far a value is from its bar; -1, the nearest, where it could not be measured."""
     if failure.value is None:
         return -1.0
     return abs(failure.value - float(failure.bar.split()[-1]))

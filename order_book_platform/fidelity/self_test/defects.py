@@ -1,6 +1,7 @@
-"""Known defects, to be put into a sound day: what each breaks, and figures that follow from how it was put in.
+"""Known defects to be put into a sound day, with the gates that each makes fail and figures that follow from it.
 
-Every gate needs one that makes it fail. Figures are worked out from the sound day and the injection alone.
+Every gate needs a defect that makes it fail. Figures are worked out from the sound day and the way in which the defect
+was put in alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import polars as pl
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.reconstructed_books.schema import level_columns
-from order_book_platform.fidelity.self_test.in_memory_day import Day
+from order_book_platform.fidelity.self_test.in_memory_day import InMemoryDay
 from order_book_platform.fidelity.self_test.oracle import DEPTH, Pair, rms, snapshot_pairs
 
 Figures = Mapping[str, float]
@@ -25,33 +26,33 @@ class Defect:
     """One way for a day to be wrong.
 
     Attributes:
-        name: short, for the head of a column.
-        words: what is done.
-        put: the day with the defect.
-        fails: gates that must fail.
-        figures: of gates, from the sound day and the injection.
+        name: Short name, for the head of a column.
+        words: What is done to the day.
+        put: Returns the day with the defect.
+        fails: Names of the gates that must fail.
+        figures: Returns figures of gates, from the sound day and the way in which the defect was put in.
     """
 
     name: str
     words: str
-    put: Callable[[Day], Day]
+    put: Callable[[InMemoryDay], InMemoryDay]
     fails: tuple[str, ...] = ()
-    figures: Callable[[Day], Figures] = lambda _: {}
+    figures: Callable[[InMemoryDay], Figures] = lambda _: {}
 
 
 def _every(step: int, offset: int = 0) -> pl.Expr:
-    """Every n-th book row."""
+    """Return a condition that holds in every n-th row."""
     return pl.int_range(pl.len()) % step == offset
 
 
-def _hit(day: Day, rows: pl.Expr) -> list[Pair]:
-    """Compared pairs whose book row is among the chosen ones."""
+def _hit(day: InMemoryDay, rows: pl.Expr) -> list[Pair]:
+    """Return the compared pairs whose book row is among the chosen ones."""
     chosen = day.books.select(hit=rows)["hit"].to_list()
     return [pair for pair in snapshot_pairs(day) if chosen[pair.row]]
 
 
 def _only(rows: pl.Expr, columns: Iterable[pl.Expr]) -> list[pl.Expr]:
-    """Columns changed in the chosen rows; each is named after the column that it replaces."""
+    """Return columns that are changed in the chosen rows; each has the name of the column that it replaces."""
     return [
         pl.when(rows).then(column).otherwise(pl.col(name)).alias(name)
         for column in columns
@@ -60,7 +61,7 @@ def _only(rows: pl.Expr, columns: Iterable[pl.Expr]) -> list[pl.Expr]:
 
 
 def _without(side: str, level: int) -> list[pl.Expr]:
-    """Levels of a side with one of them, from 0, taken out: those behind move up, the last place is empty."""
+    """Return the levels of a side without one of them: those behind move up, and the last place is empty."""
     found = []
     for place in range(level, DEPTH):
         for what in ("price", "size"):
@@ -72,7 +73,7 @@ def _without(side: str, level: int) -> list[pl.Expr]:
 
 
 def _with(side: str, level: int, price: pl.Expr, size: int) -> list[pl.Expr]:
-    """Levels of a side with one put in before `level`: those behind move back, the last falls off."""
+    """Return the levels of a side with one inserted before `level`: those behind move back, and the last is lost."""
     found = [
         price.alias(f"{side}_{level}_price_pips"),
         pl.lit(size, pl.Int64).alias(f"{side}_{level}_size_pips"),
@@ -83,7 +84,7 @@ def _with(side: str, level: int, price: pl.Expr, size: int) -> list[pl.Expr]:
     return found
 
 
-# A ghost bid a tick behind the third level, wherever that tick is free.
+# Ghosts: a bid a tick behind the third level, wherever that tick is free.
 _GHOST_STEP = 5
 
 
@@ -93,14 +94,14 @@ def _ghost_rows(tick: int) -> pl.Expr:
     return _every(_GHOST_STEP) & free & (pl.col("known_bid_levels") == DEPTH)
 
 
-def _ghosts(day: Day) -> Day:
+def _ghosts(day: InMemoryDay) -> InMemoryDay:
     price = pl.col("bid_2_price_pips") - day.tick_pips
     return day.replaced(
         books=day.books.with_columns(_only(_ghost_rows(day.tick_pips), _with("bid", 3, price, 1)))
     )
 
 
-def _ghost_figures(day: Day) -> Figures:
+def _ghost_figures(day: InMemoryDay) -> Figures:
     pairs, hit = snapshot_pairs(day), _hit(day, _ghost_rows(day.tick_pips))
     full = [pair for pair in pairs if min(pair.known) == DEPTH]
     wrong = sum(min(pair.known) == DEPTH for pair in hit)
@@ -108,30 +109,30 @@ def _ghost_figures(day: Day) -> Figures:
 
 
 def _claimed(pairs: Iterable[Pair]) -> int:
-    """Levels that a sound book claims to know; a sound reference has them all, and none in between."""
+    """Return the number of levels that a sound book claims to know; a sound reference has exactly these."""
     return sum(sum(pair.known) for pair in pairs)
 
 
 _HOLE_ROWS = _every(5) & (pl.col("known_ask_levels") == DEPTH)
 
 
-def _hole(day: Day) -> Day:
+def _hole(day: InMemoryDay) -> InMemoryDay:
     return day.replaced(books=day.books.with_columns(_only(_HOLE_ROWS, _without("ask", 5))))
 
 
-def _hole_figures(day: Day) -> Figures:
+def _hole_figures(day: InMemoryDay) -> Figures:
     pairs, hit = snapshot_pairs(day), _hit(day, _HOLE_ROWS)
     rows = {pair.row for pair in hit}
     wrong = sum(pair.row in rows or pair.book != pair.reference for pair in pairs)
     return {"topk_missing": len(hit) / _claimed(pairs), "topk_exact_all": 1 - wrong / len(pairs)}
 
 
-def _no_best_bid(day: Day) -> Day:
+def _no_best_bid(day: InMemoryDay) -> InMemoryDay:
     return day.replaced(books=day.books.with_columns(_without("bid", 0)))
 
 
-def _no_best_bid_figures(day: Day) -> Figures:
-    """As far off as the second bid is from the first."""
+def _no_best_bid_figures(day: InMemoryDay) -> Figures:
+    """Return the figures: the best bid is as far off as the second bid is from the first."""
     pairs = [pair for pair in snapshot_pairs(day) if pair.known[0] >= 1]
     gaps_pips = [pair.book[0][0][0] - pair.book[0][1][0] for pair in pairs]
     off = rms(gaps_pips) / day.tick_pips
@@ -141,15 +142,15 @@ def _no_best_bid_figures(day: Day) -> Figures:
 _SWAPPED_ROWS = _every(20)
 
 
-def _swapped(day: Day) -> Day:
+def _swapped(day: InMemoryDay) -> InMemoryDay:
     best = [f"{side}_0_{what}_pips" for side in _SIDES for what in ("price", "size")]
     other = {"bid": "ask", "ask": "bid"}
     turned = [pl.col(other[name[:3]] + name[3:]).alias(name) for name in best]
     return day.replaced(books=day.books.with_columns(_only(_SWAPPED_ROWS, turned)))
 
 
-def _swapped_figures(day: Day) -> Figures:
-    """Each side is off by the spread in the swapped rows, by nothing in the others."""
+def _swapped_figures(day: InMemoryDay) -> Figures:
+    """Return the figures: each side is off by the spread in the swapped rows, and right in the others."""
     pairs = snapshot_pairs(day)
     hit = {pair.row for pair in _hit(day, _SWAPPED_ROWS)}
     found = {"bbo_exact_seq": 1 - sum(pair.row in hit for pair in pairs) / len(pairs)}
@@ -163,13 +164,13 @@ def _swapped_figures(day: Day) -> Figures:
     return found
 
 
-def _stale(day: Day) -> Day:
+def _stale(day: InMemoryDay) -> InMemoryDay:
     columns = list(level_columns(DEPTH))
     return day.replaced(books=day.books.with_columns(pl.col(columns).shift(1).fill_null(strategy="backward")))
 
 
-def _stale_figures(day: Day) -> Figures:
-    """Right only where the row before had the same best prices and sizes."""
+def _stale_figures(day: InMemoryDay) -> Figures:
+    """Return the figures: a row is right only where the row before had the same best prices and sizes."""
     best = [f"{side}_0_{what}_pips" for side in _SIDES for what in ("price", "size")]
     rows = day.books.select(best).rows()
     pairs = snapshot_pairs(day)
@@ -177,18 +178,18 @@ def _stale_figures(day: Day) -> Figures:
     return {"bbo_exact_seq": 1 - stale / len(pairs)}
 
 
-def _one_tick_off(day: Day) -> Day:
+def _one_tick_off(day: InMemoryDay) -> InMemoryDay:
     prices = [f"ask_{level}_price_pips" for level in range(DEPTH)]
     return day.replaced(books=day.books.with_columns(pl.col(prices) + day.tick_pips))
 
 
-def _resized(day: Day, side: str, factor: Callable[[pl.Expr], pl.Expr]) -> Day:
+def _resized(day: InMemoryDay, side: str, factor: Callable[[pl.Expr], pl.Expr]) -> InMemoryDay:
     sizes = [f"{side}_{level}_size_pips" for level in range(DEPTH)]
     return day.replaced(books=day.books.with_columns(factor(pl.col(name)) for name in sizes))
 
 
-def _noisy(day: Day) -> Day:
-    """All sizes multiplied by one to eight, at random."""
+def _noisy(day: InMemoryDay) -> InMemoryDay:
+    """Multiply all sizes by one to eight, at random."""
     random = np.random.default_rng(1)
     factors = {
         name: pl.Series(random.integers(1, 9, len(day.books)))
@@ -200,12 +201,12 @@ def _noisy(day: Day) -> Day:
     )
 
 
-def _unclaimed(day: Day) -> Day:
+def _unclaimed(day: InMemoryDay) -> InMemoryDay:
     return day.replaced(books=day.books.with_columns(known_ask_levels=pl.lit(0, pl.UInt8)))
 
 
-def _short(day: Day) -> Day:
-    """Ten levels a side, known and there."""
+def _short(day: InMemoryDay) -> InMemoryDay:
+    """Cut the book to ten levels a side, which it knows."""
     claims = [pl.min_horizontal(pl.col(f"known_{side}_levels"), pl.lit(10, pl.UInt8)) for side in _SIDES]
     beyond = [name for name in level_columns(DEPTH) if int(name.split("_")[1]) >= 10]
     cut = [pl.lit(None, pl.Int64).alias(name) for name in beyond]
@@ -215,20 +216,20 @@ def _short(day: Day) -> Day:
 _SWAP_STEP = 500
 
 
-def _disordered(day: Day) -> Day:
-    """Every 500th row changes places with the one behind it."""
+def _disordered(day: InMemoryDay) -> InMemoryDay:
+    """Exchange every 500th row with the next one."""
     order = np.arange(len(day.books))
     first = np.arange(_SWAP_STEP, len(order) - 1, _SWAP_STEP)
     order[first], order[first + 1] = first + 1, first
     return day.replaced(books=day.books[order.tolist()])
 
 
-def _disorder_figures(day: Day) -> Figures:
+def _disorder_figures(day: InMemoryDay) -> Figures:
     return {"out_of_order_rows": float(len(range(_SWAP_STEP, len(day.books) - 1, _SWAP_STEP)))}
 
 
-def _frozen(day: Day) -> Day:
-    """Book and snapshots stand still, as the first of each; what is known of the book, too."""
+def _frozen(day: InMemoryDay) -> InMemoryDay:
+    """Let book and snapshots stand still at the first pair of them, and the known levels too."""
     pair = snapshot_pairs(day)[0]
     held = [*level_columns(DEPTH), "known_bid_levels", "known_ask_levels"]
     values = day.books[pair.row].select(held)
@@ -242,12 +243,12 @@ def _frozen(day: Day) -> Day:
     return day.replaced(books=books, snapshots=snapshots)
 
 
-def _clock_shift(day: Day) -> Day:
+def _clock_shift(day: InMemoryDay) -> InMemoryDay:
     times = pl.col("origin_time", "received_time") + NS_PER_SECOND
     return day.replaced(books=day.books.with_columns(times))
 
 
-def _trades_off(day: Day) -> Day:
+def _trades_off(day: InMemoryDay) -> InMemoryDay:
     return day.replaced(trades=day.trades.with_columns(pl.col("price_pips") + 100_000 * day.tick_pips))
 
 

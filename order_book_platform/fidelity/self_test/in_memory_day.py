@@ -1,4 +1,4 @@
-"""One day's partitions in memory: for defects to be put in, and for a slow look at all of it. For small days."""
+"""A small day's partitions in memory, into which defects are put and from which slow figures are worked out."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from order_book_platform.fidelity.metrics.metric import SNAPSHOTS, TICKERS, TRADES
+from order_book_platform.fidelity.day_inputs import USED_FILE
+from order_book_platform.fidelity.declarations.declaration import DELTAS, SNAPSHOTS, TICKERS, TRADES
+from order_book_platform.fidelity.references.golden_sample import BOOKS
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.model.dataset import DATASETS
 from order_book_platform.storage import DataStore
 
-BOOKS, DELTAS, USED_FILE = "reconstructed_books", "raw_deltas", "used_snapshots.parquet"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Day:
-    """What a fidelity report is made from, with prices and sizes in pips.
+class InMemoryDay:
+    """The tables that a fidelity report is made from, with prices and sizes in pips.
 
     Attributes:
-        books: `reconstructed_books`.
-        used: its `used_snapshots.parquet`.
+        books: Rows of `reconstructed_books`.
+        used: Rows of its `used_snapshots.parquet`.
         messages: int64[n], sequence numbers of the messages of `raw_deltas`.
-        snapshots, tickers, trades: those datasets.
-        tick_pips: pips per tick.
+        snapshots: Rows of `snapshots`.
+        tickers: Rows of `tickers`.
+        trades: Rows of `trades`.
+        tick_pips: Pips per tick.
     """
 
     books: pl.DataFrame
@@ -38,11 +40,11 @@ class Day:
     tick_pips: int
 
     @classmethod
-    def read(cls, store: DataStore, key: PartitionKey) -> Day:
-        """All of it.
+    def read(cls, store: DataStore, key: PartitionKey) -> InMemoryDay:
+        """Read all tables of a symbol and day.
 
         Raises:
-            PartitionMissingError: one of the six tables has not been published.
+            PartitionMissingError: One of the six tables has not been published.
         """
         frames = {
             name: pl.DataFrame(store.table(dataset, key, file))
@@ -62,13 +64,13 @@ class Day:
             **frames,
         )
 
-    def publish(self, store: DataStore, key: PartitionKey, before: Day) -> None:
-        """Replace what differs from another day in a store that holds that one.
+    def publish(self, store: DataStore, key: PartitionKey, before: InMemoryDay) -> None:
+        """Publish the tables that differ from those of another day, in a store that holds that one.
 
         Args:
-            store: holds `before`.
-            key: of both.
-            before: a day that this one was made from with `replaced`.
+            store: Holds `before`.
+            key: Symbol and day of both.
+            before: The day that this one was made from with `replaced`.
         """
         if self.books is not before.books or self.used is not before.used:
             main = store.manifest(BOOKS, key).parts()[0]
@@ -95,8 +97,8 @@ class Day:
         books: pl.DataFrame | None = None,
         snapshots: pl.DataFrame | None = None,
         trades: pl.DataFrame | None = None,
-    ) -> Day:
-        """The same day with some tables replaced."""
+    ) -> InMemoryDay:
+        """Return the same day with some tables replaced."""
         return replace(
             self,
             books=self.books if books is None else books,

@@ -1,6 +1,7 @@
-"""The gated metrics once more, slowly, from their definitions: lists and loops, nothing shared with the fast way.
+"""Slow definitions of the gated metrics: lists and loops that share nothing with the fast code.
 
-What the self-test expects. Meant to be read beside docs/formats/fidelity_report.md; for days of some ten thousand rows.
+The self-test expects their figures. They are meant to be read beside docs/formats/fidelity_report.md, and are fit for
+days of some ten thousand rows. Which metric has which function is declared in `fidelity.declarations`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from order_book_platform.fidelity.self_test.in_memory_day import Day
+from order_book_platform.fidelity.self_test.in_memory_day import InMemoryDay
 from order_book_platform.model import BookFlag
 
 DEPTH = 20
@@ -26,11 +27,11 @@ class Pair:
     """A held-out snapshot, or a ticker, and the book row that it belongs to.
 
     Attributes:
-        time_ns: of the snapshot.
-        row: number of the book row in its file.
-        known: levels that the book claims to know, bids and asks.
-        book: its levels.
-        reference: those of the snapshot.
+        time_ns: Origin time of the snapshot, or of the book row that a ticker belongs to, ns.
+        row: Number of the book row in its file.
+        known: Levels that the book claims to know, bids and asks.
+        book: Levels of the book.
+        reference: Levels of the reference.
     """
 
     time_ns: int
@@ -40,24 +41,24 @@ class Pair:
     reference: Sides
 
 
-def plain_figures(day: Day) -> dict[str, float | None]:
-    """Gate to figure; None where nothing can be measured."""
+def slow_figures(day: InMemoryDay) -> dict[str, float | None]:
+    """Return the figure of each gate that has a slow definition; None where nothing can be measured."""
     pairs = snapshot_pairs(day)
     found = {
-        **best_figures(pairs, day.tick_pips),
+        **best_price_figures(pairs, day.tick_pips),
         **level_figures(pairs),
-        **correlations(pairs),
-        **distances(pairs, day.tick_pips),
+        **size_correlations(pairs),
+        **state_distances(pairs, day.tick_pips),
         **book_figures(day),
     }
-    tickers = best_figures(ticker_pairs(day), day.tick_pips)
+    tickers = best_price_figures(ticker_pairs(day), day.tick_pips)
     return {**found, **{f"{name}_tickers": value for name, value in tickers.items()}}
 
 
 class Books:
-    """Rows of a book by number; levels are looked up when they are asked for."""
+    """Rows of a book by number; levels are looked up on demand."""
 
-    def __init__(self, day: Day) -> None:
+    def __init__(self, day: InMemoryDay) -> None:
         frame = day.books
         self.numbers: list[int] = frame["sequence_number"].to_list()
         self.times: list[int] = frame["origin_time"].to_list()
@@ -74,7 +75,7 @@ class Books:
         ]
 
     def sides(self, row: int, depth: int = DEPTH) -> Sides:
-        """Levels that are there."""
+        """Return the levels of a row that exist, bids and asks."""
         found: list[Side] = []
         for side in self._levels:
             levels: Side = []
@@ -86,11 +87,11 @@ class Books:
         return found[0], found[1]
 
     def first_seed(self) -> int | None:
-        """Sequence number of the first seeded row."""
+        """Return the sequence number of the first seeded row; None where there is none."""
         return next((n for n, f in zip(self.numbers, self.flags, strict=True) if f & BookFlag.SEEDED), None)
 
     def forward(self) -> list[int]:
-        """Numbers of the rows that do not go back behind an earlier one."""
+        """Return the numbers of the rows that do not go back behind an earlier one."""
         rows, latest = [], -1
         for row, number in enumerate(self.numbers):
             if number >= latest:
@@ -100,14 +101,14 @@ class Books:
 
 
 @lru_cache(maxsize=2)
-def books_of(day: Day) -> Books:
-    """The book's rows."""
+def books_of(day: InMemoryDay) -> Books:
+    """Return the rows of the book of a day."""
     return Books(day)
 
 
 @lru_cache(maxsize=2)
-def snapshot_pairs(day: Day) -> list[Pair]:
-    """Held-out snapshots with the last book row whose number is not above theirs."""
+def snapshot_pairs(day: InMemoryDay) -> list[Pair]:
+    """Return held-out snapshots, each with the last book row whose number is not above its own."""
     books = books_of(day)
     rows = books.forward()
     numbers = [books.numbers[row] for row in rows]
@@ -130,8 +131,8 @@ def snapshot_pairs(day: Day) -> list[Pair]:
     return pairs
 
 
-def ticker_pairs(day: Day) -> list[Pair]:
-    """Book rows from the seed on with the last ticker whose number is not above theirs, up to the last ticker."""
+def ticker_pairs(day: InMemoryDay) -> list[Pair]:
+    """Return book rows from the seed to the last ticker, each with the last ticker whose number is not above it."""
     books = books_of(day)
     first = books.first_seed()
     tickers = list(day.tickers.sort("sequence_number", maintain_order=True).iter_rows(named=True))
@@ -154,12 +155,17 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _count(part: int, whole: int) -> float | None:
-    """How many; None where there was nothing to look at."""
+    """Return a count; None where there was nothing to count."""
     return float(part) if whole else None
 
 
-def best_figures(pairs: Sequence[Pair], tick: int) -> dict[str, float | None]:
-    """`bbo_*`."""
+def best_price_figures(pairs: Sequence[Pair], tick: int) -> dict[str, float | None]:
+    """Return the figures of best prices, `bbo_*`.
+
+    Args:
+        pairs: Pairs of book row and reference.
+        tick: Pips per tick.
+    """
     exact = sum(all(ours[:1] == theirs[:1] for ours, theirs in _both(pair)) for pair in pairs)
     both = sum(min(pair.known) >= 1 for pair in pairs)
     found = {"bbo_exact_seq": _share(exact, len(pairs)), "bbo_known_share": _share(both, len(pairs))}
@@ -174,17 +180,17 @@ def best_figures(pairs: Sequence[Pair], tick: int) -> dict[str, float | None]:
 
 
 def rms(values: Sequence[int]) -> float:
-    """Root mean square."""
+    """Return the root mean square of values."""
     return math.sqrt(sum(value * value for value in values) / len(values))
 
 
 def _both(pair: Pair) -> tuple[tuple[Side, Side], tuple[Side, Side]]:
-    """Bids of book and reference, asks of both."""
+    """Return the bids of book and reference, and the asks of both."""
     return (pair.book[0], pair.reference[0]), (pair.book[1], pair.reference[1])
 
 
 def level_figures(pairs: Sequence[Pair]) -> dict[str, float | None]:
-    """`topk_*`, by sets of prices."""
+    """Return the figures of all levels, `topk_*`, by sets of prices."""
     exact = known = right = looked = missing = claimed = ghosts = 0
     for pair in pairs:
         equal, knows_all = pair.book == pair.reference, min(pair.known) >= DEPTH
@@ -206,8 +212,8 @@ def level_figures(pairs: Sequence[Pair]) -> dict[str, float | None]:
     }
 
 
-def correlations(pairs: Sequence[Pair]) -> dict[str, float | None]:
-    """`depth_*`: the lowest correlation and the highest `l1` of all levels and sides, None if one of them has none."""
+def size_correlations(pairs: Sequence[Pair]) -> dict[str, float | None]:
+    """Return `depth_*`: the lowest correlation and the highest `l1` of all levels, None if a level has no figure."""
     found: dict[str, list[float | None]] = {name: [] for name in _DEPTH}
     for side in range(2):
         for level in range(DEPTH):
@@ -235,7 +241,7 @@ _DEPTH: dict[str, Callable[[Iterable[float]], float]] = {
 
 
 def _level(sizes: Sequence[tuple[int, int] | None]) -> dict[str, float | None]:
-    """Figures of one level: its sizes in book and reference pair by pair, None where they are not compared."""
+    """Return the figures of one level from its sizes in book and reference; a pair that is not compared is None."""
     both = [pair for pair in sizes if pair is not None]
     ours, theirs = [mine for mine, _ in both], [other for _, other in both]
     steps = [(before, after) for before, after in pairwise(sizes) if before and after]
@@ -262,7 +268,7 @@ def _pearson(x: Sequence[float], y: Sequence[float]) -> float | None:
 
 
 def _ranks(values: Sequence[int]) -> list[float]:
-    """The average of the places that a value and its equals have among all."""
+    """Return the ranks of values from 1; equal values have the average of their ranks."""
     ordered = sorted(values)
     places = {
         value: (bisect_left(ordered, value) + bisect_right(ordered, value) + 1) / 2 for value in set(values)
@@ -274,7 +280,7 @@ _DOUBLING = 32
 _TICK_EDGES = [*range(64), *(part << more for more in range(1, 31) for part in range(32, 64)), 1 << 36]
 _SIZE_EDGES = [2.0**octave * (1 + part / _DOUBLING) for octave in range(-34, 64) for part in range(_DOUBLING)]
 _NOTHING = 1 << 62
-"""The bin of what has no value; behind all others."""
+"""The bin of states that have no value, behind all others."""
 
 
 def _spread(sides: Sides, tick: int) -> int:
@@ -295,8 +301,8 @@ def _imbalance(sides: Sides, levels: int) -> int:
     return int(((bids - asks) / (bids + asks) + 1) * 256) if bids + asks else _NOTHING
 
 
-def distances(pairs: Sequence[Pair], tick: int) -> dict[str, float | None]:
-    """`ks_*`: states in the bins of the format document, each weighed by the time until the next pair."""
+def state_distances(pairs: Sequence[Pair], tick: int) -> dict[str, float | None]:
+    """Return `ks_*`: states in the bins of the format document, each weighed by the time until the next pair."""
     states: dict[str, tuple[tuple[int, int], Callable[[Sides], int]]] = {
         "spread": ((1, 1), lambda sides: _spread(sides, tick)),
         "log_q_bid": ((1, 0), lambda sides: _log_size(sides[0])),
@@ -323,8 +329,8 @@ def distances(pairs: Sequence[Pair], tick: int) -> dict[str, float | None]:
     return found
 
 
-def book_figures(day: Day) -> dict[str, float | None]:
-    """What needs no reference's values."""
+def book_figures(day: InMemoryDay) -> dict[str, float | None]:
+    """Return the figures that need no value of a reference."""
     books = books_of(day)
     first = books.first_seed()
     start = next((row for row, flag in enumerate(books.flags) if flag & BookFlag.SEEDED), len(books.flags))

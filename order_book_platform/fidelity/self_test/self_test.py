@@ -1,4 +1,4 @@
-"""Does the report see what is wrong? Known defects put into a sound day, and every figure held against a slow one."""
+"""Test of the report itself: known defects put into a sound day, and every figure compared with a slow one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from order_book_platform.fidelity.metrics.metric import GATES
-from order_book_platform.fidelity.runner import FidelityRunner
+from order_book_platform.fidelity.day_inputs import DayInputs
+from order_book_platform.fidelity.declarations import CHECKS
+from order_book_platform.fidelity.runner import measure
 from order_book_platform.fidelity.self_test.defects import DEFECTS, Defect
-from order_book_platform.fidelity.self_test.in_memory_day import Day
-from order_book_platform.fidelity.self_test.oracle import plain_figures
+from order_book_platform.fidelity.self_test.in_memory_day import InMemoryDay
+from order_book_platform.fidelity.self_test.oracle import slow_figures
 from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.observability import Progress, silent
 from order_book_platform.storage import DataStore
@@ -18,7 +19,7 @@ from order_book_platform.storage import DataStore
 SOUND = "sound"
 """The day without a defect."""
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
-"""Sums of floats in another order differ by as much; counts and shares do not."""
+"""Tolerances of a comparison: sums of floats in another order differ by as much; counts and shares do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +27,15 @@ class Cell:
     """One gate on one day.
 
     Attributes:
-        defect: which one the day has, or `SOUND`.
-        gate: name.
-        bar: the gate as text.
-        found: the figure; None where nothing could be measured.
-        passed: whether the gate holds.
-        must: `fail` or `hold`, empty where either will do.
-        plain: the slow figure; None where nothing can be measured.
-        compared: whether there is a slow figure.
-        injected: the figure that follows from the injection; None where none does.
+        defect: Name of the defect that the day has, or `SOUND`.
+        gate: Name of the gate.
+        bar: The bar as text.
+        found: The figure of the report; None where nothing could be measured.
+        passed: Whether the gate holds.
+        must: `fail` or `hold`; empty where either is right.
+        slow: The figure of the slow definition; None where nothing can be measured.
+        compared: Whether there is a slow definition.
+        injected: The figure that follows from how the defect was put in; None where none does.
     """
 
     defect: str
@@ -43,17 +44,17 @@ class Cell:
     found: float | None
     passed: bool
     must: str = ""
-    plain: float | None = None
+    slow: float | None = None
     compared: bool = False
     injected: float | None = None
 
     @property
     def problem(self) -> str:
-        """What is wrong with the cell; empty where all is as expected."""
+        """Sentence about the unexpected outcome; empty where all is as expected."""
         if self.must and self.passed != (self.must == "hold"):
             return f"must {self.must}, found {self.found} with {self.bar}"
-        if self.compared and not _agree(self.found, self.plain):
-            return f"found {self.found}, slowly {self.plain}"
+        if self.compared and not _agree(self.found, self.slow):
+            return f"found {self.found}, slowly {self.slow}"
         if self.injected is not None and not _agree(self.found, self.injected):
             return f"found {self.found}, by injection {self.injected}"
         return ""
@@ -61,12 +62,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class SelfTestResult:
-    """What came out.
+    """Every gate on every day, and the unexpected outcomes.
 
     Attributes:
-        cells: every gate on every day, day by day.
-        problems: what is not as expected, one sentence each.
-        words: of each day, what was done to it.
+        cells: Every gate on every day, day by day.
+        problems: The unexpected outcomes, one sentence each.
+        words: Name of each day to what was done to it.
     """
 
     cells: tuple[Cell, ...]
@@ -80,7 +81,7 @@ class SelfTestResult:
 
     @property
     def days(self) -> tuple[str, ...]:
-        """`SOUND` and the defects, in order."""
+        """Names of the days: `SOUND` and the defects, in order."""
         return tuple(dict.fromkeys(cell.defect for cell in self.cells))
 
     @property
@@ -93,9 +94,9 @@ class SelfTest:
     """Puts known defects into a sound day and measures it.
 
     Args:
-        store: holds the sound day with all it takes (`Day`); afterwards as before.
-        key: of the day.
-        defects: to put in.
+        store: Holds the sound day with all tables of `InMemoryDay`; it is left as it was.
+        key: Symbol and day.
+        defects: Defects to put in.
     """
 
     def __init__(self, store: DataStore, key: PartitionKey, defects: Sequence[Defect] = DEFECTS) -> None:
@@ -107,15 +108,15 @@ class SelfTest:
         """Measure the sound day and every defect.
 
         Args:
-            made: days with defects that cannot be put into finished books.
-            progress: told of days measured.
+            made: Days with defects that cannot be put into finished books.
+            progress: Told of days measured.
 
         Raises:
-            PartitionMissingError: something of the sound day or of a made one has not been published.
+            PartitionMissingError: A table of the sound day or of a made one has not been published.
         """
         total = 1 + len(self._defects) + len(made)
         progress("defects", 0, total)
-        sound = Day.read(self._store, self._key)
+        sound = InMemoryDay.read(self._store, self._key)
         cells = self._sound_cells(sound)
         for done, defect in enumerate(self._defects, start=1):
             progress("defects", done, total)
@@ -126,11 +127,11 @@ class SelfTest:
             finally:
                 sound.publish(self._store, self._key, damaged)
             figures = defect.figures(sound)
-            cells += _cells(defect.name, gates, plain_figures(damaged), defect.fails, figures)
+            cells += _cells(defect.name, gates, slow_figures(damaged), defect.fails, figures)
         for done, day in enumerate(made, start=1 + len(self._defects)):
             progress("defects", done, total)
             gates = self._measure(day.store)
-            slow = plain_figures(Day.read(day.store, self._key))
+            slow = slow_figures(InMemoryDay.read(day.store, self._key))
             cells += _cells(day.name, gates, slow, day.fails, day.figures)
         progress("defects", total, total)
         words = {SOUND: "nothing"} | {defect.name: defect.words for defect in self._defects}
@@ -138,11 +139,12 @@ class SelfTest:
         return SelfTestResult(tuple(cells), tuple(_problems(cells)), words)
 
     def _measure(self, store: DataStore) -> tuple[GateResult, ...]:
-        return FidelityRunner(store, self._key, silent).measure().gates
+        """Return the gates of the day in a store."""
+        return measure(DayInputs.open(store, self._key)).gates
 
-    def _sound_cells(self, sound: Day) -> list[Cell]:
-        """Every gate must hold."""
-        slow, gates = plain_figures(sound), self._measure(self._store)
+    def _sound_cells(self, sound: InMemoryDay) -> list[Cell]:
+        """Return the cells of the sound day, on which every gate must hold."""
+        slow, gates = slow_figures(sound), self._measure(self._store)
         cells = _cells(SOUND, gates, slow, (), {})
         return [replace(cell, must="hold") for cell in cells]
 
@@ -152,11 +154,11 @@ class MadeDay:
     """A day that was reconstructed from faulty inputs.
 
     Attributes:
-        name: of the defect.
-        words: what was done.
-        store: holds the day, under the sound day's key.
-        fails: gates that must fail.
-        figures: of gates, from the faults' record.
+        name: Name of the defect.
+        words: What was done.
+        store: Holds the day, under the sound day's key.
+        fails: Names of the gates that must fail.
+        figures: Figures of gates that follow from the record of the faults.
     """
 
     name: str
@@ -173,7 +175,8 @@ def _cells(
     fails: Sequence[str],
     figures: Mapping[str, float],
 ) -> list[Cell]:
-    measured = {gate.name: gate for gate in gates}
+    """Return a cell for each gate; gates that were not measured have one that must hold, and so is a problem."""
+    names = {gate.name for gate in gates}
     cells = [
         Cell(
             defect,
@@ -188,12 +191,12 @@ def _cells(
         )
         for gate in gates
     ]
-    absent = [name for name in dict.fromkeys((*GATES, *fails, *figures)) if name not in measured]
+    absent = [name for name in dict.fromkeys((*CHECKS, *fails, *figures)) if name not in names]
     return cells + [Cell(defect, name, "not measured", None, passed=False, must="hold") for name in absent]
 
 
 def _problems(cells: Sequence[Cell]) -> list[str]:
-    """Cells that are not as expected, and gates that no defect makes fail."""
+    """Return sentences about cells that are not as expected, and about gates that no defect makes fail."""
     found = [f"{cell.defect}: {cell.gate}: {cell.problem}" for cell in cells if cell.problem]
     failing = {cell.gate for cell in cells if cell.defect != SOUND and not cell.passed}
     for gate in dict.fromkeys(cell.gate for cell in cells):

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from order_book_platform.cli.self_test_days import LOST
-from order_book_platform.fidelity import GATES, SelfTest, SelfTestResult
+from order_book_platform.fidelity import CHECKS, SelfTest, SelfTestResult
 from order_book_platform.fidelity.self_test.self_test import SOUND, Cell
 from order_book_platform.model import PartitionKey
 from order_book_platform.storage import DataStore
@@ -43,7 +43,7 @@ def test_a_report_that_is_there_is_printed(materialized: tuple[Platform, Any], k
     result = platform.obp(*REPORT)
     assert result.exit_code == 0
     verdict, *lines = result.stdout.splitlines()
-    assert {line.split()[0] for line in lines if line.split()[:1]} >= set(GATES)
+    assert {line.split()[0] for line in lines if line.split()[:1]} >= set(CHECKS)
     assert verdict.startswith("faithful")
     assert Path(lines[-1]).is_file()
     assert platform.json(*REPORT) == DataStore(platform.store).report("fidelity_report", key)
@@ -112,7 +112,7 @@ def test_every_gate_is_seen_to_fail_and_every_figure_to_agree() -> None:
     assert found["problems"] == []
     assert result.exit_code == 0
     failing = {cell["gate"] for cell in found["cells"] if not cell["passed"]}
-    assert failing == {cell["gate"] for cell in found["cells"]} >= set(GATES)
+    assert failing == {cell["gate"] for cell in found["cells"]} >= set(CHECKS)
     assert not {cell["gate"] for cell in found["cells"] if cell["defect"] == SOUND} & {
         cell["gate"] for cell in found["cells"] if cell["defect"] == SOUND and not cell["passed"]
     }

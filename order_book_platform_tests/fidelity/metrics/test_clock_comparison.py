@@ -29,12 +29,17 @@ from order_book_platform.fidelity.metrics.clock_comparison import (
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.fidelity.result import FidelityResult
-from order_book_platform.fidelity.runner import FidelityRunner
 from order_book_platform.model import BookFlag, Severity
 from order_book_platform.model.levels import DEPTH
-from order_book_platform.observability import silent
 from order_book_platform.storage import DataStore, ParquetRows
-from order_book_platform_tests.fidelity.partitions import KEY, POINT, exact_tickers, publish, publish_books
+from order_book_platform_tests.fidelity.partitions import (
+    KEY,
+    POINT,
+    exact_tickers,
+    measure,
+    publish,
+    publish_books,
+)
 from order_book_platform_tests.oracle import OracleReplay
 
 S = NS_PER_SECOND
@@ -222,7 +227,7 @@ def with_clock(store: DataStore, replayed: OracleReplay, clock: str | None) -> F
     elif clock is None:
         table = table.with_columns(origin_time=pl.lit(None, pl.Int64))
     publish(store, "tickers", {"tickers.parquet": table.to_arrow().cast(TICKERS_SCHEMA)})
-    return FidelityRunner(store, KEY, silent).measure()
+    return measure(store)
 
 
 def metrics(measured: FidelityResult) -> dict[str, Metric]:
@@ -377,7 +382,7 @@ def test_one_ticker_without_t_is_left_out_and_counted(store: DataStore, replayed
     with_clock(store, replayed, "transaction_time")
     table = pl.from_arrow(store.table("tickers", KEY)).with_columns(transaction_time=without)
     publish(store, "tickers", {"tickers.parquet": table.to_arrow().cast(TICKERS_SCHEMA)})
-    found = metrics(FidelityRunner(store, KEY, silent).measure())
+    found = metrics(measure(store))
     for name in GATED:
         assert found[name].result.passed
         assert found[name].alignment == "transaction_time"
@@ -391,11 +396,11 @@ def test_one_ticker_with_an_impossible_number_costs_one_ticker(
     """The perfect book stays faithful, and all its rows after that ticker are still compared."""
     with_clock(store, replayed, "transaction_time")
     table = pl.from_arrow(store.table("tickers", KEY))
-    rows = metrics(FidelityRunner(store, KEY, silent).measure())["bbo_exact_seq_tickers"].n
+    rows = metrics(measure(store))["bbo_exact_seq_tickers"].n
     spoiled = pl.when(pl.int_range(pl.len()) == 301).then(2**61).otherwise(pl.col("sequence_number"))
     table = table.with_columns(sequence_number=spoiled)
     publish(store, "tickers", {"tickers.parquet": table.to_arrow().cast(TICKERS_SCHEMA)})
-    measured = FidelityRunner(store, KEY, silent).measure()
+    measured = measure(store)
     assert (measured.references["tickers"].far_off, measured.references["tickers"].bad) == (1, 1)
     assert all(gate.passed for gate in measured.gates)
     assert metrics(measured)["bbo_exact_seq_tickers"].n == rows

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.columns import ReferenceRows
 from order_book_platform.datasets.reconstructed_books.rows import BookRows
+from order_book_platform.fidelity.declarations import CHECKS
 from order_book_platform.fidelity.metrics.distributions import (
     CONFIDENCE,
     RESAMPLES,
@@ -24,7 +25,7 @@ from order_book_platform.fidelity.metrics.distributions import (
     margins,
     positions,
 )
-from order_book_platform.fidelity.metrics.metric import GATES, judge_placebos
+from order_book_platform.fidelity.metrics.metric import judge_placebos
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
 from order_book_platform.kernels.fidelity import state_histograms
 
@@ -259,7 +260,7 @@ def test_metrics_carry_gates_placebos_and_intervals() -> None:
         metrics = {metric.name: metric for metric in found.metrics(7, "sequence")}
         assert list(metrics) == [f"{kind}_{name}" for name in STATISTICS for kind in ("ks", "tv", "w1")]
         gated = [metric for metric in metrics.values() if metric.gate is not None]
-        assert [metric.name for metric in gated] == [name for name in GATES if name.startswith("ks_")]
+        assert [metric.name for metric in gated] == [name for name in CHECKS if name.startswith("ks_")]
         assert {metric.name: metric.value == 0.0 for metric in gated} == {m.name: passes for m in gated}
         for metric in metrics.values():
             low, high = metric.interval

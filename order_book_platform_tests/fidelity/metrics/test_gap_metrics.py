@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 
 from order_book_platform.errors import PartitionMissingError
-from order_book_platform.fidelity.metrics.gap_metrics import gap_metrics, replay_hash
+from order_book_platform.fidelity.metrics.gap_metrics import gap_metrics
 from order_book_platform.fidelity.metrics.metric import Metric
-from order_book_platform.fidelity.runner import FidelityRunner
 from order_book_platform.model import Severity
-from order_book_platform.observability import silent
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
     KEY,
     Market,
+    measure,
     publish,
     publish_gap_report,
     publish_inputs,
@@ -91,18 +90,10 @@ def test_what_was_not_measured_has_no_value() -> None:
     assert not found["origin_coverage"].result.passed
 
 
-def test_the_hash_stands_in_the_table() -> None:
-    """As text; there is nothing to hold it against here."""
-    metric = replay_hash({"replay_hash": "ab" * 32}, 17)
-    assert (metric.value, metric.n, metric.gate) == (None, 17, None)
-    assert "ab" * 32 in metric.note
-    assert replay_hash({}, 17).n == 0
-
-
 def test_a_day_with_gaps_is_not_faithful(store: DataStore) -> None:
     """The gate of the gap report's figure decides the report like any other."""
     publish_gap_report(store, KEY, inferred_gap_ratio=0.02)
-    failed = {gate.name for gate in FidelityRunner(store, KEY, silent).measure().gates if not gate.passed}
+    failed = {gate.name for gate in measure(store).gates if not gate.passed}
     assert failed == {"inferred_gap_ratio"}
 
 
@@ -118,4 +109,4 @@ def test_without_a_gap_report_nothing_is_measured(
         {"books-00000.parquet": replayed.rows, "used_snapshots.parquet": replayed.used},
     )
     with pytest.raises(PartitionMissingError, match="sequence_gap_report"):
-        FidelityRunner(store, KEY, silent).measure()
+        measure(store)

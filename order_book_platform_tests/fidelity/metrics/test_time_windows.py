@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.fidelity.metrics.tallies import BestPrices
+from order_book_platform.fidelity.metrics.comparison_counts import BestPrices
 from order_book_platform.fidelity.metrics.time_windows import (
     MAX_WINDOWS,
     WINDOWS_SCHEMA,

@@ -17,11 +17,9 @@ from order_book_platform.datasets.tickers import TICKERS_SCHEMA
 from order_book_platform.datasets.trades import TRADES_SCHEMA, TradeRows
 from order_book_platform.fidelity.metrics.trades_in_range import WINDOW_NS, TradeRange
 from order_book_platform.fidelity.result import FidelityResult
-from order_book_platform.fidelity.runner import FidelityRunner
 from order_book_platform.model import Severity
-from order_book_platform.observability import silent
 from order_book_platform.storage import DataStore
-from order_book_platform_tests.fidelity.partitions import KEY, exact_tickers, publish
+from order_book_platform_tests.fidelity.partitions import KEY, exact_tickers, measure, publish
 from order_book_platform_tests.oracle import OracleReplay
 
 S = NS_PER_SECOND
@@ -129,7 +127,7 @@ def trades_at_best(replayed: OracleReplay, *, shift_ns: int = 0, wrong_every: in
     )
 
 
-def measure(
+def measure_trades(
     store: DataStore, replayed: OracleReplay, trades: pa.Table, *, clock: bool = True
 ) -> FidelityResult:
     """With tickers that carry the book's times as T, or only as E."""
@@ -143,12 +141,12 @@ def measure(
         publish(store, "raw_deltas", {"deltas.parquet": deltas})
     publish(store, "tickers", {"tickers.parquet": tickers})
     publish(store, "trades", {"trades.parquet": trades})
-    return FidelityRunner(store, KEY, silent).measure()
+    return measure(store)
 
 
 def test_trades_inside_pass_and_their_placebos_fail(store: DataStore, replayed: OracleReplay) -> None:
     """Trades at the best price are inside; the prices of 1 s and 10 s later are not, and that is judged."""
-    measured = measure(store, replayed, trades_at_best(replayed))
+    measured = measure_trades(store, replayed, trades_at_best(replayed))
     metrics = {metric.gate_name: metric for metric in measured.metrics}
     of_tickers, of_book = metrics["trade_in_range_tickers"], metrics["trade_in_range"]
     assert (of_tickers.value, of_tickers.alignment) == (1.0, "transaction_time")
@@ -164,14 +162,14 @@ def test_trades_inside_pass_and_their_placebos_fail(store: DataStore, replayed: 
 @pytest.mark.parametrize("change", [{"wrong_every": 50}, {"shift_ns": 2 * S}], ids=["far below", "2 s off"])
 def test_trades_outside_fail(store: DataStore, replayed: OracleReplay, change: dict[str, int]) -> None:
     """Trades of another market, or of another time, fail the gate."""
-    measured = measure(store, replayed, trades_at_best(replayed, **change))
+    measured = measure_trades(store, replayed, trades_at_best(replayed, **change))
     failed = {gate.name for gate in measured.gates if not gate.passed}
     assert failed == {"trade_in_range_tickers"}
 
 
 def test_without_transaction_times_the_gate_warns(store: DataStore, replayed: OracleReplay) -> None:
     """By E the bar is no proof against a book; it says so."""
-    measured = measure(store, replayed, trades_at_best(replayed, shift_ns=2 * S), clock=False)
+    measured = measure_trades(store, replayed, trades_at_best(replayed, shift_ns=2 * S), clock=False)
     gates = {gate.name: gate for gate in measured.gates}
     assert not gates["trade_in_range_tickers"].passed
     assert gates["trade_in_range_tickers"].severity is Severity.WARN
@@ -181,7 +179,7 @@ def test_without_transaction_times_the_gate_warns(store: DataStore, replayed: Or
 def test_without_tickers_trades_are_only_reported(store: DataStore, replayed: OracleReplay) -> None:
     """A book made of messages 50 ms apart does not know what was between them, so no gate hangs on it."""
     publish(store, "trades", {"trades.parquet": trades_at_best(replayed, wrong_every=2)})
-    measured = FidelityRunner(store, KEY, silent).measure()
+    measured = measure(store)
     found = next(metric for metric in measured.metrics if metric.name == "trade_in_range")
     assert found.gate is None
     assert found.value == pytest.approx(0.5, abs=0.01)
@@ -192,9 +190,7 @@ def test_without_tickers_trades_are_only_reported(store: DataStore, replayed: Or
 def test_trades_before_the_seed_have_no_partner(store: DataStore, replayed: OracleReplay) -> None:
     """Before the book is seeded there is nothing to hold them against."""
     publish(store, "trades", {"trades.parquet": trades_at_best(replayed, shift_ns=-20 * S)})
-    found = next(
-        m for m in FidelityRunner(store, KEY, silent).measure().metrics if m.name == "trade_in_range"
-    )
+    found = next(m for m in measure(store).metrics if m.name == "trade_in_range")
     first = int(replayed.rows["origin_time"][0].as_py())
     shifted = np.array(replayed.rows["origin_time"]) - 20 * S
     assert found.unmatched == int((shifted < first + WINDOW_NS).sum())

@@ -15,9 +15,7 @@ from order_book_platform.errors import EvidenceError, PartitionCorruptError, Par
 from order_book_platform.fidelity import FidelityReporter
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.result import FidelityResult
-from order_book_platform.fidelity.runner import FidelityRunner
 from order_book_platform.model import BookFlag
-from order_book_platform.observability import silent
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
     KEY,
@@ -26,6 +24,7 @@ from order_book_platform_tests.fidelity.partitions import (
     drop_messages,
     exact_tickers,
     make_settings,
+    measure,
     publish,
     publish_books,
     publish_inputs,
@@ -47,11 +46,6 @@ def later(rows: pa.Table, share: float = 1.0) -> pa.Table:
     return pl.from_arrow(rows).with_columns(pl.col("received_time") + moved).to_arrow().cast(rows.schema)
 
 
-def measure(store: DataStore, golden: DataStore) -> FidelityResult:
-    """Measure with the golden sample."""
-    return FidelityRunner(store, KEY, silent, golden).measure()
-
-
 def metrics(measured: FidelityResult) -> dict[str, Metric]:
     """By the name of the gate."""
     return {metric.gate_name: metric for metric in measured.metrics}
@@ -61,7 +55,7 @@ def test_an_equal_book_passes_and_its_placebos_fail(
     store: DataStore, golden: DataStore, replayed: OracleReplay
 ) -> None:
     """Each row of the sample that claims all levels is compared with the last row not above its number."""
-    measured = measure(store, golden)
+    measured = measure(store, golden=golden)
     found = metrics(measured)
     assert all(gate.passed for gate in measured.gates)
     exact = found["bbo_exact_seq_golden"]
@@ -82,7 +76,7 @@ def test_a_loss_that_no_snapshot_shows_is_caught(store: DataStore, golden: DataS
     replayed = market.replay(lacking, extend_every=0)
     publish_inputs(store, lacking, first)
     publish_books(store, replayed.rows, replayed.used)
-    failed = {gate.name for gate in measure(store, golden).gates if not gate.passed}
+    failed = {gate.name for gate in measure(store, golden=golden).gates if not gate.passed}
     assert {"bbo_exact_seq_golden", "topk_exact_golden"} <= failed
 
 
@@ -108,7 +102,7 @@ def test_what_the_sample_does_not_vouch_for_is_left_out(
         bid_0_size_pips=pl.col("bid_0_size_pips") + wrong,
     )
     publish_books(golden, changed.to_arrow().cast(books_schema()), replayed.used)
-    measured = measure(store, golden)
+    measured = measure(store, golden=golden)
     assert metrics(measured)["bbo_exact_seq_golden"].value == 1.0
     assert measured.references["golden"].doubtful >= 150
 
@@ -129,7 +123,7 @@ def test_rows_outside_the_common_window_have_no_partner(
         },
     )
     publish_books(store, ours.rows, ours.used)
-    exact = metrics(measure(store, golden))["bbo_exact_seq_golden"]
+    exact = metrics(measure(store, golden=golden))["bbo_exact_seq_golden"]
     beyond = int((np.array(replayed.rows["sequence_number"]) > last).sum())
     assert exact.value == 1.0
     assert exact.unmatched == beyond > 0
@@ -138,7 +132,7 @@ def test_rows_outside_the_common_window_have_no_partner(
 def test_tickers_of_the_sample_stand_in(store: DataStore, golden: DataStore, replayed: OracleReplay) -> None:
     """Where our store has no ticker stream, that of the capture is evidence."""
     publish(golden, "tickers", {"tickers.parquet": exact_tickers(replayed)})
-    found = metrics(measure(store, golden))
+    found = metrics(measure(store, golden=golden))
     assert found["bbo_exact_seq_tickers"].value == 1.0
     assert found["bbo_exact_time_tickers"].value == 1.0
 
@@ -166,9 +160,9 @@ def test_a_sample_of_the_same_recording_is_refused(
     publish_books(golden, later(replayed.rows, share), replayed.used)
     if refused:
         with pytest.raises(EvidenceError, match="the very same received_time"):
-            measure(store, golden)
+            measure(store, golden=golden)
     else:
-        assert metrics(measure(store, golden))["bbo_exact_seq_golden"].value == 1.0
+        assert metrics(measure(store, golden=golden))["bbo_exact_seq_golden"].value == 1.0
 
 
 def test_a_sample_without_a_common_number_is_not_taken_for_a_copy(
@@ -177,7 +171,7 @@ def test_a_sample_without_a_common_number_is_not_taken_for_a_copy(
     """Nothing in common is nothing the same: it is measured, and shows nothing."""
     rows = pl.from_arrow(replayed.rows).with_columns(pl.col("sequence_number") + 10**9)
     publish_books(golden, rows.to_arrow().cast(books_schema()), replayed.used)
-    assert measure(store, golden).references["golden"].held_out == 0
+    assert measure(store, golden=golden).references["golden"].held_out == 0
 
 
 def test_a_sample_of_another_tick_is_refused(
@@ -186,7 +180,7 @@ def test_a_sample_of_another_tick_is_refused(
     """Pips of other decimals cannot be compared; the error says which."""
     publish_books(golden, replayed.rows, replayed.used, tick_pips=5)
     with pytest.raises(EvidenceError, match=r"tick 0\.05"):
-        measure(store, golden)
+        measure(store, golden=golden)
 
 
 def test_a_sample_of_another_symbol_is_refused(store: DataStore, golden: DataStore) -> None:
@@ -196,7 +190,7 @@ def test_a_sample_of_another_symbol_is_refused(store: DataStore, golden: DataSto
     content["symbol"] = "SIMULATED:ETH-USDT"
     manifest.write_text(json.dumps(content))
     with pytest.raises(PartitionCorruptError, match="ETH-USDT"):
-        measure(store, golden)
+        measure(store, golden=golden)
 
 
 def test_an_empty_sample_is_named(store: DataStore, tmp_path: Path) -> None:

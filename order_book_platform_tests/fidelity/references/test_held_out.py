@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from order_book_platform.clock import NS_PER_DAY, day_start_ns
 from order_book_platform.datasets.columns import ReferenceRows
 from order_book_platform.datasets.tickers import TickerRows
-from order_book_platform.fidelity.metrics.tallies import BookFacts
+from order_book_platform.fidelity.metrics.book_summary import BookSummary
 from order_book_platform.fidelity.references.held_out import (
     ANY,
     STEP_BACK_NS,
@@ -78,11 +78,11 @@ def test_a_reference_of_another_day_or_symbol_is_left_out_and_counted() -> None:
 def test_what_is_plausible_comes_of_the_day_and_of_the_whole_day_s_prices() -> None:
     """A day before and after; half the lowest and twice the highest; without prices any will do."""
     start = day_start_ns(KEY.day)
-    facts = BookFacts(lowest_pips=100, highest_pips=300)
-    found = Plausible.of(KEY.day, facts)
+    summary = BookSummary(lowest_pips=100, highest_pips=300)
+    found = Plausible.of(KEY.day, summary)
     assert found.times_ns == (start - NS_PER_DAY, start + 2 * NS_PER_DAY)
     assert found.prices_pips == (50, 600)
-    assert Plausible.of(KEY.day, BookFacts()).prices_pips == Plausible().prices_pips
+    assert Plausible.of(KEY.day, BookSummary()).prices_pips == Plausible().prices_pips
 
 
 def test_a_level_without_size_makes_a_reference_unfit() -> None:
@@ -267,11 +267,11 @@ def test_order_is_judged_alike_wherever_the_stream_is_cut(drawn: list[tuple[int,
 
 def test_plausible_numbers_reach_as_far_as_a_day_has_them() -> None:
     """As far as the book's own ran, or at its pace in a day where it is shorter; any without a book."""
-    whole = BookFacts(first_seed=1_000, span_ns=NS_PER_DAY)
+    whole = BookSummary(first_seed=1_000, span_ns=NS_PER_DAY)
     assert Plausible.of(KEY.day, whole, 1_500).numbers == (500, 2_000)
-    half = BookFacts(first_seed=1_000, span_ns=NS_PER_DAY // 2)
+    half = BookSummary(first_seed=1_000, span_ns=NS_PER_DAY // 2)
     assert Plausible.of(KEY.day, half, 1_100).numbers == (800, 1_300)
-    assert Plausible.of(KEY.day, whole).numbers == Plausible.of(KEY.day, BookFacts(), 9).numbers == ANY
+    assert Plausible.of(KEY.day, whole).numbers == Plausible.of(KEY.day, BookSummary(), 9).numbers == ANY
 
 
 def test_what_has_no_place_in_the_order_has_no_partner() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from order_book_platform.fidelity.self_test.defects import DEFECTS, Defect
-from order_book_platform.fidelity.self_test.in_memory_day import Day
+from order_book_platform.fidelity.self_test.in_memory_day import InMemoryDay
 from order_book_platform.fidelity.self_test.oracle import snapshot_pairs
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.conftest import TRIAL_KEY
@@ -14,13 +14,13 @@ TABLES = {"frozen": {"books", "snapshots"}, "trades off": {"trades"}}
 
 
 @pytest.fixture(scope="module")
-def day(trial: DataStore) -> Day:
+def day(trial: DataStore) -> InMemoryDay:
     """The sound day."""
-    return Day.read(trial, TRIAL_KEY)
+    return InMemoryDay.read(trial, TRIAL_KEY)
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
-def test_a_defect_changes_what_it_says(day: Day, defect: Defect) -> None:
+def test_a_defect_changes_what_it_says(day: InMemoryDay, defect: Defect) -> None:
     """Only its tables, and these without another shape; the day that it is put into stays as it was."""
     before = day.books.clone()
     damaged = defect.put(day)
@@ -38,7 +38,7 @@ def test_names_are_unique() -> None:
     assert len({defect.name for defect in DEFECTS}) == len(DEFECTS)
 
 
-def test_injections_hit_rows_that_are_compared(day: Day) -> None:
+def test_injections_hit_rows_that_are_compared(day: InMemoryDay) -> None:
     """A defect in rows that no snapshot belongs to would show nothing."""
     by_name = {defect.name: defect for defect in DEFECTS}
     pairs = {pair.row: pair for pair in snapshot_pairs(day)}

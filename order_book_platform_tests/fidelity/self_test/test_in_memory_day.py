@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from order_book_platform.errors import PartitionMissingError
-from order_book_platform.fidelity.self_test.in_memory_day import Day
+from order_book_platform.fidelity.self_test.in_memory_day import InMemoryDay
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.conftest import TRIAL_KEY
 from order_book_platform_tests.fidelity.partitions import KEY
@@ -20,7 +20,7 @@ def fingerprints(store: DataStore) -> dict[str, str]:
 
 def test_a_day_is_all_that_a_report_is_made_from(trial: DataStore) -> None:
     """Every row of every table; of the deltas each message once."""
-    day = Day.read(trial, TRIAL_KEY)
+    day = InMemoryDay.read(trial, TRIAL_KEY)
     assert len(day.books) == trial.rows("reconstructed_books", TRIAL_KEY).num_rows
     assert len(day.snapshots) == trial.rows("snapshots", TRIAL_KEY).num_rows
     deltas = trial.rows("raw_deltas", TRIAL_KEY).read(["sequence_number"]).column(0).to_pylist()
@@ -32,20 +32,20 @@ def test_a_day_is_all_that_a_report_is_made_from(trial: DataStore) -> None:
 
 def test_only_what_differs_is_published_and_can_be_put_back(trial: DataStore) -> None:
     """Books and lists of levels keep schema, metadata and content; the others are not touched."""
-    before, sound = fingerprints(trial), Day.read(trial, TRIAL_KEY)
+    before, sound = fingerprints(trial), InMemoryDay.read(trial, TRIAL_KEY)
     metadata = trial.manifest("reconstructed_books", TRIAL_KEY).metadata
     damaged = sound.replaced(
         books=sound.books.with_columns(pl.col("bid_0_size_pips") + 1), snapshots=sound.snapshots.clone()
     )
     damaged.publish(trial, TRIAL_KEY, sound)
     changed = fingerprints(trial)
-    again = Day.read(trial, TRIAL_KEY)
+    again = InMemoryDay.read(trial, TRIAL_KEY)
     sound.publish(trial, TRIAL_KEY, damaged)
     assert {name for name in before if before[name] != changed[name]} == {"reconstructed_books", "snapshots"}
     assert again.books.equals(damaged.books)
     assert again.snapshots.equals(sound.snapshots)
     assert again.used.equals(sound.used)
-    back = Day.read(trial, TRIAL_KEY)
+    back = InMemoryDay.read(trial, TRIAL_KEY)
     assert back.books.equals(sound.books)
     assert trial.manifest("reconstructed_books", TRIAL_KEY).metadata == metadata
 
@@ -53,4 +53,4 @@ def test_only_what_differs_is_published_and_can_be_put_back(trial: DataStore) ->
 def test_a_day_without_tickers_is_none(store: DataStore) -> None:
     """What has not been published is named."""
     with pytest.raises(PartitionMissingError, match="tickers"):
-        Day.read(store, KEY)
+        InMemoryDay.read(store, KEY)

@@ -13,8 +13,8 @@ import pytest
 
 from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_SCHEMA, books_schema
 from order_book_platform.fidelity.self_test import oracle
-from order_book_platform.fidelity.self_test.in_memory_day import Day
-from order_book_platform.fidelity.self_test.oracle import DEPTH, plain_figures, snapshot_pairs, ticker_pairs
+from order_book_platform.fidelity.self_test.in_memory_day import InMemoryDay
+from order_book_platform.fidelity.self_test.oracle import DEPTH, slow_figures, snapshot_pairs, ticker_pairs
 from order_book_platform.model import BookFlag
 from order_book_platform.model.levels import DEPTH as VISIBLE_LEVELS
 
@@ -58,7 +58,7 @@ BIDS, ASKS = [(100, 4), (90, 5)], [(120, 4), (140, 7)]
 
 
 @pytest.fixture
-def day() -> Day:
+def day() -> InMemoryDay:
     """Four rows, the first not seeded, the last crossed; four snapshots: used, exact, wrong, after the end."""
     books = [
         book(1, 0, BIDS, ASKS, (0, 0), flags=0),
@@ -76,7 +76,7 @@ def day() -> Day:
     ]
     used = dict.fromkeys(USED_SNAPSHOTS_SCHEMA.names, 0) | {"sequence_number": 2, "use": "repaired"}
     tickers = [ticker(2, BIDS[0], ASKS[0]), ticker(4, (110, 8), ASKS[0]), ticker(5, (110, 8), ASKS[0])]
-    return Day(
+    return InMemoryDay(
         books=pl.DataFrame(books, schema=pl.from_arrow(books_schema().empty_table()).schema),
         used=pl.DataFrame([used]),
         messages=np.array([1, 2, 4, 6]),
@@ -87,7 +87,7 @@ def day() -> Day:
     )
 
 
-def test_figures_worked_out_by_hand(day: Day) -> None:
+def test_figures_worked_out_by_hand(day: InMemoryDay) -> None:
     """Three pairs: exact; best bid a tick too low with a ghost behind it; the same again, 30 ns later."""
     assert [(pair.time_ns, pair.row, pair.known) for pair in snapshot_pairs(day)] == [
         (20, 1, (2, 2)),
@@ -95,7 +95,7 @@ def test_figures_worked_out_by_hand(day: Day) -> None:
         (60, 2, (2, 1)),
     ]
     assert [pair.row for pair in ticker_pairs(day)] == [1, 2]
-    found = plain_figures(day)
+    found = slow_figures(day)
     assert found["bbo_exact_seq"] == pytest.approx(1 / 3)
     assert found["bbo_known_share"] == 1.0
     assert found["bbo_rms_seq_bid"] == pytest.approx(math.sqrt((0 + 1 + 1) / 3))

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from order_book_platform.fidelity.metrics.metric import GATES, Metric
-from order_book_platform.fidelity.runner import FidelityRunner
+from order_book_platform.fidelity.day_inputs import DayInputs
+from order_book_platform.fidelity.declarations import CHECKS
+from order_book_platform.fidelity.metrics.metric import Metric
+from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.fidelity.self_test import self_test
 from order_book_platform.fidelity.self_test.defects import DEFECTS, Defect
-from order_book_platform.fidelity.self_test.in_memory_day import Day
+from order_book_platform.fidelity.self_test.in_memory_day import InMemoryDay
 from order_book_platform.fidelity.self_test.self_test import SOUND, Cell, MadeDay, SelfTest, SelfTestResult
 from order_book_platform.model import Gate
 from order_book_platform.storage import DataStore
@@ -33,13 +35,13 @@ def about_figures(result: SelfTestResult) -> list[str]:
 
 def test_figures_agree_and_the_store_is_left_as_it_was(trial: DataStore) -> None:
     """Gates of the sound day and of the damaged one have their slow figures; what no defect fails is named."""
-    before = Day.read(trial, TRIAL_KEY)
+    before = InMemoryDay.read(trial, TRIAL_KEY)
     result = run(trial, ONE_TICK)
-    after = Day.read(trial, TRIAL_KEY)
+    after = InMemoryDay.read(trial, TRIAL_KEY)
     assert about_figures(result) == []
     assert not result.passed  # a single defect is not there for every gate
     assert result.days == (SOUND, "one tick")
-    assert set(GATES) <= set(result.gates)
+    assert set(CHECKS) <= set(result.gates)
     assert {cell.gate for cell in result.cells if not cell.compared} == {
         *("bbo_exact_time_tickers", "bbo_rms_time_bid_tickers", "bbo_rms_time_ask_tickers"),
         *("trade_in_range_tickers", "inferred_gap_ratio", "origin_coverage", "origin_valid", "latency_p50"),
@@ -67,9 +69,9 @@ def test_a_figure_that_the_slow_way_does_not_give_is_a_problem(
     trial: DataStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If either implementation goes wrong, the two no longer agree."""
-    slowly: Callable[[Day], Mapping[str, float | None]] = self_test.plain_figures
+    slowly: Callable[[InMemoryDay], Mapping[str, float | None]] = self_test.slow_figures
     monkeypatch.setattr(
-        self_test, "plain_figures", lambda day: {**slowly(day), "ks_qi_5": 0.5, "resyncs": None}
+        self_test, "slow_figures", lambda day: {**slowly(day), "ks_qi_5": 0.5, "resyncs": None}
     )
     problems = about_figures(run(trial))
     assert problems == [
@@ -82,15 +84,15 @@ def test_a_gate_that_is_never_measured_is_a_problem(
     trial: DataStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new gate without a metric, and one whose metric no defect fails, both force a look."""
-    monkeypatch.setitem(GATES, "new_gate", Gate("<", 1))
+    monkeypatch.setitem(CHECKS, "new_gate", "A gate without a metric.")
     assert about_figures(run(trial)) == [f"{SOUND}: new_gate: must hold, found None with not measured"]
-    measure: Callable[[FidelityRunner], Any] = FidelityRunner.measure
+    measured = self_test.measure
 
-    def with_new(measurement: FidelityRunner) -> Any:
-        found = measure(measurement)
-        return replace(found, metrics=(*found.metrics, Metric("new_gate", 0.0, 1, GATES["new_gate"])))
+    def with_new(day: DayInputs) -> FidelityResult:
+        found = measured(day)
+        return replace(found, metrics=(*found.metrics, Metric("new_gate", 0.0, 1, Gate("<", 1))))
 
-    monkeypatch.setattr(FidelityRunner, "measure", with_new)
+    monkeypatch.setattr(self_test, "measure", with_new)
     result = run(trial, ONE_TICK)
     assert about_figures(result) == []
     assert "new_gate: no defect makes this gate fail" in result.problems
@@ -110,7 +112,7 @@ def test_made_days_are_measured_too(trial: DataStore) -> None:
 
 def test_an_error_leaves_the_store_as_it_was(trial: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect is taken out again, whatever happens while it is measured."""
-    before = Day.read(trial, TRIAL_KEY)
+    before = InMemoryDay.read(trial, TRIAL_KEY)
     test = SelfTest(trial, TRIAL_KEY, (ONE_TICK,))
     calls = iter([(), RuntimeError("torn")])
 
@@ -123,13 +125,13 @@ def test_an_error_leaves_the_store_as_it_was(trial: DataStore, monkeypatch: pyte
     monkeypatch.setattr(SelfTest, "_measure", fail)
     with pytest.raises(RuntimeError, match="torn"):
         test.run()
-    assert Day.read(trial, TRIAL_KEY).books.equals(before.books)
+    assert InMemoryDay.read(trial, TRIAL_KEY).books.equals(before.books)
 
 
 def test_figures_may_differ_by_the_order_of_a_sum_only() -> None:
     """A part in a billion; what is measured on one side only never agrees."""
-    cell = Cell("d", "g", "< 1", 0.25, True, plain=0.25 * (1 + 1e-12), compared=True)
+    cell = Cell("d", "g", "< 1", 0.25, True, slow=0.25 * (1 + 1e-12), compared=True)
     assert cell.problem == ""
-    assert replace(cell, plain=0.25 * (1 + 1e-8)).problem
-    assert replace(cell, plain=None).problem
-    assert replace(cell, found=None, plain=None).problem == ""
+    assert replace(cell, slow=0.25 * (1 + 1e-8)).problem
+    assert replace(cell, slow=None).problem
+    assert replace(cell, found=None, slow=None).problem == ""
