@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from order_book_platform.fidelity.declarations import DECLARATIONS, Applies, MetricDeclaration
+from order_book_platform.fidelity.declarations import DECLARATIONS
+from order_book_platform.fidelity.declarations.declaration import Applies, MetricDeclaration
 from order_book_platform.model import Severity
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "formats" / "fidelity_report.md"
