@@ -50,7 +50,8 @@ _HOMES = {
     "sources": ("LakeIngest",),
     "storage": ("DataStore", "Manifest"),
 }
-"""Room, or module of a room, to the public names that are loaded from it."""
+"""Room, or module of a room, to the public names that are loaded from it. No public name may be that of a room: Python
+binds `order_book_platform.replay` to the module as soon as anything imports it."""
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 - the names are text, which ruff cannot see

@@ -1,7 +1,8 @@
 """Settings: one TOML file, every value also as `OBP_…` in the environment, validated before anything runs.
 
-Nested values join with two underscores: `OBP_RECONSTRUCT__EXTEND_EVERY=10`; lists are written as JSON.
-Relative paths are relative to the file.
+Names of sections and keys join with two underscores, as in `OBP_RECONSTRUCT__EXTEND_EVERY=10`; lists are written as
+JSON. Relative paths are relative to the file. Durations are text with a unit in the file and int64 ns in memory.
+docs/settings.md lists every key with its default and meaning, and a test holds it to these classes.
 """
 
 from __future__ import annotations
@@ -35,26 +36,33 @@ from order_book_platform.model.levels import DEPTH
 
 DEFAULT_FILE = "platform.toml"
 OTHER_VARIABLES = frozenset({"OBP_CONFIG", "OBP_RECORDINGS", "OBP_EXAMPLES", "OBP_CRASHES"})
-"""Variables that set no value: the settings file, and what tests and benchmarks are told."""
+"""Variables that set no value: the name of the settings file, and options of tests and benchmarks."""
 
 Duration = Annotated[int, BeforeValidator(duration_ns), Field(gt=0)]
-"""A duration in int64 ns, written as `"100ms"`, `"1s"`, `"5m"`."""
+"""A duration in int64 ns; in the file it is written as `"100ms"`, `"1s"` or `"5m"`."""
 
 
 class _Section(BaseModel):
+    """Base of the sections: unknown keys are refused, and values do not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class InstrumentSettings(_Section):
-    """One instrument; what is left out is detected from the data and audited."""
+    """One entry of `[[instruments]]`; values that are left out are detected from the data and audited."""
 
     symbol: str
+    """Exchange and symbol in the spelling of Crypto Lake, such as `BINANCE_FUTURES:BTC-USDT-PERP`."""
     tick: Decimal | None = Field(default=None, gt=0)
+    """Price increment, in units of price."""
     lot: Decimal | None = Field(default=None, gt=0)
+    """Size increment, in units of size."""
     price_decimals: int | None = Field(default=None, ge=0, le=18)
+    """Decimal places of a price pip."""
     size_decimals: int | None = Field(default=None, ge=0, le=18)
+    """Decimal places of a size pip."""
     precision: Literal["auto", "int64", "decimal128"] = "auto"
-    """`int64` pips, or `decimal128` for what they cannot hold; `auto` takes decimals only for a day that needs them."""
+    """Prices and sizes as `int64` pips or as `decimal128`; `auto` takes decimals only for a day that needs them."""
 
     @field_validator("symbol")
     @classmethod
@@ -72,86 +80,90 @@ class InstrumentSettings(_Section):
 
     @property
     def has_decimals(self) -> bool:
-        """Whether decimal places of pips are set."""
+        """Whether decimal places of pips are set for price or size."""
         return (self.price_decimals, self.size_decimals) != (None, None)
 
     @property
     def instrument(self) -> Instrument:
-        """The parsed key."""
+        """The parsed symbol."""
         return Instrument.parse(self.symbol)
 
 
 class SourceSettings(_Section):
-    """How raw files are read."""
+    """Section `sources`: how raw files are read."""
 
     max_off_grid_rows: int = Field(default=0, ge=0)
-    """Rows whose float is not a decimal with that many places; one more refuses the partition."""
+    """Number of prices and sizes that may be no decimal with that many places; one more refuses the partition."""
     batch_rows: int = Field(default=1_000_000, ge=1)
-    """Rows decoded at a time; bounds memory, never changes a result."""
+    """Number of rows decoded at a time; bounds memory and never changes a result."""
 
 
 class GapSettings(_Section):
-    """When something counts as a gap, and what class it gets."""
+    """Section `gaps`: when something counts as a gap, and what class it gets. Durations are int64 ns."""
 
     silence: Duration = NS_PER_SECOND
-    """No message for longer than this is an inferred gap."""
+    """A longer time without a message is an inferred gap."""
     recover_after: Duration = 5 * NS_PER_SECOND
-    """A silence up to this is small (rows are flagged); a longer one is recovered from the next snapshot."""
+    """A silence up to this is small and only flags rows; a longer one is recovered from the next snapshot."""
     crossed_after: Duration = 2 * NS_PER_SECOND
     """A book crossed for longer than this is an inferred gap: levels are evicted, and the next snapshot repairs it."""
     snapshot_reach: Duration = 60 * NS_PER_SECOND
-    """No usable snapshot within this after a gap: the book is corrupt until one comes."""
+    """If no usable snapshot comes within this after a gap, the book is corrupt until one comes."""
     unusable_share: float = Field(default=0.5, gt=0, le=1)
-    """Share of snapshots contradicting the book from which on a day's deltas are unusable; of 10 compared at least."""
+    """Share of at least 10 compared snapshots that contradict the book from which on a day's deltas are unusable."""
 
 
 class ReconstructSettings(_Section):
-    """How books are rebuilt and what is written."""
+    """Section `reconstruct`: how books are rebuilt and which rows are written. Durations are int64 ns."""
 
     strategy: Literal["auto", "full_event", "snapshot"] = "auto"
     """`auto` takes what the assessment recommends; `full_event` replays deltas, `snapshot` shows snapshots alone."""
     depth: int = Field(default=DEPTH, ge=1, le=100)
+    """Number of visible levels a side."""
     cadence: Literal["change", "message", "grid"] = "change"
-    """A row after each message that changed the visible book, after every message, or on a fixed grid."""
+    """A row is written after each message that changed the visible book, after every message, or on a fixed grid."""
     grid: Duration = NS_PER_SECOND // 10
-    """Step of cadence `grid`."""
+    """Time between two rows of cadence `grid`."""
     extend_every: int = Field(default=10, ge=0)
-    """Every n-th snapshot after the seed may extend or repair the book; the others stay evidence. 0: none.
+    """Every n-th snapshot after the seed may extend or repair the book, the others stay evidence; 0 takes none.
 
     With strategy `snapshot` it is the other way round: every n-th stays evidence.
     """
     continue_previous_day: bool = False
-    """Start from the previous day's closing state where there is one; makes days depend on each other."""
+    """Whether a day starts from the closing state of the day before; makes days depend on each other."""
     warm_up: Duration = 600 * NS_PER_SECOND
-    """A book that no snapshot has seeded counts as seeded after this; until one does, none of its levels is known."""
+    """A book that no snapshot has seeded counts as seeded after this; until a snapshot does, no level is known."""
     checkpoint_events: int = Field(default=1_000_000, ge=0)
-    """A run that dies goes on from its last checkpoint, taken where a part ends after so many deltas. 0: none."""
+    """A checkpoint is taken at the end of a part after so many deltas since the last; 0 takes none."""
     checkpoint_interval: Duration = 300 * NS_PER_SECOND
-    """A checkpoint is taken at the next end of a part after this, however few deltas there were."""
+    """A checkpoint is also taken at the end of a part after this time, however few deltas there were."""
 
 
 class StreamingSettings(_Section):
-    """What a stream may use, and when it counts as stuck."""
+    """Section `streaming`: the memory that a stream may use, and when it counts as stuck."""
 
     memory_limit: ByteSize = Field(default=ByteSize(4_000_000_000), gt=0)
-    """Of the whole process. From 70 % of it on batches get smaller, from 80 % caches are dropped, from 90 % on what
-    waits between stages goes to disk."""
+    """Memory of the whole process, bytes. From 70 % of it on batches get smaller, from 80 % caches are dropped, from
+    90 % on items that wait between stages go to disk."""
     stall_after: Duration = 300 * NS_PER_SECOND
-    """A stage that is at one step for longer has stalled; the stream begins again from its last checkpoint."""
+    """A stage that works on one step for longer (ns) has stalled; the stream begins again from its last checkpoint."""
     restarts: int = Field(default=3, ge=0)
-    """So often; then the run fails and says where it hung."""
+    """Number of such restarts, after which the run fails and says where it hung."""
 
 
 class FeatureSettings(_Section):
-    """Sampling clock, windows and levels of `rl_features`."""
+    """Section `features`: sampling clock, windows and levels of `rl_features`. Durations are int64 ns."""
 
     clock: Duration = NS_PER_SECOND // 10
+    """Time between two rows; a divisor or a multiple of one second."""
     flow_window: Duration = NS_PER_SECOND
     """Window over which order flow (ofi, mlofi, tfi) is summed; a multiple of `clock`."""
     horizons: tuple[Duration, ...] = (NS_PER_SECOND, 10 * NS_PER_SECOND, 60 * NS_PER_SECOND)
     """Look-back of returns and realised volatility; multiples of one second and of `clock`."""
     imbalance_levels: tuple[int, ...] = (1, 5, 10, 20)
+    """Numbers of best levels k that each column `qi_k` sums."""
     mlofi_levels: int = Field(default=10, ge=1)
+    """Number of levels with an order flow of their own, the columns `mlofi_m`."""
 
     @model_validator(mode="after")
     def _multiples(self) -> FeatureSettings:
@@ -171,17 +183,22 @@ class FeatureSettings(_Section):
 
 
 class Settings(BaseSettings):
-    """All of `platform.toml`."""
+    """The whole of `platform.toml`."""
 
     model_config = SettingsConfigDict(
         extra="forbid", frozen=True, env_prefix="OBP_", env_nested_delimiter="__"
     )
 
     lake_root: Path
+    """Folder of raw files in the layout of Crypto Lake."""
     data_root: Path
+    """Folder in which datasets are published."""
     capture_root: Path = Path("captures")
+    """Folder of the segments of the live capture."""
     first_day: date
+    """First daily partition, a UTC day."""
     instruments: tuple[InstrumentSettings, ...]
+    """At least one instrument, each symbol once."""
     sources: SourceSettings = SourceSettings()
     gaps: GapSettings = GapSettings()
     reconstruct: ReconstructSettings = ReconstructSettings()
@@ -197,7 +214,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file, which comes in as init values."""
+        """Let the environment win over the file, whose values come as arguments of the constructor."""
         return env_settings, init_settings
 
     @field_validator("lake_root", "data_root", "capture_root", mode="before")
@@ -231,10 +248,10 @@ class Settings(BaseSettings):
         return value
 
     def instrument(self, instrument: Instrument) -> InstrumentSettings:
-        """Settings of one instrument.
+        """Return the settings of one instrument.
 
         Raises:
-            SettingsError: it is not listed.
+            SettingsError: The instrument is not listed.
         """
         for entry in self.instruments:
             if entry.instrument == instrument:
@@ -248,7 +265,7 @@ class Settings(BaseSettings):
 
 
 def settings_path(path: str | os.PathLike[str] | None = None) -> Path:
-    """The settings file in force: the argument, `OBP_CONFIG`, or `platform.toml` in this folder."""
+    """Return the settings file in force: the argument, `OBP_CONFIG`, or `platform.toml` in the current folder."""
     return Path(path or os.environ.get("OBP_CONFIG") or DEFAULT_FILE).resolve()
 
 
@@ -256,10 +273,10 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
     """Read and validate the settings.
 
     Args:
-        path: the file; by default `OBP_CONFIG`, else `platform.toml` in the current folder.
+        path: Settings file; by default `OBP_CONFIG`, else `platform.toml` in the current folder.
 
     Raises:
-        SettingsError: the file is missing, is not TOML, or a value is wrong; names file, key and expectation.
+        SettingsError: The file is missing or is not TOML, or a value is wrong; the error names file and key.
     """
     file = settings_path(path)
     try:
@@ -299,7 +316,7 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
 
 
 def _refuse_unknown_variables() -> None:
-    """A misspelt variable is an error as a misspelt key is: pydantic would pass over it in silence."""
+    """Refuse a misspelt variable as a misspelt key is refused; pydantic would ignore it."""
     known = {f"OBP_{name}".upper() for name in Settings.model_fields} | OTHER_VARIABLES
     for name, value in sorted(os.environ.items()):
         key = name.upper()
@@ -313,7 +330,7 @@ def _refuse_unknown_variables() -> None:
 
 
 def _settings_error(error: ValidationError, file: Path) -> SettingsError:
-    """The first problem in full, the others counted."""
+    """Make the error about the first problem in full; the others are counted."""
     problems = error.errors()
     first = problems[0]
     location = tuple(str(part) for part in first["loc"])
@@ -340,11 +357,11 @@ _EXPECTATIONS = {
     "date_from_datetime_parsing": "a UTC day such as 2024-08-08",
     "path_type": "a folder",
 }
-"""Pydantic's kind of problem to what would have been right, where its own words are for programmers."""
+"""Pydantic's kind of problem to what was expected, where pydantic's own words are for programmers."""
 
 
 def _expectation(problem: ErrorDetails) -> str:
-    """What would have been right, in words that follow "expected"."""
+    """Say what was expected, in words that follow "expected"."""
     if problem["type"] == "extra_forbidden":
         return "one of " + ", ".join(_keys(problem["loc"][:-1]))
     if problem["type"] in _EXPECTATIONS:
@@ -354,7 +371,7 @@ def _expectation(problem: ErrorDetails) -> str:
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section at `location` knows."""
+    """List the keys of the section at `location`."""
     section: Any = Settings
     for part in location:
         if isinstance(part, str):
@@ -364,7 +381,7 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _place(location: tuple[str, ...], file: Path) -> str:
-    """File and key, or the variable that set the key or a section around it."""
+    """Name file and key, or the variable that set the key or a section around it."""
     key = ".".join(location) or "settings"
     present = {name.upper(): name for name in sorted(os.environ)}
     for length in range(len(location), 0, -1):
@@ -377,7 +394,7 @@ def _place(location: tuple[str, ...], file: Path) -> str:
 
 
 def _unreadable_variable(error: UnreadableVariableError) -> SettingsError:
-    """A list or section in the environment that is not JSON."""
+    """Make the error about a list or section in the environment that is not JSON."""
     name = re.search(r'field "(\w+)"', str(error))
     prefix = f"OBP_{name[1] if name else ''}".upper()
     variables = [variable for variable in sorted(os.environ) if variable.upper().startswith(prefix)]

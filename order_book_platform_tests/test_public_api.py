@@ -34,6 +34,12 @@ def test_every_public_name_is_there() -> None:
             assert found.__name__ == name
 
 
+def test_no_public_name_is_that_of_a_room() -> None:
+    """Importing a room binds its name to the module, which would hide a function of the same name."""
+    rooms = {path.stem for path in Path(obp.__file__).parent.iterdir()}
+    assert not rooms & set(obp.__all__)
+
+
 def test_unknown_names_are_attribute_errors() -> None:
     """A typing mistake is answered as Python answers it."""
     with pytest.raises(AttributeError, match="module 'order_book_platform' has no attribute 'scann'"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import json
 import os
 import re
@@ -14,6 +16,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from order_book_platform import settings as settings_module
 from order_book_platform.clock import NS_PER_SECOND, duration_text
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import Instrument
@@ -468,3 +471,16 @@ def test_the_documentation_lists_every_key_with_its_default() -> None:
     text = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \|", text, flags=re.MULTILINE))
     assert listed == {key: written(key, default) for key, default in flat(Settings).items()}
+
+
+def test_every_key_is_described_in_the_code() -> None:
+    """Each field of the settings and of their sections has a docstring; sections are described by their class."""
+    module = ast.parse(Path(settings_module.__file__).read_text(encoding="utf-8"))
+    missing = []
+    for section in (each for each in module.body if isinstance(each, ast.ClassDef)):
+        for field, after in itertools.pairwise([*section.body, section.body[0]]):
+            if isinstance(field, ast.AnnAssign) and not ast.unparse(field.annotation).endswith("Settings"):
+                described = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                if not described:
+                    missing.append(f"{section.name}.{ast.unparse(field.target)}")
+    assert missing == []
