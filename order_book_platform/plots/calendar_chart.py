@@ -58,18 +58,18 @@ class CalendarDay:
     link: str = ""
 
 
-def calendar_chart(days: Sequence[CalendarDay], verdicts: Sequence[VerdictStyle], *, title: str = "") -> Svg:
+def calendar_chart(days: Sequence[CalendarDay], styles: Sequence[VerdictStyle], *, title: str = "") -> Svg:
     """Draw days with weeks from left to right and Monday at the top, in a band for each symbol and year.
 
     Args:
         days: The days, in any order; nothing is drawn for days that are not among them.
-        verdicts: All verdicts of the days, in the order of the key.
+        styles: How each verdict of the days looks, in the order of the key.
         title: Heading above the calendar; may be empty.
 
     Raises:
-        KeyError: A day has a verdict that is not among `verdicts`.
+        KeyError: A day has a verdict that is not among `styles`.
     """
-    look_of = {verdict.name: verdict for verdict in verdicts}
+    style_of = {style.name: style for style in styles}
     bands: dict[tuple[str, int], list[CalendarDay]] = {}
     for each in sorted(days, key=lambda each: (each.symbol, each.day)):
         bands.setdefault((each.symbol, each.day.year), []).append(each)
@@ -77,7 +77,7 @@ def calendar_chart(days: Sequence[CalendarDay], verdicts: Sequence[VerdictStyle]
     svg = Svg(_HEAD_PX + _BAND_PX * len(bands), title or "Calendar of days by verdict")
     if title:
         svg.text(10, 20, title, kind="h")
-    _draw_key(svg, verdicts)
+    _draw_key(svg, styles)
     for index, ((symbol, year), band) in enumerate(bands.items()):
         top = _HEAD_PX + _BAND_PX * index + _MONTHS_PX
         lines = [*symbol.split(":"), *([str(year)] if has_years else [])]
@@ -87,7 +87,7 @@ def calendar_chart(days: Sequence[CalendarDay], verdicts: Sequence[VerdictStyle]
         for left, name in _month_labels(band[0].day, band[-1].day):
             svg.text(left, top - 5, name)
         for each in band:
-            _draw_day(svg, each, look_of[each.verdict], top)
+            _draw_day(svg, each, style_of[each.verdict], top)
     return svg
 
 
@@ -106,28 +106,28 @@ def _month_labels(first: date, last: date) -> list[tuple[float, str]]:
     return labels
 
 
-def _draw_day(svg: Svg, day: CalendarDay, verdict: VerdictStyle, top: float) -> None:
+def _draw_day(svg: Svg, day: CalendarDay, style: VerdictStyle, top: float) -> None:
     """Draw the square of a day, with its text under the pointer and its link."""
     text = f"{day.symbol} {day.day}: {day.verdict}" + (f" ({day.note})" if day.note else "")
     tag, href = ("a", f' href="{escape(day.link)}"') if day.link else ("g", "")
     svg.add(f"<{tag}{href}><title>{escape(text)}</title>")
-    _draw_square(svg, _week_left(day.day), top + _PITCH_PX * day.day.weekday(), verdict, day.strength)
+    _draw_square(svg, _week_left(day.day), top + _PITCH_PX * day.day.weekday(), style, day.strength)
     svg.add(f"</{tag}>")
 
 
 def _draw_square(
-    svg: Svg, left: float, top: float, verdict: VerdictStyle, strength: float | None = 1.0
+    svg: Svg, left: float, top: float, style: VerdictStyle, strength: float | None = 1.0
 ) -> None:
-    """Draw a square as its verdict looks."""
+    """Draw a square in the style of its verdict."""
     place = 'x="{}" y="{}" width="{}" height="{}" rx="2"'.format(*pixels([left, top, _SQUARE_PX, _SQUARE_PX]))
-    is_filled = verdict.look == "filled" and strength is not None
+    is_filled = style.look == "filled" and strength is not None
     if is_filled:
         opacity = _FAINTEST + (1 - _FAINTEST) * min(max(strength or 0.0, 0.0), 1.0)
         faint = f' fill-opacity="{opacity:.2g}"' if opacity < 1 else ""
-        svg.add(f'<rect class="f-{verdict.colour}" {place}{faint}/>')
+        svg.add(f'<rect class="f-{style.colour}" {place}{faint}/>')
     else:
-        svg.add(f'<rect class="f-ground s-{verdict.colour}" {place}/>')
-    if verdict.look == "hatched":
+        svg.add(f'<rect class="f-ground s-{style.colour}" {place}/>')
+    if style.look == "hatched":
         half = _SQUARE_PX / 2
         starts = ((left, top + half), (left, top + _SQUARE_PX), (left + half, top + _SQUARE_PX))
         lengths = (half, _SQUARE_PX, half)
@@ -135,17 +135,17 @@ def _draw_square(
             "M{} {}l{size:g} -{size:g}".format(*pixels(start), size=size)
             for start, size in zip(starts, lengths, strict=True)
         )
-        svg.path("".join(lines), verdict.colour, width=0.8)
-    if verdict.mark:
+        svg.path("".join(lines), style.colour, width=0.8)
+    if style.mark:
         middle, base = left + _SQUARE_PX / 2, top + _SQUARE_PX - 3
-        svg.text(middle, base, verdict.mark, kind="m" if is_filled else "k", anchor="middle")
+        svg.text(middle, base, style.mark, kind="m" if is_filled else "k", anchor="middle")
 
 
-def _draw_key(svg: Svg, verdicts: Sequence[VerdictStyle]) -> None:
+def _draw_key(svg: Svg, styles: Sequence[VerdictStyle]) -> None:
     """Explain the verdicts in one row that ends at the right."""
     right: float = WIDTH_PX - _RIGHT
-    for verdict in reversed(verdicts):
-        svg.text(right, 20, verdict.name, kind="k", anchor="end")
-        left = right - text_width(verdict.name) - _SQUARE_PX - 6
-        _draw_square(svg, left, 9, verdict)
+    for style in reversed(styles):
+        svg.text(right, 20, style.name, kind="k", anchor="end")
+        left = right - text_width(style.name) - _SQUARE_PX - 6
+        _draw_square(svg, left, 9, style)
         right = left - 14
