@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
-from order_book_platform.datasets.book_sample import TimeSteps, time_steps
 from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
-from order_book_platform.fidelity.day_inputs import DayInputs
-from order_book_platform.fidelity.report.charts import ERRORS_SNAPSHOTS, PICTURES, READ, DrawnGaps
+from order_book_platform.fidelity.report.charts import PICTURES, READ
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
     KEY,
@@ -160,17 +156,6 @@ def test_a_wrong_book_shows_in_the_levels_over_time(tmp_path: Path, market: Mark
     assert 1 - min(report["drift"]["exact_share"]) > 0.5
 
 
-def test_the_charts_can_be_drawn_from_the_published_report(published: DataStore) -> None:
-    """Assets show the same charts as the page."""
-    pictures = draw_pictures(published, KEY)
-    assert list(pictures) == [title for title in PICTURES if title != ERRORS_SNAPSHOTS]
-    page = files(published)["report.html"].decode()
-    for title, svg in pictures.items():
-        assert f"<h2>{title}</h2>" in page
-        drawn = svg[svg.index("</style>") :].partition("<title>")[2]
-        assert drawn in page
-
-
 def test_missing_inputs_leave_the_old_report(published: DataStore, tmp_path: Path) -> None:
     """No books: the error names what is missing, and nothing is published."""
     empty = DataStore(tmp_path / "none")
@@ -196,26 +181,3 @@ def test_errors_that_only_snapshots_see_are_drawn(
     page = files(store)["report.html"].decode()
     assert page.index("<h2>Error over time</h2>") < page.index("<h2>Error over time, against snapshots</h2>")
     assert list(draw_pictures(store, KEY)) == list(PICTURES)
-
-
-def drawn_gaps(store: DataStore, steps: TimeSteps) -> DrawnGaps:
-    """The gaps of the one day as they are drawn."""
-    day = DayInputs.open(store, KEY)
-    return DrawnGaps.of(day.gaps, day.gap_report, day.deltas, steps)
-
-
-def test_deltas_without_an_origin_time_do_not_stretch_the_gaps(
-    tmp_path: Path, market: Market, replayed: OracleReplay
-) -> None:
-    """Their span begins with the book's, not in 1970; without such deltas it is their own."""
-    store = DataStore(tmp_path / "store")
-    deltas, rows = market.deltas, pl.from_arrow(replayed.rows)
-    steps = time_steps(rows["origin_time"].to_numpy(), rows["flags"].to_numpy())
-    publish_inputs(store, deltas, market.snapshots)
-    publish_books(store, replayed.rows, replayed.used)
-    found = drawn_gaps(store, steps)
-    assert (found.first_ns, found.last_ns) == (deltas.origin_time.min(), deltas.origin_time.max())
-    origin_time = np.where(np.arange(len(deltas)) == 50, 0, deltas.origin_time)
-    publish_inputs(store, replace(deltas, origin_time=origin_time), market.snapshots)
-    found = drawn_gaps(store, steps)
-    assert (found.first_ns, found.last_ns) == (steps.first_ns, steps.last_ns)

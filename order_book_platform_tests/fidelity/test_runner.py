@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +9,28 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from order_book_platform.datasets.book_sample import sample_books
 from order_book_platform.datasets.reconstructed_books.schema import (
-    USED_SNAPSHOTS_SCHEMA,
     books_schema,
     level_columns,
 )
 from order_book_platform.datasets.snapshots import SnapshotBatch
-from order_book_platform.fidelity import runner
-from order_book_platform.fidelity.day_inputs import DayInputs
-from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.model import BookFlag, Severity
 from order_book_platform.model.levels import DEPTH
 from order_book_platform.storage import DataStore
+from order_book_platform_tests.fidelity.damage import (
+    Damage,
+    damage,
+    failed,
+    far_off,
+    held_out_row,
+    some,
+    value,
+)
 from order_book_platform_tests.fidelity.partitions import (
     DAY_NS,
-    KEY,
     POINT,
     Market,
     drop_messages,
-    exact_tickers,
     measure,
     publish,
     publish_books,
@@ -37,30 +38,7 @@ from order_book_platform_tests.fidelity.partitions import (
 )
 from order_book_platform_tests.oracle import OracleReplay
 
-Damage = Callable[[pl.DataFrame], pl.DataFrame]
 TICK = POINT.tick_pips
-
-
-def failed(measured: FidelityResult) -> set[str]:
-    """Names of the gates that fail."""
-    return {gate.name for gate in measured.gates if not gate.passed}
-
-
-def value(measured: FidelityResult, name: str) -> float | None:
-    """A metric's figure by its gate's name."""
-    return next(metric.value for metric in measured.metrics if metric.gate_name == name)
-
-
-def damage(store: DataStore, replayed: OracleReplay, change: Damage) -> FidelityResult:
-    """Publish the book with a change and measure it."""
-    rows = change(pl.from_arrow(replayed.rows)).to_arrow().cast(books_schema())
-    publish_books(store, rows, replayed.used)
-    return measure(store)
-
-
-def some(every: int) -> pl.Expr:
-    """Every n-th row."""
-    return pl.int_range(pl.len()) % every == 0
 
 
 def shift_levels(frame: pl.DataFrame, side: str, first: int, new: tuple[int, int] | None) -> pl.DataFrame:
@@ -201,22 +179,6 @@ def test_damage_fails_the_gates_that_are_there_for_it(
     assert gates <= failed(damage(store, replayed, change))
 
 
-def held_out_row(replayed: OracleReplay, market: Market) -> pl.Expr:
-    """The one book row that the 100th held-out snapshot is compared with."""
-    numbers = market.snapshots.sequence_number
-    unused = numbers[~np.isin(numbers, replayed.used["sequence_number"].to_numpy())]
-    return pl.col("sequence_number") == int(unused[100])
-
-
-def far_off(frame: pl.DataFrame, here: pl.Expr, known: int) -> pl.DataFrame:
-    """The best ask 500 ticks too high in the chosen rows, and how many levels these claim to know."""
-    price, claim = pl.col("ask_0_price_pips"), pl.col("known_ask_levels")
-    return frame.with_columns(
-        pl.when(here).then(price + 500 * TICK).otherwise(price).alias("ask_0_price_pips"),
-        pl.when(here).then(pl.lit(known, pl.UInt8)).otherwise(claim).alias("known_ask_levels"),
-    )
-
-
 def test_a_best_price_that_is_not_claimed_counts_as_unknown(
     store: DataStore, market: Market, replayed: OracleReplay
 ) -> None:
@@ -332,40 +294,6 @@ def test_a_placebo_that_passes_fails_the_partition(tmp_path: Path, market: Marke
     assert not {"bbo_exact_seq", "topk_exact"} & failed(measured)
 
 
-def test_bad_references_are_left_out_and_counted(store: DataStore, market: Market) -> None:
-    """Crossed and unsorted snapshots do not spoil the figures of a good book."""
-    prices = market.snapshots.encoded_price.copy()
-    prices[9, 0, 0] = prices[9, 1, 0]
-    prices[13, 1, [2, 3]] = prices[13, 1, [3, 2]]
-    good = market.snapshots
-    spoiled = SnapshotBatch(
-        good.origin_time, good.received_time, good.sequence_number, prices, good.encoded_size
-    )
-    publish(store, "snapshots", {"snapshots.parquet": spoiled.to_arrow()})
-    measured = measure(store)
-    assert failed(measured) == set()
-    assert value(measured, "bad_references") == 2.0
-    counts = measured.references["snapshots"].defects
-    assert (counts["crossed"], counts["unsorted"]) == (1, 1)
-
-
-def test_references_of_another_day_or_symbol_are_left_out_and_counted(
-    store: DataStore, market: Market
-) -> None:
-    """A time two days off and a price three times as high spoil no figure and show in the counts."""
-    good = market.snapshots
-    times, prices = good.origin_time.copy(), good.encoded_price.copy()
-    times[9] += 2 * 86_400 * 10**9
-    prices[13] *= 3
-    spoiled = SnapshotBatch(times, good.received_time, good.sequence_number, prices, good.encoded_size)
-    publish(store, "snapshots", {"snapshots.parquet": spoiled.to_arrow()})
-    measured = measure(store)
-    assert failed(measured) == set()
-    counts = measured.references["snapshots"]
-    assert (counts.other_day, counts.far_off, counts.bad) == (1, 1, 2)
-    assert value(measured, "bad_references") == 2.0
-
-
 def test_a_book_that_is_far_off_for_a_while_is_not_spared(store: DataStore, replayed: OracleReplay) -> None:
     """Prices tripled in a part of the day: the references there stay evidence, and the gates fail."""
     late = pl.int_range(pl.len()) > 700
@@ -379,34 +307,6 @@ def test_a_book_that_is_far_off_for_a_while_is_not_spared(store: DataStore, repl
     )
     assert measured.references["snapshots"].far_off == 0
     assert {"bbo_exact_seq", "bbo_rms_seq_bid", "topk_missing"} <= failed(measured)
-
-
-@pytest.mark.parametrize("use", ["seeded", "extended", "repaired", "rejected"])
-def test_a_snapshot_that_was_used_is_no_evidence_whatever_for(
-    store: DataStore, market: Market, replayed: OracleReplay, use: str
-) -> None:
-    """Named in used_snapshots, a snapshot is never compared: a book that is right there only scores nothing."""
-    numbers = market.snapshots.sequence_number
-    used = pa.table(
-        {name: replayed.used[name].take([0] * len(numbers)) for name in replayed.used.column_names}
-    )
-    used = used.set_column(0, USED_SNAPSHOTS_SCHEMA.field("sequence_number"), pa.array(numbers))
-    used = used.set_column(2, USED_SNAPSHOTS_SCHEMA.field("use"), pa.array([use] * len(numbers)))
-    publish_books(store, replayed.rows, used)
-    measured = measure(store)
-    assert measured.references["snapshots"].held_out == 0
-    assert measured.references["snapshots"].used == len(numbers)
-    assert value(measured, "bbo_exact_seq") is None
-    assert {"bbo_exact_seq", "topk_exact", "depth_l1"} <= failed(measured)
-
-
-def test_used_snapshots_do_not_improve_the_figures(store: DataStore, replayed: OracleReplay) -> None:
-    """A book that is right at the snapshots it used and wrong everywhere else scores nothing."""
-    used = pl.Series(replayed.used["sequence_number"].to_numpy())
-    wrong = pl.when(~pl.col("sequence_number").is_in(used.implode())).then(1).otherwise(0)
-    measured = damage(store, replayed, lambda frame: frame.with_columns(pl.col("bid_0_size_pips") + wrong))
-    assert value(measured, "bbo_exact_seq") == 0.0
-    assert value(measured, "topk_exact_all") == 0.0
 
 
 def test_without_references_nothing_passes(store: DataStore, market: Market) -> None:
@@ -431,171 +331,6 @@ def test_without_the_snapshots_partition_nothing_passes(
     measured = measure(store)
     assert value(measured, "bbo_exact_seq") is None
     assert "bbo_exact_seq" in failed(measured)
-
-
-def test_a_book_of_another_depth_is_compared_as_far_as_both_reach(
-    store: DataStore, replayed: OracleReplay
-) -> None:
-    """Five levels in the book, twenty in the snapshots: five are judged."""
-    five = replayed.rows.select([*replayed.rows.column_names[:6], *level_columns(5)])
-    publish_books(store, five, replayed.used)
-    measured = measure(store)
-    assert measured.levels["level"].max() == 5
-    assert failed(measured) == set()
-
-
-def test_rows_on_a_grid_are_compared_at_equal_numbers_only(store: DataStore, replayed: OracleReplay) -> None:
-    """Between the points of a grid the book has moved on; such references are unmatched, not wrong."""
-    publish_books(
-        store, replayed.rows.take(list(range(0, len(replayed.rows), 3))), replayed.used, cadence="grid"
-    )
-    measured = measure(store)
-    exact = next(metric for metric in measured.metrics if metric.name == "bbo_exact_seq")
-    assert exact.value == 1.0
-    assert exact.alignment == "sequence_equal"
-    assert exact.unmatched > exact.n > 0
-
-
-def test_tickers_are_compared_where_the_dataset_exists(
-    store: DataStore, market: Market, replayed: OracleReplay
-) -> None:
-    """Every book row stands against the last ticker not above its own number; gates carry the reference's name."""
-    publish(store, "tickers", {"tickers.parquet": exact_tickers(replayed).slice(10, 2_900)})
-    measured = measure(store)
-    assert failed(measured) == set()
-    exact = next(metric for metric in measured.metrics if metric.gate_name == "bbo_exact_seq_tickers")
-    assert exact.value == 1.0
-    assert exact.n + exact.unmatched == replayed.rows.num_rows
-    assert exact.n == 1_450
-    assert measured.windows_reference == "tickers"
-    assert measured.snapshot_windows is not None
-    assert measured.snapshot_windows["n"].sum() == measured.references["snapshots"].held_out
-    of_tickers = {gate.name for gate in measured.gates if gate.name.endswith("_tickers")}
-    assert of_tickers == {
-        f"{name}_tickers"
-        for name in (
-            "bbo_exact_seq",
-            "bbo_rms_seq_bid",
-            "bbo_rms_seq_ask",
-            "bbo_known_share",
-            "bbo_exact_time",
-            "bbo_rms_time_bid",
-            "bbo_rms_time_ask",
-        )
-    }
-
-
-def test_tickers_too_score_what_is_claimed(store: DataStore, market: Market, replayed: OracleReplay) -> None:
-    """Against tickers a far-off price is an error where it is claimed, and only counted where it is not."""
-    publish(store, "tickers", {"tickers.parquet": exact_tickers(replayed)})
-    here = held_out_row(replayed, market)
-    for known, errors in ((0, set()), (1, {"bbo_rms_seq_ask_tickers", "bbo_rms_time_ask_tickers"})):
-        measured = damage(store, replayed, lambda frame, known=known: far_off(frame, here, known))
-        assert {name for name in failed(measured) if name.endswith("_tickers")} == errors
-        assert value(measured, "bbo_rms_all_ask_tickers") == pytest.approx(500 / np.sqrt(len(replayed.rows)))
-        assert value(measured, "bbo_known_share_tickers") == pytest.approx(
-            1 - (1 - known) / len(replayed.rows)
-        )
-
-
-def test_wrong_best_prices_are_caught_by_tickers(
-    store: DataStore, market: Market, replayed: OracleReplay
-) -> None:
-    """The ticker gates fail on their own where the book's best size is wrong in one row of 400."""
-    publish(store, "tickers", {"tickers.parquet": exact_tickers(replayed)})
-    off = pl.when(some(400)).then(1).otherwise(0)
-    measured = damage(store, replayed, lambda frame: frame.with_columns(pl.col("bid_0_size_pips") + off))
-    assert "bbo_exact_seq_tickers" in failed(measured)
-
-
-def test_flagged_rows_are_reported(store: DataStore, replayed: OracleReplay) -> None:
-    """GAP and HINDSIGHT rows count, other flags do not, and no gate hangs on it."""
-    bits = pl.when(some(4)).then(int(BookFlag.GAP)).when(some(3)).then(int(BookFlag.LOCKED)).otherwise(0)
-    measured = damage(
-        store,
-        replayed,
-        lambda frame: frame.with_columns((pl.col("flags") | bits.cast(pl.UInt8)).alias("flags")),
-    )
-    assert value(measured, "flagged_share") == pytest.approx(0.25, abs=0.001)
-    assert failed(measured) == set()
-
-
-def test_every_level_and_side_is_reported(store: DataStore) -> None:
-    """Match and correlations per level, from 1, beside the gated minimum."""
-    measured = measure(store)
-    names = {metric.name for metric in measured.metrics}
-    for side in ("bid", "ask"):
-        for level in range(1, DEPTH + 1):
-            for kind in (
-                "level_exact",
-                "depth_l1",
-                "depth_corr_pearson",
-                "depth_corr_spearman",
-                "depth_corr_pearson_detrended",
-                "depth_corr_spearman_detrended",
-            ):
-                assert f"{kind}_{side}_{level}" in names
-    assert len(measured.levels) == 2 * DEPTH
-
-
-def test_progress_is_told(store: DataStore) -> None:
-    """Whoever waits sees each stage begin and end."""
-    told: list[tuple[str, int, int]] = []
-    runner.measure(DayInputs.open(store, KEY), lambda stage, done, total: told.append((stage, done, total)))
-    assert {stage for stage, *_ in told} == {"book", "snapshots"}
-    for stage in ("book", "snapshots"):
-        counts = [(done, total) for name, done, total in told if name == stage]
-        assert counts[0][0] == 0
-        assert counts[-1][0] == counts[-1][1] > 0
-
-
-def test_the_rows_to_be_drawn_are_taken_on_the_way(store: DataStore) -> None:
-    """The picture's sample equals one read from the published book, though the book is read once."""
-    measured = measure(store)
-    ours, theirs = (
-        measured.steps.sample(measured.shown),
-        sample_books(store.frame("reconstructed_books", KEY)),
-    )
-    for name in ("first_ns", "last_ns", "price_pips", "size_pips", "flags"):
-        assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
-
-
-def test_a_book_that_nothing_is_held_against_is_drawn_too(
-    tmp_path: Path, market: Market, replayed: OracleReplay
-) -> None:
-    """Without snapshots there is no comparison, but all rows that are shown."""
-    store = DataStore(tmp_path / "bare")
-    publish(store, "raw_deltas", {"deltas.parquet": market.deltas.to_arrow()})
-    publish_books(store, replayed.rows, replayed.used)
-    measured = measure(store)
-    assert len(measured.shown) == len(measured.steps.rows) > 0
-
-
-@pytest.mark.parametrize("wrong_ns", [0, DAY_NS + 400 * 86_400 * 10**9])
-@pytest.mark.parametrize("rows", [(0, 3), (710, 711)])
-def test_rows_without_an_origin_time_spoil_nothing_else(
-    store: DataStore, replayed: OracleReplay, rows: tuple[int, int], wrong_ns: int
-) -> None:
-    """0 is a time that is not known: it makes no second, no window and no weight, and is counted."""
-    sound = measure(store)
-    number = pl.int_range(pl.len())
-    wrong = number.is_between(rows[0], rows[1] - 1)
-    found = damage(
-        store,
-        replayed,
-        lambda frame: frame.with_columns(
-            origin_time=pl.when(wrong).then(pl.lit(wrong_ns)).otherwise(pl.col("origin_time"))
-        ),
-    )
-    assert failed(found) == failed(sound) == set()
-    assert (value(sound, "mistimed_rows"), value(found, "mistimed_rows")) == (0, rows[1] - rows[0])
-    for name in ("kurtosis", "vol_clustering_1", "crossed_tw", "ks_spread"):
-        assert value(found, name) == value(sound, name) is not None, name
-    assert found.windows["start_ns"].to_list() == sound.windows["start_ns"].to_list()
-    assert (found.windows["n"] > 0).all()
-    assert 0 <= found.steps.first_ns - sound.steps.first_ns < 10**9
-    assert found.steps.last_ns == sound.steps.last_ns
-    assert found.level_windows["start_ns"] == sound.level_windows["start_ns"]
 
 
 def test_where_nothing_could_be_counted_there_is_no_count(store: DataStore, replayed: OracleReplay) -> None:

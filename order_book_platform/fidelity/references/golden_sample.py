@@ -9,7 +9,7 @@ import numpy as np
 from order_book_platform.datasets.columns import NARROW_ROWS, NumberedRows, ReferenceRows, in_order
 from order_book_platform.datasets.reconstructed_books.reader import read_books
 from order_book_platform.errors import EvidenceError
-from order_book_platform.fidelity.declarations.declaration import TICKERS
+from order_book_platform.fidelity.declarations.declaration import DELTAS, TICKERS
 from order_book_platform.fidelity.references.sequence_alignment import pair_with_last
 from order_book_platform.model import BookFlag, PartitionKey
 from order_book_platform.model.encoding import PartitionEncoding
@@ -73,13 +73,9 @@ class GoldenSample:
 
 def _check(golden: Manifest, own: Manifest, where: str) -> None:
     """Refuse books of the same deltas, which would show nothing, and books that hold prices or sizes otherwise."""
-    source = "raw_deltas"
-    if golden.inputs.get(source) == own.inputs.get(source) and source in own.inputs:
-        raise EvidenceError(
-            expected="books made from deltas of another recording",
-            found="books made from the very same raw_deltas",
-            where=where,
-            remedy="Give the data root of an independent recording, such as a live capture.",
+    if DELTAS in own.inputs and golden.inputs.get(DELTAS) == own.inputs[DELTAS]:
+        raise _not_independent(
+            "books made from deltas of another recording", "books made from the very same raw_deltas", where
         )
     wanted, found = _numbers(own), _numbers(golden)
     if wanted != found:
@@ -98,12 +94,16 @@ def _check_arrivals(golden: ParquetRows, own: ParquetRows, where: str) -> None:
         common += len(ours)
         same += int(np.count_nonzero(ours.time_ns == theirs.time_ns))
     if common and same >= SAME_ARRIVALS * common:
-        raise EvidenceError(
-            expected="books of another recording, whose messages arrived at times of their own",
-            found=f"{same:,} of {common:,} common sequence numbers with the very same received_time",
-            where=where,
-            remedy="Give the data root of an independent recording, such as a live capture.",
+        raise _not_independent(
+            "books of another recording, whose messages arrived at times of their own",
+            f"{same:,} of {common:,} common sequence numbers with the very same received_time",
+            where,
         )
+
+
+def _not_independent(expected: str, found: str, where: str) -> EvidenceError:
+    remedy = "Give the data root of an independent recording, such as a live capture."
+    return EvidenceError(expected=expected, found=found, where=where, remedy=remedy)
 
 
 def _arrivals(books: ParquetRows) -> Iterator[NumberedRows]:

@@ -40,47 +40,26 @@ R = TypeVar("R", bound=Sequenced)
 
 
 @dataclass(frozen=True, slots=True)
-class ShiftedReferences:
-    """References with their placebos at S shifts.
+class ShiftedReferences(ReferenceRows):
+    """References with their placebos at S shifts; their times never fall.
 
     A placebo is a row of the same stream some time later, so it is named, not copied.
 
     Attributes:
-        sequence_number: int64[n], never falling.
-        time_ns: int64[n], ns since the epoch; never falling.
-        encoded_price: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
-        encoded_size: int64[n, 2, K]; 0 where there is no level.
         later: int64[n, S], rows of `pool`: the last reference at or before `time_ns + shift`; -1 for a row that is not
             sampled and has no placebos.
         shifted_valid: bool[n, S], false where the references end before `time_ns + shift`, and without placebos.
         pool: The references that are placebos of these.
     """
 
-    sequence_number: Int64Array
-    time_ns: Int64Array
-    encoded_price: Int64Array
-    encoded_size: Int64Array
     later: Int64Array
     shifted_valid: BoolArray
     pool: ReferenceRows
 
-    def __len__(self) -> int:
-        return len(self.sequence_number)
-
-    def take(self, rows: RowChoice) -> ShiftedReferences:
+    def take(self, rows: RowChoice) -> Self:
         """Return the chosen rows."""
-        chosen = ReferenceRows(
-            self.sequence_number, self.time_ns, self.encoded_price, self.encoded_size
-        ).take(rows)
-        return ShiftedReferences(
-            chosen.sequence_number,
-            chosen.time_ns,
-            chosen.encoded_price,
-            chosen.encoded_size,
-            self.later[rows],
-            self.shifted_valid[rows],
-            self.pool,
-        )
+        *columns, pool = (getattr(self, name) for name in self.__dataclass_fields__)
+        return type(self)(*[*(column[rows] for column in columns), pool])
 
     @property
     def sampled(self) -> RowChoice:
