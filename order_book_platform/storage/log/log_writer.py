@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import pyarrow as pa
 
@@ -105,9 +104,7 @@ class LogWriter:
     def __enter__(self) -> LogWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def append(self, batch: pa.RecordBatch, *, whole: bool = False) -> int:

@@ -11,7 +11,6 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -60,9 +59,7 @@ class SealedSegment:
     def __enter__(self) -> SealedSegment:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def batches(self, from_row: int) -> Iterator[LogBatch]:
