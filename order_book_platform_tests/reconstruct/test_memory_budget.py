@@ -44,7 +44,7 @@ def test_bounds_follow_the_limit(tmp_path: Path) -> None:
         MemoryBudget.of(with_limit(plain, limit)) for limit in (1, 512_000_000, 10**9, 4 * 10**9, 10**12)
     ]
     sizes = [each.queue.bytes for each in found]
-    assert sizes == [1_048_576, 6_250_000, 15_625_000, 33_554_432, 33_554_432]
+    assert sizes == [1_048_576, 8_000_000, 15_625_000, 33_554_432, 33_554_432]
     for each, deep in zip(found, (1, 100, 20, 50, 3), strict=True):
         assert each.kept.bytes == each.queue.bytes // 4
         assert each.batch_rows * memory_budget.DELTA_BYTES <= each.queue.bytes // 4
