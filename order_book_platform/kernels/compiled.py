@@ -94,6 +94,7 @@ class Kernel:
         update_wrapper(self, function)
         self.py_func = function
         self._signature = signature
+        # Without a signature numba compiles nothing yet; the cache in front of it is set before it is given one.
         self._loop = njit(nogil=True, _nrt=False, **options)(function)
         self._loop._cache = code = CodeCache(function)
         with _COMPILE_LOCK.turn(code.path(signature)) as absent:
@@ -120,7 +121,7 @@ class Kernel:
         with global_compiler_lock:  # of two threads that call the loop first, the second finds it compiled
             if not self._loop.overloads:
                 self._loop.compile(self._signature)
-                self._loop.disable_compile()
+                self._loop.disable_compile()  # other types are an error and not compiled for
 
 
 def source_stamp(package: Path = PACKAGE) -> str:
@@ -238,6 +239,7 @@ class CodeCache(NullCache):  # type: ignore[misc]
             return  # edited since the start: which of both states was compiled is not known
         code = dumps(result._reduce())
         path = self.path(signature)
+        # Under a name of its own first, so that no reader meets half a file and no two writers meet.
         unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
         try:
             make_folder(path.parent)

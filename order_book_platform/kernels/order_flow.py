@@ -27,18 +27,9 @@ _F8_IN = types.Array(types.float64, 1, "C", readonly=True)
 
 @kernel(
     types.int64(
-        _I8_IN,
-        _U1_IN,
-        _B1_IN,
-        types.int64,
-        _I8_IN,
-        _I8_IN,
-        _I8_IN,
-        _I8_IN,
-        types.int64[::1],
-        types.int64[::1],
-        types.float64[::1],
-        types.boolean[::1],
+        *(_I8_IN, _U1_IN, _B1_IN, types.int64),
+        *(_I8_IN, _I8_IN, _I8_IN, _I8_IN),
+        *(types.int64[::1], types.int64[::1], types.float64[::1], types.boolean[::1]),
     )
 )
 def add_level_flow(  # type: ignore[no-untyped-def]
@@ -71,6 +62,7 @@ def add_level_flow(  # type: ignore[no-untyped-def]
         Cont, Kukanov, Stoikov, "The price impact of order book events", 2014; per level: Xu, Gould, Howison,
         2019.
     """
+    # The row before is carried in local variables, not read again from the columns: it may be of the batch before.
     pairs = 0
     old_bid, old_bid_size = last[LAST_BID_PRICE], last[LAST_BID_SIZE]
     old_ask, old_ask_size = last[LAST_ASK_PRICE], last[LAST_ASK_SIZE]
@@ -80,6 +72,7 @@ def add_level_flow(  # type: ignore[no-untyped-def]
         bid, ask = bid_price[i], ask_price[i]
         if is_usable and was_usable and not repaired[i]:
             at = step[i]
+            # At an equal price both conditions of a side hold, and the flow is the change of the size.
             if bid >= old_bid:
                 flow[at] += bid_size[i]
                 shadow[at] += bid_size[i]
@@ -94,7 +87,7 @@ def add_level_flow(  # type: ignore[no-untyped-def]
                 shadow[at] += old_ask_size
             pairs += 1
         else:
-            broken[step[i]] = True
+            broken[step[i]] = True  # a step with an unknown pair has no known sum
         old_bid, old_bid_size, old_ask, old_ask_size = bid, bid_size[i], ask, ask_size[i]
         was_usable = is_usable
     last[LAST_BID_PRICE], last[LAST_BID_SIZE] = old_bid, old_bid_size
@@ -146,6 +139,7 @@ def log_returns(mid2, rows, lag, reset, offset, out):  # type: ignore[no-untyped
     for k in range(len(rows)):
         at = rows[k]
         out[k] = np.nan
+        # A return across a reset would compare two books that do not continue one another.
         if mid2[at] > 0 and mid2[at - lag] > 0 and reset[at - offset] <= at - lag:
             out[k] = math.log(mid2[at] / mid2[at - lag]) * _BPS
             known += 1
@@ -207,6 +201,7 @@ def realised_volatility(squares, rows, first, second, lag, reset, offset, out): 
     for k in range(len(rows)):
         at = rows[k]
         whole = at - (at - first) % second
+        # Several steps of one second share the sum.
         if whole != summed:
             total = 0.0
             for j in range(whole - lag + second, whole + 1, second):

@@ -34,7 +34,7 @@ _BATCH_ROWS = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class InjectionReport:
-    """What `inject_faults` wrote.
+    """The files that `inject_faults` wrote, and the faults in them.
 
     Attributes:
         key: symbol and day.
@@ -82,14 +82,7 @@ def inject_faults(
         )
     with staging_folder(out_root, key) as folder:
         injected, rows = inject(LakeSource(source_root), folder / "done", key, faults, seed, progress)
-        content = {
-            "symbol": key.instrument.key,
-            "day": key.day.isoformat(),
-            "seed": seed,
-            "faults": str(faults),
-            "injected": list(injected),
-        }
-        write_record(folder / "done", key, content)
+        write_record(folder / "done", key, seed=seed, faults=str(faults), injected=list(injected))
     return InjectionReport(key, rows, injected, written_files(out_root, key, LAKE_TABLES))
 
 
@@ -102,8 +95,7 @@ def inject(
         The entries of the record, and the number of rows by table.
     """
     plan = plan_faults(read_index(source, key), key, faults, seed)
-    writer = LakeWriter(out, key, LAKE_TABLES)
-    try:
+    with LakeWriter(out, key, LAKE_TABLES) as writer:
         for table in LAKE_TABLES:
             files = source.files(table, key)
             total, done = sum(file.rows for file in files), 0
@@ -114,10 +106,7 @@ def inject(
                 writer.write(table, rows)
                 done += rows.num_rows
                 progress(f"faults in {table}", min(done, total), total)
-        return tuple(plan.record), writer.close()
-    except BaseException:
-        writer.abandon()
-        raise
+    return tuple(plan.record), writer.rows
 
 
 def apply_plan(table: str, batches: Iterable[pa.RecordBatch], plan: FaultPlan) -> Iterator[pa.Table]:

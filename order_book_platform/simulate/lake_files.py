@@ -72,18 +72,27 @@ class LakeWriter:
         """Append rows to a table."""
         self._sinks[table].write(rows)
 
-    def close(self) -> dict[str, int]:
-        """Finish the files.
-
-        Returns:
-            Number of rows by table.
-        """
-        for sink in self._sinks.values():
-            sink.close()
+    @property
+    def rows(self) -> dict[str, int]:
+        """Number of rows written so far, by table."""
         return {table: sink.rows for table, sink in self._sinks.items()}
 
-    def abandon(self) -> None:
-        """Close the files without finishing them."""
+    def __enter__(self) -> LakeWriter:
+        """Write within a `with` block, which finishes the files, or closes them unfinished after an error."""
+        return self
+
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+        try:
+            if error_type is None:
+                for sink in self._sinks.values():
+                    sink.close()
+                return
+        except BaseException:
+            self._abandon()
+            raise
+        self._abandon()
+
+    def _abandon(self) -> None:
         for sink in self._sinks.values():
             sink.abandon()
 
@@ -103,9 +112,10 @@ def written_files(root: Path, key: PartitionKey, tables: Iterable[str]) -> dict[
     return {table: table_file(root, table, key) for table in tables} | {RECORD: record_file(root, key)}
 
 
-def write_record(root: Path, key: PartitionKey, content: dict[str, Any]) -> None:
-    """Write the record of injected faults of one symbol and day."""
+def write_record(root: Path, key: PartitionKey, **content: Any) -> None:
+    """Write the record of injected faults of one symbol and day, which are added to its content."""
     path = record_file(root, key)
+    content |= {"symbol": key.instrument.key, "day": key.day.isoformat()}
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

@@ -44,7 +44,7 @@ _ROAM = 0.5
 
 @dataclass(frozen=True, slots=True)
 class MarketChunk:
-    """What a market played in one call, as views into its buffers, which are valid until the next call.
+    """The messages that a market played in one call, as views into its buffers, valid until the next call.
 
     `kernels.simulation.market_arrays` names the rows and columns. Ticks are absolute: price in units of the tick.
 

@@ -20,7 +20,7 @@ _FOLDER = Path(__file__).parent / "profiles"
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """What happens in one range of distances from the best price of a side. Probabilities are in 1/65536.
+    """Changes in one range of distances from the best price of a side. Probabilities are in 1/65536.
 
     Attributes:
         upper_ticks: end of the range, which begins at the end of the previous bucket's.

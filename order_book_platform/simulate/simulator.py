@@ -32,7 +32,7 @@ _CLOSING_SHARE = 0.99
 
 @dataclass(frozen=True, slots=True)
 class SimulationReport:
-    """What a simulation wrote.
+    """The files that a simulation wrote, and the faults in them.
 
     Attributes:
         key: symbol and day.
@@ -114,13 +114,9 @@ class MarketSimulator:
             )
         with staging_folder(Path(root), key) as folder:
             clean = folder / ("clean" if faults else "done")
-            writer = LakeWriter(clean, key)
-            try:
+            with LakeWriter(clean, key) as writer:
                 span = self._play(writer, key, messages, progress)
-                rows = writer.close()
-            except BaseException:
-                writer.abandon()
-                raise
+            rows = writer.rows
             injected: tuple[dict[str, Any], ...] = ()
             if faults:
                 (folder / "done").mkdir()
@@ -128,17 +124,15 @@ class MarketSimulator:
                 injected, faulty = inject(
                     LakeSource(clean), folder / "done", key, faults, self.seed, progress
                 )
-                rows.update(faulty)
-            content = {
-                "symbol": key.instrument.key,
-                "day": key.day.isoformat(),
-                "profile": self.profile.name,
-                "seed": self.seed,
-                "messages": messages,
-                "faults": str(faults),
-                "injected": list(injected),
-            }
-            write_record(folder / "done", key, content)
+                rows |= faulty
+            write_record(
+                *(folder / "done", key),
+                profile=self.profile.name,
+                seed=self.seed,
+                messages=messages,
+                faults=str(faults),
+                injected=list(injected),
+            )
         files = written_files(Path(root), key, SCHEMAS)
         return SimulationReport(key, messages, rows, *span, injected, files)
 

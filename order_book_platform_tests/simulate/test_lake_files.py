@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,14 +19,15 @@ from order_book_platform.simulate.lake_files import (
     table_file,
     write_record,
 )
+from order_book_platform.storage import ParquetSink
 from order_book_platform_tests.simulate.small import KEY
 
 
 def build(folder: Path, tables: tuple[str, ...] = LAKE_TABLES) -> None:
     """Empty tables and a record."""
-    writer = LakeWriter(folder / "done", KEY, tables)
-    write_record(folder / "done", KEY, {"what": "a test"})
-    assert writer.close() == dict.fromkeys(tables, 0)
+    with LakeWriter(folder / "done", KEY, tables) as writer:
+        write_record(folder / "done", KEY, what="a test")
+    assert writer.rows == dict.fromkeys(tables, 0)
 
 
 def test_files_appear_at_the_end(tmp_path: Path) -> None:
@@ -34,7 +36,11 @@ def test_files_appear_at_the_end(tmp_path: Path) -> None:
         build(folder, tuple(SCHEMAS))
         assert not any(table_file(tmp_path, table, KEY).exists() for table in SCHEMAS)
     assert all(table_file(tmp_path, table, KEY).is_file() for table in SCHEMAS)
-    assert read_record(tmp_path, KEY) == {"what": "a test"}
+    assert read_record(tmp_path, KEY) == {
+        "what": "a test",
+        "symbol": KEY.instrument.key,
+        "day": KEY.day.isoformat(),
+    }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["book", "book_delta_v2", "trades", "truth"]
 
 
@@ -81,3 +87,31 @@ def test_files_are_compressed_as_crypto_lake_does_it(tmp_path: Path) -> None:
     for table in LAKE_TABLES:
         group = pq.ParquetFile(table_file(tmp_path, table, KEY)).metadata.row_group(0)
         assert {group.column(index).compression for index in range(group.num_columns)} == {"SNAPPY"}
+
+
+@pytest.mark.parametrize("error", [None, "within", "closing"])
+def test_files_are_closed_or_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str | None
+) -> None:
+    """A block that ends well closes every file; an error in it, or while closing, abandons all and is not hidden."""
+    calls: list[str] = []
+
+    def close(self: ParquetSink) -> None:
+        calls.append("close")
+        if error == "closing":
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(ParquetSink, "close", close)
+    monkeypatch.setattr(ParquetSink, "abandon", lambda self: calls.append("abandon"))
+    expected = nullcontext() if error is None else pytest.raises(ZeroDivisionError)
+    with expected, LakeWriter(tmp_path, KEY, ("book", "trades")):
+        if error == "within":
+            raise ZeroDivisionError
+    assert (
+        calls
+        == {
+            None: ["close", "close"],
+            "within": ["abandon", "abandon"],
+            "closing": ["close", "abandon", "abandon"],
+        }[error]
+    )

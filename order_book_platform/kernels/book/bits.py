@@ -61,7 +61,9 @@ else:
         Source:
             Granlund and Montgomery, "Division by invariant integers using multiplication" (1994), section 9.
         """
+        # The product wraps around at 2**64 on purpose: that is the modulus of the inverse.
         product = np.uint64(value) * inverse
+        # Where twos is 0, a shift by 64 would be undefined; "& 63" makes it a shift by 0, and the result the product.
         return np.int64(product >> np.uint64(twos) | product << np.uint64((64 - twos) & 63))
 
 
@@ -71,5 +73,6 @@ def divisor_inverse(divisor: int) -> tuple[int, int]:
     Returns:
         The inverse modulo 2**64 of the divisor's odd part, and how many times 2 divides the divisor.
     """
+    # An even number has no inverse modulo 2**64, so the factors 2 are taken out and undone by the rotation.
     twos = (divisor & -divisor).bit_length() - 1
     return pow(divisor >> twos, -1, 2**64), twos

@@ -65,12 +65,15 @@ def set_slot(cells, words, summary, at, size, number):  # type: ignore[no-untype
     Returns:
         The size before, int64 pips.
     """
+    # Size and message of a slot are neighbours, so both stores go to one cache line.
     cell = at << _ONE
     before = cells[cell]
     cells[cell] = size
     cells[cell | _ONE] = number
     word = at >> _SIX
     bit = _ONE << (at & _LOW_SIX)
+    # The bit is set first and then cleared if the size is 0. Both values are there before the choice, so the compiler
+    # can make it a conditional move and not a jump.
     filled = words[word] | bit
     words[word] = filled if size != 0 else filled ^ bit
     summary[word >> _SIX] |= _ONE << (word & _LOW_SIX)
@@ -97,11 +100,13 @@ def next_slot(ladder, start, stop):  # type: ignore[no-untyped-def]
     """
     if start >= stop:
         return -1
+    # The word of the start itself, without the bits below the start: near the best price the search often ends here.
     word = start >> 6
     rest = ladder.words[word] & (_ALL << np.uint64(start & 63))
     if rest != _ZERO:
         return (word << 6) + lowest_bit(rest)
     word += 1
+    # Then the summary, of which one word stands for 4,096 slots, from the next word on.
     last_group = stop >> 12
     group = word >> 6
     if group >= last_group:
@@ -144,6 +149,7 @@ def next_window_key(ladder, s, key):  # type: ignore[no-untyped-def]
 @kernel(types.int64(LADDER, types.int64, types.int64), forceinline=True)
 def next_key(ladder, s, key):  # type: ignore[no-untyped-def]
     """Give the lowest live key of at least `key` on side s, in the window or beyond it, or NO_KEY."""
+    # Every key of the window is below every overflow key, so those are asked only where the window has nothing.
     found = next_window_key(ladder, s, max(key, ladder.base[s]))
     return next_overflow_key(ladder, s, key) if found == NO_KEY else found
 
@@ -170,6 +176,7 @@ def lower_window(ladder, s, base):  # type: ignore[no-untyped-def]
     Their slots are those of the lowest keys of the new window, so they have to be empty first.
     """
     slots = ladder.cells.shape[0] >> 2
+    # Where the window moves by more than its length, all of its levels leave it.
     key = next_window_key(ladder, s, max(base + slots, ladder.base[s]))
     while key != NO_KEY:
         at = slot_of(s, key, slots)
@@ -219,6 +226,7 @@ def set_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-def]
         # The new best level is put a quarter of the window above base, so that the next ones find room on either side.
         lower_window(ladder, s, (key - (slots >> 2)) & -64)
     elif offset >= slots:
+        # No level of the window changes, and the window follows the best price alone, so a far price does not move it.
         changed = set_overflow_level(ladder, s, key, size, seen)
         if changed:
             ladder.changed_from[s] = min(ladder.changed_from[s], key)
@@ -260,6 +268,7 @@ def read_levels(ladder, s, levels):  # type: ignore[no-untyped-def]
             of the messages that last set them.
     """
     slots = ladder.cells.shape[0] >> 2
+    # The window holds the lower keys and the blocks the higher ones, so the order is right without sorting.
     n = 0
     key = next_window_key(ladder, s, ladder.base[s])
     while key != NO_KEY:

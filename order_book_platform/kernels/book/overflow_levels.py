@@ -34,6 +34,7 @@ def overflow_position(ladder, s, key):  # type: ignore[no-untyped-def]
     Returns:
         Place of its block in `overflow_order`, and its index in the block; the index may be the end of the block.
     """
+    # First the block: the last one whose first key is not above the key. The key may also lie behind its last level.
     low = 0
     high = ladder.overflow_blocks[s]
     while low < high:
@@ -42,6 +43,7 @@ def overflow_position(ladder, s, key):  # type: ignore[no-untyped-def]
             low = middle + 1
         else:
             high = middle
+    # A key below every block belongs to the front of the first one.
     place = max(low - 1, 0)
     block = ladder.overflow_order[s, place]
     low = 0
@@ -62,6 +64,7 @@ def next_overflow_key(ladder, s, key):  # type: ignore[no-untyped-def]
     if blocks == 0:
         return NO_KEY
     place, at = overflow_position(ladder, s, key)
+    # Behind the last level of its block, the next key is the first one of the next block.
     if at == ladder.overflow_fill[s, ladder.overflow_order[s, place]]:
         place += 1
         at = 0
@@ -86,6 +89,7 @@ def _free_block(ladder, s, place):  # type: ignore[no-untyped-def]
     """Take an empty block out of the order."""
     blocks = ladder.overflow_blocks[s]
     block = ladder.overflow_order[s, place]
+    # The number of the block goes to the end of those in use, from where it is given out again first.
     for i in range(place, blocks - 1):
         ladder.overflow_order[s, i] = ladder.overflow_order[s, i + 1]
     ladder.overflow_order[s, blocks - 1] = block
@@ -133,6 +137,8 @@ def _remove(ladder, s, place, at):  # type: ignore[no-untyped-def]
     if fill == 0:
         _free_block(ladder, s, place)
         return
+    # With the neighbour behind it or, if that one is too full, the one before it. Levels always move to the lower
+    # block, so they are appended and keep their order.
     for left in (place, place - 1):
         if left < 0 or left + 1 >= ladder.overflow_blocks[s]:
             continue
@@ -178,6 +184,7 @@ def set_overflow_level(ladder, s, key, size, seen):  # type: ignore[no-untyped-d
     if ladder.overflow_fill[s, block] == BLOCK_LEVELS:
         upper = _new_block(ladder, s, place + 1)
         _move_levels(ladder, s, block, BLOCK_LEVELS // 2, upper)
+        # At the boundary itself the level goes to the end of the lower half, where nothing has to be moved for it.
         if at > BLOCK_LEVELS // 2:
             at -= BLOCK_LEVELS // 2
             block = upper

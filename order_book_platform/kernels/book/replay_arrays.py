@@ -63,7 +63,7 @@ on which they differed; levels that the merge changed."""
 
 
 class Memory(NamedTuple):
-    """What a replay remembers between batches beside the ladder.
+    """The memory of a replay between batches, beside the ladder.
 
     Attributes:
         params: int64[PARAMS], fixed for the life of the book.
@@ -84,7 +84,7 @@ class Memory(NamedTuple):
 
 
 class ReplaySchedule(NamedTuple):
-    """What happens to a book beside its deltas, decided before they are replayed, and what came of it.
+    """Snapshots and flag bits for a replay, chosen before the deltas are replayed, and the outcome of each snapshot.
 
     Attributes:
         sequence: int64[m], ascending: sequence numbers of the snapshots to merge. A snapshot shows the book after the

@@ -104,6 +104,7 @@ def take_due_snapshot(ladder, memory, schedule):  # type: ignore[no-untyped-def]
         use = USE_SEEDED
     elif comparison[1] > 0 or schedule.forced[at] or state[STATE_FORCE_REPAIR] != 0:
         use = USE_REPAIRED
+    # What the book showed at its top before, so that a change by the snapshot can be told from market activity.
     best_bid, best_ask = ladder.best[0], ladder.best[1]
     bid_size, ask_size = level_at(ladder, 0, best_bid)[0], level_at(ladder, 1, best_ask)[0]
     outcome = schedule.outcome[at]
@@ -141,6 +142,7 @@ def evict_crossed(ladder, memory):  # type: ignore[no-untyped-def]
     while best[0] != NO_KEY and best[1] != NO_KEY and -best[0] > best[1]:
         bid_seen = level_at(ladder, 0, best[0])[1]
         ask_seen = level_at(ladder, 1, best[1])[1]
+        # The level set last is the news; the other one is what a lost message should have removed.
         s = 0 if bid_seen <= ask_seen else 1
         set_level(ladder, s, best[s], 0, 0)
         settle(ladder, s)
@@ -176,6 +178,7 @@ def watch_crossed(ladder, memory):  # type: ignore[no-untyped-def]
     if state[STATE_CROSSED_SINCE] == NO_TIME:
         counts[COUNT_CROSSED_EPISODES] += 1
         state[STATE_CROSSED_SINCE] = now
+    # A short spell is only counted: the next messages may put it right.
     if now - state[STATE_CROSSED_SINCE] <= memory.params[PARAM_CROSSED_NS]:
         return False
     evict_crossed(ladder, memory)
@@ -205,6 +208,7 @@ def prepare_message(ladder, memory, schedule, rows, n_rows, sequence, origin_tim
     state = memory.state
     if memory.params[PARAM_CADENCE] == CADENCE_GRID:
         grid = memory.params[PARAM_GRID_NS]
+        # The grid begins at the first whole multiple of its step from the first message on that has a time.
         if state[STATE_NEXT_GRID] == NO_TIME and origin_time > 0:
             state[STATE_NEXT_GRID] = (origin_time + grid - 1) // grid * grid
         while NO_TIME < state[STATE_NEXT_GRID] < origin_time:
@@ -217,7 +221,7 @@ def prepare_message(ladder, memory, schedule, rows, n_rows, sequence, origin_tim
             n_rows += 1
             state[STATE_NEXT_GRID] += grid
     elif n_rows == rows.shape[0]:
-        return ROWS_FULL, n_rows
+        return ROWS_FULL, n_rows  # one free row is enough: without a grid a message gives one row at most
     while (
         state[STATE_NEXT_SNAPSHOT] < schedule.sequence.shape[0]
         and schedule.sequence[state[STATE_NEXT_SNAPSHOT]] < sequence
@@ -306,6 +310,7 @@ def replay(  # type: ignore[no-untyped-def]
         state[STATE_LAST_ORIGIN] = origin_time[start]
         state[STATE_LAST_RECEIVED] = received_time[start]
 
+        # One delta since the last row: the visible levels behind it can be moved instead of looked up.
         single_change = end - start == 1 and changed_from[0] == NO_KEY and changed_from[1] == NO_KEY
         # Unsigned row numbers: a signed index is tested each time for counting from the end of the array.
         i, stop_row = np.uint64(start), np.uint64(end)
@@ -388,6 +393,7 @@ def replay_snapshots(ladder, memory, schedule, rows, n_rows, stop):  # type: ign
         state[STATE_LAST_SEQUENCE] = schedule.sequence[at]
         state[STATE_LAST_ORIGIN] = schedule.origin[at]
         state[STATE_LAST_RECEIVED] = schedule.received[at]
+        # Emptied by removals and not by zeroing the arrays: a snapshot has few levels, the window half a million slots.
         for s in range(2):
             while ladder.best[s] != NO_KEY:
                 set_level(ladder, s, ladder.best[s], 0, 0)

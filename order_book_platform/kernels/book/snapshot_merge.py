@@ -50,6 +50,7 @@ def compare_snapshot(ladder, ticks, level_sizes, out):  # type: ignore[no-untype
         n = count_levels(ticks, s)
         if n == 0:
             continue
+        # Beyond the nearer of both ends one of the two does not claim to know, and a difference proves nothing.
         last_comparable = min(ladder.known_until[s], ticks[s, n - 1] * sign)
         key = next_key(ladder, s, -NO_KEY)
         i = 0
@@ -99,12 +100,15 @@ def merge_snapshot(ladder, ticks, level_sizes, forget, seen):  # type: ignore[no
         while key <= last:
             while i < n and ticks[s, i] * sign < key:
                 i += 1
+            # The level is set to 0 while the search goes on by key, which needs no settling in between.
             if i == n or ticks[s, i] * sign != key:
                 set_level(ladder, s, key, 0, seen)
                 changes += 1
             key = next_key(ladder, s, key + 1)
         for i in range(n):
             changes += set_level(ladder, s, ticks[s, i] * sign, level_sizes[s, i], seen)
+        # Levels between the old bound and the snapshot's end are the snapshot's now, so a longer range is known as
+        # well.
         if forget or last > ladder.known_until[s]:
             ladder.known_until[s] = last
         settle(ladder, s)

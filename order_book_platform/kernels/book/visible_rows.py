@@ -76,6 +76,7 @@ def write_levels(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
     changed = False
     while n < depth:
         key = next_key(ladder, s, key)
+        # Overflow levels have no bitmap: each is looked up by itself.
         if key >= beyond:
             if key == NO_KEY:
                 break
@@ -105,6 +106,7 @@ def write_levels(ladder, memory, s, n, key):  # type: ignore[no-untyped-def]
             n += 1
             at += 2
         key += 64
+    # A side with fewer levels than the depth ends with missing ones.
     while n < depth:
         changed |= row[at] != MISSING_PIPS
         row[at] = MISSING_PIPS
@@ -144,6 +146,7 @@ def write_changed_level(ladder, memory, s, n, key):  # type: ignore[no-untyped-d
             visible_keys[s, i] = visible_keys[s, i + 1]
         for i in range(at, end - 2):
             row[i] = row[i + 2]
+        # The last place is free now. A level comes into it unless the places before it are not filled either.
         if depth == 1 or visible_keys[s, depth - 2] != NO_KEY:
             write_levels(ladder, memory, s, depth - 1, key if depth == 1 else visible_keys[s, depth - 2] + 1)
         else:
@@ -151,6 +154,7 @@ def write_changed_level(ladder, memory, s, n, key):  # type: ignore[no-untyped-d
             row[end - 2] = MISSING_PIPS
             row[end - 1] = 0
         return True
+    # A new level: those behind it make room, and the last one goes out of view.
     if visible_keys[s, n] != key:
         for i in range(depth - 1, n, -1):
             visible_keys[s, i] = visible_keys[s, i - 1]
@@ -200,6 +204,7 @@ def count_known_levels(ladder, memory, s):  # type: ignore[no-untyped-def]
     visible_keys = memory.visible_keys
     known_until = ladder.known_until[s]
     depth = visible_keys.shape[1]
+    # Mostly all visible levels are known, which the last one alone tells.
     if visible_keys[s, depth - 1] <= known_until:
         return depth
     known = 0
@@ -244,8 +249,11 @@ def write_row(ladder, memory, rows, n_rows, single_change, always):  # type: ign
         elif -best_bid == best_ask:
             flags |= _LOCKED
     state[STATE_ROW_DUE] = 0
-    changed |= (known_bids != visible[ROW_KNOWN_BIDS]) | (known_asks != visible[ROW_KNOWN_ASKS])
-    changed |= flags != visible[ROW_FLAGS]
+    changed |= (
+        (known_bids != visible[ROW_KNOWN_BIDS])
+        | (known_asks != visible[ROW_KNOWN_ASKS])
+        | (flags != visible[ROW_FLAGS])
+    )
     changed |= state[STATE_REPAIRED_DUE] != 0
     # REPAIRED is a flag of one row only and is not remembered: the row after it would differ and be written for
     # nothing.

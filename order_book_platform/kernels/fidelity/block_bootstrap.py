@@ -46,6 +46,7 @@ def resampled_distances(drawn, excess, totals, real, steps, workspace, distances
             total += count * totals[b]
             for m in range(bins):
                 workspace[m] += count * excess[b, m]
+        # All three distances come from one walk over the bins, since each needs the same differences of shares.
         cumulative = largest = absolute = area = 0.0
         for m in range(bins):
             difference = workspace[m] / total - real[m]

@@ -44,6 +44,7 @@ def add_weighted_errors(time, tick, state, counts, squares):  # type: ignore[no-
         for s in range(2):
             ours, theirs = state[BOOK_PRICE + s], state[REFERENCE_PRICE + s]
             if ours != _MISSING and theirs != _MISSING:
+                # In ticks, so that sums of instruments with other decimals can be compared.
                 error = (ours - theirs) / tick
                 counts[WEIGHED_NS + s] += held
                 squares[WEIGHED_SQUARES + s] += held * error * error
@@ -52,18 +53,9 @@ def add_weighted_errors(time, tick, state, counts, squares):  # type: ignore[no-
 
 @kernel(
     types.void(
-        _TIMES,
-        _SIDES,
-        _SIDES,
-        _KNOWN,
-        _TIMES,
-        _SIDES,
-        _SIDES,
-        types.float64,
-        types.boolean,
-        types.int64[::1],
-        types.int64[::1],
-        types.float64[::1],
+        *(_TIMES, _SIDES, _SIDES, _KNOWN),
+        *(_TIMES, _SIDES, _SIDES),
+        *(types.float64, types.boolean, types.int64[::1], types.int64[::1], types.float64[::1]),
         types.int64[::1],
     )
 )
@@ -104,6 +96,7 @@ def merge_by_clock(  # type: ignore[no-untyped-def]
         done: int64[2], the caller's, written: book rows and references that have been taken. The others are given
         again.
     """
+    # Two indices over two sorted columns: each event is taken once, the earlier one first.
     i = j = 0
     n, m = book_time.shape[0], reference_time.shape[0]
     while i < n:
@@ -118,6 +111,7 @@ def merge_by_clock(  # type: ignore[no-untyped-def]
         if j == m and not (ended and book_time[i] <= state[TIME]):
             break  # a reference of this time may still come, or there are no more references
         add_weighted_errors(book_time[i], tick, state, counts, squares)
+        # The new row is compared with the reference in force; it holds from now on for the weighted errors, too.
         price_exact = exact = True
         for s in range(2):
             ours, theirs = book_price[i, s], state[REFERENCE_PRICE + s]

@@ -30,6 +30,7 @@ _BUCKETS = types.int64[:, ::1]
 @kernel(types.void(types.int64, _NUMBERS, types.int64, types.boolean, _COUNTS, _BUCKETS))
 def add_to_bucket(age, edges, r, exact, counts, buckets):  # type: ignore[no-untyped-def]
     """Add row r to the last bucket that begins at or below its age."""
+    # There are only a few buckets, so they are gone through one by one.
     at = edges.shape[0] - 1
     while at > 0 and edges[at] > age:
         at -= 1
@@ -91,6 +92,7 @@ def add_by_age(  # type: ignore[no-untyped-def]
     """
     below, last = cursors[_BELOW], cursors[_USED]
     for r in range(number.shape[0]):
+        # Both lists of snapshots are sorted as the rows are, so the cursors only move forward.
         while last < used.shape[0] and used[last] <= number[r]:
             last += 1
         while below < snapshots.shape[0] and snapshots[below] < number[r]:
@@ -99,6 +101,7 @@ def add_by_age(  # type: ignore[no-untyped-def]
             continue
         age_ns = max(0, time_ns[r] - used_time_ns[last - 1])
         add_to_bucket(age_ns, time_edges, r, exact[r], counts, by_time)
+        # Messages are counted by places, not by sequence numbers, of which a message may use many.
         messages = max(0, places[min(below, places.shape[0] - 1)] - used_places[last - 1])
         add_to_bucket(messages, message_edges, r, exact[r], counts, by_messages)
         if counts[r, ALL_KNOWN]:

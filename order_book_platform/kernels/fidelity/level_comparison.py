@@ -67,6 +67,7 @@ def compare_row(  # type: ignore[no-untyped-def]
             equal &= same
             levels[s, k, 0] += mine
             levels[s, k, 1] += mine & same
+            # A known level may also be missing: then the side has so few, and there is nothing to look for.
             book_levels += mine & int(book_price[r, s, k] != _MISSING)
             reference_levels += int(reference_price[q, s, k] != _MISSING)
         # The levels that both sides have at their beginning are passed over at once.
@@ -79,6 +80,8 @@ def compare_row(  # type: ignore[no-untyped-def]
             agreeing += int(gap == 0)
             i += int(gap <= 0)
             j += int(gap >= 0)
+        # Where the reference is full, book levels beyond its last price were not looked for; where it is not, it has
+        # said that there are no more levels, so all that is left of the book are ghosts.
         seen += j
         claimed += i if reference_levels == depth else book_levels
     rows[r, ALL_EQUAL] = equal
@@ -159,6 +162,7 @@ def tally_best(exact, errors, known, chosen, rows, priced, squares):  # type: ig
             rows[3 + s] += int(not known[r, s])
             error = errors[r, s]
             if not math.isnan(error):
+                # Added to the first row of all rows, and also to the second where the side is claimed.
                 for claimed in range(1 + int(known[r, s])):
                     priced[claimed, s, 0] += 1
                     priced[claimed, s, 1] += int(error != 0.0)

@@ -45,6 +45,7 @@ def count_intervals(  # type: ignore[no-untyped-def]
         totals: int64[blocks], the caller's; added to: intervals.
     """
     for r in range(origin_ns.shape[0]):
+        # A time outside the day's blocks counts in the nearest one, so that no interval is lost.
         b = min(max(origin_ns[r] // width_ns - first_block, 0), totals.shape[0] - 1)
         ours, theirs = (
             interval_bin(received_ns[r] - last[RECEIVED]),

@@ -32,6 +32,7 @@ def average_ranks(keys, sorted_keys, counts, ranks):  # type: ignore[no-untyped-
     """
     n = keys.shape[0]
     counts[:] = 0
+    # The counts of all digits in one pass over the keys: they do not depend on the order.
     for i in range(n):
         sorted_keys[0, 0, i] = keys[i]
         sorted_keys[0, 1, i] = i
@@ -51,6 +52,7 @@ def average_ranks(keys, sorted_keys, counts, ranks):  # type: ignore[no-untyped-
             place += found
         if shared:
             continue
+        # Keys of one digit keep their order, which is that of the lower digits.
         for i in range(n):
             key = sorted_keys[here, 0, i]
             digit = (key >> (d * DIGIT_BITS)) & _MASK
@@ -65,5 +67,6 @@ def average_ranks(keys, sorted_keys, counts, ranks):  # type: ignore[no-untyped-
         while last < n and sorted_keys[here, 0, last] == sorted_keys[here, 0, first]:
             last += 1
         for i in range(first, last):
+            # The mean of the ranks first + 1 … last, exact in a float.
             ranks[sorted_keys[here, 1, i]] = last - (last - first - 1) / 2
         first = last

@@ -53,6 +53,7 @@ def place_messages(column, wanted, state, places):  # type: ignore[no-untyped-de
         number = column[i]
         if number == last and messages > 0:
             continue
+        # Numbers mostly rise, and the wanted ones are walked along with them; only a step back needs a search.
         if number < last:
             at = first_not_below(wanted, number)
         while at < wanted.shape[0] and wanted[at] < number:

@@ -63,6 +63,7 @@ def pearson(x, y):  # type: ignore[no-untyped-def]
         xx += dx * dx
         yy += dy * dy
         xy += dx * dy
+    # Rounding may carry the quotient a little beyond 1.
     spread = math.sqrt(xx * yy)
     return min(1.0, max(-1.0, xy / spread)) if spread > 0.0 else math.nan
 
@@ -140,6 +141,7 @@ def compare_sizes(  # type: ignore[no-untyped-def]
         if both[i]:
             workspace[_X, n], workspace[_Y, n] = ours[i], theirs[i]
             workspace[_LOG_X, n], workspace[_LOG_Y, n] = our_logs[i], their_logs[i]
+            # Where both sides are equal everywhere, which is noticed on the way, nothing has to be ranked.
             same = same and ours[i] == theirs[i]
             difference += abs(ours[i] - theirs[i])
             total += theirs[i]
@@ -147,6 +149,7 @@ def compare_sizes(  # type: ignore[no-untyped-def]
     numbers[PAIRS] = n
     results[L1] = difference / total if total > 0.0 else math.nan
     correlate(workspace, same, n, keys, sorted_keys, counts, results, PEARSON)
+    # Differences only between rows that follow one another: over a row without the level, the step is not known.
     n = 0
     for i in range(both.shape[0] - 1):
         if both[i] and both[i + 1]:

@@ -119,6 +119,7 @@ def count_state(  # type: ignore[no-untyped-def]
     statistic, theirs, ours, weight, block, reference, excess, totals, rows
 ):
     """Add one state of a statistic, given by its bins of the reference and of the book, to arrays of `weigh_states`."""
+    # The reference is kept for the whole day, the excess by blocks of time, which the bootstrap draws from.
     totals[block, statistic] += weight
     rows[statistic] += 1
     reference[theirs] += weight
@@ -180,6 +181,7 @@ def weigh_states(  # type: ignore[no-untyped-def]
         w, b = weights[r], blocks[r]
         if w == 0:
             continue
+        # Where best prices and the first sizes are equal, every bin is, and the book's bins are not computed.
         same = book_price[r, 0, 0] == price[r, 0, 0] and book_price[r, 1, 0] == price[r, 1, 0]
         for s in range(2):
             for k in range(deep):
@@ -191,6 +193,7 @@ def weigh_states(  # type: ignore[no-untyped-def]
             theirs = at + size_bin(bits[r, s, 0])
             ours = theirs if same else at + size_bin(book_bits[r, s, 0])
             count_state(LOG_Q_BID + s, theirs, ours, w, b, reference, excess, totals, rows)
+            # The placebo without the best level has the second one in its place.
             if levels > 1:
                 placebos[s, at + size_bin(bits[r, s, 1])] += w
         if known[r, 0] >= 1 and known[r, 1] >= 1:

@@ -41,12 +41,14 @@ def find_disorder(numbers, times, tolerance, ended, latest, unfit):  # type: ign
     n, clocks = times.shape
     for i in range(n if ended else n - 1):
         bad = numbers[i] < latest[NUMBER]
+        # A row that is ahead by itself: the next one goes on from the rows before it.
         if not bad and i + 1 < n:
             bad = latest[NUMBER] <= numbers[i + 1] < numbers[i]
             for c in range(clocks):
                 following = times[i + 1, c]
                 ahead = latest[TIMES + c] <= following < times[i, c]
                 bad = bad or (ahead and following < times[i, c] - tolerance)
+        # A bad row leaves no trace in `latest`, so those after it are judged by the good ones alone.
         unfit[i] = bad
         if not bad:
             latest[NUMBER] = numbers[i]

@@ -20,19 +20,9 @@ _MISSING = MISSING_PIPS
 
 @kernel(
     types.void(
-        _TIMES,
-        _TIMES,
-        types.int64,
-        types.int64,
-        _TIMES,
-        _TABLE,
-        types.int64,
-        types.boolean,
-        _TIMES,
-        types.int64,
-        types.int64,
-        types.int64[::1],
-        types.int64[::1],
+        *(_TIMES, _TIMES, types.int64, types.int64),
+        *(_TIMES, _TABLE, types.int64, types.boolean),
+        *(_TIMES, types.int64, types.int64, types.int64[::1], types.int64[::1]),
     )
 )
 def count_in_range(  # type: ignore[no-untyped-def]
@@ -70,11 +60,13 @@ def count_in_range(  # type: ignore[no-untyped-def]
             first += 1
         while after < m and row_time[after] <= time[i] + window:
             after += 1
+        # `after` is the first row beyond the window, and so the end of the range of rows.
         last = after
         if next_too and after < m and row_time[after - 1] < time[i] + window:
             last += 1
         if first != range_first or last != range_last:
             lowest = highest = _MISSING
+            # Taken anew from all rows of the window: a running extreme would be lost with the row that leaves it.
             for r in range(first, last):
                 bid, ask = best[r, 0], best[r, 1]
                 if bid != _MISSING and (lowest == _MISSING or bid < lowest):

@@ -39,6 +39,7 @@ def common_divisor(values, start):  # type: ignore[no-untyped-def]
         value = values[i]
         if divisor != 0:
             value %= divisor
+        # Euclid, and only where the divisor so far does not divide the value.
         if value != 0:
             other = divisor
             while other != 0:
@@ -60,12 +61,15 @@ def count_repetitions(  # type: ignore[no-untyped-def]
     for i in range(first, end):
         # The product stays below 2**61, so that it also holds without wrapping when the loop is not compiled.
         slot = ((((keys[i] >> 6) & 0x7FFFFFFF) * 0x3C6EF372) >> 20) & mask
+        # A slot of an earlier message counts as empty. Otherwise the next slot is tried, until the level or an empty
+        # one.
         while owners[slot] == first and not (
             keys[slots[slot]] == keys[i] and is_bid[slots[slot]] == is_bid[i]
         ):
             slot = (slot + 1) & mask
         if owners[slot] == first:
             seen = slots[slot]
+            # Side and price are equal; a row that repeats all else too is a duplicate, any other sets the level again.
             same = encoded_size[seen] == encoded_size[i] and origin_time[seen] == origin_time[i]
             if same and received_time[seen] == received_time[i]:
                 counts[DUPLICATES] += 1
@@ -140,6 +144,7 @@ def audit_messages(  # type: ignore[no-untyped-def]
         while end < n and sequence[end] == sequence[row]:
             end += 1
         if not names_levels_once(is_bid, keys, row, end):
+            # The table is at most half full, so that chains of taken slots stay short.
             if 2 * (end - row) >= slots.shape[0]:
                 return row
             count_repetitions(

@@ -38,6 +38,7 @@ def to_pips(values, scale, limit, pips):  # type: ignore[no-untyped-def]
         if not abs(rounded) <= limit:  # negated, so that NaN is found, too
             return i, off_grid, first_off_grid
         pips[i] = np.int64(rounded)
+        # A float is on the grid exactly if it is the nearest one to its pips, which the division gives.
         if rounded / scale != values[i]:
             if off_grid == 0:
                 first_off_grid = i

@@ -52,6 +52,7 @@ def find_defects(price, size, tick, defects):  # type: ignore[no-untyped-def]
                 off_tick |= int(present and level_price != math.floor(level_price * inverse + 0.5) * tick)
                 if k > 0:
                     unsorted |= int(present and (level_price - price[r, s, k - 1]) * sign <= 0)
+        # The defects are collected without branches first, since nearly every snapshot has none.
         if off_tick:
             off_tick = is_off_tick(price, r, tick)
         if price.shape[2] == 0 or price[r, 0, 0] == _MISSING or price[r, 1, 0] == _MISSING:

@@ -82,6 +82,7 @@ def record_ticker(state, tables, rng, sizes, tickers):  # type: ignore[no-untype
     received = state[STATE_EVENT_MS] * 1_000_000 + draw(
         tables, TABLE_LATENCY_NS, bits16(next_random(rng), SHIFT_0)
     )
+    # Latencies are drawn one by one, but a stream arrives in order.
     received = max(received, state[STATE_TICKER_RECEIPT_NS] + 100)
     state[STATE_TICKER_RECEIPT_NS] = received
     tickers[TICKER_TIME_MS, n] = state[STATE_EVENT_MS]
@@ -136,6 +137,7 @@ def fill_book(params, tables, state, rng, sizes, bits):  # type: ignore[no-untyp
         sizes[side, best] = max(1, draw(tables, TABLE_BEST_SIZE, bits16(random, SHIFT_0)))
         state[STATE_TARGET_BID + side] = max(1, draw(tables, TABLE_BEST_SIZE, bits16(random, SHIFT_16)))
         bits[side, best >> 6] |= _ONE << np.uint64(best & 63)
+        # The buckets follow one another outwards; the last one may end beyond the ladder.
         coordinate = best
         for k in range(tables.shape[0] - TABLES):
             stop = min(best + tables[TABLES + k, BUCKET_UPPER], ticks - 1)
@@ -167,6 +169,7 @@ def deep_event(tables, state, rng, sizes, bits, touched, random):  # type: ignor
         if sizes[side, coordinate] == 0:  # came and went within one message: a removal of what nobody saw
             set_level(state, sizes, bits, touched, side, coordinate, 0)
         return
+    # The change meets the next level outwards within reach; where there is none, it adds one.
     found = next_level(bits, side, coordinate, coordinate + tables[TABLES + k, BUCKET_REACH])
     if found < 0:
         lots = max(1, draw(tables, TABLES + k, bits16(random, SHIFT_32)))
@@ -178,7 +181,7 @@ def deep_event(tables, state, rng, sizes, bits, touched, random):  # type: ignor
             lots = 0
         else:
             drawn = max(1, draw(tables, TABLES + k, bits16(random, SHIFT_32)))
-            lots = drawn if drawn != lots else lots + 1
+            lots = drawn if drawn != lots else lots + 1  # a change never repeats the size
     set_level(state, sizes, bits, touched, side, found, lots)
 
 
@@ -215,6 +218,8 @@ def move_step(params, tables, state, rng, sizes, bits, touched, tickers, trades)
     else:
         other = 1 - side
         old = state[STATE_BEST_BID + other]
+        # The coordinate that faces the attacked side's new best level at one tick; half the way is rounded up, so it
+        # ends.
         goal = ticks - best
         new = goal if bits16(random, SHIFT_0) < params[PARAM_DIRECT] else old - ((old - goal + 1) >> 1)
         lots = max(1, draw(tables, TABLE_BEST_SIZE, bits16(random, SHIFT_16)))
@@ -261,6 +266,7 @@ def queue_event(params, tables, state, rng, sizes, bits, touched, tickers, trade
     best = state[STATE_BEST_BID + side]
     lots = sizes[side, best]
     if trades_now:
+        # One lot stays: a best level is taken by moves alone, which the profile counts.
         amount = min(lots - 1, max(1, draw(tables, TABLE_TRADE, bits16(random, SHIFT_32))))
         if amount == 0:
             return
@@ -269,6 +275,7 @@ def queue_event(params, tables, state, rng, sizes, bits, touched, tickers, trade
     else:
         change = max(1, draw(tables, TABLE_QUEUE_CHANGE, bits16(random, SHIFT_32)))
         target = state[STATE_TARGET_BID + side]
+        # Sizes return to their target: the larger the level is, the likelier it shrinks.
         grows = np.int64(next_random(rng) >> SHIFT_32) % (target + lots) < target
         left = lots + change if grows else max(1, lots - change)
     if left != lots:

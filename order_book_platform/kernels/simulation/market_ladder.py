@@ -63,6 +63,7 @@ def set_level(state, sizes, bits, touched, side, coordinate, lots):  # type: ign
         bits[side, coordinate >> 6] |= bit
     else:
         bits[side, coordinate >> 6] &= ~bit
+    # A level is listed once a message, however often it changes: the message shows its last size.
     if bits[2 + side, coordinate >> 6] & bit == _ZERO:
         bits[2 + side, coordinate >> 6] |= bit
         touched[side, state[STATE_TOUCHED_BIDS + side]] = coordinate

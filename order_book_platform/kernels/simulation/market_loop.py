@@ -101,6 +101,7 @@ def next_rank(params, state, rng):  # type: ignore[no-untyped-def]
         rank = state[STATE_RANK] + (bits16(random, SHIFT_16) >> 2) - 8192
     elif bits16(random, SHIFT_32) < params[PARAM_RANK_RETURN]:
         rank = state[STATE_SPELL_RANK] + (bits16(random, SHIFT_16) >> 1) - 16384
+    # Reflected at 0 and 65535.
     rank = -1 - rank if rank < 0 else rank
     rank = 131071 - rank if rank > 65535 else rank
     state[STATE_RANK] = rank
@@ -117,6 +118,7 @@ def build_message(params, tables, state, rng, sizes, bits, touched, tickers, tra
     rows = min(max(1, draw(tables, TABLE_ROWS, next_rank(params, state, rng))), MAX_ROWS)
     interval = max(1, draw(tables, TABLE_INTERVAL_MS, bits16(next_random(rng), SHIFT_0)))
     begin = max(state[STATE_EVENT_MS], state[STATE_TIME_MS] - params[PARAM_TRANSACTION_LAG_MS])
+    # Events are spread evenly over the interval, in milliseconds with 20 binary places.
     pace = (interval << 20) // rows
     state[STATE_TIME_MS] += interval
     first_id = np.int64(0)
@@ -126,6 +128,7 @@ def build_message(params, tables, state, rng, sizes, bits, touched, tickers, tra
         random = next_random(rng)
         state[STATE_ID] += 1 + (bits16(random, SHIFT_0) * params[PARAM_ID_STEP] >> 16)
         first_id = state[STATE_ID] if events == 0 else first_id
+        # Changes of best levels come in bursts within a millisecond, in which the time of events stands still.
         again = state[STATE_WAS_BEST] == 1 and bits16(random, SHIFT_16) < params[PARAM_BEST_AGAIN]
         if not again:
             state[STATE_EVENT_MS] = max(state[STATE_EVENT_MS], begin + (pace * touched_count >> 20))
@@ -154,6 +157,7 @@ def build_message(params, tables, state, rng, sizes, bits, touched, tickers, tra
             deep_event(tables, state, rng, sizes, bits, touched, random)
         events += 1
         touched_count = state[STATE_TOUCHED_BIDS] + state[STATE_TOUCHED_ASKS]
+    # A message has a row at least; one that repeats a best level changes nothing.
     if touched_count == 0:
         best = state[STATE_BEST_BID]
         set_level(state, sizes, bits, touched, 0, best, sizes[0, best])
@@ -188,6 +192,7 @@ def emit_rows(params, state, sizes, bits, touched, rows):  # type: ignore[no-unt
         backwards = side == 0 and params[PARAM_BEST_FIRST] == 0
         for i in range(count):
             coordinate = touched[side, count - 1 - i if backwards else i]
+            # The whole word: its other touched levels are in the list, too.
             bits[2 + side, coordinate >> 6] = _ZERO
             rows[ROW_IS_BID, n] = 1 - side
             rows[ROW_TICK, n] = coordinate if side else ticks - 1 - coordinate
@@ -266,6 +271,7 @@ def run_market(  # type: ignore[no-untyped-def]
         and state[STATE_TRADES] + MAX_EVENTS * MAX_SWEEP <= trades.shape[1]
         and state[STATE_BOOKS] < books.shape[0]
     ):
+        # The conditions above leave room for the largest message, so nothing below has to look at the space left.
         first_id = build_message(params, tables, state, rng, sizes, bits, touched, tickers, trades)
         emit_rows(params, state, sizes, bits, touched, rows)
         received = state[STATE_TIME_MS] * 1_000_000 + draw(
