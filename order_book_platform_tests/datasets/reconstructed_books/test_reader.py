@@ -17,13 +17,14 @@ from order_book_platform.datasets.columns import NumberedRows
 from order_book_platform.datasets.reconstructed_books.reader import (
     PickedRows,
     read_as_of,
+    read_best,
     read_books,
     read_heads,
 )
 from order_book_platform.datasets.reconstructed_books.schema import books_schema, level_columns
 from order_book_platform.model.encoding import VERBATIM
 from order_book_platform.model.levels import MISSING_PIPS
-from order_book_platform_tests.datasets.test_reading import write
+from order_book_platform_tests.datasets.files import write
 from order_book_platform_tests.oracle import OracleReplay
 
 
@@ -154,3 +155,19 @@ def test_no_row_picked_is_an_empty_table(tmp_path: Path, replayed: OracleReplay)
     list(read_as_of(file, 2, np.array([5]), VERBATIM, picked=picked))
     assert picked.table(file.schema).schema.names == ["origin_time"]
     assert picked.table(file.schema).num_rows == 0
+
+
+@pytest.mark.parametrize("batch_rows", [1, 7, 1_000])
+def test_best_prices_begin_at_a_number(tmp_path: Path, replayed: OracleReplay, batch_rows: int) -> None:
+    """Rows before the first number and rows that go back are left out; without a number there are none."""
+    table = pa.concat_tables([replayed.rows.slice(0, 60), replayed.rows.slice(0, 20)])
+    file = write(tmp_path, table)
+    first = table["sequence_number"][10].as_py()
+    parts = list(read_best(file, first, VERBATIM, batch_rows))
+    whole = type(parts[0]).concat(parts)
+    kept = [row for row in range(60) if table["sequence_number"][row].as_py() >= first]
+    assert whole.sequence_number.tolist() == table["sequence_number"].take(kept).to_pylist()
+    assert whole.arrival_ns.tolist() == table["received_time"].take(kept).to_pylist()
+    assert whole.encoded_price[:, 1].tolist() == table["ask_0_price_pips"].take(kept).to_pylist()
+    assert whole.encoded_size[:, 0].tolist() == table["bid_0_size_pips"].take(kept).to_pylist()
+    assert list(read_best(file, None, VERBATIM)) == []

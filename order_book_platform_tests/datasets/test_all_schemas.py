@@ -1,4 +1,4 @@
-"""The format documents name every column of every schema, with its dtype."""
+"""All schemas: units have their types, and the format documents name every column with its dtype."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA, GAPS_SCHEMA
 from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA
 from order_book_platform.datasets.tickers import TICKERS_SCHEMA
+from order_book_platform_tests.all_schemas import ALL_SCHEMAS
 
 TEXT = (Path(__file__).parents[2] / "docs/formats/datasets.md").read_text(encoding="utf-8")
 SCHEMAS = {
@@ -57,3 +58,16 @@ def test_findings_of_a_live_tail_are_documented() -> None:
     for field in FINDINGS_SCHEMA:
         null = ", null" if field.nullable else ""
         assert re.search(rf"\| [\w, ]*\b{field.name}\b[\w, ]* \| {field.type}{null} \|", text), field.name
+
+
+@pytest.mark.parametrize("name", sorted(ALL_SCHEMAS))
+def test_units_have_their_types(name: str) -> None:
+    """Pips, times and ids are int64 wherever they stand; lists hold pips that are never null."""
+    for field in ALL_SCHEMAS[name]:
+        kind = field.type
+        if pa.types.is_list(kind):
+            assert field.name.endswith("_pips")
+            assert not kind.value_field.nullable
+            kind = kind.value_type
+        if field.name.endswith(("_pips", "_time", "_id", "_number")):
+            assert kind == pa.int64(), field.name

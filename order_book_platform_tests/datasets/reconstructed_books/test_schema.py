@@ -1,25 +1,14 @@
-"""Schemas: names, units and nullability that files are promised to have."""
+"""Schema of the books: names, order and nullability of their columns."""
 
 from __future__ import annotations
 
-import pyarrow as pa
 import pytest
 
-from order_book_platform.datasets.reconstructed_books.schema import books_schema, level_columns
-from order_book_platform_tests.all_schemas import ALL_SCHEMAS
-
-
-@pytest.mark.parametrize("name", sorted(ALL_SCHEMAS))
-def test_units_have_their_types(name: str) -> None:
-    """Pips, times and ids are int64 wherever they stand; lists hold pips that are never null."""
-    for field in ALL_SCHEMAS[name]:
-        kind = field.type
-        if pa.types.is_list(kind):
-            assert field.name.endswith("_pips")
-            assert not kind.value_field.nullable
-            kind = kind.value_type
-        if field.name.endswith(("_pips", "_time", "_id", "_number")):
-            assert kind == pa.int64(), field.name
+from order_book_platform.datasets.reconstructed_books.schema import (
+    books_packing,
+    books_schema,
+    level_columns,
+)
 
 
 def test_level_columns() -> None:
@@ -51,3 +40,10 @@ def test_books(depth: int) -> None:
     ]
     assert tuple(schema.names[6:]) == level_columns(depth)
     assert [field.nullable for field in schema] == [False] * 6 + [True] * (4 * depth)
+
+
+def test_only_levels_are_packed_in_dictionaries() -> None:
+    """Prices and sizes recur from row to row; times and numbers do not."""
+    schema = books_schema(2)
+    assert set(books_packing(schema)) == set(level_columns(2))
+    assert set(books_packing(schema).values()) == {"dictionary"}

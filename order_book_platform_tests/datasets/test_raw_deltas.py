@@ -1,7 +1,9 @@
-"""Batches: into arrow and back, cut and joined, and what they refuse."""
+"""`raw_deltas`: batches into arrow and back, cut and joined; streams cut anew, no message of which is split."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,18 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
-from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBatch
+from order_book_platform.datasets import raw_deltas
+from order_book_platform.datasets.raw_deltas import (
+    RAW_DELTAS_SCHEMA,
+    DeltaBatch,
+    PublishedDeltas,
+    whole_messages,
+)
 from order_book_platform.errors import BatchError
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.observability import silent
+from order_book_platform_tests.datasets.files import KEY, column, publish_first_row_alone, published, same
 
-INT64 = st.integers(-(2**63), 2**63 - 1)
 OPTIONAL = ("transaction_time", "first_update_id", "prev_final_update_id")
-
-
-def column(n: int) -> st.SearchStrategy[Any]:
-    """An int64 column of n rows."""
-    return st.lists(INT64, min_size=n, max_size=n).map(lambda values: np.array(values, dtype=np.int64))
 
 
 @st.composite
@@ -36,33 +38,6 @@ def deltas(draw: st.DrawFn, min_rows: int = 0) -> DeltaBatch:
     for name in OPTIONAL:
         columns[name] = draw(column(n)) if n and draw(st.booleans()) else None
     return DeltaBatch(is_bid=np.array(bids, dtype=np.bool_), **columns)
-
-
-@st.composite
-def snapshots(draw: st.DrawFn) -> SnapshotBatch:
-    """Up to five snapshots with up to four levels a side; missing levels stand at the end."""
-    n, depth = draw(st.integers(0, 5)), draw(st.integers(1, 4))
-    prices = np.full((n, 2, depth), MISSING_PIPS, dtype=np.int64)
-    sizes = np.zeros((n, 2, depth), dtype=np.int64)
-    for row in range(n):
-        for side in (0, 1):
-            levels = draw(st.integers(0, depth))
-            prices[row, side, :levels] = draw(
-                st.lists(st.integers(0, 2**62), min_size=levels, max_size=levels)
-            )
-            sizes[row, side, :levels] = draw(
-                st.lists(st.integers(0, 2**62), min_size=levels, max_size=levels)
-            )
-    return SnapshotBatch(draw(column(n)), draw(column(n)), draw(column(n)), prices, sizes)
-
-
-def same(one: DeltaBatch | SnapshotBatch, other: DeltaBatch | SnapshotBatch) -> bool:
-    """Whether two batches hold the same columns with the same values."""
-    return all(
-        (getattr(one, name) is None and getattr(other, name) is None)
-        or np.array_equal(getattr(one, name), getattr(other, name))
-        for name in one.__slots__
-    )
 
 
 def three_rows(**changes: Any) -> DeltaBatch:
@@ -162,66 +137,75 @@ def test_null_prices_are_refused() -> None:
         DeltaBatch.from_arrow(broken)
 
 
-@given(snapshots())
-def test_snapshots_through_arrow(batch: SnapshotBatch) -> None:
-    """Arrow and back gives the same levels; the depth shrinks to the longest side that is there."""
-    table = batch.to_arrow()
-    assert table.schema == SNAPSHOTS_SCHEMA
-    table.validate(full=True)
-    back = SnapshotBatch.from_arrow(table)
-    assert 1 <= back.depth <= batch.depth
-    shrunk = SnapshotBatch(
-        batch.origin_time,
-        batch.received_time,
-        batch.sequence_number,
-        batch.encoded_price[:, :, : back.depth],
-        batch.encoded_size[:, :, : back.depth],
-    )
-    assert same(back, shrunk)
-    assert (batch.encoded_price[:, :, back.depth :] == MISSING_PIPS).all()
+def numbered(sequence: list[int]) -> DeltaBatch:
+    """A delta for each sequence number, its price being its row."""
+    numbers, rows = np.array(sequence, dtype=np.int64), np.arange(len(sequence), dtype=np.int64)
+    return DeltaBatch(rows, rows, numbers, rows % 2 == 0, rows, rows)
 
 
-@given(snapshots(), st.data())
-def test_cut_snapshots_are_the_same(batch: SnapshotBatch, data: st.DataObject) -> None:
-    """Slices and chunks of the arrow table hold the same snapshots."""
-    table = batch.to_arrow()
-    cut = data.draw(st.integers(0, len(batch)))
-    chunked = pa.concat_tables([table.slice(0, cut), table.slice(cut)])
-    assert same(SnapshotBatch.from_arrow(chunked), SnapshotBatch.from_arrow(table))
-    rest = SnapshotBatch.from_arrow(table.slice(cut))
-    taken = SnapshotBatch.from_arrow(batch.take(slice(cut, None)).to_arrow())
-    assert same(rest, taken)
+@given(
+    st.lists(st.integers(0, 8), max_size=40),
+    st.lists(st.integers(0, 40), max_size=12),
+    st.sampled_from([0, 5, 65_536]),
+)
+def test_messages_are_never_split(sequence: list[int], cuts: list[int], small: int) -> None:
+    """However a stream was cut, and whichever batches are small, its rows come out in order, each message in one."""
+    batch = numbered(sorted(sequence))
+    bounds = [0, *sorted(min(cut, len(batch)) for cut in cuts), len(batch)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raw_deltas, "JOINED_ROWS", small)
+        parts = list(whole_messages(batch.slice(start, stop) for start, stop in pairwise(bounds)))
+    assert all(len(part) for part in parts)
+    assert [row for part in parts for row in part.encoded_price] == list(range(len(sequence)))
+    messages = [set(part.sequence_number.tolist()) for part in parts]
+    assert sum(len(each) for each in messages) == len(set(sequence))
 
 
-def test_take_by_rows_and_by_mask() -> None:
-    """Snapshots are chosen by position or by a mask."""
-    ones = np.arange(3, dtype=np.int64)
-    levels = np.arange(6, dtype=np.int64).reshape(3, 2, 1)
-    batch = SnapshotBatch(ones, ones, ones, levels, levels)
-    assert batch.take(np.array([2, 0])).sequence_number.tolist() == [2, 0]
-    assert batch.take(ones != 1).encoded_price.tolist() == [[[0], [1]], [[4], [5]]]
+@pytest.mark.parametrize(("small", "lengths"), [(4, [3, 4, 1]), (3, [3, 3, 1, 1])])
+def test_only_small_batches_are_joined(
+    small: int, lengths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the message that was split, which otherwise comes by itself, and what follows it as a view."""
+    monkeypatch.setattr(raw_deltas, "JOINED_ROWS", small)
+    batch = numbered([1, 1, 1, 2, 2, 2, 3, 4])
+    parts = list(whole_messages([batch.slice(0, 4), batch.slice(4, 8)]))
+    assert [len(part) for part in parts] == lengths
+    assert np.shares_memory(parts[2].encoded_price, batch.encoded_price) == (small < 4)
 
 
-def test_a_price_without_its_size_is_refused() -> None:
-    """Lists of different lengths name the side and the row."""
-    ones = np.ones(2, dtype=np.int64)
-    levels = np.ones((2, 2, 2), dtype=np.int64)
-    table = SnapshotBatch(ones, ones, ones, levels, levels).to_arrow()
-    index = table.schema.get_field_index("ask_size_pips")
-    short = pa.array([[1, 1], [1]], table.schema.field(index).type)
-    with pytest.raises(BatchError, match=r"SnapshotBatch\.ask_size_pips, row 1: .*\(2\), found 1"):
-        SnapshotBatch.from_arrow(table.set_column(index, table.schema.field(index), short))
+@pytest.mark.parametrize("first_has", [False, True])
+def test_batches_with_and_without_ids_follow_each_other(first_has: bool) -> None:
+    """A source may begin or cease to give an id between two messages, whatever the size of a batch."""
+
+    def part(first: int, has: bool) -> DeltaBatch:
+        numbers = np.arange(first, first + 100, dtype=np.int64)
+        ids = {"first_update_id": numbers} if has else {}
+        return DeltaBatch(numbers, numbers, numbers, numbers > 0, numbers, numbers, **ids)
+
+    whole = list(whole_messages([part(1, first_has), part(101, not first_has)]))
+    assert np.concatenate([each.sequence_number for each in whole]).tolist() == list(range(1, 201))
+    for each in whole:
+        has = each.sequence_number < 101 if first_has else each.sequence_number > 100
+        assert has.all() == has.any() == (each.first_update_id is not None)
 
 
-def test_wrong_snapshot_arrays_are_refused() -> None:
-    """Both level arrays have one shape and int64."""
-    ones = np.ones(2, dtype=np.int64)
-    levels = np.ones((2, 2, 3), dtype=np.int64)
-    with pytest.raises(
-        BatchError, match=r"SnapshotBatch\.size_pips: expected int64\[2, 2, 3\], found float64"
-    ):
-        SnapshotBatch(ones, ones, ones, levels, levels.astype(np.float64))
-    with pytest.raises(
-        BatchError, match=r"SnapshotBatch\.received_time: expected int64\[2\], found int64\[1\]"
-    ):
-        SnapshotBatch(ones, ones[:1], ones, levels, levels)
+def test_the_partition_is_read_as_it_was_when_it_was_asked_for(tmp_path: Path) -> None:
+    """One that is published anew before the first batch is taken is not what the reader's manifest spoke of."""
+    chain = published(tmp_path)
+    wanted = chain.store.rows("raw_deltas", KEY).num_rows
+    batches = PublishedDeltas(chain.store, KEY).batches(1_000, silent, "read")
+    publish_first_row_alone(chain, "raw_deltas", "deltas.parquet")
+    assert sum(len(batch) for batch in batches) == wanted > 1
+
+
+def test_reading_may_begin_at_any_message(tmp_path: Path) -> None:
+    """Rows from the first row of a message on, and progress that counts those before as done."""
+    chain = published(tmp_path)
+    whole = DeltaBatch.concat(list(PublishedDeltas(chain.store, KEY).batches(10_000, silent, "read")))
+    start = int(np.searchsorted(whole.sequence_number, whole.sequence_number[len(whole) // 2]))
+    told: list[tuple[str, int, int]] = []
+    deltas = PublishedDeltas(chain.store, KEY)
+    rest = list(deltas.batches(100, lambda *state: told.append(state), "replay", start))
+    assert same(DeltaBatch.concat(rest), whole.slice(start, len(whole)))
+    assert told[-1] == ("replay", len(whole), deltas.num_rows)
+    assert told[0][1] > start > 0
