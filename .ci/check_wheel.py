@@ -3,7 +3,8 @@
 `make check-wheel` runs it with the Python of .venv. The wheel is installed in an environment of its own, with the
 pinned packages that a user gets and none of the development tools, and everything runs in a folder outside the
 checkout. What must hold: the wheel has every file of the package and no other; the package and all its public names
-can be imported; `obp` simulates a day, makes its books and features, and `scan` reads them without importing Dagster.
+can be imported; it names the version of its code as the checkout does; `obp` simulates a day, makes its books and
+features, and `scan` reads them without importing Dagster.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ for name in {PACKAGE}.__all__:
     getattr({PACKAGE}, name)
 print(json.dumps({{"place": {PACKAGE}.__file__, "loaded": light, "version": {PACKAGE}.__version__}}))
 """
+
+CODE_VERSION = f"import {PACKAGE}.version as version; print(version.code_version('reconstruct'))"
 
 SCAN = f"""\
 import json, sys
@@ -220,6 +223,12 @@ def check_use(programs: Path, folder: Path) -> None:
         raise CheckFailedError(f"expected the installed package, found {imported['place']}")
     if imported["loaded"]:
         raise CheckFailedError(f"importing the package must be light, but it loads {imported['loaded']}")
+    made_by = [
+        run([each, "-c", CODE_VERSION], place, environment)
+        for each, place in ((programs / "python", elsewhere), (sys.executable, ROOT))
+    ]
+    if len(set(made_by)) > 1:
+        raise CheckFailedError(f"the wheel and the checkout name their code differently: {made_by}")
     obp: list[str | Path] = [programs / "obp"]
     if "materialize" not in run([*obp, "--help"], elsewhere, environment):
         raise CheckFailedError("obp --help does not list its commands")

@@ -39,20 +39,24 @@ suppress_warnings = [
     "ref.python",  # a type `bytes` beside attributes of that name is not ambiguous to a reader
 ]
 
+CODE = re.compile(r"(?<!`)`((?:[^`\n]|\n(?!\s*\n))+)`(?![`_])")
+"""Code between single backticks, within one paragraph."""
+
 
 def plain_docstring(
     _app: Sphinx, _what: str, _name: str, _documented: object, _options: object, lines: list[str]
 ) -> None:
     r"""Turn what docstrings here have from Markdown and click into reStructuredText, in place.
 
-    Single backticks mean code, and must not end a type where they hold a colon. A line with click's mark `\b` alone
-    says that the paragraph behind it keeps its lines: it becomes a literal block.
+    Single backticks mean code, also over the end of a line, and must not end a type where they hold a colon. A line
+    with click's mark `\b` alone says that the paragraph behind it keeps its lines: it becomes a literal block.
     """
-    rest = iter([re.sub(r"(?<!`)(`[^`]+`)(?![`_])", r"`\1`", line) for line in lines])
+    text = CODE.sub(lambda code: "``" + re.sub(r"\s*\n\s*", " ", code[1]) + "``", "\n".join(lines))
+    rest = iter(text.split("\n"))
     lines.clear()
     for line in rest:
         if line.strip() == "\b":
-            lines += ["::", "", *("    " + kept for kept in takewhile(str.strip, rest)), ""]
+            lines += ["", "::", "", *("    " + kept for kept in takewhile(str.strip, rest)), ""]
         else:
             lines.append(line)
 
