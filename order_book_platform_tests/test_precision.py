@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from order_book_platform.cli import main
+from order_book_platform.datasets.frame_units import in_drawn_pips
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
 from order_book_platform.datasets.scan import scan
 from order_book_platform.errors import PrecisionError
@@ -18,7 +19,6 @@ from order_book_platform.fidelity import FidelityReporter
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.encoding import in_precision
 from order_book_platform.plots.depth_chart import depth_chart
-from order_book_platform.plots.drawn_pips import in_pips
 from order_book_platform.rl import FeatureBuilder
 from order_book_platform.simulate import MarketSimulator, profile
 from order_book_platform_tests.chain import Chain
@@ -184,7 +184,9 @@ def test_a_picture_of_decimals(wild: Chain, simulated: tuple[Chain, Chain]) -> N
     shown = []
     for chain, key in ((simulated[0], SIMULATED), (simulated[1], SIMULATED), (wild, KEY)):
         point = chain.store.manifest("reconstructed_books", key).fixed_point
-        shown.append(depth_chart(*in_pips(chain.store.frame("reconstructed_books", key), point)).inline())
+        shown.append(
+            depth_chart(*in_drawn_pips(chain.store.frame("reconstructed_books", key), point)).inline()
+        )
     assert shown[0] == shown[1]
     assert all(picture.count("<image") == 6 for picture in shown)
 

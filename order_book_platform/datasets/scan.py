@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import date
-from typing import Literal, get_args
+from typing import get_args
 
 import polars as pl
 
 from order_book_platform.clock import parse_day
+from order_book_platform.datasets.frame_units import Prices, in_units
 from order_book_platform.errors import PartitionMissingError, PrecisionError, SettingsError, StorageError
 from order_book_platform.model import FixedPoint, Instrument, PartitionKey
 from order_book_platform.model.dataset import DATASETS
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.storage.store import DataStore
 
-Prices = Literal["pips", "float", "decimal"]
 Day = str | date
 
 TABLES = tuple(dataset.name for dataset in DATASETS.values() if dataset.table_file.endswith(".parquet"))
-"""Datasets that have rows to scan."""
+"""Names of the datasets that have rows to scan."""
 
 
 def scan(
@@ -39,21 +39,21 @@ def scan(
     arrival).
 
     Args:
-        dataset: `raw_deltas`, `reconstructed_books`, … (`storage.reader.TABLES`).
+        dataset: Name of a dataset with rows: `raw_deltas`, `reconstructed_books`, … (`TABLES`).
         symbol: `EXCHANGE:SYMBOL`.
-        day: one UTC day, `YYYY-MM-DD` or a date.
-        days: several of them; not together with `day`.
+        day: One UTC day, `YYYY-MM-DD` or a date.
+        days: Several UTC days; not together with `day`.
         prices: `pips` leaves the int64 columns `…_pips` as stored; `float` divides them by their decimals,
             giving the float64 nearest to the decimal; `decimal` gives Decimal(38, decimals), exactly. Both
             drop `_pips` from the column's name. Other columns (such as `mid2`) stay as they are. A day that is kept
             as decimals gives those, or floats.
-        config: the settings, or their file; by default `OBP_CONFIG`, else `./platform.toml`.
+        config: Settings, or the file they are in; by default `OBP_CONFIG`, else `./platform.toml`.
 
     Raises:
-        SettingsError: the settings, the dataset, the symbol, a day or `prices` is not one that exists.
-        PartitionMissingError: a day asked for has not been published, or no day has.
-        StorageError: pips of days with different decimals cannot stand in one column.
-        PrecisionError: pips of a day that is kept as decimals.
+        SettingsError: The settings, the dataset, the symbol, a day or `prices` is not one that exists.
+        PartitionMissingError: A day asked for has not been published, or no day has.
+        StorageError: Pips of days with different decimals cannot stand in one column.
+        PrecisionError: Pips are asked for of a day that is kept as decimals.
     """
     _one_of("dataset", dataset, TABLES)
     _one_of("prices", prices, get_args(Prices))
@@ -68,7 +68,7 @@ def scan(
     for key in keys:
         frame = store.frame(dataset, key)
         if prices != "pips":
-            frame = _in_units(frame, points[key], prices)
+            frame = in_units(frame, points[key], prices)
         frames.append(frame.select(pl.lit(key.day).alias("day"), pl.all()) if several else frame)
     # Days may differ in decimals; `vertical_relaxed` takes the wider scale, which loses nothing.
     return frames[0] if len(frames) == 1 else pl.concat(frames, how="vertical_relaxed")
@@ -93,7 +93,7 @@ def _keys(
     day: Day | Sequence[Day] | None,
     days: Sequence[Day] | None,
 ) -> tuple[list[PartitionKey], bool]:
-    """The partitions asked for, and whether they were asked for as several."""
+    """Return the partitions asked for, and whether they were asked for as several."""
     if day is not None and days is not None:
         raise SettingsError(
             expected="either day or days", found="both", where="scan", remedy="Leave one of them out."
@@ -122,7 +122,7 @@ def _date(day: Day) -> date:
 def _fixed_points(
     store: DataStore, dataset: str, keys: Sequence[PartitionKey]
 ) -> dict[PartitionKey, FixedPoint]:
-    """Decimals of each partition; none for datasets that hold no pips."""
+    """Return the decimals of each partition; none for datasets that hold no pips."""
     manifests = {key: store.manifest(dataset, key) for key in keys}
     return {key: each.fixed_point for key, each in manifests.items() if "price_decimals" in each.metadata}
 
@@ -148,42 +148,3 @@ def _refuse_mixed_decimals(dataset: str, points: dict[PartitionKey, FixedPoint])
             where=dataset,
             remedy="Scan with prices='float' or 'decimal', or set the decimals and materialize again.",
         )
-
-
-def _in_units(frame: pl.LazyFrame, point: FixedPoint, prices: Prices) -> pl.LazyFrame:
-    """Convert every `…_pips` column, plain or list, and drop the suffix; the order of columns stays.
-
-    What is stored as decimals is left alone, or turned into floats.
-    """
-    columns = []
-    for name, kind in frame.collect_schema().items():
-        if prices == "float" and isinstance(kind, pl.Decimal):
-            columns.append(_nearest_float(pl.col(name)))
-            continue
-        if prices == "float" and isinstance(kind, pl.List) and isinstance(kind.inner, pl.Decimal):
-            columns.append(pl.col(name).list.eval(_nearest_float(pl.element())))
-            continue
-        if not name.endswith("_pips"):
-            columns.append(pl.col(name))
-            continue
-        decimals = point.size_decimals if name.endswith("size_pips") else point.price_decimals
-        if isinstance(kind, pl.List):
-            converted = pl.col(name).list.eval(_convert(pl.element(), decimals, prices))
-        else:
-            converted = _convert(pl.col(name), decimals, prices)
-        columns.append(converted.alias(name.removesuffix("_pips")))
-    return frame.select(columns)
-
-
-def _nearest_float(decimal: pl.Expr) -> pl.Expr:
-    # By way of its text, which is read to the nearest float; from 128 bits straight to 53 may round twice.
-    return decimal.cast(pl.String).cast(pl.Float64)
-
-
-def _convert(pips: pl.Expr, decimals: int, prices: Prices) -> pl.Expr:
-    if prices == "decimal":
-        return pips.cast(pl.Decimal(38, decimals)) / pl.lit(10**decimals).cast(pl.Decimal(38, 0))
-    # Polars divides a column by a scalar as a product with 1/scalar, which is not the nearest float in 13 to
-    # 52 % of rows (measured, polars 2.1, 1 to 8 decimals); dividing by a column is correctly rounded.
-    value = pips.cast(pl.Float64)
-    return value / (value * 0.0 + 10.0**decimals)

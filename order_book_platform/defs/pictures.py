@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from order_book_platform.datasets.frame_units import in_drawn_pips
 from order_book_platform.model import PartitionKey
 from order_book_platform.plots.depth_chart import depth_chart
-from order_book_platform.plots.drawn_pips import in_pips
 from order_book_platform.plots.gap_chart import gap_chart
 from order_book_platform.storage import DataStore
 
@@ -12,7 +12,7 @@ from order_book_platform.storage import DataStore
 def book_pictures(store: DataStore, key: PartitionKey) -> Mapping[str, str]:
     """Draw depth over time with the best bid and ask, and where rows are doubtful; title to SVG."""
     fixed_point = store.manifest("reconstructed_books", key).fixed_point
-    chart = depth_chart(*in_pips(store.frame("reconstructed_books", key), fixed_point))
+    chart = depth_chart(*in_drawn_pips(store.frame("reconstructed_books", key), fixed_point))
     return {"Depth over time": chart.standalone()}
 
 

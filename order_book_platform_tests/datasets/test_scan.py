@@ -9,10 +9,8 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from order_book_platform.datasets.scan import TABLES, _convert, scan
+from order_book_platform.datasets.scan import TABLES, scan
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.datasets.trades import TRADES_SCHEMA
 from order_book_platform.errors import PartitionMissingError, SettingsError, StorageError
@@ -182,15 +180,3 @@ def test_every_table_is_a_parquet_dataset() -> None:
     """Only reports are left out."""
     assert "reconstructed_books" in TABLES
     assert "data_assessment" not in TABLES
-
-
-@given(st.lists(st.integers(-(2**63) + 1, 2**63 - 1) | st.none(), min_size=1), st.integers(0, 18))
-def test_conversion_is_exact_for_any_pips(pips: list[int | None], decimals: int) -> None:
-    """Decimals are exact over all of int64 and nulls stay null; floats are correctly rounded up to 2**53."""
-    frame = pl.DataFrame({"x": pips}, schema={"x": pl.Int64})
-    exact = [None if each is None else Decimal(each).scaleb(-decimals) for each in pips]
-    assert frame.select(_convert(pl.col("x"), decimals, "decimal"))["x"].to_list() == exact
-    small = [None if each is None else each >> 10 for each in pips]
-    rounded = [None if each is None else float(Decimal(each).scaleb(-decimals)) for each in small]
-    frame = pl.DataFrame({"x": small}, schema={"x": pl.Int64})
-    assert frame.select(_convert(pl.col("x"), decimals, "float"))["x"].to_list() == rounded

@@ -10,6 +10,7 @@ import polars as pl
 
 from order_book_platform.clock import NS_PER_DAY
 from order_book_platform.datasets.book_sample import TimeSteps
+from order_book_platform.datasets.frame_units import in_drawn_pips
 from order_book_platform.fidelity.declarations.declaration import SNAPSHOTS
 from order_book_platform.fidelity.metrics.error_drift import DRIFT_SCHEMA
 from order_book_platform.fidelity.metrics.reference_comparison import LEVELS_SCHEMA
@@ -24,7 +25,6 @@ from order_book_platform.plots import (
     gap_chart,
     latency_chart,
 )
-from order_book_platform.plots.drawn_pips import in_pips
 from order_book_platform.storage import DataStore, ParquetRows
 
 ERRORS, LEVELS, LEVEL_MAP, STATES, DRIFT = (
@@ -88,7 +88,7 @@ def draw_figures(
         report: Content of report.json.
         gap: Gaps and clocks of the day.
     """
-    shown, fixed_point = in_pips(books.lazy(), fixed_point)
+    shown, fixed_point = in_drawn_pips(books.lazy(), fixed_point)
     drawn = {
         **_drawn(report),
         LATENCY: latency_chart.latency_chart(gap.clocks),
