@@ -1,4 +1,4 @@
-"""What Dagster loads: the definitions of the settings in force (`OBP_CONFIG`, else `./platform.toml`)."""
+"""Module that Dagster loads: the definitions of the settings in force (`OBP_CONFIG`, else `./platform.toml`)."""
 
 from order_book_platform.defs import build_definitions
 

@@ -1,4 +1,4 @@
-"""What Dagster loads: the definitions of the settings file in force."""
+"""The module that Dagster loads: the definitions of the settings file in force."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each column of the datasets means, one sentence a column, declared once for everybody who shows columns.
+"""The meaning of each column of the datasets in one sentence, declared once for everybody who shows columns.
 
 A column name means the same in every dataset, so the table is keyed by the name alone. The column tables of the
 Dagster UI and the Arrow schemas that `with_descriptions` gives read from here, and tests hold the schemas and

@@ -22,7 +22,8 @@ from order_book_platform.simulate import Faults
 from order_book_platform.storage import DataStore
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
-MESSAGES = 1_000
+MESSAGES = 4_000
+"""As few as leave room for every fault."""
 
 
 @pytest.fixture(scope="module")

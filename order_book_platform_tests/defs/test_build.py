@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from order_book_platform import defs
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.defs import FIDELITY_JOB, MATERIALIZE_JOB, Platform, build_definitions
 from order_book_platform.defs.catalog import ASSETS
@@ -212,3 +214,9 @@ def test_a_process_ends_at_once() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "True\n"
+
+
+def test_annotations_are_not_postponed() -> None:
+    """Dagster reads the annotation of an asset's `context`, which has to be a class and not its name."""
+    for path in Path(defs.__file__).parent.glob("*.py"):
+        assert "from __future__ import annotations" not in path.read_text(encoding="utf-8"), path.name

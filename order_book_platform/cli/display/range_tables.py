@@ -63,7 +63,7 @@ def _groups(summaries: Sequence[DaySummary], single: bool) -> Iterator[list[DayS
         return
 
     def likeness(each: DaySummary) -> tuple[Any, ...]:
-        """What days have to have in common to share a line."""
+        """Give the properties that days have to have in common to share a line."""
         present = tuple(rows is not None for rows in each.rows.values())
         failed = tuple(rule["name"] for rule in each.rules if not rule["passed"])
         # Where rules decided, the figures differ from day to day, and the line gives their range.

@@ -69,7 +69,7 @@ def test_bad_days_are_named_and_exit_1(platform: Platform, key: PartitionKey) ->
     assert any(
         line.split()[:2] == ["topk_ghost", str(LISTED_DAYS + 2)] for line in result.stdout.splitlines()
     )
-    assert Path("page.html").read_text().count("<a class=n ") == LISTED_DAYS + 2
+    assert Path("page.html").read_text().count("<b>topk_ghost</b>") == LISTED_DAYS + 2
     assert not Path("fidelity-comparison.html").exists()
 
 

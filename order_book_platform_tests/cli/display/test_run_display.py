@@ -1,4 +1,4 @@
-"""The board of a run on a terminal."""
+"""The display of a run on a terminal."""
 
 from __future__ import annotations
 
@@ -48,35 +48,35 @@ def terminal() -> Console:
 
 
 class Screen:
-    """A board, and what it shows now."""
+    """A display on a terminal, and what it shows now."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.board = RunDisplay(self.clock, resident=lambda: 812_000_000)
+        self.display = RunDisplay(self.clock, resident=lambda: 812_000_000)
 
     def lines(self) -> list[str]:
         """First word of each line, without spinners."""
-        assert self.board._live is not None
+        assert self.display._live is not None
         console = terminal()
         with console.capture() as capture:
-            console.print(self.board._live.get_renderable())
+            console.print(self.display._live.get_renderable())
         lines = [line.lstrip("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ") for line in capture.get().splitlines()]
         return [line.split()[0] for line in lines if line.strip()]
 
 
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
-    """A board on a terminal of 120 columns, between its beginning and its end."""
+    """A display on a terminal of 120 columns, between its beginning and its end."""
     monkeypatch.setattr(output, "_console", lambda _: terminal())
     made = Screen()
-    with made.board.shown(KEY, ASSETS):
+    with made.display.shown(KEY, ASSETS):
         yield made
 
 
 def test_a_stream_stands_below_its_asset(screen: Screen) -> None:
     """While it runs; then the asset has one line again, and so has the next one."""
     context: Any = cast("Any", None)
-    progress = screen.board.started("reconstructed_books", context)
+    progress = screen.display.started("reconstructed_books", context)
     progress("replay", 0, 100)
     assert screen.lines() == ["raw_deltas", "reconstructed_books:", "rl_features"]
     progress("replay", 10, 100, figures(10))
@@ -93,19 +93,19 @@ def test_a_stream_stands_below_its_asset(screen: Screen) -> None:
     progress("replay", 100, 100)
     assert screen.lines() == ["raw_deltas", "reconstructed_books:", "rl_features"]
     progress("replay", 100, 100, figures(30))
-    screen.board.finished("reconstructed_books", manifest("reconstructed_books"), ())
+    screen.display.finished("reconstructed_books", manifest("reconstructed_books"), ())
     assert screen.lines() == ["raw_deltas", "reconstructed_books", "rl_features"]
-    screen.board.started("rl_features", context)("features", 1, 2)
+    screen.display.started("rl_features", context)("features", 1, 2)
     assert screen.lines() == ["raw_deltas", "reconstructed_books", "rl_features:"]
 
 
 def test_a_pipe_gets_no_figures() -> None:
     """Nothing is drawn there."""
-    board = RunDisplay(ManualClock())
-    with board.shown(KEY, ASSETS):
-        progress = board.started("reconstructed_books", cast("Any", None))
+    display = RunDisplay(ManualClock())
+    with display.shown(KEY, ASSETS):
+        progress = display.started("reconstructed_books", cast("Any", None))
         progress("replay", 10, 100, figures(10))
-        board.finished("reconstructed_books", manifest("reconstructed_books"), ())
-    assert board._live is not None
-    assert board._live.inset is None
-    assert [outcome.rows for outcome in board.outcomes] == [1_234]
+        display.finished("reconstructed_books", manifest("reconstructed_books"), ())
+    assert display._live is not None
+    assert display._live.inset is None
+    assert [outcome.rows for outcome in display.outcomes] == [1_234]
