@@ -1,8 +1,8 @@
 """Order Book Platform: exact level-2 order books from deltas, with proof of how exact they are.
 
 In: Crypto Lake files. Out: published datasets. `scan` reads them, the component classes make them, and `obp` and
-Dagster run those classes; `Book` applies batches of deltas and snapshots without any store. Importing this package
-is light: each name below is loaded from the room it lives in when it is first used.
+Dagster run those classes; `Book` and `replay_in_memory` apply batches of deltas and snapshots without any
+store. Importing this package is light: each name below is loaded from the room it lives in when it is first used.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # what type checkers and editors read; test_public_api.py hol
     from order_book_platform.model import PartitionKey as PartitionKey
     from order_book_platform.reconstruct import Reconstructor as Reconstructor
     from order_book_platform.replay.book import Book as Book
+    from order_book_platform.replay.in_memory import InMemoryReplay as InMemoryReplay
+    from order_book_platform.replay.in_memory import replay_in_memory as replay_in_memory
     from order_book_platform.rl import FeatureBuilder as FeatureBuilder
     from order_book_platform.settings import Settings as Settings
     from order_book_platform.settings import load_settings as load_settings
@@ -44,6 +46,7 @@ _HOMES = {
     "model": ("BookFlag", "FixedPoint", "Instrument", "PartitionKey"),
     "reconstruct": ("Reconstructor",),
     "replay.book": ("Book",),
+    "replay.in_memory": ("InMemoryReplay", "replay_in_memory"),
     "rl": ("FeatureBuilder",),
     "settings": ("Settings", "load_settings"),
     "simulate": ("MarketSimulator",),

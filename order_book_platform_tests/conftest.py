@@ -34,7 +34,7 @@ RECORDED_KEYS = [PartitionKey.parse(*pair) for pair in RECORDED]
 LONGEST = (
     "defs/test_backfill.py",
     "replay/test_book.py",
-    "reconstruct/test_resume.py",
+    "reconstruct/day/test_day_checkpoints.py",
     "cli/commands/test_materialize.py",
     "test_recordings.py",
     "kernels/test_compiled.py",

@@ -23,7 +23,7 @@ from order_book_platform.model.encoding import Precision, in_precision
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.model.levels import DEPTH, MISSING_PIPS
 from order_book_platform.model.snapshot_defect import SnapshotDefect
-from order_book_platform.replay.snapshot_selection import candidate_rows
+from order_book_platform.replay.snapshot_selection import EveryNthSnapshot
 
 Levels = list[tuple[int, int]]
 """(price, size) from the best price outward."""
@@ -263,7 +263,7 @@ def replay(
     crossed_since: int | None = None
     defects = snapshot_defects(snapshots, tick_pips)
     numbers = snapshots.sequence_number.tolist()
-    due = deque((numbers[row], row) for row in candidate_rows(defects, extend_every).tolist())
+    due = deque((numbers[row], row) for row in EveryNthSnapshot(extend_every).rows(defects).tolist())
     rows: list[tuple[int, ...]] = []
     used: list[tuple[int, int, str, int, int, int]] = []
     shown: tuple[int, ...] = ()

@@ -48,8 +48,8 @@ from order_book_platform.assess import summarise_range
 from order_book_platform.errors import BenchmarkError
 from order_book_platform.model import BookFlag
 from order_book_platform.reconstruct import Reconstructor
-from order_book_platform.reconstruct.day.resumption import Resumption
-from order_book_platform.replay import strategy
+from order_book_platform.reconstruct.day.day_checkpoints import DayCheckpoints
+from order_book_platform.replay import replay_steps
 from order_book_platform.replay.book import Book
 from order_book_platform.simulate import MarketSimulator
 
@@ -161,7 +161,7 @@ def test_a_limit_that_changes_a_row_is_an_error(monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def cancelled_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> cancel.Day:
     """A short day whose books have a checkpoint after every part, and that finds nothing of the books made."""
-    monkeypatch.setattr(strategy, "PART_DELTAS", 4_000)
+    monkeypatch.setattr(replay_steps, "PART_DELTAS", 4_000)
     made = cancel.Day.of(tmp_path, 400)
     wanted = made.settings.reconstruct.model_copy(update={"checkpoint_events": 1})
     return replace(made, settings=made.settings.model_copy(update={"reconstruct": wanted}))
@@ -169,9 +169,9 @@ def cancelled_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> cancel.Day
 
 def stopped(day: cancel.Day, end: Callable[[], None] = lambda: None) -> cancel.Running:
     """A run of this process that stops by itself after two checkpoints, and ends when it is told to."""
-    save, told = Resumption.save, []
+    save, told = DayCheckpoints.save, []
 
-    def interrupted(self: Resumption, *arguments: Any) -> None:
+    def interrupted(self: DayCheckpoints, *arguments: Any) -> None:
         save(self, *arguments)
         if self.written == 2:
             raise KeyboardInterrupt
@@ -181,7 +181,7 @@ def stopped(day: cancel.Day, end: Callable[[], None] = lambda: None) -> cancel.R
         end()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Resumption, "save", interrupted)
+        patch.setattr(DayCheckpoints, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
             Reconstructor(day.store, day.settings).run(cancel.KEY)
     return cancel.Running(tell, lambda: bool(told))
@@ -344,7 +344,7 @@ def test_the_process_that_start_measures() -> None:
 
 def test_what_checkpoints_cost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """As many runs with as without; those with have written checkpoints."""
-    monkeypatch.setattr(strategy, "PART_DELTAS", 4_000)
+    monkeypatch.setattr(replay_steps, "PART_DELTAS", 4_000)
     monkeypatch.setattr("sys.argv", ["benchmark", "--json", "--messages", "300", "--turns", "2"])
     written, rebuilt = [], checkpoints.rebuilt
 

@@ -1,8 +1,8 @@
 """The five stages of a reconstruction: read, decode, sequence, apply, write.
 
-Each has a thread of its own and a bounded queue in front of it; what flows through is what a source reads, batches of
-deltas, steps of the book, tables of rows. A day from files and the tail of a live capture go through the same stages:
-they differ in the source, in how steps are cut, and in where rows are put. Nothing that comes out depends on queues or
+Each stage has a thread of its own and a bounded queue in front of it. What flows through are pieces of a file or log,
+batches of deltas, replay steps, and tables of rows. A day and a live capture go through the same stages: they differ in
+the source, in how the deltas are divided into steps, and in where rows are put. The result does not depend on queues or
 batch sizes.
 """
 
@@ -19,76 +19,76 @@ from order_book_platform.model.arrays import Int64Array
 from order_book_platform.observability import StreamMetrics
 from order_book_platform.reconstruct.memory_budget import QUEUE_ITEMS, SPILL_BYTES, MemoryBudget
 from order_book_platform.reconstruct.spill import LogSpill
-from order_book_platform.replay.strategy import ReplayStep, StepCutter
+from order_book_platform.replay.replay_steps import ReplayStep, ReplaySteps
 from order_book_platform.settings import Settings
 from order_book_platform.streaming import Bound, MemoryGuard, Pipeline, SpillPolicy, Stage
 
 
-class Source(Protocol):
-    """Where deltas come from."""
+class DeltaSource(Protocol):
+    """Reads deltas."""
 
     def read(self) -> Iterator[Any]:
-        """What lies in the file or the log, undecoded, from where the replay stands; see `streaming.Pipeline`."""
+        """Return undecoded pieces of the file or log, from the replay's position on; see `streaming.Pipeline`."""
 
     def decode(self, item: Any, rows: int) -> Iterator[Any]:
-        """What was read as batches of deltas, at most so many rows each."""
+        """Decode a piece to batches of deltas with at most so many rows each."""
 
 
-class Replay(Protocol):
-    """What drives the book; used by the stage `apply` alone."""
+class BookReplay(Protocol):
+    """Drives the book; only the stage `apply` calls it."""
 
     def apply(self, step: ReplayStep) -> Iterator[Int64Array]:
-        """Take a step; the rows it gave, each piece valid until the next."""
+        """Apply a step and return its rows, each piece valid until the next."""
 
     def last_rows(self) -> Iterator[Int64Array]:
-        """Rows still due after the last step."""
+        """Return the rows still due after the last step."""
 
 
-class RowPlace(Protocol):
-    """Where rows go. Tables are made by the stage `apply`, and written by the stage `write`."""
+class RowSink(Protocol):
+    """Takes the rows. The stage `apply` makes tables and other items of them, the stage `write` writes these."""
 
     def table(self, rows: Int64Array) -> pa.Table:
-        """Rows int64[n, 6 + 4·depth], which are not kept, as something to write."""
+        """Make a table of rows int64[n, 6 + 4·depth], which are not kept."""
 
     def after(self, step: ReplayStep) -> Iterator[Any]:
-        """What else is to be written when the rows of a step have been."""
+        """Return what else is to be written behind the rows of a step."""
 
     def last(self) -> Iterator[Any]:
-        """The same after the last step."""
+        """Return what else is to be written behind the last step."""
 
     def write(self, item: Any) -> None:
-        """Write a table, or what `after` gave."""
+        """Write a table, or another item."""
 
 
 class BookStream:
-    """Stages of one reconstruction, from where the replay stands to the end of its source.
+    """The stages of one reconstruction, from the replay's position to the end of its source.
 
     Args:
-        source: of the deltas.
-        cutter: cuts them into steps.
-        replay: drives the book.
-        rows: takes the rows.
+        source: Reads the deltas.
+        steps: Divides them into replay steps.
+        replay: Drives the book.
+        sink: Takes the rows.
         settings: `sources`, `streaming` and `reconstruct.depth`.
-        memory: watches over the process.
-        queue_items: that a queue holds at most.
+        memory: Watches the memory of the process.
+        queue_items: Items that a queue holds at most.
     """
 
     def __init__(
         self,
-        source: Source,
-        cutter: StepCutter,
-        replay: Replay,
-        rows: RowPlace,
+        source: DeltaSource,
+        steps: ReplaySteps,
+        replay: BookReplay,
+        sink: RowSink,
         settings: Settings,
         memory: MemoryGuard,
         queue_items: int = QUEUE_ITEMS,
     ) -> None:
         self._source = source
-        self._cutter = cutter
-        self._bounds = MemoryBudget.of(settings)
+        self._steps = steps
+        self._budget = MemoryBudget.of(settings)
         self._replay = replay
-        self._rows = rows
-        self._settings = settings
+        self._sink = sink
+        self._stall_after_ns = settings.streaming.stall_after
         self._memory = memory
         self._queue_items = queue_items
         self._messages = MessageAligner()
@@ -96,14 +96,14 @@ class BookStream:
     def pipeline(
         self, observe: Callable[[StreamMetrics], None] | None, spill: LogSpill | None = None
     ) -> Pipeline:
-        """Ready to run, once.
+        """Return the stages, ready to run once.
 
         Args:
-            observe: see `Pipeline`.
-            spill: where batches go while memory is short; without it their source waits.
+            observe: Called with the metrics of the stages; see `Pipeline`.
+            spill: Takes batches while memory is short; without it the source waits.
         """
-        bound = Bound(self._queue_items, self._bounds.queue.bytes)
-        spilling = None if spill is None else SpillPolicy(spill, self._bounds.kept, SPILL_BYTES)
+        bound = Bound(self._queue_items, self._budget.queue.bytes)
+        spilling = None if spill is None else SpillPolicy(spill, self._budget.kept, SPILL_BYTES)
         return Pipeline(
             self._source.read(),
             (
@@ -116,44 +116,44 @@ class BookStream:
             rows_of=_rows_of,
             memory=self._memory,
             observe=observe,
-            stall_after_ns=self._settings.streaming.stall_after,
+            stall_after_ns=self._stall_after_ns,
         )
 
     def _decode(self, item: Any) -> Iterator[Any]:
-        yield from self._source.decode(item, self._bounds.rows(self._memory.batch_share))
+        yield from self._source.decode(item, self._budget.rows(self._memory.batch_share))
 
-    def _sequence(self, batch: Any) -> Iterator[ReplayStep]:
+    def _sequence(self, batch: Any) -> Iterator[Any]:
         for whole in self._messages.take(batch):
-            yield from self._cutter.take(whole)
+            yield from self._steps.take(whole)
 
-    def _messages_end(self) -> Iterator[ReplayStep]:
-        """The message that was held back is complete."""
+    def _complete_message(self) -> Iterator[ReplayStep]:
+        """Return the steps of the message that was held back, now that it is known to be complete."""
         for whole in self._messages.finish():
-            yield from self._cutter.take(whole)
+            yield from self._steps.take(whole)
 
     def _sequence_rest(self) -> Iterator[ReplayStep]:
-        yield from self._messages_end()
-        yield from self._cutter.finish()
+        yield from self._complete_message()
+        yield from self._steps.finish()
 
-    def _apply(self, step: ReplayStep) -> Iterator[Any]:
+    def _apply(self, step: Any) -> Iterator[Any]:
         for rows in self._replay.apply(step):
-            yield self._rows.table(rows)
-        yield from self._rows.after(step)
+            yield self._sink.table(rows)
+        yield from self._sink.after(step)
 
     def _apply_rest(self) -> Iterator[Any]:
         for rows in self._replay.last_rows():
-            yield self._rows.table(rows)
-        yield from self._rows.last()
+            yield self._sink.table(rows)
+        yield from self._sink.last()
 
     def _write(self, item: Any) -> Iterator[None]:
-        self._rows.write(item)
+        self._sink.write(item)
         yield None
 
 
 def size_of(item: Any) -> int:
-    """Bytes of an item between two stages, with all that it keeps in memory."""
+    """Return the bytes of an item between two stages, with all that it keeps in memory."""
     if isinstance(item, ReplayStep):
-        waiting = item.tail.arrived.nbytes if item.tail else 0
+        waiting = item.live.inbox.nbytes if item.live else 0
         return (item.deltas.nbytes if item.deltas else 0) + item.due.used.nbytes + waiting
     return int(getattr(item, "nbytes", 0))
 

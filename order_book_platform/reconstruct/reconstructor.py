@@ -1,4 +1,4 @@
-"""`reconstructed_books`: the visible book after each event, the closing state, and what was taken from snapshots."""
+"""Publishes `reconstructed_books`: the visible book after each event, the closing state, and the snapshots used."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from order_book_platform.model import BookFlag, GateResult, Instrument, Partitio
 from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.observability import Progress, StreamMetrics, silent
 from order_book_platform.reconstruct.day.book_writer import BookWriter
+from order_book_platform.reconstruct.day.day_checkpoints import DATASET
 from order_book_platform.reconstruct.day.day_replay import DayReplay
 from order_book_platform.reconstruct.day.inspection import BookState, Verification, book_at, verify
-from order_book_platform.reconstruct.day.restarts import run_attempts
-from order_book_platform.reconstruct.day.resumption import DATASET
+from order_book_platform.reconstruct.day.restarts import replay_with_restarts
 from order_book_platform.reconstruct.live.follower import Followed, Follower
 from order_book_platform.replay.book import Book
 from order_book_platform.settings import Settings
@@ -31,13 +31,13 @@ from order_book_platform.storage import DataStore, Manifest, PartitionWriter
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What a run says of itself and a partition does not: the same rows come of any run.
+    """Facts of one run. They are not part of the partition, which any run makes with the same bytes.
 
     Attributes:
-        resumed_from: deltas that an earlier run had applied.
-        checkpoints_refused: of earlier runs, because they were damaged or did not fit.
-        checkpoints_written: by this run, since its last restart.
-        restarts: after a stage had stalled.
+        resumed_from: Deltas that an earlier run had applied.
+        checkpoints_refused: Checkpoints of earlier runs that were damaged or did not fit.
+        checkpoints_written: Checkpoints saved by this run since its last restart.
+        restarts: Restarts after a stage had stalled.
     """
 
     resumed_from: int
@@ -48,13 +48,13 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
-    """What was published.
+    """The result of a reconstruction.
 
     Attributes:
-        manifest: of `reconstructed_books`; its metadata holds `replay_hash` and counts.
-        run: how it came to be.
-        metrics: of the stages, at their end.
-        gates: none; the fidelity report judges.
+        manifest: Manifest of `reconstructed_books`; its metadata holds `replay_hash` and counts.
+        run: Facts of the run.
+        metrics: Metrics of the stages at their end.
+        gates: Always empty; the fidelity report judges the books.
     """
 
     manifest: Manifest
@@ -67,8 +67,8 @@ class Reconstructor:
     """Rebuilds the book of one symbol and day.
 
     Args:
-        store: has the inputs; gets `reconstructed_books`.
-        settings: `reconstruct`.
+        store: Has the inputs; gets `reconstructed_books`.
+        settings: `reconstruct`, `gaps`, `sources` and `streaming`.
     """
 
     def __init__(self, store: DataStore, settings: Settings) -> None:
@@ -79,37 +79,39 @@ class Reconstructor:
         """Publish the books of one symbol and day.
 
         Raises:
-            PartitionMissingError: an input has not been published.
-            ReconstructionError: the previous day's closing state does not fit.
+            PartitionMissingError: An input has not been published.
+            ReconstructionError: The previous day's closing state does not fit.
         """
         with self._store.write(DATASET, key, keep=True) as writer:
-            attempt, restarts = run_attempts(self._store, self._settings, key, writer, progress)
+            attempt, restarts = replay_with_restarts(self._store, self._settings, key, writer, progress)
             attempt.parts.close()
             writer.inputs.update(attempt.replay.inputs)
             self._finish(writer, attempt.replay, attempt.parts)
-        run = RunFacts(attempt.resumed_from, attempt.resumption.refused, attempt.resumption.written, restarts)
+        run = RunFacts(
+            attempt.resumed_from, attempt.checkpoints.refused, attempt.checkpoints.written, restarts
+        )
         return Reconstruction(self._store.manifest(DATASET, key), run, attempt.metrics)
 
     def _finish(self, writer: PartitionWriter, replay: DayReplay, parts: BookWriter) -> None:
-        """What stands beside the rows."""
+        """Write the files beside the rows, and the metadata."""
         used, uses, first_seed = replay.used_snapshots()
         writer.parquet("used_snapshots.parquet", USED_SNAPSHOTS_SCHEMA).write(used)
         closing = closing_state(replay.book, replay.encoding)
         writer.parquet("closing_state.parquet", closing.schema).write(closing)
         if replay.encoding.precision == "decimal128":
-            writer.metadata.update(price_unit=replay.encoding.unit, size_unit=parts.size_unit)
+            writer.metadata.update(price_unit=replay.encoding.unit, size_unit=parts.tables.size_unit)
         writer.metadata.update(self._describe(replay, uses, first_seed, parts))
 
     def book_at(
         self, key: PartitionKey, *, at_ns: int | None = None, sequence_number: int | None = None
     ) -> BookState:
-        """The full book at an instant, replayed; see `inspection.book_at`."""
+        """Return the full book at an instant, replayed; see `inspection.book_at`."""
         return book_at(self._store, self._settings, key, at_ns=at_ns, sequence_number=sequence_number)
 
     def verify(
         self, key: PartitionKey, batch_rows: int | None = None, progress: Progress = silent
     ) -> Verification:
-        """Replay again and compare with what was published; see `inspection.verify`."""
+        """Replay again and compare with the published books; see `inspection.verify`."""
         return verify(self._store, self._settings, key, batch_rows=batch_rows, progress=progress)
 
     def follow(
@@ -121,29 +123,28 @@ class Reconstructor:
         observe: Callable[[StreamMetrics], None] | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Followed:
-        """Books of a live capture in near real time, from where an earlier run left off; see docs/formats/live.md.
+        """Make books of a live capture in near real time, from where an earlier run left off; see docs/formats/live.md.
 
-        Every row is in the log of books once, and is what an undisturbed run would have given, however often this one
-        is killed and called again.
+        Every row is in the log of books once, and equals that of an undisturbed run, however often this one is killed
+        and called again.
 
         Args:
-            instrument: that is captured.
-            capture: folder of the logs `raw_deltas` and `snapshots`.
-            output: folder of the books; made if it is not there.
-            wait: called when nothing new is there, from another thread. It returns when it is worth to look again, soon
-                enough for an interrupt; or False to stop, and what was appended before that is still applied, and
-                nothing else.
-            observe: called with metrics a few times a second.
-            stopped: whether to end at once, behind what has been read, however much there is: the next call goes on
-                there. Asked once for every 65,536 deltas, from another thread; it must not block.
+            instrument: The instrument that is captured.
+            capture: Folder of the logs `raw_deltas` and `snapshots`.
+            output: Folder of the books; made if it is not there.
+            wait: Called from another thread when nothing new is there. It returns True when it is worth looking again,
+                soon enough for an interrupt, or False to stop: rows appended before are still applied, and no others.
+            observe: Called with metrics a few times a second.
+            stopped: Returns whether to end at once behind the rows that have been read, however many more there are;
+                the next call goes on there. Asked once for every 65,536 deltas, from another thread; must not block.
 
         Raises:
-            LogMissingError: the capture has no such logs, or they do not reach to where an earlier run was.
-            LogSchemaError: a log has other columns, or belongs to another instrument, or other settings.
-            PrecisionError: the capture holds decimals.
-            LogBusyError: another process follows into the same folder.
-            ReplayMismatchError: a row that an earlier run wrote comes out differently.
-            StallError: a stage hangs; the next call goes on from the last checkpoint. If it is a call to the device
+            LogMissingError: The capture has no such logs, or they do not reach to where an earlier run was.
+            LogSchemaError: A log has other columns, or belongs to another instrument, or other settings.
+            PrecisionError: The capture holds decimals.
+            LogBusyError: Another process follows into the same folder.
+            ReplayMismatchError: A row that an earlier run wrote comes out differently.
+            StallError: A stage hangs; the next call goes on from the last checkpoint. If it is a call to the device
                 that hangs, the books stay busy until it returns: end the process.
         """
         return Follower(self._settings, instrument, capture, output).run(wait, observe, stopped)
@@ -154,7 +155,7 @@ class Reconstructor:
         wanted, book = self._settings.reconstruct, replay.book
         first_seed = replay.continued_from if replay.continued_from is not None else seed
         unit = replay.encoding.unit
-        bid, ask = (None if bound is None else bound * unit for bound in book.bounds_pips)
+        bid, ask = (None if bound is None else bound * unit for bound in book.bounds)
         return {
             "strategy": replay.strategy.name,
             "seed": _seed(replay, seed),
@@ -162,15 +163,15 @@ class Reconstructor:
             "cadence": wanted.cadence,
             "grid_ns": wanted.grid if wanted.cadence == "grid" else None,
             "extend_every": wanted.extend_every,
-            "replay_hash": parts.digest.hexdigest(),
+            "replay_hash": parts.tables.digest.hexdigest(),
             "first_seed_sequence_number": first_seed,
             "continued_from": replay.continued_from,
             "not_continued": replay.not_continued,
             "closing": {
                 "sequence_number": book.last_sequence_number if book.messages else None,
                 "origin_time": book.last_origin_time if book.messages else None,
-                "doubt": BookFlag.describe(book.doubt & 0xFF),
-                "step_pips": book.step_pips * unit,
+                "doubt": BookFlag.describe(book.gap_flags & 0xFF),
+                "step_pips": book.price_step * unit,
                 "known_bid_pips": bid,
                 "known_ask_pips": ask,
             },
@@ -179,13 +180,13 @@ class Reconstructor:
                 "rows": parts.rows,
                 **book.counts,
                 **{use: uses[use] for use in ("seeded", "extended", "repaired", "rejected")},
-                **dict(sorted(parts.counts.items())),
+                **dict(sorted(parts.tables.counts.items())),
             },
         }
 
 
 def _seed(replay: DayReplay, seed: int | None) -> str:
-    """What the book stands on from its start: in this order of preference, but a day that goes on needs no seed."""
+    """Return what the book stands on: the previous day, which needs no seed, else a snapshot, else its warm-up."""
     if replay.continued_from is not None:
         return "previous day"
     if seed is not None:
@@ -197,7 +198,7 @@ def closing_state(book: Book, encoding: PartitionEncoding) -> pa.Table:
     """Return all live levels with schema `CLOSING_STATE_SCHEMA`: bids then asks, best first.
 
     Args:
-        book: after the last message.
+        book: The book after the last message.
         encoding: Encoding of the book's prices and sizes.
     """
     sides = [book.levels(side) for side in (0, 1)]

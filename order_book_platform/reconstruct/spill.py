@@ -1,4 +1,4 @@
-"""Where a stream of deltas puts what memory has no room for."""
+"""Batches of deltas on disk, while memory is too short for them."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from order_book_platform.reconstruct.memory_budget import QUEUE_BYTES
 from order_book_platform.storage import LogReader, LogWriter
 
 LOG_BYTES = 256 * 1024 * 1024
-"""Of batches in one log of the spill, as they measure in memory."""
+"""Bytes of batches in one log of the spill, as they measure in memory."""
 
 
 class LogSpill:
-    """Batches of deltas that memory has no room for, in logs; see `streaming.Spill`.
+    """A queue of batches in logs; what `streaming.Spill` asks for.
 
-    A log ends at `LOG_BYTES` and is removed when nothing is left in it: what lies on the disk is at most that much more
-    than what waits.
+    A log ends at `LOG_BYTES` and is removed when nothing is left in it, so that the disk holds at most that much more
+    than waits.
 
     Args:
-        folder: for the logs; removed whenever nothing waits.
+        folder: Folder of the logs; removed whenever nothing waits.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._logs: deque[_Log] = deque()
+        self._logs: deque[_SpillLog] = deque()
         self._begun = 0
 
     def put(self, item: DeltaBatch) -> None:
-        """See `streaming.Spill`."""
+        """Write a batch behind those that are there."""
         if not self._logs or self._logs[-1].written_bytes >= LOG_BYTES:
-            self._logs.append(_Log(self._folder / str(self._begun)))
+            self._logs.append(_SpillLog(self._folder / str(self._begun)))
             self._begun += 1
         self._logs[-1].put(item)
 
     def take(self) -> DeltaBatch:
-        """See `streaming.Spill`."""
+        """Read and forget the batch that was put first."""
         found = self._logs[0].take()
         if not self._logs[0].waiting:
             self._logs.popleft().remove()
@@ -50,25 +50,25 @@ class LogSpill:
         return found
 
     def remove(self) -> None:
-        """Let go of the logs and remove them; nothing of it is worth a sync."""
+        """Close and remove all logs; nothing in them is worth a sync."""
         while self._logs:
             self._logs.popleft().remove()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-class _Log:
+class _SpillLog:
     """One log of a spill.
 
     Attributes:
-        waiting: rows of each batch that has been put and not taken.
-        written_bytes: of all that were put.
+        waiting: Rows of each batch that has been put and not taken.
+        written_bytes: Bytes of all batches that were put, as they measure in memory.
     """
 
     def __init__(self, folder: Path) -> None:
         self.waiting: deque[int] = deque()
         self.written_bytes = 0
         self._folder = folder
-        # It never becomes a segment of the other form: that would be a long step with the queue's lock held.
+        # Its segment is never sealed as Parquet: that would take long, with the queue's lock held.
         self._writer = LogWriter(folder, RAW_DELTAS_SCHEMA, segment_bytes=2 * (LOG_BYTES + QUEUE_BYTES))
         self._frames = (each.batch for each in LogReader(folder).follow(0, lambda: True))
 
@@ -92,7 +92,7 @@ class _Log:
 
 @contextmanager
 def spill_in(folder: Path) -> Iterator[LogSpill]:
-    """A spill that is gone when the block ends, and that finds nothing of an earlier one."""
+    """Give a spill that begins without what an earlier one left, and is removed when the block ends."""
     spill = LogSpill(folder)
     spill.remove()
     try:

@@ -1,220 +1,156 @@
-"""The book: a ladder's arrays, what the replay remembers, and the calls into the loops.
+"""The book: deltas and snapshots in, rows of its visible levels out, all live levels at any time.
 
-This is the one place that turns a loop's status into memory to grow or an error to raise.
+`Book` owns a ladder's arrays and what the replay loop remembers between batches, and calls the loop. It is the one
+place that turns a status of the loop into memory to grow or an error to raise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch
-from order_book_platform.datasets.snapshots import SnapshotBatch, deepened
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import BatchError
 from order_book_platform.kernels.book import replay_arrays, replay_loop, visible_rows
 from order_book_platform.kernels.book.bits import divisor_inverse
-from order_book_platform.kernels.book.ladder import has_room, read_levels
 from order_book_platform.kernels.book.ladder_arrays import (
     BLOCK_LEVELS,
     LARGEST_TICK,
     NO_KEY,
-    NO_TICK,
     NOTHING_KNOWN,
     WINDOW_SLOTS,
     Ladder,
-    LiveLevels,
 )
 from order_book_platform.kernels.book.message_starts import find_bad_level, find_messages
-from order_book_platform.kernels.book.replay_arrays import ROW_HEAD, STATES, Memory, ReplaySchedule
+from order_book_platform.kernels.book.replay_arrays import ROW_FLAGS, ROW_HEAD, STATES, Memory
 from order_book_platform.kernels.book.snapshot_merge import merge_snapshot
-from order_book_platform.model.arrays import Int64Array
+from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.model.levels import DEPTH, MISSING_PIPS
-from order_book_platform.replay.growable_array import GrowableArray
+from order_book_platform.replay import saved_book
+from order_book_platform.replay.flag_timeline import FlagChanges
+from order_book_platform.replay.ladder_levels import live_levels, snapshot_ticks, with_room
+from order_book_platform.replay.scheduled_inputs import ScheduledInputs, require
 
 CADENCES = {
     "change": replay_arrays.CADENCE_CHANGE,
     "message": replay_arrays.CADENCE_MESSAGE,
     "grid": replay_arrays.CADENCE_GRID,
 }
-USES = {
+"""Cadence, which says when the book gives a row, to its number in the loop."""
+SNAPSHOT_USES = {
     replay_arrays.USE_SEEDED: "seeded",
     replay_arrays.USE_EXTENDED: "extended",
     replay_arrays.USE_REPAIRED: "repaired",
 }
-SIDES = ("bid", "ask")
-_NOTHING = np.empty(0, np.int64)
+"""Number of the loop, to what the book did with a snapshot."""
 NEVER_NS = 2**62
-"""Longer than any spell."""
-_FREE_BLOCKS = 256
-"""Far blocks to start with, besides those that a window left behind would take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What shall happen to the book besides the deltas.
-
-    Attributes:
-        snapshots: to take over, ascending by sequence number; the first one seeds.
-        forced: bool[m]: repair from it without asking whether it agrees.
-        edge_sequence: int64[e], ascending: from the first message ≥ it …
-        edge_doubt: int64[e]: … these `BookFlag` bits (and `model.doubt.PROVEN_LOSS`) hold.
-    """
-
-    snapshots: SnapshotBatch
-    forced: NDArray[np.bool_]
-    edge_sequence: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
-    edge_doubt: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
-
-    def __post_init__(self) -> None:
-        _require(
-            self.forced.dtype == np.bool_ and self.forced.shape == (len(self.snapshots),),
-            f"bool[{len(self.snapshots)}], one for each snapshot",
-            f"{self.forced.dtype}{list(self.forced.shape)}",
-            "Plan.forced",
-        )
-        edges = (self.edge_sequence, self.edge_doubt)
-        _require(
-            all(each.dtype == np.int64 and each.shape == (len(self.edge_sequence),) for each in edges),
-            "two int64 arrays of one length",
-            " and ".join(f"{each.dtype}{list(each.shape)}" for each in edges),
-            "Plan.edge_sequence, Plan.edge_doubt",
-        )
-        for name, sequence in (("snapshots", self.snapshots.sequence_number), ("edge_sequence", edges[0])):
-            back = np.flatnonzero(sequence[1:] < sequence[:-1])
-            if len(back):
-                found = f"{sequence[back[0] + 1]} after {sequence[back[0]]}"
-                _require(False, "ascending sequence numbers", found, f"Plan.{name}")
-
-    @classmethod
-    def nothing(cls) -> Plan:
-        """No snapshots and no doubt: a cold replay."""
-        return cls(SnapshotBatch.nothing(), np.empty(0, np.bool_))
+"""A time that no input spans, for thresholds that are never to be reached."""
+_SPARE_BLOCKS = 256
+"""Overflow blocks of a new book, besides those that the levels of a window left behind would take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """One side of a book, best first.
+    """One side of a book, best level first.
 
     Attributes:
         encoded_price: int64[n].
         encoded_size: int64[n].
-        known: bool[n]: inside the range the book vouches for.
+        known: bool[n]: whether the level lies in the price range that the book knows.
     """
 
     encoded_price: Int64Array
     encoded_size: Int64Array
-    known: NDArray[np.bool_]
-
-
-def _require(holds: bool, expected: str, found: str, where: str) -> None:
-    if not holds:
-        raise BatchError(
-            expected=expected,
-            found=found,
-            where=where,
-            remedy="Correct the call; its docstring says what it takes.",
-        )
+    known: BoolArray
 
 
 class Book:
-    """A replayed book.
+    """A replayed book. Prices and sizes are encoded: int64 pips, or what another encoding makes of them.
+
+    Memory: 16 bytes a slot and side, 48 more kept free for a window that is left behind, at most 400 bytes a live level
+    outside the window, 8·(6 + 4·depth) bytes a row of capacity and 8 bytes a row of the largest batch. It does not grow
+    with the length of the input.
 
     Args:
-        step_pips: divides every price; the tick, or a divisor of it.
-        depth: visible levels a side.
-        cadence: `change`, `message` or `grid`.
-        grid_ns: step of cadence `grid`.
-        plan: snapshots and doubts.
-        crossed_after_ns: a book crossed for longer loses the levels named longest ago, and is repaired from the next
-            snapshot of the plan.
-        warm_up_ns: a book without a snapshot counts as seeded after this; what it shows are levels that were named, and
+        price_step: Divides every price: the tick, or a divisor of it.
+        depth: Visible levels a side.
+        cadence: `change`: a row after each message that changed the visible levels or flags; `message`: after each;
+            `grid`: one for each multiple of `grid_ns`, of the book before it.
+        grid_ns: Step of cadence `grid`, ns.
+        crossed_after_ns: A book that is crossed for longer loses the levels that were named longest ago, and the next
+            scheduled snapshot repairs it.
+        warm_up_ns: After so long without a snapshot the book counts as seeded. It shows levels that deltas named, and
             none of them is known.
-        silence_ns: a grid row that is later than the last message by more carries `BookFlag.GAP`.
-        window_slots: dense slots a side, a power of two ≥ 4096.
-        row_capacity: rows handed out at a time.
+        silence_ns: A grid row that is later than the last message by more carries `BookFlag.GAP`.
+        window_slots: Prices a side that the dense part of the ladder holds, a power of two ≥ 4096.
+        row_capacity: Rows handed out at a time.
+
+    Attributes:
+        price_step: The same.
+        depth: The same.
 
     Raises:
-        BatchError: an argument is out of its range, or a price of the plan is not a multiple of `step_pips`.
-
-    Memory: 16 bytes a slot and side, 48 more kept free for a window that is left behind, at most 400 bytes a live far
-    level, 8·(6 + 4·depth) bytes a row of capacity and 8 bytes a row of the largest batch. It does not grow with the
-    length of the input.
+        BatchError: An argument is out of its range.
     """
 
     def __init__(
         self,
-        step_pips: int,
+        price_step: int,
         *,
         depth: int = DEPTH,
         cadence: str = "change",
         grid_ns: int = 0,
-        plan: Plan | None = None,
         crossed_after_ns: int = NEVER_NS,
         warm_up_ns: int = NEVER_NS,
         silence_ns: int = NEVER_NS,
         window_slots: int = WINDOW_SLOTS,
         row_capacity: int = 16_384,
     ) -> None:
-        power = window_slots >= 4096 and window_slots & (window_slots - 1) == 0
+        is_power = window_slots >= 4096 and window_slots & (window_slots - 1) == 0
         for holds, expected, found, name in (
-            (1 <= step_pips <= LARGEST_TICK, "a step of at least 1 pip", step_pips, "step_pips"),
+            (1 <= price_step <= LARGEST_TICK, "a step of at least 1", price_step, "price_step"),
             (depth >= 1, "at least 1 visible level", depth, "depth"),
             (cadence in CADENCES, "one of " + ", ".join(CADENCES), cadence, "cadence"),
             (cadence != "grid" or grid_ns >= 1, "a grid of at least 1 ns", grid_ns, "grid_ns"),
             (row_capacity >= 1, "room for at least 1 row", row_capacity, "row_capacity"),
-            (power, "a power of two of at least 4096", window_slots, "window_slots"),
+            (is_power, "a power of two of at least 4096", window_slots, "window_slots"),
         ):
-            _require(holds, expected, str(found), f"Book({name})")
-        self.step_pips = step_pips
+            require(holds, expected, str(found), f"Book({name})")
+        self.price_step = price_step
         self.depth = depth
-        self._inverse, self._twos = divisor_inverse(step_pips)
-        self._largest_tick = LARGEST_TICK // step_pips
-        self._ladder = Ladder.empty(window_slots, 2 * window_slots // BLOCK_LEVELS + _FREE_BLOCKS)
-        self._memory = Memory(
-            np.array(
-                [step_pips, CADENCES[cadence], grid_ns, crossed_after_ns, warm_up_ns, silence_ns],
-                np.int64,
-            ),
-            np.zeros(STATES, np.int64),
-            np.zeros(replay_arrays.COUNTS, np.int64),
-            np.zeros(ROW_HEAD + 4 * depth, np.int64),
-            np.full((2, depth), NO_KEY, np.int64),
-            np.zeros(2, np.int64),
-        )
-        state = self._memory.state
-        state[[replay_arrays.STATE_LAST_SEQUENCE, replay_arrays.STATE_NEXT_GRID]] = replay_arrays.NO_TIME
-        state[[replay_arrays.STATE_CROSSED_SINCE, replay_arrays.STATE_FIRST_ORIGIN]] = replay_arrays.NO_TIME
-        state[replay_arrays.STATE_ROW_DUE] = 1  # the first message gives a row, whatever it says
-        self._memory.visible_row[ROW_HEAD::2] = MISSING_PIPS
-        self._memory.visible_row[3] = -1  # no flags: the first row always differs
+        # The loop divides each price by the step: a multiplication by its inverse takes a tenth of the time.
+        self._inverse, self._twos = divisor_inverse(price_step)
+        self._ladder = Ladder.empty(window_slots, 2 * window_slots // BLOCK_LEVELS + _SPARE_BLOCKS)
+        params = [price_step, CADENCES[cadence], grid_ns, crossed_after_ns, warm_up_ns, silence_ns]
+        self._memory = _new_memory(params, depth)
         self._rows = np.empty((row_capacity, ROW_HEAD + 4 * depth), np.int64)
-        self._starts = np.empty(1, np.int64)
-        self._feeding = False
-        self._steps = self._steps_of(plan or Plan.nothing())
-        self._past = GrowableArray(4)
+        self._message_starts = np.empty(1, np.int64)
+        self._is_feeding = False
+        self._scheduled = ScheduledInputs(price_step, self._memory.state)
 
     def feed(self, batch: DeltaBatch) -> Iterator[Int64Array]:
-        """Apply a batch and hand out the rows it gave.
+        """Apply a batch and hand out the rows that it gives.
 
         Args:
-            batch: whole messages in replay order.
+            batch: Whole messages in replay order.
 
         Returns:
-            Iterator of int64[n, 6 + 4·depth] views, each valid until the next one is asked for; see `kernels.rows` for
-            the columns. The batch is applied as it is iterated.
+            Iterator of int64[n, 6 + 4·depth] views, each valid until the next one is asked for;
+            `kernels.book.replay_arrays` names the columns. The batch is applied as the iterator is taken.
 
         Raises:
-            BatchError: at once and before anything has changed: sequence numbers go back, a message has begun in an
-                earlier batch, a price is not a positive multiple of the step or not below 2^61 ticks, a size is
-                negative, or the rows of the batch before have not been taken to their end.
+            BatchError: At once and before anything has changed: sequence numbers go back, a message has begun in an
+                earlier batch, a price is not a positive multiple of the step or not below 2^61, a size is negative, or
+                the rows of the batch before have not been taken to their end.
         """
-        _require(
-            not self._feeding,
+        require(
+            not self._is_feeding,
             "the rows of the batch before to be taken to their end",
             "some left",
             "Book.feed",
@@ -230,143 +166,47 @@ class Book:
                 "encoded_size",
             )
         )
-        messages = self._messages_of(columns[2], columns[4], columns[5])
-        self._feeding = messages > 0
+        messages = self._checked_messages(columns[2], columns[4], columns[5])
+        self._is_feeding = messages > 0
         return self._apply(columns, messages)
 
     def _apply(self, columns: tuple[NDArray[Any], ...], messages: int) -> Iterator[Int64Array]:
         message, n_rows = 0, 0
-        while self._feeding:
+        while self._is_feeding:
             status, message, n_rows = replay_loop.replay(
                 self._ladder,
                 self._memory,
-                self._steps,
+                self._scheduled.arrays,
                 self._rows,
                 n_rows,
                 self._inverse,
                 self._twos,
-                self._starts,
+                self._message_starts,
                 *columns,
                 message,
                 messages,
             )
             if status == replay_arrays.LEVELS_FULL:
-                longest = int(np.diff(self._starts[: messages + 1]).max())
-                self._make_room(longest + self._steps.ticks.shape[2])
+                # The loop has stopped before a message or snapshot that might not fit; any of them has to.
+                longest = int(np.diff(self._message_starts[: messages + 1]).max())
+                levels = longest + self._scheduled.arrays.ticks.shape[2]
+                self._ladder = with_room(self._ladder, levels)
                 continue
-            self._feeding = status != replay_arrays.DONE
+            self._is_feeding = status != replay_arrays.DONE
             if n_rows:
                 yield self._rows[:n_rows]
                 n_rows = 0
 
-    def add_snapshots(self, snapshots: SnapshotBatch, forced: NDArray[np.bool_]) -> None:
-        """Let more snapshots follow those of the plan, so that a plan need not be in memory as a whole.
-
-        Args:
-            snapshots: to take over, ascending by sequence number, none before those of the plan. They have to come
-                before the messages they are due at.
-            forced: as in `Plan`.
-
-        Raises:
-            BatchError: as in `Plan` and `Book`, or a snapshot is due before one that came earlier; nothing has changed.
-        """
-        shots, due = self._steps, int(self._memory.state[replay_arrays.STATE_NEXT_SNAPSHOT])
-        more = self._steps_of(Plan(snapshots, forced))
-        if not len(more.sequence):
-            return
-        latest = int(shots.sequence[-1]) if len(shots.sequence) else replay_arrays.NO_TIME
-        _require(
-            latest <= more.sequence[0],
-            f"snapshots from sequence number {latest} on",
-            str(more.sequence[0]),
-            "Book.add_snapshots",
-        )
-        # What has been taken over is let go; what came of it is kept.
-        self._past.add(shots.outcome[:due])
-        depth = max(shots.ticks.shape[2], more.ticks.shape[2])
-        both = [
-            step._replace(ticks=deepened(step.ticks, depth, NO_TICK), sizes=deepened(step.sizes, depth, 0))
-            for step in (shots, more)
-        ]
-        joined = {
-            name: np.concatenate([getattr(both[0], name)[due:], getattr(both[1], name)])
-            for name in ("sequence", "origin", "received", "ticks", "sizes", "forced", "outcome")
-        }
-        self._steps = shots._replace(**joined)
-        self._memory.state[replay_arrays.STATE_NEXT_SNAPSHOT] = 0
-
-    def add_edges(self, sequence: Int64Array, doubt: Int64Array) -> None:
-        """Let more doubt follow that of the plan, where it is found as the messages come; between two batches.
-
-        Edges that are over are let go of, so that memory does not grow however many there are.
-
-        Args:
-            sequence: as `edge_sequence` of `Plan`; none before those that are still to come.
-            doubt: as `edge_doubt` of `Plan`.
-
-        Raises:
-            BatchError: as in `Plan`, or an edge lies before one that is still to come; nothing has changed.
-        """
-        plan = Plan(SnapshotBatch.nothing(), np.empty(0, np.bool_), sequence, doubt)
-        shots, over = self._steps, int(self._memory.state[replay_arrays.STATE_NEXT_EDGE])
-        if len(sequence) and len(shots.edge_sequence[over:]):
-            latest = int(shots.edge_sequence[-1])
-            _require(
-                latest <= sequence[0],
-                f"edges from sequence number {latest} on",
-                str(sequence[0]),
-                "Book.add_edges",
-            )
-        self._steps = shots._replace(
-            edge_sequence=np.concatenate([shots.edge_sequence[over:], plan.edge_sequence]),
-            edge_flag_bits=np.concatenate([shots.edge_flag_bits[over:], plan.edge_doubt]),
-        )
-        self._memory.state[replay_arrays.STATE_NEXT_EDGE] = 0
-
-    def take_outcome(self) -> Int64Array:
-        """`outcome` of the snapshots taken over since the last call, which is then forgotten; between two batches.
-
-        For who follows a stream without end: what is not taken is kept.
-        """
-        found, due = self.outcome, int(self._memory.state[replay_arrays.STATE_NEXT_SNAPSHOT])
-        shots = self._steps
-        left = {
-            name: np.ascontiguousarray(getattr(shots, name)[due:])
-            for name in ("sequence", "origin", "received", "ticks", "sizes", "forced", "outcome")
-        }
-        self._steps = shots._replace(**left)
-        self._memory.state[replay_arrays.STATE_NEXT_SNAPSHOT] = 0
-        self._past = GrowableArray(4)
-        return found
-
-    def show_snapshots(self) -> Iterator[Int64Array]:
-        """Rows of the snapshots alone, without any delta: each is the whole book until the next.
-
-        Returns:
-            As `feed`.
-        """
-        n_rows = 0
-        while True:
-            status, n_rows = replay_loop.replay_snapshots(
-                self._ladder, self._memory, self._steps, self._rows, n_rows, len(self._steps.sequence)
-            )
-            if status == replay_arrays.LEVELS_FULL:
-                self._make_room(self._steps.ticks.shape[2])
-                continue
-            if n_rows:
-                yield self._rows[:n_rows]
-                n_rows = 0
-            if status == replay_arrays.DONE:
-                return
-
-    def _messages_of(self, sequence: Int64Array, encoded_price: Int64Array, encoded_size: Int64Array) -> int:
-        """Look a batch over; gives its number of messages, whose starts are then known."""
+    def _checked_messages(
+        self, sequence: Int64Array, encoded_price: Int64Array, encoded_size: Int64Array
+    ) -> int:
+        """Check a batch, find where its messages start, and return their number."""
         n = len(sequence)
         if n == 0:
             return 0
-        if len(self._starts) < n + 1:
-            self._starts = np.empty(n + 1, np.int64)
-        messages = int(find_messages(sequence, self._starts))
+        if len(self._message_starts) < n + 1:
+            self._message_starts = np.empty(n + 1, np.int64)
+        messages = int(find_messages(sequence, self._message_starts))
         if messages < 0 or sequence[0] <= self.last_sequence_number:
             row = -1 - messages if messages < 0 else 0
             raise BatchError(
@@ -376,140 +216,80 @@ class Book:
                 remedy="Sort the deltas by sequence number and cut them between messages: raw_deltas is sorted, "
                 "and whole_messages cuts.",
             )
-        bad = int(find_bad_level(encoded_price, encoded_size, self._inverse, self._twos, self._largest_tick))
+        largest_tick = LARGEST_TICK // self.price_step
+        bad = int(find_bad_level(encoded_price, encoded_size, self._inverse, self._twos, largest_tick))
         if bad >= 0:
             raise BatchError(
-                expected=f"positive prices below 2^61 in multiples of {self.step_pips} pips, and sizes of at least 0",
-                found=f"price {encoded_price[bad]} pips, size {encoded_size[bad]} pips",
+                expected=f"positive prices below 2^61 in multiples of {self.price_step}, and sizes of at least 0",
+                found=f"encoded price {encoded_price[bad]}, encoded size {encoded_size[bad]}",
                 where=f"row {bad}, sequence number {sequence[bad]}",
                 remedy="Build raw_deltas again; its tick comes from all prices of the day.",
             )
         return messages
 
-    def _make_room(self, levels: int) -> None:
-        blocks = self._ladder.overflow_fill.shape[1]
-        while not has_room(self._ladder, levels):
-            blocks *= 2
-            self._ladder = self._ladder.with_blocks(blocks)
+    def add_snapshots(self, snapshots: SnapshotBatch, forced: BoolArray) -> None:
+        """Schedule snapshots: each is applied right after the last message with its sequence number or a smaller one.
 
-    def _steps_of(self, plan: Plan) -> ReplaySchedule:
-        shots = plan.snapshots
-        return ReplaySchedule(
-            shots.sequence_number.copy(),
-            shots.origin_time.copy(),
-            shots.received_time.copy(),
-            self._ticks(shots),
-            shots.encoded_size.copy(),
-            plan.forced.copy(),
-            np.zeros((len(shots), 4), np.int64),
-            plan.edge_sequence.copy(),
-            plan.edge_doubt.copy(),
-        )
-
-    def _ticks(self, snapshots: SnapshotBatch) -> Int64Array:
-        prices = snapshots.encoded_price
-        ticks = prices // self.step_pips
-        missing = prices == MISSING_PIPS
-        wrong = (ticks * self.step_pips != prices) | (ticks < 1) | (ticks > self._largest_tick)
-        wrong = prices[wrong & ~missing]
-        if len(wrong):
-            raise BatchError(
-                expected=f"positive snapshot prices below 2^61 in multiples of {self.step_pips} pips",
-                found=f"{wrong[0]} pips",
-                where="replay plan",
-                remedy="Leave out snapshots that fail their quality gate.",
-            )
-        ticks[missing] = NO_TICK
-        return np.ascontiguousarray(ticks)
-
-    def restore(self, bids: Levels, asks: Levels, bounds_pips: tuple[int | None, int | None]) -> None:
-        """Start from a full book instead of an empty one; before the first batch.
+        The first one seeds the book, later ones extend or repair it. They have to be added before the messages that
+        they are due at; not all of a day's need be in memory at once.
 
         Args:
-            bids: best first.
-            asks: best first.
-            bounds_pips: worst price of each side up to which the book was known; None where nothing was.
+            snapshots: Ascending by sequence number, none before those that were added earlier.
+            forced: bool[m]: which of them repair the book whether or not it agrees with them.
 
         Raises:
-            BatchError: a price is off the tick grid.
+            BatchError: The arrays do not fit together, a price is not a positive multiple of the step, or a snapshot
+                is due before one that was added earlier; nothing has changed.
         """
-        depth = max(len(bids.encoded_price), len(asks.encoded_price), 1)
-        prices = np.full((1, 2, depth), MISSING_PIPS, np.int64)
-        sizes = np.zeros((1, 2, depth), np.int64)
-        for s, side in enumerate((bids, asks)):
-            prices[0, s, : len(side.encoded_price)] = side.encoded_price
-            sizes[0, s, : len(side.encoded_size)] = side.encoded_size
-        one = np.zeros(1, np.int64)
-        ticks = self._ticks(SnapshotBatch(one, one, one, prices, sizes))
-        self._make_room(depth)
-        merge_snapshot(self._ladder, ticks[0], sizes[0], True, 0)
-        for s, bound in enumerate(bounds_pips):
-            sign = -1 if s == 0 else 1
-            self._ladder.known_until[s] = NOTHING_KNOWN if bound is None else bound // self.step_pips * sign
-        self._memory.state[[replay_arrays.STATE_SEEDED, replay_arrays.STATE_ROW_DUE]] = 1
+        self._scheduled.add_snapshots(snapshots, forced)
 
-    def saved(self) -> dict[str, Int64Array]:
-        """All that a book needs to go on from here, as arrays of their own; between two batches.
-
-        Snapshots that are still due are no part of it. `resumed` is the inverse.
-        """
-        kept = {name: array.copy() for name, array in self._fixed_arrays().items()}
-        kept["state"][replay_arrays.STATE_NEXT_SNAPSHOT] = 0
-        kept["outcome"] = self.outcome
-        for s, side in enumerate(SIDES):
-            kept |= {f"{side}_{name}": values for name, values in self._live(s)._asdict().items()}
-        return kept
-
-    def resumed(self, saved: Mapping[str, Int64Array]) -> None:
-        """Go on from what `saved` gave of a book with the same arguments; before the first batch.
+    def add_flag_changes(self, changes: FlagChanges) -> None:
+        """Schedule flags of rows, between two batches; changes that are passed are let go of.
 
         Args:
-            saved: arrays by name. The plan of this book holds the snapshots that were still due, and all doubts.
+            changes: Flags that gaps put on rows; none before changes that are still to come.
 
         Raises:
-            BatchError: an array is missing, or has another shape; nothing has changed.
+            BatchError: The arrays do not fit together, or a change lies before one that is still to come; nothing has
+                changed.
         """
-        sides = [
-            LiveLevels(*(saved.get(f"{side}_{name}", _NOTHING) for name in LiveLevels._fields))
-            for side in SIDES
-        ]
-        fixed = self._fixed_arrays()
-        wanted = {name: array.shape for name, array in fixed.items()}
-        found = {name: saved[name].shape for name in wanted if name in saved}
-        _require(found == wanted, f"arrays of shapes {wanted}", str(found), "Book.resumed")
-        for levels in sides:
-            lengths = {len(array) for array in levels}
-            _require(len(lengths) == 1, "levels with keys, sizes and ages", str(lengths), "Book.resumed")
-        self._make_room(max(len(levels.keys) for levels in sides))
-        for s, levels in enumerate(sides):
-            self._ladder.fill(s, levels)
-        for name, array in fixed.items():
-            array[...] = saved[name]
-        self._past = GrowableArray(4, saved["outcome"])
-
-    def _fixed_arrays(self) -> dict[str, Int64Array]:
-        """The arrays of constant shape that a checkpoint holds, by their names in it."""
-        memory, ladder = self._memory, self._ladder
-        return {
-            "state": memory.state,
-            "counts": memory.counts,
-            "last": memory.visible_row,
-            "top": memory.visible_keys,
-            "low": ladder.changed_from,
-            "bound": ladder.known_until,
-        }
+        self._scheduled.add_flag_changes(changes)
 
     @property
-    def bounds_pips(self) -> tuple[int | None, int | None]:
-        """Worst bid and worst ask price up to which the book is known; None where nothing is."""
-        bid, ask = (int(bound) for bound in self._ladder.known_until[:])
-        return (
-            None if bid == NOTHING_KNOWN else -bid * self.step_pips,
-            None if ask == NOTHING_KNOWN else ask * self.step_pips,
-        )
+    def outcomes(self) -> Int64Array:
+        """int64[m, 4], of each snapshot applied: use (`SNAPSHOT_USES`), levels compared, of them wrong, levels changed.
+
+        Outcomes that `take_outcomes` has returned are not among them.
+        """
+        return self._scheduled.outcomes
+
+    def take_outcomes(self) -> Int64Array:
+        """Return `outcomes` and forget them, between two batches: what is not taken takes memory."""
+        return self._scheduled.take_outcomes()
+
+    def show_snapshots(self) -> Iterator[Int64Array]:
+        """Show the scheduled snapshots without any delta: each is the whole book until the next.
+
+        Returns:
+            Rows as `feed` returns them.
+        """
+        n_rows = 0
+        while True:
+            arrays = self._scheduled.arrays
+            status, n_rows = replay_loop.replay_snapshots(
+                self._ladder, self._memory, arrays, self._rows, n_rows, len(arrays.sequence)
+            )
+            if status == replay_arrays.LEVELS_FULL:
+                self._ladder = with_room(self._ladder, arrays.ticks.shape[2])
+                continue
+            if n_rows:
+                yield self._rows[:n_rows]
+                n_rows = 0
+            if status == replay_arrays.DONE:
+                return
 
     def finish(self) -> Int64Array:
-        """Rows still due at the end of the input: on a grid, the one at the last message's own time.
+        """Return the rows still due at the end of the input: on a grid, the one at the last message's own time.
 
         Returns:
             int64[n, 6 + 4·depth], n is 0 or 1.
@@ -523,23 +303,72 @@ class Book:
         state[replay_arrays.STATE_NEXT_GRID] += self._memory.params[replay_arrays.PARAM_GRID_NS]
         return self._rows[:1]
 
+    def restore(self, bids: Levels, asks: Levels, bounds: tuple[int | None, int | None]) -> None:
+        """Start from a full book instead of an empty one, before the first batch.
+
+        Args:
+            bids: Best first.
+            asks: Best first.
+            bounds: Worst encoded price of each side up to which the book was known; None where nothing was.
+
+        Raises:
+            BatchError: A price is not a positive multiple of the step.
+        """
+        levels = max(len(bids.encoded_price), len(asks.encoded_price), 1)
+        prices = np.full((1, 2, levels), MISSING_PIPS, np.int64)
+        sizes = np.zeros((1, 2, levels), np.int64)
+        for s, side in enumerate((bids, asks)):
+            prices[0, s, : len(side.encoded_price)] = side.encoded_price
+            sizes[0, s, : len(side.encoded_size)] = side.encoded_size
+        ticks = snapshot_ticks(prices, self.price_step)
+        self._ladder = with_room(self._ladder, levels)
+        merge_snapshot(self._ladder, ticks[0], sizes[0], True, 0)
+        for s, bound in enumerate(bounds):
+            sign = -1 if s == 0 else 1
+            self._ladder.known_until[s] = NOTHING_KNOWN if bound is None else bound // self.price_step * sign
+        self._memory.state[[replay_arrays.STATE_SEEDED, replay_arrays.STATE_ROW_DUE]] = 1
+
+    def saved(self) -> dict[str, Int64Array]:
+        """Return all that a book needs to go on from here, as arrays of their own, between two batches.
+
+        Snapshots and flag changes that are still to come are no part of it. `resume` is the inverse.
+        """
+        return saved_book.save(self._ladder, self._memory, self.outcomes)
+
+    def resume(self, saved: Mapping[str, Int64Array]) -> None:
+        """Go on where another book with the same arguments was saved, before the first batch.
+
+        Args:
+            saved: Arrays by name, of `saved`. This book has been given the same flag changes as that one; snapshots
+                that were still due there are to be added.
+
+        Raises:
+            BatchError: An array is missing, or has another shape; nothing has changed.
+        """
+        self._ladder = saved_book.load(saved, self._ladder, self._memory)
+        self._scheduled.restore_outcomes(saved["outcome"])
+
     def levels(self, side: int) -> Levels:
-        """All live levels of side 0 (bids) or 1 (asks), best first."""
-        keys, sizes, _ = self._live(side)
+        """Return all live levels of side 0 (bids) or 1 (asks), best first."""
+        keys, sizes, _ = live_levels(self._ladder, side)
         sign = -1 if side == 0 else 1
         known = keys <= self._ladder.known_until[side]
-        if self.doubt & PROVEN_LOSS:
+        if self.gap_flags & PROVEN_LOSS:
             known[:] = False
-        return Levels(keys * sign * self.step_pips, sizes, known)
+        return Levels(keys * sign * self.price_step, sizes, known)
 
-    def _live(self, side: int) -> LiveLevels:
-        levels = np.empty((3, self._ladder.occupied(side)), np.int64)
-        read_levels(self._ladder, side, levels)
-        return LiveLevels(*levels)
+    @property
+    def bounds(self) -> tuple[int | None, int | None]:
+        """Worst encoded bid and ask price up to which the book is known; None where nothing is."""
+        bid, ask = (int(bound) for bound in self._ladder.known_until[:])
+        return (
+            None if bid == NOTHING_KNOWN else -bid * self.price_step,
+            None if ask == NOTHING_KNOWN else ask * self.price_step,
+        )
 
     @property
     def messages(self) -> int:
-        """Messages applied so far."""
+        """Number of messages applied so far."""
         return int(self._memory.state[replay_arrays.STATE_MESSAGES])
 
     @property
@@ -549,17 +378,17 @@ class Book:
 
     @property
     def last_sequence_number(self) -> int:
-        """Of the last message applied; far below zero before the first."""
+        """Sequence number of the last message applied; far below zero before the first."""
         return int(self._memory.state[replay_arrays.STATE_LAST_SEQUENCE])
 
     @property
     def last_origin_time(self) -> int:
-        """Of the last message applied, ns."""
+        """Origin time of the last message applied, ns."""
         return int(self._memory.state[replay_arrays.STATE_LAST_ORIGIN])
 
     @property
-    def doubt(self) -> int:
-        """`BookFlag` bits (and `model.doubt.PROVEN_LOSS`) now in force from the plan."""
+    def gap_flags(self) -> int:
+        """Bits of `BookFlag`, and `PROVEN_LOSS`, that flag changes have put in force."""
         return int(self._memory.state[replay_arrays.STATE_FLAG_BITS])
 
     @property
@@ -568,8 +397,25 @@ class Book:
         names = ("deltas", "deltas_without_effect", "crossed_messages", "crossed_episodes", "evicted_levels")
         return dict(zip(names, (int(count) for count in self._memory.counts), strict=True))
 
-    @property
-    def outcome(self) -> Int64Array:
-        """int64[m, 4] of the snapshots taken over so far: use, levels compared, wrong, changed."""
-        due = int(self._memory.state[replay_arrays.STATE_NEXT_SNAPSHOT])
-        return np.concatenate([self._past.rows, self._steps.outcome[:due]])
+
+def _new_memory(params: list[int], depth: int) -> Memory:
+    """Return what the loop remembers before the first message."""
+    memory = Memory(
+        np.array(params, np.int64),
+        np.zeros(STATES, np.int64),
+        np.zeros(replay_arrays.COUNTS, np.int64),
+        np.zeros(ROW_HEAD + 4 * depth, np.int64),
+        np.full((2, depth), NO_KEY, np.int64),
+        np.zeros(2, np.int64),
+    )
+    unset = (
+        replay_arrays.STATE_LAST_SEQUENCE,
+        replay_arrays.STATE_NEXT_GRID,
+        replay_arrays.STATE_CROSSED_SINCE,
+        replay_arrays.STATE_FIRST_ORIGIN,
+    )
+    memory.state[list(unset)] = replay_arrays.NO_TIME
+    memory.state[replay_arrays.STATE_ROW_DUE] = 1  # the first message gives a row, whatever it says
+    memory.visible_row[ROW_HEAD::2] = MISSING_PIPS  # an empty visible book: no price, size 0
+    memory.visible_row[ROW_FLAGS] = -1  # no flags: the first row always differs
+    return memory

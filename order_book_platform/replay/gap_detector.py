@@ -1,7 +1,7 @@
-"""Breaks: places between two messages where something may be missing. Found message by message, looking back only.
+"""Gap candidates: places between two messages where a message may be missing, found by looking back only.
 
-The gap report of a day and a live tail find them in the same way; what is done about them differs only in what each can
-know: a day knows which snapshot comes next, a tail does not.
+The gap report of a day and the replay of a live capture find them in the same way. What is done about them differs in
+what each can know: a day knows which snapshot comes next, a live capture does not.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch
-from order_book_platform.model.arrays import Int64Array
+from order_book_platform.model.arrays import BoolArray, Int64Array
 
 PROVEN = frozenset({"chain", "unseen_snapshot"})
-"""Causes that show a loss; a silence or a crossed book only suggests one."""
+"""Causes that prove a loss; a silence or a crossed book only suggests one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,12 @@ class GapCandidate:
 
     Attributes:
         cause: `chain`, `silence`, `unseen_snapshot` or `crossed`.
-        before, after: sequence numbers of the messages around it.
-        before_ns, after_ns: their origin times; where that is not known, that of the message before.
-        missing_ids: how many ids are missing, where ids are contiguous; else None.
-        detail: one sentence.
+        before: Sequence number of the message before it.
+        after: Sequence number of the message behind it.
+        before_ns: Origin time of the message before it, ns; where that is not known, the last known one before.
+        after_ns: Origin time of the message behind it, ns, by the same rule.
+        missing_ids: Number of update ids that are missing where ids are contiguous; None elsewhere.
+        detail: One sentence for a report.
     """
 
     cause: str
@@ -42,22 +44,22 @@ class GapCandidate:
 
     @property
     def proven(self) -> bool:
-        """Whether a loss is shown, not only suggested."""
+        """Whether a loss is proven, not only suggested."""
         return self.cause in PROVEN
 
     def is_small(self, recover_after_ns: int) -> bool:
-        """Whether flagging the rows is enough: a short silence, or a crossed book, which is repaired anyway."""
+        """Return whether flagging the rows is enough: a short silence, or a crossed book, which is repaired anyway."""
         short = self.cause == "silence" and self.after_ns - self.before_ns <= recover_after_ns
         return short or self.cause == "crossed"
 
 
-class Pairs(NamedTuple):
-    """Consecutive messages: the last one of the batch before, if any, and those of a batch.
+class MessagePairs(NamedTuple):
+    """Consecutive messages of a batch; the first pair begins with the last message of the batch before, if any.
 
     Attributes:
         before, after: int64[n], sequence numbers.
-        before_ns, after_ns: int64[n], origin times; one that is not known (0 or below) is that of the message before,
-            and before the first known one there are no pauses.
+        before_ns, after_ns: int64[n], origin times, ns. A time that is not known (0 or below) is that of the message
+            before; ahead of the first known time there are no pauses.
         rows: intp[n], first row of each `after` in the batch.
     """
 
@@ -69,32 +71,33 @@ class Pairs(NamedTuple):
 
     @property
     def pauses(self) -> Int64Array:
-        """Time between the two, ns."""
+        """int64[n]: time between the two messages, ns."""
         return self.after_ns - self.before_ns
 
 
 class DetectedGaps(NamedTuple):
-    """What a batch brought.
+    """The result of one batch.
 
     Attributes:
-        pairs: its messages with those before them.
-        breaks: between them, in order.
+        pairs: Its messages, each with the one before.
+        gaps: Gap candidates between them, in order.
     """
 
-    pairs: Pairs
-    breaks: list[GapCandidate]
+    pairs: MessagePairs
+    gaps: list[GapCandidate]
 
 
 @dataclass(slots=True)
 class GapDetector:
-    """Feed it the deltas in order. It remembers the last message alone.
+    """Takes the deltas in order, batch by batch. It remembers the last message only.
 
     Attributes:
-        silence_ns: a longer pause counts as a break, where no ids prove the contrary.
-        has_ids: whether the source gave `U` or `pu`.
-        messages: seen so far.
-        last_sequence, last_ns: sequence number of the last one, and the last origin time that is known.
-        is_cut: whether the next one is from another place than right behind it.
+        silence_ns: A longer pause is a gap candidate where no ids prove the contrary.
+        has_ids: Whether the source has given `U` or `pu` so far.
+        messages: Number of messages so far.
+        last_sequence: Sequence number of the last message.
+        last_ns: Last origin time that is known, ns.
+        is_cut: Whether the next message does not follow the last one in the stream.
     """
 
     silence_ns: int
@@ -105,35 +108,35 @@ class GapDetector:
     is_cut: bool = False
 
     def cut(self) -> None:
-        """What comes next is from another place: between here and there nothing is looked for."""
+        """Look for no gap between the last message and the next one: the next is from another part of the stream."""
         self.is_cut = True
 
     def feed(self, batch: DeltaBatch, snapshot_sequence: Int64Array) -> DetectedGaps:
-        """Take a batch of whole messages.
+        """Find the gap candidates of the next messages.
 
         Args:
-            batch: at least one.
-            snapshot_sequence: int64[m], ascending: sequence numbers of all snapshots that may lie between its messages.
+            batch: Whole messages, at least one.
+            snapshot_sequence: int64[m], ascending: sequence numbers of all snapshots that may lie between them.
         """
         pairs = self._pairs(batch)
-        breaks = self._chain_breaks(batch, pairs)
+        gaps = self._chain_gaps(batch, pairs)
         if not self.has_ids:
             # Where there are ids they prove every loss, and a REST snapshot's id may lie inside a message.
-            breaks += _breaks("silence", pairs, pairs.pauses > self.silence_ns, _silence_detail(pairs))
-            breaks += _unseen(pairs, snapshot_sequence)
-        return DetectedGaps(pairs, sorted(breaks, key=lambda item: item.after))
+            gaps += _candidates("silence", pairs, pairs.pauses > self.silence_ns, _silence_detail(pairs))
+            gaps += _unseen_snapshots(pairs, snapshot_sequence)
+        return DetectedGaps(pairs, sorted(gaps, key=lambda gap: gap.after))
 
-    def _pairs(self, batch: DeltaBatch) -> Pairs:
+    def _pairs(self, batch: DeltaBatch) -> MessagePairs:
         sequence = batch.sequence_number
         starts = np.flatnonzero(np.concatenate([[True], sequence[1:] != sequence[:-1]]))
         messages, is_first = sequence[starts], self.messages == 0 or self.is_cut
-        origin = _carried(batch.origin_time[starts], 0 if is_first else self.last_ns)
+        origin = _carried_forward(batch.origin_time[starts], 0 if is_first else self.last_ns)
         if is_first:
-            pairs = Pairs(messages[:-1], messages[1:], origin[:-1], origin[1:], starts[1:])
+            pairs = MessagePairs(messages[:-1], messages[1:], origin[:-1], origin[1:], starts[1:])
         else:
             before = np.concatenate([[self.last_sequence], messages[:-1]])
             before_ns = np.concatenate([[self.last_ns], origin[:-1]])
-            pairs = Pairs(before, messages, before_ns, origin, starts)
+            pairs = MessagePairs(before, messages, before_ns, origin, starts)
         if not pairs.before_ns.all():  # what precedes the first known time is no pause
             pairs = pairs._replace(before_ns=np.where(pairs.before_ns > 0, pairs.before_ns, pairs.after_ns))
         self.messages += len(messages)
@@ -141,8 +144,8 @@ class GapDetector:
         self.last_sequence, self.last_ns = int(messages[-1]), int(origin[-1])
         return pairs
 
-    def _chain_breaks(self, batch: DeltaBatch, pairs: Pairs) -> list[GapCandidate]:
-        """Proven losses: futures `pu` is not the previous `u`; spot `U` is not the previous `u` + 1."""
+    def _chain_gaps(self, batch: DeltaBatch, pairs: MessagePairs) -> list[GapCandidate]:
+        """Return proven losses: futures `pu` is not the previous `u`, or spot `U` is not the previous `u` + 1."""
         if batch.prev_final_update_id is not None:
             name, wanted, found = "pu", pairs.before, batch.prev_final_update_id[pairs.rows]
         elif batch.first_update_id is not None:
@@ -151,7 +154,7 @@ class GapDetector:
             return []
         self.has_ids = True
         missing = found - wanted if name == "U" else None
-        return _breaks(
+        return _candidates(
             "chain",
             pairs,
             wanted != found,
@@ -160,8 +163,8 @@ class GapDetector:
         )
 
 
-def _carried(origin_ns: Int64Array, before_ns: int) -> Int64Array:
-    """The same times; one that is not known (0 or below) is the last known one before it, `before_ns` at first."""
+def _carried_forward(origin_ns: Int64Array, before_ns: int) -> Int64Array:
+    """Return times int64[n] with the last known one, at first `before_ns`, in place of unknown ones (0 or below)."""
     known = origin_ns > 0
     if known.all():
         return origin_ns
@@ -169,13 +172,14 @@ def _carried(origin_ns: Int64Array, before_ns: int) -> Int64Array:
     return np.asarray(np.where(at >= 0, origin_ns[at], before_ns), np.int64)
 
 
-def _breaks(
+def _candidates(
     cause: str,
-    pairs: Pairs,
-    where: NDArray[np.bool_],
+    pairs: MessagePairs,
+    where: BoolArray,
     detail: Callable[[int], str],
     missing_ids: Int64Array | None = None,
 ) -> list[GapCandidate]:
+    """Return a candidate for each pair at which `where`, bool[n], holds; `detail` is given the pair's position."""
     return [
         GapCandidate(
             cause,
@@ -190,16 +194,16 @@ def _breaks(
     ]
 
 
-def _silence_detail(pairs: Pairs) -> Callable[[int], str]:
+def _silence_detail(pairs: MessagePairs) -> Callable[[int], str]:
     pauses = pairs.pauses
     return lambda i: f"no message for {pauses[i] / 1e9:.3f} s"
 
 
-def unseen_counts(pairs: Pairs, snapshot_sequence: Int64Array) -> Int64Array:
-    """How many snapshots lie between the messages of each pair.
+def unseen_counts(pairs: MessagePairs, snapshot_sequence: Int64Array) -> Int64Array:
+    """Count the snapshots whose sequence numbers lie between the messages of each pair.
 
     Args:
-        pairs: n of them.
+        pairs: n consecutive messages.
         snapshot_sequence: int64[m], ascending.
 
     Returns:
@@ -209,10 +213,10 @@ def unseen_counts(pairs: Pairs, snapshot_sequence: Int64Array) -> Int64Array:
     return np.asarray(np.searchsorted(snapshot_sequence, pairs.after, "left") - low, np.int64)
 
 
-def _unseen(pairs: Pairs, snapshot_sequence: Int64Array) -> list[GapCandidate]:
-    """Snapshots whose sequence number lies between two messages: the message they were taken after is lost."""
+def _unseen_snapshots(pairs: MessagePairs, snapshot_sequence: Int64Array) -> list[GapCandidate]:
+    """Return gaps at snapshots between two messages: the message that such a snapshot was taken after is lost."""
     counts = unseen_counts(pairs, snapshot_sequence)
-    return _breaks(
+    return _candidates(
         "unseen_snapshot",
         pairs,
         counts > 0,

@@ -1,91 +1,87 @@
-"""A live tail cut into steps: as a day is, with the gaps found on the way and the snapshots as they arrive. No I/O."""
+"""Divides a live capture into replay steps: like a day, but gaps are found on the way and snapshots arrive."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch
-from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import BatchError
 from order_book_platform.replay.gap_detector import GapDetector
 from order_book_platform.replay.live_flag_timeline import LiveFlagTimeline
+from order_book_platform.replay.replay_steps import DeltaSteps, LiveState, ReplayStep
 from order_book_platform.replay.snapshot_inbox import SnapshotInbox
 from order_book_platform.replay.snapshot_scheduler import ReplayPosition, SnapshotScheduler
 from order_book_platform.replay.snapshot_selection import EveryNthSnapshot
-from order_book_platform.replay.strategy import DeltaSteps, LiveState, ReplayStep
 from order_book_platform.settings import Settings
 
 
 class LiveSteps(DeltaSteps):
-    """Steps of deltas as they come; see `StepCutter`.
+    """Steps of deltas as they come.
 
     Args:
-        settings: `gaps`, and `reconstruct.extend_every`.
-        tick_pips: of the deltas.
-        place: where to go on in both logs.
-        state: what was known there.
+        settings: Gap thresholds (`gaps`) and `reconstruct.extend_every`.
+        tick: Tick of the deltas, encoded.
+        position: Where to go on in both logs.
+        state: State of the live replay at that position; None at the beginning.
 
     Attributes:
-        arrivals: gets the snapshots.
+        inbox: Is given the snapshots; those that arrived before a message come before it.
     """
 
     def __init__(
-        self, settings: Settings, tick_pips: int, place: ReplayPosition, state: LiveState | None
+        self, settings: Settings, tick: int, position: ReplayPosition, state: LiveState | None
     ) -> None:
         gaps = settings.gaps
-        self.arrivals = SnapshotInbox(state.arrived if state else None)
-        points = state.recover_from if state else np.empty(0, np.int64)
-        choice = EveryNthSnapshot(settings.reconstruct.extend_every)
-        planner = SnapshotScheduler(self.arrivals, choice, points, tick_pips, place)
-        super().__init__(planner, None)
-        self._finder = GapDetector(gaps.silence, *(state.finder if state else ()))
-        self._doubt = LiveFlagTimeline(
-            gaps.recover_after, gaps.snapshot_reach, *(state.doubt if state else ())
+        self.inbox = SnapshotInbox(state.inbox if state else None)
+        recover_from = state.recover_from if state else np.empty(0, np.int64)
+        selector = EveryNthSnapshot(settings.reconstruct.extend_every)
+        super().__init__(SnapshotScheduler(self.inbox, selector, recover_from, tick, position))
+        self._detector = GapDetector(gaps.silence, *(state.detector if state else ()))
+        self._timeline = LiveFlagTimeline(
+            gaps.recover_after, gaps.snapshot_reach, *(state.timeline if state else ())
         )
 
     def take(self, deltas: DeltaBatch) -> Iterator[ReplayStep]:
-        """See `StepCutter.take`.
+        """Return the steps of the next whole messages.
 
         Raises:
-            BatchError: the messages do not come after those before.
+            BatchError: The messages do not come after those before.
         """
-        first, finder = int(deltas.sequence_number[0]), self._finder
-        if finder.messages and first <= finder.last_sequence:
+        first, detector = int(deltas.sequence_number[0]), self._detector
+        if detector.messages and first <= detector.last_sequence:
             raise BatchError(
-                expected=f"a message after {finder.last_sequence}, each of them appended as a whole",
+                expected=f"a message after {detector.last_sequence}, each of them appended as a whole",
                 found=f"one of number {first}",
                 where=f"log of raw_deltas, row {self._done}",
                 remedy="Correct what writes the log: numbers ascend, and all rows of a message go in one whole append.",
             )
         yield from super().take(deltas)
 
-    def arrive(self, snapshots: SnapshotBatch) -> None:
-        """Take the next snapshots of the log; those that arrived before a message come before it."""
-        self.arrivals.arrive(snapshots)
-
     def _stop(self, deltas: DeltaBatch, start: int, count: int) -> int:
         stop = super()._stop(deltas, start, count)
-        return start + self.arrivals.cut(deltas.slice(start, stop))
+        return start + self.inbox.rows_until_arrival(deltas.slice(start, stop))
 
     def _step(self, batch: DeltaBatch, ends_part: bool) -> ReplayStep:
-        before = self._finder.last_sequence, self._finder.last_ns
-        late = self.arrivals.enter(batch)
-        released = self.arrivals.release(int(batch.sequence_number[-1]))
-        pairs, breaks = self._finder.feed(batch, released)
-        self._planner.recover(self._doubt.recover_from(breaks))
+        detector, timeline = self._detector, self._timeline
+        message_before = detector.last_sequence, detector.last_ns
+        late = self.inbox.advance(batch)
+        released = self.inbox.release(int(batch.sequence_number[-1]))
+        pairs, gaps = detector.feed(batch, released)
+        # Recovery points come first: they decide which of the snapshots that are due now repair the book.
+        self._scheduler.add_recovery_points(timeline.recover_from(gaps))
         step = super()._step(batch, ends_part)
-        edges = self._doubt.edges(pairs, breaks, step.due.used.sequence_number)
-        finder = self._finder
+        flag_changes = timeline.changes(pairs, gaps, step.due.used.sequence_number)
         state = LiveState(
-            self.arrivals.now,
-            (finder.has_ids, finder.messages, finder.last_sequence, finder.last_ns),
-            (self._doubt.bits, self._doubt.deadline_ns),
-            self._planner.recover_from,
-            edges,
-            breaks,
+            self.inbox.state,
+            (detector.has_ids, detector.messages, detector.last_sequence, detector.last_ns),
+            (timeline.bits, timeline.deadline_ns),
+            self._scheduler.open_recovery_points,
+            flag_changes,
+            gaps,
             late,
-            before,
+            message_before,
         )
-        return ReplayStep(step.deltas, step.due, step.place, step.ends_part, state)
+        return replace(step, live=state)

@@ -1,4 +1,4 @@
-"""What became of the snapshots of a plan."""
+"""What a replay did with each snapshot that it was given, kept until the end of the day."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from order_book_platform.kernels.book.replay_arrays import (
     USE_SEEDED,
 )
 from order_book_platform.model.arrays import Int64Array
-from order_book_platform.replay.book import USES
+from order_book_platform.replay.book import SNAPSHOT_USES
 from order_book_platform.replay.growable_array import GrowableArray
 from order_book_platform.replay.snapshot_scheduler import DueSnapshots
 
 
 class SnapshotOutcomes:
-    """What has been handed out of a plan: enough to say, at the end, what became of each snapshot.
+    """Collects the snapshots that were due in a replay, and what the book did with them.
 
     Args:
-        saved: of `saved`, to go on from.
+        saved: Result of `saved`, to go on from.
     """
 
     def __init__(self, saved: Mapping[str, Int64Array] | None = None) -> None:
@@ -35,33 +35,31 @@ class SnapshotOutcomes:
         self._rejected = GrowableArray(2, saved.get("rejected"))
         self._outcome = GrowableArray(4, saved.get("outcome"))
 
-    def add(self, due: DueSnapshots) -> None:
-        """Remember the next ones."""
+    def add_due(self, due: DueSnapshots) -> None:
+        """Note the next snapshots that are due."""
         for kept, batch in ((self._used, due.used), (self._rejected, due.rejected)):
             if len(batch):
                 kept.add(np.stack([batch.sequence_number, batch.origin_time], 1))
 
-    def came_of(self, outcome: Int64Array) -> None:
-        """Remember what came of the next ones.
-
-        Args:
-            outcome: int64[m, 4], of `Book.take_outcome`.
-        """
-        self._outcome.add(outcome)
+    def add_outcomes(self, outcomes: Int64Array) -> None:
+        """Note what the book did with the next used ones: int64[m, 4] of `Book.take_outcomes`."""
+        self._outcome.add(outcomes)
 
     def saved(self) -> dict[str, Int64Array]:
-        """All of it, as views: used and rejected int64[n, 2], sequence number and origin time; outcome int64[m, 4].
+        """Return everything as views that stay as they are.
 
-        Rows are only ever added, so that two of these differ in what the later one has more.
+        Returns:
+            `used` and `rejected`, int64[n, 2]: sequence number and origin time; `outcome`, int64[m, 4]. Rows are only
+            appended, so that a later result differs from an earlier one in the rows behind its end.
         """
         return {"used": self._used.rows, "rejected": self._rejected.rows, "outcome": self._outcome.rows}
 
     def table(self) -> tuple[pa.Table, Counter[str], int | None]:
-        """What became of those that the replay reached, and of all that were rejected.
+        """Return the use of the snapshots that the replay reached, and of all that were rejected.
 
         Returns:
-            A table with schema `USED_SNAPSHOTS_SCHEMA`, how many snapshots had each use, and the sequence number of the
-            first that seeded.
+            A table with schema `USED_SNAPSHOTS_SCHEMA`, the number of snapshots by use, and the sequence number of the
+            first snapshot that seeded the book, if any.
         """
         outcome, rejected = self._outcome.rows, self._rejected.rows
         used = self._used.rows[: len(outcome)]
@@ -69,7 +67,7 @@ class SnapshotOutcomes:
         rows = np.concatenate([np.hstack([used, outcome]), np.hstack([rejected, nothing])])
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
         results = rows[:, 2:]
-        names = np.array([USES.get(use, "rejected") for use in range(max(USES) + 1)])
+        names = np.array([SNAPSHOT_USES.get(use, "rejected") for use in range(max(SNAPSHOT_USES) + 1)])
         columns = {
             "sequence_number": rows[:, 0],
             "origin_time": rows[:, 1],

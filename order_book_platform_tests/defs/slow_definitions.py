@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.defs import build_definitions
 from order_book_platform.reconstruct.book_stages import BookStream
-from order_book_platform.replay import strategy
+from order_book_platform.replay import replay_steps
 from order_book_platform.storage.parquet_rows import RowGroup
 
 PART_DELTAS = 4_000
@@ -25,6 +25,6 @@ def _slowly(self: BookStream, piece: RowGroup) -> Iterator[DeltaBatch]:
 
 
 BookStream._decode = _slowly  # type: ignore[method-assign]
-strategy.PART_DELTAS = PART_DELTAS  # type: ignore[misc]
+replay_steps.PART_DELTAS = PART_DELTAS  # type: ignore[misc]
 
 defs = build_definitions()

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.launched import code_location, has_ended
 from order_book_platform.model import PartitionKey
 from order_book_platform.reconstruct import Reconstructor
-from order_book_platform.replay import strategy
+from order_book_platform.replay import replay_steps
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import find_unfinished_work
 from order_book_platform_tests.chain import Chain
@@ -43,7 +43,7 @@ def files(folder: Path) -> dict[str, str]:
 
 def test_a_terminated_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends as CANCELED and leaves what it did; the next run goes on from there and makes the same files."""
-    monkeypatch.setattr(strategy, "PART_DELTAS", PART_DELTAS)
+    monkeypatch.setattr(replay_steps, "PART_DELTAS", PART_DELTAS)
     MarketSimulator(profile("btc-perp"), 5).write(tmp_path / "lake", KEY, 700, Faults.parse(""))
     chain = Chain.over(tmp_path, tmp_path / "lake", [KEY], **SETTINGS)
     chain.books(KEY)

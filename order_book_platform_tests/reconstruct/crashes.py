@@ -20,9 +20,9 @@ from typing import Any
 
 from order_book_platform.model import PartitionKey
 from order_book_platform.reconstruct import Reconstructor
-from order_book_platform.reconstruct.day import resumption
+from order_book_platform.reconstruct.day import day_checkpoints
 from order_book_platform.reconstruct.live.live_checkpoints import LiveCheckpoint, LiveCheckpoints
-from order_book_platform.replay import strategy
+from order_book_platform.replay import replay_steps
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.storage import DataStore
 
@@ -58,16 +58,16 @@ class Boundaries:
 def reconstruct(settings: Settings, key: PartitionKey, dies_at: int | None, answer: int) -> None:
     """One reconstruction; tells how many boundaries it passed and where it went on."""
     went_on = 0
-    take_up = resumption.Resumption.take_up
+    resume = day_checkpoints.DayCheckpoints.resume
 
-    def noted(self: resumption.Resumption) -> resumption.Unfinished | None:
+    def noted(self: day_checkpoints.DayCheckpoints) -> day_checkpoints.DayCheckpoint | None:
         nonlocal went_on
-        found = take_up(self)
-        went_on = found.saved.place.deltas if found else 0
+        found = resume(self)
+        went_on = found.saved.position.deltas if found else 0
         os.write(answer, f"{went_on} ".encode())
         return found
 
-    resumption.Resumption.take_up = noted  # type: ignore[method-assign]
+    day_checkpoints.DayCheckpoints.resume = noted  # type: ignore[method-assign]
     boundaries = Boundaries(dies_at)
     Reconstructor(DataStore(settings.data_root), settings).run(key)
     os.write(answer, f"{boundaries.passed}".encode())
@@ -79,7 +79,7 @@ def follow(settings: Settings, key: PartitionKey, dies_at: int | None, answer: i
 
     def noted(self: LiveCheckpoints, rows: int, findings: int) -> LiveCheckpoint | None:
         found = newest(self, rows, findings)
-        os.write(answer, f"{found.saved.place.deltas if found else 0} ".encode())
+        os.write(answer, f"{found.saved.position.deltas if found else 0} ".encode())
         return found
 
     LiveCheckpoints.newest = noted  # type: ignore[method-assign]
@@ -93,7 +93,7 @@ def follow(settings: Settings, key: PartitionKey, dies_at: int | None, answer: i
 def main() -> None:
     """Serve until stdin ends."""
     settings, key = load_settings(Path(sys.argv[1])), PartitionKey.parse(sys.argv[2], sys.argv[3])
-    strategy.PART_DELTAS = int(sys.argv[4])  # type: ignore[misc]
+    replay_steps.PART_DELTAS = int(sys.argv[4])  # type: ignore[misc]
     # Loads every compiled loop, which all forks then have.
     Reconstructor(DataStore(settings.data_root), settings).run(key)
     work = follow if len(sys.argv) > 5 else reconstruct

@@ -23,8 +23,8 @@ from order_book_platform_tests import oracle
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.conftest import RECORDED_KEYS
 from order_book_platform_tests.lake import KEY, START_NS, trade_frame, write_lake
-from order_book_platform_tests.reconstruct.test_reconstructor import KEY as SIMULATED
-from order_book_platform_tests.reconstruct.test_reconstructor import NEXT, two_days
+from order_book_platform_tests.reconstruct.two_days import KEY as SIMULATED
+from order_book_platform_tests.reconstruct.two_days import NEXT, two_days
 
 DECIMAL128 = {"precision": "decimal128"}
 TABLES = (

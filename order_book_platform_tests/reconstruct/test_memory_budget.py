@@ -15,7 +15,7 @@ from order_book_platform.model import PartitionKey
 from order_book_platform.reconstruct import Reconstructor, memory_budget
 from order_book_platform.reconstruct.book_stages import LogSpill
 from order_book_platform.reconstruct.memory_budget import MemoryBudget, group_rows, row_bytes
-from order_book_platform.replay import strategy
+from order_book_platform.replay import replay_steps
 from order_book_platform.settings import Settings
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import Manifest
@@ -89,8 +89,8 @@ def eager(monkeypatch: pytest.MonkeyPatch, spilled: list[int]) -> None:
         put(self, item)
 
     monkeypatch.setattr(LogSpill, "put", noted)
-    monkeypatch.setattr(strategy, "PART_DELTAS", 4_000)
-    monkeypatch.setattr(strategy, "PART_SNAPSHOTS", 50)
+    monkeypatch.setattr(replay_steps, "PART_DELTAS", 4_000)
+    monkeypatch.setattr(replay_steps, "PART_SNAPSHOTS", 50)
     monkeypatch.setattr("order_book_platform.streaming.pipeline.WATCH_S", 0.005)
 
 

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from order_book_platform.assess import DataAssessor, GapReporter
-from order_book_platform.clock import iso_from_ns
-from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch, PublishedDeltas
+from order_book_platform.datasets.raw_deltas import DeltaBatch, PublishedDeltas
 from order_book_platform.datasets.snapshots import SnapshotBatch
-from order_book_platform.errors import NoBookError, PartitionCorruptError
 from order_book_platform.model import BookFlag, PartitionKey
 from order_book_platform.observability import silent
 from order_book_platform.reconstruct import Reconstructor
-from order_book_platform.reconstruct.day.resumption import Resumption
-from order_book_platform.replay import strategy
 from order_book_platform.simulate import MarketSimulator, profile
-from order_book_platform.sources import LakeIngest
 from order_book_platform_tests import oracle
 from order_book_platform_tests.chain import Chain
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
-NEXT = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-09")
 
 
 @pytest.fixture(scope="module")
@@ -84,61 +75,6 @@ def test_known_levels_equal_the_simulated_truth(lake: Path, tmp_path: Path) -> N
     assert compared > 100
 
 
-def test_verify_agrees_for_any_batch_size(lake: Path, tmp_path: Path) -> None:
-    """Replayed in other pieces and read back from disk: the same hash."""
-    chain = chain_over(tmp_path, lake)
-    for batch_rows in (97, 5_000, 10**6):
-        assert Reconstructor(chain.store, chain.settings).verify(KEY, batch_rows=batch_rows).matches
-
-
-def test_verify_notices_changed_inputs_and_damaged_files(lake: Path, tmp_path: Path) -> None:
-    """Another setting, or other sizes in the deltas, gives another hash; a damaged file is refused."""
-    chain = chain_over(tmp_path, lake)
-    seed_only = Chain.over(tmp_path, lake, [KEY], reconstruct={"extend_every": 0})
-    assert not Reconstructor(seed_only.store, seed_only.settings).verify(KEY).matches
-    manifest, table = chain.store.manifest("raw_deltas", KEY), chain.store.frame("raw_deltas", KEY).collect()
-    bump = (
-        pl.when((pl.int_range(pl.len()) > table.height // 2) & (pl.col("size_pips") > 0))
-        .then(10**8)
-        .otherwise(0)
-    )
-    with chain.store.write("raw_deltas", KEY) as writer:
-        changed = table.with_columns(pl.col("size_pips") + bump).to_arrow().cast(RAW_DELTAS_SCHEMA)
-        writer.parquet("deltas.parquet", RAW_DELTAS_SCHEMA).write(changed)
-        writer.metadata.update(manifest.metadata)
-    result = Reconstructor(chain.store, chain.settings).verify(KEY)
-    assert result.stored == result.published != result.replayed
-    assert result.changed_inputs == ("raw_deltas",)
-    books = chain.store.folder("reconstructed_books", KEY) / "books-00000.parquet"
-    books.write_bytes(books.read_bytes()[:-1] + b"?")
-    with pytest.raises(PartitionCorruptError, match=r"books-00000\.parquet"):
-        Reconstructor(chain.store, chain.settings).verify(KEY)
-
-
-def test_book_at_a_time_or_a_number_is_the_published_row(lake: Path, tmp_path: Path) -> None:
-    """Any instant gives the row that holds then; before the first message there is none."""
-    chain = chain_over(tmp_path, lake, cadence="message")
-    books = chain.store.frame("reconstructed_books", KEY).collect()
-    reconstructor = Reconstructor(chain.store, chain.settings)
-    for at in (0, 700, len(books) - 1):
-        row = books.row(at, named=True)
-        for state in (
-            reconstructor.book_at(KEY, sequence_number=row["sequence_number"]),
-            reconstructor.book_at(KEY, at_ns=row["origin_time"] + 1_000),
-        ):
-            assert (state.sequence_number, state.origin_time) == (row["sequence_number"], row["origin_time"])
-            assert (state.bids.price_pips[0], state.asks.size_pips[0]) == (
-                row["bid_0_price_pips"],
-                row["ask_0_size_pips"],
-            )
-            assert state.flags == row["flags"]
-    first = books.row(0, named=True)
-    with pytest.raises(NoBookError, match=f"an instant from {iso_from_ns(first['origin_time'])} on"):
-        reconstructor.book_at(KEY, at_ns=1)
-    with pytest.raises(NoBookError, match=f"a sequence number from {first['sequence_number']} on, found 5"):
-        reconstructor.book_at(KEY, sequence_number=5)
-
-
 def test_change_rows_are_the_message_rows_that_differ(lake: Path, tmp_path: Path) -> None:
     """Between two rows of cadence change, every message shows the same book."""
     changes = chain_over(tmp_path / "a", lake).store.frame("reconstructed_books", KEY).collect()
@@ -158,124 +94,6 @@ def test_change_rows_are_the_message_rows_that_differ(lake: Path, tmp_path: Path
     ]
     assert messages.select(same).equals(changes.select(same)[at.tolist()])
     assert len(changes) < len(messages)
-
-
-def two_days(
-    folder: Path,
-    change: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
-    instrument: Mapping[str, object] | None = None,
-    **wanted: object,
-) -> Chain:
-    """One simulated stream, cut into two days in the middle; the second day's deltas may be changed."""
-    MarketSimulator(profile("btc-perp"), 11).write(folder / "one", KEY, 800)
-    day_ns = 86_400 * 10**9
-    for table in ("book_delta_v2", "book", "trades"):
-        frame = pl.read_parquet(folder / "one" / table / KEY.path / "*.parquet", hive_partitioning=False)
-        start = pl.read_parquet(
-            folder / "one/book_delta_v2" / KEY.path / "*.parquet", hive_partitioning=False
-        )
-        first, last = start["timestamp"].min(), start["timestamp"].max()
-        # The stream's middle is moved to midnight, so that each half lies within its own day.
-        shift = -(-first // day_ns) * day_ns - (first + last) // 2 // 10**6 * 10**6
-        moved = frame.with_columns(pl.col("timestamp") + shift, pl.col("receipt_timestamp") + shift)
-        for key, part in ((KEY, moved.filter(pl.col("timestamp") < -(-first // day_ns) * day_ns)),
-                          (NEXT, moved.filter(pl.col("timestamp") >= -(-first // day_ns) * day_ns))):  # fmt: skip
-            if change is not None and key == NEXT:
-                part = change(part)  # noqa: PLW2901
-            path = folder / "lake" / table / key.path
-            path.mkdir(parents=True, exist_ok=True)
-            part.write_parquet(path / "1.parquet")
-    return Chain.over(folder, folder / "lake", [KEY, NEXT], reconstruct=wanted, instrument=instrument)
-
-
-def test_a_day_may_go_on_from_the_day_before(tmp_path: Path) -> None:
-    """A stream cut at midnight and continued knows as much as if it had not been cut; without the setting, less."""
-    chain = two_days(tmp_path / "a", continue_previous_day=True)
-    before = chain.books(KEY)[-1].manifest.metadata["closing"]["sequence_number"]
-    manifest = chain.books(NEXT)[-1].manifest
-    assert manifest.metadata["continued_from"] == before
-    assert "previous reconstructed_books" in manifest.inputs
-    assert manifest.metadata["counts"]["repaired"] == 0
-    alone = two_days(tmp_path / "b")
-    alone.books(KEY)
-    cold = alone.books(NEXT)[-1].manifest
-    assert cold.metadata["continued_from"] is None
-    assert "previous reconstructed_books" not in cold.inputs
-    assert manifest.metadata["counts"]["unknown_depth_rows"] <= cold.metadata["counts"]["unknown_depth_rows"]
-
-
-@pytest.mark.parametrize("precision", ["int64", "decimal128"])
-def test_a_day_that_goes_on_from_the_day_before_can_be_interrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
-) -> None:
-    """It goes on from its checkpoint, not from the day before once more; the partition is the same."""
-    monkeypatch.setattr(strategy, "PART_DELTAS", 300)
-    chain = two_days(
-        tmp_path,
-        continue_previous_day=True,
-        checkpoint_events=1,
-        instrument={"precision": precision},
-    )
-    chain.books(KEY)
-    wanted = chain.books(NEXT)[-1]
-    assert wanted.manifest.metadata["continued_from"] is not None
-    save = Resumption.save
-
-    def interrupted(self: Resumption, *arguments: Any) -> None:
-        save(self, *arguments)
-        if self.written == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Resumption, "save", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            Reconstructor(chain.store, chain.settings).run(NEXT)
-    again = Reconstructor(chain.store, chain.settings).run(NEXT)
-    assert again.run.resumed_from > 0
-    assert again.manifest == wanted.manifest
-
-
-def test_a_day_does_not_go_on_over_a_hole_or_from_doubt(tmp_path: Path) -> None:
-    """A pause at midnight, a day before without books, or one that ends in doubt: seeded anew, and it says why."""
-    late = two_days(
-        tmp_path / "a", lambda frame: frame.filter(pl.col("timestamp") > frame["timestamp"].min() + 2 * 10**9),
-        continue_previous_day=True,
-    )  # fmt: skip
-    assert "no books" in late.books(NEXT)[-1].manifest.metadata["not_continued"]
-    late.books(KEY)
-    assert "between the days" in late.books(NEXT)[-1].manifest.metadata["not_continued"]
-    chain = two_days(tmp_path / "b", continue_previous_day=True)
-    path = tmp_path / "b/lake/book_delta_v2" / KEY.path / "1.parquet"
-    frame = pl.read_parquet(path, hive_partitioning=False)
-    numbers = frame["sequence_number"].unique().sort()
-    frame.filter(~pl.col("sequence_number").is_in(numbers[-6:-1].to_list())).write_parquet(path)
-    for table in (tmp_path / "b/lake/book" / KEY.path).iterdir():
-        rows = pl.read_parquet(table, hive_partitioning=False)
-        rows.filter(pl.col("sequence_number") != numbers[-1]).write_parquet(table)
-    chain.books(KEY)
-    found = chain.books(NEXT)[-1].manifest.metadata
-    assert found["continued_from"] is None
-    assert "doubt: GAP" in found["not_continued"]
-
-
-@pytest.mark.parametrize("empty", [KEY, NEXT])
-def test_a_day_without_a_message_is_neither_continued_nor_goes_on(
-    tmp_path: Path, empty: PartitionKey
-) -> None:
-    """No source publishes one, but should there be one: an empty book, and it says why."""
-    chain = two_days(tmp_path, continue_previous_day=True)
-    for key in (KEY, NEXT):
-        LakeIngest(chain.store, chain.settings).run(key)
-    metadata = chain.store.manifest("raw_deltas", empty).metadata
-    with chain.store.write("raw_deltas", empty) as writer:
-        writer.parquet("deltas.parquet", RAW_DELTAS_SCHEMA).write(RAW_DELTAS_SCHEMA.empty_table())
-        writer.metadata.update(metadata)
-    for key in (KEY, NEXT):
-        GapReporter(chain.store, chain.settings).run(key)
-        DataAssessor(chain.store, chain.settings).run(key)
-        Reconstructor(chain.store, chain.settings).run(key)
-    found = chain.store.manifest("reconstructed_books", NEXT).metadata
-    assert (found["continued_from"], found["not_continued"]) == (None, "one of the days has no message")
 
 
 def test_without_snapshots_the_book_is_cold_and_says_so(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import config
 
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import BatchError
 from order_book_platform.model import BookFlag
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.replay import book as book_module
-from order_book_platform.replay.book import USES, Book, Levels, Plan
-from order_book_platform.replay.snapshot_selection import candidate_rows, snapshot_defects
+from order_book_platform.replay.book import SNAPSHOT_USES, Book, Levels
+from order_book_platform.replay.flag_timeline import FlagChanges
+from order_book_platform.replay.snapshot_selection import EveryNthSnapshot, snapshot_defects
 from order_book_platform_tests import oracle
 from order_book_platform_tests.conftest import MANY
 from order_book_platform_tests.streams import (
@@ -38,13 +40,27 @@ WINDOW = 4096
 """The smallest window, so that generated prices leave it all the time."""
 
 
-def plan_of(stream: Stream, extend_every: int) -> Plan:
-    """The plan the oracle follows too."""
-    rows = candidate_rows(snapshot_defects(stream.snapshots, stream.step), extend_every)
+class Inputs(NamedTuple):
+    """Snapshots and flag changes that a stream schedules."""
+
+    snapshots: SnapshotBatch
+    forced: np.ndarray
+    changes: FlagChanges
+
+
+def inputs_of(stream: Stream, extend_every: int) -> Inputs:
+    """The inputs that the oracle is given too."""
+    rows = EveryNthSnapshot(extend_every).rows(snapshot_defects(stream.snapshots, stream.step))
     used = stream.snapshots.take(rows)
     edges = np.array(stream.edges, np.int64).reshape(-1, 2)
     forced = np.isin(used.sequence_number, sorted(stream.forced))
-    return Plan(used, forced, edges[:, 0].copy(), edges[:, 1].copy())
+    return Inputs(used, forced, FlagChanges(edges[:, 0].copy(), edges[:, 1].copy()))
+
+
+def scheduled(book: Book, snapshots: SnapshotBatch) -> Book:
+    """A book with snapshots that repair only where they disagree."""
+    book.add_snapshots(snapshots, np.zeros(len(snapshots), np.bool_))
+    return book
 
 
 def replayed(
@@ -61,10 +77,12 @@ def replayed(
         stream.step,
         depth=depth,
         cadence=cadence,
-        plan=plan_of(stream, extend_every),
         window_slots=WINDOW,
         **options,
     )
+    inputs = inputs_of(stream, extend_every)
+    book.add_snapshots(inputs.snapshots, inputs.forced)
+    book.add_flag_changes(inputs.changes)
     rows = [rows.copy() for batch in cut(stream.deltas, every) for rows in book.feed(batch)]
     return np.concatenate(rows) if rows else np.empty((0, 6 + 4 * depth), np.int64), book
 
@@ -113,10 +131,10 @@ def assert_equals_the_oracle(
         levels = book.levels(s)
         assert levels.encoded_price.tolist() == [key * side.sign for key in side.keys]
         assert levels.encoded_size.tolist() == [side.sizes[key] for key in side.keys]
-        lost = book.doubt & PROVEN_LOSS
+        lost = book.gap_flags & PROVEN_LOSS
         known = [not lost and side.bound is not None and key <= side.bound for key in side.keys]
         assert levels.known.tolist() == known
-    uses = [(USES[use], *counts) for use, *counts in book.outcome.tolist()]
+    uses = [(SNAPSHOT_USES[use], *counts) for use, *counts in book.outcomes.tolist()]
     assert uses == [row[2:] for row in wanted.used_values]
 
 
@@ -161,11 +179,13 @@ def test_a_book_that_has_lost_nothing_agrees_with_every_snapshot(
 ) -> None:
     """The first one seeds, the others extend; only those repair that were told to, and find nothing wrong."""
     assert_equals_the_oracle(stream, extend_every, depth, cadence)
-    plan = plan_of(stream, extend_every)
+    inputs = inputs_of(stream, extend_every)
     _, book = replayed(stream, extend_every=extend_every, depth=depth, cadence=cadence)
-    uses = ["repaired" if forced else "extended" for forced in plan.forced.tolist()]
-    assert [USES[use] for use in book.outcome[:, 0].tolist()] == ["seeded", *uses[1:]][: len(book.outcome)]
-    assert not book.outcome[:, 2].any()
+    uses = ["repaired" if forced else "extended" for forced in inputs.forced.tolist()]
+    assert [SNAPSHOT_USES[use] for use in book.outcomes[:, 0].tolist()] == ["seeded", *uses[1:]][
+        : len(book.outcomes)
+    ]
+    assert not book.outcomes[:, 2].any()
 
 
 @given(streams(), st.integers(1, 4), st.integers(1, 5), st.integers(1, 8))
@@ -174,12 +194,12 @@ def test_rows_do_not_depend_on_batches_or_buffers(
 ) -> None:
     """Any batch size, any row buffer and any initial room for far levels give the same rows."""
     whole, _ = replayed(stream)
-    old = book_module._FREE_BLOCKS
-    book_module._FREE_BLOCKS = start
+    old = book_module._SPARE_BLOCKS
+    book_module._SPARE_BLOCKS = start
     try:
         pieces, book = replayed(stream, every=every, row_capacity=capacity)
     finally:
-        book_module._FREE_BLOCKS = old
+        book_module._SPARE_BLOCKS = old
     np.testing.assert_array_equal(pieces, whole)
     assert book.counts["deltas"] == len(stream.deltas)
 
@@ -246,8 +266,8 @@ def test_snapshots_alone_are_the_book_one_after_another(
     """Each row is what its snapshot says, nothing is left of the one before, and more may come after a stop."""
     snapshots = snapshot_batch([(10 * (i + 1), shot) for i, shot in enumerate(shots)])
     first, second = snapshots.take(slice(0, stop)), snapshots.take(slice(stop, None))
-    plan = Plan(first, np.zeros(len(first), np.bool_))
-    book = Book(STEP, depth=depth, cadence=cadence, plan=plan, window_slots=WINDOW, row_capacity=capacity)
+    book = Book(STEP, depth=depth, cadence=cadence, window_slots=WINDOW, row_capacity=capacity)
+    scheduled(book, first)
     rows = [piece.copy() for piece in book.show_snapshots()]
     book.add_snapshots(second, np.zeros(len(second), np.bool_))
     rows += [piece.copy() for piece in book.show_snapshots()]
@@ -259,7 +279,7 @@ def test_snapshots_alone_are_the_book_one_after_another(
         if cadence == "message" or not wanted or row != wanted[-1][3:]:
             wanted.append([1_000 * (i + 1), 1_000 * (i + 1) + 7, 10 * (i + 1), *row])
     assert np.concatenate(rows).tolist() == wanted
-    uses = [(USES[use], *counts) for use, *counts in book.outcome.tolist()]
+    uses = [(SNAPSHOT_USES[use], *counts) for use, *counts in book.outcomes.tolist()]
     assert uses == [("seeded", 0, 0, len(bids) + len(asks)) for bids, asks in shots]
 
 
@@ -278,11 +298,13 @@ def test_a_grid_shows_the_book_as_of_each_step(
         depth=depth,
         cadence="grid",
         grid_ns=grid_ns,
-        plan=plan_of(stream, 1),
         window_slots=WINDOW,
         row_capacity=3,
         **policy,
     )
+    inputs = inputs_of(stream, 1)
+    book.add_snapshots(inputs.snapshots, inputs.forced)
+    book.add_flag_changes(inputs.changes)
     rows = [piece.copy() for batch in cut(stream.deltas, every) for piece in book.feed(batch)]
     rows = np.concatenate([*rows, book.finish().copy()])
     times = messages[:, 0]
@@ -306,10 +328,12 @@ def test_a_restored_book_goes_on_as_if_it_had_never_stopped(stream: Stream, afte
         len(plain.snapshots)
         and plain.snapshots.sequence_number[0] <= batches[min(after, len(batches)) - 1].sequence_number[0]
     )
-    first = Book(STEP, depth=3, cadence="message", plan=plan_of(plain, 0), window_slots=WINDOW)
+    first = scheduled(
+        Book(STEP, depth=3, cadence="message", window_slots=WINDOW), inputs_of(plain, 0).snapshots
+    )
     rows = [[piece.copy() for piece in first.feed(batch)] for batch in batches[:after]]
     second = Book(STEP, depth=3, cadence="message", window_slots=WINDOW)
-    second.restore(first.levels(0), first.levels(1), first.bounds_pips)
+    second.restore(first.levels(0), first.levels(1), first.bounds)
     for batch in batches[after:]:
         rows = [piece.copy() for piece in first.feed(batch)]
         again = [piece.copy() for piece in second.feed(batch)]
@@ -341,12 +365,13 @@ def test_a_snapshot_with_more_levels_than_room_grows_and_stays_exact(
     due: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten thousand levels at once find room, whenever they come."""
-    monkeypatch.setattr(book_module, "_FREE_BLOCKS", 8)  # enough for the message alone
+    monkeypatch.setattr(book_module, "_SPARE_BLOCKS", 8)  # enough for the message alone
     bids = [(CENTRE - 7 * k, k % 5 + 1) for k in range(10_000)]
     shots = snapshot_batch([(5 if due == "between" else 10, (bids, [(CENTRE + 1, 1)]))])
-    plan = Plan(shots, np.zeros(1, np.bool_))
-    book = Book(STEP, depth=1, window_slots=WINDOW, plan=None if due == "restored" else plan)
-    if due == "restored":
+    book = Book(STEP, depth=1, window_slots=WINDOW)
+    if due != "restored":
+        scheduled(book, shots)
+    else:
         prices, held = shots.encoded_price[0], shots.encoded_size[0]
         known = np.zeros(len(bids), np.bool_)
         book.restore(
@@ -399,13 +424,12 @@ def test_only_the_first_snapshot_after_an_eviction_repairs() -> None:
     """It has nothing known to disagree with, and repairs; the one after it agrees, and extends."""
     later = [(CENTRE + 5, 1)], [(CENTRE + 6, 1)]
     shots = snapshot_batch([(10, ([(CENTRE, 1)], [(CENTRE + 2, 1)])), (40, later), (50, later)])
-    plan = Plan(shots, np.zeros(3, np.bool_))
-    book = Book(STEP, depth=2, plan=plan, crossed_after_ns=0, window_slots=WINDOW)
+    book = scheduled(Book(STEP, depth=2, crossed_after_ns=0, window_slots=WINDOW), shots)
     made = [[(True, tick, 1)] for tick in (CENTRE, CENTRE + 5, CENTRE - 9, CENTRE - 9, CENTRE - 9)]
     list(book.feed(delta_batch(made, [10, 20, 30, 40, 50])))
     assert book.counts["evicted_levels"] == 1
-    assert [USES[use] for use in book.outcome[:, 0].tolist()] == ["seeded", "repaired", "extended"]
-    assert book.outcome[:, 1].tolist() == [0, 0, 2]
+    assert [SNAPSHOT_USES[use] for use in book.outcomes[:, 0].tolist()] == ["seeded", "repaired", "extended"]
+    assert book.outcomes[:, 1].tolist() == [0, 0, 2]
 
 
 @pytest.mark.parametrize("warm", [True, False])
@@ -425,13 +449,13 @@ def test_a_snapshot_that_moves_a_best_level_nobody_knew_is_no_market_activity(
     """Whether it seeds a book after its warm-up or extends one: the row says repaired where price or size moves."""
     seed = (10, ([(CENTRE, 1)], [(CENTRE + 10, 1)]))
     shots = snapshot_batch([*([] if warm else [seed]), (20, ([bid], [ask]))])
-    plan = Plan(shots, np.zeros(len(shots), np.bool_))
     warm_up_ns = 0 if warm else 10**9
-    book = Book(STEP, depth=2, cadence="message", plan=plan, warm_up_ns=warm_up_ns, window_slots=WINDOW)
+    book = Book(STEP, depth=2, cadence="message", warm_up_ns=warm_up_ns, window_slots=WINDOW)
+    scheduled(book, shots)
     gone = [(True, CENTRE, 0), (False, CENTRE + 10, 0)]
     made = [[(True, CENTRE - 5, 1), (False, CENTRE + 15, 1)], gone, gone]
     rows = np.concatenate([piece.copy() for piece in book.feed(delta_batch(made, [10, 20, 30]))])
-    assert USES[int(book.outcome[-1, 0])] == ("seeded" if warm else "extended")
+    assert SNAPSHOT_USES[int(book.outcomes[-1, 0])] == ("seeded" if warm else "extended")
     assert (rows[:, 3] & int(BookFlag.REPAIRED) != 0).tolist() == [False, moved, False]
 
 
@@ -442,7 +466,7 @@ def test_a_level_that_becomes_known_gives_a_row(s: int) -> None:
     sides = [[(CENTRE, 1)], [(CENTRE + 1, 1)]]
     reaching = [[*side, behind] if i == s else side for i, side in enumerate(sides)]
     shots = snapshot_batch([(10, (sides[0], sides[1])), (30, (reaching[0], reaching[1]))])
-    book = Book(STEP, depth=3, plan=Plan(shots, np.zeros(2, np.bool_)), window_slots=WINDOW)
+    book = scheduled(Book(STEP, depth=3, window_slots=WINDOW), shots)
     made = [[(True, *best)], [(s == 0, *behind)], [(True, *best)], [(True, *best)]]
     rows = np.concatenate([piece.copy() for piece in book.feed(delta_batch(made, [10, 20, 30, 40]))])
     assert rows[:, 2].tolist() == [10, 20, 30]
@@ -453,8 +477,8 @@ def test_a_level_that_becomes_known_gives_a_row(s: int) -> None:
 def test_no_level_is_called_known_while_a_loss_is_proven() -> None:
     """The full book says so as its rows do."""
     shots = snapshot_batch([(10, ([(CENTRE, 1)], [(CENTRE + 1, 1)]))])
-    edges = np.array([20], np.int64), np.array([2 | PROVEN_LOSS], np.int64)
-    book = Book(STEP, depth=1, plan=Plan(shots, np.zeros(1, np.bool_), *edges))
+    book = scheduled(Book(STEP, depth=1), shots)
+    book.add_flag_changes(FlagChanges(np.array([20]), np.array([2 | PROVEN_LOSS])))
     for number, known in ((10, True), (20, False)):
         list(book.feed(delta_batch([[(True, CENTRE - 5, number)]], [number])))
         assert bool(book.levels(0).known[0]) is known
@@ -467,12 +491,12 @@ def test_no_level_is_called_known_while_a_loss_is_proven() -> None:
             "encoded_price",
             1,
             CENTRE * STEP + 1,
-            r"row 1, sequence number 20: .*multiples of 5 pips.*found price 5000001",
+            r"row 1, sequence number 20: .*multiples of 5,.*found encoded price 5000001",
         ),
-        ("encoded_price", 2, 0, r"row 2, sequence number 30: .*found price 0 pips"),
-        ("encoded_price", 0, -STEP, r"row 0, sequence number 10: .*found price -5 pips"),
-        ("encoded_price", 0, 2**61 // STEP * STEP + STEP, r"found price 2305843009213693955 pips"),
-        ("encoded_size", 2, -1, r"row 2, sequence number 30: .*sizes of at least 0.*size -1 pips"),
+        ("encoded_price", 2, 0, r"row 2, sequence number 30: .*found encoded price 0"),
+        ("encoded_price", 0, -STEP, r"row 0, sequence number 10: .*found encoded price -5"),
+        ("encoded_price", 0, 2**61 // STEP * STEP + STEP, r"found encoded price 2305843009213693955"),
+        ("encoded_size", 2, -1, r"row 2, sequence number 30: .*sizes of at least 0.*encoded size -1"),
         ("sequence_number", 2, 15, r"row 2 of a batch of 3: expected whole messages.*found 15 after 20"),
         ("sequence_number", 0, 5, r"row 0 of a batch of 3: .*found 5 after 5"),
     ],
@@ -531,7 +555,7 @@ def test_views_and_read_only_arrays_are_as_good_as_others(stream: Stream) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"step_pips": 0}, r"Book\(step_pips\): expected a step of at least 1 pip, found 0"),
+        ({"price_step": 0}, r"Book\(price_step\): expected a step of at least 1, found 0"),
         ({"depth": 0}, "at least 1 visible level"),
         ({"cadence": "often"}, "one of change, message, grid, found often"),
         ({"cadence": "grid"}, "a grid of at least 1 ns"),
@@ -543,37 +567,44 @@ def test_views_and_read_only_arrays_are_as_good_as_others(stream: Stream) -> Non
 def test_arguments_out_of_range_are_refused(arguments: dict[str, object], said: str) -> None:
     """The loops check no index, so what they are handed is right or refused."""
     with pytest.raises(BatchError, match=said):
-        Book(**{"step_pips": STEP, **arguments})
+        Book(**{"price_step": STEP, **arguments})
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("order", "forced", "said"),
     [
-        ({"forced": np.zeros(1, np.bool_)}, r"Plan.forced: expected bool\[2\]"),
-        ({"forced": np.zeros(2, np.int64)}, r"found int64\[2\]"),
-        (
-            {"edge_doubt": np.zeros(0, np.int64)},
-            r"two int64 arrays of one length, found int64\[1\] and int64\[0\]",
-        ),
-        ({"edge_doubt": np.zeros(1)}, "float64"),
-        ({"edge_sequence": np.array([5, 4]), "edge_doubt": np.zeros(2, np.int64)}, "found 4 after 5"),
-        ({"snapshots": "turned"}, "Plan.snapshots: expected ascending sequence numbers, found 10 after 20"),
+        ([0, 1], np.zeros(1, np.bool_), r"Book.add_snapshots\(forced\): expected bool\[2\]"),
+        ([0, 1], np.zeros(2, np.int64), r"found int64\[2\]"),
+        ([1, 0], np.zeros(2, np.bool_), "expected ascending sequence numbers, found 10 after 20"),
     ],
 )
-def test_a_plan_that_does_not_fit_together_is_refused(changed: dict[str, Any], said: str) -> None:
-    """Arrays of one length and dtype, in order."""
+def test_snapshots_that_do_not_fit_together_are_refused(
+    order: list[int], forced: np.ndarray, said: str
+) -> None:
+    """One truth value each, in order; and none before one that is scheduled."""
     shots = snapshot_batch([(number, ([(CENTRE, 1)], [(CENTRE + 1, 1)])) for number in (10, 20)])
-    if changed.get("snapshots"):
-        changed = {"snapshots": shots.take(np.array([1, 0]))}
-    good: dict[str, Any] = {
-        "snapshots": shots,
-        "forced": np.zeros(2, np.bool_),
-        "edge_sequence": np.array([5]),
-        "edge_doubt": np.zeros(1, np.int64),
-    }
-    Plan(**good)
+    book = Book(STEP)
     with pytest.raises(BatchError, match=said):
-        Plan(**{**good, **changed})
+        book.add_snapshots(shots.take(np.array(order)), forced)
+    scheduled(book, shots)
+    with pytest.raises(BatchError, match="snapshots from sequence number 20 on, found 10"):
+        scheduled(book, shots)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "bits", "said"),
+    [
+        ([5], np.zeros(0, np.int64), r"two int64 arrays of one length, found int64\[1\] and int64\[0\]"),
+        ([5], np.zeros(1), "float64"),
+        ([5, 4], np.zeros(2, np.int64), "Book.add_flag_changes: expected ascending.*found 4 after 5"),
+    ],
+)
+def test_flag_changes_that_do_not_fit_together_are_refused(
+    sequence: list[int], bits: np.ndarray, said: str
+) -> None:
+    """Arrays of one length and dtype, in order."""
+    with pytest.raises(BatchError, match=said):
+        Book(STEP).add_flag_changes(FlagChanges(np.array(sequence), bits))
 
 
 def test_a_batch_is_taken_to_its_end_before_the_next() -> None:
@@ -597,7 +628,7 @@ def test_prices_up_to_the_limit_are_exact() -> None:
     assert rows[:, 6].tolist() == [1, 1, 1]
     beyond = snapshot_batch([(10, ([(5, 1)], [(2**61 + 1, 1)]))], 1)
     with pytest.raises(BatchError, match=r"below 2\^61"):
-        Book(1, plan=Plan(beyond, np.zeros(1, np.bool_)))
+        scheduled(Book(1), beyond)
 
 
 def test_a_grid_row_says_that_nobody_has_spoken() -> None:
@@ -631,59 +662,64 @@ def test_memory_is_bounded_by_the_levels_alive_and_not_by_what_has_been() -> Non
             for _ in book.feed(delta_batch([[(False, tick, size) for tick in ticks]], [number])):
                 pass
         largest = max(largest, sum(array.nbytes for array in book._ladder))
-    reserved = 2 * (16 + 48) * WINDOW + 2 * book_module._FREE_BLOCKS * 64 * 24
+    reserved = 2 * (16 + 48) * WINDOW + 2 * book_module._SPARE_BLOCKS * 64 * 24
     assert largest < 400 * width + 2 * reserved
     assert len(book.levels(1).encoded_price) == 0
 
 
 @given(streams(), st.integers(1, 4))
-def test_doubt_and_snapshots_that_come_with_the_messages(stream: Stream, every: int) -> None:
-    """Given before the batch they concern, they are as good as a plan; and what came of snapshots can be taken away."""
+def test_inputs_that_come_with_the_messages(stream: Stream, every: int) -> None:
+    """Scheduled before the batch they concern, they give the same rows; and outcomes can be taken away."""
     whole, known = replayed(stream)
-    plan = plan_of(stream, 1)
+    inputs = inputs_of(stream, 1)
     book = Book(stream.step, depth=3, window_slots=WINDOW)
-    rows, outcome, shots, edges = [], [], 0, 0
+    rows, outcomes, shots, edges = [], [], 0, 0
     for batch in cut(stream.deltas, every):
         last = int(batch.sequence_number[-1])
         shot_stop, edge_stop = (
             int(np.searchsorted(numbers, last, "right"))
-            for numbers in (plan.snapshots.sequence_number, plan.edge_sequence)
+            for numbers in (inputs.snapshots.sequence_number, inputs.changes.sequence)
         )
-        book.add_edges(plan.edge_sequence[edges:edge_stop], plan.edge_doubt[edges:edge_stop])
+        book.add_flag_changes(FlagChanges(*(array[edges:edge_stop] for array in inputs.changes)))
         book.add_snapshots(
-            plan.snapshots.take(slice(shots, max(shots, shot_stop))),
-            plan.forced[shots : max(shots, shot_stop)],
+            inputs.snapshots.take(slice(shots, max(shots, shot_stop))),
+            inputs.forced[shots : max(shots, shot_stop)],
         )
         shots, edges = max(shots, shot_stop), max(edges, edge_stop)
         rows += [piece.copy() for piece in book.feed(batch)]
-        outcome.append(book.take_outcome())
-        assert len(book.outcome) == 0
+        outcomes.append(book.take_outcomes())
+        assert len(book.outcomes) == 0
     np.testing.assert_array_equal(np.concatenate(rows), whole)
-    np.testing.assert_array_equal(np.concatenate(outcome), known.outcome[:shots])
+    np.testing.assert_array_equal(np.concatenate(outcomes), known.outcomes[:shots])
 
 
-def test_doubt_that_comes_too_early_is_refused() -> None:
-    """Before an edge that is still to come; and edges that are over make room for any."""
+def flags_from(number: int, bits: int) -> FlagChanges:
+    """One change."""
+    return FlagChanges(np.array([number]), np.array([bits]))
+
+
+def test_flag_changes_that_come_too_early_are_refused() -> None:
+    """Before a change that is still to come; and changes that are passed make room for any."""
     book = Book(STEP)
-    book.add_edges(np.array([50]), np.array([2]))
-    with pytest.raises(BatchError, match=r"edges from sequence number 50 on, found 40"):
-        book.add_edges(np.array([40]), np.array([0]))
+    book.add_flag_changes(flags_from(50, 2))
+    with pytest.raises(BatchError, match=r"flag changes from sequence number 50 on, found 40"):
+        book.add_flag_changes(flags_from(40, 0))
     list(book.feed(delta_batch([[(True, CENTRE, 1)]], [60])))
-    assert book.doubt == 2
-    book.add_edges(np.array([40]), np.array([0]))
+    assert book.gap_flags == 2
+    book.add_flag_changes(flags_from(40, 0))
     list(book.feed(delta_batch([[(True, CENTRE, 2)]], [70])))
-    assert book.doubt == 0
+    assert book.gap_flags == 0
 
 
 @pytest.mark.parametrize("price", [CENTRE * STEP + 1, 0, -STEP])
-def test_a_snapshot_off_the_tick_cannot_enter_a_plan(price: int) -> None:
+def test_a_snapshot_off_the_tick_is_refused(price: int) -> None:
     """The quality gate has to sort such snapshots out; the book refuses what slips through."""
     shots = snapshot_batch([(10, ([(CENTRE, 1)], [(CENTRE + 1, 1)]))])
     shots.encoded_price[0, 0, 0] = price
     with pytest.raises(
-        BatchError, match=f"positive snapshot prices.*multiples of 5 pips.*found {price} pips"
+        BatchError, match=f"positive snapshot prices.*multiples of 5, found encoded price {price}"
     ):
-        Book(STEP, plan=Plan(shots, np.zeros(1, np.bool_)))
+        scheduled(Book(STEP), shots)
 
 
 @given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=30))

@@ -14,7 +14,8 @@ from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import BatchError
 from order_book_platform.model.flags import PROVEN_LOSS
-from order_book_platform.replay.book import Book, Plan
+from order_book_platform.replay.book import Book
+from order_book_platform.replay.flag_timeline import FlagChanges
 from order_book_platform_tests import oracle
 from order_book_platform_tests.conftest import UNCOMPILED
 from order_book_platform_tests.replay.test_book import WINDOW, oracle_rows
@@ -57,7 +58,7 @@ class BookStates(RuleBasedStateMachine):
         streamed=st.booleans(),
     )
     def decide(self, marks, shots, forced, doubts, policy, capacity, streamed) -> None:  # type: ignore[no-untyped-def]
-        """The plan, the policies and the size of the row buffer."""
+        """The inputs, the policies and the size of the row buffer."""
         numbers = [5 * mark for mark in sorted(marks)]
         self.snapshots = snapshot_batch(list(zip(numbers, shots, strict=False)))
         self.forced = frozenset(numbers[i] for i in forced if i < len(numbers))
@@ -73,21 +74,23 @@ class BookStates(RuleBasedStateMachine):
         self.centre = CENTRE
 
     def empty_book(self) -> Book:
-        """A book with whatever of the plan is still to come, or with its doubts alone where snapshots come later."""
+        """A book with the inputs still to come, or with its flag changes alone where snapshots come later."""
         edges = np.array(self.edges, np.int64).reshape(-1, 2)
         shots, forced = self.next_snapshots(0 if self.streamed else 10**6)
-        return Book(
+        book = Book(
             STEP,
             depth=DEPTH,
             cadence="message",
-            plan=Plan(shots, forced, edges[:, 0].copy(), edges[:, 1].copy()),
             window_slots=WINDOW,
             row_capacity=self.capacity,
             **self.policy,
         )
+        book.add_snapshots(shots, forced)
+        book.add_flag_changes(FlagChanges(edges[:, 0].copy(), edges[:, 1].copy()))
+        return book
 
     def next_snapshots(self, until: int) -> tuple[SnapshotBatch, np.ndarray]:
-        """Those that have not been planned yet, up to a sequence number, and which of them are forced."""
+        """Snapshots that have not been scheduled yet, up to a sequence number, and which of them are forced."""
         stop = int(np.searchsorted(self.snapshots.sequence_number, until, "right"))
         shots = self.snapshots.take(slice(self.planned, max(stop, self.planned)))
         self.planned = max(stop, self.planned)
@@ -167,7 +170,7 @@ class BookStates(RuleBasedStateMachine):
         last = self.sequence[-1] if self.sequence else 0
         self.planned = int(np.searchsorted(self.snapshots.sequence_number, last, "right"))
         self.book = self.empty_book()
-        self.book.resumed(saved)
+        self.book.resume(saved)
 
     @invariant()
     def equal(self) -> None:
@@ -192,7 +195,7 @@ class BookStates(RuleBasedStateMachine):
             assert levels.encoded_size.tolist() == [side.sizes[key] for key in side.keys]
         assert self.book.counts == wanted.book.counts
         assert self.book.messages == len(self.made)
-        assert len(self.book.outcome) == wanted.used.num_rows
+        assert len(self.book.outcomes) == wanted.used.num_rows
 
 
 TestBookStates = BookStates.TestCase

@@ -1,4 +1,4 @@
-"""Doubt of a day against its definition: at every message, the union of the gaps that cover it."""
+"""The flag timeline of a day against its definition: at every message, the union of the gaps that cover it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
 from order_book_platform.model import BookFlag
 from order_book_platform.model.flags import PROVEN_LOSS
-from order_book_platform.replay.flag_timeline import FlagTimeline, Recoveries
+from order_book_platform.replay.flag_timeline import FlagTimeline, RecoveryPoints
 
 SEQUENCES = 30
 COLUMNS = (
@@ -41,7 +41,7 @@ def gap(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def table(gaps: list[dict[str, Any]]) -> pa.Table:
-    """The columns that doubt is made of, as the gap report stores them."""
+    """The columns that the timeline is made of, as the gap report stores them."""
     columns = [pa.array([each[name] for each in gaps], GAPS_SCHEMA.field(name).type) for name in COLUMNS]
     return pa.table(columns, names=COLUMNS)
 
@@ -64,11 +64,11 @@ def bits_at(gaps: list[dict[str, Any]], sequence: int) -> int:
 @given(st.lists(gap(), max_size=6))
 def test_every_message_has_the_union_of_its_gaps(gaps: list[dict[str, Any]]) -> None:
     """Overlapping, nested, adjacent, empty and open-ended gaps."""
-    doubt = FlagTimeline.of_gaps(table(gaps))
-    assert (np.diff(doubt.edge_sequence) > 0).all()
+    changes = FlagTimeline.from_gaps(table(gaps)).changes
+    assert (np.diff(changes.sequence) > 0).all()
     for sequence in range(SEQUENCES + 2):
-        at = int(np.searchsorted(doubt.edge_sequence, sequence, "right")) - 1
-        assert (int(doubt.edge_bits[at]) if at >= 0 else 0) == bits_at(gaps, sequence)
+        at = int(np.searchsorted(changes.sequence, sequence, "right")) - 1
+        assert (int(changes.bits[at]) if at >= 0 else 0) == bits_at(gaps, sequence)
 
 
 @given(st.lists(gap(), max_size=6), st.lists(st.integers(0, SEQUENCES), unique=True, max_size=8))
@@ -80,5 +80,5 @@ def test_forced_repairs(gaps: list[dict[str, Any]], snapshots: list[int]) -> Non
         next((at for at, number in enumerate(sequence) if number >= each["to_sequence_number"]), None)
         for each in asking
     }
-    forced = Recoveries(FlagTimeline.of_gaps(table(gaps)).recover_from).forced(sequence)
+    forced = RecoveryPoints(FlagTimeline.from_gaps(table(gaps)).recover_from).forced(sequence)
     assert set(np.flatnonzero(forced).tolist()) == expected - {None}

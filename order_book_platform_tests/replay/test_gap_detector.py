@@ -1,4 +1,4 @@
-"""Breaks found batch by batch are those of the whole; what each means is its own business."""
+"""Gap candidates found batch by batch are those of the whole; each cause has its meaning."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def test_batches_do_not_matter(stream: Stream, every: int, ids: str | None, data
         deltas = replace(deltas, **{ids: np.where(deltas.sequence_number == 10 * lost, before - 3, before)})
     shots = stream.snapshots.sequence_number
     whole = GapDetector(900)
-    wanted = whole.feed(deltas, shots).breaks
+    wanted = whole.feed(deltas, shots).gaps
     found, finder = [], GapDetector(900)
     for batch in cut(deltas, every):
-        found += finder.feed(batch, shots).breaks
+        found += finder.feed(batch, shots).gaps
         finder = GapDetector(900, finder.has_ids, finder.messages, finder.last_sequence, finder.last_ns)
     assert found == wanted
     assert finder == whole
@@ -44,10 +44,10 @@ def test_batches_do_not_matter(stream: Stream, every: int, ids: str | None, data
 def test_a_missing_range_is_counted_where_ids_are_contiguous() -> None:
     """Spot's `U` says how many ids are gone; futures' `pu` does not."""
     stream = replace_ids("first_update_id", [1, 11, 26])
-    (item,) = GapDetector(10**9).feed(stream, NOTHING).breaks
+    (item,) = GapDetector(10**9).feed(stream, NOTHING).gaps
     assert (item.cause, item.missing_ids, item.detail) == ("chain", 5, "U is 26 where 21 was due")
     stream = replace_ids("prev_final_update_id", [0, 10, 25])
-    (item,) = GapDetector(10**9).feed(stream, NOTHING).breaks
+    (item,) = GapDetector(10**9).feed(stream, NOTHING).gaps
     assert (item.missing_ids, item.detail) == (None, "pu is 25 where 20 was due")
 
 
@@ -68,7 +68,7 @@ def replace_ids(name: str, ids: list[int]):  # type: ignore[no-untyped-def]
         ("crossed", 500, False, True),
     ],
 )
-def test_what_a_break_means(cause: str, pause: int, proven: bool, small: bool) -> None:
+def test_what_a_gap_candidate_means(cause: str, pause: int, proven: bool, small: bool) -> None:
     """A short silence and a crossed book are small; ids and unseen snapshots prove a loss."""
     item = GapCandidate(cause, 1, 2, 100, 100 + pause, None, "")
     assert (item.proven, item.is_small(50)) == (proven, small)

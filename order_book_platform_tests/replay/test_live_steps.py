@@ -1,4 +1,4 @@
-"""A tail cut anywhere, and left and taken up anywhere, against one that is worked out message by message."""
+"""A live capture cut anywhere, and resumed anywhere, against one that is worked out message by message."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from order_book_platform.model import BookFlag
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.model.snapshot_defect import SnapshotDefect
 from order_book_platform.reconstruct.book_stages import size_of
-from order_book_platform.reconstruct.day.day_replay import empty_book
+from order_book_platform.reconstruct.configured_book import configured_book
 from order_book_platform.reconstruct.live.live_checkpoints import LiveCheckpoint
 from order_book_platform.reconstruct.live.live_replay import LiveReplay
 from order_book_platform.replay import snapshot_inbox
 from order_book_platform.replay.book import Book
-from order_book_platform.replay.flag_timeline import FlagTimeline
+from order_book_platform.replay.flag_timeline import FlagChanges
 from order_book_platform.replay.live_steps import LiveSteps
+from order_book_platform.replay.replay_steps import LiveState, ReplayStep
 from order_book_platform.replay.snapshot_scheduler import ReplayPosition
 from order_book_platform.replay.snapshot_selection import snapshot_defects
-from order_book_platform.replay.strategy import LiveState, ReplayStep
 from order_book_platform.settings import Settings
 from order_book_platform_tests.streams import (
     CENTRE,
@@ -94,7 +94,7 @@ class Naive:
     """The rules of docs/formats/live.md, one message after another, with nothing but lists."""
 
     def __init__(self, tail: Tail) -> None:
-        self.book: Book = empty_book(SETTINGS, tail.step, "message", FlagTimeline.none())
+        self.book: Book = configured_book(SETTINGS, tail.step)
         self.rows: list[Ints] = []
         self.late: list[int] = []
         self.causes: list[str] = []
@@ -137,13 +137,13 @@ class Naive:
         for i in [i for i in due if shots.sequence_number[i] < number]:
             self._choose(i, used, forced)
         if before is not None:
-            self._look_for_breaks(message, before, bool(between))
+            self._look_for_gaps(message, before, bool(between))
         for i in [i for i in due if shots.sequence_number[i] == number]:
             self._choose(i, used, forced)
         if self._deadline is not None and message.origin_time[0] > self._deadline:
             self._bits |= BookFlag.CORRUPT
             self._deadline = None
-        self.book.add_edges(np.array([number]), np.array([self._bits]))
+        self.book.add_flag_changes(FlagChanges(np.array([number]), np.array([int(self._bits)])))
         self.book.add_snapshots(shots.take(np.array(used, np.intp)), np.array(forced, np.bool_))
         self.rows += [rows.copy() for rows in self.book.feed(message)]
 
@@ -158,7 +158,7 @@ class Naive:
             forced.append(self._recover)
             self._bits, self._deadline, self._recover = 0, None, False
 
-    def _look_for_breaks(self, message: DeltaBatch, before: DeltaBatch, unseen: bool) -> None:
+    def _look_for_gaps(self, message: DeltaBatch, before: DeltaBatch, unseen: bool) -> None:
         pause = int(message.origin_time[0] - before.origin_time[0])
         last = int(before.sequence_number[0])
         found = []
@@ -181,8 +181,8 @@ class Naive:
 
 def followed(tail: Tail, every: int, leave_every: int = 0) -> tuple[Ints, LiveReplay, list[ReplayStep]]:
     """Rows of the tail in batches of so many messages; left and taken up after every so many steps."""
-    replay, place, state = LiveReplay(SETTINGS, tail.step), ReplayPosition(), None
-    steps = LiveSteps(SETTINGS, tail.step, place, state)
+    replay, position, state = LiveReplay(SETTINGS, tail.step), ReplayPosition(), None
+    steps = LiveSteps(SETTINGS, tail.step, position, state)
     times = np.maximum.accumulate(tail.snapshots.received_time)
     rows, taken, done = [], [], 0
     arrived = 0
@@ -191,34 +191,34 @@ def followed(tail: Tail, every: int, leave_every: int = 0) -> tuple[Ints, LiveRe
         batch = cut(rest, every)[0]
         clock = int(tail.deltas.received_time[: done + len(batch)].max())
         count = int(np.searchsorted(times, clock, "right"))
-        steps.arrive(tail.snapshots.take(slice(arrived, max(count, arrived))))
+        steps.inbox.receive(tail.snapshots.take(slice(arrived, max(count, arrived))))
         arrived = max(count, arrived)
         for step in steps.take(batch):
             rows += [piece.copy() for piece in replay.apply(step)]
             taken.append(step)
-            done = step.place.deltas
+            done = step.position.deltas
             if leave_every and len(taken) % leave_every == 0:
-                assert step.tail is not None
-                left = LiveCheckpoint(replay.saved(step), step.tail, 0, 0, dict(replay.tally))
+                assert step.live is not None
+                left = LiveCheckpoint(replay.saved(step), step.live, 0, 0, dict(replay.counts))
                 found = LiveCheckpoint.unpacked(left.packed(""))
-                replay = LiveReplay(SETTINGS, tail.step, found.saved, found.tally)
-                steps = LiveSteps(SETTINGS, tail.step, found.saved.place, found.state)
-                arrived = found.state.arrived.row
+                replay = LiveReplay(SETTINGS, tail.step, found.saved, found.counts)
+                steps = LiveSteps(SETTINGS, tail.step, found.saved.position, found.state)
+                arrived = found.state.inbox.row
                 break
     return (np.concatenate(rows) if rows else np.empty((0, 18), np.int64)), replay, taken
 
 
 @given(tails(), st.integers(1, 9), st.integers(0, 3))
 def test_every_way_of_cutting_gives_the_rows_of_the_rules(tail: Tail, every: int, leave_every: int) -> None:
-    """Also where a run is left and another goes on; late snapshots and breaks are the same as well."""
+    """Also where a run is left and another goes on; late snapshots and gaps are the same as well."""
     naive = Naive(tail)
     naive.run()
     rows, replay, steps = followed(tail, every, leave_every)
     np.testing.assert_array_equal(rows, np.concatenate(naive.rows))
-    late = [n for step in steps if step.tail for n in step.tail.late.sequence_number.tolist()]
+    late = [n for step in steps if step.live for n in step.live.late_snapshots.sequence_number.tolist()]
     assert sorted(late) == sorted(naive.late)
-    assert [item.cause for step in steps if step.tail for item in step.tail.breaks] == naive.causes
-    assert replay.tally["late_snapshot"] == len(late)
+    assert [gap.cause for step in steps if step.live for gap in step.live.gaps] == naive.causes
+    assert replay.counts["late_snapshot"] == len(late)
 
 
 def test_what_is_remembered_does_not_grow() -> None:
@@ -242,18 +242,20 @@ def test_what_is_remembered_does_not_grow() -> None:
         steps, replay = LiveSteps(SETTINGS, 5, ReplayPosition(), None), LiveReplay(SETTINGS, 5)
         for start in range(0, count, 100):
             part = slice(start, start + 100)
-            steps.arrive(used.take(part))
+            steps.inbox.receive(used.take(part))
             for step in steps.take(deltas.slice(start, start + 100)):
                 for _ in replay.apply(step):
                     pass
         saved = replay.saved(step)
-        assert isinstance(step.tail, LiveState)
+        assert isinstance(step.live, LiveState)
         sizes.append(
-            saved.nbytes + sum(array.nbytes for array in replay.book._steps) + step.tail.arrived.there.nbytes
+            saved.nbytes
+            + sum(array.nbytes for array in replay.book._scheduled.arrays)
+            + step.live.inbox.nbytes
         )
-        assert len(step.tail.recover_from) <= 101
-        assert len(replay.book._past) == 0
-    assert replay.tally["chain"] == count - 1
+        assert len(step.live.recover_from) <= 101
+        assert len(replay.book.outcomes) == 0
+    assert replay.counts["chain"] == count - 1
     assert max(sizes) < 30_000
 
 
@@ -272,7 +274,7 @@ def test_snapshots_far_ahead_of_the_deltas_are_an_error(monkeypatch: pytest.Monk
     levels = np.full((10, 2, 1), 50)
     shots = SnapshotBatch(*(np.arange(10),) * 3, levels, levels)
     with pytest.raises(ReconstructionError, match="at most 500 bytes of snapshots ahead"):
-        LiveSteps(SETTINGS, 5, ReplayPosition(), None).arrive(shots)
+        LiveSteps(SETTINGS, 5, ReplayPosition(), None).inbox.receive(shots)
 
 
 def test_a_step_counts_what_waits_behind_it() -> None:
@@ -280,8 +282,8 @@ def test_a_step_counts_what_waits_behind_it() -> None:
     deltas = delta_batch([[(True, CENTRE, 1)]], [10])
     shots = snapshot_batch([(number, ([(CENTRE, 1)], [(CENTRE + 1, 1)])) for number in range(20, 40)])
     steps = LiveSteps(SETTINGS, 1, ReplayPosition(), None)
-    steps.arrive(replace(shots, received_time=np.zeros(20, np.int64)))
+    steps.inbox.receive(replace(shots, received_time=np.zeros(20, np.int64)))
     (step,) = steps.take(deltas)
-    assert step.tail is not None
-    assert step.tail.arrived.nbytes >= shots.nbytes
-    assert size_of(step) == deltas.nbytes + step.tail.arrived.nbytes
+    assert step.live is not None
+    assert step.live.inbox.nbytes >= shots.nbytes
+    assert size_of(step) == deltas.nbytes + step.live.inbox.nbytes

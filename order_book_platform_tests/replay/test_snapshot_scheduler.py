@@ -1,4 +1,4 @@
-"""A plan that comes in pieces is the plan of the whole day, however it is cut and wherever it goes on."""
+"""Snapshots that come in batches are scheduled like the whole day, however it is cut and wherever it goes on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.datasets.snapshots import SnapshotBatch
-from order_book_platform.replay.flag_timeline import Recoveries
+from order_book_platform.replay.flag_timeline import RecoveryPoints
 from order_book_platform.replay.snapshot_scheduler import DueSnapshots, SnapshotScheduler
 from order_book_platform.replay.snapshot_selection import AllButEveryNth, EveryNthSnapshot, snapshot_defects
 from order_book_platform_tests.streams import CENTRE, STEP, snapshot_batch
@@ -80,22 +80,24 @@ def test_pieces_and_restarts_change_nothing(
     recover: list[int],
     restart: int,
 ) -> None:
-    """Handed out up to any numbers, from any pieces, and gone on with from a place: as all at once."""
+    """Handed out up to any numbers, from any pieces, and gone on with from a position: as all at once."""
     kind, every = choice
     recover_from = np.array(sorted(recover), np.int64)
-    wanted = heads(list(SnapshotScheduler(iter([day]), kind(every), recover_from, STEP).pieces(100)))
+    wanted = heads(list(SnapshotScheduler(iter([day]), kind(every), recover_from, STEP).remaining(100)))
 
-    planner = SnapshotScheduler(cut(day, cuts), kind(every), recover_from, STEP)
+    scheduler = SnapshotScheduler(cut(day, cuts), kind(every), recover_from, STEP)
     found = []
     for number in sorted(asked):
-        found.append(planner.until(number))
+        found.append(scheduler.due_by(number))
         assert (found[-1].used.sequence_number <= number).all()
         if number >= restart:
-            rest = day.take(slice(planner.place.snapshots, None))
-            planner = SnapshotScheduler(cut(rest, cuts), kind(every), recover_from, STEP, planner.place)
-    found += list(planner.pieces(4))
+            rest = day.take(slice(scheduler.position.snapshots, None))
+            scheduler = SnapshotScheduler(
+                cut(rest, cuts), kind(every), recover_from, STEP, scheduler.position
+            )
+    found += list(scheduler.remaining(4))
     assert heads(found) == wanted
-    assert planner.place.snapshots == len(day)
+    assert scheduler.position.snapshots == len(day)
     defects = snapshot_defects(day, STEP) if len(day) else np.empty(0, np.uint8)
     rows = kind(every).rows(defects)
     assert set(wanted[0]) == set(day.sequence_number[rows[defects[rows] == 0]].tolist())
@@ -107,12 +109,12 @@ def test_pieces_and_restarts_change_nothing(
 def test_recoveries_in_pieces(recover: list[int], numbers: list[int], at: int) -> None:
     """A recovery point waits for the snapshot that meets it, also across pieces and restarts."""
     recover_from, sequence = np.array(sorted(recover), np.int64), np.array(sorted(numbers), np.int64)
-    wanted = Recoveries(recover_from).forced(sequence)
+    wanted = RecoveryPoints(recover_from).forced(sequence)
     first, second = sequence[:at], sequence[at:]
-    whole = Recoveries(recover_from)
+    whole = RecoveryPoints(recover_from)
     assert np.concatenate([whole.forced(first), whole.forced(second)]).tolist() == wanted.tolist()
     if len(first):
-        again = Recoveries(recover_from, after=int(first[-1]))
+        again = RecoveryPoints(recover_from, after=int(first[-1]))
         assert again.forced(second).tolist() == wanted[at:].tolist()
 
 
@@ -122,8 +124,8 @@ def test_recoveries_in_pieces(recover: list[int], numbers: list[int], at: int) -
 def test_recoveries_told_as_they_are_found(recover: list[int], numbers: list[int], step: int) -> None:
     """Told in time for the snapshots behind them, recovery points do what they do when all are known at once."""
     recover_from, sequence = np.array(sorted(recover), np.int64), np.array(sorted(numbers), np.int64)
-    wanted = Recoveries(recover_from).forced(sequence)
-    told, found = Recoveries(np.empty(0, np.int64)), []
+    wanted = RecoveryPoints(recover_from).forced(sequence)
+    told, found = RecoveryPoints(np.empty(0, np.int64)), []
     for start in range(0, 31, step):
         told.add(recover_from[(recover_from >= start) & (recover_from < start + step)])
         found.append(told.forced(sequence[(sequence >= start) & (sequence < start + step)]))

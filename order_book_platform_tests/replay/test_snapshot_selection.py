@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.model.snapshot_defect import SnapshotDefect
-from order_book_platform.replay.snapshot_selection import candidate_rows, defect_counts, snapshot_defects
+from order_book_platform.replay.snapshot_selection import EveryNthSnapshot, defect_counts, snapshot_defects
 
 SOUND = ([[100, 90, 80], [110, 120, 130]], [[1, 2, 3], [4, 5, 6]])
 
@@ -53,7 +53,7 @@ def test_counts_name_what_is_wrong() -> None:
 @given(st.lists(st.sampled_from([0, 0, 0, 1, 4]), max_size=60), st.integers(0, 12))
 def test_candidates_are_fixed_by_position(defects: list[int], extend_every: int) -> None:
     """The first sound one and every n-th after it; an unsound one in that place is not replaced by a neighbour."""
-    found = candidate_rows(np.array(defects, dtype=np.uint8), extend_every).tolist()
+    found = EveryNthSnapshot(extend_every).rows(np.array(defects, dtype=np.uint8)).tolist()
     if 0 not in defects:
         assert found == []
         return
@@ -65,6 +65,6 @@ def test_candidates_are_fixed_by_position(defects: list[int], extend_every: int)
 @given(st.lists(st.sampled_from([0, 1]), max_size=40), st.lists(st.sampled_from([0, 1]), max_size=40))
 def test_later_snapshots_change_nothing(defects: list[int], later: list[int]) -> None:
     """A longer day starts with the same candidates: nothing is decided by looking ahead."""
-    short = candidate_rows(np.array(defects, dtype=np.uint8), 3).tolist()
-    long = candidate_rows(np.array(defects + later, dtype=np.uint8), 3).tolist()
+    short = EveryNthSnapshot(3).rows(np.array(defects, dtype=np.uint8)).tolist()
+    long = EveryNthSnapshot(3).rows(np.array(defects + later, dtype=np.uint8)).tolist()
     assert long[: len(short)] == short

@@ -15,7 +15,6 @@ from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model import BookFlag, PartitionKey
 from order_book_platform.reconstruct import Reconstructor, SnapshotReplay
 from order_book_platform.replay.snapshot_scheduler import SnapshotScheduler
-from order_book_platform.replay.strategy import Instant
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform_tests.chain import Chain, failed
 from order_book_platform_tests.streams import CENTRE, STEP, snapshot_batch
@@ -41,7 +40,7 @@ def shots(count: int) -> SnapshotBatch:
 def test_snapshot_replay_holds_out_every_nth(every: int, held_out: list[int]) -> None:
     """What is held out is fixed by position, and never shown."""
     snapshots = shots(25 if every == 10 else 9)
-    (due,) = SnapshotScheduler(iter([snapshots]), SnapshotReplay(every).choice(), NONE, STEP).pieces(100)
+    (due,) = SnapshotScheduler(iter([snapshots]), SnapshotReplay(every).selector(), NONE, STEP).remaining(100)
     left = np.setdiff1d(snapshots.sequence_number, due.used.sequence_number)
     assert left.tolist() == held_out
     assert len(due.rejected) == 0
@@ -179,7 +178,7 @@ def test_a_day_of_snapshots_is_no_seed(tmp_path: Path) -> None:
 
 def test_every_second_snapshot_at_most_is_held_out() -> None:
     """Asked to hold out each, a book of snapshots still has something to show."""
-    (due,) = SnapshotScheduler(iter([shots(6)]), SnapshotReplay(1).choice(), NONE, STEP).pieces(100)
+    (due,) = SnapshotScheduler(iter([shots(6)]), SnapshotReplay(1).selector(), NONE, STEP).remaining(100)
     assert due.used.sequence_number.tolist() == [10, 30, 50]
 
 
@@ -220,10 +219,3 @@ def test_books_of_snapshots_are_judged_by_those_held_out(tmp_path: Path) -> None
     coarse = Chain.over(tmp_path / "b", lake, [KEY], reconstruct={"strategy": "snapshot"}).all(KEY)[1]
     assert "bbo_exact_seq" not in failed(exact.gates)
     assert {"bbo_exact_seq", "topk_exact"} <= failed(coarse.gates)
-
-
-def test_an_instant_counts_events_up_to_it() -> None:
-    """By number or by time, including the event itself."""
-    batch = shots(5)
-    assert [Instant(sequence_number=n).count(batch) for n in (9, 10, 35, 99)] == [0, 1, 3, 5]
-    assert [Instant(at_ns=t).count(batch) for t in (999, 1_000, 3_500, 99_999)] == [0, 1, 3, 5]

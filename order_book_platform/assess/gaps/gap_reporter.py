@@ -143,15 +143,15 @@ class GapReporter:
             scan.feed(batch)
             more = [classify(candidate, recovery, settings) for candidate in scan.candidates[len(gaps) :]]
             if more:
-                scheduler.recover(FlagTimeline.of_gaps(gaps_table(more)).recover_from)
+                scheduler.add_recovery_points(FlagTimeline.from_gaps(gaps_table(more)).recover_from)
                 gaps += more
-            due = scheduler.until(int(batch.sequence_number[-1]))
+            due = scheduler.due_by(int(batch.sequence_number[-1]))
             used.append(np.stack([due.used.sequence_number, due.used.origin_time], 1))
             book.add_snapshots(due.used, due.forced)
             for rows in book.feed(batch):
                 crossed.feed(rows)
         crossed.end(book.last_origin_time, book.last_sequence_number)
-        outcome, taken = book.outcome, np.concatenate(used)
+        outcome, taken = book.outcomes, np.concatenate(used)
         wrong = (outcome[:, OUTCOME_USE] == USE_REPAIRED) & (outcome[:, OUTCOME_WRONG] > 0)
         for i in np.flatnonzero(wrong).tolist():
             agreed, contradicts = taken[max(i - 1, 0)].tolist(), taken[i].tolist()

@@ -95,7 +95,7 @@ def _facts(found: Followed) -> dict[str, Any]:
         "messages": found.messages,
         "deltas": found.deltas,
         "resumed_from": found.resumed_from,
-        "tally": dict(found.tally),
+        "tally": dict(found.counts),
         "checkpoints_written": found.checkpoints_written,
         "checkpoints_refused": found.checkpoints_refused,
         "replay_hash": found.replay_hash,
@@ -107,6 +107,6 @@ def _show(symbol: str, found: Followed) -> None:
     from order_book_platform.cli.display.output import stdout, table
 
     facts = {name: value for name, value in _facts(found).items() if name not in ("tally", "replay_hash")}
-    facts |= found.tally
+    facts |= found.counts
     rows = [(name.replace("_", " "), f"{value:,}") for name, value in facts.items()]
     stdout().print(table(f"{symbol}: followed", ("", "count"), rows, right=("count",)))

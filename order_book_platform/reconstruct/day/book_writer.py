@@ -1,4 +1,4 @@
-"""Rows of the replay into parts of the published partition: hashed, counted and encoded on the way."""
+"""Writes the rows of a replay into the parts of a published partition."""
 
 from __future__ import annotations
 
@@ -15,69 +15,71 @@ from order_book_platform.storage import ParquetRows, ParquetSink, PartitionWrite
 from order_book_platform.storage.partition_writer import FinishedFile
 
 
-class BookWriter(BookTables):
+class BookWriter:
     """Writes the parts of one partition.
 
     Args:
-        writer: of the partition; its metadata already say what stands in the files' footers.
-        depth: visible levels a side.
+        writer: Writer of the partition; its metadata already hold what the files' footers say.
+        depth: Visible levels a side.
         encoding: Encoding of the replay's prices and sizes.
 
     Attributes:
-        finished: parts that will not change any more.
-        rows: in all parts.
-        made: rows that have become tables; those not yet in a part wait to be written.
+        tables: Makes tables of rows, hashes and counts them.
+        finished: Parts that will not change any more.
+        rows: Rows in all parts.
+        table_rows: Rows that have become tables; those not yet in a part wait to be written.
     """
 
     def __init__(self, writer: PartitionWriter, depth: int, encoding: PartitionEncoding) -> None:
-        super().__init__(depth, encoding)
+        self.tables = BookTables(depth, encoding)
         self.finished: list[FinishedFile] = []
-        self.rows = self.made = 0
+        self.rows = self.table_rows = 0
         self._writer = writer
         self._group_rows = group_rows(depth, encoding.stored_bytes)
         self._sink: ParquetSink | None = None
 
     def table(self, rows: Int64Array) -> pa.Table:
-        """See `BookTables`."""
-        self.made += len(rows)
-        return super().table(rows)
+        """Make a table of rows int64[n, 6 + 4·depth]; `write` may be at work in another thread."""
+        self.table_rows += len(rows)
+        return self.tables.table(rows)
 
     def write(self, table: pa.Table) -> None:
-        """Add rows to the part."""
+        """Add rows to the part that is open; begin one if none is."""
         if self._sink is None:
+            schema = self.tables.schema
             self._sink = self._writer.parquet(
-                self._name, self.schema, self._group_rows, books_packing(self.schema), "lz4"
+                self._part_name, schema, self._group_rows, books_packing(schema), "lz4"
             )
         self._sink.write(table)
         self.rows += table.num_rows
 
-    def end(self) -> None:
-        """The part ends here: it is on the device when this returns. A part without rows is none."""
+    def end_part(self) -> None:
+        """Finish the part that is open, if any; it is on the device when this returns."""
         if self._sink is not None:
-            self.finished.append(self._writer.finish(self._name))
+            self.finished.append(self._writer.finish(self._part_name))
             self._sink = None
 
     def close(self) -> None:
-        """All rows have come; a partition without any has one empty part."""
+        """Finish the last part after all rows have come; a partition without any row has one empty part."""
         if not self.rows:
-            self.write(self.schema.empty_table())
-        self.end()
+            self.write(self.tables.schema.empty_table())
+        self.end_part()
 
     def adopt(self, finished: Sequence[FinishedFile]) -> None:
-        """Go on after parts that an earlier run finished: read them, and count and hash their rows.
+        """Go on behind parts that an earlier run finished: read them, and count and hash their rows.
 
         Raises:
-            PartitionCorruptError: a part cannot be read.
+            PartitionCorruptError: A part cannot be read.
         """
         for part in finished:
             for batch in ParquetRows([self._writer.folder / part.name]).batches(self._group_rows):
-                self.digest.update(stored_rows(pa.Table.from_batches([batch])))
-                count_flags(batch.column("flags").to_numpy(zero_copy_only=False), self.counts)
+                self.tables.digest.update(stored_rows(pa.Table.from_batches([batch])))
+                count_flags(batch.column("flags").to_numpy(zero_copy_only=False), self.tables.counts)
             self._writer.adopt(part)
             self.finished.append(part)
             self.rows += part.rows
-            self.made += part.rows
+            self.table_rows += part.rows
 
     @property
-    def _name(self) -> str:
+    def _part_name(self) -> str:
         return f"books-{len(self.finished):05}.parquet"

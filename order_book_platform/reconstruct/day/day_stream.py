@@ -1,4 +1,4 @@
-"""The stream of one day: deltas of a published partition in, parts of the books out."""
+"""The stages of one day: deltas of a published partition in, parts of the books out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pyarrow as pa
 from order_book_platform.datasets.raw_deltas import DeltaBatch, PublishedDeltas
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.reconstruct.book_stages import BookStream
+from order_book_platform.reconstruct.checkpoint_format import SavedReplay
 from order_book_platform.reconstruct.day.book_writer import BookWriter
-from order_book_platform.reconstruct.day.day_replay import DayReplay, SavedReplay
-from order_book_platform.reconstruct.day.resumption import Resumption
-from order_book_platform.replay.strategy import ReplayStep, StepCutter
+from order_book_platform.reconstruct.day.day_checkpoints import DayCheckpoints
+from order_book_platform.reconstruct.day.day_replay import DayReplay
+from order_book_platform.replay.replay_steps import ReplayStep, ReplaySteps
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore
 from order_book_platform.storage.parquet_rows import RowGroup
@@ -22,74 +23,75 @@ from order_book_platform.streaming import MemoryGuard
 
 @dataclass(frozen=True, slots=True)
 class PartEnd:
-    """A part of the published rows ends here.
+    """The end of a part of the published rows.
 
     Attributes:
-        saved: where the replay stands, if a checkpoint is due.
+        saved: State of the replay at it, if a checkpoint is due.
     """
 
     saved: SavedReplay | None
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what waits to be saved."""
+        """Bytes of the state that waits to be saved."""
         return self.saved.nbytes if self.saved else 0
 
 
 class DaySource:
-    """Row groups of a day's deltas; see `stream.Source`.
+    """Reads the row groups of a day's deltas.
 
     Args:
-        store: has them.
-        replay: says where to begin, and what decimals are replayed as.
-        cutter: says whether deltas are wanted at all.
+        store: Has them.
+        replay: Says where to begin, and how prices and sizes are encoded.
+        steps: Says whether deltas are wanted at all.
     """
 
-    def __init__(self, store: DataStore, replay: DayReplay, cutter: StepCutter) -> None:
+    def __init__(self, store: DataStore, replay: DayReplay, steps: ReplaySteps) -> None:
         self._deltas = PublishedDeltas(store, replay.key, replay.encoding)
-        self._replay = replay
-        self._cutter = cutter
+        self._from_row = replay.scheduler.position.deltas
+        self._steps = steps
 
     def read(self) -> Iterator[RowGroup]:
-        """See `stream.Source`."""
-        if not self._cutter.ended():
-            yield from self._deltas.row_groups(self._replay.planner.place.deltas)
+        """Return the row groups from the replay's position on."""
+        if not self._steps.ended():
+            yield from self._deltas.row_groups(self._from_row)
 
     def decode(self, item: RowGroup, rows: int) -> Iterator[DeltaBatch]:
-        """See `stream.Source`."""
+        """Decode a row group to batches of at most so many deltas."""
         return self._deltas.decode(item, rows)
 
 
 class DayRows:
-    """Rows into the parts of a partition, with checkpoints where parts end; see `stream.RowPlace`."""
+    """Puts rows into the parts of a partition, and saves checkpoints where parts end."""
 
-    def __init__(self, replay: DayReplay, parts: BookWriter, resumption: Resumption) -> None:
+    def __init__(self, replay: DayReplay, parts: BookWriter, checkpoints: DayCheckpoints) -> None:
         self._replay = replay
         self._parts = parts
-        self._resumption = resumption
+        self._checkpoints = checkpoints
 
     def table(self, rows: Int64Array) -> pa.Table:
-        """See `stream.RowPlace`."""
+        """Make a table of rows int64[n, 6 + 4·depth]."""
         return self._parts.table(rows)
 
     def after(self, step: ReplayStep) -> Iterator[PartEnd]:
-        """See `stream.RowPlace`."""
+        """Return the end of a part if one ends with the step, with the replay's state if a checkpoint is due."""
         if step.ends_part:
-            due = self._resumption.due(step.place)
-            yield PartEnd(self._replay.saved(step.place, self._parts.shown_sizes) if due else None)
+            due = self._checkpoints.due(step.position)
+            shown_sizes = self._parts.tables.shown_sizes
+            yield PartEnd(self._replay.saved(step.position, shown_sizes) if due else None)
 
     def last(self) -> Iterator[PartEnd]:
-        """See `stream.RowPlace`: the last part is ended by who publishes it."""
+        """Return nothing: the last part is ended by the caller that publishes it."""
         return iter(())
 
     def write(self, item: pa.Table | PartEnd) -> None:
-        """See `stream.RowPlace`."""
+        """Write rows, or end a part and save the checkpoint that is due."""
         if isinstance(item, pa.Table):
             self._parts.write(item)
         else:
-            self._parts.end()
+            self._parts.end_part()
             if item.saved is not None:
-                self._resumption.save(item.saved, self._parts)
+                self._checkpoints.save(item.saved, self._parts)
 
 
 def day_stream(
@@ -97,19 +99,19 @@ def day_stream(
     settings: Settings,
     replay: DayReplay,
     parts: BookWriter,
-    resumption: Resumption,
+    checkpoints: DayCheckpoints,
     memory: MemoryGuard,
 ) -> BookStream:
-    """Stages from where the replay stands to the end of its day.
+    """Return the stages from the replay's position to the end of its day.
 
     Args:
-        store: has the inputs.
-        settings: `sources` and `streaming`.
-        replay: sets up the book.
-        parts: takes the rows.
-        resumption: takes checkpoints.
-        memory: watches over the process.
+        store: Has the inputs.
+        settings: `sources`, `streaming` and `reconstruct.depth`.
+        replay: Drives the book.
+        parts: Takes the rows.
+        checkpoints: Takes checkpoints.
+        memory: Watches the memory of the process.
     """
-    cutter = replay.strategy.cutter(replay.planner)
-    source, rows = DaySource(store, replay, cutter), DayRows(replay, parts, resumption)
-    return BookStream(source, cutter, replay, rows, settings, memory)
+    steps = replay.strategy.steps(replay.scheduler)
+    source, sink = DaySource(store, replay, steps), DayRows(replay, parts, checkpoints)
+    return BookStream(source, steps, replay, sink, settings, memory)

@@ -1,11 +1,10 @@
-"""Looking inside: the full book at an instant, and a second replay that must give the same rows."""
+"""The full book at an instant, and a second replay of a day that has to give the same rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -14,30 +13,31 @@ from order_book_platform.datasets.reconstructed_books.writer import ReplayHash, 
 from order_book_platform.errors import NoBookError
 from order_book_platform.kernels.book.replay_arrays import ROW_HEAD
 from order_book_platform.model import FixedPoint, PartitionKey
+from order_book_platform.model.arrays import BoolArray
 from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.observability import Progress, silent
 from order_book_platform.reconstruct.day.day_replay import DayReplay
 from order_book_platform.replay.book import Levels
-from order_book_platform.replay.strategy import Instant
+from order_book_platform.replay.replay_steps import Instant
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore
 
 STORED_ROWS = 65_536
-"""Stored rows read at a time: 45 MB at depth 20."""
+"""Stored rows that are read at a time: 45 MB at depth 20."""
 
 
 @dataclass(frozen=True, slots=True)
 class BookSide:
-    """One side of a book, best first.
+    """One side of a book, best level first, in pips of the partition's decimals.
 
     Attributes:
-        price_pips, size_pips: int64[n]; of a day of decimals object[n], integers of any length.
-        known: bool[n]: inside the range the book vouches for.
+        price_pips, size_pips: int64[n]; for a day of decimals object[n], integers of any length.
+        known: bool[n]: whether the level lies in the price range that the book knows.
     """
 
     price_pips: NDArray[Any]
     size_pips: NDArray[Any]
-    known: NDArray[np.bool_]
+    known: BoolArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,13 @@ class BookState:
     """The full book after a message.
 
     Attributes:
-        sequence_number, origin_time, received_time: of the last message applied; times in ns.
+        sequence_number: Sequence number of the last message applied.
+        origin_time: Its origin time, ns.
+        received_time: Its time of arrival, ns.
         flags: `BookFlag` bits of its row.
-        bids, asks: all live levels.
-        fixed_point: of their pips.
+        bids: All live bid levels.
+        asks: All live ask levels.
+        fixed_point: Decimals of their pips.
     """
 
     sequence_number: int
@@ -62,14 +65,14 @@ class BookState:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """A published partition held against a second replay.
+    """The comparison of a published partition with a second replay.
 
     Attributes:
-        published: `replay_hash` of the manifest.
-        replayed: of the second replay.
-        stored: of the rows as they stand in the parts.
-        rows: rows replayed.
-        changed_inputs: datasets that have been published anew since; the partition is out of date.
+        published: `replay_hash` in the manifest.
+        replayed: `replay_hash` of the second replay.
+        stored: `replay_hash` of the rows as they stand in the parts.
+        rows: Number of rows replayed.
+        changed_inputs: Datasets that have been published anew since; the partition is out of date.
     """
 
     published: str
@@ -80,7 +83,7 @@ class Verification:
 
     @property
     def matches(self) -> bool:
-        """Whether all three hashes are equal and the inputs are those it was made from."""
+        """Whether all three hashes are equal and the inputs are those that the partition was made from."""
         return self.published == self.replayed == self.stored and not self.changed_inputs
 
 
@@ -92,20 +95,20 @@ def book_at(
     at_ns: int | None = None,
     sequence_number: int | None = None,
 ) -> BookState:
-    """Replay a day up to an instant.
+    """Replay a day up to an instant, given by one of `at_ns` and `sequence_number`.
 
     Args:
-        store: has the inputs of `reconstructed_books`.
-        settings: as they were for it.
-        key: symbol and day.
-        at_ns: the book after the last message with origin_time ≤ it; or
-        sequence_number: the book after the last message with a sequence number ≤ it.
+        store: Has the inputs of `reconstructed_books`.
+        settings: The settings that the books were made with.
+        key: Symbol and day.
+        at_ns: Return the book after the last message with this origin time or an earlier one, ns.
+        sequence_number: Return the book after the last message with this sequence number or a smaller one.
 
     Raises:
-        NoBookError: the day's first message comes later.
-        PartitionMissingError: an input has not been published.
+        NoBookError: The day's first message comes later.
+        PartitionMissingError: An input has not been published.
     """
-    replay, last = DayReplay.of(store, settings, key, cadence="message"), None
+    replay, last = DayReplay.prepare(store, settings, key, cadence="message"), None
     until = Instant(at_ns, sequence_number)
     for rows in replay.rows(store, silent, settings.sources.batch_rows, until):
         last = rows[-1, :4].copy()
@@ -126,8 +129,8 @@ def book_at(
 def _no_book_yet(
     store: DataStore, settings: Settings, key: PartitionKey, at_ns: int | None, sequence_number: int | None
 ) -> NoBookError:
-    """What the day's first book is, in the terms that were asked in."""
-    replay = DayReplay.of(store, settings, key, cadence="message")
+    """Return an error that names the day's first book, by time or by sequence number as the caller asked."""
+    replay = DayReplay.prepare(store, settings, key, cadence="message")
     pieces = replay.rows(store, silent, settings.sources.batch_rows)
     first = next((rows[0] for rows in pieces if len(rows)), None)
     if first is None:
@@ -158,14 +161,14 @@ def verify(
     batch_rows: int | None = None,
     progress: Progress = silent,
 ) -> Verification:
-    """Replay a published day again, with another batch size if wished, and hash what is stored.
+    """Replay a published day again, with another batch size if wished, and hash the stored rows.
 
     Raises:
-        PartitionMissingError: it, or an input, has not been published.
-        PartitionCorruptError: a published file differs from its manifest.
+        PartitionMissingError: The partition, or an input, has not been published.
+        PartitionCorruptError: A published file differs from its manifest.
     """
     manifest = store.check("reconstructed_books", key)
-    replay, replayed, rows = DayReplay.of(store, settings, key), ReplayHash(), 0
+    replay, replayed, rows = DayReplay.prepare(store, settings, key), ReplayHash(), 0
     for piece in replay.rows(store, progress, batch_rows or settings.sources.batch_rows):
         replayed.update(replay.encoding.hashed_rows(piece, ROW_HEAD))
         rows += len(piece)

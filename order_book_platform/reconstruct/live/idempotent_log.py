@@ -1,4 +1,4 @@
-"""A log that rows are put into once: those that an earlier run has appended already are compared and passed over."""
+"""A log to which a row is appended once: rows that an earlier run has appended are compared and passed over."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from order_book_platform.storage.log.segments import LogBatch
 
 
 class IdempotentLog:
-    """Appends rows behind those that are there, and holds rows that are made again against them.
+    """Appends rows behind those that are there, and compares rows that are made again with them.
 
     Args:
-        folder: of the log; begun if it is not there.
-        schema: of its rows, with the metadata that belong to it.
+        folder: Folder of the log; the log is begun if it is not there.
+        schema: Schema of its rows, with the metadata that belong to it.
 
     Attributes:
-        there: rows that the log had when it was opened.
-        place: of the next row that is written.
+        rows_at_opening: Rows that the log had when it was opened.
+        next_row: Number of the next row that is written.
 
     Raises:
-        LogBusyError: another process writes to it.
-        LogSchemaError: it has another schema, or other metadata.
-        LogCorruptError: its rows are damaged.
+        LogBusyError: Another process writes to the log.
+        LogSchemaError: The log has another schema, or other metadata.
+        LogCorruptError: Its rows are damaged.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
         self._folder = folder
         self._schema = schema
         self._writer = LogWriter(folder, schema, seal_in=_Sealing())
-        self._at_work, self._is_left = threading.Lock(), False
-        self.there = self._writer.next_row
-        self.place = 0
+        self._at_work, self._is_abandoned = threading.Lock(), False
+        self.rows_at_opening = self._writer.next_row
+        self.next_row = 0
         self._earlier: Iterator[LogBatch] | None = None
         self._ahead: pa.RecordBatch | None = None
 
@@ -50,7 +50,7 @@ class IdempotentLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Sync and close; after an error let go without either.
+        """Sync and close; after an error let go of the log without either.
 
         The error may be that a thread hangs in a call to the device: the same call would hang here. What has been
         appended outlives the process. Where a thread is still at work, it lets go of the log when its call returns, and
@@ -60,55 +60,55 @@ class IdempotentLog:
             self._forget_earlier()
             self._writer.close()
         else:
-            self._is_left = True
+            self._is_abandoned = True
             self._let_go()
 
     @property
     def rows(self) -> int:
-        """In the log."""
+        """Number of rows in the log."""
         return self._writer.next_row
 
     def go_on_at(self, row: int) -> None:
-        """The next row written is this one; at most `there`."""
+        """Write the row with this number next, at most `rows_at_opening`."""
         self._forget_earlier()
-        self.place = row
-        if row < self.there:
+        self.next_row = row
+        if row < self.rows_at_opening:
             self._earlier = LogReader(self._folder).read(row)
 
     def write(self, table: pa.Table) -> None:
-        """Append rows, or pass over those that are there already.
+        """Append rows, or compare those that are there already.
 
         Raises:
-            ReplayMismatchError: a row that is there differs.
+            ReplayMismatchError: A row that is there differs.
         """
         with self._using():
             for batch in table.combine_chunks().to_batches():
-                again = min(max(self.there - self.place, 0), batch.num_rows)
+                again = min(max(self.rows_at_opening - self.next_row, 0), batch.num_rows)
                 if again:
                     self._compare(batch.slice(0, again))
                 if again < batch.num_rows:
                     self._writer.append(batch.slice(again))
-                self.place += batch.num_rows
+                self.next_row += batch.num_rows
 
     def sync(self) -> None:
-        """All rows are on the device when this returns.
+        """Wait until all rows are on the device.
 
         Raises:
-            LogBrokenError: they are not; or the log has been let go of meanwhile.
+            LogBrokenError: They are not, or the log has been let go of meanwhile.
         """
         with self._using():
             self._writer.sync()
 
     @contextmanager
     def _using(self) -> Iterator[None]:
-        """The writer is this thread's; who comes out and finds that it has been abandoned goes no further."""
+        """Reserve the writer for this thread; raise afterwards if the log has been abandoned meanwhile."""
         try:
             with self._at_work:
                 yield
         finally:
-            if self._is_left:
+            if self._is_abandoned:
                 self._let_go()
-        if self._is_left:
+        if self._is_abandoned:
             raise LogBrokenError(
                 expected="a log that is held",
                 found="one that was let go of while a call to the device hung",
@@ -117,7 +117,7 @@ class IdempotentLog:
             )
 
     def _let_go(self) -> None:
-        """Let go of everything, unless a thread is at work: then it will."""
+        """Let go of everything, unless a thread is at work: that thread will."""
         if self._at_work.acquire(blocking=False):
             try:
                 self._forget_earlier()
@@ -126,45 +126,46 @@ class IdempotentLog:
                 self._at_work.release()
 
     def _compare(self, batch: pa.RecordBatch) -> None:
-        place = self.place
+        row = self.next_row
         while batch.num_rows:
             if self._ahead is None or not self._ahead.num_rows:
                 assert self._earlier is not None
                 self._ahead = next(self._earlier).batch
             count = min(self._ahead.num_rows, batch.num_rows)
             if not self._ahead.slice(0, count).equals(batch.slice(0, count)):
-                raise self._differs(self._ahead, batch, place)
+                raise self._differs(self._ahead, batch, row)
             self._ahead, batch = self._ahead.slice(count), batch.slice(count)
-            place += count
-        if place == self.there:
+            row += count
+        if row == self.rows_at_opening:
             self._forget_earlier()
 
     def _forget_earlier(self) -> None:
-        """Let go of the rows to compare with, and of the file they are read from."""
+        """Let go of the rows to compare with, and of the file that they are read from."""
         earlier, self._earlier, self._ahead = self._earlier, None, None
         if isinstance(earlier, Generator):
             earlier.close()
 
-    def _differs(self, there: pa.RecordBatch, made: pa.RecordBatch, place: int) -> ReplayMismatchError:
+    def _differs(self, there: pa.RecordBatch, made: pa.RecordBatch, row: int) -> ReplayMismatchError:
         pairs = zip(there.to_pylist(), made.to_pylist(), strict=False)
         at, (old, new) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
         names = [name for name in old if old[name] != new[name]]
         return ReplayMismatchError(
             expected=f"the row that is there: {', '.join(f'{name} {old[name]}' for name in names[:4])}",
             found=", ".join(f"{name} {new[name]}" for name in names[:4]),
-            where=f"{self._folder}, row {place + at}",
+            where=f"{self._folder}, row {row + at}",
             remedy="The inputs, or the code, are not those the row was made with: follow into another folder.",
         )
 
 
 class _Sealing(Executor):
-    """Seals in a daemon thread: those of a pool are joined when the interpreter ends, and with them a call that hangs.
+    """Seals segments in a daemon thread: threads of a pool are joined when the interpreter ends, even one that hangs.
 
-    Whoever ends in peace waits for it in `LogWriter.close`; the half that is left otherwise the next writer removes.
+    An orderly end waits for the sealing in `LogWriter.close`; a segment that is half sealed is removed by the next
+    writer.
     """
 
     def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        """Begin at once: a writer gives one piece of work at a time."""
+        """Begin the work at once: a writer submits one piece of work at a time."""
         future: Future[Any] = Future()
 
         def run() -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints of a live tail: taken between any two steps, and taken up by the next run."""
+"""Checkpoints of a live capture: taken between any two steps, and used by the next run."""
 
 from __future__ import annotations
 
@@ -7,108 +7,101 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from order_book_platform.datasets.snapshots import SnapshotBatch
-from order_book_platform.reconstruct.day.day_replay import SavedReplay
-from order_book_platform.reconstruct.day.resumption import packed, unpacked
-from order_book_platform.replay.live_flag_timeline import Edges
-from order_book_platform.replay.snapshot_inbox import Arrived
-from order_book_platform.replay.snapshot_scheduler import ReplayPosition
-from order_book_platform.replay.strategy import LiveState
+from order_book_platform.reconstruct.checkpoint_format import SavedReplay
+from order_book_platform.replay.flag_timeline import FlagChanges
+from order_book_platform.replay.replay_steps import LiveState
+from order_book_platform.replay.snapshot_inbox import InboxState, joined_snapshots
 from order_book_platform.storage.checkpoints import Checkpoint, Checkpoints
 
-_WAITING = ("ahead", "there")
-_NUMBERS = ("row", "clock_ns", "deltas_clock_ns", "last_sequence", "late")
+_INBOX_NUMBERS = ("row", "clock_ns", "deltas_clock_ns", "last_sequence", "late")
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LiveCheckpoint:
-    """Where following goes on.
+    """The state from which following goes on.
 
     Attributes:
-        saved: the replay.
-        state: what was known there.
-        rows: in the log of books.
-        findings: in the log of findings.
-        tally: counts so far.
+        saved: State of the replay.
+        state: State of the snapshots, gaps and flags.
+        rows: Rows in the log of books.
+        findings: Rows in the log of findings.
+        counts: `LiveReplay.counts`.
     """
 
     saved: SavedReplay
     state: LiveState
     rows: int
     findings: int
-    tally: dict[str, int]
+    counts: dict[str, int]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what waits to be saved."""
-        return self.saved.nbytes + self.state.arrived.nbytes
+        """Bytes of the state that waits to be saved."""
+        return self.saved.nbytes + self.state.inbox.nbytes
 
     def packed(self, identity: str) -> Checkpoint:
-        """As facts and arrays.
-
-        Args:
-            identity: of everything that shapes the rows.
-        """
-        state, arrived = self.state, self.state.arrived
+        """Return the state as facts and arrays; `identity` is that of everything that shapes the rows."""
+        state, inbox = self.state, self.state.inbox
         facts = {
             "identity": identity,
-            "place": asdict(self.saved.place),
+            "position": asdict(self.saved.position),
             "rows": self.rows,
             "findings": self.findings,
-            "tally": self.tally,
-            "finder": list(state.finder),
-            "doubt": list(state.doubt),
-            "arrived": {name: getattr(arrived, name) for name in _NUMBERS},
+            "counts": self.counts,
+            "detector": list(state.detector),
+            "timeline": list(state.timeline),
+            "inbox": {name: getattr(inbox, name) for name in _INBOX_NUMBERS},
         }
-        arrays = packed(self.saved)
-        arrays |= {"recover_from": state.recover_from, "ahead_ns": arrived.ahead_ns}
-        for name in _WAITING:
-            batch = getattr(arrived, name)
-            arrays |= {f"{name}.{field.name}": getattr(batch, field.name) for field in fields(SnapshotBatch)}
+        arrays = self.saved.arrays()
+        arrays |= {"recover_from": state.recover_from, "ahead_ns": inbox.ahead_ns}
+        arrays |= _snapshot_arrays("ahead", inbox.ahead)
+        arrays |= _snapshot_arrays("waiting", joined_snapshots(inbox.waiting))
         return Checkpoint(facts, arrays)
 
     @classmethod
     def unpacked(cls, checkpoint: Checkpoint) -> LiveCheckpoint:
-        """Inverse of `packed`, but for what had been found in the step before it."""
+        """Return the state of a checkpoint; findings of the step before it, which have been written, are left out."""
         facts, arrays = checkpoint.facts, checkpoint.arrays
-        waiting = {
-            name: SnapshotBatch(
-                **{field.name: arrays[f"{name}.{field.name}"] for field in fields(SnapshotBatch)}
-            )
-            for name in _WAITING
-        }
-        none = np.empty(0, np.int64)
+        ahead, waiting = (
+            SnapshotBatch(**{each.name: arrays[f"{name}.{each.name}"] for each in fields(SnapshotBatch)})
+            for name in ("ahead", "waiting")
+        )
+        inbox = InboxState(
+            **facts["inbox"],
+            ahead=ahead,
+            ahead_ns=arrays["ahead_ns"],
+            waiting=(waiting,) if len(waiting) else (),
+        )
         state = LiveState(
-            Arrived(
-                **facts["arrived"],
-                ahead=waiting["ahead"],
-                ahead_ns=arrays["ahead_ns"],
-                pieces=(waiting["there"],) if len(waiting["there"]) else (),
-            ),
-            tuple(facts["finder"]),
-            tuple(facts["doubt"]),
+            inbox,
+            tuple(facts["detector"]),
+            tuple(facts["timeline"]),
             arrays["recover_from"],
-            Edges(none, none),
+            FlagChanges.none(),
             [],
             SnapshotBatch.nothing(),
-            tuple(facts["finder"][2:]),
+            tuple(facts["detector"][2:]),
         )
-        saved = unpacked(checkpoint, ReplayPosition(**facts["place"]))
-        return cls(saved, state, facts["rows"], facts["findings"], facts["tally"])
+        return cls(SavedReplay.of(checkpoint), state, facts["rows"], facts["findings"], facts["counts"])
+
+
+def _snapshot_arrays(name: str, batch: SnapshotBatch) -> dict[str, NDArray[np.int64]]:
+    return {f"{name}.{each.name}": getattr(batch, each.name) for each in fields(SnapshotBatch)}
 
 
 class LiveCheckpoints:
     """Checkpoints of one output folder.
 
     Args:
-        folder: of the checkpoints.
-        identity: of everything that shapes the rows.
+        folder: Folder of the checkpoints.
+        identity: Identity of everything that shapes the rows.
 
     Attributes:
-        refused: that could not be used.
-        written: by this run.
+        written: Checkpoints saved by this run.
     """
 
     def __init__(self, folder: Path, identity: str) -> None:
@@ -119,15 +112,15 @@ class LiveCheckpoints:
 
     @property
     def refused(self) -> int:
-        """That could not be used."""
+        """Number of checkpoints that could not be used."""
         return self._misfits + self._checkpoints.damaged
 
     def newest(self, rows: int, findings: int) -> LiveCheckpoint | None:
-        """The newest that holds.
+        """Return the newest checkpoint that can be used.
 
         Args:
-            rows: in the log of books; a checkpoint that speaks of more is passed over.
-            findings: in the log of findings, the same.
+            rows: Rows in the log of books; a checkpoint that speaks of more is passed over.
+            findings: Rows in the log of findings; the same.
         """
         for each in self._checkpoints.newest_first():
             if each.facts["identity"] != self._identity:
@@ -140,6 +133,6 @@ class LiveCheckpoints:
         return None
 
     def save(self, checkpoint: LiveCheckpoint) -> None:
-        """Keep a checkpoint; everything it speaks of is on the device."""
+        """Save a checkpoint; everything it speaks of is on the device."""
         self._checkpoints.save(checkpoint.packed(self._identity))
         self.written += 1

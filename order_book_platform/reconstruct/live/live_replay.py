@@ -1,4 +1,4 @@
-"""The book of a live tail: the same one as of a day, whose doubts come with the steps and whose past is not kept."""
+"""The replay of a live capture: a day's book, but flags come with the steps and no history is kept."""
 
 from __future__ import annotations
 
@@ -9,58 +9,59 @@ import numpy as np
 
 from order_book_platform.kernels.book.replay_arrays import OUTCOME_USE
 from order_book_platform.model.arrays import Int64Array
-from order_book_platform.reconstruct.day.day_replay import SavedReplay, empty_book
-from order_book_platform.replay.book import USES
-from order_book_platform.replay.flag_timeline import FlagTimeline
+from order_book_platform.reconstruct.checkpoint_format import SavedReplay
+from order_book_platform.reconstruct.configured_book import configured_book
+from order_book_platform.replay.book import SNAPSHOT_USES
+from order_book_platform.replay.replay_steps import ReplayStep
 from order_book_platform.replay.snapshot_scheduler import ReplayPosition
-from order_book_platform.replay.strategy import FullEventReplay, ReplayStep
+from order_book_platform.replay.strategy import FullEventReplay
 from order_book_platform.settings import Settings
 
 
 class LiveReplay:
-    """Drives the book of one live tail; see `stream.Replay`.
+    """Drives the book of one live capture.
 
     Args:
         settings: `reconstruct` and `gaps`.
-        tick_pips: of the deltas.
-        saved: where to go on.
-        tally: what had been counted there.
+        tick: Tick of the deltas, pips.
+        saved: Where to go on; by default at the beginning.
+        counts: The counts at that point.
 
     Attributes:
-        book: the book.
-        place: where it began.
-        tally: snapshots by what became of them, breaks by cause, since the beginning of the log.
+        book: The book.
+        begin: Position at which this run begins.
+        counts: Snapshots by what became of them, and gap candidates by cause, since the beginning of the log.
     """
 
     def __init__(
         self,
         settings: Settings,
-        tick_pips: int,
+        tick: int,
         saved: SavedReplay | None = None,
-        tally: Mapping[str, int] | None = None,
+        counts: Mapping[str, int] | None = None,
     ) -> None:
-        self.book = empty_book(settings, tick_pips, settings.reconstruct.cadence, FlagTimeline.none())
-        self.place = saved.place if saved else ReplayPosition()
-        self.tally = Counter(tally or {})
+        self.book = configured_book(settings, tick)
+        self.begin = saved.position if saved else ReplayPosition()
+        self.counts = Counter(counts or {})
         self._strategy = FullEventReplay(settings.reconstruct.extend_every)
         if saved:
-            self.book.resumed(saved.book)
+            self.book.resume(saved.book)
 
     def apply(self, step: ReplayStep) -> Iterator[Int64Array]:
-        """See `stream.Replay`."""
-        assert step.tail is not None
+        """Apply a step, return its rows, each piece valid until the next, and count what was found in it."""
+        assert step.live is not None
         yield from self._strategy.apply(self.book, step)
-        uses = self.book.take_outcome()[:, OUTCOME_USE]
-        found = {name: int((uses == use).sum()) for use, name in USES.items()}
-        found |= {"rejected": len(step.due.rejected), "late_snapshot": len(step.tail.late)}
-        self.tally.update({name: count for name, count in found.items() if count})
-        self.tally.update(item.cause for item in step.tail.breaks)
+        uses = self.book.take_outcomes()[:, OUTCOME_USE]
+        found = {name: int((uses == use).sum()) for use, name in SNAPSHOT_USES.items()}
+        found |= {"rejected": len(step.due.rejected), "late_snapshot": len(step.live.late_snapshots)}
+        self.counts.update({name: count for name, count in found.items() if count})
+        self.counts.update(gap.cause for gap in step.live.gaps)
 
     def last_rows(self) -> Iterator[Int64Array]:
-        """See `stream.Replay`. A tail that is not read any more has not ended: no row is due."""
+        """Return no row: a capture that is not read any more has not ended."""
         return iter(())
 
     def saved(self, step: ReplayStep) -> SavedReplay:
-        """Where the replay stands after a step."""
-        nothing = np.empty((0, 2), np.uint64), np.zeros(1, np.bool_)
-        return SavedReplay(step.place, self.book.saved(), {}, *nothing)
+        """Return the state of the replay after a step."""
+        no_sizes, no_shown_sizes = np.empty((0, 2), np.uint64), np.zeros(1, np.bool_)
+        return SavedReplay(step.position, self.book.saved(), {}, no_sizes, no_shown_sizes)

@@ -1,4 +1,4 @@
-"""Reading the tail of a live capture: two logs as one stream, in an order that is a function of the data alone."""
+"""Reads the two logs of a live capture as one stream, in an order that is a function of the data alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBat
 from order_book_platform.errors import LogSchemaError, PrecisionError
 from order_book_platform.model import FixedPoint, Instrument
 from order_book_platform.model.encoding import in_precision
-from order_book_platform.replay.snapshot_inbox import Arrived
+from order_book_platform.replay.snapshot_inbox import InboxState
 from order_book_platform.storage import LogReader
 from order_book_platform.storage.log.segments import LogBatch
 from order_book_platform.streaming import Waiting
@@ -26,17 +26,17 @@ DELTAS, SNAPSHOTS_LOG = "raw_deltas", "snapshots"
 SYMBOL = b"symbol"
 """Key of the instrument in the schema's metadata."""
 QUIET_NS = NS_PER_SECOND
-"""After so long without a delta it is said that there are none, and again after as long."""
+"""After so long without a delta `Quiet` is given, and again after as long, ns."""
 READ_ROWS = 65_536
-"""Deltas that are read at once where so many are there; what comes one by one is not waited for."""
+"""Deltas that are read at once where so many are there; deltas that come one by one are not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Rows of one of the logs, as they lie there.
+    """Undecoded rows of one of the logs.
 
     Attributes:
-        table: the rows.
+        table: The rows.
     """
 
     table: pa.Table
@@ -54,85 +54,86 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class CaughtUp:
-    """All that had been appended has been read: the last message is complete, since each is appended as a whole."""
+    """Says that all appended rows have been read: the last message is complete, since each is appended as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """No delta comes at the moment, or none any more: who has put something off may do it now."""
+    """Says that no delta comes at the moment, or none any more, so that work that was put off can be done."""
 
 
 class LiveSource:
-    """The logs of a live capture as one stream; see `stream.Source`.
+    """Reads both logs of a live capture as one stream.
 
     Args:
-        folder: of both logs.
-        deltas_row: of `raw_deltas`, where to go on.
-        arrived: of the snapshots, the same.
-        wait: see `LogReader.follow`.
-        stopped: whether to end behind what has been read, though there is more; asked once for every `READ_ROWS`.
-        clock: tells when it is quiet.
+        folder: Folder of both logs.
+        deltas_row: Row of `raw_deltas` to go on at.
+        inbox: State of the snapshots there.
+        wait: Called when nothing new is there; see `LogReader.follow`.
+        stopped: Returns whether to end behind the rows that have been read, although there are more; asked once for
+            every `READ_ROWS` deltas.
+        clock: Tells when it is quiet.
     """
 
     def __init__(
         self,
         folder: Path,
         deltas_row: int,
-        arrived: Arrived,
+        inbox: InboxState,
         wait: Callable[[], bool],
         stopped: Callable[[], bool] = lambda: False,
         clock: Clock | None = None,
     ) -> None:
         self._deltas = LogReader(folder / DELTAS).tail(deltas_row)
-        self._snapshots = LogReader(folder / SNAPSHOTS_LOG).tail(arrived.row)
+        self._snapshots = LogReader(folder / SNAPSHOTS_LOG).tail(inbox.row)
         self._folder = folder
         self._row = deltas_row
         self._end: int | None = None
-        self._clock_ns = arrived.deltas_clock_ns
-        self._snapshots_clock_ns = arrived.clock_ns
+        self._clock_ns = inbox.deltas_clock_ns
+        self._snapshots_clock_ns = inbox.clock_ns
         self._ahead: tuple[pa.RecordBatch, np.ndarray[tuple[int], np.dtype[np.int64]]] | None = None
         self._wait, self._stopped = wait, stopped
         self._going_on = True
         self._clock = clock or SystemClock()
 
     def read(self) -> Iterator[Records | CaughtUp | Quiet | Waiting]:
-        """See `stream.Source`. Snapshots come before the first deltas that did not arrive before them."""
+        """Return rows of both logs; snapshots come before the first deltas that did not arrive before them."""
         with closing(self._deltas), closing(self._snapshots):
             yield from self._read()
 
     def _read(self) -> Iterator[Records | CaughtUp | Quiet | Waiting]:
-        owed = False  # a pass that ended with the last row, but not for want of more, has not said that all is read
-        heard_ns = self._clock.monotonic_ns()
+        caught_up = True  # False from the first rows that were read until it has been said that these are all
+        last_delta_ns = self._clock.monotonic_ns()
         while not self._stopped():
             batches, is_all = self._next_deltas()
             if batches:
                 table = pa.Table.from_batches(batches)
                 self._clock_ns = max(self._clock_ns, int(np.max(table.column("received_time").to_numpy())))
                 yield from self._arrived()
-                owed = True
+                caught_up = False
                 yield Records(table)
-            if is_all and owed:
-                owed, heard_ns = False, self._clock.monotonic_ns()
+            if is_all and not caught_up:
+                caught_up, last_delta_ns = True, self._clock.monotonic_ns()
                 yield CaughtUp()
             elif is_all and self._end is not None:
                 break
             elif is_all:
-                if self._clock.monotonic_ns() - heard_ns >= QUIET_NS:
-                    heard_ns = self._clock.monotonic_ns()
+                if self._clock.monotonic_ns() - last_delta_ns >= QUIET_NS:
+                    last_delta_ns = self._clock.monotonic_ns()
                     if self._ahead is None:
-                        self._look_ahead()  # for what it says of the device
+                        self._look_ahead()  # a read brings `synced` up to date
                     yield Quiet()
                 yield Waiting(self._ask)
                 if not self._going_on:
-                    # What was appended before the word to stop is still read, and nothing else.
+                    # Rows appended before `wait` returned False are still read, and no others.
                     self._end = LogReader(self._folder / DELTAS).next_row()
         for log in (self._deltas, self._snapshots):
-            next(log)  # for what it says of the device: the rows themselves come too late
+            next(log)  # a read brings `synced` up to date; its rows come too late
 
     def decode(
         self, item: Records | CaughtUp | Quiet, rows: int
     ) -> Iterator[DeltaBatch | SnapshotBatch | CaughtUp | Quiet]:
-        """See `stream.Source`."""
+        """Decode rows to batches of at most so many deltas; other items are handed on."""
         if not isinstance(item, Records):
             yield item
         elif "bid_price_pips" in item.table.schema.names:
@@ -143,14 +144,14 @@ class LiveSource:
 
     @property
     def synced(self) -> tuple[int, int]:
-        """Rows of `raw_deltas` and of `snapshots` that are known to be on the device; from any thread."""
+        """Numbers of rows of `raw_deltas` and of `snapshots` known to be on the device; readable from any thread."""
         return self._deltas.synced_row, self._snapshots.synced_row
 
     def _ask(self) -> None:
         self._going_on = self._wait()
 
     def _next_deltas(self) -> tuple[list[pa.RecordBatch], bool]:
-        """What is there, up to so many rows; and whether that is all."""
+        """Return the deltas that are there, about `READ_ROWS` at most, and whether these are all."""
         found: list[pa.RecordBatch] = []
         enough = self._row + READ_ROWS
         while self._row < enough:
@@ -158,15 +159,14 @@ class LiveSource:
                 return found, True
             batch = self._checked(rows, DELTAS, RAW_DELTAS_SCHEMA)
             if self._end is not None:
-                batch = batch.slice(
-                    0, self._end - self._row
-                )  # sealed rows lie otherwise than they were appended
+                # A sealed segment is read in other batches than were appended, so one may go beyond the end.
+                batch = batch.slice(0, self._end - self._row)
             found.append(batch)
             self._row += batch.num_rows
         return found, False
 
     def _arrived(self) -> Iterator[Records]:
-        """The snapshots that arrived no later than the deltas read so far, as one table."""
+        """Return the snapshots that arrived no later than the deltas read so far, as one table."""
         found: list[pa.RecordBatch] = []
         while self._ahead is not None or self._look_ahead():
             assert self._ahead is not None
@@ -182,7 +182,7 @@ class LiveSource:
             yield Records(pa.Table.from_batches(found))
 
     def _look_ahead(self) -> bool:
-        """Read the next snapshots of the log, if there are any by now."""
+        """Read the next snapshots of the log and return whether there are any by now."""
         rows = next(self._snapshots)
         if rows is None:
             return False
@@ -200,16 +200,16 @@ class LiveSource:
 
 
 def capture_point(folder: Path, instrument: Instrument) -> FixedPoint | None:
-    """The fixed point of a live capture, after a look at both logs; None before its first delta.
+    """Return the decimals, tick and lot of a live capture after a check of both logs; None before its first delta.
 
     Args:
-        folder: of both logs.
-        instrument: that it has to be of.
+        folder: Folder of both logs.
+        instrument: The instrument that is expected.
 
     Raises:
-        LogMissingError: one of the logs is not there.
-        LogSchemaError: one has other columns, belongs to another instrument, or says nothing of its decimals.
-        PrecisionError: it holds decimals.
+        LogMissingError: One of the logs is not there.
+        LogSchemaError: A log has other columns, belongs to another instrument, or does not name its decimals.
+        PrecisionError: A log holds decimals.
     """
     points: list[FixedPoint | None] = []
     for name, wanted in ((DELTAS, RAW_DELTAS_SCHEMA), (SNAPSHOTS_LOG, SNAPSHOTS_SCHEMA)):

@@ -13,7 +13,7 @@ from order_book_platform.assess.gaps.gap_classification import (
 )
 from order_book_platform.model import BookFlag
 from order_book_platform.model.flags import PROVEN_LOSS
-from order_book_platform.replay.flag_timeline import FlagTimeline, Recoveries
+from order_book_platform.replay.flag_timeline import FlagTimeline, RecoveryPoints
 from order_book_platform.replay.gap_detector import GapCandidate
 from order_book_platform.settings import GapSettings
 
@@ -55,8 +55,8 @@ def test_doubt_unites_overlapping_gaps() -> None:
         disagreement((150, 3 * S), (200, 20 * S), 3, 40),  # 151 … 200: HINDSIGHT
         classify(broken("chain", 950, 600 * S), REACH, SETTINGS),  # 950 …: GAP, CORRUPT, proven
     ]
-    doubt = FlagTimeline.of_gaps(gaps_table(gaps))
-    assert dict(zip(doubt.edge_sequence.tolist(), doubt.edge_bits.tolist(), strict=True)) == {
+    doubt = FlagTimeline.from_gaps(gaps_table(gaps))
+    assert dict(zip(doubt.changes.sequence.tolist(), doubt.changes.bits.tolist(), strict=True)) == {
         120: GAP,
         151: GAP | HINDSIGHT,
         200: 0,
@@ -72,11 +72,11 @@ def test_only_gaps_that_must_be_recovered_force_a_repair() -> None:
         classify(broken("chain", 150, 10 * S), REACH, SETTINGS),
         disagreement((210, 30 * S), (900, 500 * S), 1, 40),
     ]
-    doubt = FlagTimeline.of_gaps(gaps_table(gaps))
-    assert Recoveries(doubt.recover_from).forced(REACH.sequence).tolist() == [False, True, False]
+    doubt = FlagTimeline.from_gaps(gaps_table(gaps))
+    assert RecoveryPoints(doubt.recover_from).forced(REACH.sequence).tolist() == [False, True, False]
 
 
 def test_no_gaps_no_doubt() -> None:
     """An empty report gives no edges."""
-    doubt = FlagTimeline.of_gaps(gaps_table([]))
-    assert len(doubt.edge_sequence) == len(doubt.recover_from) == 0
+    doubt = FlagTimeline.from_gaps(gaps_table([]))
+    assert len(doubt.changes.sequence) == len(doubt.recover_from) == 0

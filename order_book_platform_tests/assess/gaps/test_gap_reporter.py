@@ -14,7 +14,7 @@ from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.model import PartitionKey
 from order_book_platform.replay.book import Book
-from order_book_platform.replay.flag_timeline import FlagTimeline, Recoveries
+from order_book_platform.replay.flag_timeline import FlagTimeline, RecoveryPoints
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform_tests.chain import Chain, failed
 
@@ -116,11 +116,11 @@ def test_snapshots_behind_a_gap_repair_without_being_asked(
         add(self, snapshots, repairs)
 
     chain, _ = simulated(tmp_path, "drop=16,silence=1x7s")
-    found = FlagTimeline.of_gaps(chain.store.table("sequence_gap_report", KEY))
+    found = FlagTimeline.from_gaps(chain.store.table("sequence_gap_report", KEY))
     sources = chain.settings.sources.model_copy(update={"batch_rows": rows})
     monkeypatch.setattr(Book, "add_snapshots", noted)
     GapReporter(chain.store, chain.settings.model_copy(update={"sources": sources})).run(KEY)
-    wanted = Recoveries(found.recover_from).forced(np.concatenate(sequences))
+    wanted = RecoveryPoints(found.recover_from).forced(np.concatenate(sequences))
     assert np.concatenate(forced).tolist() == wanted.tolist()
     assert wanted.any()
 

@@ -21,8 +21,12 @@ from order_book_platform.observability import silent
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.reconstruct.day.book_writer import BookWriter
 from order_book_platform.reconstruct.day.day_replay import DayReplay
-from order_book_platform.reconstruct.day.size_estimate import BooksSizeEstimate, bytes_of_deltas
-from order_book_platform.replay import strategy
+from order_book_platform.reconstruct.day.size_estimate import (
+    BooksSizeEstimate,
+    bytes_of_books,
+    bytes_of_deltas,
+)
+from order_book_platform.replay import replay_steps
 from order_book_platform.settings import ReconstructSettings
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import ParquetSink
@@ -47,7 +51,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def chain(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chain:
     """A store whose books lie in a folder that can be a disk of its own, in small parts."""
-    monkeypatch.setattr(strategy, "PART_DELTAS", 4_000)
+    monkeypatch.setattr(replay_steps, "PART_DELTAS", 4_000)
     monkeypatch.setattr("order_book_platform.streaming.pipeline.WATCH_S", 0.001)
     monkeypatch.setattr("order_book_platform.streaming.pipeline.OBSERVE_EVERY", 1)
     return Chain.over(tmp_path, lake, [KEY], reconstruct={"checkpoint_events": 1})
@@ -173,17 +177,20 @@ def test_a_message_gives_one_row_at_most() -> None:
 def test_what_is_not_written_yet_is_not_counted(chain: Chain) -> None:
     """Deltas that are applied count as far as their rows have been handed to the writer."""
     chain.books(KEY)
-    replay = DayReplay.of(chain.store, chain.settings, KEY)
+    replay = DayReplay.prepare(chain.store, chain.settings, KEY)
     total = chain.store.rows("raw_deltas", KEY).num_rows
     with chain.store.write("reconstructed_books", KEY) as writer:
         parts = BookWriter(writer, chain.settings.reconstruct.depth, replay.encoding)
-        room = BooksSizeEstimate(chain.store, chain.settings.reconstruct, replay, parts, writer)
+        progress = BooksSizeEstimate(writer, parts, total)
+        writer.expected_bytes = bytes_of_books(
+            chain.store, KEY, chain.settings.reconstruct, replay.strategy.name
+        )
         assert writer.expected_bytes == estimate(chain, KEY)
         rows = next(replay.rows(chain.store, silent, 5_000)).copy()
         tables = [parts.table(rows) for _ in range(4)]
         for table in tables[:3]:
             parts.write(table)
-        parts.end()
-        room.applied(total // 2)
+        parts.end_part()
+        progress.applied(total // 2)
         assert writer.stored_share == pytest.approx(0.375, abs=1e-3)
         writer.metadata.update(chain.store.manifest("reconstructed_books", KEY).metadata)

@@ -37,11 +37,11 @@ def test_each_row_is_there_once(tmp_path_factory: pytest.TempPathFactory, runs: 
     folder, most = tmp_path_factory.mktemp("once"), 0
     for start, lengths in runs:
         with IdempotentLog(folder, SCHEMA) as log:
-            assert log.there == most
+            assert log.rows_at_opening == most
             log.go_on_at(min(start, most))
             for length in lengths:
-                log.write(rows(log.place, log.place + length))
-            most = max(most, log.place)
+                log.write(rows(log.next_row, log.next_row + length))
+            most = max(most, log.next_row)
             assert log.rows == most
     found = [each.batch for each in LogReader(folder).read()]
     assert pa.Table.from_batches(found, SCHEMA).equals(rows(0, most))
@@ -130,7 +130,7 @@ def test_a_sync_that_hangs_is_left_behind(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.undo()
     assert [error.found for error in outcome] == ["one that was let go of while a call to the device hung"]
     with IdempotentLog(tmp_path, SCHEMA) as again:
-        assert again.there == 10
+        assert again.rows_at_opening == 10
 
 
 def test_a_segment_whose_sealing_hangs_is_left_behind(
@@ -160,4 +160,4 @@ def test_a_segment_whose_sealing_hangs_is_left_behind(
     thread.join()
     monkeypatch.undo()
     with IdempotentLog(tmp_path, SCHEMA) as again:
-        assert again.there == there
+        assert again.rows_at_opening == there

@@ -16,7 +16,7 @@ from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model import FixedPoint
 from order_book_platform.reconstruct.live import live_source
 from order_book_platform.reconstruct.live.live_source import CaughtUp, LiveSource, Quiet, Records
-from order_book_platform.replay.snapshot_inbox import Arrived
+from order_book_platform.replay.snapshot_inbox import InboxState
 from order_book_platform.streaming import Waiting
 from order_book_platform_tests.reconstruct.captures import Capture
 from order_book_platform_tests.streams import CENTRE, delta_batch, snapshot_batch
@@ -76,7 +76,7 @@ def test_the_last_message_is_complete_wherever_a_pass_ends(
     monkeypatch.setattr(live_source, "READ_ROWS", 2 * MESSAGE_ROWS)
     for number in range(1, count + 1):
         capture.append(message(number))
-    found = kinds(LiveSource(capture.folder, 0, Arrived(), lambda: False))
+    found = kinds(LiveSource(capture.folder, 0, InboxState(), lambda: False))
     assert sum(rows for rows in found if isinstance(rows, int)) == count * MESSAGE_ROWS
     assert found[-2:] == ["caught up", "waits"]
     assert found.count("caught up") == 1
@@ -98,7 +98,7 @@ def test_the_word_to_stop_is_heard_while_more_and_more_is_appended(capture: Capt
         if told:
             capture.append(message(next(numbers)))
 
-    found = kinds(LiveSource(capture.folder, 0, Arrived(), wait), go_on)
+    found = kinds(LiveSource(capture.folder, 0, InboxState(), wait), go_on)
     assert found == [MESSAGE_ROWS, "caught up", "waits", 2 * MESSAGE_ROWS, "caught up"]
 
 
@@ -120,7 +120,7 @@ def test_what_was_there_ends_within_a_row_group(capture: Capture, monkeypatch: p
             capture.deltas.rotate()
 
     capture.append(message(1))
-    found = kinds(LiveSource(capture.folder, 0, Arrived(), wait), seal)
+    found = kinds(LiveSource(capture.folder, 0, InboxState(), wait), seal)
     assert found[-3:] == [MESSAGE_ROWS, MESSAGE_ROWS, "caught up"]
     assert sum(rows for rows in found if isinstance(rows, int)) == 3 * MESSAGE_ROWS
 
@@ -136,7 +136,7 @@ def test_who_wants_to_stop_is_asked_for_each_pass(capture: Capture, monkeypatch:
         asked.append(None)
         return len(asked) > 3
 
-    source = LiveSource(capture.folder, 0, Arrived(), lambda: True, stopped)
+    source = LiveSource(capture.folder, 0, InboxState(), lambda: True, stopped)
     assert kinds(source) == [MESSAGE_ROWS] * 3
 
 
@@ -152,7 +152,7 @@ def test_a_quiet_second_is_told_each_time(capture: Capture) -> None:
             capture.sync()
         return clock.monotonic_ns() < int(2.2e9)
 
-    source = LiveSource(capture.folder, 0, Arrived(), wait, clock=clock)
+    source = LiveSource(capture.folder, 0, InboxState(), wait, clock=clock)
     synced = []
     found = kinds(source, lambda: synced.append(source.synced))
     waits = ["waits"] * 3
@@ -166,7 +166,7 @@ def test_both_logs_are_let_go_of(capture: Capture) -> None:
     capture.append(snapshots(1))
     capture.append(message(1))
     before = open_files()
-    source = LiveSource(capture.folder, 0, Arrived(), lambda: True)
+    source = LiveSource(capture.folder, 0, InboxState(), lambda: True)
     reading = source.read()
     source_holds = [open_files() - before for _ in zip(range(3), reading, strict=False)]
     assert source_holds[-1] == 2

@@ -21,10 +21,9 @@ from order_book_platform.clock import ManualClock
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.errors import DiskFullError
 from order_book_platform.model import PartitionKey
-from order_book_platform.reconstruct import Reconstructor
-from order_book_platform.reconstruct.day import resumption
-from order_book_platform.reconstruct.day.resumption import Resumption
-from order_book_platform.replay import strategy
+from order_book_platform.reconstruct import Reconstructor, checkpoint_format
+from order_book_platform.reconstruct.day.day_checkpoints import DayCheckpoints
+from order_book_platform.replay import replay_steps
 from order_book_platform.replay.snapshot_scheduler import ReplayPosition
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import PartitionWriter
@@ -204,7 +203,7 @@ def test_checkpoints_of_what_was_published_are_not_refused(
 ) -> None:
     """A run that died right after publishing leaves them behind: the next one begins anew, and nothing is damaged."""
     crashes.forget()
-    monkeypatch.setattr(strategy, "PART_DELTAS", PART_DELTAS)
+    monkeypatch.setattr(replay_steps, "PART_DELTAS", PART_DELTAS)
     clear = Checkpoints.clear
 
     def dying(self: Checkpoints) -> None:
@@ -230,8 +229,8 @@ def test_what_was_left_by_another_version_of_a_library_is_not_taken_up(
     """It may give other bytes for the same rows."""
     crashes.forget()
     assert crashes.run("boundary 50")[0] == "killed"
-    monkeypatch.setattr(strategy, "PART_DELTAS", PART_DELTAS)
-    monkeypatch.setattr(resumption, "version", lambda name: "0" if name == library else version(name))
+    monkeypatch.setattr(replay_steps, "PART_DELTAS", PART_DELTAS)
+    monkeypatch.setattr(checkpoint_format, "version", lambda name: "0" if name == library else version(name))
     result = Reconstructor(crashes.chain.store, crashes.chain.settings).run(KEY)
     assert result.run.resumed_from == 0
     assert crashes.published() == undisturbed
@@ -248,7 +247,7 @@ def test_a_run_that_ends_before_it_has_looked_loses_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Resumption, "_is_whole", interrupted)
+        patch.setattr(DayCheckpoints, "_is_whole", interrupted)
         with pytest.raises(KeyboardInterrupt):
             Reconstructor(crashes.chain.store, crashes.chain.settings).run(KEY)
     assert crashes.goes_on(undisturbed) > 0
@@ -289,7 +288,7 @@ def test_a_checkpoint_is_due_once(crashes: Crashes, undisturbed: dict[str, str])
     settings = crashes.chain.settings
     wanted = settings.reconstruct.model_copy(update={"checkpoint_events": 100})
     with crashes.chain.store.write("reconstructed_books", KEY) as writer:
-        resumption = Resumption(
+        checkpoints = DayCheckpoints(
             crashes.chain.store,
             settings.model_copy(update={"reconstruct": wanted}),
             writer,
@@ -298,7 +297,7 @@ def test_a_checkpoint_is_due_once(crashes: Crashes, undisturbed: dict[str, str])
         )
         writer.text("none", "")
     due = [
-        resumption.due(ReplayPosition(deltas=deltas, snapshots=10)) for deltas in (80, 90, 91, 180, 190, 191)
+        checkpoints.due(ReplayPosition(deltas=deltas, snapshots=10)) for deltas in (80, 90, 91, 180, 190, 191)
     ]
     assert due == [False, True, False, False, True, False]
 
@@ -321,7 +320,7 @@ def test_an_error_leaves_what_was_done(
 ) -> None:
     """A disk that is full, a file that cannot be read: the error comes out, and the next run goes on."""
     crashes.forget()
-    monkeypatch.setattr(strategy, "PART_DELTAS", PART_DELTAS)
+    monkeypatch.setattr(replay_steps, "PART_DELTAS", PART_DELTAS)
     calls = 0
 
     def failing(self: PartitionWriter, name: str) -> FinishedFile:

@@ -33,7 +33,7 @@ from order_book_platform.errors import (
 from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
 from order_book_platform.model.encoding import in_precision
 from order_book_platform.reconstruct import Followed, Reconstructor, memory_budget, replay_hash_of
-from order_book_platform.reconstruct.live import follower
+from order_book_platform.reconstruct.live import live_stream
 from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
 from order_book_platform.reconstruct.live.live_checkpoints import LiveCheckpoint, LiveCheckpoints
 from order_book_platform.simulate import Faults, MarketSimulator, profile
@@ -133,7 +133,7 @@ def test_a_day_without_gaps_is_the_partition(clean: Chain, tmp_path: Path, frame
     assert (found.rows, found.messages, found.deltas) == tuple(
         counts[name] for name in ("rows", "messages", "deltas")
     )
-    assert found.tally == {name: counts[name] for name in ("extended", "seeded")}
+    assert found.counts == {name: counts[name] for name in ("extended", "seeded")}
     assert LogReader(tmp_path / "out" / "findings").next_row() == 0
 
 
@@ -168,11 +168,11 @@ def test_a_day_with_faults_is_the_partition_but_for_the_future(tmp_path: Path, c
     assert (live.column("flags").to_numpy() & BookFlag.CORRUPT).any()
     report = chain.store.manifest("sequence_gap_report", KEY).metadata["by_cause"]
     for cause in ("silence", "unseen_snapshot"):
-        assert found.tally.get(cause, 0) == report.get(cause, 0)
+        assert found.counts.get(cause, 0) == report.get(cause, 0)
     listed = pa.Table.from_batches(
         [rows.batch for rows in LogReader(tmp_path / "out" / "findings").read()]
     ).column("cause")
-    assert len(listed) == sum(found.tally.get(cause, 0) for cause in ("silence", "unseen_snapshot"))
+    assert len(listed) == sum(found.counts.get(cause, 0) for cause in ("silence", "unseen_snapshot"))
 
 
 def with_ids(deltas: DeltaBatch, name: str, lost: set[int]) -> DeltaBatch:
@@ -227,14 +227,14 @@ def test_losses_that_ids_prove(tmp_path: Path, name: str, extend_every: int) -> 
     publish(chain, deltas, snapshots)
     capture = write_capture(tmp_path / "capture", KEY.instrument.key, point, arrivals(deltas, snapshots, 300))
     found = follow(chain, capture, tmp_path / "out")
-    assert found.tally["chain"] == 4
+    assert found.counts["chain"] == 4
     live = book_table(tmp_path / "out")
     check_against_day(live, chain.store.rows("reconstructed_books", KEY).read(), "message")
     gap = live.column("flags").to_numpy() & BookFlag.GAP > 0
     assert gap.any()
     assert not live.column("known_bid_levels").to_numpy()[gap].any()
     counts = chain.store.manifest("reconstructed_books", KEY).metadata["counts"]
-    assert found.tally.get("repaired", 0) == counts["repaired"]
+    assert found.counts.get("repaired", 0) == counts["repaired"]
     assert counts["repaired"] >= (4 if extend_every else 0)
 
 
@@ -248,7 +248,7 @@ def test_recordings(recordings: Path, tmp_path: Path, key: PartitionKey) -> None
     found = reconstructor.follow(key.instrument, capture, tmp_path / "out", stop)
     live, day = book_table(tmp_path / "out"), chain.store.rows("reconstructed_books", key).read()
     check_against_day(live, day, "change")
-    assert "late_snapshot" not in found.tally
+    assert "late_snapshot" not in found.counts
     seen = int(np.bitwise_or.reduce(day.column("flags").to_numpy()))
     assert (found.replay_hash == published_hash(chain, key)) == (not seen & FUTURE)
 
@@ -282,7 +282,7 @@ def test_late_snapshots_shape_nothing_and_are_listed(tmp_path: Path) -> None:
     listed = [row["from_sequence_number"] for row in findings]
     assert listed == snapshots.sequence_number[late].tolist()[: len(listed)]
     assert all(row["from_sequence_number"] < row["to_sequence_number"] for row in findings)
-    assert found.tally["late_snapshot"] == len(listed) >= len(late) - 1
+    assert found.counts["late_snapshot"] == len(listed) >= len(late) - 1
     publish(chain, deltas, snapshots.take(~np.isin(snapshots.sequence_number, listed)))
     check_against_day(
         book_table(tmp_path / "out"), chain.store.rows("reconstructed_books", KEY).read(), "change"
@@ -300,7 +300,7 @@ def test_a_snapshot_right_behind_its_message_is_taken(clean: Chain, tmp_path: Pa
         )
         output = tmp_path / f"out {frame_rows}"
         found = follow(clean, capture, output, reconstruct={"cadence": "message"})
-        assert found.tally == {"seeded": 1}
+        assert found.counts == {"seeded": 1}
         rows = book_table(output)
         seeded = rows.column("flags").to_numpy() & BookFlag.SEEDED > 0
         assert rows.column("sequence_number").to_numpy()[~seeded].max() == one.sequence_number[0]
@@ -317,7 +317,7 @@ class Visible:
 
         def told(log: IdempotentLog, table: pa.Table) -> None:
             write(log, table)
-            self.rows.put(log.place)
+            self.rows.put(log.next_row)
 
         monkeypatch.setattr(IdempotentLog, "write", told)
 
@@ -460,7 +460,7 @@ def test_the_next_run_goes_on_from_the_end_of_the_last(clean: Chain, tmp_path: P
     assert second.replay_hash is None
     assert replay_hash_of(tmp_path / "out") == published_hash(clean)
     counts = clean.store.manifest("reconstructed_books", KEY).metadata["counts"]
-    assert second.tally == {name: counts[name] for name in ("extended", "seeded")}
+    assert second.counts == {name: counts[name] for name in ("extended", "seeded")}
 
 
 def flip(path: Path) -> None:
@@ -795,4 +795,4 @@ def test_an_interrupt_leaves_what_was_done(
     found = follow(clean, capture, tmp_path / "out")
     assert found.rows == LogReader(tmp_path / "out" / "books").next_row()
     assert replay_hash_of(tmp_path / "out") == published_hash(clean)
-    assert follower.QUEUE_ITEMS >= 1
+    assert live_stream.QUEUE_ITEMS >= 1
