@@ -156,5 +156,5 @@ def test_a_day_grows_by_what_is_kept_of_its_snapshots() -> None:
         size, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(book.outcome) == len(history.saved()["used"]) == steps * each
+    assert len(book.outcomes) == len(history.saved()["used"]) == steps * each
     assert size <= 2 * 48 * steps * each + 100_000

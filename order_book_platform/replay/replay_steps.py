@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -87,39 +86,43 @@ class ReplayStep:
     live: LiveState | None = None
 
 
-class ReplaySteps(Protocol):
-    """Divides the inputs of one replay into steps, batch by batch."""
-
-    def ended(self) -> bool:
-        """Return whether no more deltas are wanted: the end instant has been passed, or deltas are not used at all."""
-
-    def take(self, deltas: DeltaBatch) -> Iterator[ReplayStep]:
-        """Return the steps of the next whole messages."""
-
-    def finish(self) -> Iterator[ReplayStep]:
-        """Return the steps that are left after the last message."""
-
-
-class DeltaSteps:
-    """Steps of messages, with the snapshots that are due in each.
-
-    A part of the published books ends with the message that completes its deltas, however the deltas come in batches.
+class ReplaySteps:
+    """Divides the inputs of one replay into steps, batch by batch. The base of both kinds of steps; has none itself.
 
     Args:
         scheduler: Hands out the snapshots; steps begin at its position.
-        until: Last instant that is wanted; by default the end of the deltas.
+        until: Last instant that is wanted; by default the end of the inputs.
     """
 
     def __init__(self, scheduler: SnapshotScheduler, until: Instant | None = None) -> None:
-        self._ended = False
+        self._ended = True
         self._scheduler = scheduler
         self._until = until
-        self._done = scheduler.position.deltas
-        self._part_end = self._done + PART_DELTAS
 
     def ended(self) -> bool:
-        """Return whether the end instant has been passed."""
+        """Return whether no more deltas are wanted: the end instant has been passed, or deltas are not used at all."""
         return self._ended
+
+    def take(self, deltas: DeltaBatch) -> Iterator[ReplayStep]:
+        """Return the steps of the next whole messages."""
+        return iter(())
+
+    def finish(self) -> Iterator[ReplayStep]:
+        """Return the steps that are left after the last message."""
+        return iter(())
+
+
+class DeltaSteps(ReplaySteps):
+    """Steps of messages, with the snapshots that are due in each; snapshots that no message reaches shape nothing.
+
+    A part of the published books ends with the message that completes its deltas, however the deltas come in batches.
+    """
+
+    def __init__(self, scheduler: SnapshotScheduler, until: Instant | None = None) -> None:
+        super().__init__(scheduler, until)
+        self._ended = False
+        self._done = scheduler.position.deltas
+        self._part_end = self._done + PART_DELTAS
 
     def take(self, deltas: DeltaBatch) -> Iterator[ReplayStep]:
         """Return the steps of the next whole messages."""
@@ -136,10 +139,6 @@ class DeltaSteps:
             yield self._step(batch, ends_part)
             start = stop
 
-    def finish(self) -> Iterator[ReplayStep]:
-        """Return no step: snapshots that no message reaches shape nothing."""
-        return iter(())
-
     def _stop(self, deltas: DeltaBatch, start: int, count: int) -> int:
         """Return the row before which the step that begins at `start` ends, `count` at most."""
         wanted = start + self._part_end - self._done
@@ -153,25 +152,8 @@ class DeltaSteps:
         return ReplayStep(batch, due, position, ends_part)
 
 
-class SnapshotSteps:
-    """Steps of snapshots alone, all of them after the deltas, which are not wanted.
-
-    Args:
-        scheduler: Hands out the snapshots.
-        until: Last instant that is wanted; by default the end of the day.
-    """
-
-    def __init__(self, scheduler: SnapshotScheduler, until: Instant | None = None) -> None:
-        self._scheduler = scheduler
-        self._until = until
-
-    def ended(self) -> bool:
-        """Return True: deltas are never wanted."""
-        return True
-
-    def take(self, deltas: DeltaBatch) -> Iterator[ReplayStep]:
-        """Return no step."""
-        return iter(())
+class SnapshotSteps(ReplaySteps):
+    """Steps of snapshots alone; deltas are not wanted."""
 
     def finish(self) -> Iterator[ReplayStep]:
         """Return the steps of all snapshots that are left."""
