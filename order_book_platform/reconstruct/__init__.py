@@ -8,16 +8,13 @@ book at any instant; a second replay to compare the `replay_hash` with.
 from order_book_platform.reconstruct.day.inspection import BookSide, BookState, Verification
 from order_book_platform.reconstruct.live.follower import Followed, replay_hash_of
 from order_book_platform.reconstruct.reconstructor import Reconstruction, Reconstructor
-from order_book_platform.replay.strategy import FullEventReplay, SnapshotReplay
 
 __all__ = [
     "BookSide",
     "BookState",
     "Followed",
-    "FullEventReplay",
     "Reconstruction",
     "Reconstructor",
-    "SnapshotReplay",
     "Verification",
     "replay_hash_of",
 ]

@@ -13,8 +13,9 @@ from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.reconstructed_books.schema import level_columns
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model import BookFlag, PartitionKey
-from order_book_platform.reconstruct import Reconstructor, SnapshotReplay
+from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.replay.snapshot_scheduler import SnapshotScheduler
+from order_book_platform.replay.strategy import SnapshotReplay
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform_tests.chain import Chain, failed
 from order_book_platform_tests.streams import CENTRE, STEP, snapshot_batch
