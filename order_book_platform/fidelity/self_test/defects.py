@@ -7,7 +7,7 @@ was put in alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -96,8 +96,8 @@ def _ghost_rows(tick: int) -> pl.Expr:
 
 def _ghosts(day: InMemoryDay) -> InMemoryDay:
     price = pl.col("bid_2_price_pips") - day.tick_pips
-    return day.replaced(
-        books=day.books.with_columns(_only(_ghost_rows(day.tick_pips), _with("bid", 3, price, 1)))
+    return replace(
+        day, books=day.books.with_columns(_only(_ghost_rows(day.tick_pips), _with("bid", 3, price, 1)))
     )
 
 
@@ -117,7 +117,7 @@ _HOLE_ROWS = _every(5) & (pl.col("known_ask_levels") == DEPTH)
 
 
 def _hole(day: InMemoryDay) -> InMemoryDay:
-    return day.replaced(books=day.books.with_columns(_only(_HOLE_ROWS, _without("ask", 5))))
+    return replace(day, books=day.books.with_columns(_only(_HOLE_ROWS, _without("ask", 5))))
 
 
 def _hole_figures(day: InMemoryDay) -> Figures:
@@ -128,7 +128,7 @@ def _hole_figures(day: InMemoryDay) -> Figures:
 
 
 def _no_best_bid(day: InMemoryDay) -> InMemoryDay:
-    return day.replaced(books=day.books.with_columns(_without("bid", 0)))
+    return replace(day, books=day.books.with_columns(_without("bid", 0)))
 
 
 def _no_best_bid_figures(day: InMemoryDay) -> Figures:
@@ -146,7 +146,7 @@ def _swapped(day: InMemoryDay) -> InMemoryDay:
     best = [f"{side}_0_{what}_pips" for side in _SIDES for what in ("price", "size")]
     other = {"bid": "ask", "ask": "bid"}
     turned = [pl.col(other[name[:3]] + name[3:]).alias(name) for name in best]
-    return day.replaced(books=day.books.with_columns(_only(_SWAPPED_ROWS, turned)))
+    return replace(day, books=day.books.with_columns(_only(_SWAPPED_ROWS, turned)))
 
 
 def _swapped_figures(day: InMemoryDay) -> Figures:
@@ -166,7 +166,7 @@ def _swapped_figures(day: InMemoryDay) -> Figures:
 
 def _stale(day: InMemoryDay) -> InMemoryDay:
     columns = list(level_columns(DEPTH))
-    return day.replaced(books=day.books.with_columns(pl.col(columns).shift(1).fill_null(strategy="backward")))
+    return replace(day, books=day.books.with_columns(pl.col(columns).shift(1).fill_null(strategy="backward")))
 
 
 def _stale_figures(day: InMemoryDay) -> Figures:
@@ -180,12 +180,12 @@ def _stale_figures(day: InMemoryDay) -> Figures:
 
 def _one_tick_off(day: InMemoryDay) -> InMemoryDay:
     prices = [f"ask_{level}_price_pips" for level in range(DEPTH)]
-    return day.replaced(books=day.books.with_columns(pl.col(prices) + day.tick_pips))
+    return replace(day, books=day.books.with_columns(pl.col(prices) + day.tick_pips))
 
 
 def _resized(day: InMemoryDay, side: str, factor: Callable[[pl.Expr], pl.Expr]) -> InMemoryDay:
     sizes = [f"{side}_{level}_size_pips" for level in range(DEPTH)]
-    return day.replaced(books=day.books.with_columns(factor(pl.col(name)) for name in sizes))
+    return replace(day, books=day.books.with_columns(factor(pl.col(name)) for name in sizes))
 
 
 def _noisy(day: InMemoryDay) -> InMemoryDay:
@@ -196,13 +196,13 @@ def _noisy(day: InMemoryDay) -> InMemoryDay:
         for name in level_columns(DEPTH)
         if "_size_" in name
     }
-    return day.replaced(
-        books=day.books.with_columns(pl.col(name) * series for name, series in factors.items())
+    return replace(
+        day, books=day.books.with_columns(pl.col(name) * series for name, series in factors.items())
     )
 
 
 def _unclaimed(day: InMemoryDay) -> InMemoryDay:
-    return day.replaced(books=day.books.with_columns(known_ask_levels=pl.lit(0, pl.UInt8)))
+    return replace(day, books=day.books.with_columns(known_ask_levels=pl.lit(0, pl.UInt8)))
 
 
 def _short(day: InMemoryDay) -> InMemoryDay:
@@ -210,7 +210,7 @@ def _short(day: InMemoryDay) -> InMemoryDay:
     claims = [pl.min_horizontal(pl.col(f"known_{side}_levels"), pl.lit(10, pl.UInt8)) for side in _SIDES]
     beyond = [name for name in level_columns(DEPTH) if int(name.split("_")[1]) >= 10]
     cut = [pl.lit(None, pl.Int64).alias(name) for name in beyond]
-    return day.replaced(books=day.books.with_columns(*claims, *cut))
+    return replace(day, books=day.books.with_columns(*claims, *cut))
 
 
 _SWAP_STEP = 500
@@ -221,7 +221,7 @@ def _disordered(day: InMemoryDay) -> InMemoryDay:
     order = np.arange(len(day.books))
     first = np.arange(_SWAP_STEP, len(order) - 1, _SWAP_STEP)
     order[first], order[first + 1] = first + 1, first
-    return day.replaced(books=day.books[order.tolist()])
+    return replace(day, books=day.books[order.tolist()])
 
 
 def _disorder_figures(day: InMemoryDay) -> Figures:
@@ -240,16 +240,16 @@ def _frozen(day: InMemoryDay) -> InMemoryDay:
     first = day.snapshots.filter(pl.col("origin_time") == pair.time_ns)[0]
     repeated = pl.concat([first.select(levels)] * len(day.snapshots))
     snapshots = day.snapshots.drop(levels).hstack(repeated).select(day.snapshots.columns)
-    return day.replaced(books=books, snapshots=snapshots)
+    return replace(day, books=books, snapshots=snapshots)
 
 
 def _clock_shift(day: InMemoryDay) -> InMemoryDay:
     times = pl.col("origin_time", "received_time") + NS_PER_SECOND
-    return day.replaced(books=day.books.with_columns(times))
+    return replace(day, books=day.books.with_columns(times))
 
 
 def _trades_off(day: InMemoryDay) -> InMemoryDay:
-    return day.replaced(trades=day.trades.with_columns(pl.col("price_pips") + 100_000 * day.tick_pips))
+    return replace(day, trades=day.trades.with_columns(pl.col("price_pips") + 100_000 * day.tick_pips))
 
 
 DEFECTS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -70,7 +70,7 @@ class InMemoryDay:
         Args:
             store: Holds `before`.
             key: Symbol and day of both.
-            before: The day that this one was made from with `replaced`.
+            before: The day that this one was made from by replacing tables.
         """
         if self.books is not before.books or self.used is not before.used:
             main = store.manifest(BOOKS, key).parts()[0]
@@ -91,17 +91,3 @@ class InMemoryDay:
             writer.metadata.update(metadata)
             for name, table in tables.items():
                 writer.parquet(name, table.schema).write(table)
-
-    def replaced(
-        self,
-        books: pl.DataFrame | None = None,
-        snapshots: pl.DataFrame | None = None,
-        trades: pl.DataFrame | None = None,
-    ) -> InMemoryDay:
-        """Return the same day with some tables replaced."""
-        return replace(
-            self,
-            books=self.books if books is None else books,
-            snapshots=self.snapshots if snapshots is None else snapshots,
-            trades=self.trades if trades is None else trades,
-        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
@@ -34,8 +36,10 @@ def test_only_what_differs_is_published_and_can_be_put_back(trial: DataStore) ->
     """Books and lists of levels keep schema, metadata and content; the others are not touched."""
     before, sound = fingerprints(trial), InMemoryDay.read(trial, TRIAL_KEY)
     metadata = trial.manifest("reconstructed_books", TRIAL_KEY).metadata
-    damaged = sound.replaced(
-        books=sound.books.with_columns(pl.col("bid_0_size_pips") + 1), snapshots=sound.snapshots.clone()
+    damaged = replace(
+        sound,
+        books=sound.books.with_columns(pl.col("bid_0_size_pips") + 1),
+        snapshots=sound.snapshots.clone(),
     )
     damaged.publish(trial, TRIAL_KEY, sound)
     changed = fingerprints(trial)
