@@ -55,8 +55,8 @@ def test_levels_are_counted_row_by_row() -> None:
     assert {metric.unmatched for metric in found.values()} == {4}
     assert {metric.alignment for metric in found.values()} == {"sequence"}
     assert found["topk_known_share"].placebos == ()
-    # A second later the size of the best bid is another, after ten the references have ended for the second row.
-    assert found["bbo_exact_seq"].placebos[0] == 0.0
+    # A second later the first reference has been replaced, the second still holds, and for the third there is none.
+    assert found["bbo_exact_seq"].placebos[0] == 0.5
 
 
 def test_what_is_not_claimed_is_not_counted() -> None:
