@@ -56,7 +56,7 @@ def test_a_sample_of_the_same_deltas_is_refused(
             writer.parquet("books-00000.parquet", replayed.rows.schema).write(replayed.rows)
             writer.parquet("used_snapshots.parquet", replayed.used.schema).write(replayed.used)
     with pytest.raises(EvidenceError, match="very same raw_deltas"):
-        measure(store, other)
+        measure(store, golden=other)
 
 
 @pytest.mark.parametrize(("share", "refused"), [(0.0, True), (0.05, True), (0.2, False)])
@@ -103,7 +103,7 @@ def test_a_sample_of_another_symbol_is_refused(store: DataStore, golden: DataSto
 def test_an_empty_sample_is_named(store: DataStore, tmp_path: Path) -> None:
     """No books of the day there: the error names the other root."""
     with pytest.raises(PartitionMissingError, match="elsewhere"):
-        measure(store, DataStore(tmp_path / "elsewhere"))
+        measure(store, golden=DataStore(tmp_path / "elsewhere"))
 
 
 def test_the_report_names_the_sample_among_its_inputs(
@@ -116,4 +116,4 @@ def test_the_report_names_the_sample_among_its_inputs(
     assert report.manifest.inputs["golden/reconstructed_books"] == fingerprint
     assert store.report("fidelity_report", KEY)["references"]["golden"]["held_out"] > 0
     assert "bbo_exact_seq_golden" in {gate.name for gate in report.gates}
-    assert "golden" not in reporter.run(KEY).references
+    assert "golden" not in reporter.run(KEY).result.references
