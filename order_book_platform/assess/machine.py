@@ -1,4 +1,4 @@
-"""What an estimate comes to on this machine: how fast its cores are, how many, how much memory and disk it has."""
+"""Says what an estimate comes to on this machine, from its cores, their speed, its memory and its disk space."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ _VALUES, _RUNS = 250_000, 5
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What there is to run on.
+    """A machine to run on.
 
     Attributes:
-        cores: that this process may use.
-        memory_bytes, free_memory_bytes: of the machine, and of it not in use.
-        free_disk_bytes: where the data root is or will be.
-        slowness: CPU time of the calibration here by that on the machine of the estimates.
+        cores: Cores that this process may use.
+        memory_bytes: Memory of the machine.
+        free_memory_bytes: Part of the memory that is not in use.
+        free_disk_bytes: Free disk space where the data root is or will be.
+        slowness: CPU time of `calibrate`'s work here by that on the machine of the estimates.
     """
 
     cores: int
@@ -50,9 +51,9 @@ def this_machine(data_root: Path) -> Machine:
 
 
 def calibrate() -> int:
-    """CPU time in ns of work like the platform's: floats to pips, and sorting them; the best of some runs.
+    """Measure the CPU time in ns of work like the platform's: making floats pips and sorting them.
 
-    CPU time and the best, so that what else the machine is doing counts as little as it can.
+    It is the CPU time of the best of some runs, so that other work of the machine counts as little as possible.
     """
     prices = np.random.default_rng(1).integers(1, 10**7, _VALUES) / 100
     pips = np.empty(_VALUES, np.int64)
@@ -66,22 +67,22 @@ def calibrate() -> int:
 
 
 def on_machine(estimates: Sequence[RunEstimate], machine: Machine, limit_bytes: int) -> dict[str, Any]:
-    """What runs of these days take here, as many at once as cores and memory allow.
+    """Return what the runs of some days take on a machine, with as many at once as cores and memory allow.
 
     Args:
-        estimates: one a day, for the reference machine.
-        machine: where they shall run.
-        limit_bytes: of memory that the platform may use.
+        estimates: Estimates for the reference machine, one a day.
+        machine: Machine that the runs shall be on.
+        limit_bytes: Memory that the platform may use.
 
     Returns:
-        The machine, `parallel_runs`, `hours` of all, `cpu_hours`, `peak_bytes` of as many runs as go at once,
-        `disk_bytes` of the outputs and whether all of it fits: `memory_fits`, `disk_fits`.
+        The machine, `parallel_runs`, `hours` of all runs, `cpu_hours`, `peak_bytes` of as many runs as go at once,
+        `disk_bytes` of the outputs, and whether they fit: `memory_fits`, `disk_fits`.
     """
     peak = max((each.peak_bytes for each in estimates), default=0)
     usable = min(limit_bytes, machine.memory_bytes)
     runs = max(min(machine.cores, usable // peak if peak else 1, len(estimates)), 1)
     cpu_s = sum(each.cpu_seconds for each in estimates) * machine.slowness
-    # A run has its own read-ahead: alone it uses more than one core, but never more than there are.
+    # A run reads ahead in threads of its own, so that alone it uses more than one core, but never more than there are.
     busy = min(runs * PARALLEL, machine.cores)
     disk = sum(each.disk_bytes for each in estimates)
     return {

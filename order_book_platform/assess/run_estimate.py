@@ -1,4 +1,4 @@
-"""How much memory, time and disk a day will take, from its row counts alone; on the machine that was measured."""
+"""Estimates memory, time and disk space of a day from its row counts alone, for the machine that was measured."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ BASE_BYTES = 385 * 10**6
 """Resident memory of an idle process that has imported all components and the Dagster definitions and compiled the
 loops: measured 381 MB; 305 MB when the loops come from the cache."""
 CPU_NS_PER_DELTA = 350
-"""All six assets together: `obp bench day --flat` took 40.9 s of CPU time for 108.7 M deltas, 377 ns each, 389 for half
-as many and 311 for twice as many (benchmarks/results/day.json)."""
+"""CPU time of a delta in all six assets together: `obp bench day --flat` took 40.9 s of CPU time for 108.7 M deltas,
+377 ns each, 389 for half as many and 311 for twice as many (benchmarks/results/day.json)."""
 PARALLEL = 1.48
-"""CPU time by wall time of one run where it had two cores: 27.7 s for the same day."""
+"""CPU time by wall time of one run on two cores, which took 27.7 s for the same day."""
 REFERENCE = "AMD EPYC, 2 cores"
-"""The machine of these figures."""
+"""Machine of these figures."""
 ASSETS_BYTES = 100 * 10**6
-"""What the largest asset keeps besides its batches: windows of the fidelity report, rows of the books."""
+"""Memory that the largest asset takes besides its batches: windows of the fidelity report, rows of the books."""
 SNAPSHOT_BYTES = 100
-"""Numbers, defects, reach and outcome of each snapshot; levels are not kept. With all of it a day of 108.7 M deltas and
+"""Memory of the numbers, defect and outcome of a snapshot; levels are not kept. With it a day of 108.7 M deltas and
 800,000 snapshots is estimated at 853 MB and took 786 (`obp bench day --flat`), half of it at 813 and took 740."""
 BYTES_PER_DELTA = {"raw_deltas": 4.2, "reconstructed_books": 4.4}
-"""On disk: recorded days of three markets took 3.7 to 5.2 and 2.2 to 6.4, the simulated perpetual 3.8 and 2.4."""
+"""Disk space of a delta: recorded days of three markets took 3.7 to 5.2 and 2.2 to 6.4, the simulated perpetual 3.8 and
+2.4."""
 SNAPSHOT_DISK_BYTES = 90
-"""Of a snapshot of 20 levels a side: 67 to 122."""
+"""Disk space of a snapshot of 20 levels a side: recorded days took 67 to 122."""
 DAY_DISK_BYTES = 60 * 10**6
-"""Features and reports of a whole day, which go by time."""
+"""Disk space of the features and reports of a whole day, which depend on its length."""
 DELTA_ROW_BYTES = 8 * len(RAW_DELTAS_SCHEMA)
 DECIMAL_ROW_BYTES = 2 * 8
-"""More, where a price and a size are decimals."""
+"""Memory that a row takes in addition where its price and size are decimals."""
 DECIMAL_TIMES = 3
-"""How many times as long decimals take: `python -m benchmarks.precision` measured 2 to 4."""
+"""Factor by which decimals take longer: `python -m benchmarks.precision` measured 2 to 4."""
 COPIES = 4
-"""A decoded batch, its pips, the joined remainder and the row group being written exist at once."""
+"""Copies of a batch that exist at once: decoded, as pips, the joined remainder, and the row group being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,10 @@ class RunEstimate:
     """Expected cost of all assets of a partition.
 
     Attributes:
-        peak_bytes: resident memory; does not grow with the length of the day, except for the snapshots.
-        seconds: time of one run on the reference machine.
-        cpu_seconds: CPU time of it.
-        disk_bytes: of what is published.
+        peak_bytes: Resident memory; it does not grow with the length of the day, except for the snapshots.
+        seconds: Wall time of one run on the reference machine.
+        cpu_seconds: CPU time of that run.
+        disk_bytes: Disk space of the published partitions.
     """
 
     peak_bytes: int
@@ -58,11 +59,11 @@ class RunEstimate:
 
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> RunEstimate:
-        """Inverse of `to_dict`; other keys are ignored."""
+        """Make the estimate that `to_dict` describes; other keys are ignored."""
         return cls(**{field.name: report[field.name] for field in fields(cls)})
 
     def to_dict(self) -> dict[str, float]:
-        """JSON-ready form."""
+        """Return all fields by name, ready for JSON."""
         return asdict(self)
 
 
@@ -74,16 +75,16 @@ def estimate_run(
     decimal_sizes: int | None = None,
     day_share: float | None = None,
 ) -> RunEstimate:
-    """Estimate memory, time and disk.
+    """Estimate memory, time and disk space of all assets of a partition.
 
     Args:
-        deltas: rows.
-        snapshots: rows.
-        batch_rows: rows decoded at a time.
-        decimal_sizes: of a day of decimals, how many sizes differ: decimals take twice the room, and a replay keeps a
-            list of the sizes; None for pips.
-        day_share: share of the day from the first to the last delta, as which features go; None, if it is not known,
-            counts as all of it.
+        deltas: Rows of `raw_deltas`.
+        snapshots: Rows of `snapshots`.
+        batch_rows: Rows decoded at a time.
+        decimal_sizes: Number of different sizes of a day of decimals, which take twice the disk space, and of whose
+            sizes a replay keeps a list; None for pips.
+        day_share: Share of the day from the first to the last delta, on which the size of the features depends; None,
+            if it is not known, counts as the whole day.
     """
     decimal = decimal_sizes is not None
     row_bytes = DELTA_ROW_BYTES + (DECIMAL_ROW_BYTES if decimal else 0)

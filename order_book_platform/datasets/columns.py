@@ -1,4 +1,4 @@
-"""What the dataset modules share: columns as arrays, rows of arrays, and fields of schemas."""
+"""Base classes and functions of the dataset modules: columns as arrays, rows of arrays, and fields of schemas."""
 
 from __future__ import annotations
 

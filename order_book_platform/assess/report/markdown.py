@@ -1,4 +1,4 @@
-"""An assessment in words, for people: Markdown, and the facts that terminals show too."""
+"""Writes an assessment for people: as Markdown, and the facts that terminals show too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from order_book_platform.assess.report.rule_text import count_of, rule_bar, rule
 
 
 def assessment_markdown(report: dict[str, Any]) -> str:
-    """`report.md` of a `report.json`, or of a report that was never published."""
+    """Write a report, published or not, as `report.md`."""
     if "error" in report:
         return f"# {report['symbol']} {report['day']}: {report['verdict']}\n\n{report['why']}\n"
     recommended, gate = report["recommendation"], report["validation_gate"]
@@ -51,11 +51,11 @@ def assessment_markdown(report: dict[str, Any]) -> str:
 
 
 def facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is worth knowing before a run, name and text, in order."""
+    """Yield what is worth knowing before a run, as names and texts."""
     audit, clocks, gaps = report["audit"], report["clocks"], report["gaps"]
     sampled = report["scan"] == "sample"
     for name, entry in report["availability"].items():
-        yield name, _there(entry) if entry["available"] else "not there"
+        yield name, _amount(entry) if entry["available"] else "not there"
     if sampled:
         yield "sample", _sample(report["sample"])
     yield "span", _span(report["coverage"])
@@ -96,14 +96,14 @@ def facts(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def validation_gate_holds(report: dict[str, Any]) -> str:
-    """Whether the requirement's gate holds, in words; of a sample so far."""
+    """Write whether the requirement's validation gate holds; of a sample it holds `so far`."""
     if not report["validation_gate"]["passed"]:
         return "does not hold"
     return "holds so far" if report["scan"] == "sample" else "holds"
 
 
 def cost_here(here: dict[str, Any]) -> str:
-    """What runs take on the machine that was looked at, in words."""
+    """Write what runs take on the machine that was looked at; see `assess.machine.on_machine`."""
     machine = here["machine"]
     hours = here["hours"]
     time = f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 3_600:,.1f} s"
@@ -117,7 +117,7 @@ def cost_here(here: dict[str, Any]) -> str:
     )
 
 
-def _there(entry: dict[str, Any]) -> str:
+def _amount(entry: dict[str, Any]) -> str:
     text = f"{entry['rows']:,} rows"
     if entry["files"] is not None and entry["bytes"] is not None:
         text += f" in {count_of(entry['files'], 'file')} of {entry['bytes'] / 1e9:,.3f} GB"
@@ -125,7 +125,7 @@ def _there(entry: dict[str, Any]) -> str:
 
 
 def _sample(sample: dict[str, Any]) -> str:
-    """How much was looked at, and from when to when."""
+    """Write how much was looked at, and from when to when."""
     stretches = sample["stretches"]
     text = f"{sample['share_of_rows']:.2%} of the deltas"
     if sample["whole"]:
@@ -145,7 +145,7 @@ def _span(coverage: dict[str, Any]) -> str:
     text = f"{coverage['first_time']} to {coverage['last_time']} ({coverage['clock']})"
     if coverage["silences_in_all"]:
         text += f"; {count_of(coverage['silences_in_all'], 'silence')}"
-    # Of every row, silences are listed only where they are among the longest gaps.
+    # A report from every row lists silences only where they are among the longest gaps.
     if coverage["silences"]:
         longest = coverage["silences"][0]
         text += f", one of {longest['seconds']:,.1f} s from {longest['from']}"
@@ -186,7 +186,7 @@ def _precision(precision: dict[str, Any]) -> str:
 
 
 def _increment(precision: dict[str, Any], name: str) -> str:
-    """A tick or lot and where it is from."""
+    """Write the tick or lot and where it is from."""
     configured = precision["configured"][name]
     if configured is None:
         return f"{precision[name]} (detected)"

@@ -1,4 +1,4 @@
-"""Rules in words: a figure and its bar, with units, and which rules some days do not hold. No I/O."""
+"""Writes rules for people: a figure and its bar with units, and which rules some days do not hold. No I/O."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from typing import Any
 from order_book_platform.model.gates import figure, on_its_side
 
 BYTES = ("memory",)
-"""Rules whose figure is bytes."""
+"""Names of the rules whose figure is a number of bytes; they are written in GB."""
 
 
 def rule_figure(rule: Mapping[str, Any]) -> str:
-    """The figure of a rule as a report has it, on its side of the bar; `-` without one."""
+    """Write the figure of a rule of a report, with digits enough to be on its side of the bar; `-` without a figure."""
     return _shown(rule["name"], rule["value"], rule["gate"])
 
 
 def rule_bar(rule: Mapping[str, Any]) -> str:
-    """The bar of a rule as a report has it."""
+    """Write the bar of a rule of a report, such as `> 0.99`."""
     comparison, threshold = rule["gate"].split()
     return f"{comparison} {_shown(rule['name'], float(threshold))}"
 
 
 def not_held(days: Sequence[Iterable[Mapping[str, Any]]], severity: str) -> list[str]:
-    """What does not hold on any of some days: `origin_coverage 0.72 (> 0.99)`, or from the least to the largest.
+    """Write the rules that do not hold on any of some days, such as `origin_coverage 0.72 (> 0.99)`.
+
+    Where several days do not hold a rule, its smallest and its largest figure are named.
 
     Args:
-        days: rules of each, as reports have them.
-        severity: of the rules to tell.
+        days: Rules of each day, as reports have them.
+        severity: Severity of the rules to name.
     """
     found: dict[str, list[Mapping[str, Any]]] = {}
     for rules in days:
@@ -38,7 +40,7 @@ def not_held(days: Sequence[Iterable[Mapping[str, Any]]], severity: str) -> list
 
 
 def count_of(number: int, noun: str) -> str:
-    """`1 day`, `2 days`."""
+    """Write a number and its noun, such as `1 day` or `2 days`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

@@ -87,11 +87,11 @@ def read_best(
 
 
 class PickedRows:
-    """Takes rows of a file out of its stream, as they were read.
+    """Collects chosen rows of a file while its row groups are streamed, so that nobody has to read it twice.
 
     Args:
-        rows: int64[m], their numbers in the file, ascending, each once.
-        columns: by name, those that they are wanted with.
+        rows: int64[m], numbers of the rows in the file, ascending, each once.
+        columns: Names of the columns to collect.
     """
 
     def __init__(self, rows: Int64Array, columns: Sequence[str]) -> None:
@@ -101,7 +101,7 @@ class PickedRows:
         self._passed = 0
 
     def look(self, batch: pa.RecordBatch) -> None:
-        """Take what is wanted of the next rows."""
+        """Collect the chosen rows of the next row group."""
         first, last = np.searchsorted(self._rows, (self._passed, self._passed + batch.num_rows))
         if first < last:
             self._parts.append(
@@ -133,8 +133,8 @@ def read_books(
     Args:
         file: Rows of `reconstructed_books`.
         levels: K, at most the file's depth.
-        batch_rows: rows at a time; never changes a result.
         encoding: Encoding of the rows.
+        batch_rows: Rows at a time; never changes a result.
     """
     for part in _parts(file, levels, batch_rows, encoding, None):
         yield part.rows(part.places)
@@ -152,21 +152,21 @@ def read_as_of(
 ) -> Iterator[BookRows]:
     """Stream a book as it was after each of some messages, every row under the number of the message asked for.
 
-    Only these rows are copied out of what is decoded, which takes less time than to copy all and choose then. Numbers
-    below that of the first row are left out.
+    Only these rows are copied out of the decoded columns, which takes less time than to copy all rows and choose then.
+    Numbers below that of the first row are left out.
 
     Args:
         file: Rows of `reconstructed_books`.
         levels: K, at most the file's depth.
         numbers: int64[m], sequence numbers, ascending.
-        batch_rows: rows at a time, of the file and of the stream; never changes a result.
         encoding: Encoding of the rows.
-        picked: shown all rows of the file.
-        equal: leave out numbers that no row has itself.
+        batch_rows: Rows at a time, of the file and of the stream; never changes a result.
+        picked: Collects rows of the file on the way.
+        equal: Leave out numbers that no row has itself.
     """
     done, held = 0, None
     for part in _parts(file, levels, batch_rows, encoding, picked):
-        if held is not None:  # it holds up to where the next one begins
+        if held is not None:  # the last row of a part is in effect until the next part begins
             end = int(np.searchsorted(numbers, part.numbers[0]))
             yield from held.as_of(numbers[done:end], batch_rows, equal=equal)
             done = end
@@ -178,7 +178,7 @@ def read_as_of(
 def _parts(
     file: ParquetRows, levels: int, batch_rows: int, encoding: PartitionEncoding, picked: PickedRows | None
 ) -> Iterator[_Part]:
-    """A books file in pieces of at least one row that does not go back in sequence."""
+    """Read a books file in parts, each with at least one row that does not go back in sequence."""
     columns = [name.removesuffix("_pips") for name in level_columns(levels)]
     stored = [name + encoding.ending for name in columns]
     wanted = dict.fromkeys([*_HEADS, *stored, *(picked.columns if picked else ())])
@@ -193,14 +193,14 @@ def _parts(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Rows of a books file.
+    """Decoded rows of a books file, of which only wanted ones are copied.
 
     Attributes:
-        batch: as they were read.
+        batch: The rows as they were read.
         columns: Names of prices and sizes without their ending, in the order of the schema.
         encoding: Encoding of the rows.
-        places: int64[n], those that do not go back in sequence.
-        numbers: int64[n], their sequence numbers.
+        places: int64[n], places in the batch of the rows that do not go back in sequence.
+        numbers: int64[n], sequence numbers of these rows.
     """
 
     batch: pa.RecordBatch
@@ -210,7 +210,7 @@ class _Part:
     numbers: Int64Array
 
     def as_of(self, numbers: Int64Array, batch_rows: int, *, equal: bool) -> Iterator[BookRows]:
-        """The last row up to each number, under that number; see `read_as_of`."""
+        """Yield the last row up to each number int64[m], under that number; see `read_as_of`."""
         for first in range(0, len(numbers), batch_rows):
             asked = numbers[first : first + batch_rows]
             rows = np.searchsorted(self.numbers, asked, side="right") - 1
@@ -221,24 +221,24 @@ class _Part:
                 yield replace(self.rows(self.places[rows[keep]]), sequence_number=asked[keep])
 
     def rows(self, places: NDArray[np.intp]) -> BookRows:
-        """The chosen rows; levels lie column after column, as Parquet gives them."""
+        """Copy the rows at some places int64[n]; in memory, levels lie column after column, as Parquet gives them."""
         number, time, flags, *known = (as_numpy(self.batch, name)[places] for name in _HEADS)
         levels = len(self.columns) // 4
         cube = _columns(len(self.columns), len(places))
         for name, column in zip(self.columns, cube, strict=True):
             read = self.encoding.read_prices if name.endswith("price") else self.encoding.read_sizes
             values = read(self.batch, name)
-            np.take(values, places, out=column, mode="clip")  # any other mode fills a copy first
+            np.take(values, places, out=column, mode="clip")  # numpy fills a copy first in any other mode
         sides = cube.reshape(2, levels, 2, len(places))
         price, size = (sides[:, :, what].transpose(2, 0, 1) for what in range(2))
         return BookRows(number, time, flags, np.stack(known, 1), price, size)
 
 
 def _columns(count: int, rows: int) -> Int64Array:
-    """Room for columns, int64[count, rows].
+    """Return empty columns int64[count, rows] that lie an odd number of cache lines apart.
 
-    They lie an odd number of cache lines apart: whoever reads row after row needs a line of each at a time, and lines
-    that lie a power of two apart drive each other out, which takes three times as long.
+    Code that reads row after row needs a cache line of every column at a time, and lines that lie a power of two apart
+    evict each other, which takes three times as long.
     """
     apart = 8 * (-(-rows // 8) | 1)
     return np.empty((count, apart), dtype=np.int64)[:, :rows]
@@ -247,7 +247,7 @@ def _columns(count: int, rows: int) -> Int64Array:
 def _cut(
     groups: Iterator[pa.RecordBatch], batch_rows: int, picked: PickedRows | None
 ) -> Iterator[pa.RecordBatch]:
-    """Row groups in smaller pieces, after they have been shown as a whole."""
+    """Cut row groups into smaller batches, after `picked` has seen each of them as a whole."""
     for group in groups:
         if picked is not None:
             picked.look(group)

@@ -1,4 +1,4 @@
-"""Typed rows of `reconstructed_books`, by how many of their columns are read."""
+"""Typed rows of `reconstructed_books`: three classes, by how many of the columns are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of the books, of the snapshots that were used, and of the closing state."""
+"""Schemas of the books, of the snapshots that were used, and of the closing state, with the names of their files."""
 
 from __future__ import annotations
 

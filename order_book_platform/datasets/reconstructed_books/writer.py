@@ -1,4 +1,4 @@
-"""From rows of the replay to tables, counted and hashed on the way."""
+"""Makes tables of books from the rows of a replay, and counts and hashes the rows on the way."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.model.levels import MISSING_PIPS
 
 HashedRows = NDArray[np.int64] | NDArray[np.uint64]
+"""Rows as `replay_hash` is made of them: int64 for pips, uint64 for decimals, each of which is two words."""
 
 
 class ReplayHash:
@@ -46,8 +47,10 @@ class BookTables:
     Attributes:
         digest: The `replay_hash` of all rows so far.
         counts: Rows with each flag.
-        shown_sizes: bool[n]: which codes of sizes have been in a table. A checkpoint keeps them, since a size that is
-            met later may have another code in the run that resumes.
+        encoding: Encoding of the replay's prices and sizes.
+        schema: Schema of the tables.
+        shown_sizes: bool[n], true for the encoded sizes that have been in a table. A checkpoint keeps them, since a
+            size that is met later may be encoded as another number in the run that resumes.
     """
 
     def __init__(self, depth: int, encoding: PartitionEncoding) -> None:
@@ -60,7 +63,7 @@ class BookTables:
     def table(self, rows: Int64Array) -> pa.Table:
         """Make a table of rows, hash and count them.
 
-        It changes nothing that writing uses, so that writing may be at work in another thread.
+        It changes nothing that writing a table uses, so that another thread may write the table before.
 
         Args:
             rows: int64[n, 6 + 4·depth] as the replay writes them; they are not kept.
@@ -93,7 +96,7 @@ class BookTables:
 
 
 def stored_rows(table: pa.Table) -> HashedRows:
-    """Return what `replay_hash` is made of from rows as they are stored; see `PartitionEncoding.hashed_rows`."""
+    """Return stored rows in the form that `replay_hash` is made of, the same as `PartitionEncoding.hashed_rows`."""
     kinds = [pa.types.is_decimal(kind) for kind in table.schema.types]
     rows = np.empty((table.num_rows, len(kinds) + sum(kinds)), np.uint64 if any(kinds) else np.int64)
     at = 0
