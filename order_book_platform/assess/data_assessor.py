@@ -20,7 +20,7 @@ from order_book_platform.assess.rules import RULES, held_against, rules_for_day,
 from order_book_platform.assess.run_estimate import RunEstimate, estimate_run
 from order_book_platform.clock import ns_from_iso
 from order_book_platform.errors import PartitionCorruptError
-from order_book_platform.model import PartitionKey
+from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.model.dataset import DATASETS
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
@@ -94,7 +94,7 @@ class DataAssessor:
 
 
 class _PublishedDay:
-    """The inputs of an assessment, and what follows from them.
+    """The published inputs of one assessment, from which the report is made.
 
     Args:
         key: Symbol and day.
@@ -121,7 +121,7 @@ class _PublishedDay:
         audit = self._audits["raw_deltas"]
         self._day_coverage = day_coverage(key, audit["first_origin_time"], audit["last_origin_time"])
 
-    def report(self) -> tuple[dict[str, Any], Any]:
+    def report(self) -> tuple[dict[str, Any], tuple[GateResult, ...]]:
         """Return the content of report.json, and the rules as they were held against the day."""
         estimate = estimate_run(
             deltas=self._rows["raw_deltas"],

@@ -126,7 +126,7 @@ def column_description(name: str) -> str | None:
 
 
 def _scale(field: str, pips: str | None) -> str:
-    """How a pip column of prices or sizes is scaled; nothing for decimals, which are exact as they stand."""
+    """Return how a pip column of prices or sizes is scaled; nothing for decimals, which are exact as they stand."""
     return f" · 10^{field}_decimals" if pips else ""
 
 

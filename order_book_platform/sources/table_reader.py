@@ -1,4 +1,4 @@
-"""What the readers of Crypto Lake's tables share: files streamed batch by batch, and sorted only if they have to be."""
+"""Base class of the readers of Crypto Lake's tables: files are streamed batch by batch, and sorted only if needed."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ DELTA_SAMPLE_ROWS, BOOK_SAMPLE_ROWS, TRADE_SAMPLE_ROWS = 3_000_000, 12_288, 600_
 
 @dataclass(frozen=True, slots=True)
 class LakeDay:
-    """What a cheap look at a day found.
+    """Results of a cheap look at a day.
 
     Attributes:
         key: Symbol and day.

@@ -110,10 +110,10 @@ class PickedRows:
         self._passed += batch.num_rows
 
     def table(self, schema: pa.Schema) -> pa.Table:
-        """The rows that came.
+        """Return the collected rows.
 
         Args:
-            schema: of the file.
+            schema: Schema of the file.
         """
         if not self._parts:
             return pa.schema([schema.field(name) for name in self.columns]).empty_table()
