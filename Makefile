@@ -37,7 +37,7 @@ help: ## show this list
 setup: $(STAMP) ## create .venv with the pinned packages (every other target does it when needed)
 
 # A Python whose pip works is kept; a broken or missing .venv is made anew.
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml order_book_platform/version.py
 	@set -e; \
 	if ! $(BIN)/python -c 'import pip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then \
 		found=; unsuitable=; \
