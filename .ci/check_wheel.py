@@ -75,7 +75,8 @@ def run(command: list[str | Path], folder: Path, environment: dict[str, str] | N
     )
     if done.returncode:
         said = "\n".join((done.stdout + done.stderr).splitlines()[-30:])
-        raise CheckFailedError(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{said}")
+        shown = " ".join(str(part).partition("\n")[0] for part in command)  # of code only its first line
+        raise CheckFailedError(f"{shown}: exit code {done.returncode}\n{said}")
     return done.stdout
 
 
