@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from html import unescape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +66,7 @@ EXCLUDED = (
     Exclusion(f"*/{MANIFEST}", ("files", "*", "sha256"), OF_FILE),
     Exclusion(f"*/{MANIFEST}", ("files", "*", "bytes"), OF_FILE),
     *(Exclusion(f"*/{MANIFEST}", ("inputs", name), OF_MANIFEST) for name in DATASETS),
+    Exclusion(f"*/{MANIFEST}", ("inputs", "previous reconstructed_books"), OF_MANIFEST),
     *(Exclusion("*/fidelity_report/*/report.json", ("provenance", name), OF_MANIFEST) for name in DATASETS),
     Exclusion("*.parquet", ("footer", "code_version"), "The version of the package."),
     Exclusion("*.parquet", ("footer", "schema_version"), "Counts changes of columns; they are compared."),
@@ -233,8 +235,18 @@ def _without_fingerprints(path: Path) -> tuple[str, list[str]]:
     inputs = json.loads(manifest.read_bytes())["inputs"] if manifest.is_file() else {}
     names = {fingerprint: name for name, fingerprint in inputs.items() if name in DATASETS}
     text = path.read_text(encoding="utf-8")
+    if path.suffix == ".html":
+        text = _shown(text)
     replaced = [each for each in FINGERPRINT.findall(text) if each in names]
     return FINGERPRINT.sub(lambda each: names.get(each[0], each[0]), text), replaced
+
+
+def _shown(page: str) -> str:
+    """Return the figures of a page as they are drawn, and its words, a line each; the markup around them is left out."""
+    figures = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+    outside = re.sub(r"<svg.*?</svg>|<style.*?</style>", " ", page, flags=re.DOTALL)
+    words = unescape(re.sub(r"<[^>]*>", " ", outside)).split()
+    return "\n".join([*figures, *words])
 
 
 # --- Parquet --------------------------------------------------------------------------------------------------------
