@@ -236,13 +236,13 @@ def _without_fingerprints(path: Path) -> tuple[str, list[str]]:
     names = {fingerprint: name for name, fingerprint in inputs.items() if name in DATASETS}
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".html":
-        text = _shown(text)
+        text = _words_and_figures(text)
     replaced = [each for each in FINGERPRINT.findall(text) if each in names]
     return FINGERPRINT.sub(lambda each: names.get(each[0], each[0]), text), replaced
 
 
-def _shown(page: str) -> str:
-    """Return the figures of a page as they are drawn, and its words, a line each; the markup around them is left out."""
+def _words_and_figures(page: str) -> str:
+    """Return the figures of a page as they are drawn, and its words, a line each, without the markup around them."""
     figures = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
     outside = re.sub(r"<svg.*?</svg>|<style.*?</style>", " ", page, flags=re.DOTALL)
     words = unescape(re.sub(r"<[^>]*>", " ", outside)).split()
