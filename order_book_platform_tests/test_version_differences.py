@@ -138,6 +138,6 @@ def test_pages_are_compared_by_words_and_figures(tmp_path: Path) -> None:
     """Markup may change; a word or a figure may not."""
     old = "<p class='a'>faithful <b>yes</b></p><svg><path d='M0 1'/></svg>"
     moved = "<div>\n<p>faithful</p> yes</div><svg><path d='M0 1'/></svg>"
-    assert not compare(tmp_path, "same.html", old, moved).differences
-    assert len(compare(tmp_path, "word.html", old, moved.replace("yes", "no")).differences) == 1
-    assert len(compare(tmp_path, "figure.html", old, moved.replace("M0 1", "M0 2")).differences) == 1
+    assert not compare(tmp_path / "a", "page.html", old, moved).differences
+    assert len(compare(tmp_path / "b", "page.html", old, moved.replace("yes", "no")).differences) == 1
+    assert len(compare(tmp_path / "c", "page.html", old, moved.replace("M0 1", "M0 2")).differences) == 1
