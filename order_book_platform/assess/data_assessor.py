@@ -21,7 +21,7 @@ from order_book_platform.assess.run_estimate import RunEstimate, estimate_run
 from order_book_platform.clock import ns_from_iso
 from order_book_platform.errors import PartitionCorruptError
 from order_book_platform.model import GateResult, PartitionKey
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.sources.lake_source import DATASET_OF_TABLE

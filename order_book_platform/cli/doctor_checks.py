@@ -156,7 +156,7 @@ def check_disk(folder: Path) -> Finding:
 
 def check_unfinished_work(root: Path, clock: Clock) -> Iterator[Finding]:
     """List what runs that died have left beside the partitions, unless another run is at work there."""
-    from order_book_platform.model.dataset import DATASETS
+    from order_book_platform.model.dataset_catalog import DATASETS
     from order_book_platform.storage import find_unfinished_work
 
     for left in find_unfinished_work(root):

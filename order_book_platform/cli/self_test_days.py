@@ -17,7 +17,7 @@ from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
 from order_book_platform.datasets.tickers import TICKERS_SCHEMA
 from order_book_platform.fidelity import MadeDay
 from order_book_platform.model import PartitionKey
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.model.fixed_point import float_to_pips
 from order_book_platform.observability import Progress
 from order_book_platform.reconstruct import Reconstructor

@@ -13,7 +13,7 @@ from order_book_platform.clock import parse_day
 from order_book_platform.datasets.frame_units import Prices, in_units
 from order_book_platform.errors import PartitionMissingError, PrecisionError, SettingsError, StorageError
 from order_book_platform.model import FixedPoint, Instrument, PartitionKey
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.storage.store import DataStore
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from order_book_platform.defs.asset_declaration import AssetDeclaration
 from order_book_platform.defs.checks import check_result, check_specs
-from order_book_platform.defs.declaration import AssetDeclaration
 from order_book_platform.defs.lake_assets import GROUP
 from order_book_platform.defs.metadata import (
     gates_metadata,
@@ -18,7 +18,7 @@ from order_book_platform.defs.metadata import (
 from order_book_platform.defs.partitions import day_before, from_dagster
 from order_book_platform.defs.platform import Platform
 from order_book_platform.errors import OrderBookPlatformError
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.version import code_version
 
 OWNERS = ["team:market-data"]

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from order_book_platform.defs.asset_catalog import ASSETS
 from order_book_platform.defs.assets import build_asset
-from order_book_platform.defs.catalog import ASSETS
 from order_book_platform.defs.jobs import all_assets_job, daily_schedule, fidelity_job
 from order_book_platform.defs.lake_assets import lake_specs
 from order_book_platform.defs.partitions import partitions_of

@@ -8,7 +8,7 @@ passes (`runner`, `passes`), and publishes the result. `references` selects and 
 `metrics` works the figures out, `report` draws and writes them, and `self_test` shows that every gate can fail.
 """
 
-from order_book_platform.fidelity.declarations import CHECKS, declaration_of
+from order_book_platform.fidelity.metric_declarations import CHECKS, declaration_of
 from order_book_platform.fidelity.metrics.metric import Metric, verdict_line
 from order_book_platform.fidelity.report.charts import draw_pictures
 from order_book_platform.fidelity.reporter import FidelityReport, FidelityReporter

@@ -9,7 +9,13 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.fidelity.declarations.declaration import DELTAS, GAPS, SNAPSHOTS, TICKERS, TRADES
+from order_book_platform.fidelity.metric_declarations.metric_declaration import (
+    DELTAS,
+    GAPS,
+    SNAPSHOTS,
+    TICKERS,
+    TRADES,
+)
 from order_book_platform.fidelity.references.golden_sample import BOOKS, GoldenSample
 from order_book_platform.fidelity.references.plausible_times import plausible_times
 from order_book_platform.model import PartitionKey

@@ -7,11 +7,11 @@ from typing import Any
 
 from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
 from order_book_platform.fidelity.day_inputs import DayInputs, input_fingerprints
+from order_book_platform.fidelity.measurement import measure
 from order_book_platform.fidelity.metrics.metric import Metric, failed_gates, metrics_table, verdict_line
 from order_book_platform.fidelity.report.charts import DrawnGaps, draw_figures
 from order_book_platform.fidelity.report.report_page import ReportPage, render_report
 from order_book_platform.fidelity.result import FidelityResult
-from order_book_platform.fidelity.runner import measure
 from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings

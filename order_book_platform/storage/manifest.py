@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from order_book_platform.model import FixedPoint
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.model.encoding import Precision, precision_of
 
 MANIFEST = "manifest.json"

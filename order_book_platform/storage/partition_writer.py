@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from order_book_platform.model import PartitionKey
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.storage.atomic import sync_path
 from order_book_platform.storage.disk_space import PARTITION, PUBLISHED_IS_KEPT, DiskSpace, disk_full_error
 from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from order_book_platform.errors import PartitionCorruptError, PartitionMissingError
 from order_book_platform.model import Instrument, PartitionKey
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.storage.atomic import (
     locked_folder,
     recover_replaced_folder,

@@ -13,7 +13,7 @@ from typing import Literal
 
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import Instrument, PartitionKey
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.storage.disk_space import folder_bytes
 from order_book_platform.storage.partition_writer import BUILDING
 

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
+from order_book_platform.defs.asset_catalog import ASSETS
 from order_book_platform.defs.assets import failures_named
-from order_book_platform.defs.catalog import ASSETS
 from order_book_platform.errors import SourceMissingError
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.simulate import MarketSimulator
 from order_book_platform.simulate.profile import profile
 from order_book_platform.storage import DataStore

@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from order_book_platform.defs import FIDELITY_JOB, Platform, to_dagster
-from order_book_platform.defs.catalog import ASSETS
+from order_book_platform.defs.asset_catalog import ASSETS
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.cli.conftest import run as run_obp
 from order_book_platform_tests.conftest import RECORDED, RECORDED_KEYS

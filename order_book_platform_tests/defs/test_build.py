@@ -13,9 +13,9 @@ import pytest
 from order_book_platform import defs
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.defs import FIDELITY_JOB, MATERIALIZE_JOB, Platform, build_definitions
-from order_book_platform.defs.catalog import ASSETS
+from order_book_platform.defs.asset_catalog import ASSETS
 from order_book_platform.fidelity import CHECKS as FIDELITY_CHECKS
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.version import code_version
 
 DEPENDENCIES = {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
-from order_book_platform.defs.catalog import ASSETS
+from order_book_platform.defs.asset_catalog import ASSETS
 from order_book_platform.defs.jobs import FIDELITY_JOB, MATERIALIZE_JOB
 
 

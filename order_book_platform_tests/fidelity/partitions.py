@@ -16,7 +16,7 @@ from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatc
 from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.datasets.tickers import TICKERS_SCHEMA
-from order_book_platform.fidelity import runner
+from order_book_platform.fidelity import measurement
 from order_book_platform.fidelity.day_inputs import DayInputs
 from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.model import FixedPoint, PartitionKey
@@ -46,7 +46,7 @@ def make_settings(
 
 def measure(store: DataStore, key: PartitionKey = KEY, golden: DataStore | None = None) -> FidelityResult:
     """Measure one partition, with a golden sample if there is one."""
-    return runner.measure(DayInputs.open(store, key, golden))
+    return measurement.measure(DayInputs.open(store, key, golden))
 
 
 def publish(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
-from order_book_platform.defs.catalog import FIDELITY_REPORT
+from order_book_platform.defs.asset_catalog import FIDELITY_REPORT
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import KEY, exact_tickers, make_settings, publish
 from order_book_platform_tests.oracle import OracleReplay

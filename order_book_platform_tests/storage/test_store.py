@@ -27,7 +27,7 @@ from order_book_platform.errors import (
     StorageAccessError,
 )
 from order_book_platform.model import PartitionKey
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.storage import DataStore, ParquetSink, PartitionWriter
 from order_book_platform.version import code_version
 

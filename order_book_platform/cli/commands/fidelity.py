@@ -87,7 +87,7 @@ def report(
     elif remake or not reporter.is_current(key):
         if not remake and reporter.has_golden(key):
             raise _would_lose_golden(key)
-        from order_book_platform.cli.runner import run_assets
+        from order_book_platform.cli.asset_run import run_assets
 
         run_assets(invocation, settings, key, ("fidelity_report",))
     elif reporter.has_golden(key):

@@ -12,7 +12,7 @@ from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
 
 if TYPE_CHECKING:
-    from order_book_platform.cli.runner import RunOutcome
+    from order_book_platform.cli.asset_run import RunOutcome
     from order_book_platform.storage import DataStore
 
 
@@ -37,8 +37,8 @@ def materialize(invocation: Invocation, symbol: str, day: date, select: str, as_
     settings = invocation.settings()
     key = partition_key(settings, symbol, day)
 
+    from order_book_platform.cli.asset_run import run_assets
     from order_book_platform.cli.display.output import print_json
-    from order_book_platform.cli.runner import run_assets
     from order_book_platform.storage import DataStore
 
     names = [name.strip() for name in select.split(",") if name.strip()]

@@ -9,8 +9,8 @@ from typing import Self
 import pyarrow as pa
 
 from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
-from order_book_platform.fidelity.declarations import declaration_of
-from order_book_platform.fidelity.declarations.declaration import (
+from order_book_platform.fidelity.metric_declarations import declaration_of
+from order_book_platform.fidelity.metric_declarations.metric_declaration import (
     LATER,
     NAMED_REFERENCES,
     PLACEBOS,

@@ -10,8 +10,13 @@ import numpy as np
 import polars as pl
 
 from order_book_platform.datasets.reconstructed_books.rows import BookRows
-from order_book_platform.fidelity.declarations import declaration_of
-from order_book_platform.fidelity.declarations.declaration import GOLDEN, SIDES, SNAPSHOTS, TICKERS
+from order_book_platform.fidelity.metric_declarations import declaration_of
+from order_book_platform.fidelity.metric_declarations.metric_declaration import (
+    GOLDEN,
+    SIDES,
+    SNAPSHOTS,
+    TICKERS,
+)
 from order_book_platform.fidelity.metrics.comparison_counts import (
     CLAIMED,
     EVERY,

@@ -10,7 +10,11 @@ from order_book_platform.datasets.columns import count_nulls
 from order_book_platform.datasets.reconstructed_books.reader import BEST_ROWS, read_best, read_books
 from order_book_platform.datasets.tickers import read_tickers
 from order_book_platform.fidelity.day_inputs import DayInputs
-from order_book_platform.fidelity.declarations.declaration import TICKERS, TRADES, TRANSACTION_TIME
+from order_book_platform.fidelity.metric_declarations.metric_declaration import (
+    TICKERS,
+    TRADES,
+    TRANSACTION_TIME,
+)
 from order_book_platform.fidelity.metrics.book_summary import BookSummary
 from order_book_platform.fidelity.metrics.clock_comparison import (
     ClockComparison,

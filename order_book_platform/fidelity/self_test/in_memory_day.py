@@ -9,11 +9,16 @@ import polars as pl
 import pyarrow as pa
 
 from order_book_platform.fidelity.day_inputs import USED_FILE
-from order_book_platform.fidelity.declarations.declaration import DELTAS, SNAPSHOTS, TICKERS, TRADES
+from order_book_platform.fidelity.metric_declarations.metric_declaration import (
+    DELTAS,
+    SNAPSHOTS,
+    TICKERS,
+    TRADES,
+)
 from order_book_platform.fidelity.references.golden_sample import BOOKS
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import Int64Array
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.storage import DataStore
 
 

@@ -1,7 +1,7 @@
 """Slow definitions of the gated metrics: lists and loops that share nothing with the fast code.
 
 The self-test expects their figures. They are meant to be read beside docs/formats/fidelity_report.md, and are fit for
-days of some ten thousand rows. Which metric has which function is declared in `fidelity.declarations`.
+days of some ten thousand rows. Which metric has which function is declared in `fidelity.metric_declarations`.
 """
 
 from __future__ import annotations

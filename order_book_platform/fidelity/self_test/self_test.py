@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from order_book_platform.fidelity.day_inputs import DayInputs
-from order_book_platform.fidelity.declarations import CHECKS
-from order_book_platform.fidelity.runner import measure
+from order_book_platform.fidelity.measurement import measure
+from order_book_platform.fidelity.metric_declarations import CHECKS
 from order_book_platform.fidelity.self_test.defects import DEFECTS, Defect
 from order_book_platform.fidelity.self_test.in_memory_day import InMemoryDay
 from order_book_platform.fidelity.self_test.oracle import slow_figures

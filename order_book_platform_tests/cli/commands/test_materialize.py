@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from order_book_platform.defs.catalog import ASSETS
+from order_book_platform.defs.asset_catalog import ASSETS
 from order_book_platform.model import PartitionKey
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.cli.conftest import BROKEN_DAY, DAY, SYMBOL, Platform, run

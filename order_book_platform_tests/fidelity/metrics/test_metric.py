@@ -7,7 +7,7 @@ import json
 import pytest
 
 from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
-from order_book_platform.fidelity.declarations.declaration import WITHOUT_BEST
+from order_book_platform.fidelity.metric_declarations.metric_declaration import WITHOUT_BEST
 from order_book_platform.fidelity.metrics.metric import (
     Metric,
     failed_gates,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from order_book_platform.fidelity import runner
 from order_book_platform.fidelity.day_inputs import DayInputs
+from order_book_platform.fidelity.measurement import measure
 from order_book_platform.fidelity.passes.row_progress import report_rows
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
@@ -14,7 +14,7 @@ from order_book_platform_tests.fidelity.partitions import (
 def test_progress_is_told(store: DataStore) -> None:
     """Whoever waits sees each stage begin and end."""
     told: list[tuple[str, int, int]] = []
-    runner.measure(DayInputs.open(store, KEY), lambda stage, done, total: told.append((stage, done, total)))
+    measure(DayInputs.open(store, KEY), lambda stage, done, total: told.append((stage, done, total)))
     assert {stage for stage, *_ in told} == {"book", "snapshots"}
     for stage in ("book", "snapshots"):
         counts = [(done, total) for name, done, total in told if name == stage]

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_SCHEMA, books_schema
-from order_book_platform.fidelity.declarations import DECLARATIONS
+from order_book_platform.fidelity.metric_declarations import DECLARATIONS
 from order_book_platform.fidelity.self_test import oracle
 from order_book_platform.fidelity.self_test.in_memory_day import InMemoryDay
 from order_book_platform.fidelity.self_test.oracle import DEPTH, slow_figures, snapshot_pairs, ticker_pairs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from order_book_platform.fidelity.declarations.reference_declarations import (
+from order_book_platform.fidelity.metric_declarations.reference_metrics_declared import (
     BEST_PRICES,
     BETWEEN_SNAPSHOTS,
     BY_TIME,

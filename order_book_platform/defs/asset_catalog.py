@@ -2,7 +2,7 @@
 
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.assess.rules import RULES
-from order_book_platform.defs.declaration import AssetDeclaration
+from order_book_platform.defs.asset_declaration import AssetDeclaration
 from order_book_platform.defs.metadata import stream_metadata
 from order_book_platform.defs.pictures import book_pictures, gap_pictures
 from order_book_platform.fidelity import CHECKS as FIDELITY_CHECKS

@@ -15,7 +15,7 @@ from order_book_platform.cli.instance import dagster_instance
 from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
 from order_book_platform.errors import OrderBookPlatformError, SettingsError
 from order_book_platform.model import GateResult, PartitionKey, Severity
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeSource
 

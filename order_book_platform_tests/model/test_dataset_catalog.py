@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import order_book_platform
-from order_book_platform.defs.catalog import ASSETS
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.defs.asset_catalog import ASSETS
+from order_book_platform.model.dataset_catalog import DATASETS
 
 
 def test_names_are_keys() -> None:

@@ -7,7 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from order_book_platform.fidelity.day_inputs import DayInputs
-from order_book_platform.fidelity.declarations.declaration import GOLDEN, SNAPSHOTS, TICKERS, TRADES
+from order_book_platform.fidelity.metric_declarations.metric_declaration import (
+    GOLDEN,
+    SNAPSHOTS,
+    TICKERS,
+    TRADES,
+)
 from order_book_platform.fidelity.metrics.book_metrics import bad_references, book_metrics, replay_hash
 from order_book_platform.fidelity.metrics.gap_metrics import gap_metrics
 from order_book_platform.fidelity.metrics.market_statistics import return_metrics, trade_metrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from order_book_platform.fidelity.declarations.declaration import (
+from order_book_platform.fidelity.metric_declarations.metric_declaration import (
     BOOK,
     DELTAS,
     GAPS,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from order_book_platform.defs.catalog import ASSETS
-from order_book_platform.defs.declaration import AssetDeclaration
-from order_book_platform.model.dataset import DATASETS
+from order_book_platform.defs.asset_catalog import ASSETS
+from order_book_platform.defs.asset_declaration import AssetDeclaration
+from order_book_platform.model.dataset_catalog import DATASETS
 
 
 def test_inputs_come_before_what_is_made_of_them() -> None:

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from order_book_platform.fidelity.declarations import CHECKS, DECLARATIONS, declaration_of
-from order_book_platform.fidelity.declarations.declaration import Applies, MetricDeclaration
+from order_book_platform.fidelity.metric_declarations import CHECKS, DECLARATIONS, declaration_of
+from order_book_platform.fidelity.metric_declarations.metric_declaration import Applies, MetricDeclaration
 from order_book_platform.fidelity.report.charts import READ
 from order_book_platform.fidelity.self_test import oracle
 from order_book_platform.model import Severity

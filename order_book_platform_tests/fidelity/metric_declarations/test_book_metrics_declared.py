@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from order_book_platform.fidelity.declarations.book_declarations import (
+from order_book_platform.fidelity.metric_declarations.book_metrics_declared import (
     BOOK_ROWS,
     GAP_REPORT,
     MARKET,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from order_book_platform.fidelity.declarations import declaration_of
-from order_book_platform.fidelity.declarations.declaration import MetricDeclaration
+from order_book_platform.fidelity.metric_declarations import declaration_of
+from order_book_platform.fidelity.metric_declarations.metric_declaration import MetricDeclaration
 from order_book_platform.model import Gate, Severity
 
 FAMILY = MetricDeclaration(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from itertools import product
 
-from order_book_platform.fidelity.declarations.declaration import (
+from order_book_platform.fidelity.metric_declarations.metric_declaration import (
     CLAIMS_ONLY,
     GOLDEN,
     LATER,

@@ -7,10 +7,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from order_book_platform.cli.asset_run import TAGS, RunOutcome, run_assets
 from order_book_platform.cli.display.run_display import AssetOutcome
 from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.instance import dagster_instance
-from order_book_platform.cli.runner import TAGS, RunOutcome, run_assets
 from order_book_platform.errors import PartitionMissingError, SettingsError, SourceMissingError
 from order_book_platform.model import Gate, GateResult, PartitionKey, Severity
 from order_book_platform.storage import DataStore

@@ -8,14 +8,14 @@ scored apart, docs/adr/0016 what is gated by time.
 
 import re
 
-from order_book_platform.fidelity.declarations.book_declarations import (
+from order_book_platform.fidelity.metric_declarations.book_metrics_declared import (
     BOOK_ROWS,
     GAP_REPORT,
     MARKET,
     REFERENCES,
 )
-from order_book_platform.fidelity.declarations.declaration import Applies, MetricDeclaration
-from order_book_platform.fidelity.declarations.reference_declarations import (
+from order_book_platform.fidelity.metric_declarations.metric_declaration import Applies, MetricDeclaration
+from order_book_platform.fidelity.metric_declarations.reference_metrics_declared import (
     BEST_PRICES,
     BETWEEN_SNAPSHOTS,
     BY_TIME,

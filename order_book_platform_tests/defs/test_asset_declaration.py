@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from order_book_platform.defs.declaration import AssetDeclaration
+from order_book_platform.defs.asset_declaration import AssetDeclaration
 from order_book_platform.model import PartitionKey
 from order_book_platform.storage import DataStore
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import pytest
 
 from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
-from order_book_platform.fidelity.declarations import DECLARATIONS
-from order_book_platform.fidelity.declarations.documentation import BEGIN, DOCUMENT, END, rewritten, tables
+from order_book_platform.fidelity.metric_declarations import DECLARATIONS
+from order_book_platform.fidelity.metric_declarations.documentation_tables import (
+    BEGIN,
+    DOCUMENT,
+    END,
+    rewritten,
+    tables,
+)
 
 
 def test_the_format_document_is_up_to_date() -> None:
-    """Run `python -m order_book_platform.fidelity.declarations.documentation` where this fails."""
+    """Run `python -m order_book_platform.fidelity.metric_declarations.documentation_tables` where this fails."""
     text = DOCUMENT.read_text(encoding="utf-8")
     assert rewritten(text) == text
 

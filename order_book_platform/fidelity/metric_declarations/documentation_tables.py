@@ -1,6 +1,7 @@
 """The tables of docs/formats/fidelity_report.md that are made from the declarations.
 
-`python -m order_book_platform.fidelity.declarations.documentation` rewrites them in place; a test compares them.
+`python -m order_book_platform.fidelity.metric_declarations.documentation_tables` rewrites them in place, and a test
+compares them.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from order_book_platform.fidelity.declarations import DECLARATIONS
-from order_book_platform.fidelity.declarations.declaration import Applies, MetricDeclaration
+from order_book_platform.fidelity.metric_declarations import DECLARATIONS
+from order_book_platform.fidelity.metric_declarations.metric_declaration import Applies, MetricDeclaration
 from order_book_platform.model import Severity
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "formats" / "fidelity_report.md"
-BEGIN = "<!-- made by python -m order_book_platform.fidelity.declarations.documentation -->"
+BEGIN = "<!-- made by python -m order_book_platform.fidelity.metric_declarations.documentation_tables -->"
 END = "<!-- end of what is made from the declarations -->"
 _NAMED = 5
 """Families of more metrics are documented by their first and last name."""
