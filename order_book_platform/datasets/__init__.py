@@ -4,6 +4,6 @@ In: batches of the components, and published partitions. Out: tables to write, b
 which reads any dataset as a polars LazyFrame. Prices and sizes in memory are encoded (`model.encoding`), so that no
 reader has to ask whether a partition holds pips or decimals.
 
-A new dataset needs a module here with its schema, an entry in `model.dataset_catalog.DATASETS`, a description of each column in
-`column_descriptions`, and a section in docs/formats/datasets.md.
+A new dataset needs a module here with its schema, an entry in `model.dataset_catalog.DATASETS`, a description of each
+column in `column_descriptions`, and a section in docs/formats/datasets.md.
 """
