@@ -20,7 +20,7 @@ PACKAGE = "order_book_platform"
 TESTS = "order_book_platform_tests"
 PATTERNS = f"{TESTS}/quick.txt"
 
-NEAREST = 6
+NEAREST = 4
 """So many test modules of what has changed fit into the minute beside the representative set."""
 
 EXAMPLES = "100"
