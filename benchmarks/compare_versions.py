@@ -79,7 +79,7 @@ def check_itself(made: Checkout) -> int:
         "snapshots/*/snapshots.parquet": _alter_dtype,
         "trades/*/trades.parquet": Path.unlink,
         "data_assessment/*/report.md": lambda path: _replace(path, "Recommended", "recommended"),
-        "fidelity_report/*/report.html": lambda path: _replace(path, "</html>", "</html >"),
+        "fidelity_report/*/report.html": lambda path: _replace(path, "</h1>", "!</h1>"),
         "sequence_gap_report/*/report.json": lambda path: _replace(path, '"gaps": 0', '"gaps": 0.0'),
         f"reconstructed_books/*/{MANIFEST}": lambda path: _replace(
             path, '"replay_hash": "', '"replay_hash": "0'

@@ -206,13 +206,12 @@ class Settings(BaseSettings):
     features: FeatureSettings = FeatureSettings()
 
     @classmethod
-    def settings_customise_sources(
+    def settings_customise_sources(  # type: ignore[override]  # the others are not looked at
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        **_others: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file, whose values come as arguments of the constructor."""
         return env_settings, init_settings
@@ -240,11 +239,10 @@ class Settings(BaseSettings):
     def _symbols_differ(cls, value: tuple[InstrumentSettings, ...]) -> tuple[InstrumentSettings, ...]:
         if not value:
             raise ValueError("expected at least one entry")
-        seen: set[str] = set()
-        for entry in value:
-            if entry.symbol in seen:
-                raise ValueError(f"expected each symbol once, not {entry.symbol} twice")
-            seen.add(entry.symbol)
+        symbols = [entry.symbol for entry in value]
+        twice = next((symbol for at, symbol in enumerate(symbols) if symbol in symbols[:at]), None)
+        if twice is not None:
+            raise ValueError(f"expected each symbol once, not {twice} twice")
         return value
 
     def instrument(self, instrument: Instrument) -> InstrumentSettings:
@@ -299,12 +297,9 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
         raise _settings_error(error, file) from error
     except UnreadableVariableError as error:
         raise _unreadable_variable(error) from error
-    settings = settings.model_copy(
-        update={
-            name: (file.parent / Path(getattr(settings, name)).expanduser()).resolve()
-            for name in ("lake_root", "data_root", "capture_root")
-        }
-    )
+    folders = ("lake_root", "data_root", "capture_root")
+    absolute = {name: (file.parent / getattr(settings, name).expanduser()).resolve() for name in folders}
+    settings = settings.model_copy(update=absolute)
     if settings.data_root == settings.lake_root:
         raise SettingsError(
             expected="data_root and lake_root to be two folders",
@@ -353,8 +348,7 @@ _EXPECTATIONS = {
     "less_than_equal": "at most {le}",
     "model_type": "a section of keys",
     "tuple_type": "a list",
-    "date_parsing": "a UTC day such as 2024-08-08",
-    "date_from_datetime_parsing": "a UTC day such as 2024-08-08",
+    **dict.fromkeys(("date_parsing", "date_from_datetime_parsing"), "a UTC day such as 2024-08-08"),
     "path_type": "a folder",
 }
 """Pydantic's kind of problem to what was expected, where pydantic's own words are for programmers."""

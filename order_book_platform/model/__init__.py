@@ -1,7 +1,8 @@
 """The vocabulary of the package: instruments, fixed point, encodings, flags, gates. No I/O and no loops over rows.
 
-It imports nothing but the clock and the errors. `fixed_point` makes a float price a pip, `decimal128` holds prices that
-no pip can hold, and `encoding` says how either stands in an int64 array; the other rooms use these names.
+In: nothing but the clock and the errors. Out: the names that every other room uses.
+`fixed_point` makes a float price a pip, `decimal128` holds prices that no pip can hold, and `encoding` says how either
+stands in an int64 array.
 """
 
 from order_book_platform.model.encoding import DecimalEncoding

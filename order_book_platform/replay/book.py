@@ -21,13 +21,12 @@ from order_book_platform.kernels.book.bits import divisor_inverse
 from order_book_platform.kernels.book.ladder_arrays import (
     BLOCK_LEVELS,
     LARGEST_TICK,
-    NO_KEY,
     NOTHING_KNOWN,
     WINDOW_SLOTS,
     Ladder,
 )
 from order_book_platform.kernels.book.message_starts import find_bad_level, find_messages
-from order_book_platform.kernels.book.replay_arrays import ROW_FLAGS, ROW_HEAD, STATES, Memory
+from order_book_platform.kernels.book.replay_arrays import ROW_HEAD, Memory
 from order_book_platform.kernels.book.snapshot_merge import merge_snapshot
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.model.flags import PROVEN_LOSS
@@ -128,7 +127,7 @@ class Book:
         self._inverse, self._twos = divisor_inverse(price_step)
         self._ladder = Ladder.empty(window_slots, 2 * window_slots // BLOCK_LEVELS + _SPARE_BLOCKS)
         params = [price_step, CADENCES[cadence], grid_ns, crossed_after_ns, warm_up_ns, silence_ns]
-        self._memory = _new_memory(params, depth)
+        self._memory = Memory.before_first_message(params, depth)
         self._rows = np.empty((row_capacity, ROW_HEAD + 4 * depth), np.int64)
         self._message_starts = np.empty(1, np.int64)
         self._is_feeding = False
@@ -396,26 +395,3 @@ class Book:
         """Deltas applied, those without effect, messages and episodes with a crossed book, levels evicted from it."""
         names = ("deltas", "deltas_without_effect", "crossed_messages", "crossed_episodes", "evicted_levels")
         return dict(zip(names, (int(count) for count in self._memory.counts), strict=True))
-
-
-def _new_memory(params: list[int], depth: int) -> Memory:
-    """Return what the loop remembers before the first message."""
-    memory = Memory(
-        np.array(params, np.int64),
-        np.zeros(STATES, np.int64),
-        np.zeros(replay_arrays.COUNTS, np.int64),
-        np.zeros(ROW_HEAD + 4 * depth, np.int64),
-        np.full((2, depth), NO_KEY, np.int64),
-        np.zeros(2, np.int64),
-    )
-    unset = (
-        replay_arrays.STATE_LAST_SEQUENCE,
-        replay_arrays.STATE_NEXT_GRID,
-        replay_arrays.STATE_CROSSED_SINCE,
-        replay_arrays.STATE_FIRST_ORIGIN,
-    )
-    memory.state[list(unset)] = replay_arrays.NO_TIME
-    memory.state[replay_arrays.STATE_ROW_DUE] = 1  # the first message gives a row, whatever it says
-    memory.visible_row[ROW_HEAD::2] = MISSING_PIPS  # an empty visible book: no price, size 0
-    memory.visible_row[ROW_FLAGS] = -1  # no flags: the first row always differs
-    return memory

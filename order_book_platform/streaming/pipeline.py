@@ -70,19 +70,9 @@ class Pipeline:
         self._stall_after_ns = stall_after_ns
         self._grace_s = grace_ns / NS_PER_SECOND
 
-        def measure(item: Any) -> Entry:
-            return Entry(item, rows_of(item), size_of(item))
-
+        measure = _measuring(rows_of, size_of)
         self._queues = [self._queue(stage) for stage in stages]
-        self._source = SourceTask(
-            source_name,
-            source,
-            self._queues[0],
-            measure,
-            self._clock,
-            is_held=self._is_held,
-            permission=self._wait_for_permission,
-        )
+        self._source = self._source_task(source_name, source, measure)
         self._stages = [
             StageTask(stage, inbox, outbox, measure, self._clock)
             for stage, inbox, outbox in zip(stages, self._queues, [*self._queues[1:], None], strict=True)
@@ -103,6 +93,18 @@ class Pipeline:
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._stuck: list[Worker] = []
+
+    def _source_task(self, name: str, source: Iterator[Any], measure: Callable[[Any], Entry]) -> SourceTask:
+        """Return the task that reads the source, as fast as pressure and the first queue let it."""
+        return SourceTask(
+            name,
+            source,
+            self._queues[0],
+            measure,
+            self._clock,
+            is_held=self._is_held,
+            permission=self._wait_for_permission,
+        )
 
     def run(self) -> None:
         """Run until the source has ended and its last item has passed all stages.
@@ -314,3 +316,8 @@ class Pipeline:
             where=f"stage {worker.name} of the stream",
             remedy="Look at what the stage reads from or writes to; run again to go on from the last checkpoint.",
         )
+
+
+def _measuring(rows_of: Callable[[Any], int], size_of: Callable[[Any], int]) -> Callable[[Any], Entry]:
+    """Return a function that wraps an item with its rows and bytes, for the queues."""
+    return lambda item: Entry(item, rows_of(item), size_of(item))

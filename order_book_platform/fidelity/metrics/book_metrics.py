@@ -40,39 +40,35 @@ def book_metrics(summary: BookSummary, uses: Sequence[str], references: int, uns
             "partition's day; by time they stand where the row before them does.",
             reference=BOOK,
         ),
-        *(
-            Metric.of(
-                name,
-                float(count) if n else None,
-                n,
-                f"{count:,} of {n:,} {counted}.",
-                reference=reference,
-            )
-            for name, count, n, reference, counted in (
-                (
-                    "resyncs",
-                    uses.count("repaired"),
-                    len(uses),
-                    USED_SNAPSHOTS,
-                    "used snapshots found the book wrong",
-                ),
-                (
-                    "unseen_references",
-                    unseen,
-                    references,
-                    DELTAS,
-                    "snapshots from the seed on follow a message that raw_deltas lacks",
-                ),
-                (
-                    "out_of_order_rows",
-                    summary.out_of_order,
-                    summary.rows,
-                    BOOK,
-                    "book rows go back behind an earlier sequence number",
-                ),
-            )
+        _counted(
+            "resyncs",
+            uses.count("repaired"),
+            len(uses),
+            USED_SNAPSHOTS,
+            "used snapshots found the book wrong",
+        ),
+        _counted(
+            "unseen_references",
+            unseen,
+            references,
+            DELTAS,
+            "snapshots from the seed on follow a message that raw_deltas lacks",
+        ),
+        _counted(
+            "out_of_order_rows",
+            summary.out_of_order,
+            summary.rows,
+            BOOK,
+            "book rows go back behind an earlier sequence number",
         ),
     ]
+
+
+def _counted(name: str, count: int, n: int, reference: str, counted: str) -> Metric:
+    """Return a metric that is a count; not measured where there is nothing to count in."""
+    return Metric.of(
+        name, float(count) if n else None, n, f"{count:,} of {n:,} {counted}.", reference=reference
+    )
 
 
 def _timed(name: str, held_ns: int, summary: BookSummary, relation: str) -> Metric:

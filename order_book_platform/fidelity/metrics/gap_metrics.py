@@ -17,9 +17,7 @@ def gap_metrics(report: Mapping[str, Any]) -> list[Metric]:
         report: Content of its report.json. A figure that it lacks, or that is null, was not measured.
     """
     messages = int(report.get("messages") or 0)
-    clocks = report.get("clocks") or {}
-    latency = clocks.get("latency_ms") or {}
-    by_ids, drift = report.get("seq_gap_ratio"), clocks.get("drift_ppm")
+    by_ids = report.get("seq_gap_ratio")
     figures = (
         (
             "seq_gap_ratio",
@@ -38,6 +36,20 @@ def gap_metrics(report: Mapping[str, Any]) -> list[Metric]:
                 "per message."
             ),
         ),
+        *_clock_figures(report.get("clocks") or {}, messages),
+    )
+    return [
+        Metric.of(name, value, 0 if value is None else n, note, reference=GAPS)
+        for name, value, n, note in figures
+    ]
+
+
+def _clock_figures(
+    clocks: Mapping[str, Any], messages: int
+) -> tuple[tuple[str, float | None, int, str], ...]:
+    """Return name, value, n and note of the figures about times: coverage, order, latency, skew and drift."""
+    latency = clocks.get("latency_ms") or {}
+    return (
         (
             "origin_coverage",
             clocks.get("origin_coverage"),
@@ -73,12 +85,8 @@ def gap_metrics(report: Mapping[str, Any]) -> list[Metric]:
         ),
         (
             "drift_ppm",
-            drift,
+            clocks.get("drift_ppm"),
             len(clocks.get("envelope") or []) or 1,
             "Slope of the fastest messages' latency over the day, parts per million.",
         ),
     )
-    return [
-        Metric.of(name, value, 0 if value is None else n, note, reference=GAPS)
-        for name, value, n, note in figures
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,14 @@ from order_book_platform.fidelity.metrics.time_windows import Windows
 from order_book_platform.fidelity.passes.book_pass import BookPass
 from order_book_platform.fidelity.passes.row_progress import report_rows
 from order_book_platform.fidelity.references.held_out import HeldOut, Plausible, ReferenceCounts
-from order_book_platform.fidelity.references.sequence_alignment import pair_with_last, with_placebos
+from order_book_platform.fidelity.references.sequence_alignment import (
+    ShiftedReferences,
+    pair_with_last,
+    with_placebos,
+)
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.observability import Progress
+from order_book_platform.storage import ParquetRows
 from order_book_platform.streaming import read_ahead
 
 _AHEAD = 2
@@ -84,14 +90,9 @@ def compare_snapshots(
     levels = min(depth, longest or depth)
     span_ns = book.summary.first_time_ns, book.summary.last_time_ns
     tick_pips, magnitude = day.encoding.tick, day.encoding.size_floats
-    comparison = LevelComparison(
-        levels,
-        tick_pips,
-        0 if day.snapshots is None else day.snapshots.num_rows,
-        Windows(*span_ns),
-        LevelWindows(levels, *span_ns),
-        magnitude,
-    )
+    count = 0 if day.snapshots is None else day.snapshots.num_rows
+    windows = Windows(*span_ns), LevelWindows(levels, *span_ns)
+    comparison = LevelComparison(levels, tick_pips, count, *windows, magnitude)
     distributions = Distributions(levels, tick_pips, *span_ns, magnitude)
     drift = Drift(numbers, places, day.used)
     used = day.used.column("sequence_number").to_numpy()
@@ -102,11 +103,8 @@ def compare_snapshots(
     )
     rows = read_ahead(as_of, _AHEAD)
     if day.snapshots is not None:
-        read = read_reference_snapshots(day.snapshots, levels, day.encoding, admit=held_out.admit)
-        chosen = held_out.select(report_rows(read, progress, SNAPSHOTS, day.snapshots.num_rows))
-        cut = (batch.cut(levels) for batch in chosen)
-        references = read_ahead(with_placebos(cut, step=comparison.step), _AHEAD)
-        for shifted, found in pair_with_last(references, rows, equal=True):
+        references = _references(day, day.snapshots, levels, held_out, comparison.step, progress)
+        for shifted, found in pair_with_last(read_ahead(references, _AHEAD), rows, equal=True):
             drift.add(shifted, *comparison.add(shifted, found))
             distributions.add(shifted, found)
     for _ in rows:
@@ -114,12 +112,9 @@ def compare_snapshots(
     comparison.close()
     unmatched = held_out.counts.unmatched(comparison.rows)
     table = comparison.level_frame()
+    parts = (comparison, distributions, drift)
     return SnapshotPass(
-        [
-            *comparison.metrics(unmatched, day.alignment),
-            *distributions.metrics(unmatched, day.alignment),
-            *drift.metrics(unmatched, day.alignment),
-        ],
+        [metric for part in parts for metric in part.metrics(unmatched, day.alignment)],
         level_metrics(table, unmatched, day.alignment),
         held_out.counts,
         comparison.best.windows.frame(),
@@ -129,3 +124,17 @@ def compare_snapshots(
         drift.frame(),
         pl.DataFrame(picked.table(day.books.schema)),
     )
+
+
+def _references(
+    day: DayInputs,
+    snapshots: ParquetRows,
+    levels: int,
+    held_out: HeldOut,
+    step: int,
+    progress: Progress,
+) -> Iterator[ShiftedReferences]:
+    """Return the held-out snapshots, cut to `levels` a side, with the placebos of every `step`-th of them."""
+    read = read_reference_snapshots(snapshots, levels, day.encoding, admit=held_out.admit)
+    chosen = held_out.select(report_rows(read, progress, SNAPSHOTS, snapshots.num_rows))
+    return with_placebos((batch.cut(levels) for batch in chosen), step=step)

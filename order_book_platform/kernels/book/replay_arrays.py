@@ -12,6 +12,9 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from order_book_platform.kernels.book.ladder_arrays import NO_KEY
+from order_book_platform.model.levels import MISSING_PIPS
+
 DONE, ROWS_FULL, LEVELS_FULL = 0, 1, 2
 """Statuses of a replay loop: the input is used up; the row buffer is full and has to be taken; overflow blocks may run
 out and have to be added. After the last two the loop is called again and goes on where it stopped."""
@@ -81,6 +84,29 @@ class Memory(NamedTuple):
     visible_row: NDArray[np.int64]
     visible_keys: NDArray[np.int64]
     comparison: NDArray[np.int64]
+
+    @classmethod
+    def before_first_message(cls, params: list[int], depth: int) -> Memory:
+        """Return the memory of a book that has seen no message.
+
+        Args:
+            params: Values of the PARAM_ columns, in their order.
+            depth: Visible levels a side.
+        """
+        memory = cls(
+            np.array(params, np.int64),
+            np.zeros(STATES, np.int64),
+            np.zeros(COUNTS, np.int64),
+            np.zeros(ROW_HEAD + 4 * depth, np.int64),
+            np.full((2, depth), NO_KEY, np.int64),
+            np.zeros(2, np.int64),
+        )
+        unset = [STATE_LAST_SEQUENCE, STATE_NEXT_GRID, STATE_CROSSED_SINCE, STATE_FIRST_ORIGIN]
+        memory.state[unset] = NO_TIME
+        memory.state[STATE_ROW_DUE] = 1  # the first message gives a row, whatever it says
+        memory.visible_row[ROW_HEAD::2] = MISSING_PIPS  # an empty visible book: no price, size 0
+        memory.visible_row[ROW_FLAGS] = -1  # no flags: the first row always differs
+        return memory
 
 
 class ReplaySchedule(NamedTuple):

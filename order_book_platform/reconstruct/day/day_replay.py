@@ -105,17 +105,11 @@ class DayReplay:
         elif before:
             before.restore(book, encoding)
         position = saved.position if saved else ReplayPosition()
-        scheduler = SnapshotScheduler(
-            read_snapshots(store, key, encoding, position.snapshots),
-            strategy.selector(),
-            timeline.recover_from,
-            encoding.tick,
-            position,
-        )
+        snapshots = read_snapshots(store, key, encoding, position.snapshots)
         return cls(
             key,
             book,
-            scheduler,
+            SnapshotScheduler(snapshots, strategy.selector(), timeline.recover_from, encoding.tick, position),
             SnapshotOutcomes(saved.outcomes if saved else None),
             strategy,
             deltas.fixed_point,
