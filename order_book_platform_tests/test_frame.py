@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,43 @@ def test_a_room_says_what_goes_in_and_out(room: str) -> None:
     documentation = import_module(f"order_book_platform.{room}").__doc__ or ""
     assert re.search(r"\bin\b", documentation, re.IGNORECASE)
     assert re.search(r"\bout\b", documentation, re.IGNORECASE)
+
+
+# --- names and prose ------------------------------------------------------------------------------------------------
+
+SHARED_NAMES = {
+    "book.py": "the book: the class, and the command that shows one",
+    "error_drift.py": "the metric, and its loop",
+    "message_intervals.py": "the metric, and its loop",
+    "size_correlation.py": "the metric, and its loop",
+    "trades_in_range.py": "the metric, and its loop",
+}
+"""File names that occur in several rooms, and the one thing that they mean in each."""
+
+
+def test_a_file_name_means_one_thing() -> None:
+    """A name that occurs twice is known to mean the same; a new one has to be looked at."""
+    names = Counter(path.name for path in MODULES if path.name != "__init__.py")
+    assert {name for name, count in names.items() if count > 1} == set(SHARED_NAMES)
+
+
+def fragments(text: str) -> list[str]:
+    """Docstrings of a module that are no sentence by themselves: too short, or begun in the middle."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = (node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds))
+    first = [documentation.split("\n\n")[0] for node in nodes if (documentation := ast.get_docstring(node))]
+    return [each for each in first if re.match(r"(Of|What|See) ", each) or len(each.split()) < 3]
+
+
+def test_docstrings_are_understood_by_themselves() -> None:
+    """None begins with a word that needs the name before it."""
+    assert [f"{path.name}: {each}" for path in MODULES for each in fragments(path.read_text("utf-8"))] == []
+
+
+def test_fragments_are_found() -> None:
+    """The check above can fail."""
+    text = '"""Of these."""\n\ndef ahead():\n    """What comes next."""\nclass Row:\n    """One row of a table."""\n'
+    assert fragments(text) == ["Of these.", "What comes next."]
 
 
 # --- sizes ----------------------------------------------------------------------------------------------------------

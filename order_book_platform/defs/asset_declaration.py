@@ -33,7 +33,7 @@ class Component(Protocol):
 
 @dataclass(frozen=True)
 class AssetDeclaration:
-    """One asset.
+    """One asset: its component, inputs, checks and texts.
 
     Attributes:
         name: Name of the dataset and of the asset.

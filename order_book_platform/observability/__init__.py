@@ -1,4 +1,4 @@
-"""What a person or a machine can see of a running job: its progress, and the metrics of its stream.
+"""View of a running job for persons and machines: its progress, and the metrics of its stream.
 
 In: calls from the components. Out: whatever the caller of the component wants to show.
 """

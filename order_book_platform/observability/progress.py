@@ -22,4 +22,4 @@ class Progress(Protocol):
 
 
 def silent(stage: str, done: int, total: int, figures: StreamMetrics | None = None) -> None:
-    """Show nothing."""
+    """Show no progress at all."""

@@ -25,7 +25,7 @@ from order_book_platform.streaming import Bound, MemoryGuard, Pipeline, SpillPol
 
 
 class DeltaSource(Protocol):
-    """Reads deltas."""
+    """Source of deltas for the stages."""
 
     def read(self) -> Iterator[Any]:
         """Return undecoded pieces of the file or log, from the replay's position on; see `streaming.Pipeline`."""

@@ -1,4 +1,4 @@
-"""What the gaps of a day mean for its replay: which rows carry flags, and from where on the book must be repaired."""
+"""Consequences of a day's gaps for its replay: which rows carry flags, and from where on the book must be repaired."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FlagChanges(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FlagTimeline:
-    """What the gaps of a day mean for its replay.
+    """Consequences of a day's gaps for its replay.
 
     Attributes:
         changes: Messages from which on rows carry other flags.

@@ -1,4 +1,4 @@
-"""What a replay did with each snapshot that it was given, kept until the end of the day."""
+"""Outcome of each snapshot that a replay was given, kept until the end of the day."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a published partition records about itself in `manifest.json`.
+    """Record that a published partition keeps of itself in `manifest.json`.
 
     Attributes:
         dataset: name of the dataset.

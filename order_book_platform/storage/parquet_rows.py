@@ -156,11 +156,11 @@ class _Window(io.RawIOBase):
         self._content, self._start, self._at = memoryview(content), start, 0
 
     def readable(self) -> bool:
-        """Return true."""
+        """Return true: arrow asks before it reads."""
         return True
 
     def seekable(self) -> bool:
-        """Return true."""
+        """Return true: arrow asks before it seeks."""
         return True
 
     def tell(self) -> int:

@@ -22,7 +22,7 @@ Level = TypeVar("Level", bound=IntEnum)
 
 
 class PressureLevel(IntEnum):
-    """What full queues make a stream do; each level includes those below."""
+    """Reaction of a stream to full queues; each level includes those below."""
 
     NONE = 0
     THROTTLE = 1
@@ -34,7 +34,7 @@ class PressureLevel(IntEnum):
 
 
 class MemoryLevel(IntEnum):
-    """What scarce memory makes a stream do; each level includes those below."""
+    """Reaction of a stream to scarce memory; each level includes those below."""
 
     NONE = 0
     SMALLER_BATCHES = 1

@@ -55,7 +55,7 @@ class Stage:
 
 
 class _Need(Enum):
-    """What a stage's thread waits for when it returns to its task."""
+    """Event that a stage's thread waits for when it returns to its task."""
 
     INPUT = auto()
     SPACE = auto()

@@ -1,4 +1,4 @@
-"""What the rows of a book say of the book without any reference: its span, order, flags, crossed and locked time."""
+"""Summary of a book from its own rows, without any reference: its span, order, flags, crossed and locked time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STATE = (
 
 @dataclass(frozen=True, slots=True)
 class BookSummary:
-    """What the rows of a book say without any reference.
+    """Summary of the rows of a book, without any reference.
 
     Attributes:
         rows: Number of rows of the file.

@@ -22,7 +22,7 @@ from order_book_platform.observability import Progress
 
 @dataclass(frozen=True, slots=True)
 class BookPass:
-    """What the narrow columns of a book hold.
+    """Result of reading the narrow columns of a book.
 
     Attributes:
         summary: Summary of the rows.

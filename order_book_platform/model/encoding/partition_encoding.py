@@ -1,4 +1,4 @@
-"""What every encoding has in common: the precision of files, and both directions between columns and int64 arrays."""
+"""Base classes of the encodings: the precision of files, and both directions between columns and int64 arrays."""
 
 from __future__ import annotations
 
