@@ -47,6 +47,8 @@ brain_numpy_ndarray.extract_node = cache(brain_numpy_ndarray.extract_node)
 
 CODE = re.compile(r"(?<!`)`((?:[^`\n]|\n(?!\s*\n))+)`(?![`_])")
 """Code between single backticks, within one paragraph."""
+WORD_END = re.compile(r"(``.*?``)|(\w)_(?!\w)")
+"""Code, which stays as it is, or a word that ends with an underscore, which would be taken for a link."""
 
 
 def plain_docstring(
@@ -55,7 +57,8 @@ def plain_docstring(
     r"""Turn what docstrings here have from Markdown and click into reStructuredText, in place.
 
     Single backticks mean code, also over the end of a line, and must not end a type where they hold a colon. A line
-    with click's mark `\b` alone says that the paragraph behind it keeps its lines: it becomes a literal block.
+    with click's mark `\b` alone says that the paragraph behind it keeps its lines: it becomes a literal block. A word
+    such as PARAM_ is no link.
     """
     text = CODE.sub(lambda code: "``" + re.sub(r"\s*\n\s*", " ", code[1]) + "``", "\n".join(lines))
     rest = iter(text.split("\n"))
@@ -64,7 +67,7 @@ def plain_docstring(
         if line.strip() == "\b":
             lines += ["", "::", "", *("    " + kept for kept in takewhile(str.strip, rest)), ""]
         else:
-            lines.append(line)
+            lines.append(WORD_END.sub(lambda found: found[1] or found[2] + "\\_", line))
 
 
 def short_navigation(
