@@ -10,7 +10,8 @@ from pathlib import Path
 __version__ = "0.2.0"
 
 COMPONENTS = frozenset({"assess", "capture", "exchange", "fidelity", "reconstruct", "rl", "simulate"})
-"""Rooms of the components, which never import each other: import-linter sees to it."""
+"""Rooms of the components, which never import each other: import-linter sees to it. `capture` and `exchange` are
+planned."""
 WAYS_IN = frozenset({"cli", "definitions.py", "defs"})
 """What nothing else imports: it starts components and shows results, and cannot change them."""
 _DIGITS = 12

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
+from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_FILE
 from order_book_platform.fidelity.metric_declarations.metric_declaration import (
     DELTAS,
     GAPS,
@@ -23,7 +24,6 @@ from order_book_platform.model.arrays import Int64Array
 from order_book_platform.model.encoding import PartitionEncoding, encoding_of
 from order_book_platform.storage import DataStore, Manifest, ParquetRows
 
-USED_FILE = "used_snapshots.parquet"
 REQUIRED = (BOOKS, DELTAS, GAPS)
 OPTIONAL = (SNAPSHOTS, TICKERS, TRADES)
 
@@ -104,7 +104,7 @@ class DayInputs:
             manifest,
             books,
             encoding_of(manifest.metadata),
-            store.table(BOOKS, key, USED_FILE),
+            store.table(BOOKS, key, USED_SNAPSHOTS_FILE),
             store.rows(DELTAS, key),
             store.rows(GAPS, key),
             store.report(GAPS, key),

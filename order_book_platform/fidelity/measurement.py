@@ -47,7 +47,7 @@ def measure(day: DayInputs, progress: Progress = silent) -> FidelityResult:
         snapshots = compare_snapshots(day, book, numbers, places, last_message, plausible, progress)
         market = statistics.result()
     summary, references = book.summary, {SNAPSHOTS: snapshots.counts}
-    metrics, windows = snapshots.metrics, None
+    metrics, windows = [*snapshots.metrics], None
     trades = [] if day.trades is None else [book.trades.metric(TRADES, "origin_time")]
     if day.tickers is not None:
         tickers = compare_tickers(day, day.tickers, summary, plausible, progress)

@@ -56,12 +56,11 @@ class FidelityReporter:
 
     Args:
         store: Where partitions are read and the report is published.
-        settings: Settings of the platform.
+        settings: Not needed: no setting changes what is measured. Every component is made from both.
     """
 
     def __init__(self, store: DataStore, settings: Settings) -> None:
         self._store = store
-        self._settings = settings
 
     def run(
         self, key: PartitionKey, progress: Progress = silent, *, golden: DataStore | None = None

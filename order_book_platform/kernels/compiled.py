@@ -58,9 +58,8 @@ def kernel(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any
     """Compile a function for one signature, or load what an earlier process compiled.
 
     The loop runs with the GIL released. It is compiled without numba's runtime, which counts references to arrays (two
-    atomic operations for each array handed from loop to loop: 1,000 ns a message in a replay instead of 40,
-        docs/adr/0007).
-    Without it a loop cannot allocate memory: an allocation is an error when it is compiled.
+    atomic operations for each array handed from loop to loop: 1,000 ns a message in a replay instead of 40, see
+    docs/adr/0007). Without it a loop cannot allocate memory: an allocation is an error when it is compiled.
 
     Args:
         signature: as for `numba.njit`; no other types are accepted later.

@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.datasets.reconstructed_books.schema import (
+    CLOSING_STATE_FILE,
     CLOSING_STATE_SCHEMA,
+    USED_SNAPSHOTS_FILE,
     USED_SNAPSHOTS_SCHEMA,
 )
 from order_book_platform.model import BookFlag, GateResult, Instrument, PartitionKey
@@ -95,9 +97,9 @@ class Reconstructor:
     def _finish(self, writer: PartitionWriter, replay: DayReplay, parts: BookWriter) -> None:
         """Write the files beside the rows, and the metadata."""
         used, uses, first_seed = replay.used_snapshots()
-        writer.parquet("used_snapshots.parquet", USED_SNAPSHOTS_SCHEMA).write(used)
+        writer.parquet(USED_SNAPSHOTS_FILE, USED_SNAPSHOTS_SCHEMA).write(used)
         closing = closing_state(replay.book, replay.encoding)
-        writer.parquet("closing_state.parquet", closing.schema).write(closing)
+        writer.parquet(CLOSING_STATE_FILE, closing.schema).write(closing)
         if replay.encoding.precision == "decimal128":
             writer.metadata.update(price_unit=replay.encoding.unit, size_unit=parts.tables.size_unit)
         writer.metadata.update(self._describe(replay, uses, first_seed, parts))

@@ -9,6 +9,7 @@ from enum import StrEnum
 from order_book_platform.model import Gate, Severity
 
 SNAPSHOTS, TICKERS, TRADES, GOLDEN = "snapshots", "tickers", "trades", "golden"
+"""References whose rows are compared with rows of the book."""
 BOOK, USED_SNAPSHOTS, DELTAS, GAPS, PLACEBOS = (
     "book",
     "used_snapshots",
@@ -16,7 +17,7 @@ BOOK, USED_SNAPSHOTS, DELTAS, GAPS, PLACEBOS = (
     "sequence_gap_report",
     "placebo",
 )
-"""What a metric is measured against. The first four are references whose rows are compared with rows of the book."""
+"""Everything else that a metric is measured on."""
 NAMED_REFERENCES = (TICKERS, GOLDEN)
 """References whose gates carry their name, such as `bbo_exact_seq_tickers`."""
 SIDES = ("bid", "ask")

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from order_book_platform.fidelity.day_inputs import USED_FILE
+from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_FILE
 from order_book_platform.fidelity.metric_declarations.metric_declaration import (
     DELTAS,
     SNAPSHOTS,
@@ -55,7 +55,7 @@ class InMemoryDay:
             name: pl.DataFrame(store.table(dataset, key, file))
             for name, dataset, file in (
                 ("books", BOOKS, None),
-                ("used", BOOKS, USED_FILE),
+                ("used", BOOKS, USED_SNAPSHOTS_FILE),
                 ("snapshots", SNAPSHOTS, None),
                 ("tickers", TICKERS, None),
                 ("trades", TRADES, None),
@@ -79,7 +79,7 @@ class InMemoryDay:
         """
         if self.books is not before.books or self.used is not before.used:
             main = store.manifest(BOOKS, key).parts()[0]
-            self._write(store, key, BOOKS, {main: self.books, USED_FILE: self.used})
+            self._write(store, key, BOOKS, {main: self.books, USED_SNAPSHOTS_FILE: self.used})
         for dataset in (SNAPSHOTS, TICKERS, TRADES):
             if getattr(self, dataset) is not getattr(before, dataset):
                 self._write(store, key, dataset, {DATASETS[dataset].table_file: getattr(self, dataset)})
@@ -90,7 +90,9 @@ class InMemoryDay:
         metadata = store.manifest(dataset, key).metadata
         tables: dict[str, pa.Table] = {}
         for name, frame in frames.items():
-            schema = store.rows(dataset, key, None if name != USED_FILE else name).schema.remove_metadata()
+            schema = store.rows(
+                dataset, key, None if name != USED_SNAPSHOTS_FILE else name
+            ).schema.remove_metadata()
             tables[name] = frame.to_arrow().cast(schema)
         with store.write(dataset, key) as writer:
             writer.metadata.update(metadata)

@@ -45,7 +45,7 @@ class Ladder(NamedTuple):
         words: uint64[2·W/64]: one bit a slot, set where the slot holds a level.
         summary: uint64[2·W/4096]: one bit a word, set where the word is not 0, and sometimes where it is.
         overflow_keys: int64[2, P, B], keys of the levels in each block, ascending.
-        overflow_sizes: int64[2, P, B], their sizes in pips.
+        overflow_sizes: int64[2, P, B], their encoded sizes.
         overflow_seen: int64[2, P, B], the number of the message that last set each of them.
         overflow_fill: int64[2, P], levels in each block.
         overflow_order: int64[2, P], a permutation of the blocks: those in use first, by ascending key.
@@ -162,7 +162,7 @@ class LiveLevels(NamedTuple):
 
     Attributes:
         keys: int64[n], the tick of an ask, minus the tick of a bid.
-        sizes: int64[n], pips, above 0.
+        sizes: int64[n], encoded, above 0.
         seen: int64[n], the number of the message that last set each level, by which a crossed book is cleared.
     """
 

@@ -6,9 +6,8 @@ there is no level. `replay_hash` is taken over rows in this form.
 
 `Memory.visible_row` is the row of the last comparison and `Memory.visible_keys` the keys of its levels. To bring them
 up to date, nothing is looked up that cannot have changed: levels better than `Ladder.changed_from` stand, a change
-    beyond the
-last visible level is not visible at all, and where a single level has changed, those behind it are moved and not looked
-up. Whether the row differs from the one before is found while it is written, level by level.
+beyond the last visible level is not visible at all, and where a single level has changed, those behind it are moved and
+not looked up. Whether the row differs from the one before is found while it is written, level by level.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ All belong to a `simulate.market.Market`, which allocates them and hands them to
   and the spread is one tick exactly where the best coordinates of both sides add up to `ticks`.
 - `sizes` int64[2, ticks] holds the size of each level in lots, 0 where there is none. `bits` uint64[4, ticks/64] has
   one bit a level: rows 0 and 1 the occupied levels of either side, rows 2 and 3 those that the present message has
-      touched,
-  which `touched` int64[2, 2·MAX_ROWS] lists.
+  touched, which `touched` int64[2, 2·MAX_ROWS] lists.
 - A row of `tables` int64[TABLES + n, TABLE_COLUMNS] begins with `KNOTS` quantiles of a distribution at equal steps of
   probability; a draw interpolates between two of them. The last n rows are buckets of distance from the best price: the
   quantiles of their sizes, then what happens there.
