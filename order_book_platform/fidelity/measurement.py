@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from order_book_platform.fidelity.day_inputs import DayInputs
-from order_book_platform.fidelity.metric_declarations.metric_declaration import (
+from order_book_platform.fidelity.metric_declarations import (
     GOLDEN,
     SNAPSHOTS,
     TICKERS,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.fidelity.metric_declarations.metric_declaration import BOOK, DELTAS, USED_SNAPSHOTS
+from order_book_platform.fidelity.metric_declarations import BOOK, DELTAS, USED_SNAPSHOTS
 from order_book_platform.fidelity.metrics.book_summary import BookSummary
 from order_book_platform.fidelity.metrics.comparison_counts import share
 from order_book_platform.fidelity.metrics.metric import Metric

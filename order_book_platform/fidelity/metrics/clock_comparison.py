@@ -17,7 +17,7 @@ from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.columns import NumberedRows, count_nulls
 from order_book_platform.datasets.reconstructed_books.rows import BestRows
 from order_book_platform.datasets.tickers import TickerRows
-from order_book_platform.fidelity.metric_declarations.metric_declaration import SIDES, TICKERS
+from order_book_platform.fidelity.metric_declarations import SIDES, TICKERS
 from order_book_platform.fidelity.metrics.comparison_counts import share
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS, pair_with_last

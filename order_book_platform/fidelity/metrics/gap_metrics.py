@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from order_book_platform.fidelity.metric_declarations.book_metrics_declared import LATENCY_QUANTILES
-from order_book_platform.fidelity.metric_declarations.metric_declaration import GAPS
+from order_book_platform.fidelity.metric_declarations import GAPS, LATENCY_QUANTILES
 from order_book_platform.fidelity.metrics.metric import Metric
 
 

@@ -14,8 +14,7 @@ import pyarrow as pa
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.columns import NARROW_ROWS
 from order_book_platform.datasets.reconstructed_books.rows import BookHeads
-from order_book_platform.fidelity.metric_declarations.book_metrics_declared import LAGS_S
-from order_book_platform.fidelity.metric_declarations.metric_declaration import BOOK, TRADES
+from order_book_platform.fidelity.metric_declarations import BOOK, LAGS_S, TRADES
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.model.arrays import Float64Array, Int64Array
 from order_book_platform.model.decimal128 import float_pips

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from order_book_platform.datasets.columns import NARROW_ROWS
-from order_book_platform.fidelity.metric_declarations.metric_declaration import BOOK
+from order_book_platform.fidelity.metric_declarations import BOOK
 from order_book_platform.fidelity.metrics.distributions import distance, margins, positions, within
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.metrics.time_windows import window_width_ns

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 
 from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
-from order_book_platform.fidelity.metric_declarations import declaration_of
-from order_book_platform.fidelity.metric_declarations.metric_declaration import (
+from order_book_platform.fidelity.metric_declarations import (
     LATER,
     NAMED_REFERENCES,
     PLACEBOS,
     SNAPSHOTS,
     WITHOUT_BEST,
+    declaration_of,
+    gate_of,
 )
 from order_book_platform.model import Gate, GateResult, Severity
 
@@ -47,9 +48,9 @@ class Metric:
     unmatched: int = 0
     alignment: str = "none"
     reference: str = SNAPSHOTS
-    placebos: tuple[float | None, ...] = ()
+    placebos: Sequence[float | None] = ()
     note: str = ""
-    spoiled: tuple[str, ...] = LATER.columns
+    spoiled: tuple[str, ...] = LATER
     interval: tuple[float, float] | None = None
 
     @classmethod
@@ -62,40 +63,24 @@ class Metric:
         *,
         reference: str = SNAPSHOTS,
         alignment: str = "none",
-        unmatched: int = 0,
-        placebos: Iterable[float | None] = (),
-        interval: tuple[float, float] | None = None,
+        **others: Any,
     ) -> Self:
-        """Return the row of a declared metric; its gate and the kind of its placebos come from the declaration.
-
-        Args:
-            name: Name of the metric.
-            value: The figure; None where it cannot be measured.
-            n: Number of observations behind the figure.
-            note: One sentence for people.
-            reference: The dataset that the book was measured against.
-            alignment: How book and reference were matched.
-            unmatched: Number of rows without a partner.
-            placebos: The same figure against the spoiled references.
-            interval: 95 % confidence interval of the value.
+        """Return the row of a declared metric: its gate and the kind of its placebos come from the declaration.
 
         Raises:
             KeyError: No metric of this name is declared.
             ValueError: The metric is not declared to be measured against this reference.
         """
-        declaration = declaration_of(name)
         return cls(
             name,
             value,
             n,
-            declaration.gate_for(reference, alignment, value),
-            unmatched,
-            alignment,
-            reference,
-            tuple(placebos),
-            note,
-            declaration.placebo.columns or LATER.columns,
-            interval,
+            gate_of(name, reference, alignment, value),
+            alignment=alignment,
+            reference=reference,
+            note=note,
+            spoiled=declaration_of(name).placebos,
+            **others,
         )
 
     @property
@@ -134,7 +119,7 @@ class Metric:
             "unmatched": self.unmatched,
             "alignment": self.alignment,
             "reference": self.reference,
-            **{f"placebo_{name}": placebos.get(name) for name in (*LATER.columns, *WITHOUT_BEST.columns)},
+            **{f"placebo_{name}": placebos.get(name) for name in (*LATER, *WITHOUT_BEST)},
             "placebo_fails": self.placebo_fails,
         }
 

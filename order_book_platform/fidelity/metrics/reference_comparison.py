@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 
 from order_book_platform.datasets.reconstructed_books.rows import BookRows
-from order_book_platform.fidelity.metric_declarations import declaration_of
-from order_book_platform.fidelity.metric_declarations.metric_declaration import (
+from order_book_platform.fidelity.metric_declarations import (
     GOLDEN,
     SIDES,
     SNAPSHOTS,
     TICKERS,
+    declaration_of,
 )
 from order_book_platform.fidelity.metrics.comparison_counts import (
     CLAIMED,
@@ -297,9 +297,7 @@ class LevelComparison:
         found = []
         for name, part, whole, note in figures:
             both = attrgetter(part, whole)
-            placebos = (
-                [share(*both(counts)) for counts in late] if declaration_of(name).placebo.columns else []
-            )
+            placebos = [share(*both(counts)) for counts in late] if declaration_of(name).placebos else []
             found.append(metric(name, share(*both(true)), getattr(true, whole), note, placebos=placebos))
         return found
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from order_book_platform.datasets.columns import NumberedRows
 from order_book_platform.datasets.trades import TradeRows, read_trades
-from order_book_platform.fidelity.metric_declarations.metric_declaration import TICKERS
+from order_book_platform.fidelity.metric_declarations import TICKERS
 from order_book_platform.fidelity.metrics.comparison_counts import share
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.metrics.size_correlation import sample_step

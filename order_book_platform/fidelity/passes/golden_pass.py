@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from order_book_platform.datasets.reconstructed_books.reader import read_books
 from order_book_platform.fidelity.day_inputs import DayInputs, level_names
-from order_book_platform.fidelity.metric_declarations.metric_declaration import GOLDEN
+from order_book_platform.fidelity.metric_declarations import GOLDEN
 from order_book_platform.fidelity.metrics.book_summary import BookSummary
 from order_book_platform.fidelity.metrics.level_windows import LevelWindows
 from order_book_platform.fidelity.metrics.metric import Metric

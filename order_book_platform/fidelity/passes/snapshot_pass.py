@@ -11,7 +11,7 @@ import polars as pl
 from order_book_platform.datasets.reconstructed_books.reader import PickedRows, read_as_of
 from order_book_platform.datasets.snapshots import longest_list, read_reference_snapshots
 from order_book_platform.fidelity.day_inputs import DayInputs
-from order_book_platform.fidelity.metric_declarations.metric_declaration import SNAPSHOTS
+from order_book_platform.fidelity.metric_declarations import SNAPSHOTS
 from order_book_platform.fidelity.metrics.distributions import Distributions
 from order_book_platform.fidelity.metrics.error_drift import Drift
 from order_book_platform.fidelity.metrics.level_windows import LevelWindows

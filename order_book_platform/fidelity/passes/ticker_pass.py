@@ -10,7 +10,7 @@ from order_book_platform.datasets.columns import count_nulls
 from order_book_platform.datasets.reconstructed_books.reader import BEST_ROWS, read_best, read_books
 from order_book_platform.datasets.tickers import read_tickers
 from order_book_platform.fidelity.day_inputs import DayInputs
-from order_book_platform.fidelity.metric_declarations.metric_declaration import (
+from order_book_platform.fidelity.metric_declarations import (
     TICKERS,
     TRADES,
     TRANSACTION_TIME,

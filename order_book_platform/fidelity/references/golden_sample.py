@@ -9,7 +9,7 @@ import numpy as np
 from order_book_platform.datasets.columns import NARROW_ROWS, NumberedRows, ReferenceRows, in_order
 from order_book_platform.datasets.reconstructed_books.reader import read_books
 from order_book_platform.errors import EvidenceError
-from order_book_platform.fidelity.metric_declarations.metric_declaration import DELTAS, TICKERS
+from order_book_platform.fidelity.metric_declarations import DELTAS, TICKERS
 from order_book_platform.fidelity.references.sequence_alignment import pair_with_last
 from order_book_platform.model import BookFlag, PartitionKey
 from order_book_platform.model.encoding import PartitionEncoding

@@ -11,7 +11,7 @@ import polars as pl
 from order_book_platform.clock import NS_PER_DAY
 from order_book_platform.datasets.book_sample import TimeSteps
 from order_book_platform.datasets.frame_units import in_drawn_pips
-from order_book_platform.fidelity.metric_declarations.metric_declaration import SNAPSHOTS
+from order_book_platform.fidelity.metric_declarations import SNAPSHOTS
 from order_book_platform.fidelity.metrics.error_drift import DRIFT_SCHEMA
 from order_book_platform.fidelity.metrics.reference_comparison import LEVELS_SCHEMA
 from order_book_platform.fidelity.metrics.time_windows import WINDOWS_SCHEMA

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_FILE
-from order_book_platform.fidelity.metric_declarations.metric_declaration import (
+from order_book_platform.fidelity.metric_declarations import (
     DELTAS,
     SNAPSHOTS,
     TICKERS,

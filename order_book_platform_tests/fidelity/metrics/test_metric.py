@@ -7,7 +7,7 @@ import json
 import pytest
 
 from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
-from order_book_platform.fidelity.metric_declarations.metric_declaration import WITHOUT_BEST
+from order_book_platform.fidelity.metric_declarations import WITHOUT_BEST
 from order_book_platform.fidelity.metrics.metric import (
     Metric,
     failed_gates,
@@ -99,9 +99,7 @@ def test_rows_carry_all_columns() -> None:
         [
             Metric("a", 0.5, 3, BAR, 2, "sequence", "tickers", (0.1, None)),
             Metric("b", None, 0),
-            Metric(
-                "c", 0.95, 4, BAR, placebos=(None, 0.3), spoiled=WITHOUT_BEST.columns, interval=(0.9, 1.0)
-            ),
+            Metric("c", 0.95, 4, BAR, placebos=(None, 0.3), spoiled=WITHOUT_BEST, interval=(0.9, 1.0)),
         ]
     )
     assert table.schema == METRICS_SCHEMA

@@ -12,7 +12,6 @@ import polars as pl
 import pytest
 
 from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_SCHEMA, books_schema
-from order_book_platform.fidelity.metric_declarations import DECLARATIONS
 from order_book_platform.fidelity.self_test import oracle
 from order_book_platform.fidelity.self_test.in_memory_day import InMemoryDay
 from order_book_platform.fidelity.self_test.oracle import DEPTH, slow_figures, snapshot_pairs, ticker_pairs
@@ -20,6 +19,7 @@ from order_book_platform.model import BookFlag
 from order_book_platform.model.levels import DEPTH as VISIBLE_LEVELS
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.conftest import TRIAL_KEY
+from order_book_platform_tests.fidelity.test_metric_declarations import FIGURES, documented
 
 TICK = 10
 SEEDED = int(BookFlag.SEEDED)
@@ -151,13 +151,8 @@ def test_nothing_is_shared_with_the_fast_way() -> None:
     assert DEPTH == VISIBLE_LEVELS
 
 
-def test_the_slow_definitions_are_those_that_are_declared(trial: DataStore) -> None:
+def test_the_slow_definitions_are_those_that_are_documented(trial: DataStore) -> None:
     """Each metric that names a function has a figure, and no other one has; tickers have those of best prices."""
-    declared = {name for each in DECLARATIONS if each.oracle is not None for name in each.names}
-    by_tickers = {
-        f"{name}_tickers"
-        for each in DECLARATIONS
-        if each.oracle == "best_price_figures"
-        for name in each.names
-    }
-    assert set(slow_figures(InMemoryDay.read(trial, TRIAL_KEY))) == declared | by_tickers
+    slow = {name: cells[-2] for name, cells in documented(FIGURES).items() if "_" in cells[-2]}
+    by_tickers = {f"{name}_tickers" for name, function in slow.items() if function == "best_price_figures"}
+    assert set(slow_figures(InMemoryDay.read(trial, TRIAL_KEY))) == set(slow) | by_tickers
