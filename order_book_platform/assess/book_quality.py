@@ -14,9 +14,9 @@ from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
 from order_book_platform.replay.snapshot_selection import defect_counts, snapshot_defects
 from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_source import LakeFile
-from order_book_platform.sources.row_group_sample import RowGroupSample
-from order_book_platform.sources.snapshot_reader import SnapshotReader
-from order_book_platform.sources.value_checks import check_nulls
+from order_book_platform.sources.row_checks import check_nulls
+from order_book_platform.sources.row_group_sample import SampledRun
+from order_book_platform.sources.table_reader import SnapshotReader
 
 BEST = ["timestamp", "sequence_number", "bid_0_price", "ask_0_price"]
 """Columns of `book` that are read for every row."""
@@ -122,7 +122,7 @@ class SampledBook:
 
 
 def sample_book(
-    samples: Sequence[RowGroupSample],
+    runs: Sequence[SampledRun],
     day: date,
     decoder: FloatDecoder,
     delta_tick_pips: int,
@@ -132,7 +132,7 @@ def sample_book(
     """Look at all levels of a sample of `book`.
 
     Args:
-        samples: Samples of `book`.
+        runs: Samples of `book`.
         day: UTC day of the partition.
         decoder: Decoder of the floats, the same as of the deltas.
         delta_tick_pips: Largest step that divides the deltas' prices.
@@ -143,7 +143,8 @@ def sample_book(
         SourceError: A file cannot be decoded, or lacks a time or a sequence number.
     """
     defects = np.empty(0, np.uint8)
-    reader = SnapshotReader(samples, day, decoder, batch_rows, max(delta_tick_pips, 1))
+    pieces = [piece for run in runs for piece in run.pieces]
+    reader = SnapshotReader(pieces, day, decoder, batch_rows, max(delta_tick_pips, 1))
     for batch in reader.batches():
         defects = np.concatenate([defects, snapshot_defects(batch, max(tick_pips, 1))])
     return SampledBook(

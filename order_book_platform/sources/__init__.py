@@ -2,8 +2,8 @@
 
 In: Crypto Lake files (`lake_source`). Out: the partitions `raw_deltas`, `snapshots` and `trades` in int64 pips or exact
 decimals, which `lake_ingest` publishes; from there on nobody knows where a delta came from. One reader a table
-(`delta_reader`, `snapshot_reader`, `trade_reader`) streams it, `float_decoding` and `price_grid` make floats pips,
-`increments` and `tick_changes` find tick and lot. `parquet_statistics`, `row_group_sample` and `pause_scan` look at
+(`delta_reader`, `table_reader`) streams it, `float_decoding` makes floats pips, `row_checks` refuses and counts, and
+`price_grid` finds decimals, tick and lot. `parquet_statistics`, `row_group_sample` and `pause_scan` look at
 files that have not been published.
 """
 

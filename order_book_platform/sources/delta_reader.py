@@ -1,9 +1,16 @@
-"""Reads `book_delta_v2` of the lake as batches of whole messages in replay order, and audits them on the way."""
+"""Reads `book_delta_v2` of the lake as batches of whole messages in replay order, audited for changes of the tick, too.
+
+An exchange may make its tick finer or coarser at any time. One divisor of all prices does not show that; the divisors
+of the pieces of a day do.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from itertools import accumulate
+from math import gcd
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -12,40 +19,49 @@ import pyarrow as pa
 from order_book_platform.datasets.raw_deltas import DeltaBatch, whole_messages
 from order_book_platform.kernels.ingest import delta_audit as loops
 from order_book_platform.model.arrays import Int64Array
+from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_source import DELTA_COLUMNS, LakeFile
-from order_book_platform.sources.price_grid import check_grid
-from order_book_platform.sources.read_audit import GridAudit
+from order_book_platform.sources.row_checks import (
+    GridAudit,
+    check_grid,
+    check_nulls,
+    check_times,
+    check_values,
+)
 from order_book_platform.sources.table_reader import TableReader
-from order_book_platform.sources.tick_changes import TickChange, TickChangeDetector
-from order_book_platform.sources.value_checks import check_nulls, check_times, check_values
+
+PIECE_ROWS = 16_384
+"""Rows of a piece, whose prices are taken together: enough that they do not share a coarser step by chance."""
 
 
 @dataclass(slots=True)
 class DeltaAudit(GridAudit):
-    """Counts of the deltas of a day.
+    """Counts of the deltas of a day, as `kernels.ingest.delta_audit` keeps them and in the order of its array.
+
+    Known times are those above 0; the times are 0 if none is known.
 
     Attributes:
         messages: Messages read.
+        longest_message: Rows of the longest message.
         deletions: Rows of size 0.
         duplicate_rows: Rows equal in every column to an earlier one of their message.
         repeated_levels: Further rows of a message for a level that it had already set, with another size.
         origin_time_back: Messages with an earlier origin_time than the message before.
-        longest_message: Rows of the longest message.
-        first_origin_time: First origin time that is known, that is, above 0, in ns; 0 if none is.
-        last_origin_time: Last origin time that is known, in ns; 0 if none is.
-        first_received_time: First arrival, in ns.
-        last_received_time: Last arrival, in ns.
+        first_origin_time: First origin time that is known, ns.
+        last_origin_time: Last origin time that is known, ns.
+        first_received_time: First arrival, ns.
+        last_received_time: Last arrival, ns.
         smallest_price_pips: Smallest decoded price.
         largest_price_pips: Largest decoded price.
         largest_size_pips: Largest decoded size.
     """
 
     messages: int = 0
+    longest_message: int = 0
     deletions: int = 0
     duplicate_rows: int = 0
     repeated_levels: int = 0
     origin_time_back: int = 0
-    longest_message: int = 0
     first_origin_time: int = 0
     last_origin_time: int = 0
     first_received_time: int = 0
@@ -55,22 +71,69 @@ class DeltaAudit(GridAudit):
     largest_size_pips: int = 0
 
 
-_COUNTED_BY_LOOP = {
-    "messages": loops.MESSAGES,
-    "deletions": loops.DELETIONS,
-    "duplicate_rows": loops.DUPLICATES,
-    "repeated_levels": loops.REPEATED_LEVELS,
-    "origin_time_back": loops.ORIGIN_BACK,
-    "longest_message": loops.LONGEST,
-    "first_origin_time": loops.FIRST_ORIGIN,
-    "last_origin_time": loops.LAST_ORIGIN,
-    "first_received_time": loops.FIRST_RECEIVED,
-    "last_received_time": loops.LAST_RECEIVED,
-    "smallest_price_pips": loops.SMALLEST_PRICE,
-    "largest_price_pips": loops.LARGEST_PRICE,
-    "largest_size_pips": loops.LARGEST_SIZE,
-}
-"""Counts of `DeltaAudit` that the compiled loop keeps, and their places in its array."""
+class TickChange(NamedTuple):
+    """A change of the step of prices.
+
+    Attributes:
+        origin_time: Origin time, in ns, of the first row of the first piece of `PIECE_ROWS` with the new step.
+        sequence_number: Sequence number of that row.
+        from_pips: Step before; pips of 18 decimals may be longer than 64 bits.
+        to_pips: Step from there on.
+    """
+
+    origin_time: int
+    sequence_number: int
+    from_pips: int
+    to_pips: int
+
+
+@dataclass(slots=True)
+class TickChangeDetector:
+    """Follows the step of prices; it is fed the deltas in order, cut into batches in any way.
+
+    Attributes:
+        decoder: Decoder of the prices.
+        tick_pips: Largest step that divides every price so far; 0 before the first.
+    """
+
+    decoder: FloatDecoder
+    tick_pips: int = 0
+    _pieces: list[tuple[int, int, int]] = field(default_factory=list)
+    _filled: int = 0
+
+    def feed(self, batch: DeltaBatch) -> None:
+        """Add the prices of a batch."""
+        row = 0
+        while row < len(batch):
+            end = min(row + PIECE_ROWS - self._filled, len(batch))
+            divisor = self.decoder.common_divisor(batch.encoded_price[row:end], 0)
+            if self._filled:
+                origin, sequence, before = self._pieces[-1]
+                self._pieces[-1] = origin, sequence, gcd(before, divisor)
+            else:
+                self._pieces.append((int(batch.origin_time[row]), int(batch.sequence_number[row]), divisor))
+            self.tick_pips = gcd(self.tick_pips, divisor)
+            self._filled = (self._filled + end - row) % PIECE_ROWS
+            row = end
+
+    def changes(self) -> list[TickChange]:
+        """Return the places at which the step became another one and stayed so.
+
+        A finer step takes one piece before and two after to be seen, a coarser one two before and one after. A single
+        price off the step changes nothing, since the pieces on both sides of its own have the same step.
+        """
+        pieces = self._pieces[: len(self._pieces) - bool(self._filled)]
+        steps = [step for _, _, step in pieces]
+        before = list(accumulate(steps, gcd))
+        after = list(accumulate(reversed(steps), gcd))[::-1]
+        found = []
+        for i in range(1, len(steps)):
+            finer = before[i] != before[i - 1] and i + 1 < len(steps) and after[i + 1] % before[i - 1]
+            coarser = after[i] != after[i - 1] and i > 1 and before[i - 2] % after[i]
+            if finer or coarser:
+                old, new = (before[i - 1], before[i]) if finer else (after[i - 1], after[i])
+                found.append(TickChange(pieces[i][0], pieces[i][1], old, new))
+        return found
 
 
 def _hash_table(slots: int) -> tuple[Int64Array, Int64Array]:
@@ -84,14 +147,13 @@ class DeltaReader(TableReader[DeltaBatch]):
 
     Attributes:
         max_off_grid_rows: Off-grid values that are accepted: counted, and taken as the nearest pip.
-        audit: Counts, complete once `batches` is used up.
         tick_pips: Largest step that divides every price so far; 0 before the first.
         lot_pips: Largest step that divides every size so far; 0 before the first.
         tick_changes: Changes of the step of prices; complete once `batches` is used up.
     """
 
     max_off_grid_rows: int
-    audit: DeltaAudit = field(default_factory=DeltaAudit)
+    audit: DeltaAudit = field(init=False, default_factory=DeltaAudit)
     tick_pips: int = 0
     lot_pips: int = 0
     tick_changes: list[TickChange] = field(default_factory=list)
@@ -109,9 +171,8 @@ class DeltaReader(TableReader[DeltaBatch]):
             OffGridError: There are more off-grid values than accepted.
             FixedPointRangeError: A value is too large for the decimals.
         """
-        self.audit.files, self.audit.unsorted_rows = len(self.files), self._count_unsorted()
         detector = TickChangeDetector(self.decoder)
-        for batch in whole_messages(self._in_order(self.audit.unsorted_rows)):
+        for batch in whole_messages(self._in_order()):
             self._observe(batch, detector)
             yield batch
         self.tick_changes = detector.changes()
@@ -175,5 +236,8 @@ class DeltaReader(TableReader[DeltaBatch]):
         self.lot_pips = self.decoder.common_divisor(batch.encoded_size, self.lot_pips)
         self.decoder.count_sizes(batch.encoded_size)
         self.audit.rows += len(batch)
-        for name, place in _COUNTED_BY_LOOP.items():
-            setattr(self.audit, name, int(self._counts[place]))
+        own = fields(DeltaAudit)[len(fields(GridAudit)) :]
+        for count, value in zip(
+            own, self._counts.tolist(), strict=False
+        ):  # the last of its numbers is its own
+            setattr(self.audit, count.name, value)

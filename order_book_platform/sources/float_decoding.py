@@ -6,7 +6,7 @@ and checks batches works on both, and only a decoder knows which of the two its 
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from order_book_platform.errors import DecimalRangeError
 from order_book_platform.kernels.ingest import delta_audit as loops
-from order_book_platform.kernels.ingest.pip_conversion import levels_to_pips
+from order_book_platform.kernels.ingest.pip_conversion import levels_to_pips, to_pips
 from order_book_platform.model import FixedPoint
 from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
 from order_book_platform.model.decimal128 import (
@@ -30,36 +30,36 @@ from order_book_platform.model.decimal128 import (
     unscaled_integers,
 )
 from order_book_platform.model.encoding import Encoding, Precision
-from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS
+from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS, MAX_DECIMALS, beyond_pips, float_to_pips
 from order_book_platform.model.levels import MISSING_PIPS
-from order_book_platform.sources.int64_overflow import Int64Overflow
 from order_book_platform.sources.lake_source import LakeFile
-from order_book_platform.sources.price_grid import nearest_pips
-from order_book_platform.sources.read_audit import GridAudit
+from order_book_platform.sources.row_checks import GridAudit
 
 _HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 """Odd factor near 2**64 divided by the golden ratio, which spreads numbers over all bits (Fibonacci hashing)."""
 
 
+@dataclass(slots=True)
 class FloatDecoder(Encoding):
-    """Decoder of the float prices and sizes of one day; as an encoding it also writes what it decoded.
+    """Decodes the floats of one day to int64 pips; as an encoding it also writes what it decoded.
 
     Attributes:
-        precision: Precision of the partitions that are made.
         scale: Decimals of a pip; tick and lot are not known yet and are 1 pip.
+        precision: Precision of the partitions that are made.
+        off_grid: `price`, `size`: of which there were values with more decimals.
     """
 
-    precision: Precision
     scale: FixedPoint
+    precision: Precision = "int64"
+    off_grid: set[str] = field(default_factory=set)
 
-    @abstractmethod
     def decode_column(
         self, audit: GridAudit, file: LakeFile, row: int, column: str, values: Float64Array
     ) -> Int64Array:
         """Decode float64[n], all finite and not negative, to int64[n].
 
         Args:
-            audit: Counts the values that are off the grid of pips.
+            audit: Counts the values that are off the grid of pips, and names the first.
             file: File of the values.
             row: Row of the first value in the file.
             column: Column of the values: `price`, or else one of sizes.
@@ -68,22 +68,38 @@ class FloatDecoder(Encoding):
         Raises:
             FixedPointError: A value cannot be held.
         """
+        what = "price" if column == "price" else "size"
+        decimals, pips = self._decimals(what), np.empty(len(values), np.int64)
+        values = np.ascontiguousarray(values)
+        beyond, count, at = to_pips(values, 10.0**decimals, float(EXACT_PIPS), pips)
+        if beyond < len(values):
+            # The plain conversion raises the error that says what is wrong.
+            float_to_pips(values, decimals, where=f"{file.path}: column {column}, rows from {row}")
+        if count:
+            self.off_grid.add(what)
+            setattr(audit, f"off_grid_{what}s", getattr(audit, f"off_grid_{what}s") + count)
+            first = f"{file.path.name}: column {column}, row {row + at}: {float(values[at])!r}"
+            audit.first_off_grid = audit.first_off_grid or first
+        return pips
 
-    @abstractmethod
-    def decode_levels(self, field: str, floats: Float64Array) -> tuple[Int64Array, BoolArray]:
+    def decode_levels(self, what: str, floats: Float64Array) -> tuple[Int64Array, BoolArray]:
         """Decode the `price` or `size` of snapshot levels, float64 of any shape.
 
         Returns:
             int64 of the same shape, `MISSING_PIPS` for NaN; and bool, true where a value cannot be that of a level.
         """
+        pips, wrong = np.empty(floats.shape, np.int64), np.empty(floats.shape, np.bool_)
+        scale = 10.0 ** self._decimals(what)
+        levels_to_pips(floats.ravel(), scale, float(EXACT_PIPS), pips.ravel(), wrong.ravel())
+        return pips, wrong
 
-    @abstractmethod
     def common_divisor(self, values: Int64Array, start: int) -> int:
         """Return the greatest common divisor, in pips, of int64[n] decoded values and `start`; 0 if all are 0."""
+        return int(loops.common_divisor(values, start))
 
-    @abstractmethod
     def are_multiples(self, values: Int64Array, pips: int) -> BoolArray:
         """Return where decoded values, int64 of any shape, are multiples of so many pips."""
+        return np.asarray(values % pips == 0)
 
     def to_pips(self, value: int) -> int:
         """Return one decoded value in pips of `scale`; for decimals it may be longer than 64 bits."""
@@ -109,55 +125,49 @@ class FloatDecoder(Encoding):
         """Return how many values int64 pips could not have held, and the first; nothing for pips."""
         return {}
 
-
-@dataclass(slots=True)
-class PipDecoder(FloatDecoder):
-    """Decodes floats to int64 pips.
-
-    Attributes:
-        off_grid: `price`, `size`: of which there were values with more decimals.
-    """
-
-    scale: FixedPoint
-    precision: Precision = "int64"
-    off_grid: set[str] = field(default_factory=set)
-
     def price_array(self, encoded: Int64Array) -> pa.Array:
-        """Return int64[n] pips as a column."""
+        """Return decoded prices int64[n] as a column of pips or decimals."""
         return pa.array(encoded)
 
-    size_array = price_array
+    def size_array(self, encoded: Int64Array) -> pa.Array:
+        """Return decoded sizes int64[n] as a column of pips or decimals."""
+        return self.price_array(encoded)
 
-    def decode_column(
-        self, audit: GridAudit, file: LakeFile, row: int, column: str, values: Float64Array
-    ) -> Int64Array:
-        """Return the nearest pips; values off the grid are counted."""
-        pips = nearest_pips(
-            audit, file, row, column, values, self._decimals("price" if column == "price" else "size")
-        )
-        if audit.off_grid_prices:
-            self.off_grid.add("price")
-        if audit.off_grid_sizes:
-            self.off_grid.add("size")
-        return pips
+    def _decimals(self, what: str) -> int:
+        return self.scale.price_decimals if what == "price" else self.scale.size_decimals
 
-    def decode_levels(self, field: str, floats: Float64Array) -> tuple[Int64Array, BoolArray]:
-        """Return the pips of levels, and which values are negative, infinite or off the grid."""
-        pips, wrong = np.empty(floats.shape, np.int64), np.empty(floats.shape, np.bool_)
-        scale = 10.0 ** self._decimals(field)
-        levels_to_pips(floats.ravel(), scale, float(EXACT_PIPS), pips.ravel(), wrong.ravel())
-        return pips, wrong
 
-    def common_divisor(self, values: Int64Array, start: int) -> int:
-        """Return the greatest common divisor of int64[n] pips and `start`."""
-        return int(loops.common_divisor(values, start))
+@dataclass(slots=True)
+class Int64Overflow:
+    """Counts the prices, or sizes, that int64 pips cannot hold, for each number of decimals that pips may have.
 
-    def are_multiples(self, values: Int64Array, pips: int) -> BoolArray:
-        """Return where pips are multiples of so many."""
-        return np.asarray(values % pips == 0)
+    One stray digit among small values and one huge value among fine ones are each one value at the right number of
+    decimals, and nearly all values at others. Which number is right is known at the end only, so all are counted.
 
-    def _decimals(self, field: str) -> int:
-        return self.scale.price_decimals if field == "price" else self.scale.size_decimals
+    Attributes:
+        counts: Number of such values by decimals, 0 to 18.
+        firsts: Place and value of the first of them, by decimals.
+    """
+
+    counts: list[int] = field(default_factory=lambda: [0] * (MAX_DECIMALS + 1))
+    firsts: list[str] = field(default_factory=lambda: [""] * (MAX_DECIMALS + 1))
+
+    def add(self, values: Float64Array, place: Callable[[int], str]) -> None:
+        """Count more values, float64[n], finite and not negative; `place` says where the value at an index is from."""
+        distinct = pc.value_counts(pa.array(values))
+        floats, times = (distinct.field(name).to_numpy() for name in ("values", "counts"))
+        for decimals in range(MAX_DECIMALS + 1):
+            count = int(times[beyond_pips(floats, decimals)].sum())
+            if count and not self.counts[decimals]:
+                at = int(beyond_pips(values, decimals).argmax())
+                self.firsts[decimals] = f"{place(at)}: {float(values[at])!r}"
+            self.counts[decimals] += count
+
+    @property
+    def fewest(self) -> tuple[int, str]:
+        """Smallest count over all numbers of decimals, and the first of these values; empty if there is none."""
+        decimals = int(np.argmin(self.counts))
+        return self.counts[decimals], self.firsts[decimals]
 
 
 @dataclass(slots=True)
@@ -188,7 +198,7 @@ class DecimalDecoder(FloatDecoder):
         overflow.add(values, lambda at: f"{file.path.name}: {place(at)}")
         return _bits(values)
 
-    def decode_levels(self, field: str, floats: Float64Array) -> tuple[Int64Array, BoolArray]:
+    def decode_levels(self, what: str, floats: Float64Array) -> tuple[Int64Array, BoolArray]:
         """Return the bits of the floats, and which values are negative, infinite or no decimal."""
         missing = np.isnan(floats)
         bad = ~missing & ~((floats > 0) & np.isfinite(floats))
@@ -253,8 +263,6 @@ class DecimalDecoder(FloatDecoder):
         if not len(encoded):
             return decimal_array(np.empty((0, 2), np.uint64))
         return float_to_decimal(np.ascontiguousarray(encoded).view(np.float64))
-
-    size_array = price_array
 
 
 def _distinct(values: Int64Array) -> Int64Array:

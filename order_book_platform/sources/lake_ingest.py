@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import gcd
 from typing import Any
 
@@ -13,31 +13,28 @@ import pyarrow as pa
 from order_book_platform.datasets.raw_deltas import DELTA_GROUP_ROWS, DELTA_PACKING, RAW_DELTAS_SCHEMA
 from order_book_platform.datasets.snapshots import SNAPSHOT_GROUP_ROWS, SNAPSHOTS_SCHEMA, snapshot_packing
 from order_book_platform.datasets.trades import TRADES_SCHEMA
-from order_book_platform.errors import FixedPointError, FixedPointRangeError, OffGridError
 from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.sources.delta_reader import DeltaReader
-from order_book_platform.sources.float_decoding import DecimalDecoder, FloatDecoder, PipDecoder
-from order_book_platform.sources.increments import (
+from order_book_platform.sources.float_decoding import FloatDecoder
+from order_book_platform.sources.lake_source import DATASET_OF_TABLE, LakeSource
+from order_book_platform.sources.price_grid import (
     ConfiguredIncrements,
+    Files,
     configured_text,
     detected_tick,
     price_unit,
+    read_exactly,
 )
-from order_book_platform.sources.lake_source import DATASET_OF_TABLE, LakeFile, LakeSource
-from order_book_platform.sources.price_grid import choose_decimals
-from order_book_platform.sources.snapshot_reader import SnapshotReader
-from order_book_platform.sources.trade_reader import TradeReader
-from order_book_platform.storage import DataStore, DiskSpace, Manifest, ParquetSink, PartitionWriter
+from order_book_platform.sources.table_reader import SnapshotReader, TradeReader
+from order_book_platform.storage import DataStore, DiskSpace, Manifest, PartitionWriter
 from order_book_platform.streaming import read_ahead
 
 BYTES_PER_SOURCE_BYTE = {"book_delta_v2": 0.8, "book": 0.5, "trades": 0.5}
 """Bytes published for each byte of the source: recorded days of three markets took 0.6 to 0.9, 0.4 to 0.5 and 0.4 to
 0.5."""
 
-Files = dict[str, list[LakeFile]]
-"""Opened files by table."""
 Writers = dict[str, PartitionWriter]
 """Writers of the three partitions by table."""
 
@@ -46,11 +43,8 @@ Writers = dict[str, PartitionWriter]
 class IngestResult:
     """The three published partitions.
 
-    Attributes:
-        manifest: Manifest of `raw_deltas`; its metadata holds fixed point and audit.
-        snapshots: Manifest of `snapshots`.
-        trades: Manifest of `trades`.
-        gates: Always empty; the assessment judges.
+    `manifest` is that of `raw_deltas`, whose metadata hold fixed point and audit. `gates` is always empty: judging is
+    left to the assessment.
     """
 
     manifest: Manifest
@@ -87,53 +81,15 @@ class LakeIngest:
             FixedPointError: Neither int64 pips nor decimals hold a value exactly; nothing is published.
             SettingsError: A configured tick or lot is finer than the decimals; nothing is published.
         """
-        instrument, files = self._settings.instrument(key.instrument), self._source.files_by_table(key)
-        if instrument.precision == "decimal128":
-            self._publish(key, files, DecimalDecoder(), "precision is set to decimal128", progress)
-        elif instrument.precision == "int64" or instrument.has_decimals:
-            self._publish_pips(key, files, progress)
-        else:
-            self._publish_either(key, files, progress)
+        files = self._source.files_by_table(key)
+
+        def publish(decoder: FloatDecoder, why: str) -> None:
+            self._publish(key, files, decoder, why, progress)
+
+        instrument = self._settings.instrument(key.instrument)
+        read_exactly(instrument, files, self._settings.sources.batch_rows, publish)
         manifest = self._store.manifest
         return IngestResult(manifest("raw_deltas", key), manifest("snapshots", key), manifest("trades", key))
-
-    def _publish_either(self, key: PartitionKey, files: Files, progress: Progress) -> None:
-        """Publish as pips; if a value does not allow it, begin anew as decimals.
-
-        Trying costs a day nothing if it fits pips, as nearly all do.
-        """
-        try:
-            self._publish_pips(key, files, progress)
-        except FixedPointError as error:
-            why = f"as int64 pips: expected {error.expected}, found {error.found}"
-            try:
-                self._publish(key, files, DecimalDecoder(), why, progress)
-            except FixedPointError as second:
-                error.remedy += f" decimal128 does not hold the day either: {second}"
-                raise type(error)(**vars(error)) from second
-
-    def _publish_pips(self, key: PartitionKey, files: Files, progress: Progress) -> None:
-        """Publish as pips of the configured decimals, else of 8 or fewer.
-
-        If a value has more decimals than these, the day is read again with as many as the values leave room for.
-        """
-        instrument, rows = self._settings.instrument(key.instrument), self._settings.sources.batch_rows
-        deltas, trades = files["book_delta_v2"], files["trades"]
-        pips = PipDecoder(choose_decimals(instrument, deltas, trades, rows))
-        try:
-            self._publish(key, files, pips, "int64 pips hold every value exactly", progress)
-        except OffGridError as error:
-            try:
-                finest = choose_decimals(instrument, deltas, trades, rows, pips.off_grid, files["book"])
-            except FixedPointRangeError:  # of a snapshot's value, which is no reason to refuse a day
-                raise error from None
-            if finest == pips.scale:
-                raise
-            why = f"int64 pips of more decimals hold every value exactly; of fewer: {error.found}"
-            try:
-                self._publish(key, files, PipDecoder(finest), why, progress)
-            except OffGridError:
-                raise error from None
 
     def _publish(
         self, key: PartitionKey, files: Files, decoder: FloatDecoder, why: str, progress: Progress
@@ -161,11 +117,7 @@ class LakeIngest:
         """Write the data first, then the metadata: the tick is known when deltas and snapshots have both been read."""
         instrument = self._settings.instrument(key.instrument)
         configured = ConfiguredIncrements.of(instrument, decoder.scale)
-
-        deltas = self._write_deltas(key, writers, files, decoder, progress)
-        snapshots = self._write_snapshots(key, writers, files, decoder, deltas.tick_pips, progress)
-        trades = self._write_trades(key, writers, files, decoder, progress)
-
+        deltas, snapshots, trades = self._write_tables(key, files, writers, decoder, progress)
         tick_pips = detected_tick(
             deltas.tick_pips,
             snapshots.tick_pips,
@@ -175,9 +127,9 @@ class LakeIngest:
         )
         point, contradicted = configured.settle(tick_pips, deltas.lot_pips)
         audits = {
-            "book_delta_v2": decoder.readable_audit(deltas.audit.to_dict()),
-            "book": {"available": bool(files["book"]), **snapshots.audit.to_dict()},
-            "trades": {"available": bool(files["trades"]), **trades.audit.to_dict()},
+            "book_delta_v2": decoder.readable_audit(asdict(deltas.audit)),
+            "book": {"available": bool(files["book"]), **asdict(snapshots.audit)},
+            "trades": {"available": bool(files["trades"]), **asdict(trades.audit)},
         }
         for table, writer in writers.items():
             fingerprints = self._source.fingerprints(table, key)
@@ -191,65 +143,39 @@ class LakeIngest:
         writers["book_delta_v2"].metadata.update(
             precision_audit=_precision_audit(decoder, instrument.precision, why),
             configured=configured_text(instrument),
-            tick_changes=[change.to_dict() for change in deltas.tick_changes],
+            tick_changes=[change._asdict() for change in deltas.tick_changes],
             contradicted=contradicted,
         )
 
-    def _write_deltas(
-        self, key: PartitionKey, writers: Writers, files: Files, decoder: FloatDecoder, progress: Progress
-    ) -> DeltaReader:
-        settings, writer = self._settings.sources, writers["book_delta_v2"]
+    def _write_tables(
+        self, key: PartitionKey, files: Files, writers: Writers, decoder: FloatDecoder, progress: Progress
+    ) -> tuple[DeltaReader, SnapshotReader, TradeReader]:
+        """Write the rows of the three tables, and return their readers with what these have seen."""
+        rows, accepted = self._settings.sources.batch_rows, self._settings.sources.max_off_grid_rows
+
+        def write(table: str, name: str, tables: Iterator[pa.Table], *layout: Any) -> None:
+            writer, total = writers[table], sum(file.rows for file in files[table])
+            sink = writer.parquet(f"{name}.parquet", *layout)
+            for part in tables:
+                sink.write(part)
+                writer.progressed(sink.rows, total)
+                progress(name, sink.rows, total)
+
+        deltas = DeltaReader(files["book_delta_v2"], key.day, decoder, rows, accepted)
         schema = decoder.schema(RAW_DELTAS_SCHEMA)
         packing = {name: how for name, how in DELTA_PACKING.items() if name in schema.names}
-        sink = writer.parquet("deltas.parquet", schema, DELTA_GROUP_ROWS, packing)
-        deltas = files["book_delta_v2"]
-        reader = DeltaReader(deltas, key.day, decoder, settings.batch_rows, settings.max_off_grid_rows)
-        tables = (batch.to_arrow(decoder) for batch in read_ahead(reader.batches()))
-        _write(tables, sink, writer, deltas, progress, "deltas")
-        return reader
+        tables = (batch.to_arrow(decoder) for batch in read_ahead(deltas.batches()))
+        write("book_delta_v2", "deltas", tables, schema, DELTA_GROUP_ROWS, packing)
 
-    def _write_snapshots(
-        self,
-        key: PartitionKey,
-        writers: Writers,
-        files: Files,
-        decoder: FloatDecoder,
-        delta_tick_pips: int,
-        progress: Progress,
-    ) -> SnapshotReader:
-        writer, schema = writers["book"], decoder.schema(SNAPSHOTS_SCHEMA)
+        snapshots = SnapshotReader(files["book"], key.day, decoder, SNAPSHOT_GROUP_ROWS, deltas.tick_pips)
+        schema = decoder.schema(SNAPSHOTS_SCHEMA)
+        tables = (batch.to_arrow(decoder) for batch in read_ahead(snapshots.batches()))
         packing = snapshot_packing(schema)
-        sink = writer.parquet("snapshots.parquet", schema, SNAPSHOT_GROUP_ROWS, packing, "lz4")
-        reader = SnapshotReader(files["book"], key.day, decoder, SNAPSHOT_GROUP_ROWS, delta_tick_pips)
-        tables = (batch.to_arrow(decoder) for batch in read_ahead(reader.batches()))
-        _write(tables, sink, writer, files["book"], progress, "snapshots")
-        return reader
+        write("book", "snapshots", tables, schema, SNAPSHOT_GROUP_ROWS, packing, "lz4")
 
-    def _write_trades(
-        self, key: PartitionKey, writers: Writers, files: Files, decoder: FloatDecoder, progress: Progress
-    ) -> TradeReader:
-        settings, writer = self._settings.sources, writers["trades"]
-        sink = writer.parquet("trades.parquet", decoder.schema(TRADES_SCHEMA))
-        reader = TradeReader(
-            files["trades"], key.day, decoder, settings.batch_rows, settings.max_off_grid_rows
-        )
-        _write(reader.tables(), sink, writer, files["trades"], progress, "trades")
-        return reader
-
-
-def _write(
-    tables: Iterator[pa.Table],
-    sink: ParquetSink,
-    writer: PartitionWriter,
-    files: list[LakeFile],
-    progress: Progress,
-    stage: str,
-) -> None:
-    total = sum(file.rows for file in files)
-    for table in tables:
-        sink.write(table)
-        writer.progressed(sink.rows, total)
-        progress(stage, sink.rows, total)
+        trades = TradeReader(files["trades"], key.day, decoder, rows, accepted)
+        write("trades", "trades", trades.tables(), decoder.schema(TRADES_SCHEMA))
+        return deltas, snapshots, trades
 
 
 def _precision_audit(decoder: FloatDecoder, wanted: str, why: str) -> dict[str, Any]:

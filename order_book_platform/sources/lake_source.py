@@ -66,45 +66,44 @@ _DAY_FOLDER = re.compile(r"dt=(\d{4}-\d\d-\d\d)")
 
 @dataclass(frozen=True, slots=True)
 class LakeFile:
-    """One opened and checked Parquet file.
+    """One opened and checked Parquet file of a table of Crypto Lake, or a stretch of its rows.
 
     Attributes:
         path: Path of the file.
         table: Crypto Lake table that it belongs to.
         parquet: The open file.
+        first_row: First row that is read.
+        most_rows: Most rows that are read from there on; None for all.
     """
 
     path: Path
     table: str
     parquet: pq.ParquetFile
+    first_row: int = 0
+    most_rows: int | None = None
 
     @property
     def rows(self) -> int:
-        """Number of rows, by the footer."""
-        return int(self.parquet.metadata.num_rows)
+        """Number of rows that are read, by the footer."""
+        rest = int(self.parquet.metadata.num_rows) - self.first_row
+        return rest if self.most_rows is None else min(rest, self.most_rows)
 
     def batches(self, columns: list[str], batch_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Decode row group by row group.
-
-        Args:
-            columns: Columns to decode.
-            batch_rows: Rows decoded at a time.
-
-        Yields:
-            Index of the batch's first row in the file, and the batch.
+        """Decode some columns row group by row group; yields the row of the file that a batch begins with, and it.
 
         Raises:
             SourceCorruptError: A page cannot be decoded, or rows are missing.
         """
-        row = 0
+        row, end = self.first_row, self.first_row + self.rows
         try:
-            for batch in decode_row_groups(self.parquet, batch_rows, columns):
-                yield row, batch
+            for batch in decode_row_groups(self.parquet, min(batch_rows, self.rows), columns, row):
+                yield row, batch.slice(0, end - row)
                 row += batch.num_rows
+                if row >= end:
+                    return
         except (OSError, pa.ArrowException) as error:
-            raise self.corrupt(f"{error} after row {row}") from error
-        if row != self.rows:
-            raise self.corrupt(f"{row} rows where the footer says {self.rows}")
+            raise corrupt_error(self.path, f"{error} after row {row}") from error
+        raise corrupt_error(self.path, f"{row} rows where the footer says {end}")
 
     def leaf(self, column: str) -> int:
         """Return the place of a flat column among the leaves, by which statistics are found.
@@ -139,13 +138,9 @@ class LakeFile:
             remedy="Download the file again or remove it; nothing was published from it.",
         )
 
-    def corrupt(self, found: str) -> SourceCorruptError:
-        """Return the error for a file that cannot be decoded, for the caller to raise."""
-        return _corrupt(self.path, found)
-
 
 class LakeSource:
-    """Crypto Lake files below one root.
+    """Crypto Lake files below one root; every method raises `SourceAccessError` for what may not be read.
 
     Args:
         root: Folder that holds `book_delta_v2/`, `book/`, `trades/`.
@@ -157,21 +152,13 @@ class LakeSource:
         self.batch_rows = batch_rows
 
     def days(self, table: str, instrument: Instrument) -> list[str]:
-        """Return the UTC days `YYYY-MM-DD` for which the table has files; folders of other names do not count.
-
-        Raises:
-            SourceAccessError: A folder may not be read.
-        """
+        """Return the UTC days `YYYY-MM-DD` for which the table has files; folders of other names do not count."""
         folder = self.root / table / f"exchange={instrument.exchange}" / f"symbol={instrument.symbol}"
         days = ((path, _DAY_FOLDER.fullmatch(path.name)) for path in _entries(folder))
         return [day[1] for path, day in days if day and _parquet_files(path)]
 
     def has(self, table: str, key: PartitionKey) -> bool:
-        """Return whether the table has any file of this symbol and day.
-
-        Raises:
-            SourceAccessError: A folder may not be read.
-        """
+        """Return whether the table has any file of this symbol and day."""
         return bool(_parquet_files(self.root / table / key.path))
 
     def require(self, table: str, key: PartitionKey) -> None:
@@ -179,7 +166,6 @@ class LakeSource:
 
         Raises:
             SourceMissingError: The root, the table, the symbol or the day is not there.
-            SourceAccessError: A folder may not be read.
         """
         if not self.has(table, key):
             raise self._missing(table, key, self.root / table / key.path)
@@ -189,7 +175,6 @@ class LakeSource:
 
         Raises:
             SourceMissingError: The root, the table, the symbol or the day is not there.
-            SourceAccessError: A folder or a file may not be read.
             SourceCorruptError: A file is truncated or damaged.
             SourceSchemaError: A column is missing or has another dtype.
             SourceEmptyError: A file has no rows.
@@ -211,11 +196,7 @@ class LakeSource:
         return files
 
     def fingerprints(self, table: str, key: PartitionKey) -> dict[str, str]:
-        """Return the SHA-256 of each file of one symbol and day, by name.
-
-        Raises:
-            SourceAccessError: A folder or a file may not be read.
-        """
+        """Return the SHA-256 of each file of one symbol and day, by name."""
         found = {}
         for path in _parquet_files(self.root / table / key.path):
             try:
@@ -230,7 +211,7 @@ class LakeSource:
         except PermissionError as error:
             raise _inaccessible(path, "file", error) from error
         except (OSError, pa.ArrowException) as error:
-            raise _corrupt(path, str(error)) from error
+            raise corrupt_error(path, str(error)) from error
         schema = parquet.schema_arrow
         names = set(schema.names)
         for column, kind in TABLES[table].items():
@@ -307,7 +288,8 @@ def _parquet_files(folder: Path) -> list[Path]:
     return [path for path in _entries(folder) if path.name.endswith(".parquet")]
 
 
-def _corrupt(path: Path, found: str) -> SourceCorruptError:
+def corrupt_error(path: Path, found: str) -> SourceCorruptError:
+    """Return the error for a file that cannot be decoded, for the caller to raise."""
     return SourceCorruptError(
         expected="a complete Parquet file",
         found=found,

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.replay.gap_detector import GapCandidate
-from order_book_platform.sources.lake_source import LakeFile
+from order_book_platform.sources.lake_source import LakeFile, corrupt_error
 
 THREADS = 2
 """Threads that read: one decodes while the other waits for the disk."""
@@ -181,4 +181,4 @@ def _column(file: LakeFile, group: int, name: str, batch_rows: int) -> Iterator[
             ):
                 yield batch.column(0)
     except (OSError, pa.ArrowException) as error:
-        raise file.corrupt(f"{error} in column {name} of row group {group}") from error
+        raise corrupt_error(file.path, f"{error} in column {name} of row group {group}") from error

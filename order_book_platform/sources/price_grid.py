@@ -1,66 +1,127 @@
-"""The grid of pips: how many decimals a day's prices and sizes need, and the nearest pips of floats.
+"""The grid of a day's prices and sizes: the decimals they need and how they are held, and their tick and lot.
 
-Here a float price of a file becomes a pip. Values that do not lie on the grid are counted, and refused if there are
-more of them than the settings accept.
+Tick and lot are what the prices and sizes show, held against what the settings say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from math import gcd
+from typing import TypeVar
 
 import numpy as np
 
-from order_book_platform.errors import FixedPointRangeError, OffGridError
-from order_book_platform.kernels.ingest import pip_conversion as loops
-from order_book_platform.model import FixedPoint
-from order_book_platform.model.arrays import Float64Array, Int64Array
-from order_book_platform.model.fixed_point import (
-    DEFAULT_DECIMALS,
-    EXACT_PIPS,
-    MAX_DECIMALS,
-    decimals_for,
-    float_to_pips,
+from order_book_platform.errors import (
+    DecimalRangeError,
+    FixedPointError,
+    FixedPointRangeError,
+    OffGridError,
+    SettingsError,
 )
+from order_book_platform.model import FixedPoint
+from order_book_platform.model.decimal128 import CODE_LIMIT, DECIMAL_DIGITS, DECIMALS
+from order_book_platform.model.encoding import unit_fits
+from order_book_platform.model.fixed_point import DEFAULT_DECIMALS, EXACT_PIPS, MAX_DECIMALS, decimals_for
 from order_book_platform.model.levels import DEPTH
 from order_book_platform.settings import InstrumentSettings
+from order_book_platform.sources.float_decoding import DecimalDecoder, FloatDecoder
 from order_book_platform.sources.lake_source import LakeFile
-from order_book_platform.sources.read_audit import GridAudit
+
+Files = Mapping[str, Sequence[LakeFile]]
+"""Opened files of one symbol and day by table."""
+T = TypeVar("T")
+
+
+def read_exactly(
+    instrument: InstrumentSettings, files: Files, batch_rows: int, read: Callable[[FloatDecoder, str], T]
+) -> T:
+    """Read a day as int64 pips if they hold every value exactly, else as decimals.
+
+    Trying costs a day nothing if it fits pips, as nearly all do.
+
+    Args:
+        instrument: Settings, which may ask for one precision, or for decimals of pips.
+        files: Files whose extremes decide how many decimals there can be.
+        batch_rows: Rows decoded at a time where a file has no statistics.
+        read: Reads the day with a decoder, and is told why with this one.
+
+    Returns:
+        The result of the call of `read` that did not raise.
+
+    Raises:
+        FixedPointError: Neither the pips nor the decimals that the settings allow hold a value.
+    """
+    if instrument.precision == "decimal128":
+        return read(DecimalDecoder(), "precision is set to decimal128")
+    try:
+        return _read_as_pips(instrument, files, batch_rows, read)
+    except FixedPointError as error:
+        if instrument.precision == "int64" or instrument.has_decimals:
+            raise
+        why = f"as int64 pips: expected {error.expected}, found {error.found}"
+        try:
+            return read(DecimalDecoder(), why)
+        except FixedPointError as second:
+            error.remedy += f" decimal128 does not hold the day either: {second}"
+            raise type(error)(**vars(error)) from second
+
+
+def _read_as_pips(
+    instrument: InstrumentSettings, files: Files, batch_rows: int, read: Callable[[FloatDecoder, str], T]
+) -> T:
+    """Read as pips of the configured decimals, else of 8 or fewer.
+
+    If a value has more decimals than these, the day is read again with as many as the values leave room for.
+    """
+    pips = FloatDecoder(choose_decimals(instrument, files, batch_rows))
+    try:
+        return read(pips, "int64 pips hold every value exactly")
+    except OffGridError as error:
+        try:
+            finest = choose_decimals(instrument, files, batch_rows, pips.off_grid)
+        except FixedPointRangeError:  # of a snapshot's value, which is no reason to refuse a day
+            raise error from None
+        if finest == pips.scale:
+            raise
+        why = f"int64 pips of more decimals hold every value exactly; of fewer: {error.found}"
+        try:
+            return read(FloatDecoder(finest), why)
+        except OffGridError:
+            raise error from None
 
 
 def choose_decimals(
-    instrument: InstrumentSettings,
-    deltas: Sequence[LakeFile],
-    trades: Sequence[LakeFile],
-    batch_rows: int,
-    finest: Collection[str] = (),
-    books: Sequence[LakeFile] = (),
+    instrument: InstrumentSettings, files: Files, batch_rows: int, finest: Collection[str] = ()
 ) -> FixedPoint:
     """Choose decimals at which every price and size of deltas and trades fits int64 pips; tick and lot are 1 pip.
 
     Args:
         instrument: Settings, whose decimals are used if they are configured; otherwise 8, or fewer if values are too
             large for 8.
-        deltas: Files of one symbol and day.
-        trades: Files of the same symbol and day, if any.
+        files: Files of one symbol and day.
         batch_rows: Rows decoded at a time where a file has no statistics.
         finest: Those of `price` and `size` that get as many decimals as their largest value leaves room for, up to 18.
-        books: Files of snapshots that have to fit these decimals too.
+            Snapshots have to fit these decimals too.
 
     Raises:
         FixedPointRangeError: A value does not fit with the configured decimals, or not even without decimals.
     """
-    prices = [(file, "price") for file in (*deltas, *trades)]
-    sizes = [*((file, "size") for file in deltas), *((file, "amount") for file in trades)]
     levels = [
-        (file, f"{side}_{level}_") for file in books for side in ("bid", "ask") for level in range(DEPTH)
+        (file, f"{side}_{level}_")
+        for file in (files["book"] if finest else ())
+        for side in ("bid", "ask")
+        for level in range(DEPTH)
     ]
-    prices += [(file, f"{level}price") for file, level in levels]
-    sizes += [(file, f"{level}size") for file, level in levels]
-    chosen = (
-        _decimals(instrument, f"{what}_decimals", columns, batch_rows, finest=what in finest)
-        for what, columns in (("price", prices), ("size", sizes))
-    )
-    return FixedPoint(*chosen)
+
+    def chosen(what: str, name_in_trades: str) -> int:
+        columns = [(file, what) for file in files["book_delta_v2"]]
+        columns += [(file, name_in_trades) for file in files["trades"]]
+        columns += [(file, level + what) for file, level in levels]
+        return _decimals(instrument, f"{what}_decimals", columns, batch_rows, finest=what in finest)
+
+    return FixedPoint(chosen("price", "price"), chosen("size", "amount"))
 
 
 def _decimals(
@@ -90,56 +151,114 @@ def _decimals(
     return fitting
 
 
-def nearest_pips(
-    audit: GridAudit, file: LakeFile, row: int, column: str, values: Float64Array, decimals: int
-) -> Int64Array:
-    """Return the nearest pips int64[n] of the floats of a column.
-
-    Args:
-        audit: Counts the floats that are off the grid, and names the first.
-        file: File of the floats.
-        row: Row of the first float in the file.
-        column: Column of the floats: `price`, or else one of sizes.
-        values: float64[n].
-        decimals: Decimals of a pip.
-
-    Raises:
-        FixedPointRangeError: A value is too large for that many decimals.
-    """
-    pips = np.empty(len(values), np.int64)
-    values = np.ascontiguousarray(values)
-    beyond, count, at = loops.to_pips(values, 10.0**decimals, float(EXACT_PIPS), pips)
-    if beyond < len(values):
-        # The plain conversion raises the error that says what is wrong.
-        float_to_pips(values, decimals, where=f"{file.path}: column {column}, rows from {row}")
-    if count:
-        if column == "price":
-            audit.off_grid_prices += count
-        else:
-            audit.off_grid_sizes += count
-        if not audit.first_off_grid:
-            audit.first_off_grid = f"{file.path.name}: column {column}, row {row + at}: {float(values[at])!r}"
-    return pips
+def configured_text(instrument: InstrumentSettings) -> dict[str, str | None]:
+    """Return the configured `tick` and `lot` as text; None for one that is not configured."""
+    increments = {"tick": instrument.tick, "lot": instrument.lot}
+    return {name: None if value is None else str(value) for name, value in increments.items()}
 
 
-def check_grid(audit: GridAudit, scale: FixedPoint, files: Sequence[LakeFile], accepted: int) -> None:
-    """Refuse a table with more off-grid values than accepted.
+@dataclass(frozen=True, slots=True)
+class ConfiguredIncrements:
+    """Tick and lot in pips of a scale as an instrument's settings have them; None for one that is not configured."""
 
-    Args:
-        audit: Counts of the table.
-        scale: Decimals of its prices and sizes.
-        files: Files of the table.
-        accepted: Off-grid values that are accepted.
+    scale: FixedPoint
+    tick_pips: int | None
+    lot_pips: int | None
 
-    Raises:
-        OffGridError: There are more; the error names the first.
-    """
-    off = audit.off_grid_prices + audit.off_grid_sizes
-    if off > accepted:
-        raise OffGridError(
-            expected=f"at most {scale.price_decimals} decimals in prices, {scale.size_decimals} in sizes",
-            found=f"{off} values off that grid, the first {audit.first_off_grid}",
-            where=str(files[0].path.parent),
-            remedy="Set price_decimals or size_decimals of the instrument, or accept them with "
-            "sources.max_off_grid_rows; they are then counted and taken as the nearest pip.",
+    @classmethod
+    def of(cls, instrument: InstrumentSettings, scale: FixedPoint) -> ConfiguredIncrements:
+        """Read the settings of an instrument.
+
+        Raises:
+            SettingsError: An increment is no whole number of pips, or too large to be one.
+        """
+        return cls(
+            scale,
+            _configured_pips(instrument, "tick", instrument.tick, scale.price_decimals),
+            _configured_pips(instrument, "lot", instrument.lot, scale.size_decimals),
         )
+
+    def settle(self, tick_pips: int, lot_pips: int) -> tuple[FixedPoint, list[str]]:
+        """Decide which increments are used: the configured ones, unless the data contradict them.
+
+        Args:
+            tick_pips: Greatest common divisor of the prices that were seen; 0 if there were none.
+            lot_pips: The same of the sizes.
+
+        Returns:
+            Decimals, tick and lot in use; and which of `tick` and `lot` are configured and contradicted.
+        """
+        used, contradicted = [], []
+        for name, detected, configured in (
+            ("tick", tick_pips, self.tick_pips),
+            ("lot", lot_pips, self.lot_pips),
+        ):
+            wrong = configured is not None and detected % configured != 0
+            used.append(detected or 1 if configured is None or wrong else configured)
+            contradicted += [name] if wrong else []
+        return replace(self.scale, tick_pips=used[0], lot_pips=used[1]), contradicted
+
+
+def _configured_pips(
+    instrument: InstrumentSettings, setting: str, value: Decimal | None, decimals: int
+) -> int | None:
+    if value is None:
+        return None
+    pips = value.scaleb(decimals)
+    largest = 10**DECIMAL_DIGITS if decimals == DECIMALS else EXACT_PIPS
+    if pips != pips.to_integral_value() or pips > largest:
+        raise SettingsError(
+            expected=f"a multiple of {Decimal(1).scaleb(-decimals):f}, at most {largest:,} times that, "
+            f"as the data are held with {decimals} decimals",
+            found=str(value),
+            where=f"setting {setting} of {instrument.symbol}",
+            remedy=f"Correct {setting}, set more decimals, or leave it out to have it detected.",
+        )
+    return int(pips)
+
+
+def detected_tick(deltas: int, snapshots: int, off_tick_rows: int, rows: int, largest: int) -> int:
+    """Return the tick that a day's prices show: what divides the deltas' prices, unless these are too coarse to tell.
+
+    Args:
+        deltas: Greatest common divisor of the deltas' prices, in pips.
+        snapshots: The same of the readable snapshots' prices; 0 if there are none.
+        off_tick_rows: Readable snapshots with a price that `deltas` does not divide.
+        rows: Readable snapshots.
+        largest: Largest of the deltas' prices, in pips.
+
+    Returns:
+        The divisor of both if more than half of the snapshots say so and it can count the prices. A few bad snapshots
+        do not make the tick finer, nor do many whose prices are noise.
+    """
+    both = gcd(deltas, snapshots)
+    return both if 2 * off_tick_rows > rows and unit_fits(largest, both) else deltas
+
+
+def price_unit(deltas: int, snapshots: int, largest: int, where: object) -> int:
+    """Return the unit in which decimal prices are replayed, which divides them all; unscaled.
+
+    Args:
+        deltas: Divisor of the tick and the deltas' prices.
+        snapshots: Greatest common divisor of the readable snapshots' prices; 0 if there are none.
+        largest: Largest of the deltas' prices.
+        where: Partition that the error names.
+
+    Returns:
+        The divisor of both; that of the deltas alone if a bad snapshot would make the unit too small to count prices
+        in. That snapshot's prices then cannot be encoded, and it is left out.
+
+    Raises:
+        DecimalRangeError: The deltas' prices span more units than encoded prices can count.
+    """
+    unit = gcd(deltas, snapshots)
+    if unit_fits(16 * largest, unit):
+        return unit
+    if unit_fits(largest, deltas):
+        return deltas
+    raise DecimalRangeError(
+        expected=f"prices of less than {CODE_LIMIT:,} (2**61) units, the greatest common divisor of them all",
+        found=f"{largest / deltas:.3g} units of {Decimal(deltas).scaleb(-DECIMALS)}",
+        where=str(where),
+        remedy="Check the prices, and the tick if one is configured: no market has so many digits.",
+    )

@@ -12,11 +12,14 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model import FixedPoint
-from order_book_platform.sources.float_decoding import PipDecoder
+from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.sources import LakeSource
+from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_source import LakeFile
-from order_book_platform.sources.table_reader import TableReader
-from order_book_platform_tests.lake import KEY, delta_frame, files_of
+from order_book_platform.sources.table_reader import SnapshotReader, TableReader, TradeReader
+from order_book_platform_tests.lake import KEY, book_frame, delta_frame, files_of, trade_frame, write_lake
 
 
 @dataclass(slots=True)
@@ -28,8 +31,8 @@ class NumberReader(TableReader[list[int]]):
 
     def numbers(self) -> tuple[int, list[list[int]]]:
         """Rows out of order, and the numbers batch by batch."""
-        unsorted = self._count_unsorted()
-        return unsorted, list(self._in_order(unsorted))
+        found = list(self._in_order())
+        return self.audit.unsorted_rows, found
 
     def _convert(self, file: LakeFile, row: int, batch: pa.RecordBatch) -> list[int]:
         found: list[int] = batch.column(0).to_pylist()
@@ -39,18 +42,18 @@ class NumberReader(TableReader[list[int]]):
         yield sorted(number for part in parts for number in part)
 
 
-def read(folder: Path, *frames: pl.DataFrame, batch_rows: int) -> tuple[int, list[list[int]]]:
+def read_numbers(folder: Path, *frames: pl.DataFrame, batch_rows: int) -> tuple[int, list[list[int]]]:
     """What a reader says of files with these frames, in this order."""
     files = files_of(folder, *frames, rows=1_000)
     files = sorted(files, key=lambda file: file.path.name)
-    return NumberReader(files, KEY.day, PipDecoder(FixedPoint()), batch_rows).numbers()
+    return NumberReader(files, KEY.day, FloatDecoder(FixedPoint()), batch_rows).numbers()
 
 
 @pytest.mark.parametrize("batch_rows", [1, 7, 1_000])
 def test_files_in_order_are_streamed(tmp_path: Path, batch_rows: int) -> None:
     """One batch after another, none larger than asked for."""
     frame = delta_frame(10)
-    unsorted, parts = read(tmp_path, frame[:11], frame[11:], batch_rows=batch_rows)
+    unsorted, parts = read_numbers(tmp_path, frame[:11], frame[11:], batch_rows=batch_rows)
     assert unsorted == 0
     assert all(len(part) <= batch_rows for part in parts)
     assert [number for part in parts for number in part] == frame["sequence_number"].to_list()
@@ -62,6 +65,94 @@ def test_rows_out_of_order_are_counted_over_batches_and_files(tmp_path: Path, ba
     frame = delta_frame(10)
     mixed = frame[np.random.default_rng(4).permutation(len(frame)).tolist()]
     numbers = mixed["sequence_number"].to_list()
-    unsorted, parts = read(tmp_path, mixed[:13], mixed[13:], batch_rows=batch_rows)
+    unsorted, parts = read_numbers(tmp_path, mixed[:13], mixed[13:], batch_rows=batch_rows)
     assert unsorted == sum(a > b for a, b in pairwise(numbers)) > 0
     assert parts == [sorted(numbers)]
+
+
+def read_trades(folder: Path, trades: pl.DataFrame) -> tuple[TradeReader, list[list[int]]]:
+    """A reader that has read_trades them three at a time, and the ids in each of its tables."""
+    write_lake(folder, KEY, delta_frame(), book_frame(), trades)
+    files = LakeSource(folder, 1_000).files("trades", KEY)
+    reader = TradeReader(files, KEY.day, FloatDecoder(FixedPoint(8, 8, 1, 1)), 3, 0)
+    return reader, [table.column("trade_id").to_pylist() for table in reader.tables()]
+
+
+def test_trades_in_order_are_streamed(tmp_path: Path) -> None:
+    """A batch at a time: a day of any length takes the memory of one."""
+    reader, found = read_trades(tmp_path, trade_frame(10))
+    assert found == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+    assert (reader.audit.rows, reader.audit.unsorted_rows) == (10, 0)
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_trades_out_of_order_are_sorted(tmp_path: Path, at: int) -> None:
+    """Within a batch or from one to the next; those of one time stay as they came."""
+    frame = trade_frame(10)
+    order = list(range(10))
+    order[at - 1], order[at] = order[at], order[at - 1]
+    reader, found = read_trades(tmp_path, frame[order])
+    assert found == [list(range(10))]
+    assert reader.audit.unsorted_rows == 1
+
+
+def read_snapshots(
+    folder: Path, frame: pl.DataFrame, batch_rows: int = 2, step: int = 50
+) -> tuple[SnapshotReader, SnapshotBatch]:
+    """A reader that is used up, and all its snapshots."""
+    path = folder / "book" / KEY.path
+    path.mkdir(parents=True)
+    frame.write_parquet(path / "1.parquet")
+    files = LakeSource(folder).files("book", KEY)
+    reader = SnapshotReader(files, KEY.day, FloatDecoder(FixedPoint(2, 2)), batch_rows, step)
+    return reader, SnapshotBatch.concat(list(reader.batches()))
+
+
+def at(row: int, column: str, value: float | None) -> pl.Expr:
+    """A change of one cell."""
+    return pl.when(pl.int_range(pl.len()) == row).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 100])
+def test_rows_out_of_order_are_sorted(tmp_path: Path, batch_rows: int) -> None:
+    """By sequence number, with their levels."""
+    reader, whole = read_snapshots(tmp_path, book_frame().reverse(), batch_rows)
+    assert whole.sequence_number.tolist() == book_frame()["sequence_number"].to_list()
+    assert (reader.audit.rows, reader.audit.unsorted_rows, reader.tick_pips) == (5, 4, 50)
+    assert whole.encoded_price[:, 0, 0].tolist() == [9_950] * 5
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("bid_3_price", None),
+        ("ask_0_size", None),
+        ("bid_1_size", -1.0),
+        ("ask_2_price", np.inf),
+        ("ask_2_price", 0.001),
+    ],
+)
+def test_an_unreadable_row_keeps_no_level(tmp_path: Path, column: str, value: float | None) -> None:
+    """A hole, a level with half its numbers, a value that no level has: counted and named, the others untouched."""
+    reader, whole = read_snapshots(tmp_path, book_frame().with_columns(at(3, column, value)))
+    assert (whole.encoded_price[3] == MISSING_PIPS).all()
+    assert (whole.encoded_size[3] == 0).all()
+    assert (whole.encoded_price[[0, 1, 2, 4]] != MISSING_PIPS).all()
+    assert (reader.audit.unreadable_rows, reader.audit.first_unreadable) == (1, "1.parquet: row 3")
+    assert reader.readable_rows == 4
+
+
+def test_levels_may_end_early(tmp_path: Path) -> None:
+    """Missing price and size at the end of a side are a shallower book."""
+    reader, whole = read_snapshots(
+        tmp_path, book_frame().with_columns(at(0, "bid_19_price", None), at(0, "bid_19_size", None))
+    )
+    assert (whole.encoded_price[0] != MISSING_PIPS).sum(axis=1).tolist() == [19, 20]
+    assert reader.audit.unreadable_rows == 0
+
+
+def test_rows_off_the_step_of_the_deltas_are_counted(tmp_path: Path) -> None:
+    """A row counts once, however many of its prices are off; the step of all prices becomes finer."""
+    odd = book_frame().with_columns(at(1, "bid_0_price", 99.51), at(1, "bid_1_price", 99.01))
+    reader, _ = read_snapshots(tmp_path, odd)
+    assert (reader.audit.off_delta_tick_rows, reader.tick_pips) == (1, 1)

@@ -1,6 +1,6 @@
 """Finds in footers what no row may hold: nulls, numbers out of range, times of another day. No I/O.
 
-Readers refuse the same values row by row (`sources.value_checks`).
+Readers refuse the same values row by row (`sources.row_checks`).
 """
 
 from __future__ import annotations

@@ -1,28 +1,82 @@
-"""Looks at a day of the lake as far as that is cheap: footers, the best prices of `book`, all times, and samples."""
+"""Looks at a day of the lake as far as that is cheap: footers, the best prices of `book`, all times, and samples.
+
+Samples are decoded and audited as the whole day would be.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import gcd
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from order_book_platform.assess.book_quality import BestPrices, SampledBook, best_prices, sample_book
-from order_book_platform.assess.lake.sampled_deltas import ACCEPTED, SampledDeltas, sample_deltas
+from order_book_platform.assess.gaps.message_scan import MessageScan
+from order_book_platform.datasets.raw_deltas import DeltaBatch
+from order_book_platform.errors import OffGridError
 from order_book_platform.model import FixedPoint, PartitionKey
+from order_book_platform.model.arrays import Int64Array
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeSource
-from order_book_platform.sources.increments import ConfiguredIncrements, detected_tick
+from order_book_platform.sources.delta_reader import DeltaAudit, DeltaReader, TickChange
+from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_source import TABLES, LakeFile
 from order_book_platform.sources.parquet_statistics import ParquetStatistics, read_statistics
 from order_book_platform.sources.pause_scan import Silences, find_silences
-from order_book_platform.sources.row_group_sample import adjacent_samples, sample_row_groups
-from order_book_platform.sources.trade_reader import TradeReader
+from order_book_platform.sources.price_grid import ConfiguredIncrements, Files, detected_tick, read_exactly
+from order_book_platform.sources.row_checks import check_grid
+from order_book_platform.sources.row_group_sample import SampledRun, sample_row_groups
+from order_book_platform.sources.table_reader import TradeReader
 
 PIECES = 12
 """Row groups that a day's sample is taken from: two hours apart, and 200 s of a busy perpetual each."""
 DELTA_SAMPLE_ROWS, BOOK_SAMPLE_ROWS, TRADE_SAMPLE_ROWS = 3_000_000, 12_288, 600_000
+ACCEPTED = 2**62
+"""Off-grid values that readers of a sample accept: all, since a rule judges their number."""
+
+
+class RunTick(NamedTuple):
+    """Span and price step of a run of sampled rows that lie one right behind another.
+
+    Attributes:
+        first_ns: First known origin time, ns; 0 if none is known.
+        last_ns: Last known origin time, ns; 0 if none is known.
+        rows: Number of rows.
+        tick_pips: Largest step that divides the prices.
+    """
+
+    first_ns: int
+    last_ns: int
+    rows: int
+    tick_pips: int
+
+
+@dataclass(slots=True)
+class SampledDeltas:
+    """Results of looking at a sample of a day's deltas.
+
+    Attributes:
+        decoder: Decoder of the floats: to pips, of more decimals if 8 are too few, or to decimals.
+        audit: Audit as of a whole day, but of the sampled rows.
+        scan: Scan of the whole messages in the sample.
+        tick_pips: Largest step that divides all sampled prices.
+        lot_pips: Largest step that divides all sampled sizes.
+        ticks: Span and price step of each run of rows that lie one right behind another.
+        changes: Changes of the step of prices; known only if there is a single run.
+        whole: Whether the sample is the whole day.
+    """
+
+    decoder: FloatDecoder
+    audit: dict[str, Any]
+    scan: MessageScan
+    tick_pips: int
+    lot_pips: int
+    ticks: list[RunTick]
+    changes: list[TickChange]
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +128,10 @@ def read_day(source: LakeSource, settings: Settings, key: PartitionKey) -> LakeD
     best = best_prices(files["book"], rows)
     deltas = sample_deltas(
         sample_row_groups(files["book_delta_v2"], PIECES, DELTA_SAMPLE_ROWS),
-        key.day,
-        instrument,
-        deltas=files["book_delta_v2"],
-        trades=files["trades"],
-        silence_ns=settings.gaps.silence,
-        snapshot_sequence=np.sort(best.sequence_number),
-        batch_rows=rows,
-        accepted=settings.sources.max_off_grid_rows,
+        key,
+        settings,
+        files,
+        np.sort(best.sequence_number),
     )
     configured = ConfiguredIncrements.of(instrument, deltas.decoder.scale)
     book = sample_book(
@@ -109,13 +159,105 @@ def read_day(source: LakeSource, settings: Settings, key: PartitionKey) -> LakeD
     )
 
 
+def sample_deltas(
+    runs: Sequence[SampledRun],
+    key: PartitionKey,
+    settings: Settings,
+    files: Files,
+    snapshot_sequence: Int64Array,
+) -> SampledDeltas:
+    """Read a sample as the whole day would be read: as pips if they hold every value, else as decimals.
+
+    Where neither holds all values, the sample has those of pips: a rule judges the number of values off their grid.
+
+    Args:
+        runs: Samples of the deltas, in order.
+        key: Symbol and day.
+        settings: Settings `instruments`, `sources` and `gaps.silence`.
+        files: Whole files by table, whose extremes decide how many decimals there can be.
+        snapshot_sequence: int64[m], ascending, sequence numbers of all snapshots of the day.
+
+    Raises:
+        SourceError: A row group cannot be decoded or holds an impossible value.
+        FixedPointError: Neither pips nor decimals hold a value.
+    """
+    deltas, rows = files["book_delta_v2"], settings.sources.batch_rows
+    looked: list[SampledDeltas] = []
+
+    def read(decoder: FloatDecoder, why: str) -> SampledDeltas:
+        scan = MessageScan(settings.gaps.silence, snapshot_sequence)
+        audit, found = _read(runs, key, decoder, scan, rows)
+        looked.append(found)
+        # As many values are accepted of the sample as of the whole day, if it is like the sample.
+        accepted = settings.sources.max_off_grid_rows * audit.rows
+        check_grid(audit, decoder.scale, deltas, accepted // max(sum(file.rows for file in deltas), 1))
+        return found
+
+    try:
+        return read_exactly(settings.instrument(key.instrument), files, rows, read)
+    except OffGridError:
+        return looked[-1]
+
+
+def _read(
+    runs: Sequence[SampledRun], key: PartitionKey, decoder: FloatDecoder, scan: MessageScan, batch_rows: int
+) -> tuple[DeltaAudit, SampledDeltas]:
+    audits, ticks, tick, lot = [], [], 0, 0
+    changes: list[TickChange] = []
+    for run in runs:
+        reader = DeltaReader(run.pieces, key.day, decoder, batch_rows, ACCEPTED)
+        scan.cut()
+        for batch in _whole_messages_of(run, list(reader.batches())):
+            scan.feed(batch)
+        audit = reader.audit
+        audits.append(audit)
+        ticks.append(RunTick(audit.first_origin_time, audit.last_origin_time, audit.rows, reader.tick_pips))
+        changes = reader.tick_changes
+        tick, lot = gcd(tick, reader.tick_pips), gcd(lot, reader.lot_pips)
+    total = _sum(audits)
+    total.files = len({piece.path for run in runs for piece in run.pieces})
+    whole = len(runs) == 1 and runs[0].begins_day and runs[0].ends_day
+    changes = changes if len(runs) == 1 else []
+    return total, SampledDeltas(decoder, asdict(total), scan, tick, lot, ticks, changes, whole)
+
+
+def _whole_messages_of(run: SampledRun, batches: list[DeltaBatch]) -> list[DeltaBatch]:
+    """Leave out the messages at the ends of a run, of which it may hold only a part."""
+    if not batches:
+        return []
+    rows = DeltaBatch.concat(batches)
+    starts = np.flatnonzero(np.diff(rows.sequence_number, prepend=rows.sequence_number[0] - 1))
+    first = 0 if run.begins_day else 1
+    last = len(starts) if run.ends_day else len(starts) - 1
+    if last <= first:
+        return []
+    end = len(rows) if last == len(starts) else int(starts[last])
+    return [rows.slice(int(starts[first]), end)]
+
+
+def _sum(audits: Sequence[DeltaAudit]) -> DeltaAudit:
+    """Make one audit of several: counts add up, extremes and first ones stay."""
+    total: dict[str, Any] = asdict(audits[0] if audits else DeltaAudit())
+    for audit in audits[1:]:
+        for name, value in asdict(audit).items():
+            if name.startswith("first_"):
+                total[name] = total[name] or value
+            elif name.startswith(("last_", "longest_", "largest_")):
+                total[name] = max(total[name], value)
+            elif name.startswith("smallest_"):
+                total[name] = min(total[name], value)
+            else:
+                total[name] += value
+    return DeltaAudit(**total)
+
+
 def _trades(
     key: PartitionKey, files: list[LakeFile], deltas: SampledDeltas, batch_rows: int
 ) -> dict[str, Any]:
     """Audit a sample of the trades; their order is looked at within rows that lie one right behind another."""
     total: Counter[str] = Counter()
-    for run in adjacent_samples(sample_row_groups(files, PIECES, TRADE_SAMPLE_ROWS)):
-        reader = TradeReader(run, key.day, deltas.decoder, batch_rows, ACCEPTED)
+    for run in sample_row_groups(files, PIECES, TRADE_SAMPLE_ROWS):
+        reader = TradeReader(run.pieces, key.day, deltas.decoder, batch_rows, ACCEPTED)
         for _ in reader.tables():
             pass
         names = ("rows", "unsorted_rows", "off_grid_prices", "off_grid_sizes")

@@ -22,10 +22,10 @@ from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
 from order_book_platform.errors import OrderBookPlatformError, SourceMissingError
 from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.settings import Settings
-from order_book_platform.sources.increments import configured_text
+from order_book_platform.sources.delta_reader import PIECE_ROWS
 from order_book_platform.sources.lake_source import TABLES
 from order_book_platform.sources.parquet_statistics import ParquetStatistics
-from order_book_platform.sources.tick_changes import PIECE_ROWS
+from order_book_platform.sources.price_grid import configured_text
 
 LISTED = 20
 """Silences that are listed, the longest ones; all are counted."""

@@ -1,7 +1,8 @@
-"""Values that no row may hold are refused with column, row and value; what may be unknown passes."""
+"""Rows that readers decode: what no row may hold is refused with its place, and what is counted is told."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from order_book_platform.clock import NS_PER_DAY, day_start_ns
 from order_book_platform.errors import SourceValueError
 from order_book_platform.sources.lake_source import LakeFile
-from order_book_platform.sources.value_checks import check_nulls, check_times, check_values
+from order_book_platform.sources.row_checks import GridAudit, check_nulls, check_times, check_values
 from order_book_platform_tests.lake import delta_frame, files_of
 
 DAY = date(2024, 1, 2)
@@ -66,3 +67,15 @@ def test_times_have_to_be_near_the_day(file: LakeFile, column: str, time: int, r
             check_times(file, 3, batch, DAY)
     else:
         check_times(file, 3, batch, DAY)
+
+
+def test_counts_of_the_base_are_part_of_it() -> None:
+    """Metadata name every count, also those that all readers share."""
+    assert asdict(GridAudit(rows=3, off_grid_sizes=1)) == {
+        "rows": 3,
+        "files": 0,
+        "unsorted_rows": 0,
+        "off_grid_prices": 0,
+        "off_grid_sizes": 1,
+        "first_off_grid": "",
+    }

@@ -1,24 +1,70 @@
-"""Refuse what no row may hold: nulls, values out of range, times of another day or in another unit."""
+"""Looks at the rows that readers decode: refuses what no row may hold, and counts what a partition's `audit` tells."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_DAY, day_start_ns, iso_from_ns
+from order_book_platform.errors import OffGridError
+from order_book_platform.model import FixedPoint
 from order_book_platform.model.arrays import BoolArray, Float64Array
 from order_book_platform.sources.lake_source import LakeFile
 
 
-def check_nulls(file: LakeFile, row: int, batch: pa.RecordBatch) -> None:
-    """Refuse nulls in any column of a batch.
+@dataclass(slots=True)
+class ReadAudit:
+    """Counts of the rows of one table.
 
-    Args:
-        file: File of the batch.
-        row: Row of the batch's first row in the file.
-        batch: Rows to look at.
+    Attributes:
+        rows: Rows read.
+        files: Files read.
+        unsorted_rows: Rows whose sequence number, or time, is below that of the row before, as the files came.
+    """
+
+    rows: int = 0
+    files: int = 0
+    unsorted_rows: int = 0
+
+
+@dataclass(slots=True)
+class GridAudit(ReadAudit):
+    """Counts of a table whose prices and sizes have to lie on a grid of decimals.
+
+    Attributes:
+        off_grid_prices: Float prices that are no decimal with that many places.
+        off_grid_sizes: Float sizes that are no decimal with that many places.
+        first_off_grid: File, column, row and value of the first of them; empty if there is none.
+    """
+
+    off_grid_prices: int = 0
+    off_grid_sizes: int = 0
+    first_off_grid: str = ""
+
+
+def check_grid(audit: GridAudit, scale: FixedPoint, files: Sequence[LakeFile], accepted: int) -> None:
+    """Refuse a table with more off-grid values than accepted.
+
+    Raises:
+        OffGridError: There are more; the error names the first.
+    """
+    off = audit.off_grid_prices + audit.off_grid_sizes
+    if off > accepted:
+        raise OffGridError(
+            expected=f"at most {scale.price_decimals} decimals in prices, {scale.size_decimals} in sizes",
+            found=f"{off} values off that grid, the first {audit.first_off_grid}",
+            where=str(files[0].path.parent),
+            remedy="Set price_decimals or size_decimals of the instrument, or accept them with "
+            "sources.max_off_grid_rows; they are then counted and taken as the nearest pip.",
+        )
+
+
+def check_nulls(file: LakeFile, row: int, batch: pa.RecordBatch) -> None:
+    """Refuse nulls in any column of a batch whose first row is number `row` of the file.
 
     Raises:
         SourceValueError: There is a null; the error names column and row of the first one.
