@@ -96,7 +96,7 @@ VIOLATIONS = {
     "dagster is": {"reconstruct/orchestrated.py": "import dagster as dg\n"},
     "prometheus_client": {"sources/counted.py": "import prometheus_client\n"},
     "jinja2": {"fidelity/templated.py": "import jinja2\n"},
-    "Measuring fidelity": {"fidelity/passes/drawing.py": "from order_book_platform.plots import svg\n"},
+    "Measuring fidelity": {"fidelity/metrics/drawing.py": "from order_book_platform.plots import svg\n"},
     "click and rich": {"simulate/talkative.py": "import rich.console\n"},
     "websockets and aiohttp": {"sources/connected.py": "import websockets\n"},
 }

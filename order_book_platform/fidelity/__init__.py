@@ -11,7 +11,7 @@ can fail.
 
 from order_book_platform.fidelity.metric_declarations import CHECKS, declaration_of
 from order_book_platform.fidelity.metrics.metric import Metric, verdict_line
-from order_book_platform.fidelity.report.charts import draw_pictures
+from order_book_platform.fidelity.report.report_page import draw_pictures
 from order_book_platform.fidelity.reporter import FidelityReport, FidelityReporter
 from order_book_platform.fidelity.self_test.self_test import MadeDay, SelfTest, SelfTestResult
 

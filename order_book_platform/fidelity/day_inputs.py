@@ -10,13 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_FILE
-from order_book_platform.fidelity.metric_declarations import (
-    DELTAS,
-    GAPS,
-    SNAPSHOTS,
-    TICKERS,
-    TRADES,
-)
+from order_book_platform.fidelity.metric_declarations import DELTAS, GAPS, SNAPSHOTS, TICKERS, TRADES
 from order_book_platform.fidelity.references.golden_sample import BOOKS, GoldenSample
 from order_book_platform.fidelity.references.plausible_times import plausible_times
 from order_book_platform.model import PartitionKey
@@ -30,10 +24,6 @@ OPTIONAL = (SNAPSHOTS, TICKERS, TRADES)
 
 def input_fingerprints(store: DataStore, key: PartitionKey) -> dict[str, str]:
     """Return the fingerprints of the partitions that a report is made from, by dataset.
-
-    Args:
-        store: Where the partitions are.
-        key: Symbol and day.
 
     Raises:
         PartitionMissingError: Books, deltas or their gap report have not been published.
@@ -50,18 +40,12 @@ class DayInputs:
     """The tables of one symbol and day. Those that need not exist are None where they do not.
 
     Attributes:
-        key: Symbol and day.
         manifest: Manifest of the books.
-        books: Rows of `reconstructed_books`.
-        encoding: Encoding of their prices and sizes.
+        encoding: Encoding of the books' prices and sizes.
         used: Rows of `used_snapshots.parquet`.
-        deltas: Rows of `raw_deltas`.
         gaps: Rows of gaps.parquet of `sequence_gap_report`.
         gap_report: Content of report.json of `sequence_gap_report`.
-        snapshots: Rows of `snapshots`.
         tickers: Rows of `tickers`, else those of the golden sample.
-        trades: Rows of `trades`.
-        golden: The golden sample.
         fingerprints: Fingerprints of the partitions, by dataset; those of the golden sample begin with `golden/`.
     """
 
@@ -129,11 +113,6 @@ class DayInputs:
     def alignment(self) -> str:
         """How references with sequence numbers are matched, as in `Metric`."""
         return "sequence_equal" if self.on_grid else "sequence"
-
-    @property
-    def level_names(self) -> list[str]:
-        """Names of the books' columns of prices and sizes, four a level."""
-        return level_names(self.books)
 
     @property
     def snapshot_numbers(self) -> Int64Array:

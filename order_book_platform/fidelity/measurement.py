@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
+from order_book_platform.datasets.book_sample import TimeSteps
 from order_book_platform.fidelity.day_inputs import DayInputs
-from order_book_platform.fidelity.metric_declarations import (
-    GOLDEN,
-    SNAPSHOTS,
-    TICKERS,
-    TRADES,
-)
+from order_book_platform.fidelity.metric_declarations import GOLDEN, SNAPSHOTS, TICKERS, TRADES
 from order_book_platform.fidelity.metrics.book_metrics import bad_references, book_metrics, replay_hash
 from order_book_platform.fidelity.metrics.gap_metrics import gap_metrics
 from order_book_platform.fidelity.metrics.market_statistics import return_metrics, trade_metrics
 from order_book_platform.fidelity.metrics.message_intervals import interval_metrics
 from order_book_platform.fidelity.metrics.metric import Metric, judge_placebos
-from order_book_platform.fidelity.passes.book_pass import BookPass, read_book
-from order_book_platform.fidelity.passes.golden_pass import compare_golden_sample
-from order_book_platform.fidelity.passes.snapshot_pass import compare_snapshots
-from order_book_platform.fidelity.passes.ticker_pass import compare_tickers
-from order_book_platform.fidelity.references.held_out import Plausible, find_messages
-from order_book_platform.fidelity.result import FidelityResult
+from order_book_platform.fidelity.passes import (
+    BookPass,
+    SnapshotPass,
+    TickerPass,
+    compare_golden_sample,
+    compare_snapshots,
+    compare_tickers,
+    read_book,
+)
+from order_book_platform.fidelity.references.held_out import Plausible, ReferenceCounts, find_messages
+from order_book_platform.model import GateResult
 from order_book_platform.observability import Progress, silent
+
+
+@dataclass(frozen=True, slots=True)
+class FidelityResult:
+    """Metrics and tables of one day, before they are drawn and published.
+
+    Attributes:
+        metrics: All rows of metrics.parquet.
+        references: Counts of the rows of each reference dataset by what became of them.
+        snapshots: Tables of the comparison with snapshots.
+        tickers: Tables of the comparison with tickers; None without any.
+        steps: Which rows of the book stand for the day in its picture.
+    """
+
+    metrics: tuple[Metric, ...]
+    references: Mapping[str, ReferenceCounts]
+    snapshots: SnapshotPass
+    tickers: TickerPass | None
+    steps: TimeSteps
+
+    @property
+    def gates(self) -> tuple[GateResult, ...]:
+        """The gated metrics compared with their gates, in order."""
+        return tuple(metric.result for metric in self.metrics if metric.result is not None)
 
 
 def measure(day: DayInputs, progress: Progress = silent) -> FidelityResult:
@@ -32,10 +59,6 @@ def measure(day: DayInputs, progress: Progress = silent) -> FidelityResult:
 
     A second thread looks up the messages of the snapshots while the book is read, and works out the statistics while
     the snapshots are compared.
-
-    Args:
-        day: Tables of the day.
-        progress: Told of rows read.
     """
     numbers = day.snapshot_numbers
     with ThreadPoolExecutor(1) as second_thread:
@@ -47,12 +70,12 @@ def measure(day: DayInputs, progress: Progress = silent) -> FidelityResult:
         snapshots = compare_snapshots(day, book, numbers, places, last_message, plausible, progress)
         market = statistics.result()
     summary, references = book.summary, {SNAPSHOTS: snapshots.counts}
-    metrics, windows = [*snapshots.metrics], None
+    metrics, tickers = [*snapshots.metrics], None
     trades = [] if day.trades is None else [book.trades.metric(TRADES, "origin_time")]
     if day.tickers is not None:
         tickers = compare_tickers(day, day.tickers, summary, plausible, progress)
         metrics += tickers.metrics
-        references[TICKERS], windows, trades = tickers.counts, tickers.windows, tickers.trades or trades
+        references[TICKERS], trades = tickers.counts, tickers.trades or trades
     if day.golden is not None:
         of_golden, references[GOLDEN] = compare_golden_sample(
             day, day.golden, summary, last_message, plausible, progress
@@ -68,19 +91,7 @@ def measure(day: DayInputs, progress: Progress = silent) -> FidelityResult:
     metrics.append(replay_hash(day.manifest.metadata, summary.rows))
     metrics.append(judge_placebos(metrics))
     metrics += [*bad_references(references), *market, *snapshots.single_levels]
-    return FidelityResult(
-        metrics=tuple(metrics),
-        references=references,
-        windows=snapshots.windows if windows is None else windows,
-        windows_reference=SNAPSHOTS if windows is None else TICKERS,
-        snapshot_windows=None if windows is None else snapshots.windows,
-        levels=snapshots.levels,
-        level_windows=snapshots.level_windows,
-        states=snapshots.states,
-        drift=snapshots.drift,
-        steps=book.steps,
-        shown=snapshots.shown,
-    )
+    return FidelityResult(tuple(metrics), references, snapshots, tickers, book.steps)
 
 
 def _statistics(day: DayInputs, book: BookPass) -> list[Metric]:

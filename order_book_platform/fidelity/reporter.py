@@ -7,11 +7,10 @@ from typing import Any
 
 from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
 from order_book_platform.fidelity.day_inputs import DayInputs, input_fingerprints
-from order_book_platform.fidelity.measurement import measure
+from order_book_platform.fidelity.measurement import FidelityResult, measure
+from order_book_platform.fidelity.metric_declarations import SNAPSHOTS, TICKERS
 from order_book_platform.fidelity.metrics.metric import Metric, failed_gates, metrics_table, verdict_line
-from order_book_platform.fidelity.report.charts import DrawnGaps, draw_figures
-from order_book_platform.fidelity.report.report_page import ReportPage, render_report
-from order_book_platform.fidelity.result import FidelityResult
+from order_book_platform.fidelity.report.report_page import draw_figures, render_report
 from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
@@ -25,12 +24,7 @@ _GOLDEN = "golden/"
 
 @dataclass(frozen=True, slots=True)
 class FidelityReport:
-    """A published fidelity report.
-
-    Attributes:
-        manifest: Manifest of the published partition.
-        result: The metrics and tables that it was made from.
-    """
+    """A published fidelity report: the partition's manifest, and the metrics and tables that it was made from."""
 
     manifest: Manifest
     result: FidelityResult
@@ -114,10 +108,8 @@ class FidelityReporter:
     def _publish(self, day: DayInputs, result: FidelityResult) -> None:
         """Write metrics, report and page of a day, and put them in place."""
         report = _report_document(day, result)
-        gaps = DrawnGaps.of(day.gaps, day.gap_report, day.deltas, result.steps)
-        fixed_point = day.manifest.fixed_point
-        figures = draw_figures(result.steps, result.shown, fixed_point, report, gaps)
-        page = ReportPage(
+        figures = draw_figures(day, result.steps, result.snapshots.shown, report)
+        page = render_report(
             day.key, result.gates, result.metrics, result.references, figures, report["provenance"]
         )
         errors, warnings = (
@@ -132,16 +124,17 @@ class FidelityReporter:
                 gates_failed=errors,
                 gates_warned=warnings,
                 gates=len(result.gates),
-                **fixed_point.to_metadata(),
+                **day.manifest.fixed_point.to_metadata(),
             )
             writer.parquet("metrics.parquet", METRICS_SCHEMA).write(metrics_table(result.metrics))
             writer.json("report.json", report)
-            writer.text("report.html", render_report(page))
+            writer.text("report.html", page)
 
 
 def _report_document(day: DayInputs, result: FidelityResult) -> dict[str, Any]:
     """Return the content of report.json."""
-    snapshot_windows = result.snapshot_windows
+    snapshots, tickers = result.snapshots, result.tickers
+    windows = snapshots.windows.to_dict(as_series=False)
     return {
         "symbol": day.key.instrument.key,
         "day": day.key.day.isoformat(),
@@ -149,13 +142,13 @@ def _report_document(day: DayInputs, result: FidelityResult) -> dict[str, Any]:
         "gates": [gate.to_dict() for gate in result.gates],
         "metrics": [{**metric.to_dict(), "note": metric.note} for metric in result.metrics],
         "references": {name: counts.to_dict() for name, counts in result.references.items()},
-        "windows_reference": result.windows_reference,
-        "windows": result.windows.to_dict(as_series=False),
-        "snapshot_windows": None if snapshot_windows is None else snapshot_windows.to_dict(as_series=False),
-        "levels": result.levels.to_dict(as_series=False),
-        "level_windows": result.level_windows,
-        "states": result.states,
-        "drift": result.drift.to_dict(as_series=False),
+        "windows_reference": TICKERS if tickers else SNAPSHOTS,
+        "windows": tickers.windows.to_dict(as_series=False) if tickers else windows,
+        "snapshot_windows": windows if tickers else None,
+        "levels": snapshots.levels.to_dict(as_series=False),
+        "level_windows": snapshots.level_windows,
+        "states": snapshots.states,
+        "drift": snapshots.drift.to_dict(as_series=False),
         "provenance": {
             **day.fingerprints,
             "replay_hash": str(day.manifest.metadata.get("replay_hash", "")),

@@ -7,17 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
-from order_book_platform.datasets.reconstructed_books.schema import (
-    books_schema,
-)
-from order_book_platform.fidelity.result import FidelityResult
+from order_book_platform.datasets.reconstructed_books.schema import books_schema
+from order_book_platform.fidelity.measurement import FidelityResult
 from order_book_platform.storage import DataStore
-from order_book_platform_tests.fidelity.partitions import (
-    POINT,
-    Market,
-    measure,
-    publish_books,
-)
+from order_book_platform_tests.fidelity.partitions import POINT, Market, measure, publish_books
 from order_book_platform_tests.oracle import OracleReplay
 
 Damage = Callable[[pl.DataFrame], pl.DataFrame]

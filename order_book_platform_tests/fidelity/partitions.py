@@ -18,7 +18,7 @@ from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.datasets.tickers import TICKERS_SCHEMA
 from order_book_platform.fidelity import measurement
 from order_book_platform.fidelity.day_inputs import DayInputs
-from order_book_platform.fidelity.result import FidelityResult
+from order_book_platform.fidelity.measurement import FidelityResult
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.model.fixed_point import float_to_pips
 from order_book_platform.model.levels import DEPTH

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from order_book_platform.errors import PartitionMissingError
-from order_book_platform.fidelity.day_inputs import DayInputs, input_fingerprints
+from order_book_platform.fidelity.day_inputs import DayInputs, input_fingerprints, level_names
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
     KEY,
@@ -28,7 +28,7 @@ def test_tables_that_need_not_exist_are_none(
     assert day.books.num_rows == replayed.rows.num_rows
     assert (day.tickers, day.trades, day.golden) == (None, None, None)
     assert day.snapshot_numbers.tolist() == market.snapshots.sequence_number.tolist()
-    assert len(day.level_names) == 80
+    assert len(level_names(day.books)) == 80
     assert day.alignment == "sequence"
     assert day.fingerprints == input_fingerprints(store, KEY)
     assert set(day.fingerprints) == {"reconstructed_books", "raw_deltas", "sequence_gap_report", "snapshots"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from order_book_platform.datasets.reconstructed_books.schema import (
     level_columns,
 )
 from order_book_platform.datasets.snapshots import SnapshotBatch
-from order_book_platform.model import BookFlag, Severity
+from order_book_platform.fidelity.metrics.metric import Metric
+from order_book_platform.model import BookFlag, Gate, Severity
 from order_book_platform.model.levels import DEPTH
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.damage import (
@@ -340,3 +342,14 @@ def test_where_nothing_could_be_counted_there_is_no_count(store: DataStore, repl
     for name in ("resyncs", "unseen_references", "out_of_order_rows"):
         assert value(found, name) is None
         assert name in failed(found)
+
+
+def test_its_gates_are_those_of_the_gated_metrics_in_order(store: DataStore) -> None:
+    """A metric without a gate has no result."""
+    metrics = (
+        Metric("first", 1.0, 5, Gate(">=", 0.9)),
+        Metric("reported", 1.0, 5),
+        Metric("second", 0.5, 5, Gate(">=", 0.9), reference="tickers"),
+    )
+    result = replace(measure(store), metrics=metrics)
+    assert [(gate.name, gate.passed) for gate in result.gates] == [("first", True), ("second_tickers", False)]

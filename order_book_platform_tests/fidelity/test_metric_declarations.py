@@ -18,7 +18,7 @@ from order_book_platform.fidelity.metric_declarations import (
     declaration_of,
     gate_of,
 )
-from order_book_platform.fidelity.report.charts import READ
+from order_book_platform.fidelity.report.report_page import READ
 from order_book_platform.fidelity.self_test import oracle
 from order_book_platform.model import Gate, Severity
 

@@ -11,7 +11,7 @@ import pytest
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.fidelity import FidelityReporter
-from order_book_platform.fidelity.result import FidelityResult
+from order_book_platform.fidelity.measurement import FidelityResult
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.sources import LakeIngest
 from order_book_platform.storage import DataStore

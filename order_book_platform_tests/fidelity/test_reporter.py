@@ -13,7 +13,7 @@ import pytest
 from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
-from order_book_platform.fidelity.report.charts import PICTURES, READ
+from order_book_platform.fidelity.report.report_page import PICTURES, READ
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
     KEY,

@@ -52,6 +52,11 @@ class BookSummary:
     highest_pips: int = MISSING_PIPS
     mistimed: int = 0
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """First and latest origin time, ns."""
+        return self.first_time_ns, self.last_time_ns
+
 
 class BookSummarizer:
     """Builds a `BookSummary` from the rows of a book in passing.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,7 @@ def share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-@dataclass(frozen=True, slots=True)
-class BestPrices:
+class BestPrices(NamedTuple):
     """Comparison of the best bid and ask of n book rows with those of a reference.
 
     Attributes:
@@ -54,15 +54,9 @@ def compare_best(
     tick_pips: int,
     at: Int64Array | None = None,
 ) -> BestPrices:
-    """Compare best bid and ask of a book with those of a reference.
+    """Compare best bid and ask of a book, int64[n, 2, K], with those of a reference, int64[m, 2, K'], encoded.
 
-    Args:
-        book_price: int64[n, 2, K], encoded prices of the book; only level 0 is looked at.
-        book_size: int64[n, 2, K], encoded sizes of the book.
-        price: int64[m, 2, K'], encoded prices of the reference.
-        size: int64[m, 2, K'], encoded sizes of the reference.
-        tick_pips: Encoded price of a tick.
-        at: int64[n], the reference row that each book row is compared with; by default the one beside it, m = n.
+    `at` int64[n] is the reference row that each book row is compared with; by default the one beside it, m = n.
     """
     n = len(book_price)
     exact, errors = np.empty(n, dtype=np.bool_), np.empty((n, 2))
@@ -84,15 +78,9 @@ class BestPriceCounts:
         self._squares = np.zeros((2, 2))
 
     def add(self, best: BestPrices, known: BoolArray, rows: BoolArray | None = None) -> None:
-        """Take in the chosen rows, by default all.
-
-        Args:
-            best: Comparison of n rows.
-            known: bool[n, 2], whether the book claims to know the best level of the side.
-            rows: bool[n], the chosen rows.
-        """
+        """Take in the chosen `rows` bool[n], by default all; `known` bool[n, 2]: the book claims the side's best."""
         chosen = np.ones(len(known), dtype=np.bool_) if rows is None else rows
-        tally_best(best.exact, best.error_ticks, known, chosen, self._rows, self._priced, self._squares)
+        tally_best(*best, known, chosen, self._rows, self._priced, self._squares)
 
     @property
     def rows(self) -> int:
@@ -173,18 +161,10 @@ class LevelCounts:
         size: Int64Array,
         at: Int64Array | None = None,
     ) -> Int64Array:
-        """Compare rows and take the counts in; the rules are those of `compare_levels` in `kernels`.
-
-        Args:
-            book_price: int64[n, 2, K], encoded prices of the book.
-            book_size: int64[n, 2, K], encoded sizes of the book.
-            known: uint8[n, 2], levels that the book claims to know.
-            price: int64[m, 2, K], encoded prices of the reference.
-            size: int64[m, 2, K], encoded sizes of the reference.
-            at: int64[n], the reference row that each book row is compared with; by default the one beside it, m = n.
+        """Compare rows as `compare_best` does, by the rules of `kernels.fidelity.level_comparison.compare_levels`.
 
         Returns:
-            int64[n, ROW_COUNTS], the counts of each row.
+            int64[n, ROW_COUNTS], the counts of each row, which have been taken in.
         """
         counts = np.empty((len(known), ROW_COUNTS), dtype=np.int64)
         sides = [book_price, book_size, known, np.ascontiguousarray(price), np.ascontiguousarray(size)]

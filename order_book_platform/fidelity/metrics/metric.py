@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -48,7 +48,7 @@ class Metric:
     unmatched: int = 0
     alignment: str = "none"
     reference: str = SNAPSHOTS
-    placebos: Sequence[float | None] = ()
+    placebos: tuple[float | None, ...] = ()
     note: str = ""
     spoiled: tuple[str, ...] = LATER
     interval: tuple[float, float] | None = None
@@ -63,6 +63,7 @@ class Metric:
         *,
         reference: str = SNAPSHOTS,
         alignment: str = "none",
+        placebos: Iterable[float | None] = (),
         **others: Any,
     ) -> Self:
         """Return the row of a declared metric: its gate and the kind of its placebos come from the declaration.
@@ -78,6 +79,7 @@ class Metric:
             gate_of(name, reference, alignment, value),
             alignment=alignment,
             reference=reference,
+            placebos=tuple(placebos),
             note=note,
             spoiled=declaration_of(name).placebos,
             **others,

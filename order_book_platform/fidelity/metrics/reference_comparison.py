@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from operator import attrgetter
 
 import numpy as np
 import polars as pl
@@ -25,7 +24,6 @@ from order_book_platform.fidelity.metrics.comparison_counts import (
     compare_best,
     share,
 )
-from order_book_platform.fidelity.metrics.level_windows import LevelWindows
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.metrics.size_correlation import (
     KINDS,
@@ -35,7 +33,7 @@ from order_book_platform.fidelity.metrics.size_correlation import (
     as_floats,
     sample_step,
 )
-from order_book_platform.fidelity.metrics.time_windows import Windows
+from order_book_platform.fidelity.metrics.time_windows import LevelWindows, Windows
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS, ShiftedReferences
 from order_book_platform.model.arrays import BoolArray, Int64Array
 
@@ -56,6 +54,14 @@ _COMPARED = {
     GOLDEN: "rows of the golden sample",
 }
 _REFERENCES = 1 + len(PLACEBO_SHIFTS_NS)
+_LEVEL_SHARES = {
+    "topk_exact": ("known_equal", "known"),
+    "topk_missing": ("missing", "reference_levels"),
+    "topk_ghost": ("ghosts", "book_levels"),
+    "topk_known_share": ("known", "rows"),
+    "topk_exact_all": ("equal", "rows"),
+}
+"""Counts of `LevelCounts` whose quotient each metric is."""
 _SIZE_FIGURES = (
     ("l1", "l1", "pairs", "highest Σ|difference of sizes| / Σ sizes"),
     ("corr_pearson", "pearson", "pairs", "lowest Pearson correlation of log1p(size)"),
@@ -81,23 +87,23 @@ class BestPriceComparison:
 
     Args:
         tick_pips: Encoded price of a tick.
-        windows: Where the comparison is kept over time.
+        span_ns: First and last time of the windows in which the comparison is kept over time, ns.
         reference: Dataset of the reference.
     """
 
-    def __init__(self, tick_pips: int, windows: Windows, reference: str) -> None:
+    def __init__(self, tick_pips: int, span_ns: tuple[int, int], reference: str) -> None:
         self._tick_pips = tick_pips
         self._reference = reference
-        self.windows = windows
+        self.windows = Windows(*span_ns)
         self.counts = [BestPriceCounts() for _ in range(_REFERENCES)]
 
     def add(self, time_ns: Int64Array, books: BookRows, references: ShiftedReferences) -> BoolArray:
-        """Take in n aligned rows.
+        """Take in n aligned rows; those of the references that are sampled are compared with the placebos too.
 
         Args:
             time_ns: int64[n], when each row is shown in the windows, ns.
             books: n rows of the book.
-            references: n rows of the reference; those that are sampled are compared with the placebos too.
+            references: n rows of the reference.
 
         Returns:
             bool[n], whether best bid and ask are right, price and size.
@@ -120,16 +126,11 @@ class BestPriceComparison:
             best = compare_best(*ours, pool.encoded_price, pool.encoded_size, self._tick_pips, at)
             counts.add(best, known[sampled], valid)
             if shift == 0:
-                self.windows.add_placebo(time_ns[sampled], best, valid)
+                self.windows.add(time_ns[sampled], best, valid)
         return exact
 
     def metrics(self, unmatched: int, alignment: str) -> list[Metric]:
-        """Return all `bbo_*`: how often the best prices are right, how far off, and how often they are known.
-
-        Args:
-            unmatched: Number of rows without a partner.
-            alignment: How book and reference were matched, as in `Metric`.
-        """
+        """Return all `bbo_*`: how often the best prices are right, how far off, and how often they are known."""
         true, *late = self.counts
         compared = _COMPARED[self._reference]
         metric = partial(Metric.of, reference=self._reference, unmatched=unmatched, alignment=alignment)
@@ -169,8 +170,7 @@ class LevelComparison:
         levels: K.
         tick_pips: Encoded price of a tick.
         expected_rows: Upper bound of the number of rows to come.
-        windows: Where the comparison of the best prices is kept over time.
-        level_windows: Where the comparison of the levels is kept over time.
+        span_ns: First and last time of the windows in which the comparison is kept over time, ns.
         magnitude: How large encoded sizes are.
         reference: Dataset of the reference.
 
@@ -183,14 +183,13 @@ class LevelComparison:
         levels: int,
         tick_pips: int,
         expected_rows: int,
-        windows: Windows,
-        level_windows: LevelWindows,
+        span_ns: tuple[int, int],
         magnitude: Magnitude = as_floats,
         reference: str = SNAPSHOTS,
     ) -> None:
-        self.level_windows = level_windows
+        self.level_windows = LevelWindows(levels, *span_ns)
         self._reference = reference
-        self.best = BestPriceComparison(tick_pips, windows, reference)
+        self.best = BestPriceComparison(tick_pips, span_ns, reference)
         self._levels = levels
         self._counts = [LevelCounts(levels) for _ in range(_REFERENCES)]
         self.step = sample_step(expected_rows)
@@ -200,17 +199,12 @@ class LevelComparison:
     def add(self, references: ShiftedReferences, books: BookRows) -> tuple[BoolArray, Int64Array]:
         """Take in n aligned rows.
 
-        Args:
-            references: n rows of the reference.
-            books: n rows of the book.
-
         Returns:
             bool[n], whether best bid and ask are right; int64[n, ROW_COUNTS], the counts of the levels compared.
         """
-        rows = references.sampled
+        rows, pool = references.sampled, references.pool
         exact = self.best.add(references.time_ns, books, references)
         price, size, known = books.encoded_price, books.encoded_size, books.known
-        pool = references.pool
         counts = self._counts[0].add(price, size, known, references.encoded_price, references.encoded_size)
         sampled, beside = books.take(rows), references.take(rows)
         self.level_windows.add(beside, sampled)
@@ -221,9 +215,7 @@ class LevelComparison:
                 price[valid], size[valid], known[valid], pool.encoded_price, pool.encoded_size, at[valid]
             )
         self._sample.add(
-            sampled.encoded_price,
-            sampled.encoded_size,
-            sampled.known,
+            *(price, size, known),
             np.concatenate([beside.encoded_price[:, None], beside.shifted_price], axis=1),
             np.concatenate([beside.encoded_size[:, None], beside.shifted_size], axis=1),
             np.insert(beside.shifted_valid, 0, True, axis=1),
@@ -241,12 +233,7 @@ class LevelComparison:
         return self._counts[0].rows
 
     def metrics(self, unmatched: int, alignment: str) -> list[Metric]:
-        """Return the metrics of best prices, levels and sizes, after `close`.
-
-        Args:
-            unmatched: Number of references without a partner.
-            alignment: How book and reference were matched, as in `Metric`.
-        """
+        """Return the metrics of best prices, levels and sizes, after `close`."""
         metric = partial(Metric.of, reference=self._reference, unmatched=unmatched, alignment=alignment)
         return [
             *self.best.metrics(unmatched, alignment),
@@ -256,49 +243,24 @@ class LevelComparison:
 
     def _level_metrics(self, metric: Callable[..., Metric]) -> list[Metric]:
         """Return all `topk_*`."""
-        true, *late = self._counts
-        count = 2 * self._levels
-        figures = (
-            (
-                "topk_exact",
-                "known_equal",
-                "known",
-                f"{true.known_equal:,} of {true.known:,} rows that claim to know all {count} levels have them right.",
-            ),
-            (
-                "topk_missing",
-                "missing",
-                "reference_levels",
-                f"{true.missing:,} of {true.reference_levels:,} reference levels in the known range are not in it.",
-            ),
-            (
-                "topk_ghost",
-                "ghosts",
-                "book_levels",
-                f"{true.ghosts:,} of {true.book_levels:,} known book levels are not in the reference.",
-            ),
-            (
-                "topk_known_share",
-                "known",
-                "rows",
-                f"{true.known:,} of {true.rows:,} held-out rows claim to know all {count} levels.",
-            ),
-            (
-                "topk_exact_all",
-                "equal",
-                "rows",
-                (
-                    f"{true.equal:,} of {true.rows:,} held-out rows are equal in all {count} levels, known or not. "
-                    "Levels that the book does not claim to know count against it, so this is a measure of how much is "
-                    "known; topk_exact, topk_missing and topk_ghost count errors."
-                ),
-            ),
-        )
+        true, count = self._counts[0], 2 * self._levels
+        rows, claim = f"of {true.rows:,} held-out rows", f"claim to know all {count} levels"
+        figures = {
+            "topk_exact": f"{true.known_equal:,} of {true.known:,} rows that {claim} have them right.",
+            "topk_missing": f"{true.missing:,} of {true.reference_levels:,} reference levels in the known range are "
+            "not in it.",
+            "topk_ghost": f"{true.ghosts:,} of {true.book_levels:,} known book levels are not in the reference.",
+            "topk_known_share": f"{true.known:,} {rows} {claim}.",
+            "topk_exact_all": f"{true.equal:,} {rows} are equal in all {count} levels, known or not. Levels that the "
+            "book does not claim to know count against it, so this is a measure of how much is known; topk_exact, "
+            "topk_missing and topk_ghost count errors.",
+        }
         found = []
-        for name, part, whole, note in figures:
-            both = attrgetter(part, whole)
-            placebos = [share(*both(counts)) for counts in late] if declaration_of(name).placebos else []
-            found.append(metric(name, share(*both(true)), getattr(true, whole), note, placebos=placebos))
+        for name, note in figures.items():
+            part, whole = _LEVEL_SHARES[name]
+            values = [share(getattr(counts, part), getattr(counts, whole)) for counts in self._counts]
+            placebos = values[1:] if declaration_of(name).placebos else ()
+            found.append(metric(name, values[0], getattr(true, whole), note, placebos=placebos))
         return found
 
     def _size_metrics(self, metric: Callable[..., Metric]) -> list[Metric]:
@@ -345,13 +307,7 @@ class LevelComparison:
 
 
 def level_metrics(levels: pl.DataFrame, unmatched: int, alignment: str) -> list[Metric]:
-    """Return the metrics of single levels, which have no gate.
-
-    Args:
-        levels: Table of `LevelComparison.level_frame`.
-        unmatched: Number of references without a book row.
-        alignment: How book and reference were matched, as in `Metric`.
-    """
+    """Return the metrics of single levels, which have no gate, from the table of `LevelComparison.level_frame`."""
     return [
         Metric.of(
             f"{name}_{row['side']}_{row['level']}",

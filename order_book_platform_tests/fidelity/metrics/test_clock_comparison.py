@@ -20,6 +20,7 @@ from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
 from order_book_platform.datasets.reconstructed_books.rows import BestRows
 from order_book_platform.datasets.reconstructed_books.schema import books_schema, level_columns
 from order_book_platform.datasets.tickers import TICKERS_SCHEMA, TickerRows
+from order_book_platform.fidelity.measurement import FidelityResult
 from order_book_platform.fidelity.metrics.clock_comparison import (
     ClockComparison,
     by_transaction_time,
@@ -28,7 +29,6 @@ from order_book_platform.fidelity.metrics.clock_comparison import (
 )
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS
-from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.model import BookFlag, Severity
 from order_book_platform.model.levels import DEPTH
 from order_book_platform.storage import DataStore, ParquetRows

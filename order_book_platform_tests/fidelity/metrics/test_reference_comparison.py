@@ -6,14 +6,12 @@ import numpy as np
 
 from order_book_platform.datasets.columns import ReferenceRows
 from order_book_platform.datasets.reconstructed_books.rows import BookRows
-from order_book_platform.fidelity.metrics.level_windows import LevelWindows
 from order_book_platform.fidelity.metrics.reference_comparison import (
     LEVELS_SCHEMA,
     BestPriceComparison,
     LevelComparison,
     level_metrics,
 )
-from order_book_platform.fidelity.metrics.time_windows import Windows
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences, with_placebos
 
 S = 1_000_000_000
@@ -38,7 +36,7 @@ def book(known: int = 2) -> BookRows:
 
 def compared(known: int = 2) -> LevelComparison:
     """The comparison of both."""
-    comparison = LevelComparison(2, 10, 3, Windows(0, 11 * S), LevelWindows(2, 0, 11 * S))
+    comparison = LevelComparison(2, 10, 3, (0, 11 * S))
     comparison.add(shifted(), book(known))
     comparison.close()
     return comparison
@@ -79,7 +77,7 @@ def test_each_level_has_its_row_and_its_metrics() -> None:
 
 def test_best_prices_alone_are_compared_with_tickers() -> None:
     """The gates carry the reference's name, and the windows hold the rows."""
-    comparison = BestPriceComparison(10, Windows(0, 11 * S), "tickers")
+    comparison = BestPriceComparison(10, (0, 11 * S), "tickers")
     exact = comparison.add(book().time_ns, book(), shifted())
     assert exact.tolist() == [True, True, True]
     found = comparison.metrics(1, "sequence")

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.tickers import TICKERS_SCHEMA
 from order_book_platform.datasets.trades import TRADES_SCHEMA, TradeRows
+from order_book_platform.fidelity.measurement import FidelityResult
 from order_book_platform.fidelity.metrics.trades_in_range import WINDOW_NS, TradeRange
-from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.model import Severity
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import KEY, exact_tickers, measure, publish

@@ -12,16 +12,10 @@ import pytest
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.errors import EvidenceError, PartitionCorruptError, PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter
+from order_book_platform.fidelity.measurement import FidelityResult
 from order_book_platform.fidelity.metrics.metric import Metric
-from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.storage import DataStore
-from order_book_platform_tests.fidelity.partitions import (
-    KEY,
-    POINT,
-    make_settings,
-    measure,
-    publish_books,
-)
+from order_book_platform_tests.fidelity.partitions import KEY, POINT, make_settings, measure, publish_books
 from order_book_platform_tests.oracle import OracleReplay
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from order_book_platform.fidelity.day_inputs import DayInputs
+from order_book_platform.fidelity.measurement import FidelityResult
 from order_book_platform.fidelity.metric_declarations import CHECKS
 from order_book_platform.fidelity.metrics.metric import Metric
-from order_book_platform.fidelity.result import FidelityResult
 from order_book_platform.fidelity.self_test import self_test
 from order_book_platform.fidelity.self_test.defects import DEFECTS, Defect
 from order_book_platform.fidelity.self_test.in_memory_day import InMemoryDay
