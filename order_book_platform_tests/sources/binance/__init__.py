@@ -1,0 +1,1 @@
+"""Tests of Binance's messages and of the decoder of a raw log."""
