@@ -3,7 +3,6 @@
 In: calls from the components. Out: whatever the caller of the component wants to show.
 """
 
-from order_book_platform.observability.progress import Progress, silent
-from order_book_platform.observability.stream_metrics import StageMetrics, StreamMetrics
+from order_book_platform.observability.progress import Progress, StageMetrics, StreamMetrics, silent
 
 __all__ = ["Progress", "StageMetrics", "StreamMetrics", "silent"]

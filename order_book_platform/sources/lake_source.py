@@ -27,8 +27,8 @@ from order_book_platform.errors import (
 )
 from order_book_platform.model import Instrument, PartitionKey
 from order_book_platform.model.levels import DEPTH
-from order_book_platform.storage.manifest import file_sha256
 from order_book_platform.storage.parquet_rows import decode_row_groups
+from order_book_platform.storage.partition_writer import file_sha256
 
 DELTA_COLUMNS: dict[str, pa.DataType] = {
     "timestamp": pa.int64(),

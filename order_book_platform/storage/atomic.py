@@ -42,15 +42,10 @@ def sync_path(path: Path) -> None:
 
 
 def replace_folder(built: Path, target: Path, aside: Path) -> None:
-    """Replace folder `target` by folder `built`; a reader sees the old one or the new one.
+    """Replace folder `target` by the complete folder `built` on the same file system; a reader sees one or the other.
 
-    Linux exchanges both names in one step. Where the file system cannot, the old folder is moved to `aside` first; a
-    crash between the two renames leaves it there, and `recover_replaced_folder` puts it back.
-
-    Args:
-        built: the complete new folder, on the same file system.
-        target: its final place; an older folder may be there.
-        aside: a free name beside `target`.
+    Linux exchanges both names in one step. Where the file system cannot, the old folder is moved to the free name
+    `aside` first; a crash between the two renames leaves it there, and `recover_replaced_folder` puts it back.
     """
     if not target.exists():
         built.rename(target)
@@ -84,17 +79,10 @@ def _exchange(one: Path, other: Path) -> bool:
 
 @contextmanager
 def locked_folder(folder: Path, *, keep: bool = False) -> Iterator[Path]:
-    """Lock a folder that only this process may fill, and create it.
+    """Lock a folder that only this process may fill, and create it; files in it are removed unless `keep` is set.
 
     The lock is a file beside the folder, since the folder itself moves when it is published. The operating system
     releases it when a process dies, however it dies.
-
-    Args:
-        folder: the folder to be filled.
-        keep: keep files that an earlier process left in it; else they are removed.
-
-    Raises:
-        PartitionBusyError: another process holds the lock.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked_file(folder.with_name(f"{folder.name}.lock")):

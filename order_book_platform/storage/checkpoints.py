@@ -1,4 +1,10 @@
-"""Checkpoints: arrays and facts from which a run goes on; the newest few are kept, each complete or absent."""
+"""Checkpoints: arrays and facts from which a run goes on; the newest few are kept, each complete or absent.
+
+Rows of arrays that only grow are in a file beside the checkpoints that refer to it, and each row is written once. The
+file belongs to one writer, who creates it and only appends to it. It is a sequence of frames, each a little-endian
+header of three int64 (number of the array, rows, width) and that many int64. A checkpoint records the file's name, how
+many of its first bytes belong to the checkpoint, and their SHA-256: bytes appended later, or in part, do not matter.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +13,8 @@ import json
 import logging
 import os
 import shutil
+import struct
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.storage.atomic import sync_path
-from order_book_platform.storage.checkpoint_rows import CheckpointRows, RowExtent, read_rows
 
 KEPT = 3
 """Number of checkpoints that are kept: if the newest turns out to be damaged, there is one before it."""
@@ -25,16 +32,86 @@ FORMAT = b"obpstat2"
 DIGEST_BYTES = 32
 _LENGTH_BYTES = 8
 _ALIGNMENT = 8
+_HEADER = struct.Struct("<qqq")
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """The state of a run at one moment.
+class RowExtent:
+    """The first bytes of a row file, which belong to a checkpoint, and their SHA-256; its fields are JSON-ready.
 
     Attributes:
-        facts: JSON-ready values.
-        arrays: arrays of any dtype and shape, by name.
+        widths: columns of each array, by name, in the order in which frames number the arrays.
+    """
+
+    file: str
+    bytes: int
+    sha256: str
+    widths: dict[str, int]
+
+
+class CheckpointRows:
+    """The row file of one writer, created at a path where there is none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # Held open: a file that somebody has removed is neither created again nor taken for another one of its name.
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        weakref.finalize(self, os.close, self._file)
+        self._written: dict[str, int] = {}
+        self._bytes = 0
+        self._digest = hashlib.sha256()
+
+    def append_new(self, arrays: Mapping[str, NDArray[np.int64]]) -> RowExtent:
+        """Append the rows that were not there at the last call; they are on the device when this returns.
+
+        Args:
+            arrays: int64[n, width] by name. Names and widths are the same at each call, and an array begins with the
+                rows that it had at the last call.
+        """
+        with os.fdopen(self._file, "wb", closefd=False) as file:
+            for number, (name, array) in enumerate(arrays.items()):
+                new = np.ascontiguousarray(array[self._written.get(name, 0) :], "<i8")
+                if len(new):
+                    for part in (_HEADER.pack(number, *new.shape), new.reshape(-1).view(np.uint8).data):
+                        file.write(part)
+                        self._digest.update(part)
+                    self._bytes += _HEADER.size + new.nbytes
+                self._written[name] = len(array)
+            file.flush()
+            os.fsync(file.fileno())
+        widths = {name: array.shape[1] for name, array in arrays.items()}
+        return RowExtent(self._path.name, self._bytes, self._digest.hexdigest(), widths)
+
+
+def read_rows(folder: Path, extent: RowExtent) -> dict[str, NDArray[np.int64]]:
+    """Read the arrays, int64[n, width] by name, as they were when a checkpoint was saved.
+
+    Raises:
+        ValueError: the file is shorter than the extent, or its bytes have another checksum.
+        OSError: the file cannot be read.
+    """
+    with (folder / extent.file).open("rb") as file:
+        content = memoryview(file.read(extent.bytes))
+    if len(content) != extent.bytes or hashlib.sha256(content).hexdigest() != extent.sha256:
+        raise ValueError(f"the checksum of its rows in {extent.file} differs")
+    frames: list[list[NDArray[np.int64]]] = [
+        [np.empty((0, width), np.int64)] for width in extent.widths.values()
+    ]
+    at = 0
+    while at < len(content):
+        number, rows, width = _HEADER.unpack_from(content, at)
+        at += _HEADER.size
+        frames[number].append(np.frombuffer(content, "<i8", rows * width, at).reshape(rows, width))
+        at += rows * width * 8
+    return {name: np.concatenate(parts) for name, parts in zip(extent.widths, frames, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state of a run at one moment: JSON-ready facts, and arrays of any dtype and shape, by name.
+
+    Attributes:
         growing: int64[n, width] by name: arrays that only get more rows from one checkpoint to the next. Each row is
             written once, so that the cost of a checkpoint does not depend on their length.
     """
@@ -45,13 +122,10 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """A folder of checkpoints, `checkpoint-00000042.state`, with ascending numbers.
+    """A folder of checkpoints, `checkpoint-00000042.state`, with ascending numbers; created with the first one.
 
     A file has `FORMAT`, a SHA-256 of all that follows, the length of a header, the header (JSON: facts, and name, dtype
-    and shape of each array), and the arrays. The rows of growing arrays are in a `.rows` file, see `checkpoint_rows`.
-
-    Args:
-        folder: folder of the files; created with the first checkpoint.
+    and shape of each array), and the arrays. The rows of growing arrays are in a `.rows` file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -90,11 +164,7 @@ class Checkpoints:
         self._remove_old(names, number)
 
     def _create(self, number: int) -> tuple[int, BinaryIO]:
-        """Create the file of the next checkpoint, which reserves its number however long the rows take.
-
-        Returns:
-            The first free number from `number` on, and the file.
-        """
+        """Create the file of the first free number from `number` on, which it reserves however long the rows take."""
         while True:
             try:
                 return number, (self.folder / f"checkpoint-{number:08}.unfinished").open("xb")
@@ -160,12 +230,7 @@ def _content(checkpoint: Checkpoint, extent: RowExtent | None) -> list[Any]:
 
 
 def _read(path: Path) -> Checkpoint:
-    """Read one checkpoint; nothing is parsed before the checksum of the whole file has been compared.
-
-    Raises:
-        ValueError: the checksum of the file or of its rows differs, or the file has another format.
-        OSError: the file or its row file cannot be read.
-    """
+    """Read one checkpoint; nothing is parsed before the checksum of the whole file has been compared."""
     content = path.read_bytes()
     start = len(FORMAT) + DIGEST_BYTES
     digest, rest = content[len(FORMAT) : start], memoryview(content)[start:]

@@ -71,7 +71,7 @@ class DiskSpace:
 def disk_full_error(
     folder: Path, disk_space: DiskSpace, *, what: str, kept: str, why: str = "", building: Path | None = None
 ) -> DiskFullError:
-    """Make the error about a disk without enough space.
+    """Make the error about a disk without enough space; see `atomic.translate_write_errors`.
 
     Args:
         folder: folder being written.

@@ -23,10 +23,6 @@ class ParquetRows:
     Args:
         parts: files, or their bytes, in order; at least one, all with the same schema.
 
-    Attributes:
-        schema: schema of the rows.
-        num_rows: number of rows in all files.
-
     Raises:
         PartitionCorruptError: a file cannot be read.
         StorageAccessError: this user may not read a file.
@@ -55,11 +51,7 @@ class ParquetRows:
             from_row -= part.rows
 
     def row_groups(self, from_row: int = 0) -> Iterator[RowGroup]:
-        """Read the table row group by row group without decoding, which is left to the receiver.
-
-        Args:
-            from_row: first row wanted, counted over all files.
-        """
+        """Read the table from a row on, row group by row group, without decoding, which is left to the receiver."""
         for part in self._parts:
             if from_row < part.rows:
                 yield from part.row_groups(from_row)
@@ -68,9 +60,7 @@ class ParquetRows:
     @property
     def non_null_columns(self) -> list[str]:
         """Names of flat columns that are not known, from the statistics, to hold nothing but nulls."""
-        names: set[str] = set()
-        for part in self._parts:
-            names.update(part.non_null_columns())
+        names = {name for part in self._parts for name in part.non_null_columns()}
         return [name for name in self.schema.names if name in names]
 
     def value_range(self, column: str) -> tuple[int, int] | None:
@@ -87,11 +77,7 @@ class ParquetRows:
         return (min(low for low, _ in limits), max(high for _, high in limits)) if limits else None
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read all rows at once; for small tables and narrow columns.
-
-        Args:
-            columns: names of the wanted columns; all if None.
-        """
+        """Read all rows at once, of all columns unless told otherwise; for small tables and narrow columns."""
         wanted = None if columns is None else list(columns)
         tables = []
         for part in self._parts:
@@ -105,8 +91,7 @@ class RowGroup:
     """A row group as it is stored, not decoded.
 
     Attributes:
-        content: stored bytes of all columns.
-        start: offset of these bytes in the file.
+        content: stored bytes of all columns, from byte `start` of the file on.
         footer: metadata of the file.
         group: number of the row group in the file.
         skip: number of its first rows that are not wanted.
@@ -132,14 +117,7 @@ class RowGroup:
         return count - self.skip
 
     def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
-        """Decode the wanted rows; columns that hold nothing but nulls are left out.
-
-        Args:
-            rows: most rows of a batch.
-
-        Raises:
-            PartitionCorruptError: the row group cannot be decoded.
-        """
+        """Decode the wanted rows, so many at a time; columns that hold nothing but nulls are left out."""
         with translate_read_errors(self.where):
             file = pq.ParquetFile(_Window(self.content, self.start), metadata=self.footer)
             group = self.footer.row_group(self.group)
@@ -156,19 +134,15 @@ class _Window(io.RawIOBase):
         self._content, self._start, self._at = memoryview(content), start, 0
 
     def readable(self) -> bool:
-        """Return true: arrow asks before it reads."""
         return True
 
     def seekable(self) -> bool:
-        """Return true: arrow asks before it seeks."""
         return True
 
     def tell(self) -> int:
-        """Return the position in the file."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position in the file, whose end is that of the row group."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._start + len(self._content)}
         self._at = base[whence] + offset
         return self._at
@@ -240,16 +214,10 @@ def _extent(group: pq.RowGroupMetaData) -> tuple[int, int]:
 def decode_row_groups(
     file: pq.ParquetFile, rows: int, columns: list[str] | None = None, from_row: int = 0
 ) -> Iterator[pa.RecordBatch]:
-    """Decode a file row group by row group.
+    """Decode a file from a row on, row group by row group, in batches of at most so many rows.
 
     One iterator over a whole file would keep every compressed page read so far; one iterator for each row group
     releases them, so that memory does not grow with the file.
-
-    Args:
-        file: file to read.
-        rows: most rows of a batch.
-        columns: names of the wanted columns; all if None.
-        from_row: first row wanted.
     """
     for group in range(file.num_row_groups):
         count = file.metadata.row_group(group).num_rows
@@ -270,15 +238,7 @@ def _decode(
 
 @contextmanager
 def translate_read_errors(where: str) -> Iterator[None]:
-    """Turn errors of arrow or the system about a file into errors that name it.
-
-    Args:
-        where: path or description of the file.
-
-    Raises:
-        PartitionCorruptError: the file is damaged or missing.
-        StorageAccessError: this user may not read it.
-    """
+    """Turn errors of arrow or the system about a file into a storage error that names it."""
     try:
         yield
     except PermissionError as error:

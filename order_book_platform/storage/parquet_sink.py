@@ -82,11 +82,7 @@ class ParquetSink:
         self._pending_rows = rest.num_rows
 
     def close(self, metadata: dict[str, str] | None = None) -> None:
-        """Write the remaining rows and the footer.
-
-        Args:
-            metadata: texts to be added to the footer, by key.
-        """
+        """Write the remaining rows and the footer, with additional texts by key."""
         if self._pending_rows or self.rows == 0:
             group = pa.concat_tables([self._schema.empty_table(), *self._pending]).combine_chunks()
             self._pending = []

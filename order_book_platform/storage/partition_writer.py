@@ -1,25 +1,30 @@
-"""Building one partition: its files, then the manifest that seals them."""
+"""A partition being built: its files, then the manifest that seals them: what it is, what of, and every file's hash."""
 
 from __future__ import annotations
 
+import fnmatch
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import pyarrow as pa
 
-from order_book_platform.model import PartitionKey
+from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.model.dataset_catalog import DATASETS
+from order_book_platform.model.encoding import Precision, precision_of
 from order_book_platform.storage.atomic import sync_path
 from order_book_platform.storage.disk_space import PARTITION, PUBLISHED_IS_KEPT, DiskSpace, disk_full_error
-from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
 from order_book_platform.storage.parquet_sink import Compression, Packing, ParquetSink
 from order_book_platform.version import code_version
 
+MANIFEST = "manifest.json"
+"""File name of the manifest; a folder without it is not a partition."""
 BUILDING = ".building-"
 """Prefix of the folder's name until the partition is published."""
 REPORT_BYTES = 1_000_000
@@ -29,15 +34,91 @@ _FOOTER_METADATA = ("precision", "price_decimals", "size_decimals", "tick_pips",
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedFile:
-    """A Parquet file that will not change any more.
+class Manifest:
+    """Record that a published partition keeps of itself in `manifest.json`.
 
     Attributes:
-        name: file name in the partition's folder.
-        rows: number of rows.
-        bytes: size in bytes.
-        sha256: SHA-256 of the content, in hexadecimal digits.
+        code_version: version of the code that wrote the partition, see `version.code_version`.
+        symbol: `EXCHANGE:SYMBOL`.
+        day: `YYYY-MM-DD`.
+        inputs: SHA-256 of everything that it was made from, by name.
+        rows: row count of each Parquet file, by file name.
+        files: `{"bytes", "sha256"}` of each file, by name.
+        metadata: what the component keeps: fixed point, counts, settings that shaped the result.
     """
+
+    dataset: str
+    schema_version: int
+    code_version: str
+    symbol: str
+    day: str
+    inputs: dict[str, str]
+    rows: dict[str, int]
+    files: dict[str, dict[str, Any]]
+    metadata: dict[str, Any]
+
+    @property
+    def fixed_point(self) -> FixedPoint:
+        """Decimals, tick and lot of the partition's prices and sizes."""
+        return FixedPoint.from_metadata(self.metadata)
+
+    def parts(self, name: str | None = None) -> list[str]:
+        """Return the files of a table in order: the main one by default, or those of a name with a star."""
+        return sorted(fnmatch.filter(self.files, name or DATASETS[self.dataset].table_file))
+
+    @property
+    def main_rows(self) -> int | None:
+        """Rows of the dataset's main table; None where that is a report."""
+        parts = [part for part in self.parts() if part in self.rows]
+        return sum(self.rows[part] for part in parts) if parts else None
+
+    @property
+    def precision(self) -> Precision:
+        """Whether prices and sizes are int64 pips or decimal128."""
+        return precision_of(self.metadata)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Manifest:
+        """Parse the JSON that `to_bytes` gives.
+
+        Raises:
+            ValueError: the content is not JSON, or a key is missing, unknown or of another type.
+        """
+        values = json.loads(content)
+        kinds = _kinds()
+        if not isinstance(values, dict) or set(values) != set(kinds):
+            raise ValueError("not an object with the keys " + ", ".join(kinds))
+        for name, kind in kinds.items():
+            if not isinstance(values[name], kind):
+                raise ValueError(f"{name} is not a {kind.__name__}")
+        return cls(**values)
+
+    def to_bytes(self) -> bytes:
+        """Return canonical JSON: sorted keys and no time of day, so that equal content gives equal bytes."""
+        return (json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the canonical JSON; it covers every file through their own hashes."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+@cache
+def _kinds() -> dict[str, type]:
+    """Return the Python type of the JSON value of each key."""
+    hints = get_type_hints(Manifest)
+    return {field.name: get_origin(hints[field.name]) or hints[field.name] for field in fields(Manifest)}
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedFile:
+    """A Parquet file in the partition's folder that will not change any more, with its SHA-256."""
 
     name: str
     rows: int
@@ -51,8 +132,6 @@ class PartitionWriter:
 
     Attributes:
         folder: folder in which the files are built.
-        dataset: name of the dataset.
-        key: symbol and day of the partition.
         inputs: SHA-256 of everything that the partition is made from, by name; filled in by the caller.
         metadata: what the manifest keeps; filled in by the caller before the block ends, and what a footer needs before
             the first file is finished.
@@ -79,26 +158,14 @@ class PartitionWriter:
         packing: Mapping[str, Packing] = MappingProxyType({}),
         compression: Compression = "zstd",
     ) -> ParquetSink:
-        """Begin a Parquet file of this partition, which the writer closes.
-
-        Args:
-            name: file name.
-            schema: schema of its tables.
-            row_group_rows: rows per row group.
-            packing: encoding of columns that are not delta-packed, by name.
-            compression: codec of dictionary-encoded columns.
-        """
+        """Begin a Parquet file of this partition, which the writer closes; see `ParquetSink` for what shapes it."""
         sinks = self._sinks
         path = self.folder / name
         sinks[name] = ParquetSink(path, schema, row_group_rows, packing=packing, compression=compression)
         return sinks[name]
 
     def finish(self, name: str) -> FinishedFile:
-        """Close a Parquet file before the others, with the metadata known so far; then it is on the device.
-
-        Args:
-            name: file name.
-        """
+        """Close a Parquet file before the others, with the metadata known so far; then it is on the device."""
         # Taken before anything that may hang: an abandoned attempt that wakes up after `forget` changes nothing new.
         sinks, finished = self._sinks, self._finished
         sink = sinks.pop(name)
@@ -110,12 +177,7 @@ class PartitionWriter:
         return finished[name]
 
     def progressed(self, done: int, total: int) -> None:
-        """Note how much of the work has been handed to the sinks; from any thread.
-
-        Args:
-            done: units done.
-            total: units in all; 0 if that is not known.
-        """
+        """Note how many units of the work have been handed to the sinks, of 0 in all if not known; from any thread."""
         self._share_done = min(1.0, done / total) if total else 0.0
 
     @property
@@ -128,11 +190,7 @@ class PartitionWriter:
         return self._share_done * stored / taken if taken else 0.0
 
     def require_disk_space(self) -> None:
-        """Fail now rather than after an hour, if the free space is clearly less than what is still needed.
-
-        Raises:
-            DiskFullError: the free space is clearly not enough.
-        """
+        """Raise `DiskFullError` now rather than after an hour, if there is clearly less space than is still needed."""
         disk_space = DiskSpace()
         disk_space.add(self)
         disk_space.measure()

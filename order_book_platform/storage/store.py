@@ -25,16 +25,22 @@ from order_book_platform.storage.atomic import (
 )
 from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.storage.disk_space import DiskSpace
-from order_book_platform.storage.manifest import MANIFEST, Manifest, file_sha256
 from order_book_platform.storage.parquet_rows import ParquetRows, not_readable_error
-from order_book_platform.storage.partition_writer import BUILDING, PartitionWriter
+from order_book_platform.storage.partition_writer import (
+    BUILDING,
+    MANIFEST,
+    Manifest,
+    PartitionWriter,
+    file_sha256,
+)
 
 
 class DataStore:
-    """All datasets below one data root.
+    """All datasets below one data root, which is created when it is first written to.
 
-    Args:
-        root: folder of the datasets; created when it is first written to.
+    Every method that reads raises `PartitionMissingError` if the partition has not been published or has no such file,
+    `PartitionCorruptError` if a file is missing, damaged, or of another partition, length or schema version than the
+    manifest says, and `StorageAccessError` if this user may not read it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -99,13 +105,7 @@ class DataStore:
         return (self.folder(dataset, key) / MANIFEST).is_file()
 
     def manifest(self, dataset: str, key: PartitionKey) -> Manifest:
-        """Read the partition's manifest.
-
-        Raises:
-            PartitionMissingError: the partition has not been published.
-            PartitionCorruptError: the manifest cannot be parsed, or it has another partition or schema version.
-            StorageAccessError: this user may not read it.
-        """
+        """Read the partition's manifest."""
         path = self.folder(dataset, key) / MANIFEST
         try:
             manifest = Manifest.from_bytes(path.read_bytes())
@@ -135,28 +135,11 @@ class DataStore:
         return manifest
 
     def path(self, dataset: str, key: PartitionKey, name: str) -> Path:
-        """Return the path of a file of a published partition after comparing the file's length.
-
-        Raises:
-            PartitionMissingError: the partition has not been published, or has no such file.
-            PartitionCorruptError: the file is missing or has another length than when it was sealed.
-            StorageAccessError: this user may not read it.
-        """
+        """Return the path of a file of a published partition after comparing the file's length."""
         return self._path(self.manifest(dataset, key), key, name)
 
     def paths(self, dataset: str, key: PartitionKey, name: str | None = None) -> list[Path]:
-        """Return the paths of the files that hold a table of a published partition, in order.
-
-        Args:
-            dataset: name of the dataset.
-            key: symbol and day.
-            name: file name, or with a star the names of several parts; by default the dataset's main table.
-
-        Raises:
-            PartitionMissingError: the partition has not been published, or has no such file.
-            PartitionCorruptError: a file is missing or has another length than when it was sealed.
-            StorageAccessError: this user may not read a file.
-        """
+        """Return the paths of the files that hold a table of a published partition; see `Manifest.parts`."""
         manifest = self.manifest(dataset, key)
         # If there is no such file, the name goes on to be named by the error.
         parts = manifest.parts(name) or [name or DATASETS[dataset].table_file]
@@ -183,12 +166,7 @@ class DataStore:
         return path
 
     def check(self, dataset: str, key: PartitionKey) -> Manifest:
-        """Compare every file of the partition with its SHA-256 in the manifest, which is returned.
-
-        Raises:
-            PartitionMissingError: the partition has not been published.
-            PartitionCorruptError: a file is missing or has other content.
-        """
+        """Compare every file of the partition with its SHA-256 in the manifest, which is returned."""
         manifest = self.manifest(dataset, key)
         for name, wanted in manifest.files.items():
             path = self._path(manifest, key, name)
@@ -198,34 +176,19 @@ class DataStore:
         return manifest
 
     def rows(self, dataset: str, key: PartitionKey, name: str | None = None) -> ParquetRows:
-        """Open a table of a published partition for reading, by default the dataset's main table.
-
-        Raises:
-            PartitionMissingError: the partition has not been published, or has no such file.
-            PartitionCorruptError: a file is missing or damaged.
-        """
+        """Open a table of a published partition for reading, by default the dataset's main table."""
         return ParquetRows(self.paths(dataset, key, name))
 
     def table(self, dataset: str, key: PartitionKey, name: str | None = None) -> pa.Table:
-        """Read a whole table of a partition, for small ones; it raises the errors of `rows`."""
+        """Read a whole table of a partition, for small ones."""
         return self.rows(dataset, key, name).read()
 
     def frame(self, dataset: str, key: PartitionKey, name: str | None = None) -> pl.LazyFrame:
-        """Return a polars LazyFrame over a table of a partition, with the columns as they are stored.
-
-        Raises:
-            PartitionMissingError: the partition has not been published, or has no such file.
-            PartitionCorruptError: a file is missing or has another length than when it was sealed.
-        """
+        """Return a polars LazyFrame over a table of a partition, with the columns as they are stored."""
         return pl.scan_parquet(self.paths(dataset, key, name), hive_partitioning=False, glob=False)
 
     def report(self, dataset: str, key: PartitionKey) -> dict[str, Any]:
-        """Read the partition's report.json.
-
-        Raises:
-            PartitionMissingError: the partition has not been published, or has no report.
-            PartitionCorruptError: the file is missing or damaged.
-        """
+        """Read the partition's report.json."""
         path = self.path(dataset, key, "report.json")
         try:
             content: dict[str, Any] = json.loads(path.read_bytes())

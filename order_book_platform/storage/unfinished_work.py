@@ -28,11 +28,9 @@ class UnfinishedWork:
 
     Attributes:
         dataset: dataset beside whose partition the folder lies.
-        key: symbol and day of that partition.
         kind: `building`, an unfinished partition; `checkpoints` without an unfinished partition; `spill`, batches that
             had to leave memory; `replaced`, the older version of a partition that was being replaced.
         folders: all folders that belong to it: those of an unfinished partition include its checkpoints.
-        bytes: bytes of their files.
         newest_ns: time of the last write to them, ns since the epoch.
         checkpoints: number of checkpoints from which an unfinished partition can go on.
         is_published: whether the partition itself is published.
@@ -49,11 +47,7 @@ class UnfinishedWork:
 
 
 def find_unfinished_work(root: Path) -> Iterator[UnfinishedWork]:
-    """Find all unfinished work below a data root, by dataset and path; nothing is changed.
-
-    Args:
-        root: data root, which has a folder for each dataset.
-    """
+    """Find all unfinished work below a data root, by dataset and path; nothing is changed."""
     for dataset in sorted(DATASETS):
         for folder in sorted((root / dataset).glob("exchange=*/symbol=*/.*-dt=*")):
             match = _NAME.fullmatch(folder.name)

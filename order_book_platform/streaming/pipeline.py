@@ -31,8 +31,8 @@ OBSERVE_EVERY = 4
 class Pipeline:
     """Joins a source and stages by bounded queues; each works in a thread of its own, and items keep their order.
 
-    The event loop has a thread, too: the caller's thread waits in `run`, measures memory, calls the observer and
-    can be interrupted. A pipeline runs once.
+    The event loop has a thread, too: the caller's thread waits in `run`, measures memory, calls the observer and can be
+    interrupted. A pipeline runs once.
 
     Args:
         source: iterator of the items; stepped through and closed in a thread. It yields `Waiting` while it has none.
@@ -70,9 +70,19 @@ class Pipeline:
         self._stall_after_ns = stall_after_ns
         self._grace_s = grace_ns / NS_PER_SECOND
 
-        measure = _measuring(rows_of, size_of)
+        def measure(item: Any) -> Entry:
+            return Entry(item, rows_of(item), size_of(item))
+
         self._queues = [self._queue(stage) for stage in stages]
-        self._source = self._source_task(source_name, source, measure)
+        self._source = SourceTask(
+            source_name,
+            source,
+            self._queues[0],
+            measure,
+            self._clock,
+            is_held=lambda: self._backpressure.level > PressureLevel.NONE,
+            permission=self._wait_for_permission,
+        )
         self._stages = [
             StageTask(stage, inbox, outbox, measure, self._clock)
             for stage, inbox, outbox in zip(stages, self._queues, [*self._queues[1:], None], strict=True)
@@ -94,18 +104,6 @@ class Pipeline:
         self._error: BaseException | None = None
         self._stuck: list[Worker] = []
 
-    def _source_task(self, name: str, source: Iterator[Any], measure: Callable[[Any], Entry]) -> SourceTask:
-        """Return the task that reads the source, as fast as pressure and the first queue let it."""
-        return SourceTask(
-            name,
-            source,
-            self._queues[0],
-            measure,
-            self._clock,
-            is_held=self._is_held,
-            permission=self._wait_for_permission,
-        )
-
     def run(self) -> None:
         """Run until the source has ended and its last item has passed all stages.
 
@@ -125,8 +123,8 @@ class Pipeline:
         except BaseException as interrupt:
             self._end(interrupt)
             raise
-        error, self._error = self._error, None
-        error = self._end(error)
+        error = self._end(self._error)
+        self._error = None
         try:
             if error is not None:
                 raise error
@@ -191,9 +189,6 @@ class Pipeline:
         self._spiller.begin_step("writing to the spill")
         queue.spill_while(memory_is_short)
 
-    def _is_held(self) -> bool:
-        return self._backpressure.level > PressureLevel.NONE
-
     def _note_taken(self) -> None:
         """Note that an entry was taken from a queue: a source that is held checks the level again."""
         if self._permission_is_awaited and self._loop is not None:
@@ -206,7 +201,7 @@ class Pipeline:
     def _serve(self) -> None:
         try:
             asyncio.run(self._drive())
-        except BaseException as error:  # noqa: BLE001 - raised by `run`
+        except BaseException as error:  # noqa: BLE001 - whatever it is, `run` raises it and waits no longer
             self._error = self._error or error
         finally:
             self._ended.set()
@@ -226,9 +221,8 @@ class Pipeline:
         running += self._background_tasks
         for task in running:
             task.cancel()
-        await asyncio.gather(
-            *running, return_exceptions=True
-        )  # a task that was cancelled before it began raises that
+        # A task that was cancelled before it began raises that.
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _run_last(self) -> None:
         await self._stages[-1].run()
@@ -239,7 +233,7 @@ class Pipeline:
         """Await a part of the work; the first error ends the stream."""
         try:
             await work()
-        except BaseException as error:  # noqa: BLE001 - raised by `run`
+        except BaseException as error:  # noqa: BLE001 - a stage may raise anything; it is raised by `run`
             if self._stopping:
                 return
             self._stopping = True
@@ -290,9 +284,8 @@ class Pipeline:
         if memory_is_short != self._memory_is_short:
             self._memory_is_short = memory_is_short
             for queue in self._spilling:
-                self._start_in_background(
-                    partial(self._spiller.run, self._spill_while, queue, memory_is_short), "spill"
-                )
+                work = partial(self._spiller.run, self._spill_while, queue, memory_is_short)
+                self._start_in_background(work, "spill")
 
     def _start_in_background(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         """Start work that nobody waits for; its error ends the stream like any other."""
@@ -316,8 +309,3 @@ class Pipeline:
             where=f"stage {worker.name} of the stream",
             remedy="Look at what the stage reads from or writes to; run again to go on from the last checkpoint.",
         )
-
-
-def _measuring(rows_of: Callable[[Any], int], size_of: Callable[[Any], int]) -> Callable[[Any], Entry]:
-    """Return a function that wraps an item with its rows and bytes, for the queues."""
-    return lambda item: Entry(item, rows_of(item), size_of(item))

@@ -43,7 +43,7 @@ def read_ahead(items: Iterator[T], most: int = 1) -> Iterator[T]:
                     break
                 del item  # only the queue keeps it alive from here on
             last: tuple[int, Any] = (_END, None)
-        except BaseException as error:  # noqa: BLE001 - raised in the consumer
+        except BaseException as error:  # noqa: BLE001 - the iterator may raise anything; raised in the consumer
             last = (_ERROR, error)
         close = getattr(items, "close", None)
         if close is not None:

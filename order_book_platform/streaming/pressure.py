@@ -43,16 +43,10 @@ class MemoryLevel(IntEnum):
 
 
 class _Pressure(Generic[Level]):
-    """A level that rises and falls one step at a time, at separate thresholds; each change is logged and counted.
+    """A level that rises and falls one step at a time, at separate thresholds.
 
-    Args:
-        name: what the level measures, for the log.
-        levels: all levels, ascending.
-        log_level: log level of an ordinary change; a change from or to the highest level is always a warning.
-
-    Attributes:
-        level: level in force.
-        transitions: number of changes by name, such as `"none -> throttle"`.
+    Each change is logged and counted by name, such as `"none -> throttle"`. `log_level` is that of an ordinary change;
+    a change from or to the highest level is always a warning.
     """
 
     def __init__(self, name: str, levels: type[Level], log_level: int) -> None:
@@ -109,12 +103,7 @@ class Backpressure(_Pressure[PressureLevel]):
         self._wait_ns = 0
 
     def update(self, fill: float, now_ns: int) -> PressureLevel:
-        """Set the level from the present fill, and return it.
-
-        Args:
-            fill: mean fill of all queues, 0 to 1.
-            now_ns: monotonic time.
-        """
+        """Set the level from the mean fill of all queues, 0 to 1, at a monotonic time, and return it."""
         overdue = self._paused_since_ns is not None and now_ns - self._paused_since_ns > self._flush_after_ns
         self._set_level(fill, (*self._rises, 0.0 if overdue else math.inf), self._falls)
         if self.level == PressureLevel.NONE:
@@ -217,11 +206,7 @@ class MemoryGuard(_Pressure[MemoryLevel]):
         self._release_requested = True
 
     def check(self, now_ns: int) -> MemoryLevel:
-        """Measure the memory, set the level and return it; release freed memory or drop caches if that is due.
-
-        Args:
-            now_ns: monotonic time.
-        """
+        """Measure the memory at a monotonic time, set the level and return it; release memory or drop caches if due."""
         before = self.level
         self._set_level(self._sample() / self._limit_bytes, self._rises, self._falls)
         requested, self._release_requested = self._release_requested, False

@@ -56,13 +56,10 @@ class SpillPolicy:
 
 @dataclass(slots=True)
 class Entry:
-    """An item in a queue with its measures, which are taken where the item is made.
+    """An item in a queue with its rows and bytes, which are measured where the item is made.
 
-    Attributes:
-        item: the item; None while it is in the spill or after it has been taken.
-        rows: rows of the item.
-        bytes: bytes of the item in memory.
-        since_ns: monotonic time at which the entry was offered.
+    The item is None while it is in the spill or after it has been taken; `since_ns` is the monotonic time at which the
+    entry was offered.
     """
 
     item: Any
@@ -77,13 +74,7 @@ class Entry:
 
 
 class Queue:
-    """A queue that holds items in memory up to a bound.
-
-    Args:
-        bound: most items and bytes that it may hold.
-        clock: measures how long the oldest item has waited.
-        on_taken: called after each taken entry, by the thread that took it.
-    """
+    """A queue that holds items in memory up to a bound; `on_taken` is called by the thread that took an entry."""
 
     def __init__(self, bound: Bound, clock: Clock, on_taken: Callable[[], None]) -> None:
         self.bytes = 0
@@ -197,12 +188,6 @@ class SpillingQueue(Queue):
     """A queue that moves entries beyond a low bound to a spill while memory is short, and reads them back in order.
 
     The entries in memory are older than those in the spill: nothing is appended in memory until the spill is empty.
-
-    Args:
-        bound: most items and bytes in memory while memory is not short.
-        clock: measures how long the oldest item has waited.
-        on_taken: called after each taken entry, by the thread that took it.
-        spilling: the spill, the bound in memory while it is used, and the limit of the spill.
     """
 
     def __init__(

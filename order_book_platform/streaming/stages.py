@@ -15,8 +15,7 @@ from typing import Any
 from order_book_platform.clock import Clock
 from order_book_platform.observability import StageMetrics
 from order_book_platform.streaming.queues import Bound, Entry, Queue, SpillPolicy
-from order_book_platform.streaming.stopwatch import Stopwatch
-from order_book_platform.streaming.workers import Worker
+from order_book_platform.streaming.workers import Stopwatch, Worker
 
 _END = object()
 
@@ -25,9 +24,8 @@ _END = object()
 class Waiting:
     """An item that a source yields while it has nothing to read; waiting is not a step and never a stall.
 
-    Attributes:
-        call: returns when the source may have something new. It is called in the source's thread; a stream that ends
-            meanwhile waits for it as long as for a step in progress.
+    Its `call` returns when the source may have something new. It is called in the source's thread; a stream that ends
+    meanwhile waits for it as long as for a step in progress.
     """
 
     call: Callable[[], object]
@@ -35,10 +33,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The functions of a stage, all called from one thread, one at a time.
+    """The functions of a stage, all called from one thread, one at a time; its name stands in metrics and messages.
 
     Attributes:
-        name: name for metrics, messages and the thread.
         work: turns one item into any number of items; the stream may pause or end after each of them.
         finish: gives the last items, after the last input.
         flush: releases what the stage holds back; called between two steps when the stream cannot move on.
@@ -70,12 +67,8 @@ class _Need(Enum):
 class _Task:
     """Common part of the source and the stages: a thread that steps through iterators, and the queue behind it.
 
-    Args:
-        name: name of the stage.
-        inbox: queue in front of the stage; None for the source.
-        outbox: queue behind the stage; None for the last one, whose items are ignored.
-        measure: makes the queue entry of an item, with its size and rows.
-        clock: measures times.
+    The source has no inbox, and the last stage no outbox: its items are ignored. `measure` makes the queue entry of an
+    item.
     """
 
     def __init__(
@@ -175,11 +168,7 @@ class _Task:
     # --- in any thread ----------------------------------------------------------------------------------------------
 
     def metrics(self, now_ns: int) -> StageMetrics:
-        """Return the metrics of the stage; from any thread.
-
-        Args:
-            now_ns: monotonic time.
-        """
+        """Return the metrics of the stage at a monotonic time; from any thread."""
         inbox = self._inbox
         oldest_ns = None if inbox is None else inbox.oldest_since_ns
         return StageMetrics(
@@ -260,15 +249,7 @@ class SourceTask(_Task):
 
 
 class StageTask(_Task):
-    """Works off the queue in front of a stage.
-
-    Args:
-        stage: functions of the stage.
-        inbox: queue in front of the stage.
-        outbox: queue behind the stage; None for the last one, whose items are ignored.
-        measure: makes the queue entry of an item.
-        clock: measures times.
-    """
+    """Works off the queue in front of a stage; see `_Task`."""
 
     def __init__(
         self,
@@ -302,9 +283,8 @@ class StageTask(_Task):
         if self._finishing:
             return _Need.NOTHING
         self.worker.begin_step("taking the next item")
-        ended = (
-            self.inbox.ended
-        )  # read before polling: once it is true, all remaining entries are in the queue
+        # Read before polling: once it is true, all remaining entries are in the queue.
+        ended = self.inbox.ended
         entry = self.inbox.poll()
         if entry is not None:
             self.worker.begin_step("working on an item")

@@ -1,4 +1,4 @@
-"""Threads that make blocking calls for an event loop."""
+"""Threads that make blocking calls for an event loop, and stopwatches that one thread drives and any thread reads."""
 
 from __future__ import annotations
 
@@ -6,43 +6,53 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from order_book_platform.clock import Clock
-from order_book_platform.streaming.stopwatch import Stopwatch
+
+
+class Stopwatch:
+    """A stopwatch that adds up times; one thread starts and stops it, any thread may read it."""
+
+    def __init__(self) -> None:
+        # One tuple, replaced as a whole: a reader never sees half a change.
+        self._total_and_since: tuple[int, int | None] = (0, None)
+
+    def start(self, now_ns: int) -> None:
+        """Begin a time to be added."""
+        self._total_and_since = (self._total_and_since[0], now_ns)
+
+    def stop(self, now_ns: int) -> None:
+        """Add the time since `start`."""
+        self._total_and_since = (self.read_ns(now_ns), None)
+
+    def lap(self, now_ns: int) -> None:
+        """Add the time since `start` or the last lap, and begin the next one."""
+        self._total_and_since = (self.read_ns(now_ns), now_ns)
+
+    def read_ns(self, now_ns: int) -> int:
+        """Return the sum so far, including the running time, in ns."""
+        total, since = self._total_and_since
+        return total if since is None else total + now_ns - since
+
+    def running_ns(self, now_ns: int) -> int:
+        """Return the running time in ns; 0 if none is running."""
+        since = self._total_and_since[1]
+        return 0 if since is None else now_ns - since
+
 
 Result = TypeVar("Result")
 _Outcome = tuple[Any, BaseException | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A function to be called, and the future of its result or error."""
-
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    outcome: asyncio.Future[_Outcome]
-
-    def make(self) -> _Outcome:
-        """Call the function; whatever it raises is handed to the caller that waits for the outcome."""
-        try:
-            return self.function(*self.arguments), None
-        except BaseException as error:  # noqa: BLE001 - raised by Worker.run
-            return None, error
 
 
 class Worker:
     """One thread that makes one call at a time, in the order in which they were requested.
 
     The thread is a daemon and does not belong to an executor of the standard library: an executor's threads are joined
-    when the interpreter exits, so that a call that hangs would keep the process alive.
-
-    Args:
-        name: name of the thread.
-        clock: measures how long calls take.
-        at_end: called in the thread as its last act, after `close` and the end of the call in progress.
+    when the interpreter exits, so that a call that hangs would keep the process alive. Its last act, after `close` and
+    the end of the call in progress, is to call `at_end`.
     """
 
     def __init__(self, name: str, clock: Clock, at_end: Callable[[], None] | None = None) -> None:
@@ -55,7 +65,7 @@ class Worker:
         self._clock = clock
         self._at_end = at_end
         self._closed = False
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._calls: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[_Outcome]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 
     def start(self) -> None:
@@ -83,9 +93,9 @@ class Worker:
 
     async def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function in the thread, and return its result or raise its error."""
-        call = _Call(function, arguments, asyncio.get_running_loop().create_future())
-        self._calls.put(call)
-        result, error = await call.outcome
+        future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
+        self._calls.put((partial(function, *arguments), future))
+        result, error = await future
         if error is not None:
             raise error
         return result  # type: ignore[no-any-return]
@@ -96,12 +106,9 @@ class Worker:
         self._calls.put(None)
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end of the thread, and return whether it came; otherwise the thread is abandoned.
+        """Wait so long for the end of the thread, and return whether it came; otherwise the thread is abandoned.
 
         An abandoned thread ends by itself if its call ever returns. Its result is dropped, since its loop is closed.
-
-        Args:
-            timeout_s: longest wait in seconds.
         """
         if self._thread.is_alive():
             self._thread.join(timeout_s)
@@ -111,17 +118,22 @@ class Worker:
         return True
 
     def _serve(self) -> None:
-        while (call := self._calls.get()) is not None and not self._closed:
+        while (request := self._calls.get()) is not None and not self._closed:
+            call, future = request
+            outcome: _Outcome
             self.busy.start(self._clock.monotonic_ns())
-            outcome = call.make()
+            try:
+                outcome = call(), None
+            except BaseException as error:  # noqa: BLE001 - a stage may raise anything; it is raised by `run`
+                outcome = None, error
             self.busy.stop(self._clock.monotonic_ns())
             with suppress(RuntimeError):  # raised by a closed loop: nobody waits any more
-                call.outcome.get_loop().call_soon_threadsafe(_settle, call.outcome, outcome)
-            del call, outcome  # an idle thread keeps no item alive
+                future.get_loop().call_soon_threadsafe(_settle, future, outcome)
+            del request, call, future, outcome  # an idle thread keeps no item alive
         if self._at_end is not None:
             try:
                 self._at_end()
-            except BaseException as error:  # noqa: BLE001 - raised, or noted, by whoever closes the worker
+            except BaseException as error:  # noqa: BLE001 - anything; raised, or noted, by who closes the worker
                 self.closing_error = error
 
 

@@ -1,17 +1,18 @@
-"""Files, footers and manifest of a partition agree with each other."""
+"""A partition being built: its files, its manifest, and what a parser of manifests refuses."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from order_book_platform.model import PartitionKey
-from order_book_platform.storage.manifest import Manifest, file_sha256
-from order_book_platform.storage.partition_writer import FinishedFile, PartitionWriter
+from order_book_platform.model import FixedPoint, PartitionKey
+from order_book_platform.storage.partition_writer import FinishedFile, Manifest, PartitionWriter, file_sha256
 from order_book_platform.version import code_version
 
 KEY = PartitionKey.parse("TEST:ABC-USD", "2024-08-08")
@@ -101,3 +102,77 @@ def test_an_abandoned_writer_holds_no_file_open(writer: PartitionWriter) -> None
     writer.abandon()
     writer.abandon()
     assert (writer.folder / "books-0.parquet").is_file()
+
+
+MANIFEST = Manifest(
+    dataset="raw_deltas",
+    schema_version=1,
+    code_version="0.1.0",
+    symbol="BINANCE:币安-USDT",
+    day="2024-08-08",
+    inputs={"book_delta_v2/1.parquet": "ab"},
+    rows={"deltas.parquet": 7},
+    files={"deltas.parquet": {"bytes": 70, "sha256": "cd"}},
+    metadata={**FixedPoint(2, 5, 1, 10).to_metadata(), "note": "é"},
+)
+
+
+def test_bytes_read_back() -> None:
+    """The same manifest, and the same bytes again."""
+    assert Manifest.from_bytes(MANIFEST.to_bytes()) == MANIFEST
+    assert Manifest.from_bytes(MANIFEST.to_bytes()).to_bytes() == MANIFEST.to_bytes()
+
+
+def test_bytes_do_not_depend_on_the_order_of_keys() -> None:
+    """Counts filled in another order are the same partition."""
+    reordered = dataclasses.replace(MANIFEST, metadata=dict(reversed(MANIFEST.metadata.items())))
+    assert reordered.fingerprint == MANIFEST.fingerprint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"symbol": "BINANCE:ETH-USDT"},
+        {"inputs": {"book_delta_v2/1.parquet": "ac"}},
+        {"rows": {"deltas.parquet": 8}},
+        {"files": {"deltas.parquet": {"bytes": 70, "sha256": "ce"}}},
+        {"metadata": {"price_decimals": 3}},
+    ],
+)
+def test_the_fingerprint_covers_it(change: dict[str, Any]) -> None:
+    """Whatever changes in a partition changes what the next one says it was made from."""
+    assert dataclasses.replace(MANIFEST, **change).fingerprint != MANIFEST.fingerprint
+
+
+def test_fixed_point() -> None:
+    """Decimals, tick and lot come from the metadata."""
+    assert MANIFEST.fixed_point == FixedPoint(2, 5, 1, 10)
+
+
+def damaged(**changes: Any) -> bytes:
+    """The manifest with keys replaced, or removed where the value is ..."""
+    content = json.loads(MANIFEST.to_bytes()) | changes
+    return json.dumps({key: value for key, value in content.items() if value is not ...}).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00" * 64,
+        b"[]",
+        b"null",
+        b"{}",
+        MANIFEST.to_bytes()[:-20],
+        damaged(rows=...),
+        damaged(extra=1),
+        damaged(files=None),
+        damaged(inputs=[]),
+        damaged(schema_version="1"),
+        damaged(day=20240808),
+    ],
+)
+def test_damage_is_refused(content: bytes) -> None:
+    """Truncated, of other kinds, incomplete or of another format: never half understood."""
+    with pytest.raises(ValueError, match=r"."):
+        Manifest.from_bytes(content)

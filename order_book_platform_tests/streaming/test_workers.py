@@ -1,4 +1,4 @@
-"""Worker threads: one call at a time, in order; errors come out; a hanging call is left alone."""
+"""Worker threads: calls in order, errors and results to their callers, ends that nobody waits for; and stopwatches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from order_book_platform.clock import ManualClock, SystemClock
-from order_book_platform.streaming.workers import Worker
+from order_book_platform.streaming.workers import Stopwatch, Worker
 from order_book_platform_tests.streaming.streams import Item, gone
 
 
@@ -177,3 +177,17 @@ def test_a_call_that_hangs_is_abandoned(gate: threading.Event) -> None:
     assert "a worker (abandoned)" in [thread.name for thread in threading.enumerate()]
     gate.set()
     assert ended.wait(60)
+
+
+def test_a_stopwatch_adds_up() -> None:
+    """Times are added; the running one counts before it is stopped, and is told apart."""
+    watch = Stopwatch()
+    assert (watch.read_ns(5), watch.running_ns(5)) == (0, 0)
+    watch.start(10)
+    assert (watch.read_ns(13), watch.running_ns(13)) == (3, 3)
+    watch.stop(14)
+    assert (watch.read_ns(99), watch.running_ns(99)) == (4, 0)
+    watch.start(100)
+    assert (watch.read_ns(101), watch.running_ns(101)) == (5, 1)
+    watch.lap(103)
+    assert (watch.read_ns(105), watch.running_ns(105)) == (9, 2)

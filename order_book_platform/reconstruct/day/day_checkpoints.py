@@ -14,8 +14,7 @@ from order_book_platform.replay.snapshot_scheduler import ReplayPosition
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, PartitionWriter
 from order_book_platform.storage.checkpoints import Checkpoint
-from order_book_platform.storage.manifest import file_sha256
-from order_book_platform.storage.partition_writer import FinishedFile
+from order_book_platform.storage.partition_writer import FinishedFile, file_sha256
 
 DATASET = "reconstructed_books"
 # `asdict` copies deeply, which took longer than all the rest of a checkpoint once a day had a hundred parts.

@@ -41,14 +41,9 @@ class FrameKind(IntEnum):
 class Frame(NamedTuple):
     """A complete frame whose checksum is right.
 
-    Attributes:
-        offset: offset of its first byte in the file.
-        end: offset of the first byte behind it.
-        kind: a `FrameKind`, or a number that this version does not know.
-        first_row: number in the log of its first row.
-        synced_row: number of the log's rows that were known to be on the device when it was written.
-        rows: number of its rows.
-        payload: Arrow IPC message, without padding.
+    It takes the bytes from `offset` to `end` of its file. Its `rows` rows have the numbers from `first_row` on in the
+    log, of which `synced_row` rows were known to be on the device when it was written. `kind` is a `FrameKind`, or a
+    number that this version does not know; `payload` is an Arrow IPC message, without padding.
     """
 
     offset: int
@@ -63,15 +58,7 @@ class Frame(NamedTuple):
 def pack_frame(
     kind: FrameKind, first_row: int, synced_row: int, rows: int, payload: pa.Buffer
 ) -> list[memoryview]:
-    """Return the bytes of a frame as buffers to be written one after the other; the payload is not copied.
-
-    Args:
-        kind: purpose of the frame.
-        first_row: number in the log of its first row.
-        synced_row: number of the log's rows that are known to be on the device.
-        rows: number of rows in the payload.
-        payload: Arrow IPC message.
-    """
+    """Return the bytes of a `Frame` as buffers to be written one after the other; the payload is not copied."""
     size = len(payload)
     header = bytearray(_HEADER.size)
     _HEADER.pack_into(header, 0, MAGIC, 0, first_row, synced_row, rows, size, kind, VERSION)
@@ -96,15 +83,10 @@ def write_all(descriptor: int, parts: Sequence[memoryview]) -> int:
 
 
 def read_frame(descriptor: int, offset: int, where: str) -> Frame | None:
-    """Read the frame at `offset`; returns None if there is no complete frame with a right checksum.
-
-    Args:
-        descriptor: descriptor of the open file.
-        offset: offset in bytes at which the frame begins.
-        where: path of the file, for the error.
+    """Read the frame at a byte of a file; returns None if there is no complete frame with a right checksum.
 
     Raises:
-        LogCorruptError: the frame has a version that this package does not know.
+        LogCorruptError: the frame has a version that this package does not know; `where` names the file in the error.
     """
     header = os.pread(descriptor, _HEADER.size, offset)
     if len(header) < _HEADER.size or not header.startswith(MAGIC):
@@ -132,14 +114,8 @@ def read_frame(descriptor: int, offset: int, where: str) -> Frame | None:
 def later_synced_frame(descriptor: int, offset: int, row: int, where: str) -> Frame | None:
     """Search for a frame that proves that rows from `row` on had reached the device.
 
-    Args:
-        descriptor: descriptor of the open file.
-        offset: offset in bytes from which on frames are searched for.
-        row: number of the first row that is missing.
-        where: path of the file, for the error.
-
     Returns:
-        The first complete frame whose `synced_row` is beyond `row`; None if there is none.
+        The first complete frame from byte `offset` on whose `synced_row` is beyond `row`; None if there is none.
 
     Raises:
         LogCorruptError: a frame has a version that this package does not know.

@@ -9,28 +9,22 @@ from pathlib import Path
 import pyarrow as pa
 
 from order_book_platform.errors import LogMissingError
-from order_book_platform.storage.log.open_segment import OpenSegment
 from order_book_platform.storage.log.sealed_segment import SealedSegment
-from order_book_platform.storage.log.segments import LogBatch, corrupt, first_rows, sealed_path
+from order_book_platform.storage.log.segments import LogBatch, OpenSegment, corrupt, first_rows, sealed_path
 
 
 class LogReader:
     """Reads the rows of a log from any row number on.
 
-    Args:
-        folder: folder of the log; it has to exist when rows are read, even if there are none yet.
+    A method raises `LogMissingError` if the folder does not exist, or the log has fewer rows than the wanted first one,
+    and `LogCorruptError` if a segment cannot be read, or if rows that had reached the device are damaged or gone.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def schema(self) -> pa.Schema | None:
-        """Return the schema of the log, with its metadata; None before its first row.
-
-        Raises:
-            LogMissingError: the folder does not exist.
-            LogCorruptError: the newest segment cannot be read.
-        """
+        """Return the schema of the log, with its metadata; None before its first row."""
         for row in reversed(first_rows(self.folder)):
             segment = _find(self.folder, row)
             if segment is None:
@@ -43,12 +37,7 @@ class LogReader:
         return None
 
     def next_row(self) -> int:
-        """Return the number of rows in the log, including rows of the open segment that are not synced yet.
-
-        Raises:
-            LogMissingError: the folder does not exist.
-            LogCorruptError: rows that had reached the device are damaged.
-        """
+        """Return the number of rows in the log, including rows of the open segment that are not synced yet."""
         rows = first_rows(self.folder)
         with closing(_Cursor(self.folder, rows[-1] if rows else 0)) as cursor:
             for _ in cursor.batches(_BEHIND_ALL):
@@ -56,13 +45,8 @@ class LogReader:
             return cursor.edge
 
     def read(self, from_row: int = 0) -> Iterator[LogBatch]:
-        """Read the rows from `from_row` on: sealed segments by row group, then the open segment by frame.
-
-        Raises:
-            LogMissingError: the folder does not exist, or the log has fewer than `from_row` rows.
-            LogCorruptError: rows that had reached the device are damaged or gone.
-        """
-        return self.follow(from_row, _stop)
+        """Read the rows from `from_row` on: sealed segments by row group, then the open segment by frame."""
+        return self.follow(from_row, lambda: False)
 
     def follow(self, from_row: int, wait: Callable[[], bool]) -> Iterator[LogBatch]:
         """Read the rows from `from_row` on, and those that a writer appends meanwhile, each once and in order.
@@ -71,10 +55,6 @@ class LogReader:
             from_row: number of the first row wanted.
             wait: called when there are no new rows. It returns true when there may be some, or false to stop after the
                 rows that were appended before it returned.
-
-        Raises:
-            LogMissingError: the folder does not exist, or the log has fewer than `from_row` rows.
-            LogCorruptError: rows that had reached the device are damaged or gone.
         """
         going_on = True
         with closing(self.tail(from_row)) as tail:
@@ -87,20 +67,12 @@ class LogReader:
                     going_on = wait()
 
     def tail(self, from_row: int = 0) -> LogTail:
-        """Open a tail from `from_row` on, for callers that do not want to wait for new rows.
-
-        Args:
-            from_row: number of the first row wanted.
-        """
+        """Open a tail from `from_row` on, for callers that do not want to wait for new rows."""
         return LogTail(self.folder, from_row)
 
 
 class LogTail:
     """An endless iterator over the rows of a log in order, which gives None whenever there are no new rows.
-
-    Args:
-        folder: folder of the log.
-        from_row: number of the first row wanted.
 
     Attributes:
         synced_row: number of the log's rows that are known to be on the device; it may grow while no new rows come.
@@ -115,12 +87,7 @@ class LogTail:
         return self
 
     def __next__(self) -> LogBatch | None:
-        """Return the next rows, or None if there are no new ones by now.
-
-        Raises:
-            LogMissingError: the folder does not exist, or the log has fewer rows than the wanted first one.
-            LogCorruptError: rows that had reached the device are damaged or gone.
-        """
+        """Return the next rows, or None if there are no new ones by now; raises the errors of `LogReader`."""
         return next(self._rows)
 
     def close(self) -> None:
@@ -147,11 +114,7 @@ class LogTail:
 
 
 class _Cursor:
-    """Goes through a log segment by segment; the name of the next one follows from the rows before it.
-
-    Attributes:
-        edge: number of the row behind the last one that has been read.
-    """
+    """Goes through a log segment by segment; the next one begins at `edge`, the row behind those read."""
 
     def __init__(self, folder: Path, first_row: int) -> None:
         self.edge = first_row
@@ -206,10 +169,6 @@ def _find(folder: Path, first_row: int) -> SealedSegment | OpenSegment | None:
         except FileNotFoundError:
             continue
     return None
-
-
-def _stop() -> bool:
-    return False
 
 
 _BEHIND_ALL = 2**64

@@ -11,12 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from order_book_platform.errors import (
-    LogBrokenError,
-    LogBusyError,
-    PartitionBusyError,
-    StorageError,
-)
+from order_book_platform.errors import LogBrokenError, LogBusyError, PartitionBusyError, StorageError
 from order_book_platform.storage.atomic import (
     DISK_FULL_ERRNOS,
     locked_file,
@@ -26,8 +21,7 @@ from order_book_platform.storage.atomic import (
 from order_book_platform.storage.log import frames
 from order_book_platform.storage.log.frames import FrameKind, pack_frame, write_all
 from order_book_platform.storage.log.recovery import recover
-from order_book_platform.storage.log.row_schema import check_batch, check_schema
-from order_book_platform.storage.log.sealing import seal
+from order_book_platform.storage.log.sealed_segment import check_batch, check_schema, seal
 from order_book_platform.storage.log.segments import open_path, sealed_path
 
 LOCK = "writer.lock"
@@ -36,7 +30,7 @@ LOCK = "writer.lock"
 class LogWriter:
     """Opens a log or creates one, appends rows, syncs and seals them; used by one thread at a time.
 
-    A log whose writer died is recovered when it is opened.
+    A log whose writer died is recovered when it is opened. A method raises `DiskFullError` if the disk is full.
 
     Args:
         folder: folder of the log; created if it does not exist.
@@ -47,8 +41,6 @@ class LogWriter:
             them.
 
     Attributes:
-        folder: folder of the log.
-        schema: schema of its rows.
         recovered: state of the log when it was opened, and what recovery did.
         next_row: number of rows in the log, which is the number of the next row.
         synced_row: number of the log's rows that are on the device.
@@ -57,7 +49,6 @@ class LogWriter:
         LogBusyError: another writer has the log open.
         LogSchemaError: the log has another schema, or a log cannot keep the schema.
         LogCorruptError: rows that had reached the device are damaged or gone; no row has been changed.
-        DiskFullError: the disk is full.
         StorageAccessError: this user may not write there.
     """
 
@@ -123,9 +114,8 @@ class LogWriter:
 
         Raises:
             LogSchemaError: the batch has another schema, or a null where the schema allows none; nothing was appended.
-            DiskFullError: the disk is full.
-            StorageError: a single row, or a batch that has to be whole, is larger than a frame; nothing of such a batch
-                was appended.
+            StorageError: a single row, or a batch that has to be whole, is larger than a frame; none of it was
+                appended.
         """
         self._check_usable()
         check_batch(batch, self.schema, self.folder)
@@ -136,10 +126,9 @@ class LogWriter:
         return first_row
 
     def sync(self) -> None:
-        """Return when all appended rows are on the device.
+        """Return when all appended rows are on the device; after an error this writer cannot be used any more.
 
         Raises:
-            DiskFullError: the disk is full after all; this writer cannot be used any more.
             LogBrokenError: the device failed to keep the rows.
         """
         self._check_usable()
@@ -149,23 +138,18 @@ class LogWriter:
     def rotate(self) -> None:
         """Seal the open segment, whatever its size; the next row begins another one.
 
-        With `seal_in`, this returns when the executor has the segment, and raises the error of the one before.
-
-        Raises:
-            DiskFullError: the disk has no space for the sealed form; the segment stays open and may be sealed later.
+        With `seal_in`, this returns when the executor has the segment, and raises the error of the one before. A
+        segment for whose sealed form the disk has no space stays open and may be sealed later.
         """
         self._check_usable()
         with self._writing():
             self._rotate()
 
     def close(self, *, seal: bool = False) -> None:
-        """Sync, wait for sealing in progress, and release the log; further calls do nothing.
+        """Sync, wait for sealing in progress, and release the log, also after an error; further calls do nothing.
 
         Args:
             seal: seal the open segment, for a log that is complete.
-
-        Raises:
-            DiskFullError: the disk is full; the log is closed all the same, and can be opened again.
         """
         if self._broken == _CLOSED:
             return
@@ -316,9 +300,8 @@ class LogWriter:
             seal(self.folder, segment.first_row, self.next_row, self._row_group_rows)
         except BaseException:
             if sealed_path(self.folder, segment.first_row).exists():
-                self._broken = (
-                    "a sealed segment whose open form could not be removed"  # and must not be appended to
-                )
+                # And must not be appended to.
+                self._broken = "a sealed segment whose open form could not be removed"
             raise
         segment.close()
         self._open, self.synced_row = None, self.next_row
@@ -340,13 +323,7 @@ _CLOSED = "one that has been closed"
 
 
 class _OpenFile:
-    """The file of the open segment.
-
-    Args:
-        folder: folder of the log.
-        first_row: number of the segment's first row.
-        size: bytes in the file; 0 for one that is created.
-    """
+    """The file of the open segment, which has `size` bytes; 0 for one that is created."""
 
     def __init__(self, folder: Path, first_row: int, size: int = 0) -> None:
         self.first_row = first_row

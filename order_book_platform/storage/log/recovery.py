@@ -11,10 +11,9 @@ import pyarrow as pa
 
 from order_book_platform.errors import LogSchemaError
 from order_book_platform.storage.atomic import sync_path
-from order_book_platform.storage.log.open_segment import OpenSegment
-from order_book_platform.storage.log.sealed_segment import SealedSegment
-from order_book_platform.storage.log.sealing import SEALING_PREFIX, finish_sealing, seal
-from order_book_platform.storage.log.segments import corrupt, first_rows, open_path, sealed_path
+from order_book_platform.storage.log.log_reader import LogReader
+from order_book_platform.storage.log.sealed_segment import SEALING_PREFIX, SealedSegment, finish_sealing, seal
+from order_book_platform.storage.log.segments import OpenSegment, corrupt, first_rows, open_path, sealed_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +35,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class ResumableSegment:
-    """An open segment with rows, to which a writer may append.
-
-    Attributes:
-        first_row: number of the segment's first row.
-        size: bytes of its file, all of them in valid frames.
-        synced_row: number of the log's rows that were on the device according to its frames.
-    """
+    """An open segment with rows and `size` bytes, all in valid frames, to which a writer may append."""
 
     first_row: int
     size: int
@@ -54,11 +47,6 @@ def recover(
 ) -> tuple[Recovered, ResumableSegment | None]:
     """Bring a log into a state in which rows can be appended to it. The caller holds the writer's lock.
 
-    Args:
-        folder: folder of the log.
-        schema: schema of the rows that will be appended.
-        row_group_rows: rows per row group of segments that are sealed now.
-
     Returns:
         What was found and done, and the open segment that goes on; None if the next row begins a segment.
 
@@ -67,8 +55,22 @@ def recover(
         LogCorruptError: rows that had reached the device are damaged or gone; no row has been changed.
     """
     segments = first_rows(folder)
-    _check_schema(folder, segments, schema)
-    removed = [*_remove_incomplete(folder), *_remove_open_forms(folder, segments)]
+    found = LogReader(folder).schema()
+    if found is not None and not found.equals(schema, check_metadata=True):
+        raise LogSchemaError(
+            expected=f"the schema of the log: {_text(found)}",
+            found=_text(schema),
+            where=str(folder),
+            remedy="Append rows of that schema, or begin another log.",
+        )
+    removed = []
+    for path in sorted(folder.glob(f"{SEALING_PREFIX}*")):  # sealed forms that were not complete
+        path.unlink()
+        removed.append(path.name)
+    for row in segments:
+        if sealed_path(folder, row).exists() and open_path(folder, row).exists():
+            finish_sealing(folder, row)
+            removed.append(open_path(folder, row).name)
     still_open = [row for row in segments if not sealed_path(folder, row).exists()]
     _check_order(folder, segments, still_open)
     for row, end in pairwise(still_open):
@@ -79,57 +81,18 @@ def recover(
     with OpenSegment(folder, last) as segment:
         for _ in segment.frames():
             pass
-        cut_bytes = segment.invalid_bytes()
-        end, rows = segment.end, segment.next_row - last
-    resumable = ResumableSegment(last, end, segment.synced_row) if rows else None
-    _cut(folder, last, end if rows else None, cut_bytes)
-    if not rows:
-        removed.append(open_path(folder, last).name)
+        cut_bytes, rows = segment.invalid_bytes(), segment.next_row - last
+    resumable = None
+    if rows:
+        resumable = ResumableSegment(last, segment.end, segment.synced_row)
+        if cut_bytes:
+            os.truncate(segment.path, segment.end)
+        sync_path(segment.path)
+    else:
+        segment.path.unlink()
+        removed.append(segment.path.name)
+    sync_path(folder)
     return Recovered(last + rows, rows, cut_bytes, tuple(removed)), resumable
-
-
-def _check_schema(folder: Path, segments: list[int], schema: pa.Schema) -> None:
-    """Compare with the newest segment that has a schema; one whose writer died at once may have none."""
-    for row in reversed(segments):
-        found = segment_schema(folder, row)
-        if found is not None:
-            if not found.equals(schema, check_metadata=True):
-                raise LogSchemaError(
-                    expected=f"the schema of the log: {_text(found)}",
-                    found=_text(schema),
-                    where=str(folder),
-                    remedy="Append rows of that schema, or begin another log.",
-                )
-            return
-
-
-def segment_schema(folder: Path, first_row: int) -> pa.Schema | None:
-    """Read the schema of a segment; returns None if the segment has no valid frame."""
-    if sealed_path(folder, first_row).exists():
-        with SealedSegment(folder, first_row) as sealed:
-            return sealed.schema
-    with OpenSegment(folder, first_row) as segment:
-        next(segment.frames(), None)
-        return segment.schema
-
-
-def _remove_incomplete(folder: Path) -> list[str]:
-    """Remove sealed segments that were not complete, and return their names."""
-    removed = []
-    for path in sorted(folder.glob(f"{SEALING_PREFIX}*")):
-        path.unlink()
-        removed.append(path.name)
-    return removed
-
-
-def _remove_open_forms(folder: Path, segments: list[int]) -> list[str]:
-    """Remove the open form of segments that are sealed already, and return the names of the files."""
-    removed = []
-    for row in segments:
-        if sealed_path(folder, row).exists() and open_path(folder, row).exists():
-            finish_sealing(folder, row)
-            removed.append(open_path(folder, row).name)
-    return removed
 
 
 def _check_order(folder: Path, segments: list[int], still_open: list[int]) -> None:
@@ -151,18 +114,6 @@ def _end_of_sealed(folder: Path, sealed: list[int]) -> int:
         return 0
     with SealedSegment(folder, sealed[-1]) as last:
         return last.next_row
-
-
-def _cut(folder: Path, first_row: int, size: int | None, cut_bytes: int) -> None:
-    """Cut the open segment to `size` bytes, or remove it if None, and flush the remaining frames to the device."""
-    path = open_path(folder, first_row)
-    if size is None:
-        path.unlink()
-    else:
-        if cut_bytes:
-            os.truncate(path, size)
-        sync_path(path)
-    sync_path(folder)
 
 
 def _text(schema: pa.Schema) -> str:

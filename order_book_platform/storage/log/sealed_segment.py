@@ -1,11 +1,14 @@
 """Sealed segments: Parquet files whose footer has their first row and one checksum over all their bytes.
 
-Parquet's own checksums leave out page headers and the footer, where a changed bit gives other rows without an error.
+Parquet's own checksums leave out page headers and the footer, where a changed bit gives other rows without an error. A
+sealed form is written aside, flushed and renamed; only then the open form is removed. Rows that could not be sealed
+later are refused before they are written to a log.
 """
 
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import zlib
@@ -16,12 +19,23 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from order_book_platform.errors import LogSchemaError
+from order_book_platform.storage.atomic import sync_path
 from order_book_platform.storage.log.frames import VERSION
-from order_book_platform.storage.log.segments import LogBatch, corrupt, sealed_path, translate_damage
+from order_book_platform.storage.log.segments import (
+    LogBatch,
+    OpenSegment,
+    corrupt,
+    open_path,
+    sealed_path,
+    translate_damage,
+)
+from order_book_platform.storage.parquet_sink import ParquetSink
 
 FOOTER = "order_book_platform_log"
 """Key of the log's own metadata in the Parquet footer."""
-
+SEALING_PREFIX = ".sealing-"
+"""Prefix of the file name of a sealed segment that is not complete yet."""
 _MARK = b'{"_crc32": "'
 _DIGITS = b"00000000"
 _TRAILER_BYTES = 8
@@ -29,18 +43,13 @@ _READ_BYTES = 1 << 20
 
 
 class SealedSegment:
-    """A segment in its final form.
-
-    Args:
-        folder: folder of the log.
-        first_row: number of the segment's first row.
+    """A segment in its final form; FileNotFoundError if there is none.
 
     Attributes:
         schema: schema of its rows, with the log's metadata.
         next_row: number of the row behind its last one.
 
     Raises:
-        FileNotFoundError: there is no such segment, or it is not sealed.
         LogCorruptError: the file is damaged, or has another first row than its name says.
     """
 
@@ -63,11 +72,7 @@ class SealedSegment:
         self.close()
 
     def batches(self, from_row: int) -> Iterator[LogBatch]:
-        """Read the rows from `from_row` on, row group by row group.
-
-        Raises:
-            LogCorruptError: a row group is damaged.
-        """
+        """Read the rows from `from_row` on, row group by row group; a damaged one raises `LogCorruptError`."""
         start = self.first_row
         for group in range(self._file.metadata.num_row_groups):
             rows = self._file.metadata.row_group(group).num_rows
@@ -104,12 +109,7 @@ class SealedSegment:
 
 
 def footer_metadata(first_row: int, schema: pa.Schema) -> dict[str, str]:
-    """Return the metadata of a segment's footer, with zeros for the digits of the checksum.
-
-    Args:
-        first_row: number of the segment's first row in the log.
-        schema: schema of its rows, with the log's metadata.
-    """
+    """Return the metadata of a segment's footer, with zeros for the digits of the checksum."""
     content = {
         "_crc32": _DIGITS.decode(),
         "first_row": first_row,
@@ -128,12 +128,7 @@ def write_checksum(path: Path) -> None:
 
 
 def _check(path: Path) -> None:
-    """Compare a file with the checksum in its footer.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        LogCorruptError: the file has changed since it was sealed.
-    """
+    """Compare a file with the checksum in its footer; raise `LogCorruptError` if it has changed since."""
     with path.open("rb", buffering=0) as file:
         crc, position, digits = _checksum(file, path)
     if digits != b"%08x" % crc:
@@ -141,14 +136,7 @@ def _check(path: Path) -> None:
 
 
 def _checksum(file: BinaryIO, path: Path) -> tuple[int, int, bytes]:
-    """Compute the CRC-32 of a file, taking the digits of its checksum as zeros.
-
-    Returns:
-        The CRC-32, the offset of the checksum's digits in the file, and the digits that are there.
-
-    Raises:
-        LogCorruptError: the file has no complete Parquet footer, or one without a checksum.
-    """
+    """Return a file's CRC-32 with its checksum's digits taken as zeros, their offset, and the digits found."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _TRAILER_BYTES))
     trailer = file.read(_TRAILER_BYTES)
@@ -168,3 +156,115 @@ def _checksum(file: BinaryIO, path: Path) -> tuple[int, int, bytes]:
     for offset in range(0, footer_at, _READ_BYTES):
         crc = zlib.crc32(file.read(min(_READ_BYTES, footer_at - offset)), crc)
     return zlib.crc32(footer, crc), footer_at + digits_at, digits
+
+
+def seal(folder: Path, first_row: int, next_row: int, row_group_rows: int) -> None:
+    """Turn an open segment, to which nothing is appended any more, into a sealed one.
+
+    After a crash or an error it can be called again. The rows are those from `first_row` up to `next_row`, with
+    `row_group_rows` in each row group of the sealed form.
+
+    Raises:
+        LogCorruptError: the segment is damaged, or does not end at `next_row`; it is left as it is.
+        OSError: an operation of the system failed; one of the two forms is complete.
+    """
+    target = sealed_path(folder, first_row)
+    if not target.exists():
+        aside = target.with_name(SEALING_PREFIX + target.name)
+        try:
+            _write(folder, first_row, next_row, aside, row_group_rows)
+            write_checksum(aside)
+            sync_path(aside)
+            aside.rename(target)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+    finish_sealing(folder, first_row, next_row)
+
+
+def finish_sealing(folder: Path, first_row: int, next_row: int | None = None) -> None:
+    """Remove the open form of a segment whose sealed form exists, after checking the sealed form.
+
+    Raises:
+        LogCorruptError: the sealed form is damaged, or does not end at `next_row`, which None leaves unchecked.
+    """
+    with SealedSegment(folder, first_row) as sealed:
+        if next_row not in (None, sealed.next_row):
+            raise corrupt(
+                f"rows up to {next_row}",
+                f"rows up to {sealed.next_row}",
+                str(sealed_path(folder, first_row)),
+            )
+    sync_path(folder)
+    open_path(folder, first_row).unlink(missing_ok=True)
+    sync_path(folder)
+
+
+def _write(folder: Path, first_row: int, next_row: int, path: Path, row_group_rows: int) -> None:
+    with OpenSegment(folder, first_row) as segment:
+        sink: ParquetSink | None = None
+        try:
+            for rows in segment.batches(first_row):
+                sink = sink or ParquetSink(path, segment.schema, row_group_rows)
+                sink.write(pa.Table.from_batches([rows.batch]))
+            if segment.next_row != next_row:
+                raise corrupt(
+                    f"rows up to {next_row}",
+                    f"rows up to {segment.next_row}",
+                    f"{segment.path}, byte {segment.end}",
+                )
+            assert sink is not None  # a segment that is sealed has rows
+            sink.close(footer_metadata(first_row, segment.schema))
+        except BaseException:
+            if sink is not None:
+                sink.abandon()
+            raise
+
+
+def check_schema(schema: pa.Schema, folder: Path) -> None:
+    """Refuse a schema that Arrow messages cannot hold, such as one with a dictionary, or that Parquet changes."""
+    try:
+        empty = pa.RecordBatch.from_pylist([], schema=schema)
+        pa.ipc.read_record_batch(empty.serialize(), schema)
+        content = io.BytesIO()
+        pq.write_table(pa.Table.from_batches([empty]), content, store_schema=True)
+        found = pq.read_schema(pa.BufferReader(content.getvalue()))
+    except (KeyError, ValueError, pa.ArrowException) as error:
+        raise _refused(folder, "types that Arrow messages and Parquet hold", str(error)) from error
+    if not found.equals(schema):
+        raise _refused(folder, f"types that Parquet gives back: {found}", str(schema))
+
+
+def check_batch(batch: pa.RecordBatch, schema: pa.Schema, folder: Path) -> None:
+    """Refuse rows whose schema is not the log's, or with a null where that allows none."""
+    if not batch.schema.equals(schema):
+        raise LogSchemaError(
+            expected=f"rows of the log's schema: {schema.remove_metadata()}",
+            found=f"{batch.schema.remove_metadata()}",
+            where=str(folder),
+            remedy="Convert the rows first.",
+        )
+    for field, column in zip(schema, batch.columns, strict=True):
+        _check_nulls(field, column, folder, field.name)
+
+
+def _check_nulls(field: pa.Field, column: pa.Array, folder: Path, name: str) -> None:
+    if not field.nullable and column.null_count:
+        raise LogSchemaError(
+            expected=f"no null in {name}",
+            found=f"{column.null_count} of {len(column)}",
+            where=str(folder),
+            remedy="Fill them, or begin a log whose schema allows nulls there.",
+        )
+    kind = field.type
+    if pa.types.is_struct(kind):
+        for index, part in enumerate(column.drop_null().flatten() if column.null_count else column.flatten()):
+            _check_nulls(kind.field(index), part, folder, f"{name}.{kind.field(index).name}")
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        _check_nulls(kind.value_field, column.flatten(), folder, f"{name}[]")
+
+
+def _refused(folder: Path, expected: str, found: str) -> LogSchemaError:
+    return LogSchemaError(
+        expected=expected, found=found, where=str(folder), remedy="Write the column as another type."
+    )

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from order_book_platform.errors import LogCorruptError, LogMissingError
 from order_book_platform.storage.log import LogReader, LogWriter, log_reader
-from order_book_platform.storage.log.open_segment import OpenSegment
 from order_book_platform.storage.log.sealed_segment import SealedSegment
+from order_book_platform.storage.log.segments import OpenSegment
 from order_book_platform_tests.storage.log.dying import BOUNDARIES, work
 from order_book_platform_tests.storage.log.executors import AtOnce, Lazy
 from order_book_platform_tests.storage.log.rows import SCHEMA, append, batch, checked_rows
@@ -379,7 +379,7 @@ def test_a_frame_that_is_finished_while_a_reader_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a frame, then, before the reader has looked further, all of it and later ones: that is not damage."""
-    from order_book_platform.storage.log import open_segment
+    from order_book_platform.storage.log import segments
 
     with LogWriter(tmp_path, SCHEMA) as writer:
         append(writer, 3)
@@ -388,7 +388,7 @@ def test_a_frame_that_is_finished_while_a_reader_looks(
         append(writer, 3)
         writer.sync()
         content = path.read_bytes()
-        claim = open_segment.later_synced_frame
+        claim = segments.later_synced_frame
 
         def finished_meanwhile(*arguments: Any) -> Any:
             with path.open("r+b") as file:
@@ -396,7 +396,7 @@ def test_a_frame_that_is_finished_while_a_reader_looks(
             return claim(*arguments)
 
         os.truncate(path, whole + 50)
-        monkeypatch.setattr(open_segment, "later_synced_frame", finished_meanwhile)
+        monkeypatch.setattr(segments, "later_synced_frame", finished_meanwhile)
         assert checked_rows(tmp_path) == 6
 
 

@@ -25,7 +25,7 @@ from order_book_platform.errors import (
     StorageAccessError,
     StorageError,
 )
-from order_book_platform.storage.log import LogReader, LogWriter, Recovered, frames, sealing
+from order_book_platform.storage.log import LogReader, LogWriter, Recovered, frames, sealed_segment
 from order_book_platform_tests.storage.log.executors import Later
 from order_book_platform_tests.storage.log.rows import (
     SCHEMA,
@@ -384,7 +384,7 @@ def test_sealing_that_fails(
                 patch.setattr(os, "unlink", failing(number))
             else:
                 step = ["first sync", "second sync", "third sync"].index(refused) + 1
-                patch.setattr(sealing, "sync_path", at(step, sealing.sync_path))
+                patch.setattr(sealed_segment, "sync_path", at(step, sealed_segment.sync_path))
             writer.rotate()
         assert checked_rows(tmp_path) == 3
         again = number != errno.EIO and refused in ("first sync", "rename")
@@ -470,7 +470,7 @@ def alone(at_work: threading.Lock) -> Callable[..., None]:
     def seal(*arguments: Any) -> None:
         assert at_work.acquire(blocking=False)
         try:
-            sealing.seal(*arguments)
+            sealed_segment.seal(*arguments)
         finally:
             at_work.release()
 
