@@ -48,7 +48,7 @@ from order_book_platform.assess import summarise_range
 from order_book_platform.errors import BenchmarkError
 from order_book_platform.model import BookFlag
 from order_book_platform.reconstruct import Reconstructor
-from order_book_platform.reconstruct.day.day_checkpoints import DayCheckpoints
+from order_book_platform.reconstruct.replay_checkpoints import DayCheckpoints
 from order_book_platform.replay import replay_steps
 from order_book_platform.replay.book import Book
 from order_book_platform.simulate import MarketSimulator

@@ -15,7 +15,7 @@ import psutil
 
 from order_book_platform.assess.run_estimate import PARALLEL, REFERENCE, RunEstimate
 from order_book_platform.kernels.ingest.pip_conversion import to_pips
-from order_book_platform.storage.disk_space import nearest_folder
+from order_book_platform.storage.disk import nearest_folder
 
 REFERENCE_NS = 11_200_000
 """CPU time of `calibrate`'s work on the machine of benchmarks/results/day.json, which the estimates are of: twenty

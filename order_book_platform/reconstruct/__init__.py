@@ -5,9 +5,14 @@ In: `raw_deltas`, `snapshots`, the gap report and the assessment, or the logs of
 book at any instant; a second replay to compare the `replay_hash` with.
 """
 
-from order_book_platform.reconstruct.day.inspection import BookSide, BookState, Verification
 from order_book_platform.reconstruct.live.follower import Followed, replay_hash_of
-from order_book_platform.reconstruct.reconstructor import Reconstruction, Reconstructor
+from order_book_platform.reconstruct.reconstructor import (
+    BookSide,
+    BookState,
+    Reconstruction,
+    Reconstructor,
+    Verification,
+)
 
 __all__ = [
     "BookSide",

@@ -8,86 +8,45 @@ batch sizes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch, MessageAligner
 from order_book_platform.datasets.snapshots import SnapshotBatch
-from order_book_platform.model.arrays import Int64Array
 from order_book_platform.observability import StreamMetrics
-from order_book_platform.reconstruct.memory_budget import QUEUE_ITEMS, SPILL_BYTES, MemoryBudget
-from order_book_platform.reconstruct.spill import LogSpill
+from order_book_platform.reconstruct.memory_budget import QUEUE_ITEMS, SPILL_BYTES, LogSpill, MemoryBudget
+from order_book_platform.replay.book import Book
 from order_book_platform.replay.replay_steps import ReplayStep, ReplaySteps
 from order_book_platform.settings import Settings
 from order_book_platform.streaming import Bound, MemoryGuard, Pipeline, SpillPolicy, Stage
 
 
-class DeltaSource(Protocol):
-    """Source of deltas for the stages."""
-
-    def read(self) -> Iterator[Any]:
-        """Return undecoded pieces of the file or log, from the replay's position on; see `streaming.Pipeline`."""
-
-    def decode(self, item: Any, rows: int) -> Iterator[Any]:
-        """Decode a piece to batches of deltas with at most so many rows each."""
-
-
-class BookReplay(Protocol):
-    """Drives the book; only the stage `apply` calls it."""
-
-    def apply(self, step: ReplayStep) -> Iterator[Int64Array]:
-        """Apply a step and return its rows, each piece valid until the next."""
-
-    def last_rows(self) -> Iterator[Int64Array]:
-        """Return the rows still due after the last step."""
+def configured_book(settings: Settings, price_step: int, cadence: str | None = None) -> Book:
+    """Return an empty book with depth, thresholds and, unless another is given, the cadence of the settings."""
+    wanted = settings.reconstruct
+    return Book(
+        price_step,
+        depth=wanted.depth,
+        cadence=cadence or wanted.cadence,
+        grid_ns=wanted.grid,
+        crossed_after_ns=settings.gaps.crossed_after,
+        warm_up_ns=wanted.warm_up,
+        silence_ns=settings.gaps.silence,
+        row_capacity=MemoryBudget.of(settings).table_rows,
+    )
 
 
-class RowSink(Protocol):
-    """Takes the rows. The stage `apply` makes tables and other items of them, the stage `write` writes these."""
-
-    def table(self, rows: Int64Array) -> pa.Table:
-        """Make a table of rows int64[n, 6 + 4·depth], which are not kept."""
-
-    def after(self, step: ReplayStep) -> Iterator[Any]:
-        """Return what else is to be written behind the rows of a step."""
-
-    def last(self) -> Iterator[Any]:
-        """Return what else is to be written behind the last step."""
-
-    def write(self, item: Any) -> None:
-        """Write a table, or another item."""
-
-
-class BookStream:
-    """The stages of one reconstruction, from the replay's position to the end of its source.
-
-    Args:
-        source: Reads the deltas.
-        steps: Divides them into replay steps.
-        replay: Drives the book.
-        sink: Takes the rows.
-        settings: `sources`, `streaming` and `reconstruct.depth`.
-        memory: Watches the memory of the process.
-        queue_items: Items that a queue holds at most.
-    """
+class BookStream(ABC):
+    """The stages of one reconstruction, from the replay's position to the end of its source."""
 
     def __init__(
-        self,
-        source: DeltaSource,
-        steps: ReplaySteps,
-        replay: BookReplay,
-        sink: RowSink,
-        settings: Settings,
-        memory: MemoryGuard,
-        queue_items: int = QUEUE_ITEMS,
+        self, steps: ReplaySteps, settings: Settings, memory: MemoryGuard, queue_items: int = QUEUE_ITEMS
     ) -> None:
-        self._source = source
         self._steps = steps
         self._budget = MemoryBudget.of(settings)
-        self._replay = replay
-        self._sink = sink
         self._stall_after_ns = settings.streaming.stall_after
         self._memory = memory
         self._queue_items = queue_items
@@ -96,16 +55,11 @@ class BookStream:
     def pipeline(
         self, observe: Callable[[StreamMetrics], None] | None, spill: LogSpill | None = None
     ) -> Pipeline:
-        """Return the stages, ready to run once.
-
-        Args:
-            observe: Called with the metrics of the stages; see `Pipeline`.
-            spill: Takes batches while memory is short; without it the source waits.
-        """
+        """Return the stages, ready to run once; without a spill the source waits while memory is short."""
         bound = Bound(self._queue_items, self._budget.queue.bytes)
         spilling = None if spill is None else SpillPolicy(spill, self._budget.kept, SPILL_BYTES)
         return Pipeline(
-            self._source.read(),
+            self._read(),
             (
                 Stage("decode", self._decode, inbox=bound),
                 Stage("sequence", self._sequence, self._sequence_rest, inbox=bound, spilling=spilling),
@@ -119,8 +73,18 @@ class BookStream:
             stall_after_ns=self._stall_after_ns,
         )
 
+    @property
+    def _batch_rows(self) -> int:
+        """Most deltas of a batch, as memory allows at the moment."""
+        return self._budget.rows(self._memory.batch_share)
+
+    @abstractmethod
+    def _read(self) -> Iterator[Any]:
+        """Return undecoded pieces of the file or log, from the replay's position on; see `streaming.Pipeline`."""
+
+    @abstractmethod
     def _decode(self, item: Any) -> Iterator[Any]:
-        yield from self._source.decode(item, self._budget.rows(self._memory.batch_share))
+        """Decode a piece to batches of at most `_batch_rows` deltas."""
 
     def _sequence(self, batch: Any) -> Iterator[Any]:
         for whole in self._messages.take(batch):
@@ -135,19 +99,17 @@ class BookStream:
         yield from self._complete_message()
         yield from self._steps.finish()
 
+    @abstractmethod
     def _apply(self, step: Any) -> Iterator[Any]:
-        for rows in self._replay.apply(step):
-            yield self._sink.table(rows)
-        yield from self._sink.after(step)
+        """Apply a step to the book; return tables of its rows, and what else is to be written behind them."""
 
+    @abstractmethod
     def _apply_rest(self) -> Iterator[Any]:
-        for rows in self._replay.last_rows():
-            yield self._sink.table(rows)
-        yield from self._sink.last()
+        """Return what is to be written behind the last step."""
 
+    @abstractmethod
     def _write(self, item: Any) -> Iterator[None]:
-        self._sink.write(item)
-        yield None
+        """Write a table, or another item."""
 
 
 def size_of(item: Any) -> int:

@@ -15,7 +15,7 @@ from order_book_platform.errors import SettingsError
 from order_book_platform.model import PartitionKey
 from order_book_platform.sources.lake_source import BOOK_COLUMNS, DELTA_COLUMNS, TRADE_COLUMNS
 from order_book_platform.storage import ParquetSink
-from order_book_platform.storage.atomic import locked_folder, translate_write_errors
+from order_book_platform.storage.disk import locked_folder, translate_write_errors
 
 FILE_NAME = "1.snappy.parquet"
 RECORD = "truth/faults"

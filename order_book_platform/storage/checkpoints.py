@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.storage.atomic import sync_path
+from order_book_platform.storage.disk import sync_path
 
 KEPT = 3
 """Number of checkpoints that are kept: if the newest turns out to be damaged, there is one before it."""
@@ -38,11 +38,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RowExtent:
-    """The first bytes of a row file, which belong to a checkpoint, and their SHA-256; its fields are JSON-ready.
-
-    Attributes:
-        widths: columns of each array, by name, in the order in which frames number the arrays.
-    """
+    """The first bytes of a row file, and the width of each array by name, in the order in which frames number them."""
 
     file: str
     bytes: int
@@ -63,11 +59,9 @@ class CheckpointRows:
         self._digest = hashlib.sha256()
 
     def append_new(self, arrays: Mapping[str, NDArray[np.int64]]) -> RowExtent:
-        """Append the rows that were not there at the last call; they are on the device when this returns.
+        """Append the rows, int64[n, width] by name, that were not there at the last call; they are on the device then.
 
-        Args:
-            arrays: int64[n, width] by name. Names and widths are the same at each call, and an array begins with the
-                rows that it had at the last call.
+        Names and widths are the same at each call, and an array begins with the rows that it had at the last call.
         """
         with os.fdopen(self._file, "wb", closefd=False) as file:
             for number, (name, array) in enumerate(arrays.items()):
@@ -85,12 +79,7 @@ class CheckpointRows:
 
 
 def read_rows(folder: Path, extent: RowExtent) -> dict[str, NDArray[np.int64]]:
-    """Read the arrays, int64[n, width] by name, as they were when a checkpoint was saved.
-
-    Raises:
-        ValueError: the file is shorter than the extent, or its bytes have another checksum.
-        OSError: the file cannot be read.
-    """
+    """Read the arrays, int64[n, width] by name, as they were; ValueError if the checksum of the extent differs."""
     with (folder / extent.file).open("rb") as file:
         content = memoryview(file.read(extent.bytes))
     if len(content) != extent.bytes or hashlib.sha256(content).hexdigest() != extent.sha256:

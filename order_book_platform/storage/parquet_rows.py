@@ -15,16 +15,13 @@ from order_book_platform.errors import PartitionCorruptError, StorageAccessError
 
 
 class ParquetRows:
-    """Reads a table batch by batch; memory is bounded by one compressed row group and one batch.
+    """Reads a table from files, or their bytes, in order; memory is bounded by one row group and one batch.
 
-    All files are opened at once and stay open: if the partition is published anew meanwhile, the old one is read to its
-    end. Every method that reads rows raises the same errors as the constructor.
-
-    Args:
-        parts: files, or their bytes, in order; at least one, all with the same schema.
+    All files have the same schema. They are opened at once and stay open: if the partition is published anew meanwhile,
+    the old one is read to its end.
 
     Raises:
-        PartitionCorruptError: a file cannot be read.
+        PartitionCorruptError: a file cannot be read; like the other one, also when rows are read.
         StorageAccessError: this user may not read a file.
     """
 
@@ -36,13 +33,7 @@ class ParquetRows:
     def batches(
         self, rows: int, columns: Sequence[str] | None = None, from_row: int = 0
     ) -> Iterator[pa.RecordBatch]:
-        """Decode the table, row group by row group.
-
-        Args:
-            rows: most rows of a batch.
-            columns: names of the wanted columns; all if None.
-            from_row: first row wanted, counted over all files.
-        """
+        """Decode columns (all if None) from a row on, row group by row group, in batches of at most so many rows."""
         wanted = None if columns is None else list(columns)
         for part in self._parts:
             if from_row < part.rows:
@@ -60,8 +51,8 @@ class ParquetRows:
     @property
     def non_null_columns(self) -> list[str]:
         """Names of flat columns that are not known, from the statistics, to hold nothing but nulls."""
-        names = {name for part in self._parts for name in part.non_null_columns()}
-        return [name for name in self.schema.names if name in names]
+        columns = enumerate(self.schema.names)
+        return [name for index, name in columns if not all(part.is_null(index) for part in self._parts)]
 
     def value_range(self, column: str) -> tuple[int, int] | None:
         """Return the smallest and largest value of an int64 column from the statistics; None where there are none."""
@@ -92,7 +83,6 @@ class RowGroup:
 
     Attributes:
         content: stored bytes of all columns, from byte `start` of the file on.
-        footer: metadata of the file.
         group: number of the row group in the file.
         skip: number of its first rows that are not wanted.
         where: path of the file, for errors.
@@ -167,12 +157,10 @@ class _ParquetPart:
             self.schema: pa.Schema = file.schema_arrow
             self._footer = file.metadata
 
-    def non_null_columns(self) -> Iterator[str]:
-        """Give the names of columns that are not known to hold nothing but nulls."""
+    def is_null(self, column: int) -> bool:
+        """Return whether a column is known to hold nothing but nulls; False for a file without row groups."""
         groups = [self._footer.row_group(group) for group in range(self._footer.num_row_groups)]
-        for index, name in enumerate(self.schema.names):
-            if not groups or not all(_is_null(group, index) for group in groups):
-                yield name
+        return bool(groups) and all(_is_null(group, column) for group in groups)
 
     def row_groups(self, from_row: int) -> Iterator[RowGroup]:
         """Read the row groups from a row of this file on."""

@@ -39,8 +39,13 @@ class ParquetSink:
         compression: Compression = "zstd",
         options: Mapping[str, object] | None = None,
     ) -> None:
+        values = [
+            f"{each.name}.list.element" if pa.types.is_list(each.type) else each.name for each in schema
+        ]
         packed = {
-            "compression": _codecs(schema, packing, compression),
+            "compression": {
+                name: compression if packing.get(name) == "dictionary" else "zstd" for name in values
+            },
             "use_dictionary": [name for name, how in packing.items() if how == "dictionary"],
             "column_encoding": _encodings(schema, packing),
         }
@@ -108,12 +113,6 @@ class ParquetSink:
             return
         finally:
             self._write_lock.release()
-
-
-def _codecs(schema: pa.Schema, packing: Mapping[str, Packing], compression: Compression) -> dict[str, str]:
-    """Return the codec of each column."""
-    names = (f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema)
-    return {name: compression if packing.get(name) == "dictionary" else "zstd" for name in names}
 
 
 def _encodings(schema: pa.Schema, packing: Mapping[str, Packing]) -> dict[str, str]:

@@ -8,7 +8,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_origin, get_type_hints
@@ -18,8 +17,13 @@ import pyarrow as pa
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.model.encoding import Precision, precision_of
-from order_book_platform.storage.atomic import sync_path
-from order_book_platform.storage.disk_space import PARTITION, PUBLISHED_IS_KEPT, DiskSpace, disk_full_error
+from order_book_platform.storage.disk import (
+    PARTITION,
+    PUBLISHED_IS_KEPT,
+    DiskSpace,
+    disk_full_error,
+    sync_path,
+)
 from order_book_platform.storage.parquet_sink import Compression, Packing, ParquetSink
 from order_book_platform.version import code_version
 
@@ -85,7 +89,8 @@ class Manifest:
             ValueError: the content is not JSON, or a key is missing, unknown or of another type.
         """
         values = json.loads(content)
-        kinds = _kinds()
+        hints = get_type_hints(cls)
+        kinds = {field.name: get_origin(hints[field.name]) or hints[field.name] for field in fields(cls)}
         if not isinstance(values, dict) or set(values) != set(kinds):
             raise ValueError("not an object with the keys " + ", ".join(kinds))
         for name, kind in kinds.items():
@@ -101,13 +106,6 @@ class Manifest:
     def fingerprint(self) -> str:
         """SHA-256 over the canonical JSON; it covers every file through their own hashes."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
-
-
-@cache
-def _kinds() -> dict[str, type]:
-    """Return the Python type of the JSON value of each key."""
-    hints = get_type_hints(Manifest)
-    return {field.name: get_origin(hints[field.name]) or hints[field.name] for field in fields(Manifest)}
 
 
 def file_sha256(path: Path) -> str:
@@ -191,8 +189,7 @@ class PartitionWriter:
 
     def require_disk_space(self) -> None:
         """Raise `DiskFullError` now rather than after an hour, if there is clearly less space than is still needed."""
-        disk_space = DiskSpace()
-        disk_space.add(self)
+        disk_space = DiskSpace(writers=[self])
         disk_space.measure()
         if shutil.disk_usage(self.folder).free < disk_space.surely_needed_bytes:
             raise disk_full_error(
@@ -227,11 +224,7 @@ class PartitionWriter:
             if path.name not in files:
                 files[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
         manifest = Manifest(
-            dataset=self.dataset,
-            schema_version=DATASETS[self.dataset].schema_version,
-            code_version=code_version(DATASETS[self.dataset].component),
-            symbol=self.key.instrument.key,
-            day=self.key.day.isoformat(),
+            **self._identity(),
             inputs=dict(self.inputs),
             rows=rows | {name: file.rows for name, file in self._finished.items()},
             files=files,
@@ -242,18 +235,17 @@ class PartitionWriter:
 
     def _footer(self) -> dict[str, str]:
         """Return the metadata that every Parquet file has in its footer."""
+        numbers = {name: self.metadata[name] for name in _FOOTER_METADATA if name in self.metadata}
+        return {"order_book_platform": json.dumps({**self._identity(), **numbers}, sort_keys=True)}
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what tells this partition from all others."""
         return {
-            "order_book_platform": json.dumps(
-                {
-                    "dataset": self.dataset,
-                    "schema_version": DATASETS[self.dataset].schema_version,
-                    "code_version": code_version(DATASETS[self.dataset].component),
-                    "symbol": self.key.instrument.key,
-                    "day": self.key.day.isoformat(),
-                    **{name: self.metadata[name] for name in _FOOTER_METADATA if name in self.metadata},
-                },
-                sort_keys=True,
-            )
+            "dataset": self.dataset,
+            "schema_version": DATASETS[self.dataset].schema_version,
+            "code_version": code_version(DATASETS[self.dataset].component),
+            "symbol": self.key.instrument.key,
+            "day": self.key.day.isoformat(),
         }
 
     def forget(self) -> None:

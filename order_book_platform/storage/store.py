@@ -1,30 +1,34 @@
-"""The data root, in which partitions are written, published, listed and read."""
+"""The data root, in which partitions are written, published, listed and read, and dead runs leave unfinished work."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
-from order_book_platform.errors import PartitionCorruptError, PartitionMissingError
+from order_book_platform.errors import PartitionCorruptError, PartitionMissingError, SettingsError
 from order_book_platform.model import Instrument, PartitionKey
 from order_book_platform.model.dataset_catalog import DATASETS
-from order_book_platform.storage.atomic import (
+from order_book_platform.storage.checkpoints import Checkpoints
+from order_book_platform.storage.disk import (
+    DiskSpace,
+    folder_bytes,
     locked_folder,
     recover_replaced_folder,
     replace_folder,
     sync_tree,
     translate_write_errors,
 )
-from order_book_platform.storage.checkpoints import Checkpoints
-from order_book_platform.storage.disk_space import DiskSpace
 from order_book_platform.storage.parquet_rows import ParquetRows, not_readable_error
 from order_book_platform.storage.partition_writer import (
     BUILDING,
@@ -33,6 +37,8 @@ from order_book_platform.storage.partition_writer import (
     PartitionWriter,
     file_sha256,
 )
+
+_NAME = re.compile(r"\.(building|checkpoints|spill-\d+|replaced)-(dt=(\d{4}-\d{2}-\d{2}))")
 
 
 class DataStore:
@@ -56,13 +62,9 @@ class DataStore:
     ) -> Iterator[PartitionWriter]:
         """Build a partition aside and publish it whole when the block ends; an error leaves the old one intact.
 
-        Checkpoints of the partition are removed when it is published, before the lock is released.
-
-        Args:
-            dataset: name of the dataset.
-            key: symbol and day.
-            keep: keep files that an earlier run left in the building folder; else they are removed.
-            disk_space: shared by partitions that are written together, all of which a disk has to hold.
+        Files that an earlier run left in the building folder are removed unless `keep` is set. Checkpoints of the
+        partition are removed when it is published, before the lock is released. Partitions that are written together,
+        all of which a disk has to hold, share their `disk_space`.
 
         Raises:
             PartitionBusyError: another run is writing the partition.
@@ -81,7 +83,7 @@ class DataStore:
             checkpoints = self.checkpoints(dataset, key)
             # Files of an earlier run are kept until this run has found that it cannot go on from them.
             writer = PartitionWriter(folder, dataset, key, resumable=keep and checkpoints.exist())
-            disk_space.add(writer)
+            disk_space.writers.append(writer)
             try:
                 yield writer
                 writer.seal()
@@ -215,3 +217,82 @@ def _corrupt(expected: str, found: str, path: Path) -> PartitionCorruptError:
     return PartitionCorruptError(
         expected=expected, found=found, where=str(path), remedy="Materialize it again."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedWork:
+    """A folder beside the partitions of a dataset that a run made and that no run is writing to any more.
+
+    Attributes:
+        kind: `building`, an unfinished partition; `checkpoints` without an unfinished partition; `spill`, batches that
+            had to leave memory; `replaced`, the older version of a partition that was being replaced.
+        folders: all folders that belong to it: those of an unfinished partition include its checkpoints.
+        newest_ns: time of the last write to them, ns since the epoch.
+        checkpoints: number of checkpoints from which an unfinished partition can go on.
+    """
+
+    dataset: str
+    key: PartitionKey
+    kind: str
+    folders: tuple[Path, ...]
+    bytes: int
+    newest_ns: int
+    checkpoints: int
+    is_published: bool
+
+
+def find_unfinished_work(root: Path) -> Iterator[UnfinishedWork]:
+    """Find all unfinished work below a data root, by dataset and path; nothing is changed."""
+    for dataset in sorted(DATASETS):
+        for folder in sorted((root / dataset).glob("exchange=*/symbol=*/.*-dt=*")):
+            match = _NAME.fullmatch(folder.name)
+            if match is None or not folder.is_dir():
+                continue
+            exchange, symbol = (part.split("=", 1)[1] for part in folder.parent.parts[-2:])
+            try:
+                key = PartitionKey.parse(Instrument(exchange, symbol).key, match[3])
+            except SettingsError:
+                continue  # not made by this package
+            building = folder.with_name(f"{BUILDING}{match[2]}")
+            if _is_locked(building.with_name(f"{building.name}.lock")):
+                continue
+            kind = match[1].partition("-")[0]
+            if kind == "checkpoints" and building.is_dir():
+                continue  # reported together with the unfinished partition
+            with suppress(FileNotFoundError):  # published or removed meanwhile
+                yield _describe(dataset, key, kind, folder, match[2])
+
+
+def _describe(dataset: str, key: PartitionKey, kind: str, folder: Path, name: str) -> UnfinishedWork:
+    folders = [folder]
+    checkpoints = folder.with_name(f".checkpoints-{name}")
+    if kind == "building" and checkpoints.is_dir():
+        folders.append(checkpoints)
+    newest = max(path.stat().st_mtime_ns for each in folders for path in (each, *each.rglob("*")))
+    return UnfinishedWork(
+        dataset=dataset,
+        key=key,
+        kind=kind,
+        folders=tuple(folders),
+        bytes=sum(folder_bytes(each) for each in folders),
+        newest_ns=newest,
+        checkpoints=len(list(checkpoints.glob("*.state"))),
+        is_published=folder.with_name(name).is_dir(),
+    )
+
+
+def _is_locked(path: Path) -> bool:
+    """Return whether a run holds the lock, or may hold it where that cannot be found out; see `locked_file`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

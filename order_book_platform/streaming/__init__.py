@@ -5,12 +5,11 @@ Nothing here knows what an item is. Bounds, pressure, spilling and restarts chan
 result.
 """
 
-from order_book_platform.streaming.pipeline import Pipeline
-from order_book_platform.streaming.prefetch import read_ahead
+from order_book_platform.streaming.pipeline import Pipeline, run_with_restarts
 from order_book_platform.streaming.pressure import Backpressure, MemoryGuard, MemoryLevel, PressureLevel
 from order_book_platform.streaming.queues import Bound, Spill, SpillPolicy
 from order_book_platform.streaming.stages import Stage, Waiting
-from order_book_platform.streaming.supervision import run_with_restarts
+from order_book_platform.streaming.workers import read_ahead
 
 __all__ = [
     "Backpressure",

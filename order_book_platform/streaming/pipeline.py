@@ -1,4 +1,4 @@
-"""A pipeline runs a source and its stages to the end, to an error, or until the caller is interrupted."""
+"""A pipeline runs a source and its stages to the end, to an error or an interrupt, and again if it stalls."""
 
 from __future__ import annotations
 
@@ -73,15 +73,20 @@ class Pipeline:
         def measure(item: Any) -> Entry:
             return Entry(item, rows_of(item), size_of(item))
 
-        self._queues = [self._queue(stage) for stage in stages]
+        self._queues = [
+            Queue(stage.inbox, self._clock, self._note_taken)
+            if stage.spilling is None
+            else SpillingQueue(stage.inbox, self._clock, self._note_taken, stage.spilling)
+            for stage in stages
+        ]
         self._source = SourceTask(
             source_name,
             source,
             self._queues[0],
             measure,
             self._clock,
-            is_held=lambda: self._backpressure.level > PressureLevel.NONE,
-            permission=self._wait_for_permission,
+            self._backpressure,
+            self._wait_for_permission,
         )
         self._stages = [
             StageTask(stage, inbox, outbox, measure, self._clock)
@@ -144,11 +149,6 @@ class Pipeline:
                 **({} if memory is None else memory.transitions),
             },
         )
-
-    def _queue(self, stage: Stage) -> Queue:
-        if stage.spilling is None:
-            return Queue(stage.inbox, self._clock, self._note_taken)
-        return SpillingQueue(stage.inbox, self._clock, self._note_taken, stage.spilling)
 
     # --- in the caller's thread -------------------------------------------------------------------------------------
 
@@ -309,3 +309,34 @@ class Pipeline:
             where=f"stage {worker.name} of the stream",
             remedy="Look at what the stage reads from or writes to; run again to go on from the last checkpoint.",
         )
+
+
+def run_with_restarts(make_pipeline: Callable[[int], Pipeline], restarts: int = 3) -> int:
+    """Run a pipeline; if it stalls, run another one, and return how many restarts were needed.
+
+    A stalled step cannot be ended from outside: it may still be at work, and it may wake up later. So each pipeline has
+    to write to other files than the one before. Any other error ends the run.
+
+    Args:
+        make_pipeline: makes the pipeline of an attempt, numbered from 0, which goes on from the last checkpoint.
+        restarts: number of attempts after the first.
+
+    Raises:
+        StallError: the last attempt stalled, too; the error names the stall of each attempt.
+    """
+    stalls: list[StallError] = []
+    for attempt in range(restarts + 1):
+        try:
+            make_pipeline(attempt).run()
+        except StallError as stall:
+            stalls.append(stall)
+            _LOGGER.warning("attempt %d of %d stalled: %s", attempt + 1, restarts + 1, stall)
+        else:
+            return attempt
+    last = stalls[-1]
+    raise StallError(
+        expected=f"no stall in one of {len(stalls)} attempts",
+        found="; ".join(f"{number}: {each.where}, {each.found}" for number, each in enumerate(stalls, 1)),
+        where=last.where,
+        remedy=last.remedy,
+    ) from last

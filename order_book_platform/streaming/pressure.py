@@ -42,6 +42,10 @@ class MemoryLevel(IntEnum):
     SPILL = 3
 
 
+MEMORY_RISES, MEMORY_FALLS = (0.7, 0.8, 0.9), (0.6, 0.7, 0.8)
+"""Shares of the memory limit at which each level is reached, and below which it is left."""
+
+
 class _Pressure(Generic[Level]):
     """A level that rises and falls one step at a time, at separate thresholds.
 
@@ -165,8 +169,6 @@ class MemoryGuard(_Pressure[MemoryLevel]):
         drop: called on reaching `DROP_CACHES`, and again every `drop_every_ns` while that level lasts.
         release: called likewise at `SMALLER_BATCHES`, because freed memory between blocks in use adds up; also
             called after `release_soon`, whatever the level. It has no effect on later allocations.
-        rises: shares of the limit at which each level is reached.
-        falls: shares of the limit below which each level is left.
         drop_every_ns: least time between two calls of `drop` or `release`.
     """
 
@@ -176,8 +178,6 @@ class MemoryGuard(_Pressure[MemoryLevel]):
         sample: Callable[[], int] = resident_bytes,
         drop: Callable[[], None] = drop_caches,
         release: Callable[[], None] = release_free_memory,
-        rises: tuple[float, float, float] = (0.7, 0.8, 0.9),
-        falls: tuple[float, float, float] = (0.6, 0.7, 0.8),
         drop_every_ns: int = NS_PER_SECOND,
     ) -> None:
         super().__init__("memory", MemoryLevel, logging.INFO)
@@ -185,8 +185,6 @@ class MemoryGuard(_Pressure[MemoryLevel]):
         self._sample = sample
         self._drop = drop
         self._release = release
-        self._rises = rises
-        self._falls = falls
         self._drop_every_ns = drop_every_ns
         self._dropped_ns: int | None = None
         self._release_requested = False
@@ -208,16 +206,17 @@ class MemoryGuard(_Pressure[MemoryLevel]):
     def check(self, now_ns: int) -> MemoryLevel:
         """Measure the memory at a monotonic time, set the level and return it; release memory or drop caches if due."""
         before = self.level
-        self._set_level(self._sample() / self._limit_bytes, self._rises, self._falls)
+        self._set_level(self._sample() / self._limit_bytes, MEMORY_RISES, MEMORY_FALLS)
         requested, self._release_requested = self._release_requested, False
         if self.level == MemoryLevel.NONE:
             self._dropped_ns = None
-        elif self.level > before == MemoryLevel.SMALLER_BATCHES or self._is_due(now_ns):
+        elif (
+            self.level > before == MemoryLevel.SMALLER_BATCHES
+            or self._dropped_ns is None
+            or now_ns - self._dropped_ns >= self._drop_every_ns
+        ):
             self._dropped_ns, requested = now_ns, False
             (self._drop if self.level >= MemoryLevel.DROP_CACHES else self._release)()
         if requested:
             self._release()
         return self.level
-
-    def _is_due(self, now_ns: int) -> bool:
-        return self._dropped_ns is None or now_ns - self._dropped_ns >= self._drop_every_ns

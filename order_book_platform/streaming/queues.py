@@ -214,7 +214,9 @@ class SpillingQueue(Queue):
         """Append an entry if there is space in memory or, while memory is short, in the spill."""
         entry.since_ns = self._clock.monotonic_ns()
         with self._lock:
-            if not self._belongs_to_spill(entry):
+            keep = self._spilling.keep
+            keeps = not self._spilled and keep.admits(len(self._held), self.bytes, entry.bytes)
+            if not self._memory_is_short or keeps or not self._admits(entry):
                 return self._offer_to_memory(entry)
         with self._spill_lock:
             with self._lock:
@@ -254,10 +256,6 @@ class SpillingQueue(Queue):
         if not self._memory_is_short:
             return not self._spilled and super()._admits(entry)
         return not self._spilled or self.spilled_bytes + entry.bytes <= self._spilling.limit_bytes
-
-    def _belongs_to_spill(self, entry: Entry) -> bool:
-        keeps = not self._spilled and self._spilling.keep.admits(len(self._held), self.bytes, entry.bytes)
-        return self._memory_is_short and not keeps and self._admits(entry)
 
     def _pop_excess(self) -> deque[Entry]:
         """Remove the newest entries from memory until the low bound holds, and return them, oldest first."""

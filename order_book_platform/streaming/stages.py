@@ -14,6 +14,7 @@ from typing import Any
 
 from order_book_platform.clock import Clock
 from order_book_platform.observability import StageMetrics
+from order_book_platform.streaming.pressure import Backpressure, PressureLevel
 from order_book_platform.streaming.queues import Bound, Entry, Queue, SpillPolicy
 from order_book_platform.streaming.workers import Stopwatch, Worker
 
@@ -189,14 +190,7 @@ class _Task:
 class SourceTask(_Task):
     """Reads the source, one item at a time, as fast as backpressure and the next queue allow.
 
-    Args:
-        name: name of the source, as a stage.
-        source: iterator that is stepped through and closed in the stage's thread.
-        outbox: queue behind the source.
-        measure: makes the queue entry of an item.
-        clock: measures times.
-        is_held: returns whether the next item needs permission; called in the thread.
-        permission: returns when the next item may be read; awaited in the event loop.
+    While backpressure holds the source, each item needs permission, which is awaited in the event loop.
     """
 
     def __init__(
@@ -206,13 +200,12 @@ class SourceTask(_Task):
         outbox: Queue,
         measure: Callable[[Any], Entry],
         clock: Clock,
-        *,
-        is_held: Callable[[], bool],
+        backpressure: Backpressure,
         permission: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(name, None, outbox, measure, clock)
         self._iterator = source
-        self._is_held = is_held
+        self._backpressure = backpressure
         self._permission = permission
         self._has_permission = False
 
@@ -226,7 +219,7 @@ class SourceTask(_Task):
     def _prepare(self) -> _Need | None:
         if self._iterator is None:
             return _Need.NOTHING
-        if self._is_held() and not self._has_permission:
+        if self._backpressure.level > PressureLevel.NONE and not self._has_permission:
             return _Need.PERMISSION
         self._has_permission = False
         self.worker.begin_step("reading the next item")
@@ -249,7 +242,7 @@ class SourceTask(_Task):
 
 
 class StageTask(_Task):
-    """Works off the queue in front of a stage; see `_Task`."""
+    """Works off the queue in front of a stage."""
 
     def __init__(
         self,

@@ -20,11 +20,16 @@ from typing import Any
 
 from order_book_platform.model import PartitionKey
 from order_book_platform.reconstruct import Reconstructor
-from order_book_platform.reconstruct.day import day_checkpoints
-from order_book_platform.reconstruct.live.live_checkpoints import LiveCheckpoint, LiveCheckpoints
+from order_book_platform.reconstruct.replay_checkpoints import (
+    DayCheckpoints,
+    LiveCheckpoint,
+    LiveCheckpoints,
+    SavedReplay,
+)
 from order_book_platform.replay import replay_steps
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.storage import DataStore
+from order_book_platform.storage.partition_writer import FinishedFile
 
 FSYNC = os.fsync
 
@@ -57,17 +62,14 @@ class Boundaries:
 
 def reconstruct(settings: Settings, key: PartitionKey, dies_at: int | None, answer: int) -> None:
     """One reconstruction; tells how many boundaries it passed and where it went on."""
-    went_on = 0
-    resume = day_checkpoints.DayCheckpoints.resume
+    resume = DayCheckpoints.resume
 
-    def noted(self: day_checkpoints.DayCheckpoints) -> day_checkpoints.DayCheckpoint | None:
-        nonlocal went_on
+    def noted(self: DayCheckpoints) -> tuple[SavedReplay, tuple[FinishedFile, ...]] | None:
         found = resume(self)
-        went_on = found.saved.position.deltas if found else 0
-        os.write(answer, f"{went_on} ".encode())
+        os.write(answer, f"{found[0].position.deltas if found else 0} ".encode())
         return found
 
-    day_checkpoints.DayCheckpoints.resume = noted  # type: ignore[method-assign]
+    DayCheckpoints.resume = noted  # type: ignore[method-assign]
     boundaries = Boundaries(dies_at)
     Reconstructor(DataStore(settings.data_root), settings).run(key)
     os.write(answer, f"{boundaries.passed}".encode())

@@ -6,17 +6,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.observability import StreamMetrics
 from order_book_platform.reconstruct import Reconstructor, memory_budget
-from order_book_platform.reconstruct.day.book_writer import BookWriter
-from order_book_platform.reconstruct.day.day_checkpoints import DayCheckpoints
-from order_book_platform.reconstruct.spill import LogSpill
+from order_book_platform.reconstruct.book_stages import configured_book
+from order_book_platform.reconstruct.day.day_stream import BookWriter
+from order_book_platform.reconstruct.memory_budget import LogSpill
+from order_book_platform.reconstruct.replay_checkpoints import DayCheckpoints
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.reconstruct.day_runs import KEY, again, chain_with, deltas, files
+from order_book_platform_tests.reconstruct.test_replay_checkpoints import settings
+from order_book_platform_tests.streams import CENTRE, STEP, delta_batch
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 
@@ -123,3 +127,22 @@ def test_an_interrupt_leaves_what_was_done(
     result, found = again(chain)
     assert found == wanted
     assert result.run.checkpoints_written < len([name for name in wanted if name.startswith("books-")]) - 1
+
+
+@pytest.mark.parametrize(("cadence", "rows"), [(None, 3), ("change", 2)])
+def test_the_settings_shape_the_rows(cadence: str | None, rows: int) -> None:
+    """The cadence may be replaced, as for the book at an instant."""
+    book = configured_book(settings(depth=2, cadence="message"), STEP, cadence)
+    made = [[(True, CENTRE, 1)], [(True, CENTRE, 1)], [(False, CENTRE + 1, 1)]]
+    found = np.concatenate([piece.copy() for piece in book.feed(delta_batch(made, [10, 20, 30]))])
+    assert found.shape == (rows, 6 + 4 * 2)
+    assert (book.price_step, book.depth) == (STEP, 2)
+
+
+def test_the_warm_up_is_that_of_the_settings() -> None:
+    """A book without a snapshot counts as seeded after it."""
+    deltas = delta_batch([[(True, CENTRE, 1)], [(True, CENTRE, 2)]], [10, 30])  # 2,000 ns apart
+    for warm_up, seeded in (("1us", True), ("1s", False)):
+        book = configured_book(settings(warm_up=warm_up), STEP)
+        list(book.feed(deltas))
+        assert book.seeded is seeded

@@ -1,9 +1,11 @@
-"""Bounds come from the limit, and none of them changes what comes out: spilled = streamed = replayed in one go."""
+"""Bounds follow from the memory limit, change nothing, and hold; and the spill gives back what was put, in order."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from itertools import cycle
+from contextlib import closing
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,7 @@ from hypothesis import strategies as st
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.model import PartitionKey
 from order_book_platform.reconstruct import Reconstructor, memory_budget
-from order_book_platform.reconstruct.book_stages import LogSpill
-from order_book_platform.reconstruct.memory_budget import MemoryBudget, group_rows, row_bytes
+from order_book_platform.reconstruct.memory_budget import LogSpill, MemoryBudget, group_rows, row_bytes
 from order_book_platform.replay import replay_steps
 from order_book_platform.settings import Settings
 from order_book_platform.simulate import Faults, MarketSimulator, profile
@@ -22,6 +23,7 @@ from order_book_platform.storage import Manifest
 from order_book_platform.streaming import MemoryGuard, MemoryLevel
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.conftest import RECORDED_KEYS
+from order_book_platform_tests.reconstruct.day_runs import KEY, deltas
 
 SIMULATED = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
 FAULTS = "drop=16,crossed=1x2s,bad_snapshots=3"
@@ -139,7 +141,7 @@ def again(
             memory.check(0)
             return memory
 
-        patch.setattr("order_book_platform.reconstruct.day.restarts.MemoryGuard", guard)
+        patch.setattr("order_book_platform.reconstruct.day.day_stream.MemoryGuard", guard)
         patch.setattr(memory_budget, "LEAST_QUEUE_BYTES", queue_bytes)
         patch.setattr(memory_budget, "LEAST_BATCH_ROWS", 1)
         sources = chain.settings.sources.model_copy(update={"batch_rows": rows})
@@ -193,3 +195,63 @@ def test_no_bound_changes_a_byte(
         assert same(again(chain, key, rows, queue_bytes, shares), wanted)
 
     holds()
+
+
+@pytest.mark.parametrize("order", ["in turn", "all in, all out"])
+def test_the_spill_gives_back_what_it_got(faulty_lake: Path, tmp_path: Path, order: str) -> None:
+    """In order, any number of batches, and nothing is left on the disk."""
+    chain = Chain.over(tmp_path, faulty_lake, [KEY])
+    chain.books(KEY)
+    whole = deltas(chain)
+    batches = [whole.slice(start, start + 500) for start in range(0, 10_000, 500)]
+    with closing(LogSpill(tmp_path / "spill")) as spill:
+        found: list[DeltaBatch] = []
+        for batch in batches:
+            spill.put(batch)
+            if order == "in turn":
+                found.append(spill.take())
+        take: Callable[[], DeltaBatch] = spill.take
+        found += [take() for _ in range(len(batches) - len(found))]
+        assert not (tmp_path / "spill").exists()
+    for one, other in zip(batches, found, strict=True):
+        assert one.to_arrow().equals(other.to_arrow())
+
+
+def test_a_spill_takes_little_more_than_what_waits(
+    faulty_lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much has gone through it while it was never empty."""
+    monkeypatch.setattr(memory_budget, "LOG_BYTES", 100_000)
+    chain = Chain.over(tmp_path, faulty_lake, [KEY])
+    chain.books(KEY)
+    whole, most, logs = deltas(chain), 0, set[str]()
+    batches = [whole.slice(start, start + 500) for start in range(0, 20_000, 500)]
+    with closing(LogSpill(tmp_path / "spill")) as spill:
+        spill.put(batches[0])
+        for before, batch in pairwise(batches):
+            spill.put(batch)
+            assert spill.take().to_arrow().equals(before.to_arrow())
+            logs |= {path.name for path in (tmp_path / "spill").iterdir()}
+            most = max(
+                most,
+                sum(path.stat().st_size for path in (tmp_path / "spill").rglob("*") if path.is_file()),
+            )
+        spill.take()
+        assert not (tmp_path / "spill").exists()
+    assert len(logs) > 5
+    assert most < 3 * 100_000
+
+
+def test_a_spill_that_is_given_up_is_not_synced(
+    faulty_lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody wants is only removed."""
+    chain = Chain.over(tmp_path, faulty_lake, [KEY])
+    chain.books(KEY)
+    batch = deltas(chain).slice(0, 500)
+    synced: list[int] = []
+    with closing(LogSpill(tmp_path / "spill")) as spill:
+        spill.put(batch)
+        monkeypatch.setattr(os, "fsync", synced.append)
+    assert synced == []
+    assert not (tmp_path / "spill").exists()

@@ -17,10 +17,9 @@ from order_book_platform.errors import BatchError, ReconstructionError
 from order_book_platform.model import BookFlag
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.model.snapshot_defect import SnapshotDefect
-from order_book_platform.reconstruct.book_stages import size_of
-from order_book_platform.reconstruct.configured_book import configured_book
-from order_book_platform.reconstruct.live.live_checkpoints import LiveCheckpoint
-from order_book_platform.reconstruct.live.live_replay import LiveReplay
+from order_book_platform.reconstruct.book_stages import configured_book, size_of
+from order_book_platform.reconstruct.live.live_stream import LiveReplay
+from order_book_platform.reconstruct.replay_checkpoints import LiveCheckpoint
 from order_book_platform.replay import snapshot_inbox
 from order_book_platform.replay.book import Book
 from order_book_platform.replay.flag_timeline import FlagChanges

@@ -14,7 +14,7 @@ from order_book_platform.errors import PartitionBusyError, SettingsError
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.fixed_point import float_to_pips
 from order_book_platform.simulate import Faults, MarketSimulator, profile, profile_names
-from order_book_platform.storage.atomic import locked_folder
+from order_book_platform.storage.disk import locked_folder
 from order_book_platform_tests.simulate.small import (
     KEY,
     bytes_below,

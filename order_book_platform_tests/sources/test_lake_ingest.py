@@ -764,9 +764,9 @@ def test_a_full_disk_says_what_the_three_partitions_take(
 ) -> None:
     """Together, since they are published together; as the sources suggest, or what of the deltas is written."""
     monkeypatch.setattr("order_book_platform.sources.lake_ingest.DELTA_GROUP_ROWS", 3)
-    monkeypatch.setattr("order_book_platform.storage.disk_space.in_megabytes", str)
+    monkeypatch.setattr("order_book_platform.storage.disk.in_megabytes", str)
     monkeypatch.setattr(
-        "order_book_platform.storage.disk_space.shutil.disk_usage", lambda _: SimpleNamespace(free=0)
+        "order_book_platform.storage.disk.shutil.disk_usage", lambda _: SimpleNamespace(free=0)
     )
     write, calls = ParquetSink._write_group, []
 

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from order_book_platform.storage import checkpoints
-from order_book_platform.storage.atomic import sync_path
 from order_book_platform.storage.checkpoints import (
     KEPT,
     Checkpoint,
@@ -26,6 +25,7 @@ from order_book_platform.storage.checkpoints import (
     RowExtent,
     read_rows,
 )
+from order_book_platform.storage.disk import sync_path
 
 
 def checkpoint(number: int) -> Checkpoint:

@@ -176,7 +176,7 @@ def test_not_a_number_is_not_json(store: DataStore) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from order_book_platform.storage import DataStore, atomic, store as store_module
+from order_book_platform.storage import DataStore, disk, store as store_module
 from order_book_platform_tests.storage.test_store import DATASET, KEY, fill
 
 def die(*_, **__):
@@ -196,13 +196,13 @@ if point == "sealed":
 elif point == "synced":
     before(store_module, "replace_folder")
 elif point == "exchanged":
-    before(atomic.shutil, "rmtree")
+    before(disk.shutil, "rmtree")
 elif point == "aside":
-    atomic._exchange = lambda one, other: False
+    disk._exchange = lambda one, other: False
     before(Path, "rename", lambda path, to: path.name.startswith(".building"))
 elif point == "renamed":
-    atomic._exchange = lambda one, other: False
-    before(atomic.shutil, "rmtree")
+    disk._exchange = lambda one, other: False
+    before(disk.shutil, "rmtree")
 with DataStore(Path(sys.argv[1])).write(DATASET, KEY) as writer:
     fill(writer, [9])
     if point == "building":

@@ -12,8 +12,8 @@ import pytest
 
 from order_book_platform.model import PartitionKey
 from order_book_platform.storage import DataStore
-from order_book_platform.storage.atomic import locked_file
-from order_book_platform.storage.unfinished_work import find_unfinished_work
+from order_book_platform.storage.disk import locked_file
+from order_book_platform.storage.store import find_unfinished_work
 
 KEY = PartitionKey.parse("TEST:ABC-USD", "2024-08-08")
 DATASET = "reconstructed_books"

@@ -106,8 +106,6 @@ def guard(used_bytes: list[int], dropped: list[int]) -> MemoryGuard:
         1000,
         sample=used_bytes.pop,
         drop=lambda: dropped.append(len(used_bytes)),
-        rises=(0.7, 0.8, 0.9),
-        falls=(0.6, 0.7, 0.8),
         drop_every_ns=10,
     )
 

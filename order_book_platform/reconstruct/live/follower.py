@@ -15,18 +15,16 @@ from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA
 from order_book_platform.errors import LogMissingError, LogSchemaError, ReconstructionError
 from order_book_platform.model import FixedPoint, Instrument
 from order_book_platform.observability import StreamMetrics
-from order_book_platform.reconstruct.checkpoint_format import identity
 from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
-from order_book_platform.reconstruct.live.live_checkpoints import LiveCheckpoints
-from order_book_platform.reconstruct.live.live_replay import LiveReplay
-from order_book_platform.reconstruct.live.live_rows import LiveRows
 from order_book_platform.reconstruct.live.live_source import SYMBOL, LiveSource, capture_point
-from order_book_platform.reconstruct.live.live_stream import LiveStream
+from order_book_platform.reconstruct.live.live_stream import LiveReplay, LiveStream
+from order_book_platform.reconstruct.replay_checkpoints import LiveCheckpoints, identity
 from order_book_platform.replay.live_steps import LiveSteps
 from order_book_platform.replay.snapshot_inbox import InboxState
 from order_book_platform.replay.strategy import FullEventReplay
 from order_book_platform.settings import Settings
 from order_book_platform.storage import LogReader
+from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.streaming import MemoryGuard
 
 BOOKS, FINDINGS_LOG, CHECKPOINTS = "books", "findings", "checkpoints"
@@ -35,16 +33,16 @@ BOOKS, FINDINGS_LOG, CHECKPOINTS = "books", "findings", "checkpoints"
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """The result of following a live capture.
+    """The result of following a live capture; counts are those since the beginning of its logs.
 
     Attributes:
         rows: Rows in the log of books.
         rows_again: Rows among them that this run made again and found equal.
-        messages: Messages applied since the beginning of the logs.
-        deltas: Deltas applied since the beginning of the logs.
+        messages: Messages applied.
+        deltas: Deltas applied.
         resumed_from: Deltas that an earlier run had applied.
         counts: Snapshots that were `seeded`, `extended`, `repaired`, `rejected` or `late_snapshot`, and gap candidates
-            by cause, since the beginning of the logs.
+            by cause.
         checkpoints_refused: Checkpoints of earlier runs that could not be used.
         checkpoints_written: Checkpoints saved by this run.
         replay_hash: Hash of all rows in the log of books if this run made them all; else None, see `replay_hash_of`.
@@ -63,30 +61,21 @@ class Followed:
     metrics: StreamMetrics | None
 
 
+@dataclass(frozen=True, slots=True)
 class Follower:
-    """Follows one live capture into one output folder.
+    """Follows one live capture into one output folder; see `Reconstructor.follow` for its arguments."""
 
-    Args:
-        settings: `reconstruct`, `gaps` and `streaming`.
-        instrument: The instrument that is captured.
-        capture: Folder of the logs `raw_deltas` and `snapshots`.
-        output: Folder of the books; made if it is not there.
-    """
+    settings: Settings
+    instrument: Instrument
+    capture: Path
+    output: Path
+    wait: Callable[[], bool]
+    observe: Callable[[StreamMetrics], None] | None = None
+    stopped: Callable[[], bool] = lambda: False
 
-    def __init__(self, settings: Settings, instrument: Instrument, capture: Path, output: Path) -> None:
-        self._settings = settings
-        self._instrument = instrument
-        self._capture = capture
-        self._output = output
-
-    def run(
-        self,
-        wait: Callable[[], bool],
-        observe: Callable[[StreamMetrics], None] | None = None,
-        stopped: Callable[[], bool] = lambda: False,
-    ) -> Followed:
-        """Follow until `wait` returns False or `stopped` returns True; see `Reconstructor.follow`."""
-        if self._settings.reconstruct.strategy == "snapshot":
+    def run(self) -> Followed:
+        """Follow until `wait` returns False or `stopped` returns True."""
+        if self.settings.reconstruct.strategy == "snapshot":
             raise ReconstructionError(
                 expected="strategy auto or full_event",
                 found="snapshot",
@@ -94,71 +83,62 @@ class Follower:
                 remedy="Follow with another strategy: a live tail applies every delta.",
             )
         going_on = True
-        while (point := capture_point(self._capture, self._instrument)) is None:
+        while (point := capture_point(self.capture, self.instrument)) is None:
             if not going_on:
                 return Followed(0, 0, 0, 0, 0, {}, 0, 0, None, None)
-            going_on = wait() and not stopped()
+            going_on = self.wait() and not self.stopped()
         self._check_output(point)
         with (
-            IdempotentLog(self._output / BOOKS, self._schema(point)) as books_log,
+            IdempotentLog(self.output / BOOKS, self._schema(point)) as books_log,
             IdempotentLog(
-                self._output / FINDINGS_LOG, FINDINGS_SCHEMA.with_metadata(self._metadata(point))
+                self.output / FINDINGS_LOG, FINDINGS_SCHEMA.with_metadata(self._metadata(point))
             ) as findings,
         ):
-            return self._run(point, books_log, findings, wait, observe, stopped)
+            return self._run(point, books_log, findings)
 
-    def _run(
-        self,
-        point: FixedPoint,
-        books_log: IdempotentLog,
-        findings: IdempotentLog,
-        wait: Callable[[], bool],
-        observe: Callable[[StreamMetrics], None] | None,
-        stopped: Callable[[], bool],
-    ) -> Followed:
-        shaping = identity(self._settings, self._instrument.key, {"capture": point.to_metadata()})
-        checkpoints = LiveCheckpoints(self._output / CHECKPOINTS, shaping)
+    def _run(self, point: FixedPoint, books_log: IdempotentLog, findings: IdempotentLog) -> Followed:
+        shaping = identity(self.settings, self.instrument.key, {"capture": point.to_metadata()})
+        checkpoints = LiveCheckpoints(Checkpoints(self.output / CHECKPOINTS), shaping, self.settings)
         begin = checkpoints.newest(books_log.rows_at_opening, findings.rows_at_opening)
         books_log.go_on_at(begin.rows if begin else 0)
         findings.go_on_at(begin.findings if begin else 0)
         saved, counts, state = (begin.saved, begin.counts, begin.state) if begin else (None, None, None)
-        replay = LiveReplay(self._settings, point.tick_pips, saved, counts)
-        source = LiveSource(
-            self._capture, replay.begin.deltas, state.inbox if state else InboxState(), wait, stopped
-        )
-        steps = LiveSteps(self._settings, point.tick_pips, replay.begin, state)
-        sink = LiveRows(books_log, findings, replay, source, checkpoints, self._settings)
-        memory = MemoryGuard(self._settings.streaming.memory_limit)
-        pipeline = LiveStream(source, steps, replay, sink, self._settings, memory).pipeline(observe)
+        replay = LiveReplay(self.settings, point.tick_pips, saved, counts)
+        inbox = state.inbox if state else InboxState()
+        source = LiveSource(self.capture, replay.begin.deltas, inbox, self.wait, self.stopped)
+        steps = LiveSteps(self.settings, point.tick_pips, replay.begin, state)
+        memory = MemoryGuard(self.settings.streaming.memory_limit)
+        stream = LiveStream(source, steps, replay, books_log, findings, checkpoints, self.settings, memory)
+        pipeline = stream.pipeline(self.observe)
         pipeline.run()
         made_all = begin is None and books_log.next_row == books_log.rows
         return Followed(
             books_log.rows,
             min(books_log.next_row, books_log.rows_at_opening) - (begin.rows if begin else 0),
             replay.book.messages,
-            sink.deltas,
+            stream.deltas,
             replay.begin.deltas,
             dict(sorted(replay.counts.items())),
             checkpoints.refused,
             checkpoints.written,
-            sink.tables.digest.hexdigest() if made_all else None,
+            stream.tables.digest.hexdigest() if made_all else None,
             pipeline.metrics(),
         )
 
     def _schema(self, point: FixedPoint) -> pa.Schema:
-        return books_schema(self._settings.reconstruct.depth).with_metadata(self._metadata(point))
+        return books_schema(self.settings.reconstruct.depth).with_metadata(self._metadata(point))
 
     def _metadata(self, point: FixedPoint) -> dict[str, str]:
         """Return the metadata of both output logs: the instrument, its decimals, and the settings that shape rows."""
         shaping = {
-            "gaps": self._settings.gaps.model_dump(mode="json"),
-            "reconstruct": self._settings.reconstruct.model_dump(
+            "gaps": self.settings.gaps.model_dump(mode="json"),
+            "reconstruct": self.settings.reconstruct.model_dump(
                 mode="json",
                 exclude={"strategy", "continue_previous_day", "checkpoint_events", "checkpoint_interval"},
             ),
         }
         return {
-            SYMBOL.decode(): self._instrument.key,
+            SYMBOL.decode(): self.instrument.key,
             **{name: str(value) for name, value in point.to_metadata().items()},
             "strategy": FullEventReplay.name,
             "settings": json.dumps(shaping, sort_keys=True),
@@ -167,7 +147,7 @@ class Follower:
     def _check_output(self, point: FixedPoint) -> None:
         """Refuse a folder of other books before anything in it is touched."""
         try:
-            found = LogReader(self._output / BOOKS).schema()
+            found = LogReader(self.output / BOOKS).schema()
         except LogMissingError:
             return
         if found is not None and not found.equals(self._schema(point), check_metadata=True):
@@ -175,17 +155,13 @@ class Follower:
             raise LogSchemaError(
                 expected=f"books of {self._metadata(point)}",
                 found=f"others, of {metadata}",
-                where=str(self._output / BOOKS),
+                where=str(self.output / BOOKS),
                 remedy="Choose another output folder, or the settings these books were made with.",
             )
 
 
 def replay_hash_of(output: Path) -> str:
-    """Return the `replay_hash` of all rows in the log of books of an output folder, read again.
-
-    Raises:
-        LogMissingError: There is no such log.
-    """
+    """Return the `replay_hash` of all rows in the log of books of an output folder, read again."""
     digest = ReplayHash()
     for rows in LogReader(output / BOOKS).read():
         digest.update(stored_rows(pa.Table.from_batches([rows.batch])))

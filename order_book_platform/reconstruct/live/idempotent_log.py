@@ -20,18 +20,11 @@ from order_book_platform.storage.log.segments import LogBatch
 class IdempotentLog:
     """Appends rows behind those that are there, and compares rows that are made again with them.
 
-    Args:
-        folder: Folder of the log; the log is begun if it is not there.
-        schema: Schema of its rows, with the metadata that belong to it.
+    It raises the errors of `LogWriter`, whose arguments it takes.
 
     Attributes:
         rows_at_opening: Rows that the log had when it was opened.
         next_row: Number of the next row that is written.
-
-    Raises:
-        LogBusyError: Another process writes to the log.
-        LogSchemaError: The log has another schema, or other metadata.
-        LogCorruptError: Its rows are damaged.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
@@ -76,11 +69,7 @@ class IdempotentLog:
             self._earlier = LogReader(self._folder).read(row)
 
     def write(self, table: pa.Table) -> None:
-        """Append rows, or compare those that are there already.
-
-        Raises:
-            ReplayMismatchError: A row that is there differs.
-        """
+        """Append rows, or compare those that are there already; one that differs raises `ReplayMismatchError`."""
         with self._using():
             for batch in table.combine_chunks().to_batches():
                 again = min(max(self.rows_at_opening - self.next_row, 0), batch.num_rows)
@@ -91,11 +80,7 @@ class IdempotentLog:
                 self.next_row += batch.num_rows
 
     def sync(self) -> None:
-        """Wait until all rows are on the device.
-
-        Raises:
-            LogBrokenError: They are not, or the log has been let go of meanwhile.
-        """
+        """Wait until all rows are on the device; `LogBrokenError` if the log has been let go of meanwhile."""
         with self._using():
             self._writer.sync()
 
@@ -171,7 +156,7 @@ class _Sealing(Executor):
         def run() -> None:
             try:
                 future.set_result(work(*arguments, **named))
-            except BaseException as error:  # noqa: BLE001 - raised by whoever asks for the result
+            except BaseException as error:  # noqa: BLE001 - anything; raised by who asks for the result
                 future.set_exception(error)
 
         threading.Thread(target=run, name="seal", daemon=True).start()

@@ -32,27 +32,6 @@ READ_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Records:
-    """Undecoded rows of one of the logs.
-
-    Attributes:
-        table: The rows.
-    """
-
-    table: pa.Table
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all columns."""
-        return int(self.table.nbytes)
-
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return int(self.table.num_rows)
-
-
-@dataclass(frozen=True, slots=True)
 class CaughtUp:
     """Says that all appended rows have been read: the last message is complete, since each is appended as a whole."""
 
@@ -96,51 +75,52 @@ class LiveSource:
         self._going_on = True
         self._clock = clock or SystemClock()
 
-    def read(self) -> Iterator[Records | CaughtUp | Quiet | Waiting]:
+    def read(self) -> Iterator[pa.Table | CaughtUp | Quiet | Waiting]:
         """Return rows of both logs; snapshots come before the first deltas that did not arrive before them."""
         with closing(self._deltas), closing(self._snapshots):
-            yield from self._read()
-
-    def _read(self) -> Iterator[Records | CaughtUp | Quiet | Waiting]:
-        caught_up = True  # False from the first rows that were read until it has been said that these are all
-        last_delta_ns = self._clock.monotonic_ns()
-        while not self._stopped():
-            batches, is_all = self._next_deltas()
-            if batches:
-                table = pa.Table.from_batches(batches)
-                self._clock_ns = max(self._clock_ns, int(np.max(table.column("received_time").to_numpy())))
-                yield from self._arrived()
-                caught_up = False
-                yield Records(table)
-            if is_all and not caught_up:
-                caught_up, last_delta_ns = True, self._clock.monotonic_ns()
-                yield CaughtUp()
-            elif is_all and self._end is not None:
-                break
-            elif is_all:
-                if self._clock.monotonic_ns() - last_delta_ns >= QUIET_NS:
-                    last_delta_ns = self._clock.monotonic_ns()
-                    if self._ahead is None:
-                        self._look_ahead()  # a read brings `synced` up to date
-                    yield Quiet()
-                yield Waiting(self._ask)
-                if not self._going_on:
-                    # Rows appended before `wait` returned False are still read, and no others.
-                    self._end = LogReader(self._folder / DELTAS).next_row()
-        for log in (self._deltas, self._snapshots):
-            next(log)  # a read brings `synced` up to date; its rows come too late
+            caught_up = (
+                True  # False from the first rows that were read until it has been said that these are all
+            )
+            last_delta_ns = self._clock.monotonic_ns()
+            while not self._stopped():
+                batches, is_all = self._next_deltas()
+                if batches:
+                    table = pa.Table.from_batches(batches)
+                    self._clock_ns = max(
+                        self._clock_ns, int(np.max(table.column("received_time").to_numpy()))
+                    )
+                    yield from self._arrived()
+                    caught_up = False
+                    yield table
+                if is_all and not caught_up:
+                    caught_up, last_delta_ns = True, self._clock.monotonic_ns()
+                    yield CaughtUp()
+                elif is_all and self._end is not None:
+                    break
+                elif is_all:
+                    if self._clock.monotonic_ns() - last_delta_ns >= QUIET_NS:
+                        last_delta_ns = self._clock.monotonic_ns()
+                        if self._ahead is None:
+                            self._look_ahead()  # a read brings `synced` up to date
+                        yield Quiet()
+                    yield Waiting(self._ask)
+                    if not self._going_on:
+                        # Rows appended before `wait` returned False are still read, and no others.
+                        self._end = LogReader(self._folder / DELTAS).next_row()
+            for log in (self._deltas, self._snapshots):
+                next(log)  # a read brings `synced` up to date; its rows come too late
 
     def decode(
-        self, item: Records | CaughtUp | Quiet, rows: int
+        self, item: pa.Table | CaughtUp | Quiet, rows: int
     ) -> Iterator[DeltaBatch | SnapshotBatch | CaughtUp | Quiet]:
         """Decode rows to batches of at most so many deltas; other items are handed on."""
-        if not isinstance(item, Records):
+        if not isinstance(item, pa.Table):
             yield item
-        elif "bid_price_pips" in item.table.schema.names:
-            yield SnapshotBatch.from_arrow(item.table)
+        elif "bid_price_pips" in item.schema.names:
+            yield SnapshotBatch.from_arrow(item)
         else:
-            for start in range(0, item.rows, rows):
-                yield DeltaBatch.from_arrow(item.table.slice(start, rows))
+            for start in range(0, item.num_rows, rows):
+                yield DeltaBatch.from_arrow(item.slice(start, rows))
 
     @property
     def synced(self) -> tuple[int, int]:
@@ -165,7 +145,7 @@ class LiveSource:
             self._row += batch.num_rows
         return found, False
 
-    def _arrived(self) -> Iterator[Records]:
+    def _arrived(self) -> Iterator[pa.Table]:
         """Return the snapshots that arrived no later than the deltas read so far, as one table."""
         found: list[pa.RecordBatch] = []
         while self._ahead is not None or self._look_ahead():
@@ -179,7 +159,7 @@ class LiveSource:
                 break
             self._ahead = None
         if found:
-            yield Records(pa.Table.from_batches(found))
+            yield pa.Table.from_batches(found)
 
     def _look_ahead(self) -> bool:
         """Read the next snapshots of the log and return whether there are any by now."""
@@ -201,10 +181,6 @@ class LiveSource:
 
 def capture_point(folder: Path, instrument: Instrument) -> FixedPoint | None:
     """Return the decimals, tick and lot of a live capture after a check of both logs; None before its first delta.
-
-    Args:
-        folder: Folder of both logs.
-        instrument: The instrument that is expected.
 
     Raises:
         LogMissingError: One of the logs is not there.

@@ -96,9 +96,12 @@ def read_frame(descriptor: int, offset: int, where: str) -> Frame | None:
     end = offset + _HEADER.size + padded
     if end > os.fstat(descriptor).st_size:
         return None  # cut short, or a damaged length: no memory is allocated for bytes that do not exist
-    payload = pa.allocate_buffer(padded)
-    if _read_into(descriptor, memoryview(payload), offset + _HEADER.size) < padded:
-        return None
+    payload, done = pa.allocate_buffer(padded), 0
+    while done < padded:
+        got = os.preadv(descriptor, [memoryview(payload)[done:]], offset + _HEADER.size + done)
+        if got == 0:
+            return None
+        done += got
     if zlib.crc32(payload, zlib.crc32(header[_UNCHECKED_BYTES:])) != crc:
         return None
     if version != VERSION:
@@ -112,14 +115,7 @@ def read_frame(descriptor: int, offset: int, where: str) -> Frame | None:
 
 
 def later_synced_frame(descriptor: int, offset: int, row: int, where: str) -> Frame | None:
-    """Search for a frame that proves that rows from `row` on had reached the device.
-
-    Returns:
-        The first complete frame from byte `offset` on whose `synced_row` is beyond `row`; None if there is none.
-
-    Raises:
-        LogCorruptError: a frame has a version that this package does not know.
-    """
+    """Return the first frame from byte `offset` on that proves that more than `row` rows had reached the device."""
     while True:
         block = os.pread(descriptor, _SEARCH_BYTES, offset)
         found = block.find(MAGIC)
@@ -131,14 +127,3 @@ def later_synced_frame(descriptor: int, offset: int, row: int, where: str) -> Fr
         if len(block) < _SEARCH_BYTES:
             return None
         offset += _SEARCH_BYTES
-
-
-def _read_into(descriptor: int, target: memoryview, offset: int) -> int:
-    """Fill `target` from the file; returns how many bytes the file had."""
-    done = 0
-    while done < len(target):
-        got = os.preadv(descriptor, [target[done:]], offset + done)
-        if got == 0:
-            break
-        done += got
-    return done

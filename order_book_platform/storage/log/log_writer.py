@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from order_book_platform.errors import LogBrokenError, LogBusyError, PartitionBusyError, StorageError
-from order_book_platform.storage.atomic import (
+from order_book_platform.storage.disk import (
     DISK_FULL_ERRNOS,
     locked_file,
     sync_path,
@@ -99,39 +99,31 @@ class LogWriter:
         self.close()
 
     def append(self, batch: pa.RecordBatch, *, whole: bool = False) -> int:
-        """Hand rows to the operating system; they survive the end of this process, and after `sync` of the machine.
+        """Hand rows to the operating system, and return the number of the first one in the log.
 
-        A batch that is larger than a segment is written in several frames. If the disk is full, an incomplete frame is
-        cut off: rows before `next_row` are in the log, and the others may be appended when there is space again.
+        They survive the end of this process, and after `sync` of the machine. A batch that is larger than a segment is
+        written in several frames. If the disk is full, an incomplete frame is cut off: rows before `next_row` are in
+        the log, and the others may be appended when there is space again.
 
         Args:
             batch: rows of the log's schema.
             whole: write one frame, so that readers, and a recovery, have all of the rows or none; the segment may then
                 exceed its size by that frame. If the disk is full, none of the rows is kept.
 
-        Returns:
-            The number of the first row in the log.
-
         Raises:
             LogSchemaError: the batch has another schema, or a null where the schema allows none; nothing was appended.
             StorageError: a single row, or a batch that has to be whole, is larger than a frame; none of it was
                 appended.
         """
-        self._check_usable()
-        check_batch(batch, self.schema, self.folder)
         first_row = self.next_row
         with self._writing():
+            check_batch(batch, self.schema, self.folder)
             for part in self._split(batch, whole):
                 self._append_rows(part)
         return first_row
 
     def sync(self) -> None:
-        """Return when all appended rows are on the device; after an error this writer cannot be used any more.
-
-        Raises:
-            LogBrokenError: the device failed to keep the rows.
-        """
-        self._check_usable()
+        """Return when all appended rows are on the device; after an error this writer cannot be used any more."""
         with self._writing():
             self._sync()
 
@@ -141,7 +133,6 @@ class LogWriter:
         With `seal_in`, this returns when the executor has the segment, and raises the error of the one before. A
         segment for whose sealed form the disk has no space stays open and may be sealed later.
         """
-        self._check_usable()
         with self._writing():
             self._rotate()
 
@@ -181,10 +172,6 @@ class LogWriter:
         else:
             self._sealing.add_done_callback(lambda _: self._lock.close())
 
-    def _check_usable(self) -> None:
-        if self._broken is not None:
-            raise self._broken_error(self._broken)
-
     def _broken_error(self, found: str) -> LogBrokenError:
         return LogBrokenError(
             expected="an open log",
@@ -195,7 +182,9 @@ class LogWriter:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Translate errors; after an I/O error of the device the writer is broken."""
+        """Refuse a writer that is broken, and translate errors; after an I/O error of the device it is broken."""
+        if (found := self._broken) is not None:
+            raise self._broken_error(found)
         try:
             with _translate_errors(self.folder):
                 yield
@@ -227,15 +216,12 @@ class LogWriter:
         if self._open is not None and self._open.size >= self._segment_bytes:
             self._rotate()
         if self._open is None:
-            self._begin_segment()
+            self._open = _OpenFile(self.folder, self.next_row)
+            schema = self.schema.serialize()
+            self._write(pack_frame(FrameKind.SCHEMA, self.next_row, self.synced_row, 0, schema))
         parts = pack_frame(FrameKind.ROWS, self.next_row, self.synced_row, batch.num_rows, batch.serialize())
         self._write(parts)
         self.next_row += batch.num_rows
-
-    def _begin_segment(self) -> None:
-        """Create the file of a segment, with a frame that has the schema."""
-        self._open = _OpenFile(self.folder, self.next_row)
-        self._write(pack_frame(FrameKind.SCHEMA, self.next_row, self.synced_row, 0, self.schema.serialize()))
 
     def _write(self, parts: list[memoryview]) -> None:
         """Write a frame at the end of the open segment, completely or not at all."""

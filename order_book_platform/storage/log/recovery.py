@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from order_book_platform.errors import LogSchemaError
-from order_book_platform.storage.atomic import sync_path
+from order_book_platform.storage.disk import sync_path
 from order_book_platform.storage.log.log_reader import LogReader
 from order_book_platform.storage.log.sealed_segment import SEALING_PREFIX, SealedSegment, finish_sealing, seal
 from order_book_platform.storage.log.segments import OpenSegment, corrupt, first_rows, open_path, sealed_path
@@ -72,11 +72,20 @@ def recover(
             finish_sealing(folder, row)
             removed.append(open_path(folder, row).name)
     still_open = [row for row in segments if not sealed_path(folder, row).exists()]
-    _check_order(folder, segments, still_open)
-    for row, end in pairwise(still_open):
-        seal(folder, row, end, row_group_rows)
+    end = 0
+    for newest in [row for row in segments if row not in still_open][-1:]:
+        with SealedSegment(folder, newest) as sealed:
+            end = sealed.next_row
+        if still_open and still_open[0] != end:
+            raise corrupt(
+                f"a segment from row {end} on, where the last sealed one ends",
+                f"one from row {still_open[0]} on",
+                str(open_path(folder, still_open[0])),
+            )
+    for row, following in pairwise(still_open):
+        seal(folder, row, following, row_group_rows)
     if not still_open:
-        return Recovered(_end_of_sealed(folder, segments), 0, 0, tuple(removed)), None
+        return Recovered(end, 0, 0, tuple(removed)), None
     last = still_open[-1]
     with OpenSegment(folder, last) as segment:
         for _ in segment.frames():
@@ -93,27 +102,6 @@ def recover(
         removed.append(segment.path.name)
     sync_path(folder)
     return Recovered(last + rows, rows, cut_bytes, tuple(removed)), resumable
-
-
-def _check_order(folder: Path, segments: list[int], still_open: list[int]) -> None:
-    """Check that open segments come after the sealed ones, and begin where those end."""
-    sealed = [row for row in segments if row not in still_open]
-    if not (sealed and still_open):
-        return
-    end = _end_of_sealed(folder, sealed)
-    if still_open[0] != end:
-        raise corrupt(
-            f"a segment from row {end} on, where the last sealed one ends",
-            f"one from row {still_open[0]} on",
-            str(open_path(folder, still_open[0])),
-        )
-
-
-def _end_of_sealed(folder: Path, sealed: list[int]) -> int:
-    if not sealed:
-        return 0
-    with SealedSegment(folder, sealed[-1]) as last:
-        return last.next_row
 
 
 def _text(schema: pa.Schema) -> str:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from order_book_platform.errors import LogSchemaError
-from order_book_platform.storage.atomic import sync_path
+from order_book_platform.storage.disk import sync_path
 from order_book_platform.storage.log.frames import VERSION
 from order_book_platform.storage.log.segments import (
     LogBatch,
@@ -56,7 +56,11 @@ class SealedSegment:
     def __init__(self, folder: Path, first_row: int) -> None:
         self.first_row = first_row
         self._path = sealed_path(folder, first_row)
-        _check(self._path)
+        with self._path.open("rb", buffering=0) as file:
+            crc, position, digits = _checksum(file, self._path)
+        if digits != b"%08x" % crc:
+            expected = f"CRC-32 {digits.decode(errors='replace')} (byte {position})"
+            raise corrupt(expected, f"{crc:08x}", str(self._path))
         with translate_damage("a readable Parquet file", str(self._path)):
             self._file = pq.ParquetFile(self._path)
         try:
@@ -77,7 +81,13 @@ class SealedSegment:
         for group in range(self._file.metadata.num_row_groups):
             rows = self._file.metadata.row_group(group).num_rows
             if start + rows > from_row:
-                yield from self._group(group, start, from_row)
+                with translate_damage("a readable row group", f"{self._path}, row group {group}"):
+                    table = self._file.read_row_group(group)
+                first_row = max(start, from_row)
+                for batch in table.slice(first_row - start).to_batches():
+                    exact = pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
+                    yield LogBatch(first_row, self.next_row, exact)
+                    first_row += batch.num_rows
             start += rows
 
     def close(self) -> None:
@@ -97,16 +107,6 @@ class SealedSegment:
             )
         self.next_row = self.first_row + int(self._file.metadata.num_rows)
 
-    def _group(self, group: int, start: int, from_row: int) -> Iterator[LogBatch]:
-        where = f"{self._path}, row group {group}"
-        with translate_damage("a readable row group", where):
-            table = self._file.read_row_group(group)
-        first_row = max(start, from_row)
-        for batch in table.slice(first_row - start).to_batches():
-            exact = pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
-            yield LogBatch(first_row, self.next_row, exact)
-            first_row += batch.num_rows
-
 
 def footer_metadata(first_row: int, schema: pa.Schema) -> dict[str, str]:
     """Return the metadata of a segment's footer, with zeros for the digits of the checksum."""
@@ -125,14 +125,6 @@ def write_checksum(path: Path) -> None:
         crc, position, _ = _checksum(file, path)
         file.seek(position)
         file.write(b"%08x" % crc)
-
-
-def _check(path: Path) -> None:
-    """Compare a file with the checksum in its footer; raise `LogCorruptError` if it has changed since."""
-    with path.open("rb", buffering=0) as file:
-        crc, position, digits = _checksum(file, path)
-    if digits != b"%08x" % crc:
-        raise corrupt(f"CRC-32 {digits.decode(errors='replace')} (byte {position})", f"{crc:08x}", str(path))
 
 
 def _checksum(file: BinaryIO, path: Path) -> tuple[int, int, bytes]:
@@ -183,11 +175,7 @@ def seal(folder: Path, first_row: int, next_row: int, row_group_rows: int) -> No
 
 
 def finish_sealing(folder: Path, first_row: int, next_row: int | None = None) -> None:
-    """Remove the open form of a segment whose sealed form exists, after checking the sealed form.
-
-    Raises:
-        LogCorruptError: the sealed form is damaged, or does not end at `next_row`, which None leaves unchecked.
-    """
+    """Remove the open form of a segment after checking the sealed one, which ends at `next_row` unless that is None."""
     with SealedSegment(folder, first_row) as sealed:
         if next_row not in (None, sealed.next_row):
             raise corrupt(

@@ -48,11 +48,7 @@ def open_path(folder: Path, first_row: int) -> Path:
 
 
 def first_rows(folder: Path) -> list[int]:
-    """List the first rows of all segments in a folder, ascending; a segment in both forms counts once.
-
-    Raises:
-        LogMissingError: there is no such folder.
-    """
+    """List the first rows of all segments of a log, ascending; a segment in both forms counts once."""
     try:
         names = [path.name for path in folder.iterdir()]
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -149,7 +145,8 @@ class OpenSegment:
                     f"{self.path}, byte {self.end}",
                 )
         if frame.kind == FrameKind.SCHEMA:
-            self.schema = self._read_schema(frame)
+            with translate_damage("an Arrow schema", f"{self.path}, byte {frame.offset}"):
+                self.schema = pa.ipc.read_schema(pa.BufferReader(frame.payload))
         self.end = frame.end
         self.next_row += frame.rows
         self.synced_row = max(self.synced_row, frame.synced_row)
@@ -164,10 +161,6 @@ class OpenSegment:
             return frame if (frame.kind, frame.rows) == (FrameKind.SCHEMA, 0) else None
         with_rows = frame.kind == FrameKind.ROWS and frame.rows > 0
         return frame if with_rows or (frame.kind, frame.rows) == (FrameKind.SYNCED, 0) else None
-
-    def _read_schema(self, frame: Frame) -> pa.Schema:
-        with translate_damage("an Arrow schema", f"{self.path}, byte {frame.offset}"):
-            return pa.ipc.read_schema(pa.BufferReader(frame.payload))
 
     def _batch(self, frame: Frame) -> pa.RecordBatch:
         where = f"{self.path}, byte {frame.offset}"

@@ -21,10 +21,9 @@ from order_book_platform.clock import ManualClock
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.errors import DiskFullError
 from order_book_platform.model import PartitionKey
-from order_book_platform.reconstruct import Reconstructor, checkpoint_format
-from order_book_platform.reconstruct.day.day_checkpoints import DayCheckpoints
+from order_book_platform.reconstruct import Reconstructor, replay_checkpoints
+from order_book_platform.reconstruct.replay_checkpoints import DayCheckpoints
 from order_book_platform.replay import replay_steps
-from order_book_platform.replay.snapshot_scheduler import ReplayPosition
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import PartitionWriter
 from order_book_platform.storage.checkpoints import Checkpoints
@@ -230,7 +229,7 @@ def test_what_was_left_by_another_version_of_a_library_is_not_taken_up(
     crashes.forget()
     assert crashes.run("boundary 50")[0] == "killed"
     monkeypatch.setattr(replay_steps, "PART_DELTAS", PART_DELTAS)
-    monkeypatch.setattr(checkpoint_format, "version", lambda name: "0" if name == library else version(name))
+    monkeypatch.setattr(replay_checkpoints, "version", lambda name: "0" if name == library else version(name))
     result = Reconstructor(crashes.chain.store, crashes.chain.settings).run(KEY)
     assert result.run.resumed_from == 0
     assert crashes.published() == undisturbed
@@ -296,9 +295,7 @@ def test_a_checkpoint_is_due_once(crashes: Crashes, undisturbed: dict[str, str])
             ManualClock(),
         )
         writer.text("none", "")
-    due = [
-        checkpoints.due(ReplayPosition(deltas=deltas, snapshots=10)) for deltas in (80, 90, 91, 180, 190, 191)
-    ]
+    due = [checkpoints.due(deltas + 10) for deltas in (80, 90, 91, 180, 190, 191)]
     assert due == [False, True, False, False, True, False]
 
 

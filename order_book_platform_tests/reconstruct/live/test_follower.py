@@ -35,7 +35,7 @@ from order_book_platform.model.encoding import in_precision
 from order_book_platform.reconstruct import Followed, Reconstructor, memory_budget, replay_hash_of
 from order_book_platform.reconstruct.live import live_stream
 from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
-from order_book_platform.reconstruct.live.live_checkpoints import LiveCheckpoint, LiveCheckpoints
+from order_book_platform.reconstruct.replay_checkpoints import LiveCheckpoint, LiveCheckpoints
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import LogReader, LogWriter
 from order_book_platform_tests.chain import Chain
@@ -564,7 +564,7 @@ def test_rows_are_synced_when_it_is_quiet(
     monkeypatch.setattr(IdempotentLog, "sync", told)
     monkeypatch.setattr("order_book_platform.reconstruct.live.live_source.QUIET_NS", 0)
     for name in ("SYNC_NS", "SYNC_ROWS"):
-        monkeypatch.setattr(f"order_book_platform.reconstruct.live.live_rows.{name}", 2**62)
+        monkeypatch.setattr(f"order_book_platform.reconstruct.live.live_stream.{name}", 2**62)
     outcome: list[bool] = []
 
     def wait() -> bool:
@@ -760,7 +760,7 @@ def test_a_device_that_hangs_is_a_stall(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", hanging)
-    monkeypatch.setattr("order_book_platform.reconstruct.live.live_rows.SYNC_NS", 0)
+    monkeypatch.setattr("order_book_platform.reconstruct.live.live_stream.SYNC_NS", 0)
     with pytest.raises(StallError, match="stage write of the stream"):
         follow(clean, capture, tmp_path / "out", streaming={"stall_after": 3 * 10**9})
     assert [thread.name for thread in callers] == ["write (abandoned)"]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from order_book_platform.clock import ManualClock
@@ -15,7 +16,7 @@ from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model import FixedPoint
 from order_book_platform.reconstruct.live import live_source
-from order_book_platform.reconstruct.live.live_source import CaughtUp, LiveSource, Quiet, Records
+from order_book_platform.reconstruct.live.live_source import CaughtUp, LiveSource, Quiet
 from order_book_platform.replay.snapshot_inbox import InboxState
 from order_book_platform.streaming import Waiting
 from order_book_platform_tests.reconstruct.captures import Capture
@@ -48,8 +49,8 @@ def kinds(source: LiveSource, meanwhile: Callable[[], None] = lambda: None) -> l
         assert len(found) < 100
         meanwhile()
         match item:
-            case Records():
-                found.append(item.rows)
+            case pa.Table():
+                found.append(item.num_rows)
             case CaughtUp():
                 found.append("caught up")
             case Quiet():

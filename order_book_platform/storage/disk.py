@@ -1,19 +1,25 @@
-"""Locks, flushes to the device, folders that are replaced in one step, and write errors that name their folder."""
+"""Locks, flushes, folders replaced in one step, the disk space that is needed, and errors that name their folder."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import fcntl
+import math
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from order_book_platform.errors import PartitionBusyError, StorageAccessError
-from order_book_platform.storage.disk_space import PARTITION, PUBLISHED_IS_KEPT, DiskSpace, disk_full_error
+from order_book_platform.errors import DiskFullError, PartitionBusyError, StorageAccessError
+
+if TYPE_CHECKING:
+    from order_book_platform.storage.partition_writer import PartitionWriter
+
 
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100
 """Constants of `renameat2`, from Linux's fs.h and fcntl.h."""
@@ -22,6 +28,102 @@ _LOCK_TRIES, _LOCK_WAIT_S = 6, 0.01
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a device, a quota or the allowed size of a file that is used up."""
 _REFUSED_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+PARTITION = "the partition"
+PUBLISHED_IS_KEPT = "what was published before is untouched"
+LEAST_SHARE = 0.02
+"""Share of the work from which on the files written so far tell more than an estimate from the input."""
+SURE_SHARE_OF_INPUT_ESTIMATE = 0.25
+SURE_SHARE_OF_WRITTEN_ESTIMATE = 0.5
+"""Shares of an estimate that are surely needed: books of recorded days took 2.2 to 6.4 bytes a delta."""
+
+
+@dataclass(slots=True)
+class DiskSpace:
+    """Disk space of partitions that are written together.
+
+    Attributes:
+        written_bytes: bytes in their folders when `measure` was called.
+        total_bytes: estimated bytes of all of them when they are complete.
+        is_from_written: whether the estimate is made from the files written so far, else from the input.
+        writers: writers of the partitions.
+    """
+
+    written_bytes: int = 0
+    total_bytes: int = 0
+    is_from_written: bool = False
+    writers: list[PartitionWriter] = field(default_factory=list)
+    _is_measured: bool = False
+
+    def measure(self) -> None:
+        """Measure the folders and make the estimate; later calls change nothing, since failed folders are removed."""
+        if self._is_measured:
+            return
+        self._is_measured = True
+        for writer in self.writers:
+            written = folder_bytes(writer.folder)
+            total = writer.expected_bytes
+            if writer.stored_share >= LEAST_SHARE:
+                total, self.is_from_written = round(written / writer.stored_share), True
+            self.written_bytes += written
+            self.total_bytes += max(total, written)
+
+    @property
+    def removable_bytes(self) -> int:
+        """Bytes in folders that are removed when the error has been raised."""
+        return sum(folder_bytes(writer.folder) for writer in self.writers if not writer.resumable)
+
+    @property
+    def surely_needed_bytes(self) -> int:
+        """Bytes that are surely still needed, however wrong the estimate is."""
+        share = SURE_SHARE_OF_WRITTEN_ESTIMATE if self.is_from_written else SURE_SHARE_OF_INPUT_ESTIMATE
+        return round(share * (self.total_bytes - self.written_bytes))
+
+
+def disk_full_error(
+    folder: Path, disk_space: DiskSpace, *, what: str, kept: str, why: str = "", building: Path | None = None
+) -> DiskFullError:
+    """Make the error about a disk without enough space; see `translate_write_errors` for the arguments.
+
+    The operating system's error, if there was one, says `why`. If a folder is `building`, its files stay, so that the
+    next run goes on from them.
+    """
+    disk_space.measure()
+    free_bytes = shutil.disk_usage(nearest_folder(folder)).free + disk_space.removable_bytes
+    expected, lacking_bytes = f"room for {what} being written", 0
+    if disk_space.total_bytes:
+        needed_bytes = disk_space.total_bytes - (disk_space.written_bytes if building else 0)
+        lacking_bytes = needed_bytes - free_bytes
+        expected += (
+            f": about {in_megabytes(needed_bytes)} {'more' if building else 'in all'}, estimated from "
+        )
+        expected += "what is written so far" if disk_space.is_from_written else "its input"
+    beside = f"beside {in_megabytes(folder_bytes(building))} that are written" if building else "without it"
+    to_free = f"at least {in_megabytes(lacking_bytes)}" if lacking_bytes > 0 else "space"
+    return DiskFullError(
+        expected=expected,
+        found=f"{why}{'; ' if why else ''}{free_bytes / 1e6:,.0f} MB free {beside}",
+        where=str(folder),
+        remedy=f"Free {to_free} there and run again{', to go on from there' if building else ''}; {kept}.",
+    )
+
+
+def in_megabytes(size_bytes: int) -> str:
+    """Format bytes as whole megabytes, rounded up: freeing that many is enough."""
+    return f"{math.ceil(size_bytes / 1e6):,} MB"
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files below a folder; 0 where there is no such folder."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a file may be removed meanwhile
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+def nearest_folder(path: Path) -> Path:
+    """Return the closest existing folder at or above `path`."""
+    return next(each for each in (path, *path.parents) if each.is_dir())
 
 
 def sync_tree(folder: Path) -> None:
@@ -94,11 +196,7 @@ def locked_folder(folder: Path, *, keep: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def locked_file(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file `path`, which is created first and removed at the end.
-
-    Raises:
-        PartitionBusyError: another process, or another lock of this one, holds it.
-    """
+    """Hold an exclusive lock on a file, created first and removed at the end; `PartitionBusyError` if it is held."""
     tries = _LOCK_TRIES
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -157,19 +255,17 @@ def translate_write_errors(
             raise disk_full_error(
                 folder, disk_space or DiskSpace(), what=what, kept=kept, why=why, building=stays
             ) from error
-        if error.errno in _REFUSED_ERRNOS and _concerns(error, folder):
+        named = error.filename
+        # Only about a file beside, below or above the folder.
+        is_near = isinstance(named, str | bytes | os.PathLike) and (
+            Path(os.fsdecode(named)).is_relative_to(folder.parent)
+            or folder.is_relative_to(Path(os.fsdecode(named)))
+        )
+        if error.errno in _REFUSED_ERRNOS and is_near:
             raise StorageAccessError(
                 expected="a folder that can be written",
                 found=os.strerror(error.errno),
-                where=str(error.filename),
+                where=str(named),
                 remedy="Give this user the right to write there, or set another data_root.",
             ) from error
         raise
-
-
-def _concerns(error: OSError, folder: Path) -> bool:
-    """Return whether the file that an error names lies beside, below or above the folder."""
-    if not isinstance(error.filename, str | bytes | os.PathLike):
-        return False
-    named = Path(os.fsdecode(error.filename))
-    return named.is_relative_to(folder.parent) or folder.is_relative_to(named)
