@@ -63,7 +63,7 @@ class Pipeline:
         grace_ns: int = 5 * NS_PER_SECOND,
         clock: Clock | None = None,
     ) -> None:
-        self._clock = clock or SystemClock()
+        self._clock = clock = clock or SystemClock()
         self._backpressure = backpressure or Backpressure()
         self._memory = memory
         self._observe = observe
@@ -73,27 +73,16 @@ class Pipeline:
         def measure(item: Any) -> Entry:
             return Entry(item, rows_of(item), size_of(item))
 
-        self._queues = [
-            Queue(stage.inbox, self._clock, self._note_taken)
-            if stage.spilling is None
-            else SpillingQueue(stage.inbox, self._clock, self._note_taken, stage.spilling)
-            for stage in stages
-        ]
+        self._queues = queues = [self._queue(stage) for stage in stages]
         self._source = SourceTask(
-            source_name,
-            source,
-            self._queues[0],
-            measure,
-            self._clock,
-            self._backpressure,
-            self._wait_for_permission,
+            source_name, source, queues[0], measure, clock, self._backpressure, self._wait_for_permission
         )
         self._stages = [
-            StageTask(stage, inbox, outbox, measure, self._clock)
-            for stage, inbox, outbox in zip(stages, self._queues, [*self._queues[1:], None], strict=True)
+            StageTask(stage, inbox, outbox, measure, clock)
+            for stage, inbox, outbox in zip(stages, queues, [*queues[1:], None], strict=True)
         ]
         self._workers = [self._source.worker, *(stage.worker for stage in self._stages)]
-        self._spilling = [queue for queue in self._queues if isinstance(queue, SpillingQueue)]
+        self._spilling = [queue for queue in queues if isinstance(queue, SpillingQueue)]
         self._spiller = Worker("spill", self._clock)
         self._workers += [self._spiller] if self._spilling else []
 
@@ -149,6 +138,11 @@ class Pipeline:
                 **({} if memory is None else memory.transitions),
             },
         )
+
+    def _queue(self, stage: Stage) -> Queue:
+        if stage.spilling is None:
+            return Queue(stage.inbox, self._clock, self._note_taken)
+        return SpillingQueue(stage.inbox, self._clock, self._note_taken, stage.spilling)
 
     # --- in the caller's thread -------------------------------------------------------------------------------------
 

@@ -63,19 +63,12 @@ def recover(
             where=str(folder),
             remedy="Append rows of that schema, or begin another log.",
         )
-    removed = []
-    for path in sorted(folder.glob(f"{SEALING_PREFIX}*")):  # sealed forms that were not complete
-        path.unlink()
-        removed.append(path.name)
-    for row in segments:
-        if sealed_path(folder, row).exists() and open_path(folder, row).exists():
-            finish_sealing(folder, row)
-            removed.append(open_path(folder, row).name)
+    removed = _remove_leftovers(folder, segments)
     still_open = [row for row in segments if not sealed_path(folder, row).exists()]
-    end = 0
-    for newest in [row for row in segments if row not in still_open][-1:]:
-        with SealedSegment(folder, newest) as sealed:
-            end = sealed.next_row
+    sealed, end = [row for row in segments if row not in still_open], 0
+    if sealed:
+        with SealedSegment(folder, sealed[-1]) as newest:
+            end = newest.next_row
         if still_open and still_open[0] != end:
             raise corrupt(
                 f"a segment from row {end} on, where the last sealed one ends",
@@ -102,6 +95,19 @@ def recover(
         removed.append(segment.path.name)
     sync_path(folder)
     return Recovered(last + rows, rows, cut_bytes, tuple(removed)), resumable
+
+
+def _remove_leftovers(folder: Path, segments: list[int]) -> list[str]:
+    """Remove incomplete sealed forms and the open forms of sealed segments, and return the names of the files."""
+    removed = []
+    for path in sorted(folder.glob(f"{SEALING_PREFIX}*")):
+        path.unlink()
+        removed.append(path.name)
+    for row in segments:
+        if sealed_path(folder, row).exists() and open_path(folder, row).exists():
+            finish_sealing(folder, row)
+            removed.append(open_path(folder, row).name)
+    return removed
 
 
 def _text(schema: pa.Schema) -> str:
