@@ -49,16 +49,6 @@ class PreviousDay:
     manifest: Manifest
     closing_levels: pa.Table
 
-    @property
-    def price_step(self) -> int:
-        """Step of the book's prices, in pips of the partition's decimals."""
-        return int(self.manifest.metadata["closing"]["step_pips"])
-
-    @property
-    def last_sequence_number(self) -> int:
-        """Sequence number of the last message of the day."""
-        return int(self.manifest.metadata["closing"]["sequence_number"])
-
     def restore(self, book: Book, encoding: PartitionEncoding) -> None:
         """Let an empty book start from the closing state."""
         table, closing = self.closing_levels, self.manifest.metadata["closing"]
@@ -200,7 +190,7 @@ class DayReplay:
                 store, key, deltas, strategy.name, settings.gaps.silence
             )
         # The book's step has to divide the prices of both days.
-        step_before = before.price_step if before else 0
+        step_before = int(before.manifest.metadata["closing"]["step_pips"]) if before else 0
         encoding = encoding_of(deltas.metadata).finer(step_before)
         book = configured_book(settings, gcd(encoding.tick, step_before // encoding.unit), cadence)
         timeline = strategy.timeline(FlagTimeline.from_gaps(store.table("sequence_gap_report", key)))
@@ -223,7 +213,7 @@ class DayReplay:
             deltas.fixed_point,
             encoding,
             inputs,
-            before.last_sequence_number if before else None,
+            int(before.manifest.metadata["closing"]["sequence_number"]) if before else None,
             not_continued,
         )
 

@@ -71,7 +71,7 @@ class LogReader:
         return LogTail(self.folder, from_row)
 
 
-class LogTail:
+class LogTail(Iterator[LogBatch | None]):
     """An endless iterator over the rows of a log in order, which gives None whenever there are no new rows.
 
     Attributes:
@@ -82,9 +82,6 @@ class LogTail:
         self.synced_row = 0
         self._folder = folder
         self._rows = self._read(from_row)
-
-    def __iter__(self) -> LogTail:
-        return self
 
     def __next__(self) -> LogBatch | None:
         """Return the next rows, or None if there are no new ones by now; raises the errors of `LogReader`."""
