@@ -20,7 +20,6 @@ from order_book_platform.errors import DiskFullError, PartitionBusyError, Storag
 if TYPE_CHECKING:
     from order_book_platform.storage.partition_writer import PartitionWriter
 
-
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100
 """Constants of `renameat2`, from Linux's fs.h and fcntl.h."""
 _LOCK_TRIES, _LOCK_WAIT_S = 6, 0.01

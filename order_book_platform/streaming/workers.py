@@ -8,10 +8,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from order_book_platform.clock import Clock
+
+Result = TypeVar("Result")
+T = TypeVar("T")
+_Outcome = tuple[Any, BaseException | None]
+_ITEM, _ERROR, _END = range(3)
+_POLL_S = 0.05
+"""Interval at which a producer that waits for space checks whether its items are still wanted."""
 
 
 class Stopwatch:
@@ -44,14 +50,6 @@ class Stopwatch:
         return 0 if since is None else now_ns - since
 
 
-Result = TypeVar("Result")
-T = TypeVar("T")
-_Outcome = tuple[Any, BaseException | None]
-_ITEM, _ERROR, _END = range(3)
-_POLL_S = 0.05
-"""Interval at which a producer that waits for space checks whether its items are still wanted."""
-
-
 class Worker:
     """One thread that makes one call at a time, in the order in which they were requested.
 
@@ -70,7 +68,9 @@ class Worker:
         self._clock = clock
         self._at_end = at_end
         self._closed = False
-        self._calls: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[_Outcome]] | None] = SimpleQueue()
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[_Outcome]] | None] = (
+            queue.SimpleQueue()
+        )
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 
     def start(self) -> None:
