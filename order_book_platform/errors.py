@@ -168,3 +168,7 @@ class StallError(StreamError):
 
 class BenchmarkError(OrderBookPlatformError):
     """A benchmark is not available, or a system measured beside this one fails or keeps another book."""
+
+
+class ExchangeError(OrderBookPlatformError):
+    """The local exchange cannot serve: a port is taken, or its ledger cannot be written."""

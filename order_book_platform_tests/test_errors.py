@@ -263,6 +263,15 @@ MESSAGES: dict[str, tuple[dict[str, str], str]] = {
         },
         "stage write of the stream: expected a step within 1m, found none for 61.0 s. Look at the disk.",
     ),
+    "ExchangeError": (
+        {
+            "expected": "a free port",
+            "found": "address already in use",
+            "where": "127.0.0.1:9000 for usdm",
+            "remedy": "Choose another port.",
+        },
+        "127.0.0.1:9000 for usdm: expected a free port, found address already in use. Choose another port.",
+    ),
     "BenchmarkError": (
         {
             "expected": "best bid and ask of [100, 101] pips",

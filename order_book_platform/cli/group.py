@@ -15,7 +15,18 @@ from order_book_platform.version import __version__
 if TYPE_CHECKING:
     from order_book_platform.settings import Settings
 
-COMMANDS = ("materialize", "assess", "book", "verify", "fidelity", "follow", "simulate", "doctor", "bench")
+COMMANDS = (
+    "materialize",
+    "assess",
+    "book",
+    "verify",
+    "fidelity",
+    "follow",
+    "simulate",
+    "exchange",
+    "doctor",
+    "bench",
+)
 """Names of the commands in the order in which a newcomer meets them; each is a function in the module of its name."""
 
 EXIT_FAILED = 1

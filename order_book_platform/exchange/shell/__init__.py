@@ -1,0 +1,1 @@
+"""The exchange on sockets. In: an exchange without I/O, addresses, TLS. Out: ports that clients connect to."""

@@ -1,0 +1,141 @@
+"""The exchange on sockets, seen by clients that know nothing of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import websockets
+from websockets.asyncio.client import ClientConnection, connect
+
+from order_book_platform.clock import SystemClock
+from order_book_platform.errors import ExchangeError
+from order_book_platform.exchange import (
+    ExchangeOptions,
+    ExchangeServer,
+    LocalExchange,
+    Pace,
+    SimulatedFeed,
+    Start,
+    parse_faults,
+    venue,
+)
+from order_book_platform.exchange.shell.self_signed import server_context, write_certificate
+
+
+def exchange(faults: str = "") -> LocalExchange:
+    """An exchange with one simulated symbol that starts with the first subscription."""
+    options = ExchangeOptions(Pace(start=Start.SUBSCRIBED), faults=parse_faults(faults))
+    feed = SimulatedFeed("BTCUSDT", venue("usdm"), 2_000)
+    return LocalExchange({"usdm": [feed]}, options, SystemClock().now_ns())
+
+
+def opened(url: str, context: ssl.SSLContext | None = None) -> connect:
+    """A plain client without compression."""
+    return connect(url, ssl=context, compression=None, max_queue=None)
+
+
+async def next_data(client: ClientConnection, stream: str) -> dict[str, Any]:
+    """The next message of a stream in combined form."""
+    while True:
+        found: dict[str, Any] = json.loads(await client.recv())
+        if found.get("stream") == stream:
+            return found
+
+
+def test_data_and_snapshots_come_from_one_port(tmp_path: Path) -> None:
+    """A stream and a depth snapshot of one market come from one port, in the clear and with TLS."""
+
+    async def run(tls: bool) -> None:
+        context = client_context = None
+        if tls:
+            files = write_certificate(tmp_path, SystemClock().now_ns())
+            context, client_context = server_context(*files), ssl.create_default_context(cafile=files[0])
+        async with ExchangeServer(exchange(), tls=context) as server:
+            url = server.websocket_url("usdm") + "/public/stream?streams=btcusdt@depth@100ms"
+            async with opened(url, client_context) as client:
+                first = await next_data(client, "btcusdt@depth@100ms")
+                assert first["data"]["s"] == "BTCUSDT"
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(
+                    server.rest_url("usdm") + "/fapi/v1/depth",
+                    params={"symbol": "BTCUSDT", "limit": "5"},
+                    ssl=client_context or True,
+                ) as response,
+            ):
+                assert response.headers["X-MBX-USED-WEIGHT-1M"] == "2"
+                assert len((await response.json())["bids"]) == 5
+
+    for tls in (False, True):
+        asyncio.run(run(tls))
+
+
+def test_a_client_that_sends_too_much_is_closed() -> None:
+    """The eleventh message within a second closes the connection with a code."""
+
+    async def run() -> None:
+        async with (
+            ExchangeServer(exchange()) as server,
+            opened(server.websocket_url("usdm") + "/ws") as client,
+        ):
+            for number in range(11):
+                await client.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": number}))
+            with pytest.raises(websockets.ConnectionClosedError) as closed:
+                for _ in range(11):
+                    await client.recv()
+            assert closed.value.rcvd is not None
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "Too many requests")
+
+    asyncio.run(run())
+
+
+def test_an_ordered_disconnect_has_no_close() -> None:
+    """A connection that breaks ends without a closing handshake, and its end is in the ledger."""
+
+    async def run() -> LocalExchange:
+        served = exchange("disconnect@20")
+        async with (
+            ExchangeServer(served) as server,
+            opened(server.websocket_url("usdm") + "/ws/btcusdt@bookTicker") as client,
+        ):
+            with pytest.raises(websockets.ConnectionClosedError) as closed:
+                while True:
+                    await client.recv()
+            assert closed.value.rcvd is None
+        return served
+
+    rows = asyncio.run(run()).ledger.table().to_pylist()
+    assert [row["kind"] for row in rows].count("message") == 19
+    assert rows[-1]["kind"] == "close"
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    """Two exchanges on one port: the second says which one is taken."""
+
+    async def run() -> None:
+        async with ExchangeServer(exchange()) as server:
+            with pytest.raises(ExchangeError, match=f"127.0.0.1:{server.ports['usdm']} for usdm"):
+                async with ExchangeServer(exchange(), server.ports):
+                    pass
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("path", ["/nothing/ws", "/public", "/fapi/v1/depth"])
+def test_a_path_that_is_no_stream_is_refused(path: str) -> None:
+    """A handshake on any other path gets an HTTP error."""
+
+    async def run() -> None:
+        async with ExchangeServer(exchange()) as server:
+            with pytest.raises(websockets.InvalidStatus) as refused:
+                async with opened(server.websocket_url("usdm") + path):
+                    pass
+            assert refused.value.response.status_code == 404
+
+    asyncio.run(run())
