@@ -35,7 +35,7 @@ ROWS_PER_BATCH = 65_536
 
 
 class Fate(StrEnum):
-    """What became of a message."""
+    """Fate of a message: sent whole, or not."""
 
     SENT = "sent"
     DROPPED = "dropped"

@@ -38,7 +38,7 @@ HISTORY_NS = 10 * NS_PER_SECOND
 
 @dataclass(slots=True)
 class SharedState:
-    """What the markets of one exchange have in common.
+    """State that the markets of one exchange share.
 
     Attributes:
         ledger: list of what was sent.
@@ -80,7 +80,7 @@ class RefusedHandshake:
 
 
 class ServedMarket:
-    """One market.
+    """One market with its symbols, its clients and its REST interface.
 
     Args:
         venue: its rules.

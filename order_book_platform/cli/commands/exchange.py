@@ -250,7 +250,7 @@ def _announce(server: ExchangeServer, given: dict[str, Any], as_json: bool) -> N
 
 
 def _summary(served: LocalExchange) -> dict[str, object]:
-    """What was sent."""
+    """Figures of the run: events, connections, rows of the ledger, weight."""
     return {
         "events": served.events_played,
         "connections": served.connections_opened,

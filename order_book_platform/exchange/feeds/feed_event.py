@@ -90,7 +90,7 @@ class Feed(Protocol):
 
     @property
     def rules(self) -> SymbolRules:
-        """The instrument."""
+        """The instrument as exchangeInfo describes it."""
 
     @property
     def seed(self) -> BookSeed:
