@@ -134,6 +134,10 @@ class LogBrokenError(StorageError):
     """A log writer may not go on: it has been closed, or the device refused to keep rows."""
 
 
+class LogKeyError(StorageError):
+    """A master key or a data key of an encrypted log is missing, wrong, or kept where others can read it."""
+
+
 class DiskFullError(StorageError):
     """The disk has no space left for the files being written."""
 

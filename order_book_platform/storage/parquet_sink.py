@@ -27,6 +27,7 @@ class ParquetSink:
         packing: encoding of columns that are not delta-packed, by name; `NAME.list.element` for values in lists.
         compression: codec of dictionary-encoded columns; all others use zstd.
         options: options of pyarrow's writer, instead of compression and packing, for files in a foreign layout.
+        encryption: pyarrow's encryption properties, for a file that is encrypted.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class ParquetSink:
         packing: Mapping[str, Packing] = MappingProxyType({}),
         compression: Compression = "zstd",
         options: Mapping[str, object] | None = None,
+        encryption: object = None,
     ) -> None:
         values = [
             f"{each.name}.list.element" if pa.types.is_list(each.type) else each.name for each in schema
@@ -50,7 +52,12 @@ class ParquetSink:
             "column_encoding": _encodings(schema, packing),
         }
         self._writer = pq.ParquetWriter(
-            path, schema, write_statistics=True, store_schema=True, **(packed if options is None else options)
+            path,
+            schema,
+            write_statistics=True,
+            store_schema=True,
+            encryption_properties=encryption,
+            **(packed if options is None else options),
         )
         self._schema = schema
         self._row_group_rows = row_group_rows

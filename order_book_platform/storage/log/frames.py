@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -19,7 +19,8 @@ import pyarrow as pa
 from order_book_platform.errors import LogCorruptError
 
 MAGIC = b"OBPf"
-VERSION = 1
+VERSION, ENCRYPTED_VERSION = 1, 2
+"""Version of frames whose payload is as written, and of those whose payload is encrypted."""
 ALIGNMENT = 8
 MAX_PAYLOAD_BYTES = 2**32 - ALIGNMENT
 """Largest length that the header of a frame can hold."""
@@ -27,6 +28,10 @@ MAX_PAYLOAD_BYTES = 2**32 - ALIGNMENT
 _HEADER = struct.Struct("<4sIQQIIII")
 _UNCHECKED_BYTES = 8
 """Bytes at the beginning of a header that the CRC does not cover: the magic and the CRC itself."""
+SEAL_BYTES = 40
+"""Bytes that encryption adds to a payload: a counter, the tag of the frame before, and the frame's own tag."""
+Seal = Callable[[pa.Buffer, bytes], bytes]
+"""Encrypts a payload, given the header behind the checksum; the result is `SEAL_BYTES` longer."""
 _SEARCH_BYTES = 1 << 20
 
 
@@ -36,6 +41,7 @@ class FrameKind(IntEnum):
     SCHEMA = 1
     ROWS = 2
     SYNCED = 3
+    KEY = 4
 
 
 class Frame(NamedTuple):
@@ -43,7 +49,8 @@ class Frame(NamedTuple):
 
     It takes the bytes from `offset` to `end` of its file. Its `rows` rows have the numbers from `first_row` on in the
     log, of which `synced_row` rows were known to be on the device when it was written. `kind` is a `FrameKind`, or a
-    number that this version does not know; `payload` is an Arrow IPC message, without padding.
+    number that this version does not know; `payload` is an Arrow IPC message, without padding, or that encrypted where
+    `version` is `ENCRYPTED_VERSION`. `header` has the 32 bytes behind the checksum.
     """
 
     offset: int
@@ -53,15 +60,28 @@ class Frame(NamedTuple):
     synced_row: int
     rows: int
     payload: pa.Buffer
+    version: int
+    header: bytes
 
 
 def pack_frame(
-    kind: FrameKind, first_row: int, synced_row: int, rows: int, payload: pa.Buffer
+    kind: FrameKind,
+    first_row: int,
+    synced_row: int,
+    rows: int,
+    payload: pa.Buffer | bytes,
+    seal: Seal | None = None,
 ) -> list[memoryview]:
-    """Return the bytes of a `Frame` as buffers to be written one after the other; the payload is not copied."""
-    size = len(payload)
+    """Return the bytes of a `Frame` as buffers to be written one after the other; the payload is not copied.
+
+    A frame of kind `KEY`, and one whose payload `seal` encrypts, is of the version of encrypted logs.
+    """
+    version = VERSION if seal is None and kind != FrameKind.KEY else ENCRYPTED_VERSION
+    size = len(payload) + (0 if seal is None else SEAL_BYTES)
     header = bytearray(_HEADER.size)
-    _HEADER.pack_into(header, 0, MAGIC, 0, first_row, synced_row, rows, size, kind, VERSION)
+    _HEADER.pack_into(header, 0, MAGIC, 0, first_row, synced_row, rows, size, kind, version)
+    if seal is not None:
+        payload = seal(payload, bytes(header[_UNCHECKED_BYTES:]))
     padding = bytes(-size % ALIGNMENT)
     crc = zlib.crc32(memoryview(header)[_UNCHECKED_BYTES:])
     crc = zlib.crc32(padding, zlib.crc32(payload, crc))
@@ -104,26 +124,38 @@ def read_frame(descriptor: int, offset: int, where: str) -> Frame | None:
         done += got
     if zlib.crc32(payload, zlib.crc32(header[_UNCHECKED_BYTES:])) != crc:
         return None
-    if version != VERSION:
+    if version not in (VERSION, ENCRYPTED_VERSION):
         raise LogCorruptError(
-            expected=f"a frame of version {VERSION}",
+            expected=f"a frame of version {VERSION} or {ENCRYPTED_VERSION}",
             found=f"version {version}",
             where=f"{where}, byte {offset}",
             remedy="Read it with the version of this package that wrote it, or a later one.",
         )
-    return Frame(offset, end, kind, first_row, synced_row, rows, payload.slice(0, size))
+    content = payload.slice(0, size)
+    return Frame(offset, end, kind, first_row, synced_row, rows, content, version, header[_UNCHECKED_BYTES:])
 
 
-def later_synced_frame(descriptor: int, offset: int, row: int, where: str) -> Frame | None:
-    """Return the first frame from byte `offset` on that proves that more than `row` rows had reached the device."""
+def next_complete_frame(descriptor: int, offset: int, where: str) -> Frame | None:
+    """Return the first complete frame that begins at byte `offset` or behind it."""
     while True:
         block = os.pread(descriptor, _SEARCH_BYTES, offset)
         found = block.find(MAGIC)
         while found >= 0:
-            frame = read_frame(descriptor, offset + found, where) if found % ALIGNMENT == 0 else None
-            if frame is not None and frame.synced_row > row:
+            frame = (
+                read_frame(descriptor, offset + found, where) if (offset + found) % ALIGNMENT == 0 else None
+            )
+            if frame is not None:
                 return frame
             found = block.find(MAGIC, found + 1)
         if len(block) < _SEARCH_BYTES:
             return None
         offset += _SEARCH_BYTES
+
+
+def later_synced_frame(descriptor: int, offset: int, row: int, where: str) -> Frame | None:
+    """Return the first frame from byte `offset` on that proves that more than `row` rows had reached the device."""
+    while (frame := next_complete_frame(descriptor, offset, where)) is not None:
+        if frame.synced_row > row:
+            return frame
+        offset = frame.end
+    return None

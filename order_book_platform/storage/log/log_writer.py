@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, wait
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,10 +20,13 @@ from order_book_platform.storage.disk import (
     translate_write_errors,
 )
 from order_book_platform.storage.log import frames
+from order_book_platform.storage.log.frame_encryption import FrameSealer, new_log_id
 from order_book_platform.storage.log.frames import FrameKind, pack_frame, write_all
+from order_book_platform.storage.log.high_water import HighWater
 from order_book_platform.storage.log.recovery import recover
 from order_book_platform.storage.log.sealed_segment import check_batch, check_schema, seal
 from order_book_platform.storage.log.segments import open_path, sealed_path
+from order_book_platform.storage.master_keys import MasterKeys
 
 LOCK = "writer.lock"
 
@@ -39,6 +43,7 @@ class LogWriter:
         row_group_rows: rows per row group of sealed segments.
         seal_in: executor that seals full segments, one at a time, while appending goes on; without it `append` seals
             them.
+        keys: master keys, to encrypt the log; a log is encrypted from its first row, or not at all.
 
     Attributes:
         recovered: state of the log when it was opened, and what recovery did.
@@ -49,6 +54,7 @@ class LogWriter:
         LogBusyError: another writer has the log open.
         LogSchemaError: the log has another schema, or a log cannot keep the schema.
         LogCorruptError: rows that had reached the device are damaged or gone; no row has been changed.
+        LogKeyError: the log is encrypted and its master key is not at hand, or it is not encrypted and there are keys.
         StorageAccessError: this user may not write there.
     """
 
@@ -60,6 +66,7 @@ class LogWriter:
         segment_bytes: int = 100_000_000,
         row_group_rows: int = 65_536,
         seal_in: Executor | None = None,
+        keys: MasterKeys | None = None,
     ) -> None:
         check_schema(schema, folder)
         self.folder = folder
@@ -67,6 +74,8 @@ class LogWriter:
         self._segment_bytes = segment_bytes
         self._row_group_rows = row_group_rows
         self._seal_in = seal_in
+        self._keys = keys
+        self._log_id, self._high_water = b"", None
         self._open: _OpenFile | None = None
         self._unsealed: list[tuple[int, int]] = []
         """First row and next row of full segments that are yet to be sealed."""
@@ -84,10 +93,14 @@ class LogWriter:
                     where=str(folder),
                     remedy="Wait for the other one to end, or choose another folder.",
                 ) from error
-            self.recovered, resumable = recover(folder, schema, row_group_rows)
+            self.recovered, resumable = recover(folder, schema, row_group_rows, keys)
             self.next_row = self.synced_row = self.recovered.next_row
+            if keys is not None:
+                self._log_id = self.recovered.log_id or new_log_id()
+                self._high_water = HighWater(folder, self._log_id, keys)
+                stack.callback(self._high_water.close)
             if resumable is not None:
-                self._open = _OpenFile(folder, resumable.first_row, resumable.size)
+                self._open = self._open_file(resumable.first_row, resumable.size)
                 if resumable.synced_row < self.next_row:
                     self._append_synced_frame()
             self._lock = stack.pop_all()
@@ -216,21 +229,34 @@ class LogWriter:
         if self._open is not None and self._open.size >= self._segment_bytes:
             self._rotate()
         if self._open is None:
-            self._open = _OpenFile(self.folder, self.next_row)
-            schema = self.schema.serialize()
-            self._write(pack_frame(FrameKind.SCHEMA, self.next_row, self.synced_row, 0, schema))
-        parts = pack_frame(FrameKind.ROWS, self.next_row, self.synced_row, batch.num_rows, batch.serialize())
-        self._write(parts)
+            self._open = self._open_file(self.next_row)
+            self._write(FrameKind.SCHEMA, 0, self.schema.serialize())
+        self._write(FrameKind.ROWS, batch.num_rows, batch.serialize())
         self.next_row += batch.num_rows
 
-    def _write(self, parts: list[memoryview]) -> None:
+    def _open_file(self, first_row: int, size: int = 0) -> _OpenFile:
+        """Open the file of a segment, of an encrypted log with a data key of its own for what will be appended."""
+        self._open = _OpenFile(self.folder, first_row, size)
+        if self._keys is not None:
+            sealer = FrameSealer(self._log_id, first_row, self._keys)
+            self._write(FrameKind.KEY, 0, pa.py_buffer(sealer.key_payload))
+            self._open.sealer = sealer
+        return self._open
+
+    def _write(self, kind: FrameKind, rows: int, payload: pa.Buffer) -> None:
         """Write a frame at the end of the open segment, completely or not at all."""
-        assert self._open is not None
+        segment = self._open
+        assert segment is not None
+        sealer = segment.sealer
+        seal = None if sealer is None else partial(sealer.seal, offset=segment.size)
+        parts = pack_frame(kind, self.next_row, self.synced_row, rows, payload, seal)
         try:
-            self._open.size += write_all(self._open.descriptor, parts)
+            segment.size += write_all(segment.descriptor, parts)
         except BaseException:
             self._cut_back()
             raise
+        if sealer is not None:
+            sealer.written()
 
     def _cut_back(self) -> None:
         """Remove the bytes behind the last complete frame, or the whole file of a segment without rows."""
@@ -256,12 +282,14 @@ class LogWriter:
             self._broken = "rows that the device did not take"
             raise
         self.synced_row = self.next_row
+        if self._high_water is not None:
+            self._high_water.write(self.synced_row)
         self._append_synced_frame()
 
     def _append_synced_frame(self) -> None:
         """Write a frame that says which rows are on the device, so that damage differs from an incomplete end."""
         try:
-            self._write(pack_frame(FrameKind.SYNCED, self.next_row, self.synced_row, 0, pa.py_buffer(b"")))
+            self._write(FrameKind.SYNCED, 0, pa.py_buffer(b""))
         except OSError as error:
             if error.errno not in DISK_FULL_ERRNOS or self._broken is not None:
                 raise
@@ -283,7 +311,7 @@ class LogWriter:
     def _seal_now(self, segment: _OpenFile) -> None:
         """Seal the open segment in this thread."""
         try:
-            seal(self.folder, segment.first_row, self.next_row, self._row_group_rows)
+            seal(self.folder, segment.first_row, self.next_row, self._row_group_rows, self._keys)
         except BaseException:
             if sealed_path(self.folder, segment.first_row).exists():
                 # And must not be appended to.
@@ -291,11 +319,14 @@ class LogWriter:
             raise
         segment.close()
         self._open, self.synced_row = None, self.next_row
+        if self._high_water is not None:
+            self._high_water.write(self.synced_row)
+            self._high_water.sync()
 
     def _seal_unsealed(self) -> None:
         """Seal the full segments, in the executor."""
         while self._unsealed:
-            seal(self.folder, *self._unsealed[0], self._row_group_rows)
+            seal(self.folder, *self._unsealed[0], self._row_group_rows, self._keys)
             self._unsealed.pop(0)
 
     def _finish_sealing(self) -> None:
@@ -314,6 +345,8 @@ class _OpenFile:
     def __init__(self, folder: Path, first_row: int, size: int = 0) -> None:
         self.first_row = first_row
         self.size = size
+        self.sealer: FrameSealer | None = None
+        """Encrypts frames; None where the log is not encrypted."""
         self.path = open_path(folder, first_row)
         new = 0 if size else os.O_CREAT | os.O_EXCL
         self.descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | new, 0o644)

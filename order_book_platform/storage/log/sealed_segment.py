@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 
 from order_book_platform.errors import LogSchemaError
 from order_book_platform.storage.disk import sync_path
-from order_book_platform.storage.log.frames import VERSION
+from order_book_platform.storage.log.frames import ENCRYPTED_VERSION, VERSION
+from order_book_platform.storage.log.segment_key import SegmentKey, new_segment_key, read_segment_key
 from order_book_platform.storage.log.segments import (
     LogBatch,
     OpenSegment,
@@ -30,6 +31,7 @@ from order_book_platform.storage.log.segments import (
     sealed_path,
     translate_damage,
 )
+from order_book_platform.storage.master_keys import MasterKeys
 from order_book_platform.storage.parquet_sink import ParquetSink
 
 FOOTER = "order_book_platform_log"
@@ -48,21 +50,33 @@ class SealedSegment:
     Attributes:
         schema: schema of its rows, with the log's metadata.
         next_row: number of the row behind its last one.
+        log_id: the 16 bytes that tell an encrypted log from others; None of another log.
 
     Raises:
         LogCorruptError: the file is damaged, or has another first row than its name says.
+        LogKeyError: the file is encrypted and its key is not at hand.
     """
 
-    def __init__(self, folder: Path, first_row: int) -> None:
+    def __init__(
+        self, folder: Path, first_row: int, keys: MasterKeys | None = None, *, checked: bool = True
+    ) -> None:
         self.first_row = first_row
         self._path = sealed_path(folder, first_row)
-        with self._path.open("rb", buffering=0) as file:
-            crc, position, digits = _checksum(file, self._path)
-        if digits != b"%08x" % crc:
-            expected = f"CRC-32 {digits.decode(errors='replace')} (byte {position})"
-            raise corrupt(expected, f"{crc:08x}", str(self._path))
+        self.log_id: bytes | None = None
+        key = read_segment_key(self._path)
+        if key is None:
+            with self._path.open("rb", buffering=0) as file:
+                crc, position, digits = _checksum(file, self._path)
+            if digits != b"%08x" % crc:
+                expected = f"CRC-32 {digits.decode(errors='replace')} (byte {position})"
+                raise corrupt(expected, f"{crc:08x}", str(self._path))
+            decryption = None
+        else:
+            if checked:
+                key.check(self._path)
+            self.log_id, decryption = key.log_id, key.decryption_properties(self._path, keys)
         with translate_damage("a readable Parquet file", str(self._path)):
-            self._file = pq.ParquetFile(self._path)
+            self._file = pq.ParquetFile(self._path, decryption_properties=decryption)
         try:
             self._read_footer()
         except BaseException:
@@ -78,17 +92,15 @@ class SealedSegment:
     def batches(self, from_row: int) -> Iterator[LogBatch]:
         """Read the rows from `from_row` on, row group by row group; a damaged one raises `LogCorruptError`."""
         start = self.first_row
-        for group in range(self._file.metadata.num_row_groups):
-            rows = self._file.metadata.row_group(group).num_rows
+        for group, rows in enumerate(self.group_rows()):
             if start + rows > from_row:
-                with translate_damage("a readable row group", f"{self._path}, row group {group}"):
-                    table = self._file.read_row_group(group)
-                first_row = max(start, from_row)
-                for batch in table.slice(first_row - start).to_batches():
-                    exact = pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
-                    yield LogBatch(first_row, self.next_row, exact)
-                    first_row += batch.num_rows
+                yield from self.group(group, start, from_row)
             start += rows
+
+    def group_rows(self) -> list[int]:
+        """Return the number of rows of each row group."""
+        metadata = self._file.metadata
+        return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
     def close(self) -> None:
         """Close the file."""
@@ -99,7 +111,7 @@ class SealedSegment:
             footer = json.loads(self._file.metadata.metadata[FOOTER.encode()])
             # The schema that pyarrow makes of Parquet's renames list items and has the footer's keys as metadata.
             self.schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(footer["schema"])))
-            if footer["version"] != VERSION:
+            if footer["version"] not in (VERSION, ENCRYPTED_VERSION):
                 raise ValueError(f"version {footer['version']}: read it with a later version of this package")
         if footer["first_row"] != self.first_row:
             raise corrupt(
@@ -107,16 +119,26 @@ class SealedSegment:
             )
         self.next_row = self.first_row + int(self._file.metadata.num_rows)
 
+    def group(self, group: int, start: int, from_row: int) -> Iterator[LogBatch]:
+        """Read a row group, which begins with row `start`, from `from_row` on."""
+        where = f"{self._path}, row group {group}"
+        with translate_damage("a readable row group", where):
+            table = self._file.read_row_group(group)
+        first_row = max(start, from_row)
+        for batch in table.slice(first_row - start).to_batches():
+            exact = pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
+            yield LogBatch(first_row, self.next_row, exact)
+            first_row += batch.num_rows
 
-def footer_metadata(first_row: int, schema: pa.Schema) -> dict[str, str]:
-    """Return the metadata of a segment's footer, with zeros for the digits of the checksum."""
+
+def footer_metadata(first_row: int, schema: pa.Schema, *, encrypted: bool = False) -> dict[str, str]:
+    """Return the metadata of a segment's footer, of one that is not encrypted with zeros for the checksum's digits."""
     content = {
-        "_crc32": _DIGITS.decode(),
         "first_row": first_row,
         "schema": base64.b64encode(schema.serialize()).decode(),
-        "version": VERSION,
+        "version": ENCRYPTED_VERSION if encrypted else VERSION,
     }
-    return {FOOTER: json.dumps(content)}
+    return {FOOTER: json.dumps(content if encrypted else {"_crc32": _DIGITS.decode(), **content})}
 
 
 def write_checksum(path: Path) -> None:
@@ -150,11 +172,13 @@ def _checksum(file: BinaryIO, path: Path) -> tuple[int, int, bytes]:
     return zlib.crc32(footer, crc), footer_at + digits_at, digits
 
 
-def seal(folder: Path, first_row: int, next_row: int, row_group_rows: int) -> None:
+def seal(
+    folder: Path, first_row: int, next_row: int, row_group_rows: int, keys: MasterKeys | None = None
+) -> None:
     """Turn an open segment, to which nothing is appended any more, into a sealed one.
 
     After a crash or an error it can be called again. The rows are those from `first_row` up to `next_row`, with
-    `row_group_rows` in each row group of the sealed form.
+    `row_group_rows` in each row group of the sealed form, which is encrypted if the open one is.
 
     Raises:
         LogCorruptError: the segment is damaged, or does not end at `next_row`; it is left as it is.
@@ -164,19 +188,24 @@ def seal(folder: Path, first_row: int, next_row: int, row_group_rows: int) -> No
     if not target.exists():
         aside = target.with_name(SEALING_PREFIX + target.name)
         try:
-            _write(folder, first_row, next_row, aside, row_group_rows)
-            write_checksum(aside)
+            key = _write(folder, first_row, next_row, aside, row_group_rows, keys)
+            if key is None:
+                write_checksum(aside)
+            else:
+                key.save(aside, target)
             sync_path(aside)
             aside.rename(target)
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
-    finish_sealing(folder, first_row, next_row)
+    finish_sealing(folder, first_row, next_row, keys)
 
 
-def finish_sealing(folder: Path, first_row: int, next_row: int | None = None) -> None:
+def finish_sealing(
+    folder: Path, first_row: int, next_row: int | None = None, keys: MasterKeys | None = None
+) -> None:
     """Remove the open form of a segment after checking the sealed one, which ends at `next_row` unless that is None."""
-    with SealedSegment(folder, first_row) as sealed:
+    with SealedSegment(folder, first_row, keys) as sealed:
         if next_row not in (None, sealed.next_row):
             raise corrupt(
                 f"rows up to {next_row}",
@@ -188,12 +217,20 @@ def finish_sealing(folder: Path, first_row: int, next_row: int | None = None) ->
     sync_path(folder)
 
 
-def _write(folder: Path, first_row: int, next_row: int, path: Path, row_group_rows: int) -> None:
-    with OpenSegment(folder, first_row) as segment:
+def _write(
+    folder: Path, first_row: int, next_row: int, path: Path, row_group_rows: int, keys: MasterKeys | None
+) -> SegmentKey | None:
+    """Write the sealed form aside; returns its key if it is encrypted."""
+    with OpenSegment(folder, first_row, keys) as segment:
         sink: ParquetSink | None = None
+        key, encryption = None, None
         try:
             for rows in segment.batches(first_row):
-                sink = sink or ParquetSink(path, segment.schema, row_group_rows)
+                if sink is None and segment.log_id is not None and keys is not None:
+                    key, encryption = new_segment_key(
+                        segment.log_id, sealed_path(folder, first_row).name, keys
+                    )
+                sink = sink or ParquetSink(path, segment.schema, row_group_rows, encryption=encryption)
                 sink.write(pa.Table.from_batches([rows.batch]))
             if segment.next_row != next_row:
                 raise corrupt(
@@ -202,11 +239,12 @@ def _write(folder: Path, first_row: int, next_row: int, path: Path, row_group_ro
                     f"{segment.path}, byte {segment.end}",
                 )
             assert sink is not None  # a segment that is sealed has rows
-            sink.close(footer_metadata(first_row, segment.schema))
+            sink.close(footer_metadata(first_row, segment.schema, encrypted=key is not None))
         except BaseException:
             if sink is not None:
                 sink.abandon()
             raise
+    return key
 
 
 def check_schema(schema: pa.Schema, folder: Path) -> None:

@@ -11,8 +11,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from order_book_platform.errors import LogCorruptError, LogMissingError
-from order_book_platform.storage.log.frames import Frame, FrameKind, later_synced_frame, read_frame
+from order_book_platform.errors import LogCorruptError, LogKeyError, LogMissingError
+from order_book_platform.storage.log.frame_encryption import FrameOpener, read_key_payload
+from order_book_platform.storage.log.frames import (
+    ALIGNMENT,
+    ENCRYPTED_VERSION,
+    Frame,
+    FrameKind,
+    later_synced_frame,
+    next_complete_frame,
+    read_frame,
+)
+from order_book_platform.storage.master_keys import MasterKeys
 
 _NAME = re.compile(r"(\d{20})\.(?:log|parquet)", re.ASCII)
 _REMEDY = "Restore it from a copy, or set the log aside and begin another."
@@ -66,6 +76,16 @@ def corrupt(expected: str, found: str, where: str) -> LogCorruptError:
     return LogCorruptError(expected=expected, found=found, where=where, remedy=_REMEDY)
 
 
+def keys_needed(master: str, where: str) -> LogKeyError:
+    """Make the error about an encrypted log that is opened without keys."""
+    return LogKeyError(
+        expected=f"the master key {master}, since the log is encrypted",
+        found="no keys",
+        where=where,
+        remedy="Set capture.key_file in the settings, or OBP_CAPTURE_KEYS in the environment.",
+    )
+
+
 @contextmanager
 def translate_damage(expected: str, where: str) -> Iterator[None]:
     """Turn arrow's errors about unreadable bytes into `LogCorruptError`; errors of the system pass as they are."""
@@ -91,9 +111,13 @@ class OpenSegment:
         synced_row: number of the log's rows that are known to be on the device.
     """
 
-    def __init__(self, folder: Path, first_row: int) -> None:
+    def __init__(self, folder: Path, first_row: int, keys: MasterKeys | None = None) -> None:
         self.first_row = first_row
         self.path = open_path(folder, first_row)
+        self._opener: FrameOpener | None = None
+        self._is_chained = True
+        """Whether the next frame has to follow the one read last; false behind damage."""
+        self._keys = keys
         self.schema: pa.Schema | None = None
         self.next_row = first_row
         self.synced_row = first_row
@@ -120,6 +144,29 @@ class OpenSegment:
             if frame.kind == FrameKind.ROWS:
                 yield frame
 
+    @property
+    def log_id(self) -> bytes | None:
+        """The 16 bytes that tell an encrypted log from others; None of another log, or before its key is read."""
+        return self._opener.log_id if self._opener else None
+
+    def skip_damage(self, schema: pa.Schema | None) -> bool:
+        """Go to the next complete frame that may follow, although frames before it are damaged or gone.
+
+        Args:
+            schema: schema of the log, in case the frame that has it is among the damaged ones.
+
+        Returns:
+            Whether there is such a frame; rows between `next_row` before and after this call are lost.
+        """
+        self.schema = self.schema or schema
+        where, offset = str(self.path), self.end + ALIGNMENT
+        while (frame := next_complete_frame(self._descriptor, offset, where)) is not None:
+            if frame.first_row >= self.next_row:
+                self.end, self.next_row, self._is_chained = frame.offset, frame.first_row, False
+                return True
+            offset = frame.end
+        return False
+
     def invalid_bytes(self) -> int:
         """Return the number of bytes behind the last frame that has been read."""
         return os.fstat(self._descriptor).st_size - self.end
@@ -144,6 +191,7 @@ class OpenSegment:
                     f"no frame that counts, before the one at byte {proof.offset}",
                     f"{self.path}, byte {self.end}",
                 )
+        frame = self._opened(frame)
         if frame.kind == FrameKind.SCHEMA:
             with translate_damage("an Arrow schema", f"{self.path}, byte {frame.offset}"):
                 self.schema = pa.ipc.read_schema(pa.BufferReader(frame.payload))
@@ -157,10 +205,30 @@ class OpenSegment:
         frame = read_frame(self._descriptor, self.end, str(self.path))
         if frame is None or frame.first_row != self.next_row:
             return None
+        if self.end and (frame.version == ENCRYPTED_VERSION) != (self._opener is not None):
+            return None  # a log is encrypted from its first frame, or not at all
+        if (frame.kind, frame.rows, frame.version) == (FrameKind.KEY, 0, ENCRYPTED_VERSION):
+            return frame
         if self.schema is None:
             return frame if (frame.kind, frame.rows) == (FrameKind.SCHEMA, 0) else None
         with_rows = frame.kind == FrameKind.ROWS and frame.rows > 0
         return frame if with_rows or (frame.kind, frame.rows) == (FrameKind.SYNCED, 0) else None
+
+    def _opened(self, frame: Frame) -> Frame:
+        """Return a frame with its payload decrypted if it is encrypted; the key in a frame is used from now on."""
+        if frame.version != ENCRYPTED_VERSION:
+            return frame
+        where = f"{self.path}, byte {frame.offset}"
+        if self._keys is None:
+            wrapped, _ = read_key_payload(frame.payload, where)
+            raise keys_needed(wrapped.master, str(self.path))
+        self._opener = self._opener or FrameOpener(self.first_row, self._keys)
+        if frame.kind == FrameKind.KEY:
+            self._opener.take_key(frame.payload, where)
+            return frame
+        opened = self._opener.open(frame, where, chained=self._is_chained)
+        self._is_chained = True
+        return frame._replace(payload=opened)
 
     def _batch(self, frame: Frame) -> pa.RecordBatch:
         where = f"{self.path}, byte {frame.offset}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from order_book_platform.storage.log import LogReader, LogWriter
+from order_book_platform.storage.master_keys import MasterKeys
 
 SCHEMA = pa.schema(
     [
@@ -40,10 +41,10 @@ def append(writer: LogWriter, rows: int) -> None:
     assert writer.next_row == first_row + rows
 
 
-def checked_rows(folder: Path, from_row: int = 0) -> int:
+def checked_rows(folder: Path, from_row: int = 0, keys: MasterKeys | None = None) -> int:
     """Read a log, compare every row with its number, and return the number of rows."""
     place = from_row
-    for rows in LogReader(folder).read(from_row):
+    for rows in LogReader(folder, keys).read(from_row):
         assert rows.first_row == place
         assert rows.batch.schema.equals(SCHEMA, check_metadata=True)
         assert rows.batch.equals(batch(place, rows.batch.num_rows))
