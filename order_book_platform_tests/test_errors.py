@@ -195,6 +195,19 @@ MESSAGES: dict[str, tuple[dict[str, str], str]] = {
             "that counts. Restore it from a copy, or set the log aside and begin another."
         ),
     ),
+    "LogKeyError": (
+        {
+            "expected": "the master key 1f0c2a9b",
+            "found": "7be1d004 in /etc/order-book-platform/keys.json",
+            "where": "/srv/log/00000000000000000000.log, byte 0",
+            "remedy": "Name the key file that holds it; `obp keys list` shows which keys a file has.",
+        },
+        (
+            "/srv/log/00000000000000000000.log, byte 0: expected the master key 1f0c2a9b, found 7be1d004 in "
+            "/etc/order-book-platform/keys.json. Name the key file that holds it; `obp keys list` shows which keys a "
+            "file has."
+        ),
+    ),
     "LogBrokenError": (
         {
             "expected": "an open log",

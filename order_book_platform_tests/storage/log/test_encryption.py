@@ -185,7 +185,8 @@ def test_flipped_bits_are_found_and_the_rest_is_read(tmp_path: Path) -> None:
         content = bytearray(path.read_bytes())
         # The last frame of an open segment has no rows: it only says that those before it are on the device.
         end = frames_of(path)[-1].offset if path.suffix == ".log" else len(content)
-        content[draw.randrange(end)] ^= 1 << draw.randrange(8)
+        at = draw.randrange(end)
+        content[at] ^= 1 << draw.randrange(8)
         rows, damages = damaged(tmp_path, path, bytes(content))
         assert any(path.name in str(each.error) for each in damages)
         lost = set().union(*(range(each.first_row, each.next_row) for each in damages))
@@ -193,7 +194,7 @@ def test_flipped_bits_are_found_and_the_rest_is_read(tmp_path: Path) -> None:
         assert not rows & lost
         if path.suffix == ".log":
             # A damaged key takes the frames behind it along, any other place at most one frame of ten rows.
-            assert len(lost) <= 10 or "key" in str(damages[0].error)
+            assert len(lost) <= (100 if at < frames_of(path)[0].end else 10)
 
 
 def test_a_reader_refuses_every_damage(tmp_path: Path) -> None:

@@ -232,8 +232,8 @@ def test_a_frame_that_is_right_and_means_nothing(tmp_path: Path, monkeypatch: py
                     "pack_frame",
                     wrong
                     or (
-                        lambda kind, first, synced, rows, payload: pack_frame(
-                            kind, first, synced, rows + 1, payload
+                        lambda kind, first, synced, rows, payload, seal: pack_frame(
+                            kind, first, synced, rows + 1, payload, seal
                         )
                     ),
                 )
