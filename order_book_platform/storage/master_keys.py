@@ -177,8 +177,15 @@ def load_master_keys(path: Path | None) -> MasterKeys | None:
     text = os.environ.get(KEYS_VARIABLE)
     if text:
         return _parse(text, f"environment variable {KEYS_VARIABLE}")
-    if path is None:
-        return None
+    return None if path is None else read_key_file(path)
+
+
+def read_key_file(path: Path) -> MasterKeys:
+    """Read the master keys from a file.
+
+    Raises:
+        LogKeyError: The file is missing, may be read by others than its owner, or holds no usable keys.
+    """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:

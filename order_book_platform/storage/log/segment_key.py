@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from typing import Any
 from pyarrow.parquet import encryption
 
 from order_book_platform.errors import LogKeyError
-from order_book_platform.storage.log.segments import corrupt, keys_needed
+from order_book_platform.storage.log.frame_encryption import read_key_payload
+from order_book_platform.storage.log.frames import FrameKind, read_frame
+from order_book_platform.storage.log.segments import corrupt, first_rows, keys_needed, open_path, sealed_path
 from order_book_platform.storage.master_keys import KEY_BYTES, MasterKeys, WrappedKey
 
 _READ_BYTES = 1 << 20
@@ -141,6 +144,22 @@ def decryption_properties(sealed: Path, keys: MasterKeys) -> Any:
     """
     key = read_segment_key(sealed)
     return None if key is None else key.decryption_properties(sealed, keys)
+
+
+def wrapping_keys(folder: Path) -> Iterator[str]:
+    """Yield the id of the master key of each segment of a log, and of each opening of an open one."""
+    for first_row in first_rows(folder):
+        if sealed_path(folder, first_row).exists():
+            key = read_segment_key(sealed_path(folder, first_row))
+            if key is not None:
+                yield key.wrapped.master
+            continue
+        path, offset = open_path(folder, first_row), 0
+        with path.open("rb") as file:
+            while (frame := read_frame(file.fileno(), offset, str(path))) is not None:
+                if frame.kind == FrameKind.KEY:
+                    yield read_key_payload(frame.payload, f"{path}, byte {offset}")[0].master
+                offset = frame.end
 
 
 def _file_crc32(path: Path) -> int:

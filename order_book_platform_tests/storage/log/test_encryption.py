@@ -19,7 +19,12 @@ from order_book_platform.errors import DiskFullError, LogCorruptError, LogKeyErr
 from order_book_platform.storage.log import LogReader, LogWriter, frame_encryption
 from order_book_platform.storage.log.frames import Frame, FrameKind, read_frame
 from order_book_platform.storage.log.salvage import Damage, salvage
-from order_book_platform.storage.log.segment_key import decryption_properties, key_path, read_segment_key
+from order_book_platform.storage.log.segment_key import (
+    decryption_properties,
+    key_path,
+    read_segment_key,
+    wrapping_keys,
+)
 from order_book_platform.storage.log.segments import LogBatch
 from order_book_platform.storage.master_keys import MasterKeys
 from order_book_platform_tests.storage.log.rows import SCHEMA, append, batch, checked_rows
@@ -90,6 +95,7 @@ def test_after_a_rotation_of_master_keys_old_and_new_rows_are_read(tmp_path: Pat
     rotated = KEYS.rotated()
     write(tmp_path, 20, keys=rotated)
     assert checked_rows(tmp_path, keys=rotated) == 40
+    assert list(wrapping_keys(tmp_path)) == [KEYS.active, rotated.active]
     with pytest.raises(LogKeyError, match=f"expected the master key {rotated.active}"):
         checked_rows(tmp_path, keys=KEYS)
 
