@@ -93,10 +93,10 @@ class MarketDataConnection(ClientSession):
             return
         stream = delivery.subscription.stream
         wrapper = delivery.subscription.wrapper
-        ready = event.frames.get(wrapper)
+        ready = event.frames.get(wrapper) if event.frames is not None else None
         if ready is None:
             ready = frame(wrapper + event.payload + b"}" if wrapper else event.payload)
-            event.frames[wrapper] = ready
+            event.frames = {**(event.frames or {}), wrapper: ready}
         self.outbox.append(ready)
         ids = event.first_update_id, event.final_update_id, event.prev_final_update_id
         self._ledger.message(now_ns, self.number, stream, ids)

@@ -78,7 +78,7 @@ DEFAULT_VALUES = {
 """Value of a fault that names none: an offset of `pu`, a close code, a lead or a delay, a status, Retry-After."""
 
 _ORDER = re.compile(
-    r"(?P<kind>[a-z0-9_]+)(?:=(?P<probability>[0-9.]+))?(?:@(?P<at>\d+(?:\+\d+)*))?(?:~(?P<every>[0-9.]+[a-z]+))?"
+    r"(?P<kind>[0-9]{3}|[a-z_]+)(?:=(?P<probability>[0-9.]+))?(?:@(?P<at>\d+(?:\+\d+)*))?(?:~(?P<every>[0-9.]+[a-z]+))?"
     r"(?:/(?P<value>-?[0-9.]+[a-z]*))?(?:x(?P<most>\d+))?(?::(?P<stream>\S+))?"
 )
 

@@ -31,7 +31,9 @@ LEDGER_SCHEMA = pa.schema(
 """Columns of the ledger; `time_ns` is the exchange's wall clock, `status` that of a response or a close code, `weight`
 what the minute's budget had been charged when the response was sent."""
 
-ROWS_PER_BATCH = 65_536
+ROWS_PER_BATCH = 4096
+"""Rows put into columns at a time: some milliseconds, so that nothing that is due has to wait for longer."""
+BATCHES_PER_WRITE = 16
 
 
 class Fate(StrEnum):
@@ -123,8 +125,7 @@ class SentLedger:
             return
         if self._rows:
             self._settle()
-        if self._writer is None:
-            self._open()
+        self._write()
         if self._file.suffix == ".parquet":
             self._writer.add_key_value_metadata({"most_weight": json.dumps(self.most_weight)})
         else:
@@ -135,15 +136,19 @@ class SentLedger:
         batch = _batch(self._rows)
         self._rows = []
         self._settled += batch.num_rows
-        if self._file is None:
-            self._batches.append(batch)
-            return
+        self._batches.append(batch)
+        if self._file is not None and len(self._batches) >= BATCHES_PER_WRITE:
+            self._write()
+
+    def _write(self) -> None:
+        assert self._file is not None
         if self._writer is None:
             self._open()
+        table, self._batches = pa.Table.from_batches(self._batches, LEDGER_SCHEMA), []
         if self._file.suffix == ".parquet":
-            self._writer.write_batch(batch)
+            self._writer.write_table(table)
         else:
-            self._writer.writelines(json.dumps(row) + "\n" for row in batch.to_pylist())
+            self._writer.writelines(json.dumps(row) + "\n" for row in table.to_pylist())
 
     def _open(self) -> None:
         assert self._file is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from order_book_platform.exchange.protocol.venue import StreamKind
@@ -39,7 +39,7 @@ class FeedEvent:
     prev_final_update_id: int = -1
     event_ms: int = 0
     transaction_ms: int = 0
-    frames: dict[bytes, bytes] = field(default_factory=dict)
+    frames: dict[bytes, bytes] | None = None
 
     def levels(self) -> tuple[Levels, Levels]:
         """Give the changes of a depth message: bids, then asks."""

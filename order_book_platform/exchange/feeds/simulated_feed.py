@@ -29,8 +29,10 @@ from order_book_platform.simulate.profile import MarketProfile, profile
 
 PROFILES = {"usdm": "btc-perp", "coinm": "coinm", "spot": "btc-spot"}
 """Profile of the simulator for each market."""
-_MESSAGES_PER_CHUNK = 16
-"""Depth messages played at a time: some milliseconds of work at the highest rates, so that nothing is late."""
+_MESSAGES_PER_CHUNK = 4
+"""Depth messages played at a time: a millisecond of work, so that at the highest rates nothing is late."""
+_MEASURED_MESSAGES = 4000
+"""Depth messages over which a market's changes a second are measured, to find the pace for those that are wanted."""
 _SPOT_PLACES = 8
 """Decimal places in which spot writes every number."""
 _MOST_TEXTS = 200_000
@@ -62,8 +64,14 @@ class SimulatedFeed:
     @cached_property
     def pace(self) -> float:
         """How many times as fast as the recording the market runs."""
-        rows = sum(self.profile.rows) / len(self.profile.rows)
-        return self.changes_per_second * self.profile.mean_interval_ms / 1000 / rows
+        market = self._market()
+        first_ms = last_ms = changes = messages = 0
+        while messages < _MEASURED_MESSAGES:
+            chunk = market.play(_MEASURED_MESSAGES - messages)
+            times_ms = chunk.messages[MESSAGE_TIME_MS]
+            first_ms, last_ms = first_ms or int(times_ms[0]), int(times_ms[-1])
+            changes, messages = changes + chunk.rows.shape[1], messages + len(times_ms)
+        return self.changes_per_second * (last_ms - first_ms) / 1000 / changes
 
     @cached_property
     def rules(self) -> SymbolRules:
