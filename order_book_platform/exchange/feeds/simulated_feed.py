@@ -109,8 +109,12 @@ class SimulatedFeed:
         """Give events without end; their `E` is the wall-clock time at which they are due, and `T` lags as recorded."""
         market = self._market()
         writer = _EventWriter(self, start_ns)
+        last_ns = 0
         while True:
-            yield from writer.events(market.play(_MESSAGES_PER_CHUNK))
+            for event in writer.events(market.play(_MESSAGES_PER_CHUNK)):
+                # A depth message is dated after its last change: what happened in between may be in the next chunk.
+                last_ns = event.due_ns = max(last_ns, event.due_ns)
+                yield event
 
 
 class _Texts:
