@@ -1,4 +1,4 @@
-"""The wall clock behind an interface, and conversions between UTC days, ISO 8601 text and int64 nanoseconds."""
+"""The clocks, and conversions between UTC days, ISO 8601 text and int64 nanoseconds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 import time
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
 
 from order_book_platform.errors import SettingsError
 
@@ -27,18 +26,8 @@ _ISO = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
-class Clock(Protocol):
-    """The two clocks that the platform reads."""
-
-    def now_ns(self) -> int:
-        """Return the wall-clock time, int64 ns since the epoch, UTC."""
-
-    def monotonic_ns(self) -> int:
-        """Return the time of a clock that never goes back, int64 ns since an arbitrary zero."""
-
-
-class SystemClock:
-    """The clocks of the operating system."""
+class Clock:
+    """The clocks of the operating system; tests put others in their place."""
 
     def now_ns(self) -> int:
         """Return the wall-clock time, int64 ns since the epoch, UTC."""
@@ -47,31 +36,6 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         """Return the time of a clock that never goes back, int64 ns since an arbitrary zero."""
         return time.monotonic_ns()
-
-
-class ManualClock:
-    """A clock that moves only when told to; for tests.
-
-    Args:
-        start_ns: wall-clock time at the start, ns since the epoch, UTC.
-    """
-
-    def __init__(self, start_ns: int = 0) -> None:
-        self._now_ns = start_ns
-        self._monotonic_ns = 0
-
-    def now_ns(self) -> int:
-        """Return the wall-clock time, int64 ns since the epoch, UTC."""
-        return self._now_ns
-
-    def monotonic_ns(self) -> int:
-        """Return the time of a clock that never goes back, int64 ns since an arbitrary zero."""
-        return self._monotonic_ns
-
-    def advance(self, ns: int) -> None:
-        """Move both clocks forward by `ns` nanoseconds."""
-        self._now_ns += ns
-        self._monotonic_ns += ns
 
 
 def day_start_ns(day: date) -> int:
@@ -89,10 +53,10 @@ def iso_from_ns(ns: int) -> str:
 def ns_from_iso(text: str) -> int:
     """Parse the text of `iso_from_ns` into int64 ns since the epoch.
 
-    Fewer fraction digits, a missing `Z` and an integer of nanoseconds are accepted, too.
+    Fewer fraction digits, a missing `Z` and an integer of 16 to 19 digits, which are ns, are accepted, too.
 
     Raises:
-        ValueError: the text is neither an ISO 8601 UTC time nor an integer of 16 to 19 digits.
+        ValueError: the text is none of these.
     """
     if _INTEGER_NS.fullmatch(text):
         return int(text)

@@ -1,14 +1,10 @@
-"""Every error this package raises on purpose.
-
-There is one base class with families of errors below it. Every error has what was expected, what was found, where, and
-what to do next as attributes, and composes its message from them.
-"""
+"""Every error this package raises on purpose: one base class, and families of errors below it."""
 
 from __future__ import annotations
 
 
 class OrderBookPlatformError(Exception):
-    """Base class of all errors that a user can cause or meet.
+    """Base class of all errors that a user can cause or meet; its message is composed of its attributes.
 
     Attributes:
         expected: what would have been right.

@@ -32,7 +32,7 @@ from pydantic_settings import SettingsError as UnreadableVariableError
 from order_book_platform.clock import NS_PER_SECOND, duration_ns
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import Instrument
-from order_book_platform.model.levels import DEPTH
+from order_book_platform.model.arrays import DEPTH
 
 DEFAULT_FILE = "platform.toml"
 OTHER_VARIABLES = frozenset({"OBP_CONFIG", "OBP_RECORDINGS", "OBP_EXAMPLES", "OBP_CRASHES"})

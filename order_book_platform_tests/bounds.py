@@ -12,7 +12,7 @@ from order_book_platform.fidelity.metrics import size_correlation
 from order_book_platform.fidelity.metrics.time_windows import MAX_WINDOWS
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.kernels.book.ladder_arrays import WINDOW_SLOTS
-from order_book_platform.kernels.fidelity import message_intervals, state_histograms
+from order_book_platform.kernels.fidelity import state_histograms
 from order_book_platform.model import FixedPoint
 from order_book_platform.reconstruct.live.live_source import READ_ROWS
 from order_book_platform.reconstruct.memory_budget import DELTA_BYTES, GROUP_BYTES, MemoryBudget, row_bytes
@@ -140,7 +140,7 @@ def fidelity(settings: Settings) -> dict[str, int]:
         "books: 8 pieces": 8 * piece,
         "snapshots: 8 pieces": 8 * snapshots,
         "distributions: weights by block of time and bin": (MAX_WINDOWS + 1)
-        * (state_histograms.BINS + message_intervals.INTERVAL_BINS + 1)
+        * (state_histograms.BINS + state_histograms.INTERVAL_BINS + 1)
         * 8,
         "margins: what differs by block of time and bin, twice": 2
         * (MAX_WINDOWS + 1)

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_SCHEMA, books_schema
 from order_book_platform.datasets.snapshots import SnapshotBatch
+from order_book_platform.kernels.ingest.raw_columns import SnapshotDefect
 from order_book_platform.model import BookFlag
+from order_book_platform.model.arrays import DEPTH, MISSING_PIPS
 from order_book_platform.model.encoding import Precision, in_precision
 from order_book_platform.model.flags import PROVEN_LOSS
-from order_book_platform.model.levels import DEPTH, MISSING_PIPS
-from order_book_platform.model.snapshot_defect import SnapshotDefect
-from order_book_platform.replay.snapshot_selection import EveryNthSnapshot
+from order_book_platform.replay.snapshot_scheduler import EveryNthSnapshot
 
 Levels = list[tuple[int, int]]
 """(price, size) from the best price outward."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.datasets.snapshots import SnapshotBatch
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 STEP = 5
 """Pips per tick of generated prices."""

@@ -165,8 +165,6 @@ def test_a_room_says_what_goes_in_and_out(room: str) -> None:
 
 SHARED_NAMES = {
     "book.py": "the book: the class, and the command that shows one",
-    "error_drift.py": "the metric, and its loop",
-    "message_intervals.py": "the metric, and its loop",
     "size_correlation.py": "the metric, and its loop",
     "trades_in_range.py": "the metric, and its loop",
 }

@@ -11,7 +11,7 @@ import numpy as np
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
-from order_book_platform.replay.snapshot_selection import defect_counts, snapshot_defects
+from order_book_platform.replay.snapshot_scheduler import defect_counts, snapshot_defects
 from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_source import LakeFile
 from order_book_platform.sources.row_checks import check_nulls

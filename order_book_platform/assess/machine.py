@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 from order_book_platform.assess.run_estimate import PARALLEL, REFERENCE, RunEstimate
-from order_book_platform.kernels.ingest.pip_conversion import to_pips
+from order_book_platform.kernels.ingest.raw_columns import to_pips
 from order_book_platform.storage.disk import nearest_folder
 
 REFERENCE_NS = 11_200_000

@@ -8,7 +8,7 @@ from typing import Any
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
-from order_book_platform.model.encoding import SIZE_BYTES
+from order_book_platform.model.decimal_encoding import SIZE_BYTES
 
 BASE_BYTES = 385 * 10**6
 """Resident memory of an idle process that has imported all components and the Dagster definitions and compiled the

@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock, iso_from_ns
+from order_book_platform.clock import NS_PER_SECOND, Clock, iso_from_ns
 from order_book_platform.errors import SettingsError, SourceAccessError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def examine(invocation: Invocation, clock: Clock | None = None) -> list[Finding]
         invocation: Names the settings file.
         clock: Clock to check; the machine's by default.
     """
-    clock = clock or SystemClock()
+    clock = clock or Clock()
     findings = [check_python(), *check_libraries(), check_compiled_loops()]
     try:
         settings = invocation.settings()

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from order_book_platform.datasets.reconstructed_books.schema import level_columns
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 STEPS = 640
 """Time steps of a sample, unless the caller wants another number."""

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from order_book_platform.datasets.columns import ReferenceRows, as_numpy, required
 from order_book_platform.errors import BatchError
 from order_book_platform.model import PartitionKey
-from order_book_platform.model.arrays import BoolArray, Int64Array
+from order_book_platform.model.arrays import DEPTH, MISSING_PIPS, BoolArray, Int64Array
 from order_book_platform.model.encoding import VERBATIM, Encoding, PartitionEncoding, whole
-from order_book_platform.model.levels import DEPTH, MISSING_PIPS
 from order_book_platform.storage import DataStore, ParquetRows
 from order_book_platform.storage.parquet_sink import Packing
 
@@ -170,15 +169,16 @@ class SnapshotBatch:
 
     @staticmethod
     def concat(batches: Sequence[SnapshotBatch]) -> SnapshotBatch:
-        """Join several batches in order, with places for the levels of the deepest."""
+        """Join several batches, or none, in order, with places for the levels of the deepest."""
         depth = max((batch.depth for batch in batches), default=1)
         joined: dict[str, Any] = {}
         for field in fields(SnapshotBatch):
-            arrays = [getattr(batch, field.name) for batch in batches if len(batch)]
+            filled = [batch for batch in batches if len(batch)] or [SnapshotBatch.nothing()]
+            arrays = [getattr(batch, field.name) for batch in filled]
             if field.name.startswith("encoded_"):
                 filler = MISSING_PIPS if field.name == "encoded_price" else 0
                 arrays = [deepened(array, depth, filler) for array in arrays]
-            joined[field.name] = np.concatenate(arrays) if arrays else getattr(batches[0], field.name)
+            joined[field.name] = np.concatenate(arrays)
         return SnapshotBatch(**joined)
 
     def take(self, rows: NDArray[np.intp] | BoolArray | slice) -> SnapshotBatch:
@@ -219,21 +219,27 @@ class SnapshotBatch:
         Raises:
             BatchError: A snapshot has more prices than sizes on a side, or fewer.
         """
-        sides = [SideLists.of(table, side, encoding) for side in ("bid", "ask")]
-        depth = max(1, *(side.longest for side in sides))
-        prices, sizes = np.empty((2, table.num_rows, 2, depth), dtype=np.int64)
-        for index, side in enumerate(sides):
-            _fill(prices[:, index], side.prices, side.lengths, MISSING_PIPS)
-            _fill(sizes[:, index], side.sizes, side.lengths, 0)
-        unreadable = sides[0].unreadable | sides[1].unreadable
-        prices[unreadable], sizes[unreadable] = MISSING_PIPS, 0
         return cls(
             as_numpy(table, "origin_time"),
             as_numpy(table, "received_time"),
             as_numpy(table, "sequence_number"),
-            prices,
-            sizes,
+            *_levels(table, encoding, 1),
         )
+
+
+def _levels(
+    table: pa.Table | pa.RecordBatch, encoding: PartitionEncoding, least: int
+) -> tuple[Int64Array, Int64Array]:
+    """Return prices and sizes of rows of `snapshots`, int64[n, 2, K]; K is the longest list, or `least`."""
+    sides = [SideLists.of(table, side, encoding) for side in ("bid", "ask")]
+    depth = max(least, *(side.longest for side in sides))
+    prices, sizes = np.empty((2, table.num_rows, 2, depth), dtype=np.int64)
+    for index, side in enumerate(sides):
+        _fill(prices[:, index], side.prices, side.lengths, MISSING_PIPS)
+        _fill(sizes[:, index], side.sizes, side.lengths, 0)
+    unreadable = sides[0].unreadable | sides[1].unreadable
+    prices[unreadable], sizes[unreadable] = MISSING_PIPS, 0
+    return prices, sizes
 
 
 def _fill(levels: Int64Array, values: Int64Array, lengths: Int64Array, filler: int) -> None:
@@ -291,26 +297,8 @@ def read_reference_snapshots(
             piece = batch.slice(start, step)
             numbers = as_numpy(piece, "sequence_number")
             rows = np.arange(len(numbers)) if admit is None else np.flatnonzero(admit(numbers))
-            price, size = _spread(piece, rows, levels, encoding)
-            yield ReferenceRows(numbers[rows], as_numpy(piece, "origin_time")[rows], price, size)
-
-
-def _spread(
-    batch: pa.RecordBatch, rows: NDArray[np.intp], levels: int, encoding: PartitionEncoding
-) -> tuple[Int64Array, Int64Array]:
-    """Return prices and sizes of the chosen rows, int64[n, 2, K], K at least `levels`."""
-    from order_book_platform.kernels.fidelity.list_spreading import spread_lists  # keeps numba out of `scan`
-
-    sides = [SideLists.of(batch, side, encoding) for side in ("bid", "ask")]
-    depth = max(levels, *(side.longest for side in sides))
-    price, size = np.empty((2, len(rows), 2, depth), dtype=np.int64)
-    for index, side in enumerate(sides):
-        ends = np.cumsum(side.lengths)
-        spread_lists(side.prices, ends, rows, MISSING_PIPS, price[:, index])
-        spread_lists(side.sizes, ends, rows, 0, size[:, index])
-    unreadable = (sides[0].unreadable | sides[1].unreadable)[rows]
-    price[unreadable], size[unreadable] = MISSING_PIPS, 0
-    return price, size
+            price, size = _levels(piece, encoding, levels)
+            yield ReferenceRows(numbers[rows], as_numpy(piece, "origin_time")[rows], price[rows], size[rows])
 
 
 def longest_list(file: ParquetRows, batch_rows: int = REFERENCE_ROWS, enough: int | None = None) -> int:

@@ -10,9 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.datasets.columns import NARROW_ROWS, ReferenceRows, as_numpy, count_nulls, required
-from order_book_platform.model.arrays import Int64Array
+from order_book_platform.model.arrays import MISSING_PIPS, Int64Array
 from order_book_platform.model.encoding import PartitionEncoding
-from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.storage import ParquetRows
 
 TICKERS_SCHEMA = pa.schema(

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import dagster as dg
 
-from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
+from order_book_platform.clock import NS_PER_SECOND, Clock
 from order_book_platform.model import GateResult
 from order_book_platform.observability import Progress, StreamMetrics
 from order_book_platform.settings import Settings, load_settings, settings_path
@@ -48,7 +48,7 @@ class LoggedProgress:
 
     def __init__(self, log: Callable[[str], None], clock: Clock | None = None) -> None:
         self._log = log
-        self._clock = clock or SystemClock()
+        self._clock = clock or Clock()
         self._last_ns = self._clock.monotonic_ns()
 
     def __call__(self, stage: str, done: int, total: int, figures: StreamMetrics | None = None) -> None:

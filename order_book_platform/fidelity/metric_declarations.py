@@ -16,7 +16,7 @@ from functools import partial
 from itertools import product
 
 from order_book_platform.model import Gate, Severity
-from order_book_platform.model.levels import DEPTH
+from order_book_platform.model.arrays import DEPTH
 
 SNAPSHOTS, TICKERS, TRADES, GOLDEN = "snapshots", "tickers", "trades", "golden"
 """References whose rows are compared with rows of the book."""

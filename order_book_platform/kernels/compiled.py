@@ -55,18 +55,12 @@ _WITHOUT_EFFECT = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS"}
 
 
 def kernel(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function for one signature, or load what an earlier process compiled.
+    """Compile a function of a module for one signature, or load what an earlier process compiled.
 
     The loop runs with the GIL released. It is compiled without numba's runtime, which counts references to arrays (two
     atomic operations for each array handed from loop to loop: 1,000 ns a message in a replay instead of 40, see
-    docs/adr/0007). Without it a loop cannot allocate memory: an allocation is an error when it is compiled.
-
-    Args:
-        signature: as for `numba.njit`; no other types are accepted later.
-        options: more options of `numba.njit`.
-
-    Returns:
-        The decorator of a function of a module. Under NUMBA_DISABLE_JIT it leaves the function as it is.
+    docs/adr/0007). Without it a loop cannot allocate memory: an allocation is an error when it is compiled. Signature
+    and options are those of `numba.njit`. Under NUMBA_DISABLE_JIT the function is left as it is.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -79,10 +73,7 @@ class Kernel:
     """A compiled loop. Kept code is loaded when the loop is first called, or compiled into another loop.
 
     The code of a loop contains that of all loops it calls. Of the thirty in a replay Python calls three, so only these
-    three are loaded, which takes 0.03 s instead of 0.2 s.
-
-    Attributes:
-        py_func: the function as it was written.
+    three are loaded, which takes 0.03 s instead of 0.2 s. `py_func` is the function as it was written.
     """
 
     def __init__(self, function: Callable[..., Any], signature: Any, options: dict[str, Any]) -> None:
@@ -138,14 +129,7 @@ _SOURCES = source_stamp()  # taken before any loop is imported
 
 
 def folder_name(sources: str) -> str:
-    """Name the folder of code after all that decides it: sources, versions, processor, numba's settings.
-
-    Args:
-        sources: the stamp of the sources.
-
-    Returns:
-        `compiled-` and 16 hexadecimal digits.
-    """
+    """Name the folder of code after all that decides it: stamp of sources, versions, processor, numba's settings."""
     settings = sorted(
         f"{name}={value}"
         for name, value in os.environ.items()
@@ -159,14 +143,8 @@ def folder_name(sources: str) -> str:
 def folder_path(name: str, chosen: str = "", package: Path = PACKAGE) -> Path:
     """Decide where a folder of code is, or is to be made.
 
-    Args:
-        name: of the folder.
-        chosen: value of NUMBA_CACHE_DIR, empty where it is not set.
-        package: folder of the package.
-
-    Returns:
-        A folder below the chosen one; else beside the sources, if it is there already or can be made there; else in the
-        user's cache.
+    It is below the value `chosen` of NUMBA_CACHE_DIR, if set; else beside the sources, if it is there already or can be
+    made there; else in the user's cache.
     """
     if chosen:
         return Path(chosen) / "order_book_platform" / name
@@ -264,10 +242,7 @@ class CompileLock:
     """Lets one process compile a loop while the others that lack it wait for its file.
 
     The lock is the operating system's and goes with its process, however that ends. It only saves work: without it each
-    process compiles for itself, with the same result.
-
-    Attributes:
-        remaining_s: how much longer this process may wait in all.
+    process compiles for itself, with the same result. `remaining_s` is how much longer this process may wait in all.
     """
 
     def __init__(self) -> None:
@@ -277,8 +252,7 @@ class CompileLock:
     def turn(self, path: Path) -> Iterator[bool]:
         """Go on once a file is there, or it is this process's turn to make it, or the time to wait is used up.
 
-        Yields:
-            Whether the file is still absent.
+        It yields whether the file is still absent.
         """
         descriptor = None
         if not _is_file(path):

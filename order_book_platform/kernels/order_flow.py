@@ -26,7 +26,7 @@ _F8_IN = types.Array(types.float64, 1, "C", readonly=True)
 
 
 @kernel(
-    types.int64(
+    types.void(
         *(_I8_IN, _U1_IN, _B1_IN, types.int64),
         *(_I8_IN, _I8_IN, _I8_IN, _I8_IN),
         *(types.int64[::1], types.int64[::1], types.float64[::1], types.boolean[::1]),
@@ -45,25 +45,18 @@ def add_level_flow(  # type: ignore[no-untyped-def]
         usable: uint8[n], how many levels, counted from the best, may be compared; 0 in a doubtful row.
         repaired: bool[n], whether the row's change is not market activity alone.
         level: the level that the columns hold; 0 is best.
-        bid_price: int64[n], pips; like the three that follow, read only where `usable` exceeds `level`.
-        bid_size: int64[n], pips.
-        ask_price: int64[n], pips.
-        ask_size: int64[n], pips.
+        bid_price, bid_size, ask_price, ask_size: int64[n], pips, read only where `usable` exceeds `level`.
         last: int64[LAST_FIELDS], the caller's: the row before the first one; written: the last row.
         flow: int64[steps], the caller's; added to, in pips of size; wraps around where it does not fit.
         shadow: float64[steps], the caller's; added to: the same sum as floats, by which the caller notices that `flow`
             has wrapped.
         broken: bool[steps], the caller's; set where a pair could not be compared.
 
-    Returns:
-        Number of pairs added.
-
     Source:
         Cont, Kukanov, Stoikov, "The price impact of order book events", 2014; per level: Xu, Gould, Howison,
         2019.
     """
     # The row before is carried in local variables, not read again from the columns: it may be of the batch before.
-    pairs = 0
     old_bid, old_bid_size = last[LAST_BID_PRICE], last[LAST_BID_SIZE]
     old_ask, old_ask_size = last[LAST_ASK_PRICE], last[LAST_ASK_SIZE]
     was_usable = last[LAST_USABLE] != 0
@@ -85,7 +78,6 @@ def add_level_flow(  # type: ignore[no-untyped-def]
             if ask >= old_ask:
                 flow[at] += old_ask_size
                 shadow[at] += old_ask_size
-            pairs += 1
         else:
             broken[step[i]] = True  # a step with an unknown pair has no known sum
         old_bid, old_bid_size, old_ask, old_ask_size = bid, bid_size[i], ask, ask_size[i]
@@ -93,34 +85,9 @@ def add_level_flow(  # type: ignore[no-untyped-def]
     last[LAST_BID_PRICE], last[LAST_BID_SIZE] = old_bid, old_bid_size
     last[LAST_ASK_PRICE], last[LAST_ASK_SIZE] = old_ask, old_ask_size
     last[LAST_USABLE] = 1 if was_usable else 0
-    return pairs
 
 
-@kernel(types.int64(_I8_IN, _B1_IN, _I8_IN, types.int64[:, ::1], types.float64[:, ::1]))
-def add_trades(step, is_buy, size, flow, shadow):  # type: ignore[no-untyped-def]
-    """Count trades and add their volumes, by aggressor, to the steps they fall in.
-
-    Args:
-        step: int64[n], the step of each trade, an index into the outputs.
-        is_buy: bool[n], whether the taker bought.
-        size: int64[n], pips.
-        flow: int64[3, steps], the caller's; added to: trades, bought volume, sold volume (pips).
-        shadow: float64[3, steps], the caller's; added to: the same sums as floats, see `add_level_flow`.
-
-    Returns:
-        Number of trades added.
-    """
-    for i in range(len(step)):
-        at = step[i]
-        side = 1 if is_buy[i] else 2
-        flow[0, at] += 1
-        shadow[0, at] += 1.0
-        flow[side, at] += size[i]
-        shadow[side, at] += size[i]
-    return len(step)
-
-
-@kernel(types.int64(_I8_IN, _I8_IN, types.int64, _I8_IN, types.int64, types.float32[::1]))
+@kernel(types.void(_I8_IN, _I8_IN, types.int64, _I8_IN, types.int64, types.float32[::1]))
 def log_returns(mid2, rows, lag, reset, offset, out):  # type: ignore[no-untyped-def]
     """Write the log return of the mid price over the last `lag` steps, ln(mid_t / mid_{t − lag}), at the chosen steps.
 
@@ -131,49 +98,33 @@ def log_returns(mid2, rows, lag, reset, offset, out):  # type: ignore[no-untyped
         reset: int64[steps − offset], for each step the last step up to and including it at which the book was reset.
         offset: the step that `reset` begins at.
         out: float32[m], the caller's; written, in bps; NaN where a mid is missing or a reset lies after step − lag.
-
-    Returns:
-        Number of returns that are not NaN.
     """
-    known = 0
     for k in range(len(rows)):
         at = rows[k]
         out[k] = np.nan
         # A return across a reset would compare two books that do not continue one another.
         if mid2[at] > 0 and mid2[at - lag] > 0 and reset[at - offset] <= at - lag:
             out[k] = math.log(mid2[at] / mid2[at - lag]) * _BPS
-            known += 1
-    return known
 
 
-@kernel(types.int64(_I8_IN, types.int64, types.int64, types.float64[::1]))
+@kernel(types.void(_I8_IN, types.int64, types.int64, types.float64[::1]))
 def squared_returns(mid2, first, second, out):  # type: ignore[no-untyped-def]
-    """Write the squared log return from each whole second to the next.
+    """Write the squared log return in bps² from each whole second to the next; NaN where a mid is missing.
 
     Args:
         mid2: int64[steps], half pips; 0 or below where there is no valid mid.
-        first: the first step that is a whole second.
-        second: steps in a second.
-        out: float64[steps], the caller's; written at whole seconds after the first, in bps²; NaN where a mid is
-        missing.
-
-    Returns:
-        Number of returns that are not NaN.
+        first, second: the first step that is a whole second, and the steps in a second.
+        out: float64[steps], the caller's; written at whole seconds after the first.
     """
-    known = 0
     for at in range(first + second, len(mid2), second):
         out[at] = np.nan
         if mid2[at] > 0 and mid2[at - second] > 0:
             r = math.log(mid2[at] / mid2[at - second]) * _BPS
             out[at] = r * r
-            known += 1
-    return known
 
 
 @kernel(
-    types.int64(
-        _F8_IN, _I8_IN, types.int64, types.int64, types.int64, _I8_IN, types.int64, types.float32[::1]
-    )
+    types.void(_F8_IN, _I8_IN, types.int64, types.int64, types.int64, _I8_IN, types.int64, types.float32[::1])
 )
 def realised_volatility(squares, rows, first, second, lag, reset, offset, out):  # type: ignore[no-untyped-def]
     """Write the realised volatility √Σ r² over the whole seconds of the last `lag` steps, at the chosen steps.
@@ -184,18 +135,12 @@ def realised_volatility(squares, rows, first, second, lag, reset, offset, out): 
     Args:
         squares: float64[steps], bps², as `squared_returns` wrote it.
         rows: int64[m], ascending, the steps asked for.
-        first: a step that is a whole second, at most `rows[0] − lag`.
-        second: steps in a second.
+        first, second: a step that is a whole second, at most `rows[0] − lag`, and the steps in a second.
         lag: length of the window in steps, a multiple of `second`.
-        reset: int64[steps − offset], for each step the last step up to and including it at which the book was reset.
-        offset: the step that `reset` begins at.
+        reset, offset: see `log_returns`.
         out: float32[m], the caller's; written, in bps; NaN where a return is missing or a reset lies after the first
             second used.
-
-    Returns:
-        Number of values that are not NaN.
     """
-    known = 0
     summed = -1
     total = 0.0
     for k in range(len(rows)):
@@ -210,5 +155,3 @@ def realised_volatility(squares, rows, first, second, lag, reset, offset, out): 
         out[k] = np.nan
         if reset[at - offset] <= whole - lag and not math.isnan(total):
             out[k] = math.sqrt(total)
-            known += 1
-    return known

@@ -5,7 +5,7 @@ In: nothing but the clock and the errors. Out: the names that every other room u
 stands in an int64 array.
 """
 
-from order_book_platform.model.encoding import DecimalEncoding
+from order_book_platform.model.decimal_encoding import DecimalEncoding
 from order_book_platform.model.fixed_point import FixedPoint
 from order_book_platform.model.flags import BookFlag
 from order_book_platform.model.gates import Gate, GateResult, Severity, on_its_side

@@ -122,12 +122,9 @@ def unscaled_integers(words: DecimalWords) -> list[int]:
 
 
 def float_pips(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
-    """Return decimals in units of 10**-8 as the nearest float64[n], the same numbers as of int64 pips.
+    """Return a column of decimals without nulls in units of 10**-8 as the nearest float64[n], as of int64 pips.
 
     They are meant for statistics, which compare days of pips with days of decimals.
-
-    Args:
-        column: decimal128(38, 18)[n] without nulls.
     """
     words, pip = decimal_words(column), 10 ** (DECIMALS - DEFAULT_DECIMALS)
     pips, exact = divide(words, pip)
@@ -136,20 +133,10 @@ def float_pips(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
     return floats
 
 
-def words_from_integers(values: list[int]) -> DecimalWords:
-    """Return unscaled values as words uint64[n, 2]; the inverse of `unscaled_integers`."""
-    content = b"".join(value.to_bytes(16, "little", signed=True) for value in values)
-    return np.frombuffer(content, np.uint64).reshape(-1, 2)
-
-
 def multiply(codes: Int64Array, unit: int) -> DecimalWords:
-    """Return `codes · unit` modulo 2**128 as words uint64[n, 2].
+    """Return `codes · unit` modulo 2**128 as words uint64[n, 2], of int64[n] ≥ 0 and a unit from 1 to below 2**127.
 
     It is long multiplication by 32-bit digits, since numpy has no 128-bit integers.
-
-    Args:
-        codes: int64[n], not negative.
-        unit: From 1 to below 2**127.
     """
     factor = codes.view(np.uint64)
     bottom, top = np.uint64(unit & (2**64 - 1)), np.uint64(unit >> 64)
@@ -164,13 +151,9 @@ def multiply(codes: Int64Array, unit: int) -> DecimalWords:
 
 
 def divide(words: DecimalWords, unit: int) -> tuple[Int64Array, BoolArray]:
-    """Divide unscaled values by a unit, and say which of them it divides without a remainder.
+    """Divide unscaled values uint64[n, 2] by a unit from 1 to below 2**127, and say which of them are multiples.
 
     An odd number has an inverse modulo 2**64; times that, the low words of exact multiples give their quotients.
-
-    Args:
-        words: uint64[n, 2].
-        unit: From 1 to below 2**127.
 
     Returns:
         Quotients int64[n], and bool[n]: true where the value is `quotient · unit` and 0 ≤ quotient < 2**61. Elsewhere
@@ -197,12 +180,7 @@ def divide(words: DecimalWords, unit: int) -> tuple[Int64Array, BoolArray]:
 
 
 def common_divisor(words: DecimalWords, start: int) -> int:
-    """Return the greatest common divisor of `start` and all unscaled values; 0 if everything is 0.
-
-    Args:
-        words: uint64[n, 2], none negative.
-        start: Divisor of the values that came before; 0 if there were none.
-    """
+    """Return the greatest common divisor of `start` and all unscaled values, none negative; 0 if everything is 0."""
     divisor, rest = start, words[(words != 0).any(axis=1)]
     while len(rest):
         divisor = gcd(divisor, *unscaled_integers(rest[:_FEW]))

@@ -9,7 +9,7 @@ dividing back proves it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from decimal import Context, Decimal
 
 import numpy as np
@@ -27,15 +27,10 @@ EXACT = Context(prec=80)
 
 
 def decimals_for(largest: float, *, default: int = DEFAULT_DECIMALS, where: str = "value") -> int:
-    """Return the most decimals, up to `default`, at which `largest` still converts exactly.
-
-    Args:
-        largest: Largest absolute value, in units of the asset.
-        default: Most decimals that are wanted.
-        where: Place that the error names.
+    """Return the most decimals, up to `default`, at which an absolute value still converts exactly.
 
     Raises:
-        FixedPointRangeError: The value is too large even without any decimals.
+        FixedPointRangeError: The value is too large even without any decimals; the error names `where`.
     """
     for decimals in range(default, -1, -1):
         if largest * 10.0**decimals <= EXACT_PIPS:
@@ -51,15 +46,9 @@ def decimals_for(largest: float, *, default: int = DEFAULT_DECIMALS, where: str 
 def float_to_pips(
     values: NDArray[np.float64], decimals: int, *, where: str = "value"
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the nearest pips of floats, and which floats are off the grid of pips.
+    """Return the nearest pips int64[n] of floats, and bool[n]: which are off the grid, not the nearest to their pips.
 
-    Args:
-        values: float64[n].
-        decimals: Decimal places of a pip.
-        where: Place that the error names.
-
-    Returns:
-        Pips int64[n], and bool[n]: true where the float is off the grid, that is, not the nearest one to its pips.
+    `decimals` are the places of a pip; `where` is the place that the error names.
 
     Raises:
         FixedPointRangeError: A value is not finite or beyond `EXACT_PIPS` pips.
@@ -79,10 +68,7 @@ def float_to_pips(
 
 
 def beyond_pips(values: NDArray[np.float64], decimals: int) -> NDArray[np.bool_]:
-    """Return bool[n]: which of float64[n], none negative, int64 pips cannot hold.
-
-    These are off the grid, or more than `EXACT_PIPS` pips.
-    """
+    """Return bool[n]: which of float64[n], none negative, are off the grid or more than `EXACT_PIPS` pips."""
     with np.errstate(over="ignore"):  # a product that becomes infinite is beyond the limit as well
         rounded = np.rint(values * 10.0**decimals)
     return np.asarray((rounded > EXACT_PIPS) | (rounded / 10.0**decimals != values))
@@ -129,15 +115,9 @@ class FixedPoint:
 
     def to_metadata(self) -> dict[str, int]:
         """Return the four numbers by name, for a file's metadata and a manifest."""
-        return {
-            "price_decimals": self.price_decimals,
-            "size_decimals": self.size_decimals,
-            "tick_pips": self.tick_pips,
-            "lot_pips": self.lot_pips,
-        }
+        return asdict(self)
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, object]) -> FixedPoint:
         """Make the fixed point that `to_metadata` describes; other keys are ignored."""
-        names = ("price_decimals", "size_decimals", "tick_pips", "lot_pips")
-        return cls(**{name: int(str(metadata[name])) for name in names})
+        return cls(**{field.name: int(str(metadata[field.name])) for field in fields(cls)})

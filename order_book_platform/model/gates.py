@@ -32,13 +32,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A bar that a figure is held against.
-
-    Attributes:
-        comparison: One of `<`, `<=`, `==`, `>=`, `>`.
-        threshold: Threshold in the figure's unit.
-        severity: How much a failure matters.
-    """
+    """A bar that a figure is held against: a comparison such as `>=`, a threshold in the figure's unit, a severity."""
 
     comparison: str
     threshold: float
@@ -75,16 +69,9 @@ def on_its_side(value: float, bar: str, write: Callable[[int], str], digits: int
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """A figure that was held against its gate.
+    """A figure that was held against its gate, whose text is such as `>= 0.999`, with one sentence for people.
 
-    Attributes:
-        name: Name of the figure.
-        value: The figure; None where nothing could be measured, which fails.
-        gate: The bar as text, such as `>= 0.999`.
-        passed: Whether the figure passes the gate.
-        n: Number of observations behind the figure.
-        severity: How much a failure matters.
-        note: One sentence for people.
+    It rests on n observations, and is None where nothing could be measured, which fails.
     """
 
     name: str
@@ -106,15 +93,9 @@ class GateResult:
 
 
 def figure(value: float | None, bar: str = "") -> str:
-    """Write a figure for people, with commas between thousands.
+    """Write a figure for people with six significant digits, or all before the point, and commas; `-` for None.
 
-    Args:
-        value: The figure.
-        bar: Comparison and threshold, such as `>= 0.999`. More digits are written where the text would otherwise be on
-            the other side of it.
-
-    Returns:
-        The figure with six significant digits, or all digits before the point; `-` for None.
+    More digits are written where the text would otherwise be on the other side of the bar, such as `>= 0.999`.
     """
     return "-" if value is None else on_its_side(value, bar, lambda digits: _digits(value, digits), 6)
 

@@ -14,12 +14,7 @@ _SYMBOL_KEY = re.compile(r"([A-Z0-9_]+):([^|,\[\]/\\:*?\s\x00-\x1f\x7f]{1,200})"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Instrument:
-    """An exchange and a symbol in Crypto Lake's spelling.
-
-    Attributes:
-        exchange: Exchange in upper case, such as `BINANCE_FUTURES`.
-        symbol: Symbol, such as `BTC-USDT-PERP`.
-    """
+    """An exchange in upper case, such as `BINANCE_FUTURES`, and a symbol in Crypto Lake's spelling."""
 
     exchange: str
     symbol: str
@@ -52,23 +47,14 @@ class Instrument:
 
 @dataclass(frozen=True, slots=True, order=True)
 class PartitionKey:
-    """One instrument on one UTC day of arrival.
-
-    Attributes:
-        instrument: Exchange and symbol.
-        day: UTC day.
-    """
+    """One instrument on one UTC day of arrival."""
 
     instrument: Instrument
     day: date
 
     @classmethod
     def parse(cls, symbol: str, day: str) -> PartitionKey:
-        """Make the key of `EXCHANGE:SYMBOL` and `YYYY-MM-DD`.
-
-        Raises:
-            SettingsError: One of them has another form.
-        """
+        """Make the key of `EXCHANGE:SYMBOL` and `YYYY-MM-DD`, or raise a SettingsError."""
         return cls(Instrument.parse(symbol), parse_day(day))
 
     @property

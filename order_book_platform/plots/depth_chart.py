@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from order_book_platform.datasets.book_sample import BookSample, sample_books
 from order_book_platform.model import BookFlag, FixedPoint
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.plots.axes import (
     Panel,
     Scale,

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.clock import Clock, SystemClock
+from order_book_platform.clock import Clock
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.model.decimal128 import DecimalWords
 from order_book_platform.replay.flag_timeline import FlagChanges
 from order_book_platform.replay.replay_steps import LiveState
-from order_book_platform.replay.snapshot_inbox import InboxState, joined_snapshots
+from order_book_platform.replay.snapshot_inbox import InboxState
 from order_book_platform.replay.snapshot_scheduler import ReplayPosition
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, PartitionWriter
@@ -116,7 +116,7 @@ class ReplayCheckpoints:
         self._misfits = 0
         self._events = settings.reconstruct.checkpoint_events
         self._interval = settings.reconstruct.checkpoint_interval
-        self._clock = clock or SystemClock()
+        self._clock = clock or Clock()
         self._last_ns = self._clock.monotonic_ns()
 
     @property
@@ -248,7 +248,7 @@ class LiveCheckpoint:
         arrays = self.saved.arrays()
         arrays |= {"recover_from": state.recover_from, "ahead_ns": inbox.ahead_ns}
         arrays |= _snapshot_arrays("ahead", inbox.ahead)
-        arrays |= _snapshot_arrays("waiting", joined_snapshots(inbox.waiting))
+        arrays |= _snapshot_arrays("waiting", SnapshotBatch.concat(inbox.waiting))
         return Checkpoint(facts, arrays)
 
     @classmethod

@@ -25,16 +25,20 @@ from order_book_platform.kernels.book.ladder_arrays import (
     WINDOW_SLOTS,
     Ladder,
 )
-from order_book_platform.kernels.book.message_starts import find_bad_level, find_messages
 from order_book_platform.kernels.book.replay_arrays import ROW_HEAD, Memory
-from order_book_platform.kernels.book.snapshot_merge import merge_snapshot
-from order_book_platform.model.arrays import BoolArray, Int64Array
+from order_book_platform.kernels.book.replay_loop import find_bad_level, find_messages, merge_snapshot
+from order_book_platform.model.arrays import DEPTH, MISSING_PIPS, BoolArray, Int64Array
 from order_book_platform.model.flags import PROVEN_LOSS
-from order_book_platform.model.levels import DEPTH, MISSING_PIPS
-from order_book_platform.replay import saved_book
 from order_book_platform.replay.flag_timeline import FlagChanges
-from order_book_platform.replay.ladder_levels import live_levels, snapshot_ticks, with_room
-from order_book_platform.replay.scheduled_inputs import ScheduledInputs, require
+from order_book_platform.replay.ladder_levels import (
+    live_levels,
+    load,
+    require,
+    save,
+    snapshot_ticks,
+    with_room,
+)
+from order_book_platform.replay.scheduled_inputs import ScheduledInputs
 
 CADENCES = {
     "change": replay_arrays.CADENCE_CHANGE,
@@ -56,13 +60,7 @@ _SPARE_BLOCKS = 256
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """One side of a book, best level first.
-
-    Attributes:
-        encoded_price: int64[n].
-        encoded_size: int64[n].
-        known: bool[n]: whether the level lies in the price range that the book knows.
-    """
+    """One side of a book, best level first: encoded prices and sizes int64[n], and bool[n] which the book knows."""
 
     encoded_price: Int64Array
     encoded_size: Int64Array
@@ -89,10 +87,6 @@ class Book:
         silence_ns: A grid row that is later than the last message by more carries `BookFlag.GAP`.
         window_slots: Prices a side that the dense part of the ladder holds, a power of two ≥ 4096.
         row_capacity: Rows handed out at a time.
-
-    Attributes:
-        price_step: The same.
-        depth: The same.
 
     Raises:
         BatchError: An argument is out of its range.
@@ -245,9 +239,6 @@ class Book:
     def add_flag_changes(self, changes: FlagChanges) -> None:
         """Schedule flags of rows, between two batches; changes that are passed are let go of.
 
-        Args:
-            changes: Flags that gaps put on rows; none before changes that are still to come.
-
         Raises:
             BatchError: The arrays do not fit together, or a change lies before one that is still to come; nothing has
                 changed.
@@ -267,11 +258,7 @@ class Book:
         return self._scheduled.take_outcomes()
 
     def show_snapshots(self) -> Iterator[Int64Array]:
-        """Show the scheduled snapshots without any delta: each is the whole book until the next.
-
-        Returns:
-            Rows as `feed` returns them.
-        """
+        """Show the scheduled snapshots without any delta, each the whole book until the next; rows are as of `feed`."""
         n_rows = 0
         while True:
             arrays = self._scheduled.arrays
@@ -288,11 +275,7 @@ class Book:
                 return
 
     def finish(self) -> Int64Array:
-        """Return the rows still due at the end of the input: on a grid, the one at the last message's own time.
-
-        Returns:
-            int64[n, 6 + 4·depth], n is 0 or 1.
-        """
+        """Return rows still due at the end of the input: none, or on a grid the one at the last message's own time."""
         state = self._memory.state
         due = int(state[replay_arrays.STATE_NEXT_GRID])
         if due == replay_arrays.NO_TIME or due > state[replay_arrays.STATE_LAST_ORIGIN]:
@@ -305,10 +288,7 @@ class Book:
     def restore(self, bids: Levels, asks: Levels, bounds: tuple[int | None, int | None]) -> None:
         """Start from a full book instead of an empty one, before the first batch.
 
-        Args:
-            bids: Best first.
-            asks: Best first.
-            bounds: Worst encoded price of each side up to which the book was known; None where nothing was.
+        `bounds` are the worst encoded prices up to which the bids and asks were known; None where nothing was.
 
         Raises:
             BatchError: A price is not a positive multiple of the step.
@@ -332,7 +312,7 @@ class Book:
 
         Snapshots and flag changes that are still to come are no part of it. `resume` is the inverse.
         """
-        return saved_book.save(self._ladder, self._memory, self.outcomes)
+        return save(self._ladder, self._memory, self.outcomes)
 
     def resume(self, saved: Mapping[str, Int64Array]) -> None:
         """Go on where another book with the same arguments was saved, before the first batch.
@@ -344,7 +324,7 @@ class Book:
         Raises:
             BatchError: An array is missing, or has another shape; nothing has changed.
         """
-        self._ladder = saved_book.load(saved, self._ladder, self._memory)
+        self._ladder = load(saved, self._ladder, self._memory)
         self._scheduled.restore_outcomes(saved["outcome"])
 
     def levels(self, side: int) -> Levels:

@@ -1,7 +1,12 @@
-"""Consequences of a day's gaps for its replay: which rows carry flags, and from where on the book must be repaired."""
+"""Consequences of gaps for a replay: which rows carry flags, and from where on the book must be repaired.
+
+A day's timeline knows which snapshot ends a gap before the gap begins. That of a live capture looks back only: a gap is
+open until a snapshot is scheduled.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +15,7 @@ import pyarrow as pa
 
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.model.flags import PROVEN_LOSS, BookFlag
+from order_book_platform.replay.gap_detector import GapCandidate, MessagePairs
 
 BEFORE_ALL = -(2**63)
 """A sequence number, or a time in ns, before every other."""
@@ -54,11 +60,7 @@ class FlagTimeline:
 
     @classmethod
     def from_gaps(cls, gaps: pa.Table) -> FlagTimeline:
-        """Return the timeline of the gaps of a day.
-
-        Args:
-            gaps: Rows with schema `GAPS`. Where gaps overlap, the flags of all of them are in force.
-        """
+        """Return the timeline of a day's gaps with schema `GAPS`; where gaps overlap, the flags of all are in force."""
         rows = gaps.to_pylist()
         begins_and_ends: list[tuple[int, int, int]] = []
         for row in rows:
@@ -107,13 +109,9 @@ class RecoveryPoints:
         self.open = np.concatenate([self.open[-1:], recover_from])
 
     def forced(self, snapshot_sequence: Int64Array) -> BoolArray:
-        """Return which of the next scheduled snapshots repair the book; points that they meet are closed.
+        """Return bool[m]: which of the next scheduled snapshots, int64[m] ascending sequence numbers, repair the book.
 
-        Args:
-            snapshot_sequence: int64[m], ascending.
-
-        Returns:
-            bool[m].
+        Points that they meet are closed.
         """
         at = np.searchsorted(snapshot_sequence, self.open, "left")
         met = at < len(snapshot_sequence)
@@ -136,3 +134,72 @@ def gap_bits(cause: str, action: str, proven: bool) -> int:
     if action == "corrupt":
         bits |= int(BookFlag.CORRUPT)
     return bits | (PROVEN_LOSS if proven else 0)
+
+
+_CORRUPT = int(BookFlag.CORRUPT)
+_AFTER_ALL = 2**62
+
+
+class LiveFlagTimeline:
+    """Follows which gaps are open, and gives the flags of rows as messages come.
+
+    Args:
+        recover_after_ns: A silence up to this long is a small gap.
+        reach_ns: If no snapshot is scheduled within this time after a gap that is not small, the book is corrupt.
+        bits: Flags in force where the timeline goes on, and after the last message.
+        deadline_ns: Origin time after which the book is corrupt because of the open gaps, ns; far in the future where
+            no gap demands a snapshot.
+    """
+
+    def __init__(
+        self, recover_after_ns: int, reach_ns: int, bits: int = 0, deadline_ns: int = _AFTER_ALL
+    ) -> None:
+        self.bits, self.deadline_ns = bits, deadline_ns
+        self._recover_after_ns, self._reach_ns = recover_after_ns, reach_ns
+
+    def recover_from(self, gaps: Sequence[GapCandidate]) -> Int64Array:
+        """Return int64[r]: sequence numbers from which on the next scheduled snapshot has to repair the book."""
+        large = [gap.after for gap in gaps if not gap.is_small(self._recover_after_ns)]
+        return np.array(large, np.int64)
+
+    def changes(
+        self, pairs: MessagePairs, gaps: Sequence[GapCandidate], used_sequence: Int64Array
+    ) -> FlagChanges:
+        """Take the next messages, gaps and scheduled snapshots, and return where flags change within them.
+
+        Args:
+            pairs: The messages.
+            gaps: Gap candidates that were found between them.
+            used_sequence: int64[m], ascending: scheduled snapshots that are due by the last of the messages.
+        """
+        # At one sequence number the gap comes first: a snapshot of the message behind the gap ends it at once.
+        events: list[tuple[int, int, GapCandidate | None]] = [(gap.after, 0, gap) for gap in gaps]
+        events += [(number, 1, None) for number in used_sequence.tolist()]
+        changes: list[tuple[int, int]] = []
+        reached = BEFORE_ALL
+        for number, _, gap in sorted(events, key=lambda event: event[:2]):
+            self._expire(changes, pairs, reached, number)
+            reached = number
+            if gap is None:
+                self.bits, self.deadline_ns = 0, _AFTER_ALL
+            else:
+                self._open(gap)
+            changes.append((number, self.bits))
+        self._expire(changes, pairs, reached, _AFTER_ALL)
+        table = np.array(changes, np.int64).reshape(-1, 2)
+        return FlagChanges(np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1]))
+
+    def _open(self, gap: GapCandidate) -> None:
+        self.bits |= gap_bits(gap.cause, "flag", gap.proven)
+        if not gap.is_small(self._recover_after_ns) and not self.bits & _CORRUPT:
+            self.deadline_ns = min(self.deadline_ns, gap.after_ns + self._reach_ns)
+
+    def _expire(self, changes: list[tuple[int, int]], pairs: MessagePairs, start: int, stop: int) -> None:
+        """Call the book corrupt from the first message after the deadline on, if it lies in [start, stop)."""
+        if self.deadline_ns == _AFTER_ALL:
+            return
+        beyond = (pairs.after_ns > self.deadline_ns) & (pairs.after >= start) & (pairs.after < stop)
+        if beyond.any():
+            self.bits |= _CORRUPT
+            self.deadline_ns = _AFTER_ALL
+            changes.append((int(pairs.after[beyond.argmax()]), self.bits))

@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.model.arrays import BoolArray, Int64Array
 
-PROVEN = frozenset({"chain", "unseen_snapshot"})
-"""Causes that prove a loss; a silence or a crossed book only suggests one."""
-
 
 @dataclass(frozen=True, slots=True)
 class GapCandidate:
@@ -44,8 +41,8 @@ class GapCandidate:
 
     @property
     def proven(self) -> bool:
-        """Whether a loss is proven, not only suggested."""
-        return self.cause in PROVEN
+        """Whether a loss is proven; a silence or a crossed book only suggests one."""
+        return self.cause in ("chain", "unseen_snapshot")
 
     def is_small(self, recover_after_ns: int) -> bool:
         """Return whether flagging the rows is enough: a short silence, or a crossed book, which is repaired anyway."""
@@ -75,18 +72,6 @@ class MessagePairs(NamedTuple):
         return self.after_ns - self.before_ns
 
 
-class DetectedGaps(NamedTuple):
-    """The result of one batch.
-
-    Attributes:
-        pairs: Its messages, each with the one before.
-        gaps: Gap candidates between them, in order.
-    """
-
-    pairs: MessagePairs
-    gaps: list[GapCandidate]
-
-
 @dataclass(slots=True)
 class GapDetector:
     """Takes the deltas in order, batch by batch. It remembers the last message only.
@@ -111,12 +96,17 @@ class GapDetector:
         """Look for no gap between the last message and the next one: the next is from another part of the stream."""
         self.is_cut = True
 
-    def feed(self, batch: DeltaBatch, snapshot_sequence: Int64Array) -> DetectedGaps:
+    def feed(
+        self, batch: DeltaBatch, snapshot_sequence: Int64Array
+    ) -> tuple[MessagePairs, list[GapCandidate]]:
         """Find the gap candidates of the next messages.
 
         Args:
             batch: Whole messages, at least one.
             snapshot_sequence: int64[m], ascending: sequence numbers of all snapshots that may lie between them.
+
+        Returns:
+            The messages, each with the one before, and the candidates between them, in order.
         """
         pairs = self._pairs(batch)
         gaps = self._chain_gaps(batch, pairs)
@@ -124,7 +114,7 @@ class GapDetector:
             # Where there are ids they prove every loss, and a REST snapshot's id may lie inside a message.
             gaps += _candidates("silence", pairs, pairs.pauses > self.silence_ns, _silence_detail(pairs))
             gaps += _unseen_snapshots(pairs, snapshot_sequence)
-        return DetectedGaps(pairs, sorted(gaps, key=lambda gap: gap.after))
+        return pairs, sorted(gaps, key=lambda gap: gap.after)
 
     def _pairs(self, batch: DeltaBatch) -> MessagePairs:
         sequence = batch.sequence_number
@@ -200,15 +190,7 @@ def _silence_detail(pairs: MessagePairs) -> Callable[[int], str]:
 
 
 def unseen_counts(pairs: MessagePairs, snapshot_sequence: Int64Array) -> Int64Array:
-    """Count the snapshots whose sequence numbers lie between the messages of each pair.
-
-    Args:
-        pairs: n consecutive messages.
-        snapshot_sequence: int64[m], ascending.
-
-    Returns:
-        int64[n].
-    """
+    """Count the snapshots, int64[m] ascending, that lie between the messages of each pair; returns int64[n]."""
     low = np.searchsorted(snapshot_sequence, pairs.before, "right")
     return np.asarray(np.searchsorted(snapshot_sequence, pairs.after, "left") - low, np.int64)
 

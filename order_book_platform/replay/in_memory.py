@@ -27,8 +27,8 @@ import pyarrow as pa
 from order_book_platform.datasets.raw_deltas import DeltaBatch, whole_messages
 from order_book_platform.datasets.reconstructed_books.writer import BookTables
 from order_book_platform.datasets.snapshots import SnapshotBatch
+from order_book_platform.model.arrays import DEPTH
 from order_book_platform.model.encoding import VERBATIM, PartitionEncoding
-from order_book_platform.model.levels import DEPTH
 from order_book_platform.replay.book import Book
 from order_book_platform.replay.flag_timeline import FlagTimeline
 from order_book_platform.replay.snapshot_scheduler import SnapshotScheduler
@@ -40,13 +40,7 @@ _RECONSTRUCT, _GAPS = ReconstructSettings(), GapSettings()
 
 @dataclass(frozen=True, slots=True)
 class InMemoryReplay:
-    """The result of a replay in memory.
-
-    Attributes:
-        rows: Rows with the schema of `reconstructed_books`.
-        replay_hash: SHA-256 of the rows, as in the manifest of a published day.
-        book: The book after the last message.
-    """
+    """The result: rows with the schema of `reconstructed_books`, their SHA-256, and the book after the last message."""
 
     rows: pa.Table
     replay_hash: str
@@ -74,14 +68,14 @@ def replay_in_memory(
         deltas: Level changes in replay order; a message may be cut between two batches.
         snapshots: Snapshots, ascending by sequence number, which seed, extend and repair the book; by default none.
         tick: Divides every price of the deltas; prices of sound snapshots are multiples of it. Encoded.
-        depth: Visible levels a side.
-        cadence: When the book gives a row: `change`, `message` or `grid`; see `Book`.
-        grid_ns: Step of cadence `grid`, ns.
+        depth: Like the other arguments of its kind, see `Book`.
+        cadence: See `Book`.
+        grid_ns: See `Book`.
         strategy: How the book is rebuilt; by default every delta is applied.
         gaps: Gaps with the schema of `sequence_gap_report`, which flag rows and force repairs; by default none.
-        crossed_after_ns: A book that is crossed for longer loses levels and is repaired from the next snapshot, ns.
-        warm_up_ns: After so long without a snapshot the book counts as seeded, ns.
-        silence_ns: A grid row that is later than the last message by more carries `BookFlag.GAP`, ns.
+        crossed_after_ns: See `Book`.
+        warm_up_ns: See `Book`.
+        silence_ns: See `Book`.
         encoding: Encoding of prices and sizes; by default int64 pips.
 
     Raises:

@@ -1,4 +1,7 @@
-"""Divides the inputs of a replay into steps: whole messages, with the snapshots that are due by the last of them."""
+"""Divides the inputs of a replay into steps: whole messages, with the snapshots that are due by the last of them.
+
+In a live capture the steps are those of a day, but gaps are found on the way and snapshots arrive.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,18 @@ import numpy as np
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.datasets.snapshots import SnapshotBatch
+from order_book_platform.errors import BatchError
 from order_book_platform.model.arrays import Int64Array
-from order_book_platform.replay.flag_timeline import FlagChanges
-from order_book_platform.replay.gap_detector import GapCandidate
-from order_book_platform.replay.snapshot_inbox import InboxState
-from order_book_platform.replay.snapshot_scheduler import DueSnapshots, ReplayPosition, SnapshotScheduler
+from order_book_platform.replay.flag_timeline import FlagChanges, LiveFlagTimeline
+from order_book_platform.replay.gap_detector import GapCandidate, GapDetector
+from order_book_platform.replay.snapshot_inbox import InboxState, SnapshotInbox
+from order_book_platform.replay.snapshot_scheduler import (
+    DueSnapshots,
+    EveryNthSnapshot,
+    ReplayPosition,
+    SnapshotScheduler,
+)
+from order_book_platform.settings import Settings
 
 PART_DELTAS = 1_048_576
 """Deltas of a part of the published books; the message that completes them belongs to it."""
@@ -87,7 +97,10 @@ class ReplayStep:
 
 
 class ReplaySteps:
-    """Divides the inputs of one replay into steps, batch by batch. The base of both kinds of steps; has none itself.
+    """Divides messages into steps, batch by batch, with the snapshots that are due in each.
+
+    Snapshots that no message reaches shape nothing. A part of the published books ends with the message that completes
+    its deltas, however the deltas come in batches.
 
     Args:
         scheduler: Hands out the snapshots; steps begin at its position.
@@ -95,34 +108,19 @@ class ReplaySteps:
     """
 
     def __init__(self, scheduler: SnapshotScheduler, until: Instant | None = None) -> None:
-        self._ended = True
+        self._ended = False
         self._scheduler = scheduler
         self._until = until
+        self._done = scheduler.position.deltas
+        self._part_end = self._done + PART_DELTAS
 
     def ended(self) -> bool:
         """Return whether no more deltas are wanted: the end instant has been passed, or deltas are not used at all."""
         return self._ended
 
-    def take(self, deltas: DeltaBatch) -> Iterator[ReplayStep]:
-        """Return the steps of the next whole messages."""
-        return iter(())
-
     def finish(self) -> Iterator[ReplayStep]:
         """Return the steps that are left after the last message."""
         return iter(())
-
-
-class DeltaSteps(ReplaySteps):
-    """Steps of messages, with the snapshots that are due in each; snapshots that no message reaches shape nothing.
-
-    A part of the published books ends with the message that completes its deltas, however the deltas come in batches.
-    """
-
-    def __init__(self, scheduler: SnapshotScheduler, until: Instant | None = None) -> None:
-        super().__init__(scheduler, until)
-        self._ended = False
-        self._done = scheduler.position.deltas
-        self._part_end = self._done + PART_DELTAS
 
     def take(self, deltas: DeltaBatch) -> Iterator[ReplayStep]:
         """Return the steps of the next whole messages."""
@@ -155,6 +153,14 @@ class DeltaSteps(ReplaySteps):
 class SnapshotSteps(ReplaySteps):
     """Steps of snapshots alone; deltas are not wanted."""
 
+    def ended(self) -> bool:
+        """Return that no deltas are wanted."""
+        return True
+
+    def take(self, deltas: DeltaBatch) -> Iterator[ReplayStep]:
+        """Return no step of deltas."""
+        return iter(())
+
     def finish(self) -> Iterator[ReplayStep]:
         """Return the steps of all snapshots that are left."""
         part_end = self._scheduler.position.snapshots + PART_SNAPSHOTS
@@ -168,3 +174,72 @@ class SnapshotSteps(ReplaySteps):
             yield ReplayStep(None, shown, position, ends_part)
             if count < len(due.used):
                 return
+
+
+class LiveSteps(ReplaySteps):
+    """Steps of deltas as they come.
+
+    Args:
+        settings: Gap thresholds (`gaps`) and `reconstruct.extend_every`.
+        tick: Tick of the deltas, encoded.
+        position: Where to go on in both logs.
+        state: State of the live replay at that position; None at the beginning.
+
+    Attributes:
+        inbox: Is given the snapshots; those that arrived before a message come before it.
+    """
+
+    def __init__(
+        self, settings: Settings, tick: int, position: ReplayPosition, state: LiveState | None
+    ) -> None:
+        gaps = settings.gaps
+        self.inbox = SnapshotInbox(state.inbox if state else None)
+        recover_from = state.recover_from if state else np.empty(0, np.int64)
+        selector = EveryNthSnapshot(settings.reconstruct.extend_every)
+        super().__init__(SnapshotScheduler(self.inbox, selector, recover_from, tick, position))
+        self._detector = GapDetector(gaps.silence, *(state.detector if state else ()))
+        self._timeline = LiveFlagTimeline(
+            gaps.recover_after, gaps.snapshot_reach, *(state.timeline if state else ())
+        )
+
+    def take(self, deltas: DeltaBatch) -> Iterator[ReplayStep]:
+        """Return the steps of the next whole messages.
+
+        Raises:
+            BatchError: The messages do not come after those before.
+        """
+        first, detector = int(deltas.sequence_number[0]), self._detector
+        if detector.messages and first <= detector.last_sequence:
+            raise BatchError(
+                expected=f"a message after {detector.last_sequence}, each of them appended as a whole",
+                found=f"one of number {first}",
+                where=f"log of raw_deltas, row {self._done}",
+                remedy="Correct what writes the log: numbers ascend, and all rows of a message go in one whole append.",
+            )
+        yield from super().take(deltas)
+
+    def _stop(self, deltas: DeltaBatch, start: int, count: int) -> int:
+        stop = super()._stop(deltas, start, count)
+        return start + self.inbox.rows_until_arrival(deltas.slice(start, stop))
+
+    def _step(self, batch: DeltaBatch, ends_part: bool) -> ReplayStep:
+        detector, timeline = self._detector, self._timeline
+        message_before = detector.last_sequence, detector.last_ns
+        late = self.inbox.advance(batch)
+        released = self.inbox.release(int(batch.sequence_number[-1]))
+        pairs, gaps = detector.feed(batch, released)
+        # Recovery points come first: they decide which of the snapshots that are due now repair the book.
+        self._scheduler.recovery_points.add(timeline.recover_from(gaps))
+        step = super()._step(batch, ends_part)
+        flag_changes = timeline.changes(pairs, gaps, step.due.used.sequence_number)
+        state = LiveState(
+            self.inbox.state,
+            (detector.has_ids, detector.messages, detector.last_sequence, detector.last_ns),
+            (timeline.bits, timeline.deadline_ns),
+            self._scheduler.recovery_points.open,
+            flag_changes,
+            gaps,
+            late,
+            message_before,
+        )
+        return replace(step, live=state)

@@ -1,15 +1,10 @@
-"""The snapshots and flag changes that a book still has to apply, as the arrays that the replay loop reads.
-
-The loop keeps its positions in these arrays in the replay's state (`STATE_NEXT_SNAPSHOT` for snapshots,
-`STATE_NEXT_EDGE` for flag changes). Whoever drops entries that the loop has passed sets the positions back.
-"""
+"""An array that rows are only appended to, such as the outcomes of all snapshots of a day."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from order_book_platform.datasets.snapshots import SnapshotBatch, deepened
-from order_book_platform.errors import BatchError
 from order_book_platform.kernels.book.ladder_arrays import NO_TICK
 from order_book_platform.kernels.book.replay_arrays import (
     STATE_NEXT_EDGE,
@@ -18,8 +13,43 @@ from order_book_platform.kernels.book.replay_arrays import (
 )
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.replay.flag_timeline import FlagChanges
-from order_book_platform.replay.growable_array import GrowableArray
-from order_book_platform.replay.ladder_levels import snapshot_ticks
+from order_book_platform.replay.ladder_levels import require, snapshot_ticks
+
+_LEAST_CAPACITY = 1024
+
+
+class GrowableArray:
+    """An int64 array of so many columns that grows at its end; rows that have been handed out never change.
+
+    It begins with a copy of `rows` int64[n, width], if given.
+    """
+
+    def __init__(self, width: int, rows: Int64Array | None = None) -> None:
+        self._buffer = np.empty((0, width), np.int64)
+        self._count = 0
+        if rows is not None:
+            self.add(rows)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self._count
+
+    @property
+    def rows(self) -> Int64Array:
+        """int64[n, width]: a view that stays as it is when rows are added; it must not be written to."""
+        return self._buffer[: self._count]
+
+    def add(self, rows: Int64Array) -> None:
+        """Copy rows int64[m, width] to the end, in a time that does not depend on how many rows there are."""
+        end = self._count + len(rows)
+        if end > len(self._buffer):
+            capacity = max(2 * len(self._buffer), end, _LEAST_CAPACITY)
+            buffer = np.empty((capacity, self._buffer.shape[1]), np.int64)
+            buffer[: self._count] = self.rows
+            self._buffer = buffer
+        self._buffer[self._count : end] = rows
+        self._count = end
+
 
 _PER_SNAPSHOT = ("sequence", "origin", "received", "ticks", "sizes", "forced", "outcome")
 
@@ -121,17 +151,6 @@ class ScheduledInputs:
             forced.copy(),
             np.zeros((len(snapshots), 4), np.int64),
             *changes,
-        )
-
-
-def require(holds: bool, expected: str, found: str, where: str) -> None:
-    """Raise a BatchError that names the call unless a condition holds."""
-    if not holds:
-        raise BatchError(
-            expected=expected,
-            found=found,
-            where=where,
-            remedy="Correct the call; its docstring says what it takes.",
         )
 
 

@@ -6,7 +6,7 @@ data alone, so that a run that resumes after a crash meets every snapshot at the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -105,10 +105,8 @@ class SnapshotInbox:
     def advance(self, deltas: DeltaBatch) -> SnapshotBatch:
         """Let the snapshots in that arrive with the next messages; return those that are too late.
 
-        A snapshot is too late if it belongs to a message before the last one that has been applied.
-
-        Args:
-            deltas: The next messages, no more rows than `rows_until_arrival` allows.
+        A snapshot is too late if it belongs to a message before the last one that has been applied. The messages
+        have no more rows than `rows_until_arrival` allows.
         """
         _, clock_ns, at, before = self._arriving(deltas)
         state = self.state
@@ -141,11 +139,7 @@ class SnapshotInbox:
         return ends, int(clock[-1]), at, np.append(state.last_sequence, sequence[ends])[at]
 
     def release(self, sequence_number: int) -> Int64Array:
-        """Let the scheduler have the snapshots up to a message.
-
-        Returns:
-            int64[n]: their sequence numbers, ascending.
-        """
+        """Let the scheduler have the snapshots up to a message; return their sequence numbers int64[n], ascending."""
         released: list[SnapshotBatch] = []
         waiting = self.state.waiting
         while waiting:
@@ -158,7 +152,7 @@ class SnapshotInbox:
                 break
             waiting = tuple(rest)
         self.state = replace(self.state, waiting=waiting)
-        joined = joined_snapshots(released)
+        joined = SnapshotBatch.concat(released)
         if len(joined):
             self._released.append(joined)
         return joined.sequence_number
@@ -188,8 +182,3 @@ def _merged(waiting: tuple[SnapshotBatch, ...], arrived: SnapshotBatch) -> tuple
         joined = SnapshotBatch.concat([batches.pop(), new])
         new = joined.take(np.argsort(joined.sequence_number, kind="stable"))
     return (*batches, new)
-
-
-def joined_snapshots(batches: Sequence[SnapshotBatch]) -> SnapshotBatch:
-    """Return several batches, or none, as one."""
-    return SnapshotBatch.concat(batches) if batches else SnapshotBatch.nothing()

@@ -18,16 +18,12 @@ from order_book_platform.kernels.book.replay_arrays import (
 )
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.replay.book import SNAPSHOT_USES
-from order_book_platform.replay.growable_array import GrowableArray
+from order_book_platform.replay.scheduled_inputs import GrowableArray
 from order_book_platform.replay.snapshot_scheduler import DueSnapshots
 
 
 class SnapshotOutcomes:
-    """Collects the snapshots that were due in a replay, and what the book did with them.
-
-    Args:
-        saved: Result of `saved`, to go on from.
-    """
+    """Collects the snapshots that were due in a replay, and what the book did with them; goes on from `saved`."""
 
     def __init__(self, saved: Mapping[str, Int64Array] | None = None) -> None:
         saved = saved or {}
@@ -48,9 +44,8 @@ class SnapshotOutcomes:
     def saved(self) -> dict[str, Int64Array]:
         """Return everything as views that stay as they are.
 
-        Returns:
-            `used` and `rejected`, int64[n, 2]: sequence number and origin time; `outcome`, int64[m, 4]. Rows are only
-            appended, so that a later result differs from an earlier one in the rows behind its end.
+        They are `used` and `rejected`, int64[n, 2]: number and origin time; `outcome`, int64[m, 4]. Rows are only
+        appended, so that a later result differs from an earlier one in the rows behind its end.
         """
         return {"used": self._used.rows, "rejected": self._rejected.rows, "outcome": self._outcome.rows}
 

@@ -1,19 +1,102 @@
-"""Schedules the snapshots of a day: selects them as they come, and hands them out as the replay reaches them."""
+"""Which snapshots may shape a book, and which stay evidence of how exact it is; handed out as the replay reaches them.
+
+A reconstruction that looked at a snapshot and then decided whether it counts as evidence would hide exactly the rows on
+which the book is wrong. So the split depends on positions and quality alone and is fixed before the replay: the first
+sound snapshot seeds, every n-th after it may extend or repair, all others are held out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from order_book_platform.datasets.columns import ReferenceRows
 from order_book_platform.datasets.snapshots import SnapshotBatch
+from order_book_platform.kernels.ingest.raw_columns import SnapshotDefect, find_defects
 from order_book_platform.model.arrays import BoolArray, Int64Array, UInt8Array
-from order_book_platform.model.snapshot_defect import SnapshotDefect
 from order_book_platform.replay.flag_timeline import BEFORE_ALL, RecoveryPoints
-from order_book_platform.replay.snapshot_selection import snapshot_defects
+
+
+def snapshot_defects(snapshots: SnapshotBatch | ReferenceRows, tick_pips: int) -> UInt8Array:
+    """Return the `SnapshotDefect` of each snapshot, uint8[n]; the tick is encoded like the prices."""
+    defects = np.empty(len(snapshots), np.uint8)
+    find_defects(
+        np.ascontiguousarray(snapshots.encoded_price),
+        np.ascontiguousarray(snapshots.encoded_size),
+        tick_pips,
+        defects,
+    )
+    return defects
+
+
+def defect_counts(defects: UInt8Array) -> dict[str, int]:
+    """Return how many snapshots have each defect, by name, without the sound ones."""
+    return {
+        defect.name.lower(): int((defects == defect).sum())
+        for defect in SnapshotDefect
+        if defect is not SnapshotDefect.NONE and (defects == defect).any()
+    }
+
+
+@dataclass(slots=True)
+class EveryNthSnapshot:
+    """Selects the first sound snapshot and every n-th after it, batch by batch.
+
+    Attributes:
+        extend_every: n; 0 selects the first sound one alone.
+        seen: Number of snapshots so far.
+        first_sound: Place of the first sound one; -1 before it.
+    """
+
+    extend_every: int
+    seen: int = 0
+    first_sound: int = -1
+
+    def rows(self, defects: UInt8Array) -> NDArray[np.intp]:
+        """Return the ascending positions of the candidates among the next snapshots, given their defects uint8[n].
+
+        An unsound candidate is rejected, never replaced by its neighbour.
+        """
+        start = self.seen
+        self.seen += len(defects)
+        if self.first_sound < 0:
+            sound = np.flatnonzero(defects == SnapshotDefect.NONE)
+            if not len(sound):
+                return sound
+            self.first_sound = start + int(sound[0])
+        first = self.first_sound
+        if self.extend_every == 0:
+            return np.arange(first, first + 1, dtype=np.intp)[first < start :] - start
+        passed = max(start - first, 0)
+        nearest = first + -(-passed // self.extend_every) * self.extend_every
+        return np.arange(nearest, self.seen, self.extend_every, dtype=np.intp) - start
+
+
+@dataclass(slots=True)
+class AllButEveryNth:
+    """Selects the snapshots of a book that is made of nothing else: all but every n-th, batch by batch.
+
+    The first one is selected: nothing comes before it that it could be compared with.
+
+    Attributes:
+        every: n; 0 holds out none.
+        seen: Number of snapshots so far.
+        first_sound: Always -1; nothing depends on it here.
+    """
+
+    every: int
+    seen: int = 0
+    first_sound: int = -1
+
+    def rows(self, defects: UInt8Array) -> NDArray[np.intp]:
+        """Return the positions of those that are not held out among the next snapshots, sound or not."""
+        place = np.arange(self.seen + 1, self.seen + 1 + len(defects))
+        self.seen += len(defects)
+        return np.flatnonzero(place % self.every != 0) if self.every else place - place[:1]
 
 
 class DueSnapshots(NamedTuple):
@@ -30,19 +113,8 @@ class DueSnapshots(NamedTuple):
     rejected: SnapshotBatch
 
 
-class SnapshotSelector(Protocol):
-    """Selects the snapshots that shape a book by their place in the day and their quality alone, batch by batch.
-
-    Attributes:
-        seen: Number of snapshots so far.
-        first_sound: Place of the first sound one; -1 before it, and where nothing depends on it.
-    """
-
-    seen: int
-    first_sound: int
-
-    def rows(self, defects: UInt8Array) -> NDArray[np.intp]:
-        """Return the ascending positions of the selected ones among the next snapshots, given their defects."""
+SnapshotSelector = EveryNthSnapshot | AllButEveryNth
+"""Selects the snapshots that shape a book by their place in the day and their quality alone, batch by batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +152,7 @@ class SnapshotScheduler:
 
     Attributes:
         position: Position behind the snapshots handed out; its `deltas` are where the scheduler began.
+        recovery_points: Are given later points, of messages that `due_by` has not been asked for.
     """
 
     def __init__(
@@ -94,22 +167,9 @@ class SnapshotScheduler:
         self.position = position
         self._snapshots = snapshots
         self._selector = selector
-        self._recovery_points = RecoveryPoints(recover_from, position.last_used)
+        self.recovery_points = RecoveryPoints(recover_from, position.last_used)
         self._tick = tick
         self._ahead: SnapshotBatch | None = None
-
-    def add_recovery_points(self, recover_from: Int64Array) -> None:
-        """Let the next snapshot at or after each of these points repair the book.
-
-        Args:
-            recover_from: int64[r], ascending; sequence numbers of messages that `due_by` has not been asked for.
-        """
-        self._recovery_points.add(recover_from)
-
-    @property
-    def open_recovery_points(self) -> Int64Array:
-        """int64[r]: recovery points that no snapshot has met so far; a run that resumes needs them."""
-        return self._recovery_points.open
 
     def due_by(self, sequence_number: int) -> DueSnapshots:
         """Return the next scheduled snapshots up to a sequence number."""
@@ -122,11 +182,7 @@ class SnapshotScheduler:
         return _joined(due)
 
     def remaining(self, most: int) -> Iterator[DueSnapshots]:
-        """Return all scheduled snapshots that are left.
-
-        Args:
-            most: Snapshots of the day, selected or not, at a time.
-        """
+        """Return all scheduled snapshots that are left, of at most so many of the day, selected or not, at a time."""
         while (ahead := self._next()) is not None:
             yield self._selected(ahead, min(len(ahead), most - self.position.snapshots % most))
 
@@ -152,7 +208,7 @@ class SnapshotScheduler:
             first_sound=self._selector.first_sound,
             last_used=int(used.sequence_number[-1]) if len(used) else self.position.last_used,
         )
-        return DueSnapshots(used, self._recovery_points.forced(used.sequence_number), rejected)
+        return DueSnapshots(used, self.recovery_points.forced(used.sequence_number), rejected)
 
 
 def _joined(due: list[DueSnapshots]) -> DueSnapshots:

@@ -1,44 +1,27 @@
-"""Strategies: which snapshots seed, extend and repair a book, which flags its rows carry, and how it is driven."""
+"""Strategies: which snapshots seed, extend and repair a book, which flags its rows carry, and how it is driven.
+
+A strategy decides before the replay, then drives it. Its `name` stands in settings and manifests.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.replay.book import Book
 from order_book_platform.replay.flag_timeline import FlagTimeline
 from order_book_platform.replay.replay_steps import (
-    DeltaSteps,
     Instant,
     ReplayStep,
     ReplaySteps,
     SnapshotSteps,
 )
-from order_book_platform.replay.snapshot_scheduler import SnapshotScheduler, SnapshotSelector
-from order_book_platform.replay.snapshot_selection import AllButEveryNth, EveryNthSnapshot
-
-
-class Strategy(Protocol):
-    """The way a book is rebuilt: decides before the replay, then drives it.
-
-    Attributes:
-        name: Name in settings and manifests.
-    """
-
-    name: str
-
-    def selector(self) -> SnapshotSelector:
-        """Return a fresh selector of the snapshots that shape the book."""
-
-    def timeline(self, timeline: FlagTimeline) -> FlagTimeline:
-        """Return what of the flag timeline of a day concerns a book of this strategy."""
-
-    def steps(self, scheduler: SnapshotScheduler, until: Instant | None = None) -> ReplaySteps:
-        """Divide the day into steps, from the scheduler's position to its end or up to an instant."""
-
-    def apply(self, book: Book, step: ReplayStep) -> Iterator[Int64Array]:
-        """Apply a step to the book and return its rows as `Book.feed` gives them."""
+from order_book_platform.replay.snapshot_scheduler import (
+    AllButEveryNth,
+    EveryNthSnapshot,
+    SnapshotScheduler,
+    SnapshotSelector,
+)
 
 
 class FullEventReplay:
@@ -55,19 +38,19 @@ class FullEventReplay:
         self.extend_every = extend_every
 
     def selector(self) -> SnapshotSelector:
-        """Select the first sound snapshot and every n-th after it."""
+        """Return a fresh selector of the first sound snapshot and every n-th after it."""
         return EveryNthSnapshot(self.extend_every)
 
     def timeline(self, timeline: FlagTimeline) -> FlagTimeline:
-        """Return the whole timeline."""
+        """Return what of the flag timeline of a day concerns a book of this strategy: all of it."""
         return timeline
 
     def steps(self, scheduler: SnapshotScheduler, until: Instant | None = None) -> ReplaySteps:
-        """Divide the deltas into steps."""
-        return DeltaSteps(scheduler, until)
+        """Divide the deltas into steps, from the scheduler's position to their end or up to an instant."""
+        return ReplaySteps(scheduler, until)
 
     def apply(self, book: Book, step: ReplayStep) -> Iterator[Int64Array]:
-        """Schedule the flag changes and snapshots of a step and apply its deltas."""
+        """Schedule the flag changes and snapshots of a step, apply its deltas, and return rows as `Book.feed` does."""
         assert step.deltas is not None
         if step.live is not None:
             book.add_flag_changes(step.live.flag_changes)
@@ -89,7 +72,7 @@ class SnapshotReplay:
         self.hold_out_every = max(hold_out_every, 2) if hold_out_every else 0
 
     def selector(self) -> SnapshotSelector:
-        """Select all snapshots that are not held out."""
+        """Return a fresh selector of all snapshots that are not held out."""
         return AllButEveryNth(self.hold_out_every)
 
     def timeline(self, timeline: FlagTimeline) -> FlagTimeline:
@@ -97,7 +80,7 @@ class SnapshotReplay:
         return FlagTimeline.none()
 
     def steps(self, scheduler: SnapshotScheduler, until: Instant | None = None) -> ReplaySteps:
-        """Divide the snapshots into steps."""
+        """Divide the snapshots into steps, from the scheduler's position to their end or up to an instant."""
         return SnapshotSteps(scheduler, until)
 
     def apply(self, book: Book, step: ReplayStep) -> Iterator[Int64Array]:
@@ -105,6 +88,9 @@ class SnapshotReplay:
         book.add_snapshots(step.due.used, step.due.forced)
         return book.show_snapshots()
 
+
+Strategy = FullEventReplay | SnapshotReplay
+"""The way a book is rebuilt."""
 
 STRATEGIES: dict[str, Callable[[int], Strategy]] = {
     strategy.name: strategy for strategy in (FullEventReplay, SnapshotReplay)

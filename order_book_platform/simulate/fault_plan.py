@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from order_book_platform.clock import duration_text
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import PartitionKey
-from order_book_platform.model.levels import DEPTH
+from order_book_platform.model.arrays import DEPTH
 from order_book_platform.simulate.faults import Faults
 from order_book_platform.simulate.lake_index import LakeIndex
 from order_book_platform.simulate.market import seeded_state

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_DAY, NS_PER_MS, day_start_ns
-from order_book_platform.kernels.simulation import market_arrays, market_events, market_loop
+from order_book_platform.kernels.simulation import market_arrays, market_loop
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.simulate.profile import MarketProfile
@@ -111,8 +111,8 @@ class Market:
         state[market_arrays.STATE_MOVE_SIDE] = -1
         state[[market_arrays.STATE_RANK, market_arrays.STATE_SPELL_RANK]] = 32_768
         with np.errstate(over="ignore"):  # without the JIT, numpy would warn of splitmix64's wrap-around
-            market_events.fill_book(self._params, self._tables, state, self._rng, self._sizes, self._bits)
-            market_events.record_ticker(state, self._tables, self._rng, self._sizes, self._tickers)
+            market_loop.fill_book(self._params, self._tables, state, self._rng, self._sizes, self._bits)
+            market_loop.record_ticker(state, self._tables, self._rng, self._sizes, self._tickers)
 
     def opening_ticker(self) -> Int64Array:
         """Give the best bid and ask before the first message, int64[TICKER_COLUMNS, 1]; before `play` only."""

@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch, whole_messages
-from order_book_platform.kernels.ingest import delta_audit as loops
+from order_book_platform.kernels.ingest import raw_columns as loops
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_source import DELTA_COLUMNS, LakeFile
@@ -36,7 +36,7 @@ PIECE_ROWS = 16_384
 
 @dataclass(slots=True)
 class DeltaAudit(GridAudit):
-    """Counts of the deltas of a day, as `kernels.ingest.delta_audit` keeps them and in the order of its array.
+    """Counts of the deltas of a day, as `raw_columns.audit_messages` keeps them and in the order of its array.
 
     Known times are those above 0; the times are 0 if none is known.
 

@@ -15,10 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from order_book_platform.errors import DecimalRangeError
-from order_book_platform.kernels.ingest import delta_audit as loops
-from order_book_platform.kernels.ingest.pip_conversion import levels_to_pips, to_pips
+from order_book_platform.kernels.ingest.raw_columns import levels_to_pips, to_pips
 from order_book_platform.model import FixedPoint
-from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
+from order_book_platform.model.arrays import MISSING_PIPS, BoolArray, Float64Array, Int64Array
 from order_book_platform.model.decimal128 import (
     DECIMALS,
     common_divisor,
@@ -31,7 +30,6 @@ from order_book_platform.model.decimal128 import (
 )
 from order_book_platform.model.encoding import Encoding, Precision
 from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS, MAX_DECIMALS, beyond_pips, float_to_pips
-from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.sources.lake_source import LakeFile
 from order_book_platform.sources.row_checks import GridAudit
 
@@ -95,7 +93,7 @@ class FloatDecoder(Encoding):
 
     def common_divisor(self, values: Int64Array, start: int) -> int:
         """Return the greatest common divisor, in pips, of int64[n] decoded values and `start`; 0 if all are 0."""
-        return int(loops.common_divisor(values, start))
+        return int(np.gcd.reduce(values, initial=start))
 
     def are_multiples(self, values: Int64Array, pips: int) -> BoolArray:
         """Return where decoded values, int64 of any shape, are multiples of so many pips."""

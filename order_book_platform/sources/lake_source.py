@@ -26,7 +26,7 @@ from order_book_platform.errors import (
     SourceValueError,
 )
 from order_book_platform.model import Instrument, PartitionKey
-from order_book_platform.model.levels import DEPTH
+from order_book_platform.model.arrays import DEPTH
 from order_book_platform.storage.parquet_rows import decode_row_groups
 from order_book_platform.storage.partition_writer import file_sha256
 

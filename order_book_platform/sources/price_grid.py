@@ -21,10 +21,10 @@ from order_book_platform.errors import (
     SettingsError,
 )
 from order_book_platform.model import FixedPoint
+from order_book_platform.model.arrays import DEPTH
 from order_book_platform.model.decimal128 import CODE_LIMIT, DECIMAL_DIGITS, DECIMALS
-from order_book_platform.model.encoding import unit_fits
+from order_book_platform.model.decimal_encoding import unit_fits
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS, EXACT_PIPS, MAX_DECIMALS, decimals_for
-from order_book_platform.model.levels import DEPTH
 from order_book_platform.settings import InstrumentSettings
 from order_book_platform.sources.float_decoding import DecimalDecoder, FloatDecoder
 from order_book_platform.sources.lake_source import LakeFile

@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.datasets.trades import TRADES_SCHEMA
-from order_book_platform.model.arrays import BoolArray, Int64Array
-from order_book_platform.model.levels import DEPTH, MISSING_PIPS
+from order_book_platform.model.arrays import DEPTH, MISSING_PIPS, BoolArray, Int64Array
 from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_source import BOOK_COLUMNS, TRADE_COLUMNS, LakeFile
 from order_book_platform.sources.row_checks import (

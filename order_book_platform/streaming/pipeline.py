@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock, duration_text
+from order_book_platform.clock import NS_PER_SECOND, Clock, duration_text
 from order_book_platform.errors import StallError
 from order_book_platform.observability import StreamMetrics
 from order_book_platform.streaming.pressure import Backpressure, MemoryGuard, MemoryLevel, PressureLevel
@@ -63,7 +63,7 @@ class Pipeline:
         grace_ns: int = 5 * NS_PER_SECOND,
         clock: Clock | None = None,
     ) -> None:
-        self._clock = clock = clock or SystemClock()
+        self._clock = clock = clock or Clock()
         self._backpressure = backpressure or Backpressure()
         self._memory = memory
         self._observe = observe

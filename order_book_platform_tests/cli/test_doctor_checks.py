@@ -15,12 +15,13 @@ import pytest
 from order_book_platform.cli import doctor_checks
 from order_book_platform.cli.doctor_checks import Finding
 from order_book_platform.cli.group import Invocation
-from order_book_platform.clock import NS_PER_SECOND, ManualClock
+from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.kernels import compiled
 from order_book_platform.model import PartitionKey
 from order_book_platform.settings import load_settings
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.cli.conftest import DAY, SYMBOL, Platform
+from order_book_platform_tests.manual_clock import ManualClock
 
 
 def findings(platform: Platform) -> dict[str, Finding]:

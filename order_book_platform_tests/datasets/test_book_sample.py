@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.datasets.book_sample import sample_books, time_steps
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform_tests.plots.frames import START_NS, book_frame
 
 

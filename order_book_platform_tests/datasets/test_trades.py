@@ -11,8 +11,8 @@ import pytest
 
 from order_book_platform.datasets.trades import TRADES_SCHEMA, TradeRows, read_trades
 from order_book_platform.model import DecimalEncoding, FixedPoint
+from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.model.encoding import VERBATIM, in_precision
-from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform_tests.datasets.files import write
 
 

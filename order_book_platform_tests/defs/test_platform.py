@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from order_book_platform.clock import NS_PER_SECOND, ManualClock
+from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.defs.platform import LoggedProgress, Platform
+from order_book_platform_tests.manual_clock import ManualClock
 
 
 def test_platform_reads_the_settings(platform: Platform) -> None:

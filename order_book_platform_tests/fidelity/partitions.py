@@ -20,8 +20,8 @@ from order_book_platform.fidelity import measurement
 from order_book_platform.fidelity.day_inputs import DayInputs
 from order_book_platform.fidelity.measurement import FidelityResult
 from order_book_platform.model import FixedPoint, PartitionKey
+from order_book_platform.model.arrays import DEPTH
 from order_book_platform.model.fixed_point import float_to_pips
-from order_book_platform.model.levels import DEPTH
 from order_book_platform.settings import InstrumentSettings, Settings
 from order_book_platform.storage import DataStore
 from order_book_platform_tests import oracle

@@ -17,7 +17,7 @@ from order_book_platform.datasets.reconstructed_books.schema import (
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.model import BookFlag, Gate, Severity
-from order_book_platform.model.levels import DEPTH
+from order_book_platform.model.arrays import DEPTH
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.damage import (
     Damage,

@@ -22,7 +22,7 @@ from order_book_platform.fidelity.measurement import FidelityResult
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.passes import report_rows
 from order_book_platform.model import BookFlag
-from order_book_platform.model.levels import DEPTH
+from order_book_platform.model.arrays import DEPTH
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.damage import (
     damage,

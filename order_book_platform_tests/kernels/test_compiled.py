@@ -382,7 +382,7 @@ def test_only_functions_of_modules() -> None:
 
 def test_wrong_types_are_refused() -> None:
     """The one signature is all there is: nothing is compiled for other types."""
-    columns = import_module("order_book_platform.kernels.book.row_transpose")
+    columns = import_module("order_book_platform.kernels.book.visible_rows")
     with pytest.raises(TypeError, match="No matching definition"):
         columns.rows_to_columns(np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int64), 1)
 

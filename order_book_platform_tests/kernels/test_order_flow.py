@@ -15,7 +15,6 @@ from order_book_platform.kernels.order_flow import (
     LAST_FIELDS,
     LAST_USABLE,
     add_level_flow,
-    add_trades,
     log_returns,
     realised_volatility,
     squared_returns,
@@ -32,7 +31,7 @@ def ints(values: Any) -> Any:
     return np.array(values, dtype=np.int64)
 
 
-def run_level_flow(rows: list[Any], level: int, cuts: list[int]) -> tuple[Any, Any, Any, int]:
+def run_level_flow(rows: list[Any], level: int, cuts: list[int]) -> tuple[Any, Any, Any]:
     """The kernel over the rows, called anew at each cut."""
     step = np.minimum(np.cumsum(ints([row[0] for row in rows])), STEPS - 1)
     usable = np.array([row[1] for row in rows], dtype=np.uint8)
@@ -40,11 +39,10 @@ def run_level_flow(rows: list[Any], level: int, cuts: list[int]) -> tuple[Any, A
     columns = [ints([row[3][i] for row in rows]) for i in range(4)]
     flow, shadow = np.zeros(STEPS, dtype=np.int64), np.zeros(STEPS)
     broken, last = np.zeros(STEPS, dtype=np.bool_), np.zeros(LAST_FIELDS, dtype=np.int64)
-    pairs = 0
     edges = [0, *sorted(cuts), len(rows)]
     for start, stop in pairwise(edges):
         part = slice(start, stop)
-        pairs += add_level_flow(
+        add_level_flow(
             step[part],
             usable[part],
             repaired[part],
@@ -55,26 +53,24 @@ def run_level_flow(rows: list[Any], level: int, cuts: list[int]) -> tuple[Any, A
             shadow,
             broken,
         )
-    return flow, shadow, broken, pairs
+    return flow, shadow, broken
 
 
 @given(rows=st.lists(_ROW, max_size=25), level=st.integers(0, 2), data=st.data())
 def test_level_flow_equals_the_plain_sum(rows: list[Any], level: int, data: st.DataObject) -> None:
     """Flow, shadow and broken steps equal a plain loop over pairs, however the rows are cut."""
     cuts = data.draw(st.lists(st.integers(0, len(rows)), max_size=3))
-    flow, shadow, broken, pairs = run_level_flow(rows, level, cuts)
-    wanted, wanted_broken, wanted_pairs, step = [0] * STEPS, [False] * STEPS, 0, 0
+    flow, shadow, broken = run_level_flow(rows, level, cuts)
+    wanted, wanted_broken, step = [0] * STEPS, [False] * STEPS, 0
     for i, (forward, usable, repaired, pair) in enumerate(rows):
         step = min(step + forward, STEPS - 1)
         if i and usable > level and rows[i - 1][1] > level and not repaired:
             wanted[step] += order_flow(rows[i - 1][3], pair)
-            wanted_pairs += 1
         else:
             wanted_broken[step] = True
     assert flow.tolist() == wanted
     assert shadow.tolist() == [float(value) for value in wanted]
     assert broken.tolist() == wanted_broken
-    assert pairs == wanted_pairs
 
 
 @pytest.mark.parametrize(
@@ -92,7 +88,7 @@ def test_level_flow_equals_the_plain_sum(rows: list[Any], level: int, data: st.D
 def test_order_flow_of_single_moves(before: Any, after: Any, flow: int) -> None:
     """The six moves of the paper: a price that moves away takes the old size with it, not the new one."""
     assert order_flow(before, after) == flow
-    found, _, _, _ = run_level_flow([(0, 1, False, before), (1, 1, False, after)], 0, [])
+    found, _, _ = run_level_flow([(0, 1, False, before), (1, 1, False, after)], 0, [])
     assert found[1] == flow
 
 
@@ -108,25 +104,6 @@ def test_level_flow_remembers_the_last_row() -> None:
         assert last[LAST_USABLE] == wanted
 
 
-@given(st.lists(st.tuples(st.integers(0, STEPS - 1), st.booleans(), st.integers(0, 2**50)), max_size=20))
-def test_trades_are_counted_by_aggressor(trades: list[tuple[int, bool, int]]) -> None:
-    """Counts and volumes per step equal plain sums."""
-    trades.sort(key=lambda trade: trade[0])
-    flow, shadow = np.zeros((3, STEPS), dtype=np.int64), np.zeros((3, STEPS))
-    step, size = ints([trade[0] for trade in trades]), ints([trade[2] for trade in trades])
-    assert add_trades(
-        step, np.array([trade[1] for trade in trades], dtype=np.bool_), size, flow, shadow
-    ) == len(trades)
-    for at in range(STEPS):
-        inside = [trade for trade in trades if trade[0] == at]
-        assert flow[:, at].tolist() == [
-            len(inside),
-            sum(trade[2] for trade in inside if trade[1]),
-            sum(trade[2] for trade in inside if not trade[1]),
-        ]
-    assert np.array_equal(flow, shadow)
-
-
 @given(
     mid2=st.lists(st.integers(-1, 5), min_size=8, max_size=20),
     lag=st.integers(1, 4),
@@ -138,14 +115,12 @@ def test_log_returns(mid2: list[int], lag: int, offset: int, data: st.DataObject
     rows = list(range(offset, len(mid2)))
     reset = [data.draw(st.integers(-3, at)) for at in rows]
     out = np.empty(len(rows), dtype=np.float32)
-    known = log_returns(ints(mid2), ints(rows), lag, ints(reset), offset, out)
+    log_returns(ints(mid2), ints(rows), lag, ints(reset), offset, out)
     for k, at in enumerate(rows):
         if mid2[at] > 0 and mid2[at - lag] > 0 and reset[k] <= at - lag:
             assert out[k] == pytest.approx(math.log(mid2[at] / mid2[at - lag]) * 1e4, rel=1e-6)
-            known -= 1
         else:
             assert math.isnan(out[k])
-    assert known == 0
 
 
 @given(
@@ -162,8 +137,7 @@ def test_realised_volatility(mid2: list[int], first: int, data: st.DataObject) -
     squares = np.full(len(mid2), np.nan)
     squared_returns(ints(mid2), first, second, squares)
     out = np.empty(len(rows), dtype=np.float32)
-    known = realised_volatility(squares, ints(rows), first, second, lag, ints(reset), offset, out)
-    assert known == int((~np.isnan(out)).sum())
+    realised_volatility(squares, ints(rows), first, second, lag, ints(reset), offset, out)
     for k, at in enumerate(rows):
         whole = max(s for s in range(first, at + 1, second))
         mids = [mid2[s] for s in range(whole - lag, whole + 1, second)]

@@ -24,9 +24,9 @@ from order_book_platform.model.decimal128 import (
     multiply,
     unrepresentable,
     unscaled_integers,
-    words_from_integers,
 )
 from order_book_platform.model.fixed_point import EXACT, FixedPoint
+from order_book_platform_tests.decimals import words_from_integers
 
 UNSCALED = st.integers(0, 10**38 - 1)
 SIGNED = st.integers(-(10**38) + 1, 10**38 - 1)

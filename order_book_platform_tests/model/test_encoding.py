@@ -12,20 +12,11 @@ from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatc
 from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBatch
 from order_book_platform.errors import BatchError, PrecisionError
 from order_book_platform.model import DecimalEncoding, FixedPoint
-from order_book_platform.model.decimal128 import (
-    decimal_array,
-    decimal_words,
-    unscaled_integers,
-    words_from_integers,
-)
-from order_book_platform.model.encoding import (
-    PipEncoding,
-    WholePipEncoding,
-    encoding_of,
-    in_precision,
-    whole_pips,
-)
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
+from order_book_platform.model.decimal128 import decimal_array, decimal_words, unscaled_integers
+from order_book_platform.model.decimal_encoding import encoding_of, whole_pips
+from order_book_platform.model.encoding import WholePipEncoding, in_precision
+from order_book_platform_tests.decimals import words_from_integers
 
 UNIT = 3 * 10**7
 
@@ -93,7 +84,7 @@ def test_a_negative_size_is_refused() -> None:
 def test_a_day_of_pips_needs_no_codes() -> None:
     """Metadata without a precision are of pips, from before there was another."""
     assert all(
-        isinstance(encoding_of(FixedPoint().to_metadata() | more), PipEncoding)
+        encoding_of(FixedPoint().to_metadata() | more).precision == "int64"
         for more in ({}, {"precision": "int64"})
     )
 
@@ -150,6 +141,9 @@ def test_whole_pips() -> None:
     encoding = WholePipEncoding(FixedPoint(1, 3), "here")
     assert encoding.read_prices(rows, "bid_0_price").tolist() == [25, MISSING_PIPS, 1000]
     assert encoding.read_sizes(rows, "bid_0_size").tolist() == [3, 0, 10**15]
+    prices, exact = encoding.encode_prices(column([25 * 10**17, 10**18]))
+    assert (prices.tolist(), exact.tolist()) == ([25, 10], [True, True])
+    assert encoding.encode_sizes(column([3 * 10**15, 0])).tolist() == [3, 0]
 
 
 @pytest.mark.parametrize(("price", "size"), [(10**16, 10**15), (10**17, 10**14), (10**17, 10**37)])
@@ -160,6 +154,18 @@ def test_what_does_not_fit_is_named(price: int, size: int) -> None:
     ):
         rows, encoding = batch([price], [size]), WholePipEncoding(FixedPoint(1, 3), "here")
         encoding.read_prices(rows, "bid_0_price"), encoding.read_sizes(rows, "bid_0_size")
+
+
+def test_columns_that_do_not_fit_are_refused_whoever_reads_them() -> None:
+    """No number between two pips becomes one of them, whichever way it is read."""
+    encoding, odd = WholePipEncoding(FixedPoint(1, 3), "here"), column([10**14])
+    for read in (
+        encoding.encode_prices,
+        encoding.encode_sizes,
+        lambda prices: encoding.encode_every_price(prices, "price"),
+    ):
+        with pytest.raises(PrecisionError, match="here: "):
+            read(odd)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 
 from order_book_platform.errors import ReconstructionError
 from order_book_platform.model import PartitionKey
+from order_book_platform.model.arrays import DEPTH, MISSING_PIPS
 from order_book_platform.model.fixed_point import EXACT
-from order_book_platform.model.levels import DEPTH, MISSING_PIPS
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.rl import FeatureBuilder
 from order_book_platform.simulate import MarketSimulator, profile

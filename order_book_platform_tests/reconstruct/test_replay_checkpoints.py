@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from order_book_platform.clock import ManualClock
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.reconstruct import replay_checkpoints
 from order_book_platform.reconstruct.live.live_stream import LiveReplay
@@ -22,11 +21,11 @@ from order_book_platform.reconstruct.replay_checkpoints import (
     identity,
 )
 from order_book_platform.replay.book import Book
-from order_book_platform.replay.live_steps import LiveSteps
-from order_book_platform.replay.snapshot_inbox import joined_snapshots
+from order_book_platform.replay.replay_steps import LiveSteps
 from order_book_platform.replay.snapshot_scheduler import ReplayPosition
 from order_book_platform.settings import Settings
 from order_book_platform.storage.checkpoints import Checkpoint, Checkpoints
+from order_book_platform_tests.manual_clock import ManualClock
 from order_book_platform_tests.streams import CENTRE, STEP, delta_batch, snapshot_batch
 
 
@@ -126,7 +125,7 @@ def test_the_state_comes_back() -> None:
         assert getattr(found.state.inbox, name) == getattr(left.state.inbox, name)
     for one, other in (
         (found.state.inbox.ahead, left.state.inbox.ahead),
-        (joined_snapshots(found.state.inbox.waiting), joined_snapshots(left.state.inbox.waiting)),
+        (SnapshotBatch.concat(found.state.inbox.waiting), SnapshotBatch.concat(left.state.inbox.waiting)),
     ):
         assert len(one) == 1
         for each in fields(SnapshotBatch):

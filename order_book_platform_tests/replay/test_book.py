@@ -15,12 +15,12 @@ from numba import config
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import BatchError
 from order_book_platform.model import BookFlag
+from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.model.flags import PROVEN_LOSS
-from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.replay import book as book_module
 from order_book_platform.replay.book import SNAPSHOT_USES, Book, Levels
 from order_book_platform.replay.flag_timeline import FlagChanges
-from order_book_platform.replay.snapshot_selection import EveryNthSnapshot, snapshot_defects
+from order_book_platform.replay.snapshot_scheduler import EveryNthSnapshot, snapshot_defects
 from order_book_platform_tests import oracle
 from order_book_platform_tests.conftest import MANY
 from order_book_platform_tests.streams import (

@@ -30,10 +30,10 @@ def test_batches_do_not_matter(stream: Stream, every: int, ids: str | None, data
         deltas = replace(deltas, **{ids: np.where(deltas.sequence_number == 10 * lost, before - 3, before)})
     shots = stream.snapshots.sequence_number
     whole = GapDetector(900)
-    wanted = whole.feed(deltas, shots).gaps
+    wanted = whole.feed(deltas, shots)[1]
     found, finder = [], GapDetector(900)
     for batch in cut(deltas, every):
-        found += finder.feed(batch, shots).gaps
+        found += finder.feed(batch, shots)[1]
         finder = GapDetector(900, finder.has_ids, finder.messages, finder.last_sequence, finder.last_ns)
     assert found == wanted
     assert finder == whole
@@ -44,10 +44,10 @@ def test_batches_do_not_matter(stream: Stream, every: int, ids: str | None, data
 def test_a_missing_range_is_counted_where_ids_are_contiguous() -> None:
     """Spot's `U` says how many ids are gone; futures' `pu` does not."""
     stream = replace_ids("first_update_id", [1, 11, 26])
-    (item,) = GapDetector(10**9).feed(stream, NOTHING).gaps
+    (item,) = GapDetector(10**9).feed(stream, NOTHING)[1]
     assert (item.cause, item.missing_ids, item.detail) == ("chain", 5, "U is 26 where 21 was due")
     stream = replace_ids("prev_final_update_id", [0, 10, 25])
-    (item,) = GapDetector(10**9).feed(stream, NOTHING).gaps
+    (item,) = GapDetector(10**9).feed(stream, NOTHING)[1]
     assert (item.missing_ids, item.detail) == (None, "pu is 25 where 20 was due")
 
 
@@ -76,5 +76,5 @@ def test_what_a_gap_candidate_means(cause: str, pause: int, proven: bool, small:
 
 def test_unseen_snapshots_lie_strictly_between() -> None:
     """At the number of a message they are of that message."""
-    pairs = GapDetector(10**9).feed(replace_ids("first_update_id", [1, 11, 21]), NOTHING).pairs
+    pairs = GapDetector(10**9).feed(replace_ids("first_update_id", [1, 11, 21]), NOTHING)[0]
     assert unseen_counts(pairs, np.array([5, 10, 11, 19, 20, 30, 31])).tolist() == [2, 0]

@@ -6,7 +6,7 @@ import numpy as np
 
 from order_book_platform.kernels.book.replay_arrays import STATE_NEXT_EDGE, STATE_NEXT_SNAPSHOT, STATES
 from order_book_platform.replay.flag_timeline import FlagChanges
-from order_book_platform.replay.scheduled_inputs import ScheduledInputs
+from order_book_platform.replay.scheduled_inputs import GrowableArray, ScheduledInputs
 from order_book_platform_tests.streams import CENTRE, STEP, snapshot_batch
 
 
@@ -50,3 +50,17 @@ def test_the_callers_arrays_are_not_kept() -> None:
     snapshots.encoded_size[:] = 77
     assert inputs.arrays.sequence.tolist() == [10]
     assert inputs.arrays.sizes.max() == 1
+
+
+def test_views_stay_as_they_were_whatever_is_added() -> None:
+    """Across many reallocations, each view has the rows of its moment."""
+    growing = GrowableArray(2, np.array([[0, 0]]))
+    views = []
+    for number in range(1, 5_000):
+        views.append(growing.rows)
+        growing.add(np.full((number % 3, 2), number))
+    wanted = np.concatenate([np.zeros((1, 2), np.int64), *(np.full((n % 3, 2), n) for n in range(1, 5_000))])
+    assert len(growing) == len(wanted)
+    np.testing.assert_array_equal(growing.rows, wanted)
+    for view in views:
+        np.testing.assert_array_equal(view, wanted[: len(view)])

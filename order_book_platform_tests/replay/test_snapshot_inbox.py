@@ -9,7 +9,7 @@ import pytest
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.datasets.snapshots import SnapshotBatch
-from order_book_platform.replay.snapshot_inbox import SnapshotInbox, joined_snapshots
+from order_book_platform.replay.snapshot_inbox import SnapshotInbox
 from order_book_platform_tests.streams import CENTRE, delta_batch, snapshot_batch
 
 
@@ -32,7 +32,7 @@ def shots(*pairs: tuple[int, int]) -> SnapshotBatch:
 
 def waiting(inbox: SnapshotInbox) -> SnapshotBatch:
     """Snapshots that have arrived and wait for their messages."""
-    return joined_snapshots(inbox.state.waiting)
+    return SnapshotBatch.concat(inbox.state.waiting)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from order_book_platform.errors import DecimalRangeError, FixedPointRangeError, OffGridError
 from order_book_platform.model import FixedPoint
+from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS
-from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.sources.float_decoding import DecimalDecoder, FloatDecoder, Int64Overflow
 from order_book_platform.sources.lake_source import LakeFile
 from order_book_platform.sources.row_checks import GridAudit, check_grid

@@ -14,7 +14,7 @@ import pytest
 
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model import FixedPoint
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.sources import LakeSource
 from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_source import LakeFile

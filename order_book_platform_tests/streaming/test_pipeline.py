@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from order_book_platform.clock import NS_PER_SECOND, ManualClock
+from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.observability import StreamMetrics
 from order_book_platform.streaming import (
     Backpressure,
@@ -23,6 +23,7 @@ from order_book_platform.streaming import (
     SpillPolicy,
     Stage,
 )
+from order_book_platform_tests.manual_clock import ManualClock
 from order_book_platform_tests.streaming.streams import Shelf, consumer, pipeline, same, sink
 
 BOUNDS = st.builds(Bound, items=st.integers(1, 5), bytes=st.integers(1, 100))

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from order_book_platform.clock import ManualClock, SystemClock
+from order_book_platform.clock import Clock
 from order_book_platform.streaming.queues import Bound, Entry, Queue, SpillingQueue, SpillPolicy
+from order_book_platform_tests.manual_clock import ManualClock
 from order_book_platform_tests.streaming.streams import Item, Shelf, gone
 
 SIZES = st.lists(st.integers(0, 30), max_size=40)
@@ -77,7 +78,7 @@ async def passed_through(
 @given(SIZES, BOUNDS, TURNS)
 def test_order_and_bounds(sizes: list[int], bound: Bound, turns: list[int]) -> None:
     """Items come out as they went in, and no more of them are held than the bound says; one too large is alone."""
-    queue = Queue(bound, SystemClock(), moved)
+    queue = Queue(bound, Clock(), moved)
 
     def look(_: int) -> None:
         assert len(queue) <= bound.items
@@ -95,7 +96,7 @@ def test_spilling_changes_nothing(
 ) -> None:
     """Spilling never, always, or now and then: the same items in the same order, and memory and spill are bounded."""
     shelf = Shelf()
-    queue = SpillingQueue(bound, SystemClock(), moved, SpillPolicy(shelf, keep, limit_bytes))
+    queue = SpillingQueue(bound, Clock(), moved, SpillPolicy(shelf, keep, limit_bytes))
 
     def look(turn: int) -> None:
         held = len(queue) - len(queue._spilled)
@@ -115,7 +116,7 @@ def test_threads_may_put_take_and_toggle_at_once(
     bound: Bound, keep: Bound, limit_bytes: int, sizes: list[int]
 ) -> None:
     """One that puts, one that takes, one that turns spilling on and off: still the same items in the same order."""
-    queue = SpillingQueue(bound, SystemClock(), moved, SpillPolicy(Shelf(), keep, limit_bytes))
+    queue = SpillingQueue(bound, Clock(), moved, SpillPolicy(Shelf(), keep, limit_bytes))
     numbers = range(5 * len(sizes))
     taken: list[int] = []
     done = threading.Event()
@@ -155,7 +156,7 @@ def test_threads_may_put_take_and_toggle_at_once(
 def spilling_queue(keep: Bound, limit_bytes: int) -> tuple[SpillingQueue, Shelf]:
     """Make a queue of 4 items and 100 bytes that can spill, and its spill."""
     shelf = Shelf()
-    return SpillingQueue(Bound(4, 100), SystemClock(), moved, SpillPolicy(shelf, keep, limit_bytes)), shelf
+    return SpillingQueue(Bound(4, 100), Clock(), moved, SpillPolicy(shelf, keep, limit_bytes)), shelf
 
 
 async def must_wait(queue: Queue, one: Entry) -> asyncio.Task[None]:
@@ -206,7 +207,7 @@ def test_a_put_that_waits_for_space_may_spill() -> None:
 
     async def test() -> None:
         shelf = Shelf()
-        queue = SpillingQueue(Bound(1, 100), SystemClock(), moved, SpillPolicy(shelf, Bound(1, 100), 100))
+        queue = SpillingQueue(Bound(1, 100), Clock(), moved, SpillPolicy(shelf, Bound(1, 100), 100))
         assert queue.offer(entry(0))
         waiting = await must_wait(queue, entry(1))
         queue.spill_while(True)

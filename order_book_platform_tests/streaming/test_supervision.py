@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from order_book_platform.clock import NS_PER_SECOND, Clock, ManualClock
+from order_book_platform.clock import NS_PER_SECOND, Clock
 from order_book_platform.errors import StallError
 from order_book_platform.streaming import (
     Bound,
@@ -19,6 +19,7 @@ from order_book_platform.streaming import (
     Waiting,
     run_with_restarts,
 )
+from order_book_platform_tests.manual_clock import ManualClock
 from order_book_platform_tests.streaming.streams import consumer, pipeline, same, sink
 
 MINUTE_NS = 60 * NS_PER_SECOND

@@ -9,16 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from order_book_platform.clock import ManualClock, SystemClock
+from order_book_platform.clock import Clock
 from order_book_platform.streaming import read_ahead
 from order_book_platform.streaming.workers import Stopwatch, Worker
+from order_book_platform_tests.manual_clock import ManualClock
 from order_book_platform_tests.streaming.streams import Item, gone
 
 
 def test_calls_are_made_in_order_in_one_thread() -> None:
     """Calls are made in the order of the requests, in a thread that is not the loop's."""
     calls: list[tuple[int, str]] = []
-    worker = Worker("a worker", SystemClock())
+    worker = Worker("a worker", Clock())
 
     def call(number: int) -> int:
         calls.append((number, threading.current_thread().name))
@@ -37,7 +38,7 @@ def test_calls_are_made_in_order_in_one_thread() -> None:
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), asyncio.CancelledError()])
 def test_errors_come_out_as_they_are(error: BaseException) -> None:
     """An error in the thread is raised where the call was requested, and the next call is made."""
-    worker = Worker("a worker", SystemClock())
+    worker = Worker("a worker", Clock())
 
     def fail() -> None:
         raise error
@@ -107,7 +108,7 @@ def test_a_long_call_tells_of_its_progress(gate: threading.Event) -> None:
 def test_an_idle_worker_holds_nothing() -> None:
     """The result of a call is not kept until the next call."""
     living: weakref.WeakSet[Item] = weakref.WeakSet()
-    worker = Worker("a worker", SystemClock())
+    worker = Worker("a worker", Clock())
 
     async def ask() -> None:
         living.add(await worker.run(Item))
@@ -130,7 +131,7 @@ def test_the_last_act_comes_after_the_call_in_progress_and_before_those_not_begu
         done.append("last act")
         raise OSError("cannot close")
 
-    worker = Worker("a worker", SystemClock(), at_end=last)
+    worker = Worker("a worker", Clock(), at_end=last)
 
     def call() -> None:
         inside.set()
@@ -160,7 +161,7 @@ def test_a_call_that_hangs_is_abandoned(gate: threading.Event) -> None:
     """Waiting ends without the thread; its loop is gone, so what it returns much later goes nowhere."""
     inside = threading.Event()
     ended = threading.Event()
-    worker = Worker("a worker", SystemClock(), at_end=ended.set)
+    worker = Worker("a worker", Clock(), at_end=ended.set)
 
     def call() -> None:
         inside.set()

@@ -30,15 +30,19 @@ from order_book_platform.kernels.book.replay_arrays import (
     OUTCOME_WRONG,
     USE_REPAIRED,
 )
+from order_book_platform.kernels.ingest.raw_columns import SnapshotDefect
 from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.model.arrays import Int64Array, UInt8Array
 from order_book_platform.model.encoding import PartitionEncoding
-from order_book_platform.model.snapshot_defect import SnapshotDefect
 from order_book_platform.observability import Progress, silent
 from order_book_platform.replay.book import Book
 from order_book_platform.replay.flag_timeline import FlagTimeline
-from order_book_platform.replay.snapshot_scheduler import SnapshotScheduler
-from order_book_platform.replay.snapshot_selection import EveryNthSnapshot, defect_counts, snapshot_defects
+from order_book_platform.replay.snapshot_scheduler import (
+    EveryNthSnapshot,
+    SnapshotScheduler,
+    defect_counts,
+    snapshot_defects,
+)
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore
 
@@ -143,7 +147,7 @@ class GapReporter:
             scan.feed(batch)
             more = [classify(candidate, recovery, settings) for candidate in scan.candidates[len(gaps) :]]
             if more:
-                scheduler.add_recovery_points(FlagTimeline.from_gaps(gaps_table(more)).recover_from)
+                scheduler.recovery_points.add(FlagTimeline.from_gaps(gaps_table(more)).recover_from)
                 gaps += more
             due = scheduler.due_by(int(batch.sequence_number[-1]))
             used.append(np.stack([due.used.sequence_number, due.used.origin_time], 1))

@@ -24,7 +24,7 @@ from order_book_platform.assess.rules import held_against, rules_for_day, rules_
 from order_book_platform.assess.run_estimate import RunEstimate, estimate_run
 from order_book_platform.model import PartitionKey
 from order_book_platform.observability import Progress, silent
-from order_book_platform.replay.snapshot_selection import EveryNthSnapshot
+from order_book_platform.replay.snapshot_scheduler import EveryNthSnapshot
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeIngest, LakeSource
 from order_book_platform.storage import DataStore

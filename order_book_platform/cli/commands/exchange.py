@@ -112,7 +112,7 @@ def exchange(as_json: bool, **given: Any) -> None:
       obp exchange --simulate spot:BTCUSDT --tls --grouping own --fault disconnect~60s,drop=0.0001:depth
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
     from order_book_platform.cli.display.output import print_json
-    from order_book_platform.clock import SystemClock, duration_ns
+    from order_book_platform.clock import Clock, duration_ns
 
     served = _made(given)
     duration_s = _duration(duration_ns, given["duration"]) / 1e9 if given["duration"] else None
@@ -122,7 +122,7 @@ def exchange(as_json: bool, **given: Any) -> None:
             from order_book_platform.exchange.shell.self_signed import server_context, write_certificate
 
             folder = given["certificate_folder"] or Path(temporary)
-            files = write_certificate(folder, SystemClock().now_ns())
+            files = write_certificate(folder, Clock().now_ns())
             given["certificate"] = files[0]
             tls = server_context(*files)
         asyncio.run(_serve(served, given, tls, duration_s, as_json))
@@ -147,7 +147,7 @@ def _duration(convert: Any, text: str) -> int:
 
 def _made(given: dict[str, Any]) -> LocalExchange:
     """Make the exchange that the options describe."""
-    from order_book_platform.clock import SystemClock, duration_ns
+    from order_book_platform.clock import Clock, duration_ns
     from order_book_platform.exchange import (
         ExchangeOptions,
         LocalExchange,
@@ -174,7 +174,7 @@ def _made(given: dict[str, Any]) -> LocalExchange:
         ),
     )
     ledger = SentLedger(given["ledger_file"])
-    return LocalExchange(_feeds(given, options.venue), options, SystemClock().now_ns(), ledger)
+    return LocalExchange(_feeds(given, options.venue), options, Clock().now_ns(), ledger)
 
 
 def _feeds(given: dict[str, Any], options: Any) -> dict[str, list[Feed]]:

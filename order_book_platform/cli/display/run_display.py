@@ -12,7 +12,7 @@ from rich.progress import TaskID
 from order_book_platform.cli.display.live_terminal import LiveProgress, kept_stderr, lines_above
 from order_book_platform.cli.display.output import live_progress
 from order_book_platform.cli.display.stream_table import StreamTable
-from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
+from order_book_platform.clock import NS_PER_SECOND, Clock
 from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.observability import Progress, StreamMetrics
 from order_book_platform.storage import Manifest
@@ -63,7 +63,7 @@ class RunDisplay:
         outcomes: Outcomes of the assets that are done, in order.
     """
 
-    clock: Clock = field(default_factory=SystemClock)
+    clock: Clock = field(default_factory=Clock)
     resident: Callable[[], int] = resident_bytes
     outcomes: list[AssetOutcome] = field(default_factory=list)
     _live: LiveProgress | None = None

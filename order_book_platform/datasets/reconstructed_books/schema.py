@@ -7,7 +7,7 @@ from functools import cache
 import pyarrow as pa
 
 from order_book_platform.datasets.columns import required
-from order_book_platform.model.levels import DEPTH
+from order_book_platform.model.arrays import DEPTH
 from order_book_platform.storage.parquet_sink import Packing
 
 USED_SNAPSHOTS_FILE = "used_snapshots.parquet"

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.kernels.book.replay_arrays import ROW_HEAD
-from order_book_platform.kernels.book.row_transpose import rows_to_columns
+from order_book_platform.kernels.book.visible_rows import rows_to_columns
 from order_book_platform.model import BookFlag
-from order_book_platform.model.arrays import Int64Array
+from order_book_platform.model.arrays import MISSING_PIPS, Int64Array
 from order_book_platform.model.decimal128 import decimal_words
 from order_book_platform.model.encoding import PartitionEncoding
-from order_book_platform.model.levels import MISSING_PIPS
 
 HashedRows = NDArray[np.int64] | NDArray[np.uint64]
 """Rows as `replay_hash` is made of them: int64 for pips, uint64 for decimals, each of which is two words."""

@@ -14,7 +14,7 @@ from typing import Self
 
 from aiohttp import WSMessage, WSMsgType, web
 
-from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
+from order_book_platform.clock import NS_PER_SECOND, Clock
 from order_book_platform.errors import ExchangeError
 from order_book_platform.exchange.local_exchange import LocalExchange
 from order_book_platform.exchange.market_data_connection import MarketDataConnection
@@ -59,7 +59,7 @@ class ExchangeServer:
         self.ports = dict(ports or {})
         self._tls = tls
         self._host = host
-        self._clock = clock or SystemClock()
+        self._clock = clock or Clock()
         self._runners: list[web.AppRunner] = []
         self._clients: dict[int, _Client] = {}
         self._pump: asyncio.Task[None] | None = None

@@ -8,7 +8,7 @@ import numpy as np
 
 from order_book_platform.datasets.reconstructed_books.rows import BookHeads
 from order_book_platform.kernels.fidelity import book_statistics
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 _ALL_TIMES = (int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max))
 _STATE = (

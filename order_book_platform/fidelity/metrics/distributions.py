@@ -20,7 +20,7 @@ from order_book_platform.fidelity.metrics.size_correlation import Magnitude, as_
 from order_book_platform.fidelity.metrics.time_windows import window_width_ns
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
 from order_book_platform.kernels.fidelity import state_histograms
-from order_book_platform.kernels.fidelity.block_bootstrap import resampled_distances
+from order_book_platform.kernels.fidelity.state_histograms import resampled_distances
 from order_book_platform.model.arrays import Float64Array, Int64Array
 
 STATISTICS = {

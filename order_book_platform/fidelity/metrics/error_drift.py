@@ -14,7 +14,7 @@ from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.fidelity.metrics.comparison_counts import share
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
-from order_book_platform.kernels.fidelity import error_drift as kernel
+from order_book_platform.kernels.fidelity import level_comparison as kernel
 from order_book_platform.model.arrays import BoolArray, Int64Array
 
 _MS = NS_PER_SECOND // 1_000

@@ -16,9 +16,8 @@ from order_book_platform.datasets.columns import NARROW_ROWS
 from order_book_platform.datasets.reconstructed_books.rows import BookHeads
 from order_book_platform.fidelity.metric_declarations import BOOK, LAGS_S, TRADES
 from order_book_platform.fidelity.metrics.metric import Metric
-from order_book_platform.model.arrays import Float64Array, Int64Array
+from order_book_platform.model.arrays import MISSING_PIPS, Float64Array, Int64Array
 from order_book_platform.model.decimal128 import float_pips
-from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.storage import ParquetRows
 
 TAIL_SHARE, LEAST_TAIL = 0.01, 10

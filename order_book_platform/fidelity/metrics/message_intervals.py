@@ -11,16 +11,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from order_book_platform.clock import NS_PER_MS
 from order_book_platform.datasets.columns import NARROW_ROWS
 from order_book_platform.fidelity.metric_declarations import BOOK
 from order_book_platform.fidelity.metrics.distributions import distance, margins, positions, within
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.metrics.time_windows import window_width_ns
-from order_book_platform.kernels.fidelity.message_intervals import INTERVAL_BINS, count_intervals
-from order_book_platform.kernels.fidelity.state_histograms import SPREAD, SPREAD_SIDE
+from order_book_platform.kernels.fidelity.state_histograms import SPREAD, SPREAD_SIDE, SUB_BINS
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.storage import ParquetRows
 
+INTERVAL_BINS = 1_024
+"""Bins of intervals: 64 of a millisecond each, then 32 to a doubling; the last begins at 2**36 ms."""
 PLACES_MS = positions(SPREAD)[SPREAD_SIDE : SPREAD_SIDE + INTERVAL_BINS]
 """Where the bins begin, float64, ms: they are the bins of a spread of as many ticks."""
 
@@ -55,13 +57,26 @@ def _count(books: ParquetRows, origin_ns: Int64Array) -> tuple[Int64Array, Int64
     first_block = first_ns // width_ns
     blocks = max(last_ns // width_ns - first_block, 0) + 1
     excess, totals = np.zeros((blocks, INTERVAL_BINS + 1), np.int64), np.zeros(blocks, np.int64)
-    last, done = np.zeros(2, np.int64), 0
+    done, before = 0, (origin_ns[:0], origin_ns[:0])
     for batch in books.batches(NARROW_ROWS, columns=["received_time"]):
         received = batch.column(0).to_numpy()
         origin = origin_ns[done : done + len(received)]
         done += len(received)
-        if done == len(received) and done:
-            last[:] = origin[0], received[0]
-            origin, received = origin[1:], received[1:]
-        count_intervals(origin, received, last, first_block, width_ns, excess, totals)
+        ours, theirs = (
+            interval_bins(np.diff(np.concatenate([last, times])))
+            for last, times in zip(before, (received, origin), strict=True)
+        )
+        before = received[-1:], origin[-1:]
+        # A time outside the day's blocks counts in the nearest one, so that no interval is lost.
+        block = np.clip(origin[len(origin) - len(ours) :] // width_ns - first_block, 0, blocks - 1)
+        np.add.at(totals, block, 1)
+        np.add.at(excess, (block, ours), 1)
+        np.add.at(excess, (block, theirs), -1)
     return excess, totals
+
+
+def interval_bins(intervals_ns: Int64Array) -> Int64Array:
+    """Return the bins int64[n] of intervals, ns; a negative one, where time runs backwards, counts as 0."""
+    whole_ms = np.maximum(intervals_ns, 0) // NS_PER_MS
+    doublings = np.maximum(np.frexp(whole_ms)[1] - np.frexp(SUB_BINS)[1], 0)
+    return np.asarray(np.minimum(doublings * SUB_BINS + (whole_ms >> doublings), INTERVAL_BINS - 1))

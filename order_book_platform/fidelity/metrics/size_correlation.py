@@ -9,11 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.kernels.book.row_transpose import rows_to_columns
-from order_book_platform.kernels.fidelity.ranks import DIGIT_VALUES, DIGITS
-from order_book_platform.kernels.fidelity.size_correlation import RESULTS, WORKSPACE_ROWS, compare_sizes
-from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.kernels.book.visible_rows import rows_to_columns
+from order_book_platform.kernels.fidelity.size_correlation import (
+    DIGIT_VALUES,
+    DIGITS,
+    RESULTS,
+    WORKSPACE_ROWS,
+    compare_sizes,
+)
+from order_book_platform.model.arrays import MISSING_PIPS, BoolArray, Float64Array, Int64Array
 
 SAMPLE_ROWS = 16_384
 """Number of rows correlated at most, evenly spaced over the day: ranks need all of them in memory at once (23 MB, and

@@ -16,7 +16,6 @@ from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.reconstructed_books.rows import BookRows
 from order_book_platform.fidelity.metrics.comparison_counts import BestPrices
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
-from order_book_platform.kernels.fidelity.level_comparison import add_to_windows
 from order_book_platform.model.arrays import BoolArray, Int64Array
 
 MAX_WINDOWS, MOST_LEVEL_WINDOWS = 300, 120
@@ -84,8 +83,13 @@ class Windows:
             placebo: bool[n], where the placebo exists; None for the true reference.
         """
         part, chosen = (0, np.ones(len(time_ns), dtype=np.bool_)) if placebo is None else (1, placebo)
-        windows = self._windows.of(time_ns)
-        add_to_windows(windows, *best, chosen, self._rows[part], self._squares[part])
+        windows, errors = self._windows.of(time_ns)[chosen], best.error_ticks[chosen]
+        np.add.at(self._rows[part, 0], windows, 1)
+        np.add.at(self._rows[part, 1], windows, best.exact[chosen])
+        for side in range(2):
+            known = ~np.isnan(errors[:, side])
+            np.add.at(self._rows[part, 2 + side], windows[known], 1)
+            np.add.at(self._squares[part, side], windows[known], errors[known, side] ** 2)
 
     def frame(self) -> pl.DataFrame:
         """Return one row per window.

@@ -15,12 +15,17 @@ from order_book_platform.datasets.columns import ReferenceRows
 from order_book_platform.datasets.tickers import TickerRows
 from order_book_platform.fidelity.metrics.book_summary import BookSummary
 from order_book_platform.fidelity.references.plausible_times import plausible_times
-from order_book_platform.kernels.fidelity.sequence_lookup import HIGHEST, MESSAGES, STATE_SIZE, place_messages
-from order_book_platform.kernels.fidelity.time_order import TIMES, find_disorder
-from order_book_platform.kernels.ingest.snapshot_defects import find_defects
-from order_book_platform.model.arrays import BoolArray, Int64Array
-from order_book_platform.model.levels import MISSING_PIPS
-from order_book_platform.model.snapshot_defect import SnapshotDefect
+from order_book_platform.kernels.fidelity.message_order import (
+    HIGHEST,
+    MESSAGES,
+    STATE_SIZE,
+    TIMES,
+    find_disorder,
+    place_messages,
+)
+from order_book_platform.kernels.ingest.raw_columns import SnapshotDefect
+from order_book_platform.model.arrays import MISSING_PIPS, BoolArray, Int64Array
+from order_book_platform.replay.snapshot_scheduler import snapshot_defects
 from order_book_platform.storage import ParquetRows
 
 R = TypeVar("R", bound=ReferenceRows)
@@ -235,13 +240,7 @@ class HeldOut:
 
         counts.rows += len(rows)
         counts.used += strike(_are_in(numbers, self._used))
-        charged = np.empty(len(rows), dtype=np.uint8)
-        find_defects(
-            np.ascontiguousarray(rows.encoded_price),
-            np.ascontiguousarray(rows.encoded_size),
-            self._tick_pips,
-            charged,
-        )
+        charged = snapshot_defects(rows, self._tick_pips)
         for defect, name in enumerate(DEFECTS, start=1):
             counts.defects[name] += strike(charged == defect)
         counts.other_day += strike(_outside(rows.time_ns, self._plausible.times_ns))

@@ -49,14 +49,7 @@ else:
         of two away. Both steps are permutations of the 64-bit numbers, and the multiples of the divisor fill all
         results up to the largest quotient. So of any other value the result, taken as unsigned, is above
         (2**63 − 1) // divisor: one comparison tells whether the division was exact, and no remainder is computed.
-
-        Args:
-            value: int64, at least 0.
-            inverse: uint64, of `divisor_inverse`.
-            twos: int64, of `divisor_inverse`.
-
-        Returns:
-            int64; the quotient where the value is divisible, else negative or too large to be one.
+        As int64 it is negative or too large to be a quotient. `divisor_inverse` gives `inverse` and `twos`.
 
         Source:
             Granlund and Montgomery, "Division by invariant integers using multiplication" (1994), section 9.

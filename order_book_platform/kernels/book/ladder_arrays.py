@@ -35,8 +35,7 @@ class Ladder(NamedTuple):
     """Both sides of a book; side 0 is the bids, side 1 the asks.
 
     The arrays belong to one `replay.book.Book`, and the loops change them in place. A named tuple rather than an
-    object, because numba passes its arrays on without a lookup. `ladder` states the invariants between the arrays of
-    the window, `overflow_levels` those of the blocks.
+    object, because numba passes its arrays on without a lookup. `ladder` states the invariants between the arrays.
 
     Attributes:
         cells: int64[4·W]: of each slot its size in pips, 0 where there is no level, and the number of the message that
@@ -125,36 +124,6 @@ class Ladder(NamedTuple):
         words = self.words[s * len(self.words) // 2 : (s + 1) * len(self.words) // 2]
         used = self.overflow_order[s, : self.overflow_blocks[s]]
         return int(np.bitwise_count(words).sum() + self.overflow_fill[s, used].sum())
-
-    def fill(self, s: int, levels: LiveLevels) -> None:
-        """Put the levels of a saved book on an empty side.
-
-        Args:
-            s: side, without levels and with enough overflow blocks for those outside the window.
-            levels: what `ladder.read_levels` wrote of the saved side.
-        """
-        if not len(levels.keys):
-            return
-        slots = len(self.cells) // 4
-        keys, base = levels.keys, (int(levels.keys[0]) - slots // 4) & -64
-        self.base[s], self.best[s] = base, keys[0]
-        in_window = int(np.searchsorted(keys, base + slots))
-        at = s * slots + (keys[:in_window] & (slots - 1))
-        self.cells.reshape(-1, 2)[at] = np.stack([levels.sizes[:in_window], levels.seen[:in_window]], 1)
-        bits = np.uint64(1) << (at & 63).astype(np.uint64)
-        np.bitwise_or.at(self.words, at >> 6, bits)
-        np.bitwise_or.at(self.summary, at >> 12, np.uint64(1) << (at >> 6 & 63).astype(np.uint64))
-        beyond = np.arange(len(keys) - in_window)
-        block, place = beyond // BLOCK_LEVELS, beyond % BLOCK_LEVELS
-        for kept, values in (
-            (self.overflow_keys, keys),
-            (self.overflow_sizes, levels.sizes),
-            (self.overflow_seen, levels.seen),
-        ):
-            kept[s, block, place] = values[in_window:]
-        used = -(-len(beyond) // BLOCK_LEVELS)
-        self.overflow_blocks[s] = used
-        self.overflow_fill[s, :used] = np.bincount(block, minlength=used)
 
 
 class LiveLevels(NamedTuple):

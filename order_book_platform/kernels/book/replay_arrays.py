@@ -13,7 +13,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from order_book_platform.kernels.book.ladder_arrays import NO_KEY
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 DONE, ROWS_FULL, LEVELS_FULL = 0, 1, 2
 """Statuses of a replay loop: the input is used up; the row buffer is full and has to be taken; overflow blocks may run

@@ -16,6 +16,15 @@ The order of events is fixed, because rows and their hash depend on it:
 
 Whether the buffers have room is asked before a message changes anything, so no message is ever half applied: the loop
 comes back with a status, the caller makes room and calls again.
+
+A snapshot of K levels says everything about a side from its best price to its last level, and nothing about prices
+beyond: a level of the book that the snapshot lacks is wrong within that range, and may be right beyond it. A book keeps
+the same knowledge of itself in `known_until`: all levels up to this key are known, levels beyond it are those that
+deltas happened to name. So a comparison counts only what lies within both ranges, and a merge touches only what lies
+within the snapshot's.
+
+The arrays of a snapshot are int64[2, K], bids first: prices in steps, best first, `NO_TICK` where there is no level,
+and sizes in pips. They belong to the caller and are only read.
 """
 
 from __future__ import annotations
@@ -23,54 +32,11 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
+from order_book_platform.kernels.book import replay_arrays as m
 from order_book_platform.kernels.book.bits import exact_quotient
-from order_book_platform.kernels.book.ladder import has_room, level_at, set_level, set_slot, settle
-from order_book_platform.kernels.book.ladder_arrays import LADDER, NO_KEY, NOTHING_KNOWN
-from order_book_platform.kernels.book.replay_arrays import (
-    CADENCE_GRID,
-    CADENCE_MESSAGE,
-    COUNT_CROSSED_EPISODES,
-    COUNT_CROSSED_MESSAGES,
-    COUNT_DELTAS,
-    COUNT_EVICTED,
-    COUNT_NO_EFFECT,
-    DONE,
-    LEVELS_FULL,
-    MEMORY,
-    NO_TIME,
-    OUTCOME_CHANGED,
-    OUTCOME_COMPARED,
-    OUTCOME_USE,
-    OUTCOME_WRONG,
-    PARAM_CADENCE,
-    PARAM_CROSSED_NS,
-    PARAM_GRID_NS,
-    PARAM_SILENCE_NS,
-    PARAM_WARM_UP_NS,
-    ROW_FLAGS,
-    ROW_ORIGIN,
-    ROWS_FULL,
-    SCHEDULE,
-    STATE_CROSSED_SINCE,
-    STATE_FIRST_ORIGIN,
-    STATE_FLAG_BITS,
-    STATE_FORCE_REPAIR,
-    STATE_LAST_ORIGIN,
-    STATE_LAST_RECEIVED,
-    STATE_LAST_SEQUENCE,
-    STATE_MESSAGES,
-    STATE_NEXT_EDGE,
-    STATE_NEXT_GRID,
-    STATE_NEXT_SNAPSHOT,
-    STATE_REPAIRED_DUE,
-    STATE_ROW_DUE,
-    STATE_SEEDED,
-    STATE_WARMED_UP,
-    USE_EXTENDED,
-    USE_REPAIRED,
-    USE_SEEDED,
-)
-from order_book_platform.kernels.book.snapshot_merge import compare_snapshot, merge_snapshot
+from order_book_platform.kernels.book.ladder import has_room, level_at, next_key, set_level, set_slot, settle
+from order_book_platform.kernels.book.ladder_arrays import LADDER, NO_KEY, NO_TICK, NOTHING_KNOWN
+from order_book_platform.kernels.book.replay_arrays import MEMORY, SCHEDULE
 from order_book_platform.kernels.book.visible_rows import write_row
 from order_book_platform.kernels.compiled import kernel
 from order_book_platform.model.flags import BookFlag
@@ -84,47 +50,133 @@ _I8 = types.int64[::1]
 _I8_2 = types.int64[:, ::1]
 
 
-@kernel(types.void(LADDER, MEMORY, SCHEDULE))
-def take_due_snapshot(ladder, memory, schedule):  # type: ignore[no-untyped-def]
-    """Seed, repair or extend the book from the next snapshot of the schedule, and record the outcome.
+@kernel(types.int64(_I8_2, types.int64))
+def count_levels(ticks, s):  # type: ignore[no-untyped-def]
+    """Count the levels that a snapshot has on side s; `ticks` is int64[2, K]."""
+    n = 0
+    while n < ticks.shape[1] and ticks[s, n] != NO_TICK:
+        n += 1
+    return n
 
-    The first snapshot seeds. A later one repairs where it differs from what the book claimed to know, or where a repair
-    is forced; otherwise it extends the known range.
+
+@kernel(types.void(LADDER, _I8_2, _I8_2, types.int64[::1]))
+def compare_snapshot(ladder, ticks, level_sizes, out):  # type: ignore[no-untyped-def]
+    """Count the levels that book and snapshot both claim to know, and those on which they differ.
+
+    A side that the snapshot does not have is not compared. The ladder is settled and stays as it is.
 
     Args:
-        ladder: the book, settled, with overflow blocks for the snapshot's levels; changed and settled again.
-        memory: of the replay, changed.
-        schedule: its `outcome` is written at the snapshot's index.
+        ladder, ticks, level_sizes: the book and the snapshot.
+        out: int64[2], the caller's, written: levels compared, which are all that either of the two has in the range
+            that both know; and those that are wrong: missing from the book, in the book alone, or of another size.
+    """
+    out[0] = 0
+    out[1] = 0
+    for s in range(2):
+        sign = -1 if s == 0 else 1
+        n = count_levels(ticks, s)
+        if n == 0:
+            continue
+        # Beyond the nearer of both ends one of the two does not claim to know, and a difference proves nothing.
+        last_comparable = min(ladder.known_until[s], ticks[s, n - 1] * sign)
+        key = next_key(ladder, s, -NO_KEY)
+        i = 0
+        while True:
+            # Both lists are walked by ascending key, the lower of the two keys first.
+            shown = ticks[s, i] * sign if i < n else NO_KEY
+            nearest = min(key, shown)
+            if nearest > last_comparable or nearest == NO_KEY:
+                break
+            out[0] += 1
+            if key != shown or level_at(ladder, s, key)[0] != level_sizes[s, i]:
+                out[1] += 1
+            if shown == nearest:
+                i += 1
+            if key == nearest:
+                key = next_key(ladder, s, key + 1)
+
+
+@kernel(types.int64(LADDER, _I8_2, _I8_2, types.boolean, types.int64))
+def merge_snapshot(ladder, ticks, level_sizes, forget, seen):  # type: ignore[no-untyped-def]
+    """Make the book equal to the snapshot within the snapshot's range, and settle it.
+
+    Levels beyond the range stay in the book, whatever happens to the known bound: deltas have named them, and later
+    deltas go on from their sizes. A side that the snapshot does not have is left alone.
+
+    Args:
+        ladder, ticks, level_sizes: the book, with overflow blocks for K more levels, and the snapshot.
+        forget: set the known bound to the end of the snapshot's range, as a seed and a repair do, since the book cannot
+            vouch for more; otherwise the bound only grows, as by an extension, which confirmed what was known.
+        seen: number of the message at which the snapshot comes.
+
+    Returns:
+        Number of levels that changed.
+    """
+    changes = 0
+    for s in range(2):
+        sign = -1 if s == 0 else 1
+        n = count_levels(ticks, s)
+        if n == 0:
+            continue
+        last = ticks[s, n - 1] * sign
+        # Levels in the range that the snapshot does not show are gone; the others are set below.
+        key = next_key(ladder, s, -NO_KEY)
+        i = 0
+        while key <= last:
+            while i < n and ticks[s, i] * sign < key:
+                i += 1
+            # The level is set to 0 while the search goes on by key, which needs no settling in between.
+            if i == n or ticks[s, i] * sign != key:
+                set_level(ladder, s, key, 0, seen)
+                changes += 1
+            key = next_key(ladder, s, key + 1)
+        for i in range(n):
+            changes += set_level(ladder, s, ticks[s, i] * sign, level_sizes[s, i], seen)
+        # Levels between the old bound and the snapshot's end are the snapshot's now, so a longer range is known as
+        # well.
+        if forget or last > ladder.known_until[s]:
+            ladder.known_until[s] = last
+        settle(ladder, s)
+    return changes
+
+
+@kernel(types.void(LADDER, MEMORY, SCHEDULE))
+def take_due_snapshot(ladder, memory, schedule):  # type: ignore[no-untyped-def]
+    """Seed, repair or extend the book from the next snapshot of the schedule, and record the outcome there.
+
+    The first snapshot seeds. A later one repairs where it differs from what the book claimed to know, or where a repair
+    is forced; otherwise it extends the known range. The ladder is settled before and after, and has overflow blocks for
+    the snapshot's levels.
     """
     state, comparison = memory.state, memory.comparison
-    at = state[STATE_NEXT_SNAPSHOT]
+    at = state[m.STATE_NEXT_SNAPSHOT]
     compare_snapshot(ladder, schedule.ticks[at], schedule.sizes[at], comparison)
-    use = USE_EXTENDED
-    if state[STATE_SEEDED] == 0:
-        use = USE_SEEDED
-    elif comparison[1] > 0 or schedule.forced[at] or state[STATE_FORCE_REPAIR] != 0:
-        use = USE_REPAIRED
+    use = m.USE_EXTENDED
+    if state[m.STATE_SEEDED] == 0:
+        use = m.USE_SEEDED
+    elif comparison[1] > 0 or schedule.forced[at] or state[m.STATE_FORCE_REPAIR] != 0:
+        use = m.USE_REPAIRED
     # What the book showed at its top before, so that a change by the snapshot can be told from market activity.
     best_bid, best_ask = ladder.best[0], ladder.best[1]
     bid_size, ask_size = level_at(ladder, 0, best_bid)[0], level_at(ladder, 1, best_ask)[0]
     outcome = schedule.outcome[at]
-    outcome[OUTCOME_USE] = use
-    outcome[OUTCOME_COMPARED] = comparison[0]
-    outcome[OUTCOME_WRONG] = comparison[1]
-    outcome[OUTCOME_CHANGED] = merge_snapshot(
-        ladder, schedule.ticks[at], schedule.sizes[at], use != USE_EXTENDED, state[STATE_MESSAGES]
+    outcome[m.OUTCOME_USE] = use
+    outcome[m.OUTCOME_COMPARED] = comparison[0]
+    outcome[m.OUTCOME_WRONG] = comparison[1]
+    outcome[m.OUTCOME_CHANGED] = merge_snapshot(
+        ladder, schedule.ticks[at], schedule.sizes[at], use != m.USE_EXTENDED, state[m.STATE_MESSAGES]
     )
-    state[STATE_SEEDED] = 1
-    state[STATE_FORCE_REPAIR] = 0
+    state[m.STATE_SEEDED] = 1
+    state[m.STATE_FORCE_REPAIR] = 0
     # An extension may move a best price that was not known, and a seed one that the warm-up showed. Neither is market
     # activity, so the row says so, as it does for a repair.
     moved = best_bid != ladder.best[0] or best_ask != ladder.best[1]
     moved |= bid_size != level_at(ladder, 0, best_bid)[0] or ask_size != level_at(ladder, 1, best_ask)[0]
-    if use == USE_REPAIRED or (moved and (use == USE_EXTENDED or state[STATE_WARMED_UP] != 0)):
-        state[STATE_REPAIRED_DUE] = 1
-    state[STATE_WARMED_UP] = 0
-    state[STATE_ROW_DUE] = 1
-    state[STATE_NEXT_SNAPSHOT] = at + 1
+    if use == m.USE_REPAIRED or (moved and (use == m.USE_EXTENDED or state[m.STATE_WARMED_UP] != 0)):
+        state[m.STATE_REPAIRED_DUE] = 1
+    state[m.STATE_WARMED_UP] = 0
+    state[m.STATE_ROW_DUE] = 1
+    state[m.STATE_NEXT_SNAPSHOT] = at + 1
 
 
 @kernel(types.void(LADDER, MEMORY))
@@ -132,11 +184,7 @@ def evict_crossed(ladder, memory):  # type: ignore[no-untyped-def]
     """Remove levels until the book is not crossed: of the two best ones always the one set longest ago.
 
     A book that has stood crossed for long has lost a message, so none of it is called known until the next snapshot,
-    which repairs.
-
-    Args:
-        ladder: the book, settled; changed and settled again.
-        memory: of the replay; its state and counts are changed.
+    which repairs. The ladder is settled before and after.
     """
     best, known_until = ladder.best, ladder.known_until
     while best[0] != NO_KEY and best[1] != NO_KEY and -best[0] > best[1]:
@@ -146,12 +194,12 @@ def evict_crossed(ladder, memory):  # type: ignore[no-untyped-def]
         s = 0 if bid_seen <= ask_seen else 1
         set_level(ladder, s, best[s], 0, 0)
         settle(ladder, s)
-        memory.counts[COUNT_EVICTED] += 1
+        memory.counts[m.COUNT_EVICTED] += 1
     known_until[0] = NOTHING_KNOWN
     known_until[1] = NOTHING_KNOWN
-    memory.state[STATE_FORCE_REPAIR] = 1
-    memory.state[STATE_REPAIRED_DUE] = 1
-    memory.state[STATE_ROW_DUE] = 1
+    memory.state[m.STATE_FORCE_REPAIR] = 1
+    memory.state[m.STATE_REPAIRED_DUE] = 1
+    memory.state[m.STATE_ROW_DUE] = 1
 
 
 @kernel(types.boolean(LADDER, MEMORY), forceinline=True)
@@ -161,28 +209,24 @@ def watch_crossed(ladder, memory):  # type: ignore[no-untyped-def]
     What is done depends on the past alone: whether a snapshot will come soon is not asked, so that a live replay, which
     cannot know it, gives the same rows.
 
-    Args:
-        ladder: the book, settled.
-        memory: of the replay; its state and counts are changed.
-
     Returns:
         Whether levels were evicted.
     """
     state, counts = memory.state, memory.counts
     best_bid, best_ask = ladder.best[0], ladder.best[1]
     if best_bid == NO_KEY or best_ask == NO_KEY or -best_bid <= best_ask:
-        state[STATE_CROSSED_SINCE] = NO_TIME
+        state[m.STATE_CROSSED_SINCE] = m.NO_TIME
         return False
-    now = state[STATE_LAST_ORIGIN]
-    counts[COUNT_CROSSED_MESSAGES] += 1
-    if state[STATE_CROSSED_SINCE] == NO_TIME:
-        counts[COUNT_CROSSED_EPISODES] += 1
-        state[STATE_CROSSED_SINCE] = now
+    now = state[m.STATE_LAST_ORIGIN]
+    counts[m.COUNT_CROSSED_MESSAGES] += 1
+    if state[m.STATE_CROSSED_SINCE] == m.NO_TIME:
+        counts[m.COUNT_CROSSED_EPISODES] += 1
+        state[m.STATE_CROSSED_SINCE] = now
     # A short spell is only counted: the next messages may put it right.
-    if now - state[STATE_CROSSED_SINCE] <= memory.params[PARAM_CROSSED_NS]:
+    if now - state[m.STATE_CROSSED_SINCE] <= memory.params[m.PARAM_CROSSED_NS]:
         return False
     evict_crossed(ladder, memory)
-    state[STATE_CROSSED_SINCE] = NO_TIME
+    state[m.STATE_CROSSED_SINCE] = m.NO_TIME
     return True
 
 
@@ -193,64 +237,58 @@ def watch_crossed(ladder, memory):  # type: ignore[no-untyped-def]
     forceinline=True,
 )
 def prepare_message(ladder, memory, schedule, rows, n_rows, sequence, origin_time, levels):  # type: ignore[no-untyped-def]
-    """Do what is due before a message, and make sure that nothing can run out within it.
-
-    Args:
-        ladder, memory, schedule, rows, n_rows: see `replay`.
-        sequence: sequence number of the message.
-        origin_time: its origin time, ns.
-        levels: how many levels it may bring.
+    """Do what is due before a message of at most so many levels, and make sure that nothing can run out within it.
 
     Returns:
         Status, rows in use. After ROWS_FULL and LEVELS_FULL it is called again; what has been done is not done twice,
         because each step moves the state on before the next one may stop.
     """
     state = memory.state
-    if memory.params[PARAM_CADENCE] == CADENCE_GRID:
-        grid = memory.params[PARAM_GRID_NS]
+    if memory.params[m.PARAM_CADENCE] == m.CADENCE_GRID:
+        grid = memory.params[m.PARAM_GRID_NS]
         # The grid begins at the first whole multiple of its step from the first message on that has a time.
-        if state[STATE_NEXT_GRID] == NO_TIME and origin_time > 0:
-            state[STATE_NEXT_GRID] = (origin_time + grid - 1) // grid * grid
-        while NO_TIME < state[STATE_NEXT_GRID] < origin_time:
+        if state[m.STATE_NEXT_GRID] == m.NO_TIME and origin_time > 0:
+            state[m.STATE_NEXT_GRID] = (origin_time + grid - 1) // grid * grid
+        while m.NO_TIME < state[m.STATE_NEXT_GRID] < origin_time:
             if n_rows == rows.shape[0]:
-                return ROWS_FULL, n_rows
+                return m.ROWS_FULL, n_rows
             write_row(ladder, memory, rows, n_rows, False, True)
-            rows[n_rows, ROW_ORIGIN] = state[STATE_NEXT_GRID]
-            if state[STATE_NEXT_GRID] - state[STATE_LAST_ORIGIN] > memory.params[PARAM_SILENCE_NS]:
-                rows[n_rows, ROW_FLAGS] |= _GAP  # a feed silent for so long may have lost messages
+            rows[n_rows, m.ROW_ORIGIN] = state[m.STATE_NEXT_GRID]
+            if state[m.STATE_NEXT_GRID] - state[m.STATE_LAST_ORIGIN] > memory.params[m.PARAM_SILENCE_NS]:
+                rows[n_rows, m.ROW_FLAGS] |= _GAP  # a feed silent for so long may have lost messages
             n_rows += 1
-            state[STATE_NEXT_GRID] += grid
+            state[m.STATE_NEXT_GRID] += grid
     elif n_rows == rows.shape[0]:
-        return ROWS_FULL, n_rows  # one free row is enough: without a grid a message gives one row at most
+        return m.ROWS_FULL, n_rows  # one free row is enough: without a grid a message gives one row at most
     while (
-        state[STATE_NEXT_SNAPSHOT] < schedule.sequence.shape[0]
-        and schedule.sequence[state[STATE_NEXT_SNAPSHOT]] < sequence
+        state[m.STATE_NEXT_SNAPSHOT] < schedule.sequence.shape[0]
+        and schedule.sequence[state[m.STATE_NEXT_SNAPSHOT]] < sequence
     ):
         if not has_room(ladder, schedule.ticks.shape[2]):
-            return LEVELS_FULL, n_rows
+            return m.LEVELS_FULL, n_rows
         take_due_snapshot(ladder, memory, schedule)
     # Room for the message and for all snapshots right after it, which are merged before the loop can stop again.
-    due = state[STATE_NEXT_SNAPSHOT]
+    due = state[m.STATE_NEXT_SNAPSHOT]
     while due < schedule.sequence.shape[0] and schedule.sequence[due] == sequence:
         levels += schedule.ticks.shape[2]
         due += 1
     if not has_room(ladder, levels):
-        return LEVELS_FULL, n_rows
+        return m.LEVELS_FULL, n_rows
     while (
-        state[STATE_NEXT_EDGE] < schedule.edge_sequence.shape[0]
-        and schedule.edge_sequence[state[STATE_NEXT_EDGE]] <= sequence
+        state[m.STATE_NEXT_EDGE] < schedule.edge_sequence.shape[0]
+        and schedule.edge_sequence[state[m.STATE_NEXT_EDGE]] <= sequence
     ):
-        state[STATE_FLAG_BITS] = schedule.edge_flag_bits[state[STATE_NEXT_EDGE]]
-        state[STATE_NEXT_EDGE] += 1
-        state[STATE_ROW_DUE] = 1
-    if state[STATE_SEEDED] == 0 and state[STATE_WARMED_UP] == 0:
-        if state[STATE_FIRST_ORIGIN] == NO_TIME:
-            state[STATE_FIRST_ORIGIN] = origin_time
+        state[m.STATE_FLAG_BITS] = schedule.edge_flag_bits[state[m.STATE_NEXT_EDGE]]
+        state[m.STATE_NEXT_EDGE] += 1
+        state[m.STATE_ROW_DUE] = 1
+    if state[m.STATE_SEEDED] == 0 and state[m.STATE_WARMED_UP] == 0:
+        if state[m.STATE_FIRST_ORIGIN] == m.NO_TIME:
+            state[m.STATE_FIRST_ORIGIN] = origin_time
         # Every level near the price has been named by now, so the book may be used; still none of it is known.
-        if origin_time - state[STATE_FIRST_ORIGIN] >= memory.params[PARAM_WARM_UP_NS]:
-            state[STATE_WARMED_UP] = 1
-            state[STATE_ROW_DUE] = 1
-    return DONE, n_rows
+        if origin_time - state[m.STATE_FIRST_ORIGIN] >= memory.params[m.PARAM_WARM_UP_NS]:
+            state[m.STATE_WARMED_UP] = 1
+            state[m.STATE_ROW_DUE] = 1
+    return m.DONE, n_rows
 
 
 @kernel(types.UniTuple(types.int64, 3)(
@@ -263,7 +301,7 @@ def replay(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Apply whole messages to the book and append rows.
 
-    All arrays are the caller's. The batch has been checked (`message_starts`): nothing here looks for bad numbers.
+    All arrays are the caller's. The batch has been checked by `find_messages` and `find_bad_level`.
 
     Args:
         ladder: the book, changed.
@@ -289,12 +327,12 @@ def replay(  # type: ignore[no-untyped-def]
     cells, words, summary = ladder.cells, ladder.words, ladder.summary
     state, visible_keys = memory.state, memory.visible_keys
     base, changed_from = ladder.base, ladder.changed_from
-    cadence = memory.params[PARAM_CADENCE]
+    cadence = memory.params[m.PARAM_CADENCE]
     last_level = visible_keys.shape[1] - 1
     slots = ladder.cells.shape[0] >> 2
     mask = slots - 1
     no_effect = 0
-    status = DONE
+    status = m.DONE
     applied_from = message
     while message < stop:
         start, end = starts[message], starts[message + 1]
@@ -302,13 +340,13 @@ def replay(  # type: ignore[no-untyped-def]
         status, n_rows = prepare_message(
             ladder, memory, schedule, rows, n_rows, sequence, origin_time[start], end - start
         )
-        if status != DONE:
+        if status != m.DONE:
             break
-        number = state[STATE_MESSAGES] + 1
-        state[STATE_MESSAGES] = number
-        state[STATE_LAST_SEQUENCE] = sequence
-        state[STATE_LAST_ORIGIN] = origin_time[start]
-        state[STATE_LAST_RECEIVED] = received_time[start]
+        number = state[m.STATE_MESSAGES] + 1
+        state[m.STATE_MESSAGES] = number
+        state[m.STATE_LAST_SEQUENCE] = sequence
+        state[m.STATE_LAST_ORIGIN] = origin_time[start]
+        state[m.STATE_LAST_RECEIVED] = received_time[start]
 
         # One delta since the last row: the visible levels behind it can be moved instead of looked up.
         single_change = end - start == 1 and changed_from[0] == NO_KEY and changed_from[1] == NO_KEY
@@ -343,64 +381,113 @@ def replay(  # type: ignore[no-untyped-def]
         settle(ladder, 1)
         message += 1
 
-        at = state[STATE_NEXT_SNAPSHOT]
+        at = state[m.STATE_NEXT_SNAPSHOT]
         while at < schedule.sequence.shape[0] and schedule.sequence[at] == sequence:
             take_due_snapshot(ladder, memory, schedule)
             single_change = False
             at += 1
         if watch_crossed(ladder, memory):
             single_change = False
-        if cadence == CADENCE_GRID:
+        if cadence == m.CADENCE_GRID:
             continue  # the marks are kept for the next row of the grid
-        due = state[STATE_ROW_DUE] != 0 or cadence == CADENCE_MESSAGE
+        due = state[m.STATE_ROW_DUE] != 0 or cadence == m.CADENCE_MESSAGE
         due |= changed_from[0] <= visible_keys[0, last_level] and changed_from[0] != NO_KEY
         due |= changed_from[1] <= visible_keys[1, last_level] and changed_from[1] != NO_KEY
         if due:
-            n_rows += write_row(ladder, memory, rows, n_rows, single_change, cadence == CADENCE_MESSAGE)
+            n_rows += write_row(ladder, memory, rows, n_rows, single_change, cadence == m.CADENCE_MESSAGE)
         # What changed beyond the visible levels needs no mark: it is looked up when it comes into view.
         changed_from[0] = NO_KEY
         changed_from[1] = NO_KEY
     if message > applied_from:
-        memory.counts[COUNT_DELTAS] += starts[message] - starts[applied_from]
-        memory.counts[COUNT_NO_EFFECT] += no_effect
+        memory.counts[m.COUNT_DELTAS] += starts[message] - starts[applied_from]
+        memory.counts[m.COUNT_NO_EFFECT] += no_effect
     return status, message, n_rows
 
 
 @kernel(types.UniTuple(types.int64, 2)(LADDER, MEMORY, SCHEDULE, _I8_2, types.int64, types.int64))
 def replay_snapshots(ladder, memory, schedule, rows, n_rows, stop):  # type: ignore[no-untyped-def]
-    """Give the rows of a book that is made of snapshots alone: each one is the whole book until the next.
+    """Give the rows of a book that is made of the schedule's first `stop` snapshots alone, each the whole book.
 
     The book is emptied before each snapshot, which then seeds it. A snapshot counts as one message of its number and
     times.
-
-    Args:
-        ladder, memory, schedule, rows, n_rows: see `replay`.
-        stop: number of snapshots of the schedule to show in all.
 
     Returns:
         Status, rows in use. After ROWS_FULL and LEVELS_FULL it is called again, as `replay` is.
     """
     state = memory.state
-    cadence = memory.params[PARAM_CADENCE]
-    while state[STATE_NEXT_SNAPSHOT] < stop:
-        at = state[STATE_NEXT_SNAPSHOT]
+    cadence = memory.params[m.PARAM_CADENCE]
+    while state[m.STATE_NEXT_SNAPSHOT] < stop:
+        at = state[m.STATE_NEXT_SNAPSHOT]
         status, n_rows = prepare_message(
             ladder, memory, schedule, rows, n_rows, schedule.sequence[at], schedule.origin[at], 0
         )
-        if status != DONE:
+        if status != m.DONE:
             return status, n_rows
-        state[STATE_MESSAGES] += 1
-        state[STATE_LAST_SEQUENCE] = schedule.sequence[at]
-        state[STATE_LAST_ORIGIN] = schedule.origin[at]
-        state[STATE_LAST_RECEIVED] = schedule.received[at]
+        state[m.STATE_MESSAGES] += 1
+        state[m.STATE_LAST_SEQUENCE] = schedule.sequence[at]
+        state[m.STATE_LAST_ORIGIN] = schedule.origin[at]
+        state[m.STATE_LAST_RECEIVED] = schedule.received[at]
         # Emptied by removals and not by zeroing the arrays: a snapshot has few levels, the window half a million slots.
         for s in range(2):
             while ladder.best[s] != NO_KEY:
                 set_level(ladder, s, ladder.best[s], 0, 0)
                 settle(ladder, s)
             ladder.known_until[s] = NOTHING_KNOWN
-        state[STATE_SEEDED] = 0
+        state[m.STATE_SEEDED] = 0
         take_due_snapshot(ladder, memory, schedule)
-        if cadence != CADENCE_GRID:
-            n_rows += write_row(ladder, memory, rows, n_rows, False, cadence == CADENCE_MESSAGE)
-    return DONE, n_rows
+        if cadence != m.CADENCE_GRID:
+            n_rows += write_row(ladder, memory, rows, n_rows, False, cadence == m.CADENCE_MESSAGE)
+    return m.DONE, n_rows
+
+
+@kernel(types.int64(_I8_IN, types.int64[::1]))
+def find_messages(sequence_number, starts):  # type: ignore[no-untyped-def]
+    """Find the first row of each message, which is a run of equal sequence numbers; there is one row at least.
+
+    `starts` int64[at least n + 1] is the caller's; written: the first row of each message, then n.
+
+    Returns:
+        Number of messages; or −1 − row of the first row whose sequence number is smaller than the one before it.
+    """
+    n = sequence_number.shape[0]
+    messages = 0
+    previous = sequence_number[0] - 1
+    back = False
+    for i in range(n):
+        number = sequence_number[i]
+        starts[messages] = i
+        # The count goes up where this row starts a message; else the next row writes over what was just written.
+        # Without a branch, messages of any length cost the same.
+        messages += number != previous
+        back |= number < previous
+        previous = number
+    if back:
+        for i in range(1, n):
+            if sequence_number[i] < sequence_number[i - 1]:
+                return -1 - i
+    starts[messages] = n
+    return messages
+
+
+@kernel(types.int64(_I8_IN, _I8_IN, types.uint64, types.int64, types.int64))
+def find_bad_level(encoded_price, encoded_size, inverse, twos, largest_tick):  # type: ignore[no-untyped-def]
+    """Find the first row whose price is not a positive multiple of the step, or too large, or whose size is negative.
+
+    Prices and sizes are encoded, int64[n]; `inverse` and `twos` are `bits.divisor_inverse` of the step.
+
+    Returns:
+        The row, or −1 where there is none.
+    """
+    n = encoded_price.shape[0]
+    bad = False
+    for i in range(n):
+        # A price that the step does not divide comes out negative or above the largest tick.
+        tick = exact_quotient(encoded_price[i], inverse, twos)
+        bad |= (tick < 1) | (tick > largest_tick) | (encoded_size[i] < 0)
+    # Which row it was is asked only of a bad batch, so that the loop over good ones has no exit to be guessed.
+    if bad:
+        for i in range(n):
+            tick = exact_quotient(encoded_price[i], inverse, twos)
+            if tick < 1 or tick > largest_tick or encoded_size[i] < 0:
+                return i
+    return -1

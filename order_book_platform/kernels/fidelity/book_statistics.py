@@ -6,7 +6,7 @@ from numba import types
 
 from order_book_platform.kernels.compiled import kernel
 from order_book_platform.model import BookFlag
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 (
     ROWS,  # rows taken in
@@ -34,7 +34,6 @@ STATE_SIZE = 19
 
 _TIMES = types.Array(types.int64, 1, "A", readonly=True)
 _FLAGS = types.Array(types.uint8, 1, "A", readonly=True)
-_MISSING = MISSING_PIPS
 _SEEDED_FLAG, _DOUBTFUL_FLAGS = int(BookFlag.SEEDED), int(BookFlag.GAP | BookFlag.HINDSIGHT)
 
 
@@ -54,15 +53,14 @@ def add_book_rows(sequence, time, flags, best, earliest_ns, latest_ns, state):  
         time: int64[n], ns.
         flags: uint8[n], `BookFlag`.
         best: int64[n, 2] pips, best bid and ask; `MISSING_PIPS` where there is none.
-        earliest_ns: earliest plausible time, ns. A row of an implausible time is counted as mistimed, and counts as of
-            the time of the row before it.
-        latest_ns: latest plausible time, ns.
+        earliest_ns, latest_ns: earliest and latest plausible time, ns. A row of another time is counted as mistimed,
+            and counts as of the time of the row before it.
         state: int64[STATE_SIZE], the caller's, all 0 at first; changed.
     """
     for r in range(sequence.shape[0]):
         if state[ROWS] == 0:
             state[LATEST] = sequence[r]
-            state[LOWEST] = state[HIGHEST] = _MISSING
+            state[LOWEST] = state[HIGHEST] = MISSING_PIPS
         timed = earliest_ns <= time[r] <= latest_ns
         if not timed:
             state[MISTIMED] += 1
@@ -81,7 +79,7 @@ def add_book_rows(sequence, time, flags, best, earliest_ns, latest_ns, state):  
             # The prices of the row before have held until now; time that runs backwards holds nothing.
             held = max(time[r] - state[HELD_TIME], 0) if timed and state[TIMED] else 0
             state[SPAN_NS] += held
-            if state[HELD_BID] != _MISSING and state[HELD_ASK] != _MISSING:
+            if state[HELD_BID] != MISSING_PIPS and state[HELD_ASK] != MISSING_PIPS:
                 if state[HELD_BID] > state[HELD_ASK]:
                     state[CROSSED_NS] += held
                 elif state[HELD_BID] == state[HELD_ASK]:
@@ -91,9 +89,9 @@ def add_book_rows(sequence, time, flags, best, earliest_ns, latest_ns, state):  
         else:
             continue
         state[SEEDED_ROWS] += 1
-        if bid != _MISSING and (state[LOWEST] == _MISSING or bid < state[LOWEST]):
+        if bid != MISSING_PIPS and (state[LOWEST] == MISSING_PIPS or bid < state[LOWEST]):
             state[LOWEST] = bid
-        if ask != _MISSING and (state[HIGHEST] == _MISSING or ask > state[HIGHEST]):
+        if ask != MISSING_PIPS and (state[HIGHEST] == MISSING_PIPS or ask > state[HIGHEST]):
             state[HIGHEST] = ask
         if timed:
             state[HELD_TIME] = max(time[r], state[HELD_TIME]) if state[TIMED] else time[r]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from numba import types
 
 from order_book_platform.kernels.compiled import kernel
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 HAS_BOOK, HAS_REFERENCE, TIME, BOOK_PRICE, REFERENCE_PRICE, REFERENCE_SIZE = 0, 1, 2, 3, 5, 7
 STATE_SIZE = 9
@@ -30,7 +30,6 @@ held."""
 _TIMES = types.Array(types.int64, 1, "A", readonly=True)
 _SIDES = types.Array(types.int64, 2, "A", readonly=True)
 _KNOWN = types.Array(types.uint8, 2, "A", readonly=True)
-_MISSING = MISSING_PIPS
 
 
 @kernel(
@@ -43,7 +42,7 @@ def add_weighted_errors(time, tick, state, counts, squares):  # type: ignore[no-
         held = time - state[TIME]
         for s in range(2):
             ours, theirs = state[BOOK_PRICE + s], state[REFERENCE_PRICE + s]
-            if ours != _MISSING and theirs != _MISSING:
+            if ours != MISSING_PIPS and theirs != MISSING_PIPS:
                 # In ticks, so that sums of instruments with other decimals can be compared.
                 error = (ours - theirs) / tick
                 counts[WEIGHED_NS + s] += held
@@ -81,20 +80,17 @@ def merge_by_clock(  # type: ignore[no-untyped-def]
     still come.
 
     Args:
-        book_time: int64[n], ns, never falling.
-        book_price: int64[n, 2] pips; `MISSING_PIPS` where there is no level.
-        book_size: int64[n, 2] pips.
+        book_time, reference_time: int64[n] and int64[m], ns, never falling.
+        book_price, book_size: int64[n, 2] pips; price `MISSING_PIPS` where there is no level.
         known: uint8[n, 2], levels of each side that the row claims to know.
-        reference_time: int64[m], ns, never falling.
-        reference_price: int64[m, 2] pips.
-        reference_size: int64[m, 2] pips.
+        reference_price, reference_size: int64[m, 2] pips.
         tick: pips, above 0.
         ended: whether no reference comes after these; then the last one holds for rows of its own time and no longer.
         state: int64[STATE_SIZE], the caller's; changed.
         counts: int64[COUNTS_SIZE], the caller's; added to.
         squares: float64[SQUARES_SIZE], the caller's; added to.
         done: int64[2], the caller's, written: book rows and references that have been taken. The others are given
-        again.
+            again.
     """
     # Two indices over two sorted columns: each event is taken once, the earlier one first.
     i = j = 0
@@ -125,7 +121,7 @@ def merge_by_clock(  # type: ignore[no-untyped-def]
             counts[EXACT] += int(exact)
             for s in range(2):
                 ours, theirs = book_price[i, s], state[REFERENCE_PRICE + s]
-                if known[i, s] and ours != _MISSING and theirs != _MISSING:
+                if known[i, s] and ours != MISSING_PIPS and theirs != MISSING_PIPS:
                     error = (ours - theirs) / tick
                     counts[PRICED + s] += 1
                     squares[SQUARES + s] += error * error

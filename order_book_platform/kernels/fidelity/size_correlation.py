@@ -1,6 +1,7 @@
 """Comparing the sizes of one level between a book and a reference: relative difference and correlations.
 
-All is done in one call that releases the GIL, so that two threads can take a level each.
+All is done in one call that releases the GIL, so that two threads can take a level each. Ranks come from a radix sort,
+since many columns of one length are sorted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,67 @@ import numpy as np
 from numba import types
 
 from order_book_platform.kernels.compiled import kernel
-from order_book_platform.kernels.fidelity.ranks import average_ranks
+
+DIGIT_BITS = 11
+DIGITS = 6
+"""Digits of a key, the least significant first; 6 digits of 11 bits are 64 bits and two to spare."""
+DIGIT_VALUES = 1 << DIGIT_BITS
+"""Values of a digit, which is the length of a table of counts; one of int64 is 16 KB and stays in the L1 cache."""
+
+_MASK = DIGIT_VALUES - 1
+_NEGATIVE = DIGIT_VALUES >> 1
+_KEYS = types.Array(types.int64, 1, "C", readonly=True)
+
+
+@kernel(types.void(_KEYS, types.int64[:, :, ::1], types.int64[:, ::1], types.float64[::1]))
+def average_ranks(keys, sorted_keys, counts, ranks):  # type: ignore[no-untyped-def]
+    """Rank keys int64[n] from 1 in ascending order; equal keys share the average of their ranks.
+
+    One stable pass for each digit, from the least significant one on. A digit that all keys share is passed over, so
+    that keys of few significant bits cost few passes. The workspace is that of `compare_sizes`; float64[n] `ranks` is
+    written.
+    """
+    n = keys.shape[0]
+    counts[:] = 0
+    # The counts of all digits in one pass over the keys: they do not depend on the order.
+    for i in range(n):
+        sorted_keys[0, 0, i] = keys[i]
+        sorted_keys[0, 1, i] = i
+        for d in range(DIGITS):
+            counts[d, (keys[i] >> (d * DIGIT_BITS)) & _MASK] += 1
+    here = 0
+    for d in range(DIGITS):
+        # The right shift of a negative key brings in ones, so the upper half of the top digit's values belongs to the
+        # keys below 0 and comes first.
+        turn = _NEGATIVE if d == DIGITS - 1 else 0
+        shared = False
+        place = 0
+        for value in range(DIGIT_VALUES):
+            found = counts[d, value ^ turn]
+            shared = shared or found == n
+            counts[d, value ^ turn] = place
+            place += found
+        if shared:
+            continue
+        # Keys of one digit keep their order, which is that of the lower digits.
+        for i in range(n):
+            key = sorted_keys[here, 0, i]
+            digit = (key >> (d * DIGIT_BITS)) & _MASK
+            place = counts[d, digit]
+            counts[d, digit] = place + 1
+            sorted_keys[1 - here, 0, place] = key
+            sorted_keys[1 - here, 1, place] = sorted_keys[here, 1, i]
+        here = 1 - here
+    first = 0
+    while first < n:
+        last = first
+        while last < n and sorted_keys[here, 0, last] == sorted_keys[here, 0, first]:
+            last += 1
+        for i in range(first, last):
+            # The mean of the ranks first + 1 … last, exact in a float.
+            ranks[sorted_keys[here, 1, i]] = last - (last - first - 1) / 2
+        first = last
+
 
 L1, PEARSON, SPEARMAN, PEARSON_STEPS, SPEARMAN_STEPS = range(5)
 RESULTS = 5
@@ -89,15 +150,8 @@ def rank_floats(values, keys, sorted_keys, counts, ranks):  # type: ignore[no-un
 def correlate(workspace, same, n, keys, sorted_keys, counts, results, first):  # type: ignore[no-untyped-def]
     """Write Pearson's correlation of the first n logs, and Spearman's of the first n values, at `first` and after it.
 
-    Args:
-        workspace: float64[WORKSPACE_ROWS, at least n]: values and logs are read, ranks written.
-        same: whether both series are equal; either correlation is then 1, or NaN where the series holds a single value,
-            and nothing is ranked.
-        n: length of the series.
-        keys: int64[at least n], workspace.
-        sorted_keys, counts: workspace of `ranks.average_ranks`.
-        results: float64[RESULTS], written at `first` and `first` + 1.
-        first: PEARSON or PEARSON_STEPS.
+    The arrays are those of `compare_sizes`. `same` says that both series are equal; either correlation is then 1, or
+    NaN where the series holds a single value, and nothing is ranked.
     """
     if same:
         results[first] = 1.0 if varies(workspace[_LOG_X, :n]) else math.nan
@@ -122,14 +176,12 @@ def compare_sizes(  # type: ignore[no-untyped-def]
     """Compare the sizes of a level in the rows in which the book and the reference have it.
 
     Args:
-        ours: float64[n], sizes in the book.
-        theirs: float64[n], sizes in the reference.
-        our_logs: float64[n], log1p of `ours`.
-        their_logs: float64[n], log1p of `theirs`.
+        ours, theirs: float64[n], sizes in the book and in the reference.
+        our_logs, their_logs: float64[n], log1p of them.
         both: bool[n], whether the book knows the level and the reference has it.
         workspace: float64[WORKSPACE_ROWS, n], the caller's, as the three that follow.
         keys: int64[n], workspace.
-        sorted_keys: int64[2, 2, n], workspace.
+        sorted_keys: int64[2, 2, at least n], workspace: keys and their rows, as two buffers.
         counts: int64[DIGITS, DIGIT_VALUES], workspace.
         results: float64[RESULTS], the caller's; written, NaN where a value cannot be measured.
         numbers: int64[2], the caller's; written: rows compared, and differences between neighbouring rows.

@@ -1,8 +1,10 @@
-"""Weighted histograms of the states of a book and of a reference: spread, best sizes, queue imbalance.
+"""Weighted histograms of states of a book and of a reference, and the block bootstrap of their differences.
 
-A state is weighted by the time it held. The bins of small spreads are exact, those of larger ones and of sizes 3 %
-wide, so the number of bins does not depend on the instrument; `fidelity.metrics.distributions` says what value each
-stands for.
+The states are spread, best sizes and queue imbalance, weighted by the time they held. The bins of small spreads are
+exact, those of larger ones and of sizes 3 % wide, so the number of bins does not depend on the instrument;
+`fidelity.metrics.distributions` says what value each stands for. The bootstrap puts a resampled day together of the
+real day's blocks of time, each drawn so many times. How far the difference of two distributions moves from day to day
+says how exactly the real one is known.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import math
 from numba import types
 
 from order_book_platform.kernels.compiled import kernel
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 SPREAD, LOG_Q_BID, LOG_Q_ASK, QI_1, QI_5 = range(5)
 STATISTICS = 5
@@ -43,7 +45,6 @@ STARTS = tuple(sum(BIN_COUNTS[:statistic]) + statistic for statistic in range(ST
 """Where each statistic's bins begin in a row of all of them; the last is their number."""
 BINS = STARTS[-1]
 
-_MISSING = MISSING_PIPS
 _SPREAD_AT, _BID_AT, _ASK_AT, _QI_1_AT, _QI_5_AT = STARTS[:-1]
 _SPREAD_NONE, _SIZE_NONE, _QI_NONE = BIN_COUNTS[SPREAD], BIN_COUNTS[LOG_Q_BID], BIN_COUNTS[QI_1]
 _FRACTION_BITS = 52 - 5
@@ -71,7 +72,7 @@ def magnitude_bin(value):  # type: ignore[no-untyped-def]
 @kernel(types.int64(types.int64, types.int64, types.float64))
 def spread_bin(bid, ask, tick):  # type: ignore[no-untyped-def]
     """Give the bin of the spread of two prices in pips; the bins of a crossed book lie below that of 0."""
-    if bid == _MISSING or ask == _MISSING:
+    if bid == MISSING_PIPS or ask == MISSING_PIPS:
         return _SPREAD_NONE
     # A quotient of floats is exact where it is a whole number, and below 2**53 pips it never rounds up to one.
     ticks = math.floor((ask - bid) / tick)
@@ -159,13 +160,10 @@ def weigh_states(  # type: ignore[no-untyped-def]
     that is fewer). Of the book only the excess is kept: nearly all its states equal the reference's and cost nothing.
 
     Args:
-        book_price: int64[n, 2, K] pips, in the layout of `level_comparison.compare_levels`.
-        book_size: float64[n, 2, L], sizes of the first L levels; 0 where there is no level.
-        book_bits: int64[n, 2, L], the same memory as int64.
+        book_price, price: int64[n, 2, K] pips of book and reference, as for `level_comparison.compare_levels`.
+        book_size, size: float64[n, 2, L], sizes of their first L levels; 0 where there is no level.
+        book_bits, bits: int64[n, 2, L], the memory of the sizes as int64.
         known: uint8[n, 2], levels of each side that the book claims to know.
-        price: int64[n, 2, K] pips of the reference.
-        size: float64[n, 2, L], sizes of the reference.
-        bits: int64[n, 2, L], the same memory as int64.
         tick: pips, above 0.
         weights: int64[n], at least 0; states without weight are left out.
         blocks: int64[n], the block of time of each row, 0 … blocks − 1.
@@ -226,3 +224,53 @@ def weigh_states(  # type: ignore[no-untyped-def]
             if levels > 1:
                 placebos[NO_BID, _QI_5_AT + imbalance_bin(queue_size(size, r, 0, 1), asks)] += w
                 placebos[NO_ASK, _QI_5_AT + imbalance_bin(bids, queue_size(size, r, 1, 1))] += w
+
+
+DISTANCE_KS, DISTANCE_TV, DISTANCE_W1 = range(3)
+"""Rows of the result: Kolmogorov-Smirnov, total variation, Wasserstein-1."""
+
+_DRAWN = types.Array(types.int64, 2, "C", readonly=True)
+_SUMS = types.Array(types.float64, 2, "C", readonly=True)
+_VALUES = types.Array(types.float64, 1, "C", readonly=True)
+
+
+@kernel(types.void(_DRAWN, _SUMS, _VALUES, _VALUES, _VALUES, types.float64[::1], types.float64[:, ::1]))
+def resampled_distances(drawn, excess, totals, real, steps, workspace, distances):  # type: ignore[no-untyped-def]
+    """Measure how far each resampled day's difference of shares lies from the real day's.
+
+    The sums are of whole numbers, so they are the same on every machine. A matrix product of numpy takes 0.6 to 0.9 of
+    the time, but leaves a thread spinning on the core that others need.
+
+    Args:
+        drawn: int64[days, blocks], how often each block was drawn.
+        excess: float64[blocks, m], whole numbers: weight of the one distribution less that of the other in each bin.
+        totals: float64[blocks], whole numbers: weight of all bins.
+        real: float64[m], the real day's difference of shares.
+        steps: float64[k], distance from each of the first k bins to the next, k at most m.
+        workspace: float64[m], the caller's.
+        distances: float64[3, days], the caller's, written: the largest difference of cumulative shares, half the sum of
+            all differences of shares, and the area between the cumulative shares up to the k-th bin.
+    """
+    blocks, bins = excess.shape
+    for d in range(drawn.shape[0]):
+        total = 0.0
+        workspace[:] = 0.0
+        for b in range(blocks):
+            count = drawn[d, b]
+            if count == 0:
+                continue
+            total += count * totals[b]
+            for m in range(bins):
+                workspace[m] += count * excess[b, m]
+        # All three distances come from one walk over the bins, since each needs the same differences of shares.
+        cumulative = largest = absolute = area = 0.0
+        for m in range(bins):
+            difference = workspace[m] / total - real[m]
+            cumulative += difference
+            largest = max(largest, abs(cumulative))
+            absolute += abs(difference)
+            if m < steps.shape[0]:
+                area += abs(cumulative) * steps[m]
+        distances[DISTANCE_KS, d] = largest
+        distances[DISTANCE_TV, d] = absolute / 2
+        distances[DISTANCE_W1, d] = area

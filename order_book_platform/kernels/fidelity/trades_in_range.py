@@ -7,15 +7,14 @@ too.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import types
 
 from order_book_platform.kernels.compiled import kernel
-from order_book_platform.kernels.fidelity.sequence_lookup import first_not_below
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 _TIMES = types.Array(types.int64, 1, "A", readonly=True)
 _TABLE = types.Array(types.int64, 2, "A", readonly=True)
-_MISSING = MISSING_PIPS
 
 
 @kernel(
@@ -52,7 +51,7 @@ def count_in_range(  # type: ignore[no-untyped-def]
     """
     first = after = 0
     range_first = range_last = -1
-    lowest = highest = _MISSING
+    lowest = highest = MISSING_PIPS
     n_judged = n_in_range = 0
     n, m = time.shape[0], row_time.shape[0]
     for i in range(begin, end):
@@ -65,25 +64,25 @@ def count_in_range(  # type: ignore[no-untyped-def]
         if next_too and after < m and row_time[after - 1] < time[i] + window:
             last += 1
         if first != range_first or last != range_last:
-            lowest = highest = _MISSING
+            lowest = highest = MISSING_PIPS
             # Taken anew from all rows of the window: a running extreme would be lost with the row that leaves it.
             for r in range(first, last):
                 bid, ask = best[r, 0], best[r, 1]
-                if bid != _MISSING and (lowest == _MISSING or bid < lowest):
+                if bid != MISSING_PIPS and (lowest == MISSING_PIPS or bid < lowest):
                     lowest = bid
-                if ask != _MISSING and ask > highest:
+                if ask != MISSING_PIPS and ask > highest:
                     highest = ask
             range_first, range_last = first, last
-        has_range = lowest != _MISSING and highest != _MISSING
-        if has_range and price[i] != _MISSING:
+        has_range = lowest != MISSING_PIPS and highest != MISSING_PIPS
+        if has_range and price[i] != MISSING_PIPS:
             n_judged += 1
             n_in_range += int(lowest <= price[i] <= highest)
         if i != sampled:
             continue
         sampled += step
         for p in range(shifts.shape[0]):
-            at = i + first_not_below(time[i:], time[i] + shifts[p])
-            if at < n and price[at] != _MISSING and has_range:
+            at = i + np.searchsorted(time[i:], time[i] + shifts[p])
+            if at < n and price[at] != MISSING_PIPS and has_range:
                 judged[1 + p] += 1
                 in_range[1 + p] += int(lowest <= price[at] <= highest)
     judged[0] += n_judged

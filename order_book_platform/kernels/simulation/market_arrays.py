@@ -11,9 +11,6 @@ All belong to a `simulate.market.Market`, which allocates them and hands them to
 - A row of `tables` int64[TABLES + n, TABLE_COLUMNS] begins with `KNOTS` quantiles of a distribution at equal steps of
   probability; a draw interpolates between two of them. The last n rows are buckets of distance from the best price: the
   quantiles of their sizes, then what happens there.
-
-The arrays are handed on whole and never as views, and there are few of them: numba counts references to each array and
-view, which took a third of the time before loops were compiled without reference counts.
 """
 
 from __future__ import annotations

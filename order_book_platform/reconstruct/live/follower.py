@@ -19,7 +19,7 @@ from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
 from order_book_platform.reconstruct.live.live_source import SYMBOL, LiveSource, capture_point
 from order_book_platform.reconstruct.live.live_stream import LiveReplay, LiveStream
 from order_book_platform.reconstruct.replay_checkpoints import LiveCheckpoints, identity
-from order_book_platform.replay.live_steps import LiveSteps
+from order_book_platform.replay.replay_steps import LiveSteps
 from order_book_platform.replay.snapshot_inbox import InboxState
 from order_book_platform.replay.strategy import FullEventReplay
 from order_book_platform.settings import Settings

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
+from order_book_platform.clock import NS_PER_SECOND, Clock
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
 from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBatch
 from order_book_platform.errors import LogSchemaError, PrecisionError
@@ -73,7 +73,7 @@ class LiveSource:
         self._ahead: tuple[pa.RecordBatch, np.ndarray[tuple[int], np.dtype[np.int64]]] | None = None
         self._wait, self._stopped = wait, stopped
         self._going_on = True
-        self._clock = clock or SystemClock()
+        self._clock = clock or Clock()
 
     def read(self) -> Iterator[pa.Table | CaughtUp | Quiet | Waiting]:
         """Return rows of both logs; snapshots come before the first deltas that did not arrive before them."""

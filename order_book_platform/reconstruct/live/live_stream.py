@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.clock import NS_PER_SECOND, Clock, SystemClock
+from order_book_platform.clock import NS_PER_SECOND, Clock
 from order_book_platform.datasets.reconstructed_books.writer import BookTables
 from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA
 from order_book_platform.datasets.snapshots import SnapshotBatch
@@ -29,8 +29,7 @@ from order_book_platform.reconstruct.replay_checkpoints import (
     SavedReplay,
 )
 from order_book_platform.replay.book import SNAPSHOT_USES
-from order_book_platform.replay.live_steps import LiveSteps
-from order_book_platform.replay.replay_steps import LiveState, ReplayStep
+from order_book_platform.replay.replay_steps import LiveState, LiveSteps, ReplayStep
 from order_book_platform.replay.snapshot_scheduler import ReplayPosition
 from order_book_platform.replay.strategy import FullEventReplay
 from order_book_platform.settings import Settings
@@ -103,7 +102,7 @@ class LiveStream(BookStream):
         self.tables = BookTables(settings.reconstruct.depth, VERBATIM)
         self._source, self._inbox, self._replay = source, steps.inbox, replay
         self._books, self._findings, self._checkpoints = books, findings, checkpoints
-        self._clock = clock or SystemClock()
+        self._clock = clock or Clock()
         checkpoints.last_events = replay.begin.events
         self._takes_checkpoints = settings.reconstruct.checkpoint_events > 0
         self._step: ReplayStep | None = None

@@ -13,9 +13,8 @@ from order_book_platform.clock import NS_PER_DAY, day_start_ns, iso_from_ns
 from order_book_platform.datasets.columns import as_numpy
 from order_book_platform.errors import BatchError
 from order_book_platform.model import BookFlag, PartitionKey
-from order_book_platform.model.arrays import BoolArray, Int64Array, UInt8Array
-from order_book_platform.model.encoding import PipEncoding
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS, BoolArray, Int64Array, UInt8Array
+from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.rl.features.feature_spec import FeatureSpec
 from order_book_platform.storage import ParquetRows
 
@@ -125,7 +124,7 @@ class EventReader:
         spec: FeatureSpec,
         key: PartitionKey,
         batch_rows: int,
-        encoding: PipEncoding,
+        encoding: PartitionEncoding,
     ) -> None:
         self._encoding = encoding
         self._table = table

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.model import GateResult, PartitionKey
-from order_book_platform.model.encoding import whole_pips
+from order_book_platform.model.decimal_encoding import whole_pips
 from order_book_platform.observability import Progress, silent
 from order_book_platform.rl.features.event_reader import BookChunk, ChunkCursor, EventReader, TradeChunk
 from order_book_platform.rl.features.feature_columns import feature_table

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.kernels.order_flow import log_returns, realised_volatility, squared_returns
 from order_book_platform.model import BookFlag
-from order_book_platform.model.arrays import BoolArray, Int64Array
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS, BoolArray, Int64Array
 from order_book_platform.rl.features.time_grid import (
     ASK_PRICE,
     ASK_SIZE,

@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from order_book_platform.clock import iso_from_ns
 from order_book_platform.errors import BatchError
-from order_book_platform.kernels.order_flow import LAST_FIELDS, add_level_flow, add_trades
-from order_book_platform.model.arrays import Int64Array, UInt8Array
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.kernels.order_flow import LAST_FIELDS, add_level_flow
+from order_book_platform.model.arrays import MISSING_PIPS, Int64Array, UInt8Array
 from order_book_platform.rl.features.event_reader import BookChunk, TradeChunk
 from order_book_platform.rl.features.feature_spec import FeatureSpec
 
@@ -94,14 +93,12 @@ class TimeGrid:
         """Add trades of a chunk, in order; those before the block are left out."""
         step = chunk.step[rows] - self.first
         skip = int(np.searchsorted(step, self.spec.history, side="left"))
-        trade_row = self.spec.mlofi_levels + 2
-        add_trades(
-            step[skip:],
-            chunk.is_buy[rows][skip:],
-            chunk.size[rows][skip:],
-            self.flow[trade_row:],
-            self._shadow[trade_row:],
-        )
+        trades = self.spec.mlofi_levels + 2
+        step, is_buy, size = step[skip:], chunk.is_buy[rows][skip:], chunk.size[rows][skip:]
+        for sums in (self.flow, self._shadow):
+            np.add.at(sums[trades], step, 1)
+            np.add.at(sums[trades + 1], step[is_buy], size[is_buy])
+            np.add.at(sums[trades + 2], step[~is_buy], size[~is_buy])
 
     def close(self, steps: int) -> None:
         """Complete the first `steps` inner steps of the block: the book at each, running sums, resets.

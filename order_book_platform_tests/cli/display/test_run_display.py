@@ -11,10 +11,11 @@ from rich.console import Console
 
 from order_book_platform.cli.display import output
 from order_book_platform.cli.display.run_display import RunDisplay
-from order_book_platform.clock import NS_PER_SECOND, ManualClock
+from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.model import PartitionKey
 from order_book_platform.observability import StageMetrics, StreamMetrics
 from order_book_platform.storage import Manifest
+from order_book_platform_tests.manual_clock import ManualClock
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
 ASSETS = ("raw_deltas", "reconstructed_books", "rl_features")

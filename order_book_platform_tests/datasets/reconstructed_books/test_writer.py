@@ -16,9 +16,10 @@ from order_book_platform.datasets.reconstructed_books.writer import (
     stored_rows,
 )
 from order_book_platform.model import BookFlag, DecimalEncoding, FixedPoint
-from order_book_platform.model.decimal128 import decimal_array, words_from_integers
+from order_book_platform.model.arrays import MISSING_PIPS
+from order_book_platform.model.decimal128 import decimal_array
 from order_book_platform.model.encoding import VERBATIM, PartitionEncoding
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform_tests.decimals import words_from_integers
 
 
 def encoding_of_sizes(name: str) -> PartitionEncoding:

@@ -13,7 +13,7 @@ import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
-from order_book_platform.clock import SystemClock
+from order_book_platform.clock import Clock
 from order_book_platform.errors import ExchangeError
 from order_book_platform.exchange import (
     ExchangeOptions,
@@ -32,7 +32,7 @@ def exchange(faults: str = "") -> LocalExchange:
     """An exchange with one simulated symbol that starts with the first subscription."""
     options = ExchangeOptions(Pace(start=Start.SUBSCRIBED), faults=parse_faults(faults))
     feed = SimulatedFeed("BTCUSDT", venue("usdm"), 2_000)
-    return LocalExchange({"usdm": [feed]}, options, SystemClock().now_ns())
+    return LocalExchange({"usdm": [feed]}, options, Clock().now_ns())
 
 
 def opened(url: str, context: ssl.SSLContext | None = None) -> connect:
@@ -54,7 +54,7 @@ def test_data_and_snapshots_come_from_one_port(tmp_path: Path) -> None:
     async def run(tls: bool) -> None:
         context = client_context = None
         if tls:
-            files = write_certificate(tmp_path, SystemClock().now_ns())
+            files = write_certificate(tmp_path, Clock().now_ns())
             context, client_context = server_context(*files), ssl.create_default_context(cafile=files[0])
         async with ExchangeServer(exchange(), tls=context) as server:
             url = server.websocket_url("usdm") + "/public/stream?streams=btcusdt@depth@100ms"

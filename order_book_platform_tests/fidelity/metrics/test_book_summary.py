@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from order_book_platform.datasets.reconstructed_books.rows import BookHeads
 from order_book_platform.fidelity.metrics.book_summary import BookSummarizer, BookSummary
 from order_book_platform.model import BookFlag
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 heads = st.lists(
     st.tuples(

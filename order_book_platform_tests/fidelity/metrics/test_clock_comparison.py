@@ -30,7 +30,7 @@ from order_book_platform.fidelity.metrics.clock_comparison import (
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.model import BookFlag, Severity
-from order_book_platform.model.levels import DEPTH
+from order_book_platform.model.arrays import DEPTH
 from order_book_platform.storage import DataStore, ParquetRows
 from order_book_platform_tests.fidelity.partitions import (
     KEY,

@@ -17,7 +17,7 @@ from order_book_platform.fidelity.metrics.comparison_counts import (
     compare_best,
     share,
 )
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 TICK = 5
 

@@ -28,8 +28,8 @@ from order_book_platform.fidelity.metrics.market_statistics import (
     trade_metrics,
 )
 from order_book_platform.model import BookFlag
+from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.model.decimal128 import decimal_array, multiply
-from order_book_platform.model.levels import MISSING_PIPS
 from order_book_platform.storage import ParquetRows
 
 floats = st.lists(st.floats(-5, 5).map(lambda value: round(value, 3)), max_size=25)

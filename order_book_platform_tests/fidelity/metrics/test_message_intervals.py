@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from order_book_platform.fidelity.metrics.message_intervals import PLACES_MS, interval_metrics
-from order_book_platform.kernels.fidelity.message_intervals import INTERVAL_BINS
+from order_book_platform.fidelity.metrics.message_intervals import (
+    INTERVAL_BINS,
+    PLACES_MS,
+    interval_bins,
+    interval_metrics,
+)
 from order_book_platform.storage import ParquetRows
 
 MS = 1_000_000
@@ -52,3 +59,13 @@ def test_bins_lie_at_whole_milliseconds() -> None:
     """As many places as bins, exact below 64 ms."""
     assert len(PLACES_MS) == INTERVAL_BINS
     assert PLACES_MS[:66].tolist() == [*range(65), 66]
+
+
+EDGES_MS = [*range(64), *(m << d for d in range(1, 31) for m in range(32, 64))]
+
+
+@given(st.lists(st.one_of(st.integers(-3, 80 * MS), st.integers(0, 1 << 57)), max_size=8))
+def test_an_interval_falls_into_the_bin_of_its_whole_milliseconds(intervals: list[int]) -> None:
+    """Nothing below 0, and nothing beyond the last bin."""
+    wanted = [min(bisect_right(EDGES_MS, max(each, 0) // MS) - 1, INTERVAL_BINS - 1) for each in intervals]
+    assert interval_bins(np.array(intervals, np.int64)).tolist() == wanted

@@ -18,7 +18,7 @@ from order_book_platform.fidelity.metrics.size_correlation import (
     correlate_levels,
     sample_step,
 )
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 values = st.lists(st.integers(0, 6), max_size=25)
 

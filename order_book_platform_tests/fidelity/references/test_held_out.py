@@ -24,7 +24,7 @@ from order_book_platform.fidelity.references.held_out import (
     Plausible,
     find_messages,
 )
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.storage import ParquetRows
 from order_book_platform_tests.fidelity.partitions import KEY
 

@@ -16,7 +16,7 @@ from order_book_platform.fidelity.self_test import oracle
 from order_book_platform.fidelity.self_test.in_memory_day import InMemoryDay
 from order_book_platform.fidelity.self_test.oracle import DEPTH, slow_figures, snapshot_pairs, ticker_pairs
 from order_book_platform.model import BookFlag
-from order_book_platform.model.levels import DEPTH as VISIBLE_LEVELS
+from order_book_platform.model.arrays import DEPTH as VISIBLE_LEVELS
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.conftest import TRIAL_KEY
 from order_book_platform_tests.fidelity.test_metric_declarations import FIGURES, documented

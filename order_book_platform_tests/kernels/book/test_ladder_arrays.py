@@ -63,7 +63,7 @@ def test_levels_come_back_sorted(model: dict[int, int]) -> None:
 def test_a_saved_side_fills_another_ladder(model: dict[int, int]) -> None:
     """A ladder filled with what was read of another one has the same levels, and keeps all invariants."""
     saved, other = read(filled(model)), Ladder.empty(SLOTS, BLOCKS)
-    other.fill(SIDE, saved)
+    ladder.fill_side(other, SIDE, *saved)
     if model:
         check(other, model)
     assert int(other.best[SIDE]) == min(model, default=NO_KEY)

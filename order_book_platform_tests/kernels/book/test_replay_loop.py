@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from order_book_platform.kernels.book import ladder
 from order_book_platform.kernels.book import replay_arrays as arrays
 from order_book_platform.kernels.book.bits import divisor_inverse
-from order_book_platform.kernels.book.ladder_arrays import NO_TICK, Ladder
+from order_book_platform.kernels.book.ladder_arrays import NO_TICK, NOTHING_KNOWN, Ladder
 from order_book_platform.kernels.book.replay_arrays import ROW_HEAD, ReplaySchedule
-from order_book_platform.kernels.book.replay_loop import replay, replay_snapshots
+from order_book_platform.kernels.book.replay_loop import (
+    compare_snapshot,
+    count_levels,
+    find_bad_level,
+    find_messages,
+    merge_snapshot,
+    replay,
+    replay_snapshots,
+)
 from order_book_platform.model import BookFlag
 from order_book_platform_tests.kernels.book.test_visible_rows import SLOTS, STEP, memory_of
 
@@ -127,3 +138,121 @@ def test_snapshots_alone_replace_the_book() -> None:
     assert best(rows[:2].tolist()) == [(1, 10, 20), (2, 9, 30)]
     assert run.ladder.occupied(0) == run.ladder.occupied(1) == 1
     assert run.memory.state[arrays.STATE_MESSAGES] == 2
+
+
+UNIT = 50
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=30), st.integers(-(2**62), 2**62))
+def test_starts_of_messages(lengths: list[int], first: int) -> None:
+    """Messages of any length are found, and the end of the last one."""
+    sequence = np.repeat(np.arange(len(lengths)) * 3 + first, lengths)
+    starts = np.full(len(sequence) + 1, -9)
+    assert find_messages(sequence, starts) == len(lengths)
+    np.testing.assert_array_equal(starts[: len(lengths) + 1], np.cumsum([0, *lengths]))
+
+
+@given(st.lists(st.integers(0, 20), min_size=2, max_size=30))
+def test_the_first_step_back_is_named(sequence: list[int]) -> None:
+    """The row whose sequence number is smaller than the one before, and only then."""
+    array = np.array(sequence)
+    back = np.flatnonzero(np.diff(array) < 0)
+    found = int(find_messages(array, np.empty(len(array) + 1, np.int64)))
+    assert found == (-1 - int(back[0]) - 1 if len(back) else len(set(sequence)))
+
+
+prices = st.sampled_from([UNIT, 3 * UNIT, UNIT * 10**12, (2**62 - 1) // UNIT * UNIT])
+wrong = st.sampled_from(
+    [
+        0,
+        -UNIT,
+        UNIT + 1,
+        UNIT - 1,
+        2**62 // UNIT * UNIT + UNIT,
+        2**63 - 1,
+        -(2**63),
+    ]
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(prices, prices, prices, prices, wrong), st.sampled_from([0, 0, 1, 2**63 - 1, -1])
+        ),
+        max_size=40,
+    )
+)
+def test_the_first_bad_level_is_named(levels: list[tuple[int, int]]) -> None:
+    """Off the step, not positive, too large, or a negative size: the first of them, or −1."""
+    price, size = np.array(levels, np.int64).reshape(-1, 2).T.copy()
+    bad = (price % UNIT != 0) | (price <= 0) | (price >= 2**62) | (size < 0)
+    wanted = int(bad.argmax()) if bad.any() else -1
+    assert find_bad_level(price, size, *divisor_inverse(UNIT), (2**62 - 1) // UNIT) == wanted
+
+
+K = 4
+SLOTS = 4096
+levels = st.dictionaries(st.integers(1, 12), st.integers(1, 3), max_size=8)
+
+
+def book_of(asks: dict[int, int], known_until: int | None) -> Ladder:
+    """A book with asks alone, known up to a tick."""
+    book = Ladder.empty(SLOTS, 2 * SLOTS // 64 + 8)
+    for tick, size in asks.items():
+        ladder.set_level(book, 1, tick, size, 7)
+    ladder.settle(book, 1)
+    book.known_until[1] = NOTHING_KNOWN if known_until is None else known_until
+    return book
+
+
+def snapshot_of(asks: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Ticks and sizes of a snapshot with the best K of these asks and no bids."""
+    ticks, sizes = np.full((2, K), NO_TICK), np.zeros((2, K), np.int64)
+    best = sorted(asks)[:K]
+    ticks[1, : len(best)] = best
+    sizes[1, : len(best)] = [asks[tick] for tick in best]
+    return ticks, sizes
+
+
+def asks_of(book: Ladder) -> dict[int, int]:
+    """The asks of a book."""
+    found = np.empty((3, book.occupied(1)), np.int64)
+    ladder.read_levels(book, 1, found)
+    return dict(zip(found[0].tolist(), found[1].tolist(), strict=True))
+
+
+@given(levels, st.one_of(st.none(), st.integers(0, 14)), levels)
+def test_only_what_both_know_is_compared(
+    asks: dict[int, int], known_until: int | None, shown: dict[int, int]
+) -> None:
+    """Levels up to the nearer of both ends count once each, and those that are not equal are wrong."""
+    ticks, sizes = snapshot_of(shown)
+    out = np.full(2, 99, np.int64)
+    compare_snapshot(book_of(asks, known_until), ticks, sizes, out)
+    best = dict(sorted(shown.items())[:K])
+    end = min(-1 if known_until is None else known_until, max(best, default=-1))
+    compared = {tick for tick in {*asks, *best} if tick <= end}
+    assert out.tolist() == [len(compared), sum(asks.get(tick) != best.get(tick) for tick in compared)]
+    assert int(count_levels(ticks, 1)) == len(best)
+
+
+@given(levels, st.one_of(st.none(), st.integers(0, 14)), levels, st.booleans())
+def test_a_merge_replaces_the_snapshot_s_range(
+    asks: dict[int, int], known_until: int | None, shown: dict[int, int], forget: bool
+) -> None:
+    """Within its range the book is the snapshot, beyond it nothing changes; a seed and a repair end the known range."""
+    book, (ticks, sizes) = book_of(asks, known_until), snapshot_of(shown)
+    before = int(book.known_until[1])
+    best = dict(sorted(shown.items())[:K])
+    end = max(best, default=0)
+    changes = int(merge_snapshot(book, ticks, sizes, forget, 9))
+    wanted = {tick: size for tick, size in asks.items() if tick > end} | best
+    assert asks_of(book) == wanted
+    assert changes == sum(asks.get(tick) != wanted.get(tick) for tick in {*asks, *wanted})
+    if best:
+        assert int(book.known_until[1]) == (end if forget else max(before, end))
+        assert int(book.best[1]) == min(wanted)
+    else:
+        assert int(book.known_until[1]) == before
+    assert book.known_until[0] == NOTHING_KNOWN

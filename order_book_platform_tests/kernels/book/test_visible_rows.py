@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.kernels.book import ladder, replay_arrays
 from order_book_platform.kernels.book.ladder_arrays import NO_KEY, Ladder
 from order_book_platform.kernels.book.replay_arrays import ROW_FLAGS, ROW_HEAD, Memory
-from order_book_platform.kernels.book.visible_rows import write_row
+from order_book_platform.kernels.book.visible_rows import rows_to_columns, write_row
 from order_book_platform.model import BookFlag
+from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.model.flags import PROVEN_LOSS
-from order_book_platform.model.levels import MISSING_PIPS
 
 STEP = 5
 SLOTS = 4096
@@ -102,3 +103,12 @@ def test_repaired_is_a_flag_of_one_row() -> None:
     assert not write_row(book, memory, rows, 0, False, False)
     assert write_row(book, memory, rows, 0, False, True)
     assert not rows[0, ROW_FLAGS] & BookFlag.REPAIRED
+
+
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 200])
+def test_rows_to_columns(n: int) -> None:
+    """Every number lands where a transposition puts it, whatever the row count does to the blocks."""
+    rows = np.arange(200 * 7, dtype=np.int64).reshape(200, 7)
+    columns = np.full((7, n), -1, np.int64)
+    rows_to_columns(rows, columns, n)
+    np.testing.assert_array_equal(columns, rows[:n].T)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from order_book_platform.kernels.fidelity import book_statistics as stats
 from order_book_platform.kernels.fidelity.book_statistics import add_book_rows
 from order_book_platform.model import BookFlag
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 EARLIEST, LATEST = 100, 200
 Row = tuple[int, int, int, int, int]

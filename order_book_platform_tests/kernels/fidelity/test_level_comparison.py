@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from order_book_platform.kernels.fidelity import level_comparison
 from order_book_platform.kernels.fidelity.level_comparison import (
     ALL_EQUAL,
     ALL_KNOWN,
@@ -17,12 +19,10 @@ from order_book_platform.kernels.fidelity.level_comparison import (
     MISSING_LEVELS,
     REFERENCE_LEVELS,
     ROW_COUNTS,
-    add_to_windows,
-    compare_best_levels,
+    add_by_age,
     compare_levels,
-    tally_best,
 )
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 DEPTH = 4
 Side = list[tuple[int, int]]
@@ -152,90 +152,57 @@ def columns(drawn: list[tuple[bool, float, float, bool, bool, bool]]) -> tuple[n
     )
 
 
-@pytest.mark.parametrize(
-    "add", [tally_best, getattr(tally_best, "py_func", tally_best)], ids=["compiled", "interpreted"]
-)
-@given(drawn=compared.filter(bool))
-def test_best_prices_add_up_to_those_of_a_loop_in_python(
-    add: Callable[..., None], drawn: list[tuple[bool, float, float, bool, bool, bool]]
-) -> None:
-    """Rows, claims, errors of all rows and of claimed ones, on top of what was there."""
-    rows, priced, squares = np.arange(5), np.arange(8).reshape(2, 2, 2), np.arange(4.0).reshape(2, 2)
-    add(*columns(drawn), rows, priced, squares)
-    kept = [row for row in drawn if row[5]]
-    assert (rows - np.arange(5)).tolist() == [
-        len(kept),
-        sum(row[0] for row in kept),
-        sum(row[3] and row[4] for row in kept),
-        *(sum(not row[3 + side] for row in kept) for side in range(2)),
-    ]
-    for claimed in range(2):
-        for side in range(2):
-            found = [
-                row[1 + side]
-                for row in kept
-                if row[1 + side] == row[1 + side] and (row[3 + side] or not claimed)
-            ]
-            base = claimed * 4 + side * 2
-            assert priced[claimed, side].tolist() == [
-                base + len(found),
-                base + 1 + sum(e != 0 for e in found),
-            ]
-            assert squares[claimed, side] == claimed * 2 + side + sum(e**2 for e in found)
-
-
-@pytest.mark.parametrize(
-    "add",
-    [add_to_windows, getattr(add_to_windows, "py_func", add_to_windows)],
-    ids=["compiled", "interpreted"],
-)
-@given(drawn=compared.filter(bool), data=st.data())
-def test_windows_add_up_to_those_of_a_loop_in_python(
-    add: Callable[..., None], drawn: list[tuple[bool, float, float, bool, bool, bool]], data: st.DataObject
-) -> None:
-    """Each chosen row goes to its window."""
-    bins = data.draw(st.lists(st.integers(0, 2), min_size=len(drawn), max_size=len(drawn)))
-    exact, errs, _, chosen = columns(drawn)
-    rows, squares = np.zeros((4, 3)), np.zeros((2, 3))
-    add(np.array(bins), exact, errs, chosen, rows, squares)
-    for window in range(3):
-        kept = [row for row, at in zip(drawn, bins, strict=True) if at == window and row[5]]
-        sides = [[row[1 + side] for row in kept if row[1 + side] == row[1 + side]] for side in range(2)]
-        assert rows[:, window].tolist() == [len(kept), sum(row[0] for row in kept), *map(len, sides)]
-        assert squares[:, window].tolist() == [sum(error**2 for error in side) for side in sides]
-
-
 top = st.one_of(st.just((MISSING_PIPS, 0)), st.tuples(st.integers(1, 3), st.integers(1, 2)))
 
 
+TIME_EDGES, MESSAGE_EDGES = [0, 5, 20], [0, 2, 3, 9]
+numbers = st.sets(st.integers(0, 30), max_size=8).map(sorted)
+aged = st.dictionaries(
+    st.integers(0, 30), st.tuples(st.integers(0, 60), st.booleans(), st.booleans(), st.booleans()), max_size=9
+).map(lambda drawn: sorted(drawn.items()))
+
+
 @pytest.mark.parametrize(
-    "compare",
-    [compare_best_levels, getattr(compare_best_levels, "py_func", compare_best_levels)],
-    ids=["compiled", "interpreted"],
+    "add", [add_by_age, getattr(add_by_age, "py_func", add_by_age)], ids=["compiled", "interpreted"]
 )
-@given(
-    ours=st.lists(st.tuples(top, top), max_size=6),
-    theirs=st.lists(st.tuples(top, top), min_size=1, max_size=6),
-    data=st.data(),
-)
-def test_best_levels_are_compared_as_they_read(
-    compare: Callable[..., None],
-    ours: list[tuple[tuple[int, int], ...]],
-    theirs: list[tuple[tuple[int, int], ...]],
-    data: st.DataObject,
+@given(drawn=aged, used=numbers, cut=st.integers(0, 9))
+def test_rows_are_added_up_by_their_ages(
+    add: Callable[..., None], drawn: list[tuple], used: list[int], cut: int
 ) -> None:
-    """Exact is equality of all four numbers; an error is the difference of two prices that both exist, in ticks."""
-    at = data.draw(st.lists(st.integers(0, len(theirs) - 1), min_size=len(ours), max_size=len(ours)))
-    book, reference = (
-        np.array(rows, np.int64).reshape(len(rows), 2, 1, 2).transpose(3, 0, 1, 2) for rows in (ours, theirs)
+    """The age is that of the last used snapshot at or before the row; without one the row is left out."""
+    snapshots = sorted({number for number, _ in drawn} | set(used))
+    places = [number // 2 for number in snapshots]
+    number = np.array([at for at, _ in drawn], np.int64)
+    time = np.array([values[0] for _, values in drawn], np.int64)
+    exact = np.array([values[1] for _, values in drawn], np.bool_)
+    counts = np.zeros((len(drawn), ROW_COUNTS), np.int64)
+    for row, (at, (_, _, equal, known)) in enumerate(drawn):
+        counts[row] = (equal, known, 20 + at, at % 3, 30 + at, at % 5)
+    by_time, by_messages = (
+        np.zeros((len(edges), level_comparison.AGE_COLUMNS), np.int64)
+        for edges in (TIME_EDGES, MESSAGE_EDGES)
     )
-    exact, errors = np.zeros(len(ours), np.bool_), np.zeros((len(ours), 2))
-    compare(*book, *reference, np.array(at, np.int64), 4.0, exact, errors)
-    for row, place in enumerate(at):
-        assert exact[row] == (ours[row] == theirs[place])
-        for side in range(2):
-            prices = ours[row][side][0], theirs[place][side][0]
-            if MISSING_PIPS in prices:
-                assert np.isnan(errors[row, side])
-            else:
-                assert errors[row, side] == (prices[0] - prices[1]) / 4
+    cursors, moments = np.zeros(level_comparison.CURSORS, np.int64), np.zeros(5)
+    for part in (slice(0, cut), slice(cut, None)):
+        add(
+            *(number[part], time[part], exact[part], counts[part]),
+            *(np.array(snapshots, np.int64), np.array(places, np.int64)),
+            *(np.array(used, np.int64), np.array(used, np.int64), np.array(used, np.int64) // 2),
+            *(cursors, np.array(TIME_EDGES), np.array(MESSAGE_EDGES), by_time, by_messages, moments),
+        )
+    wanted_time, wanted_messages, wanted_moments = by_time * 0, by_messages * 0, [0.0] * 5
+    for at, (when, right, equal, known) in drawn:
+        last = max((each for each in used if each <= at), default=None)
+        if last is None:
+            continue
+        values = (1, right, known, known and equal, at % 3, at % 5)
+        age, messages = max(0, when - last), at // 2 - last // 2
+        wanted_time[bisect_right(TIME_EDGES, age) - 1] += values
+        wanted_messages[bisect_right(MESSAGE_EDGES, messages) - 1] += values
+        if known:
+            seconds = age / 1e9
+            for place, value in enumerate((1, seconds, seconds**2, equal, seconds * equal)):
+                wanted_moments[place] += value
+    assert np.array_equal(by_time, wanted_time)
+    assert np.array_equal(by_messages, wanted_messages)
+    assert moments.tolist() == pytest.approx(wanted_moments)

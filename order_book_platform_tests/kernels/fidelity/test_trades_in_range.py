@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.kernels.fidelity.trades_in_range import count_in_range
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 
 best = st.one_of(st.just(MISSING_PIPS), st.integers(1, 9))
 rows = st.lists(st.tuples(st.integers(0, 30), best, best), min_size=1, max_size=12).map(sorted)

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from order_book_platform.clock import ManualClock
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.errors import DiskFullError
 from order_book_platform.model import PartitionKey
@@ -30,6 +29,7 @@ from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.storage.partition_writer import FinishedFile
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.lake import write_settings
+from order_book_platform_tests.manual_clock import ManualClock
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
 PART_DELTAS = 4_000

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from order_book_platform.clock import ManualClock
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model import FixedPoint
@@ -19,6 +18,7 @@ from order_book_platform.reconstruct.live import live_source
 from order_book_platform.reconstruct.live.live_source import CaughtUp, LiveSource, Quiet
 from order_book_platform.replay.snapshot_inbox import InboxState
 from order_book_platform.streaming import Waiting
+from order_book_platform_tests.manual_clock import ManualClock
 from order_book_platform_tests.reconstruct.captures import Capture
 from order_book_platform_tests.streams import CENTRE, delta_batch, snapshot_batch
 

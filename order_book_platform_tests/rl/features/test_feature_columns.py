@@ -10,7 +10,7 @@ import pytest
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.model import BookFlag, FixedPoint
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.rl.features.feature_columns import feature_table
 from order_book_platform.rl.features.feature_spec import FeatureSpec
 from order_book_platform.rl.features.time_grid import (

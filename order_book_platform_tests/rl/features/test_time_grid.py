@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from order_book_platform.errors import BatchError
-from order_book_platform.model.levels import MISSING_PIPS
+from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.rl.features.event_reader import BookChunk, TradeChunk
 from order_book_platform.rl.features.feature_spec import FeatureSpec
 from order_book_platform.rl.features.time_grid import (

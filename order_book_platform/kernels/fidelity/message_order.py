@@ -1,13 +1,52 @@
-"""Finding rows that are out of order in a stream: those that fall back, and single ones that run ahead of it.
+"""Where references stand among the messages: sequence numbers looked up in the deltas, and rows out of order.
 
 A single row with a number or a time far ahead would make all rows after it look late; it is itself what is wrong.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from numba import types
 
 from order_book_platform.kernels.compiled import kernel
+
+MESSAGES, LAST, HIGHEST = range(3)
+STATE_SIZE = 3
+"""Columns of the state: messages so far, the sequence number of the last one, and the highest sequence number."""
+
+_NUMBERS = types.Array(types.int64, 1, "A", readonly=True)
+
+
+@kernel(types.void(_NUMBERS, _NUMBERS, types.int64[::1], types.int64[::1]))
+def place_messages(column, wanted, state, places):  # type: ignore[no-untyped-def]
+    """Find which messages of a column of deltas have the wanted sequence numbers, int64[m] ascending, each once.
+
+    A message is a run of equal numbers. The numbers may go back; as long as they rise, none is searched for.
+
+    Args:
+        column: int64[n], the next sequence numbers, one a delta.
+        state: int64[STATE_SIZE], the caller's, all 0 at first; changed.
+        places: int64[m], the caller's; set to the place of the message with this number, counted from 1, where the
+            column has one, and else left as it is. Of several messages of one number the last counts.
+    """
+    messages, last, highest = state[MESSAGES], state[LAST], state[HIGHEST]
+    at = np.searchsorted(wanted, last)
+    for i in range(column.shape[0]):
+        number = column[i]
+        if number == last and messages > 0:
+            continue
+        # Numbers mostly rise, and the wanted ones are walked along with them; only a step back needs a search.
+        if number < last:
+            at = np.searchsorted(wanted, number)
+        while at < wanted.shape[0] and wanted[at] < number:
+            at += 1
+        highest = max(highest, number) if messages > 0 else number
+        messages += 1
+        last = number
+        if at < wanted.shape[0] and wanted[at] == number:
+            places[at] = messages
+    state[MESSAGES], state[LAST], state[HIGHEST] = messages, last, highest
+
 
 NUMBER, TIMES = 0, 1
 """Columns of `latest`: the highest number, and from TIMES on the latest time of each clock."""

@@ -1,7 +1,11 @@
-"""Decimals of any length as int64 codes: a price is its multiple of a unit, a size its place in a list."""
+"""Decimals of any length as int64 codes: a price is its multiple of a unit, a size its place in a list.
+
+The unit divides all prices of the day. `encoding_of` decides whether a partition needs this encoding or that of pips.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import gcd
 from threading import Lock
 
@@ -10,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from order_book_platform.errors import BatchError
-from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
+from order_book_platform.model.arrays import MISSING_PIPS, BoolArray, Float64Array, Int64Array
 from order_book_platform.model.decimal128 import (
     CODE_LIMIT,
     DECIMALS,
@@ -21,9 +25,8 @@ from order_book_platform.model.decimal128 import (
     multiply,
     unscaled_integers,
 )
-from order_book_platform.model.encoding.partition_encoding import PartitionEncoding, whole
+from order_book_platform.model.encoding import PartitionEncoding, WholePipEncoding, precision_of, whole
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS, FixedPoint
-from order_book_platform.model.levels import MISSING_PIPS
 
 SIZE_BYTES = 240
 """Bytes that a size takes at most in the list of a `DecimalEncoding`, just after the list has grown; `obp bench
@@ -47,8 +50,8 @@ class DecimalEncoding(PartitionEncoding):
     stored_bytes = 16
 
     def __init__(self, unit: int, fixed_point: FixedPoint) -> None:
+        super().__init__(fixed_point)
         self.precision = "decimal128"
-        self.fixed_point = fixed_point
         self.unit = unit
         self.tick = fixed_point.tick_pips // unit
         self.float_decimals = DEFAULT_DECIMALS
@@ -58,15 +61,24 @@ class DecimalEncoding(PartitionEncoding):
         self._lock = Lock()
 
     def encode_prices(self, column: pa.Array | pa.ChunkedArray) -> tuple[Int64Array, BoolArray]:
-        """Divide a column of prices by the unit; see the base class."""
+        """Divide a column of prices by the unit."""
         return divide(decimal_words(column), self.unit)
 
-    def encode_sizes(self, column: pa.Array | pa.ChunkedArray) -> Int64Array:
-        """Encode a column of sizes as int64[n]; sizes met for the first time join the list.
+    def encode_every_price(self, column: pa.Array | pa.ChunkedArray, where: str) -> Int64Array:
+        """Divide a column of prices by the unit, and refuse one that it does not divide."""
+        encoded, exact = self.encode_prices(column)
+        if not exact.all():
+            at = int(exact.argmin())
+            raise BatchError(
+                expected="prices that are multiples of the day's unit",
+                found=f"{column[at].as_py():f}",
+                where=f"{where}, row {at}",
+                remedy="Build the partition again; its unit comes from all prices of the day.",
+            )
+        return encoded
 
-        Raises:
-            BatchError: A size is negative.
-        """
+    def encode_sizes(self, column: pa.Array | pa.ChunkedArray, where: str = "a decimal size") -> Int64Array:
+        """Encode a column of sizes; those met for the first time join the list."""
         distinct = whole(column).dictionary_encode()
         words = decimal_words(distinct.dictionary)
         negative = words[:, 1] >> np.uint64(63)
@@ -74,7 +86,7 @@ class DecimalEncoding(PartitionEncoding):
             raise BatchError(
                 expected="sizes of at least 0",
                 found=f"{distinct.dictionary[int(negative.argmax())].as_py():f}",
-                where="a decimal size",
+                where=where,
                 remedy="Build raw_deltas and snapshots again.",
             )
         codes = self._codes_of(words)
@@ -114,12 +126,12 @@ class DecimalEncoding(PartitionEncoding):
         return decimal_array(self.size_words(encoded))
 
     def level_arrays(self, prices: Int64Array, sizes: Int64Array) -> list[pa.Array]:
-        """Decode the prices and sizes of a level to two columns of decimals; see the base class."""
+        """Decode the prices and sizes of a level to two columns of decimals."""
         missing = prices == MISSING_PIPS
         return [decimal_array(words, missing) for words in (self.price_words(prices), self.size_words(sizes))]
 
     def hashed_rows(self, rows: Int64Array, head: int) -> NDArray[np.uint64]:
-        """Replace each encoded number by the two words of its decimal; see the base class."""
+        """Replace each encoded number by the two words of its decimal."""
         words = np.empty((len(rows), 2 * rows.shape[1] - head), np.uint64)
         words[:, :head] = rows[:, :head]
         levels = words[:, head:].reshape(len(rows), -1, 4)
@@ -171,6 +183,43 @@ class DecimalEncoding(PartitionEncoding):
 def unit_fits(largest: int, unit: int) -> bool:
     """Return whether prices up to `largest` can be encoded in this unit; both are unscaled."""
     return largest // unit < CODE_LIMIT
+
+
+def encoding_of(metadata: Mapping[str, object]) -> PartitionEncoding:
+    """Return the encoding for the partitions of a day.
+
+    Args:
+        metadata: Metadata of the day's `raw_deltas`, or of a partition that was made from them.
+    """
+    fixed_point = FixedPoint.from_metadata(metadata)
+    if precision_of(metadata) == "int64":
+        return PartitionEncoding(fixed_point)
+    return DecimalEncoding(int(str(metadata["price_unit"])), fixed_point)
+
+
+def whole_pips(where: str, *partitions: Mapping[str, object]) -> PartitionEncoding:
+    """Return the encoding that reads several partitions of one day as int64 pips.
+
+    Decimals are read with the fewest decimals at which all their prices and sizes are whole pips.
+
+    Args:
+        where: What an error names the partitions by.
+        partitions: Metadata of each; tick and lot are those of the first.
+    """
+    point = FixedPoint.from_metadata(partitions[0])
+    if precision_of(partitions[0]) == "int64":
+        return PartitionEncoding(point)
+    units = [gcd(*(int(str(each[name])) for each in partitions)) for name in ("price_unit", "size_unit")]
+    zeros = [next(n for n in range(DECIMALS, -1, -1) if unit % 10**n == 0) for unit in units]
+    return WholePipEncoding(
+        FixedPoint(
+            DECIMALS - zeros[0],
+            DECIMALS - zeros[1],
+            point.tick_pips // 10 ** zeros[0],
+            point.lot_pips // 10 ** zeros[1],
+        ),
+        where,
+    )
 
 
 def _objects(values: list[int]) -> NDArray[np.object_]:
