@@ -14,10 +14,11 @@ from order_book_platform.exchange.protocol.client_session import (
     Subscription,
 )
 from order_book_platform.exchange.protocol.venue import StreamKind, Venue
-from order_book_platform.exchange.protocol.wire_frames import BINARY, frame
+from order_book_platform.exchange.protocol.wire_frames import BINARY, RESERVED, TEXT, frame
 from order_book_platform.exchange.sent_ledger import Fate, SentLedger
 
 _EVENT_TIME = re.compile(rb'"E":(\d+)')
+_TIMES = re.compile(rb'"[ET]":\d+')
 _PREV_ID = re.compile(rb'"pu":(\d+)')
 _FIRST_ID = re.compile(rb'"U":(\d+)')
 
@@ -52,6 +53,9 @@ class MarketDataConnection(ClientSession):
         now_ns: wall-clock time at which it was opened.
         ledger: list of what was sent.
         dice: faults of this connection's messages.
+
+    Attributes:
+        microseconds: whether `E` and `T` are sent in microseconds, as spot does for `timeUnit=MICROSECOND`.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class MarketDataConnection(ClientSession):
         super().__init__(number, venue, route, combined, now_ns)
         self._ledger = ledger
         self.dice = dice
+        self.microseconds = False
         self.clock_shift_ms: Callable[[], int] = _unshifted
         self.jump_clock: Callable[[int], None] = _stay
 
@@ -88,7 +93,7 @@ class MarketDataConnection(ClientSession):
             self._send(delivery, message, now_ns)
 
     def _send(self, delivery: Delivery, event: FeedEvent, now_ns: int) -> None:
-        if self.dice or delivery.silent or self.clock_shift_ms():
+        if self.dice or delivery.silent or self.microseconds or self.clock_shift_ms():
             self._send_faulty(delivery, event, now_ns)
             return
         stream = delivery.subscription.stream
@@ -137,8 +142,11 @@ class MarketDataConnection(ClientSession):
         text = self._text(delivery, payload)
         if FaultKind.MALFORMED in orders:
             text, fate, fault = text[: len(text) // 2], Fate.DAMAGED, FaultKind.MALFORMED
+        opcode = TEXT
+        if FaultKind.BAD_FRAME in orders:
+            opcode, fate, fault = RESERVED, Fate.DAMAGED, FaultKind.BAD_FRAME
         for _ in range(copies):
-            self.outbox.append(frame(text))
+            self.outbox.append(frame(text, opcode))
             self._ledger.message(now_ns, self.number, stream, ids, fate, fault)
         if delivery.held is not None:
             held, delivery.held = delivery.held, None
@@ -151,6 +159,8 @@ class MarketDataConnection(ClientSession):
         shift_ms = self.clock_shift_ms()
         if shift_ms:
             payload = _EVENT_TIME.sub(lambda found: b'"E":%d' % (int(found[1]) + shift_ms), payload, count=1)
+        if self.microseconds:
+            payload = _TIMES.sub(rb"\g<0>000", payload, count=2)
         wrapper = delivery.subscription.wrapper
         return wrapper + payload + b"}" if wrapper else payload
 

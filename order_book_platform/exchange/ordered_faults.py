@@ -21,6 +21,7 @@ class FaultKind(StrEnum):
     WRONG_PREV_ID = "wrong_pu"
     MALFORMED = "malformed"
     BINARY = "binary"
+    BAD_FRAME = "bad_frame"
     SILENCE = "silence"
     DISCONNECT = "disconnect"
     CLOSE = "close"
@@ -45,6 +46,7 @@ OF_MESSAGES = frozenset(
         FaultKind.WRONG_PREV_ID,
         FaultKind.MALFORMED,
         FaultKind.BINARY,
+        FaultKind.BAD_FRAME,
         FaultKind.SILENCE,
         FaultKind.DISCONNECT,
         FaultKind.CLOSE,

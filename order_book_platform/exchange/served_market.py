@@ -182,8 +182,12 @@ class ServedMarket:
         self._opened_ns.append(now_ns)
         if FaultKind.WRONG_ROUTE in orders:
             route = "private" if "private" in self.venue.routes else route
-        wanted = parts[1:] if parts[0] == "ws" else dict(parse_qsl(query)).get("streams", "").split("/")
-        return self._open(route, parts[0] == "stream", [each for each in wanted if each], path, now_ns)
+        asked = dict(parse_qsl(query))
+        wanted = parts[1:] if parts[0] == "ws" else asked.get("streams", "").split("/")
+        connection = self._open(route, parts[0] == "stream", [each for each in wanted if each], path, now_ns)
+        unit = asked.get("timeUnit", "")
+        connection.microseconds = self.venue.is_spot and unit.upper() == "MICROSECOND"
+        return connection
 
     def disconnected(self, connection: MarketDataConnection, code: int | None, now_ns: int) -> None:
         """Take note that a connection is gone, whoever ended it."""

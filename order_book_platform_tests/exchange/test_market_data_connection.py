@@ -118,6 +118,23 @@ def test_a_binary_message_comes_between() -> None:
     assert [opcode for opcode, _ in found] == [1, 2, 1, 1, 1, 1, 1]
 
 
+def test_a_frame_may_be_wrong() -> None:
+    """The opcode means nothing, and the message counts as damaged."""
+    served, client = played("bad_frame@2")
+    assert [opcode for opcode, _ in frames(client)] == [1, 3, 1, 1, 1, 1]
+    assert fates(served)[1] == (120, "damaged", "bad_frame")
+
+
+def test_spot_sends_microseconds_where_they_are_asked_for() -> None:
+    """`timeUnit=MICROSECOND` of the handshake multiplies `E`; futures do not know it."""
+    for market, factor in (("spot", 1000), ("usdm", 1)):
+        served = exchange([depth(0, [["9.9", "1"]], [], spot=market == "spot")], market)
+        client = connected(served, "/stream", f"streams={STREAM}&timeUnit=MICROSECOND")
+        served.advance(START_NS)
+        ((_, payload),) = frames(client)
+        assert json.loads(payload)["data"]["E"] == 1_796_000_000_000 * factor
+
+
 def test_a_stream_falls_silent() -> None:
     """From one message on nothing comes, and the ledger has what was kept back."""
     served, client = played("silence@4")

@@ -98,8 +98,8 @@ def exchange(as_json: bool, **given: Any) -> None:
     \b
     Faults: KIND[=PROBABILITY][@N[+N…]][~TIME][/VALUE][xMOST][:STREAM], joined by commas; without a probability, a
     number or a time: at each opportunity.
-      drop duplicate reorder malformed binary silence wrong_pu[/OFFSET]       of a message, counted by connection
-      disconnect close[/CODE] server_shutdown[/LEAD] clock_jump[/TIME]        at a message
+      drop duplicate reorder malformed binary bad_frame wrong_pu[/OFFSET]     of a message, counted by connection
+      silence disconnect close[/CODE] server_shutdown[/LEAD] clock_jump[/TIME]  at a message
       silent_ack                                                              of a subscription
       wrong_route refuse[/STATUS]                                             of a connection
       slow_snapshot[/TIME] stale_snapshot[/TIME]                              of a REST depth

@@ -11,31 +11,30 @@ Side = dict[str, str]
 
 
 class ServedBook:
-    """A book that takes depth events when somebody asks for it.
+    """A book that takes depth events a little later than they happen, or at once when somebody asks for it.
 
-    Events wait in order and are applied by the next request, so that a feed of 100,000 changes a second costs the book
-    nothing but the parsing of each message, once.
+    Events wait in order, so that a book of some time ago can be had, and each one that is added applies the oldest one:
+    a request finds little left to do, and no event has to wait for many others.
 
     Args:
         seed: the book at the start.
         history_ns: how far back in time a book can be had; costs one copy for each such request.
-        most_waiting: events that may wait before they are applied without a request.
+        most_waiting: events that may wait although they are older than the history.
     """
 
-    def __init__(self, seed: BookSeed, history_ns: int = 0, most_waiting: int = 4096) -> None:
+    def __init__(self, seed: BookSeed, history_ns: int = 0, most_waiting: int = 256) -> None:
         self._bids: Side = _side(seed.bids)
         self._asks: Side = _side(seed.asks)
         self._state = (seed.last_update_id, seed.event_ms, seed.transaction_ms)
         self._waiting: deque[tuple[int, FeedEvent]] = deque()
         self._history_ns = history_ns
-        self._most_waiting = self._settle_at = most_waiting
+        self._most_waiting = most_waiting
 
     def add(self, event: FeedEvent, now_ns: int) -> None:
         """Take a depth event that is published at `now_ns`; one that the book holds already changes nothing."""
         self._waiting.append((now_ns, event))
-        if len(self._waiting) >= self._settle_at:
-            self._settle(now_ns - self._history_ns)
-            self._settle_at = max(self._most_waiting, 2 * len(self._waiting))
+        while len(self._waiting) > self._most_waiting and self._waiting[0][0] <= now_ns - self._history_ns:
+            self._settle_oldest()
 
     def at(self, now_ns: int, age_ns: int = 0) -> BookSeed:
         """Give the whole book as it was `age_ns` ago, its levels unsorted.
@@ -63,7 +62,10 @@ class ServedBook:
 
     def _settle(self, until_ns: int) -> None:
         while self._waiting and self._waiting[0][0] <= until_ns:
-            self._state = _apply(self._waiting.popleft()[1], self._bids, self._asks, self._state)
+            self._settle_oldest()
+
+    def _settle_oldest(self) -> None:
+        self._state = _apply(self._waiting.popleft()[1], self._bids, self._asks, self._state)
 
 
 def _apply(event: FeedEvent, bids: Side, asks: Side, state: tuple[int, int, int]) -> tuple[int, int, int]:

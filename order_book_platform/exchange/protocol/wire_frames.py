@@ -10,6 +10,8 @@ import struct
 
 TEXT, BINARY, PING, PONG = 0x1, 0x2, 0x9, 0xA
 """Opcodes of RFC 6455 that are sent as ready frames; a close has a handshake, which the shell does."""
+RESERVED = 0x3
+"""An opcode that means nothing: whoever receives it has to fail the connection."""
 
 _FINAL = 0x80
 _SHORT = struct.Struct("!BB")
@@ -22,7 +24,7 @@ def frame(payload: bytes, opcode: int = TEXT) -> bytes:
 
     Args:
         payload: the message; of a text frame in UTF-8.
-        opcode: one of TEXT, BINARY, PING, PONG.
+        opcode: one of TEXT, BINARY, PING, PONG; RESERVED for a frame that is wrong on purpose.
     """
     length = len(payload)
     if length < 126:

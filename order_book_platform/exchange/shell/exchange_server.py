@@ -187,11 +187,11 @@ class ExchangeServer:
         if message.type is WSMsgType.TEXT:
             connection.receive_text(message.data, now_ns)
         elif message.type is WSMsgType.BINARY:
-            connection.receive_binary(message.data, now_ns)
+            connection.receive_binary(bytes(message.data), now_ns)
         elif message.type is WSMsgType.PING:
-            connection.receive_ping(message.data, now_ns)
+            connection.receive_ping(bytes(message.data), now_ns)
         elif message.type is WSMsgType.PONG:
-            connection.receive_pong(message.data, now_ns)
+            connection.receive_pong(bytes(message.data), now_ns)
 
 
 class _Client:

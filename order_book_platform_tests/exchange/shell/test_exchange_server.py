@@ -22,6 +22,7 @@ from order_book_platform.exchange import (
     Pace,
     SimulatedFeed,
     Start,
+    VenueOptions,
     parse_faults,
     venue,
 )
@@ -113,6 +114,49 @@ def test_an_ordered_disconnect_has_no_close() -> None:
     rows = asyncio.run(run()).ledger.table().to_pylist()
     assert [row["kind"] for row in rows].count("message") == 19
     assert rows[-1]["kind"] == "close"
+
+
+@pytest.mark.parametrize(("fault", "code"), [("bad_frame@20", 1002), ("close@20/1011", 1011)])
+def test_a_client_sees_the_end_that_was_ordered(fault: str, code: int) -> None:
+    """A wrong frame makes the client close as the protocol wants it; an ordered close has its code."""
+
+    async def run() -> None:
+        async with (
+            ExchangeServer(exchange(fault)) as server,
+            opened(server.websocket_url("usdm") + "/ws/btcusdt@bookTicker") as client,
+        ):
+            with pytest.raises(websockets.ConnectionClosedError) as closed:
+                while True:
+                    await client.recv()
+            ends = [each.code for each in (closed.value.sent, closed.value.rcvd) if each is not None]
+            assert ends[0] == code
+
+    asyncio.run(run())
+
+
+def test_pings_come_with_a_payload_and_no_pong_ends_the_connection() -> None:
+    """A client that answers pings lives; one that does not is closed."""
+
+    async def run(answers: bool) -> int | None:
+        options = ExchangeOptions(venue=VenueOptions(ping_every_ns=20_000_000, pong_within_ns=100_000_000))
+        feed = SimulatedFeed("BTCUSDT", venue("usdm"), 2_000)
+        served = LocalExchange({"usdm": [feed]}, options, SystemClock().now_ns())
+        async with (
+            ExchangeServer(served) as server,
+            aiohttp.ClientSession() as session,
+            session.ws_connect(server.websocket_url("usdm") + "/ws", autoping=False) as client,
+        ):
+            for _ in range(12):
+                message = await client.receive()
+                if message.type is not aiohttp.WSMsgType.PING:
+                    break
+                assert message.data
+                if answers:
+                    await client.pong(message.data)
+            return client.close_code
+
+    assert asyncio.run(run(answers=True)) is None
+    assert asyncio.run(run(answers=False)) == 1008
 
 
 def test_a_port_that_is_taken_is_told() -> None:
