@@ -210,8 +210,13 @@ async def _serve(
     served: LocalExchange, given: dict[str, Any], tls: Any, duration_s: float | None, as_json: bool
 ) -> None:
     """Serve until a signal, or the end of the time."""
+    import gc
+
     from order_book_platform.exchange import ExchangeServer
 
+    # What is loaded by now stays; looking through all of it for garbage would stop everything for 100 ms at times.
+    gc.collect()
+    gc.freeze()
     ports = (
         {name: given["port"] + index for index, name in enumerate(served.markets)} if given["port"] else None
     )

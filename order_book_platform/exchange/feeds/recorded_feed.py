@@ -46,7 +46,7 @@ class RecordedFeed:
         """The instrument, its increments found from the levels of the snapshot."""
         symbol, _, seed = self._opening
         base, quote = split_symbol(symbol)
-        levels = seed.bids + seed.asks
+        levels = [*seed.bids, *seed.asks]
         return SymbolRules(
             symbol,
             base,

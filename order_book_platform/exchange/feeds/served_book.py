@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from order_book_platform.exchange.feeds.feed_event import BookSeed, FeedEvent, Levels
 
@@ -81,13 +82,13 @@ def _apply(event: FeedEvent, bids: Side, asks: Side, state: tuple[int, int, int]
 
 
 def _side(levels: Levels) -> Side:
-    return dict((price, quantity) for price, quantity in levels)  # noqa: C402 - lists of two, not tuples
+    return {price: quantity for price, quantity in levels}  # noqa: C416 - pairs of any kind
 
 
 def _levels(side: Side) -> Levels:
     return [[price, quantity] for price, quantity in side.items()]
 
 
-def _price(level: list[str]) -> float:
+def _price(level: Sequence[str]) -> float:
     # Prices of one book differ by a tick at least, which float64 tells apart up to 15 digits.
     return float(level[0])

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from order_book_platform.clock import NS_PER_MS
-from order_book_platform.exchange.feeds.feed_event import BookSeed, FeedEvent, Levels, SymbolRules
+from order_book_platform.exchange.feeds.feed_event import BookSeed, FeedEvent, SymbolRules
 from order_book_platform.exchange.feeds.recorded_feed import split_symbol
 from order_book_platform.exchange.protocol.venue import StreamKind, Venue
 from order_book_platform.kernels.simulation.market_arrays import (
@@ -88,7 +88,7 @@ class SimulatedFeed:
         """The whole book before the first message."""
         texts = _Texts(self.profile, self.venue)
         is_bid, ticks, lots = self._market().full_book()
-        levels: tuple[Levels, Levels] = ([], [])
+        levels: tuple[list[list[str]], list[list[str]]] = ([], [])
         for bid, tick, size in zip(is_bid.tolist(), ticks.tolist(), lots.tolist(), strict=True):
             levels[not bid].append([texts.price(tick), texts.quantity(size)])
         return BookSeed(self._first_id, *levels)

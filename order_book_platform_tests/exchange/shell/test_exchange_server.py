@@ -140,7 +140,7 @@ def test_pings_come_with_a_payload_and_no_pong_ends_the_connection() -> None:
     async def run(answers: bool) -> int | None:
         options = ExchangeOptions(venue=VenueOptions(ping_every_ns=20_000_000, pong_within_ns=100_000_000))
         feed = SimulatedFeed("BTCUSDT", venue("usdm"), 2_000)
-        served = LocalExchange({"usdm": [feed]}, options, SystemClock().now_ns())
+        served = LocalExchange({"usdm": [feed]}, options, Clock().now_ns())
         async with (
             ExchangeServer(served) as server,
             aiohttp.ClientSession() as session,
