@@ -12,7 +12,7 @@ import pyarrow as pa
 from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_FILE
 from order_book_platform.fidelity.metric_declarations import DELTAS, GAPS, SNAPSHOTS, TICKERS, TRADES
 from order_book_platform.fidelity.references.golden_sample import BOOKS, GoldenSample
-from order_book_platform.fidelity.references.plausible_times import plausible_times
+from order_book_platform.fidelity.references.held_out import plausible_times
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.model.decimal_encoding import encoding_of
@@ -68,10 +68,7 @@ class DayInputs:
     def open(cls, store: DataStore, key: PartitionKey, golden: DataStore | None = None) -> Self:
         """Open the tables of a symbol and day.
 
-        Args:
-            store: Where the partitions are.
-            key: Symbol and day.
-            golden: Another store with books of the same symbol and day; its tickers stand in where this one has none.
+        `golden` is another store with books of the same; its tickers stand in where this one has none.
 
         Raises:
             PartitionMissingError: Books, deltas or their gap report have not been published, or no golden books.

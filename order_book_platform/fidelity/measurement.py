@@ -11,10 +11,9 @@ import numpy as np
 from order_book_platform.datasets.book_sample import TimeSteps
 from order_book_platform.fidelity.day_inputs import DayInputs
 from order_book_platform.fidelity.metric_declarations import GOLDEN, SNAPSHOTS, TICKERS, TRADES
-from order_book_platform.fidelity.metrics.book_metrics import bad_references, book_metrics, replay_hash
-from order_book_platform.fidelity.metrics.gap_metrics import gap_metrics
+from order_book_platform.fidelity.metrics.book_metrics import book_metrics, gap_metrics, replay_hash
+from order_book_platform.fidelity.metrics.distributions import interval_metrics
 from order_book_platform.fidelity.metrics.market_statistics import return_metrics, trade_metrics
-from order_book_platform.fidelity.metrics.message_intervals import interval_metrics
 from order_book_platform.fidelity.metrics.metric import Metric, judge_placebos
 from order_book_platform.fidelity.passes import (
     BookPass,
@@ -98,3 +97,17 @@ def _statistics(day: DayInputs, book: BookPass) -> list[Metric]:
     """Return the metrics of intervals, returns and sizes of trades, which have no gates."""
     metrics = [*interval_metrics(day.books, book.times_ns), *return_metrics(book.mid_prices)]
     return metrics if day.trades is None else [*metrics, *trade_metrics(day.trades)]
+
+
+def bad_references(references: Mapping[str, ReferenceCounts]) -> list[Metric]:
+    """Return the number of references of each dataset that were left out because they are unfit in themselves."""
+    return [
+        Metric.of(
+            "bad_references",
+            float(counts.bad),
+            counts.rows,
+            f"{counts.bad:,} of {counts.rows:,} rows of {dataset} are unfit in themselves and were left out.",
+            reference=dataset,
+        )
+        for dataset, counts in references.items()
+    ]

@@ -30,7 +30,7 @@ from order_book_platform.fidelity.metric_declarations import (
     TRADES,
     TRANSACTION_TIME,
 )
-from order_book_platform.fidelity.metrics.book_summary import BookSummarizer, BookSummary
+from order_book_platform.fidelity.metrics.book_metrics import BookSummarizer, BookSummary
 from order_book_platform.fidelity.metrics.clock_comparison import (
     ClockComparison,
     by_transaction_time,
@@ -48,8 +48,15 @@ from order_book_platform.fidelity.metrics.reference_comparison import (
 from order_book_platform.fidelity.metrics.state_curves import state_curves
 from order_book_platform.fidelity.metrics.trades_in_range import TradeRange
 from order_book_platform.fidelity.references.golden_sample import GoldenSample
-from order_book_platform.fidelity.references.held_out import NO_NUMBERS, HeldOut, Plausible, ReferenceCounts
-from order_book_platform.fidelity.references.plausible_times import first_time, held_times, hold_times
+from order_book_platform.fidelity.references.held_out import (
+    NO_NUMBERS,
+    HeldOut,
+    Plausible,
+    ReferenceCounts,
+    first_time,
+    held_times,
+    hold_times,
+)
 from order_book_platform.fidelity.references.sequence_alignment import pair_with_last, with_placebos
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.observability import Progress
@@ -78,7 +85,6 @@ class BookPass:
     """Result of reading the narrow columns of a book.
 
     Attributes:
-        summary: Summary of the rows.
         mid_prices: Mid prices of each second, from the first seeded row on.
         times_ns: int64[rows], origin times, ns; a time that is not plausible is replaced by that of the row before.
         steps: Which rows stand for the day in its picture.
@@ -124,7 +130,6 @@ class SnapshotPass:
 
     Attributes:
         metrics: Metrics of best prices, levels, distributions and drift.
-        single_levels: Metrics of each side and level.
         counts: Counts of the snapshots by what became of them.
         windows: Best prices over time, schema `WINDOWS_SCHEMA`.
         levels: Comparison by side and level, schema `LEVELS_SCHEMA`.
@@ -240,13 +245,11 @@ def compare_golden_sample(
 
 @dataclass(frozen=True, slots=True)
 class TickerPass:
-    """Comparison of a book with tickers.
+    """Comparison of a book with tickers; counts and windows are as in `SnapshotPass`.
 
     Attributes:
         metrics: Metrics of best prices by sequence number and by time, and of trades beside tickers.
         trades: `trade_in_range` of trades beside the book by transaction time; empty where that is not known.
-        counts: Counts of the tickers by what became of them.
-        windows: Best prices over time, schema `WINDOWS_SCHEMA`.
     """
 
     metrics: list[Metric]

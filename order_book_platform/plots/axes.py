@@ -141,13 +141,7 @@ def time_scale(first_ns: int, last_ns: int) -> Scale:
 
 
 def time_label(first_ns: int, last_ns: int, window_ns: float = 0) -> str:
-    """Write what a time axis shows, such as `UTC, 2024-08-08, windows of 10 s`.
-
-    Args:
-        first_ns: Start of the axis, ns UTC.
-        last_ns: End of the axis, ns UTC; its day is named too if it is another one.
-        window_ns: Length of the windows that the figure shows, ns; 0 if it shows none.
-    """
+    """Write what a time axis shows, such as `UTC, 2024-08-08, windows of 10 s`; `window_ns` is 0 if there are none."""
     days = sorted({iso_from_ns(first_ns)[:10], iso_from_ns(max(first_ns, last_ns - 1))[:10]})
     windows = f", windows of {window_ns / NS_PER_SECOND:g} s" if window_ns else ""
     return "UTC, " + " to ".join(days) + windows
@@ -155,17 +149,7 @@ def time_label(first_ns: int, last_ns: int, window_ns: float = 0) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A rectangle of a figure with an axis along its left and its lower edge.
-
-    Attributes:
-        svg: The figure.
-        left: Left edge, px.
-        top: Upper edge, px.
-        width: Width, px.
-        height: Height, px.
-        x_scale: Scale along the lower edge, from left to right.
-        y_scale: Scale along the left edge, from the bottom up.
-    """
+    """A rectangle of a figure, px, with a scale along its lower edge, and one upwards along its left edge."""
 
     svg: Svg
     left: float
@@ -204,16 +188,10 @@ class Panel:
         grid_x: bool = True,
         grid_y: bool = True,
     ) -> None:
-        """Draw the two axes with their ticks, the grid and the labels.
+        """Draw the two axes with ticks, labels and a heading above the upper left corner.
 
-        Args:
-            title: Heading above the upper left corner.
-            x_label: Label below the horizontal axis.
-            y_label: Label left of the vertical axis; newlines split it into lines.
-            x_ticks: Ticks of the horizontal axis.
-            y_ticks: Ticks of the vertical axis.
-            grid_x: Whether a line goes up from each tick of the horizontal axis.
-            grid_y: Whether a line goes right from each tick of the vertical axis.
+        Newlines split the label of the vertical axis into lines. A line of the grid goes up from each tick of the
+        horizontal axis, and right from each one of the vertical axis, unless `grid_x` or `grid_y` is false.
         """
         svg = self.svg
         for value, words in y_ticks:
@@ -250,17 +228,7 @@ class Panel:
 def draw_empty_panel(
     svg: Svg, left: float, top: float, width: float, height: float, *, title: str, message: str
 ) -> None:
-    """Draw a panel without ticks that says why there is nothing to show.
-
-    Args:
-        svg: The figure.
-        left: Left edge, px.
-        top: Upper edge, px.
-        width: Width, px.
-        height: Height, px.
-        title: Heading above the upper left corner.
-        message: Text in the middle; newlines split it into lines.
-    """
+    """Draw a panel, px, without ticks that says why there is nothing to show; newlines split the message into lines."""
     panel = Panel(svg, left, top, width, height, Scale(0, 1), Scale(0, 1))
     panel.draw_axes(title=title)
     panel.write_message(message)

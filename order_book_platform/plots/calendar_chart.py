@@ -27,7 +27,6 @@ class VerdictStyle:
     Attributes:
         name: Name of the verdict, as in the key above the calendar.
         colour: Colour of its squares, named as in `Theme`.
-        look: Whether the squares are filled, outlined or hatched.
         mark: Sign inside the squares, for readers who cannot tell the colours apart; may be empty.
     """
 
@@ -43,7 +42,6 @@ class CalendarDay:
 
     Attributes:
         symbol: Name of the band.
-        day: The day.
         verdict: Name of one of the calendar's verdicts.
         strength: Strength of the colour of a filled square, from 0 to 1; None draws an outline instead.
         note: What is told under the pointer after symbol, day and verdict; may be empty.

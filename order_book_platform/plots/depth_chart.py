@@ -1,8 +1,14 @@
-"""The book over time: sizes by price, the best bid and ask, and the spans in which the rows are doubtful."""
+"""The book over time: sizes by price, the best bid and ask, and the spans in which the rows are doubtful.
+
+There are too many cells of sizes to be drawn as shapes: they are an image of few colours, encoded as PNG here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -11,17 +17,19 @@ from numpy.typing import NDArray
 from order_book_platform.datasets.book_sample import BookSample, sample_books
 from order_book_platform.model import BookFlag, FixedPoint
 from order_book_platform.model.arrays import MISSING_PIPS
-from order_book_platform.plots.axes import (
-    Panel,
-    Scale,
-    draw_empty_panel,
-    time_label,
-    time_scale,
-    time_ticks,
+from order_book_platform.plots.axes import Panel, Scale, draw_empty_panel, time_label, time_scale, time_ticks
+from order_book_platform.plots.svg import (
+    DARK,
+    LIGHT,
+    WIDTH_PX,
+    Svg,
+    Theme,
+    box_path,
+    data_uri,
+    mix,
+    pixels,
+    step_path,
 )
-from order_book_platform.plots.raster import indexed_pngs
-from order_book_platform.plots.svg import WIDTH_PX, Svg, box_path, data_uri, pixels, step_path
-from order_book_platform.plots.theme import DARK, LIGHT, Theme, mix
 
 PRICE_BANDS, DISTANCE_BANDS = 200, 64
 """Bands of price, and of distance from the mid price, into which sizes are added up."""
@@ -85,15 +93,8 @@ def depth_chart(books: pl.DataFrame | pl.LazyFrame | BookSample, fixed_point: Fi
     return svg
 
 
-@dataclass(frozen=True, slots=True)
-class _SizeImage:
-    """Sizes by band of price and step of time.
-
-    Attributes:
-        low: Lower edge of the lowest band, pips.
-        high: Upper edge of the highest band, pips.
-        sizes: float64[2, bands, C], size pips per tick of price, of bids and of asks.
-    """
+class _SizeImage(NamedTuple):
+    """Sizes, float64[2, bands, C] size pips per tick, by band of price from `low` to `high`, pips, and step of time."""
 
     low: int
     high: int
@@ -125,16 +126,7 @@ def _add_up_sizes(
     bands: int,
     steps: NDArray[np.bool_] | None = None,
 ) -> _SizeImage:
-    """Add up sizes in bands of whole ticks.
-
-    Args:
-        sample: Books at C steps of time.
-        origin: int64[C], price relative to which the bands lie, pips.
-        span: Lowest and highest price, relative to the origin, pips.
-        tick_pips: The tick, pips.
-        bands: Most bands there may be.
-        steps: bool[C], steps to take; all if None.
-    """
+    """Add up the sizes of C steps in bands of whole ticks, which lie over `span` relative to the origin, pips."""
     ticks_per_band = max(1, -(-(span[1] - span[0]) // (bands * tick_pips)))
     band = ticks_per_band * tick_pips
     low = span[0] // band * band
@@ -233,3 +225,38 @@ def _mark_doubtful_steps(panel: Panel, sample: BookSample) -> None:
         panel.svg.area(shade, colour, opacity=0.25, title=name)
         mark = box_path(starts, panel.bottom - 7, np.maximum(stops - starts, 1), 7)
         panel.svg.area(mark, colour, title=name)
+
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_INDEXED = 3
+
+
+def indexed_pngs(cells: NDArray[np.uint8], palettes: Sequence[Sequence[str]]) -> list[bytes]:
+    """Encode one image in several palettes; the cells are compressed once.
+
+    Args:
+        cells: uint8[height, width], number of each cell's colour, 0 for transparent; the first row is the uppermost.
+        palettes: For each image its colours as `#rrggbb`, numbered from 1; at most 255.
+
+    Returns:
+        A PNG file for each palette.
+
+    Source:
+        W3C, "Portable Network Graphics (PNG) Specification", indexed colour.
+    """
+    height, width = cells.shape
+    rows = np.zeros((height, width + 1), dtype=np.uint8)  # each row begins with a filter type; 0 is none
+    rows[:, 1:] = cells
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _INDEXED, 0, 0, 0))
+    data = _chunk(b"IDAT", zlib.compress(rows.tobytes(), 6))
+    clear, end = _chunk(b"tRNS", b"\x00"), _chunk(b"IEND", b"")
+    images = []
+    for palette in palettes:
+        colours = _chunk(b"PLTE", bytes(3) + b"".join(bytes.fromhex(colour[1:]) for colour in palette))
+        images.append(_SIGNATURE + head + colours + clear + data + end)
+    return images
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk of a PNG file: length, kind, content and checksum."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -1,13 +1,14 @@
-"""How far the best prices are off over time, and how well each level matches, beside a placebo."""
+"""How far the best prices are off over time, how well each level matches, beside a placebo, and errors by age."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.model.arrays import Float64Array, Int64Array
 from order_book_platform.plots.axes import (
     Panel,
@@ -18,7 +19,7 @@ from order_book_platform.plots.axes import (
     time_scale,
     time_ticks,
 )
-from order_book_platform.plots.svg import WIDTH_PX, Svg, box_path, step_path
+from order_book_platform.plots.svg import WIDTH_PX, Svg, box_path, line_path, step_path
 
 GATE_TICKS = 0.1
 """The gate of the price error, drawn as a line."""
@@ -216,14 +217,7 @@ def level_map(cells: Mapping[str, Any]) -> Svg:
 
 
 def _draw_cells(panel: Panel, edges_ns: Int64Array, known: Int64Array, exact: Int64Array) -> None:
-    """Draw cells as one path for each class; neighbours of a class in a row become one box.
-
-    Args:
-        panel: Where to draw; its vertical scale counts rows from the top.
-        edges_ns: int64[W + 1], edges of the windows, ns.
-        known: int64[rows, W], rows of the book that claim to know the level.
-        exact: int64[rows, W], those of them that are right.
-    """
+    """Draw cells, int64[rows, W], as one path for each class; neighbours of a class in a row become one box."""
     wrong: Float64Array = np.divide(known - exact, known, out=np.zeros(known.shape), where=known > 0)
     classes = np.searchsorted([largest for largest, *_ in _WRONG_SHARES], wrong, side="left")
     classes = np.where(known > 0, np.minimum(classes, len(_WRONG_SHARES) - 1), _NOT_KNOWN)
@@ -241,3 +235,69 @@ def _draw_cells(panel: Panel, edges_ns: Int64Array, known: Int64Array, exact: In
         heights = np.maximum(y[row[chosen] + 1] - tops - 0.8, 0.5)
         data = box_path(lefts, tops, x[stop[chosen]] - lefts, heights)
         panel.svg.area(data, colour, opacity=opacity, title=words)
+
+
+_DRIFT_TOP, _DRIFT_HEIGHT, _DRIFT_LEFT, _DRIFT_RIGHT, _DRIFT_BETWEEN = 36, 170, 70, 20, 56
+_LINEAR_SHARE = 0.001
+"""Shares up to here are on the linear part of the axis, larger ones on the logarithmic part."""
+_DRIFT_SHARES = (
+    ("best_exact_share", "best bid and ask", "bid"),
+    ("exact_share", "all claimed levels", "ask"),
+)
+
+
+def drift_chart(drift: pl.DataFrame) -> Svg:
+    """Draw the share of wrong rows by age: one panel for time, one for messages.
+
+    Args:
+        drift: Columns age (`time` or `messages`), from (start of a bucket, ns or messages), n (rows compared),
+            best_exact_share and exact_share; null where nothing was compared.
+    """
+    svg = Svg(_DRIFT_TOP + _DRIFT_HEIGHT + 48, "Errors by age of the book")
+    width = (WIDTH_PX - _DRIFT_LEFT - _DRIFT_RIGHT - _DRIFT_BETWEEN) / 2
+    wrong_shares = Scale(-_LINEAR_SHARE / 4, 1.0, "symlog", _LINEAR_SHARE)
+    for index, (age, label) in enumerate((("time", "time since"), ("messages", "messages since"))):
+        rows = drift.filter(pl.col("age") == age)
+        left = _DRIFT_LEFT + index * (width + _DRIFT_BETWEEN)
+        buckets = Scale(-0.5, max(len(rows), 1) - 0.5)
+        panel = Panel(svg, left, _DRIFT_TOP, width, _DRIFT_HEIGHT, buckets, wrong_shares)
+        panel.draw_axes(
+            title="Wrong rows by age" if index == 0 else "",
+            x_label=f"{label} a snapshot shaped the book, from",
+            y_label="share of wrong rows" if index == 0 else "",
+            x_ticks=[
+                (bucket, _bucket_label(age, start)) for bucket, start in enumerate(rows["from"].to_list())
+            ],
+            y_ticks=[(share, percent_label(share)) for share in (0.0, 0.001, 0.01, 0.1, 1.0)],
+            grid_x=False,
+        )
+        if rows.is_empty():
+            panel.write_message("Nothing to show: no held-out snapshot follows a used one.")
+        for column, words, colour in _DRIFT_SHARES:
+            _draw_wrong_share(panel, rows, column, words, colour)
+    svg.legend(WIDTH_PX - _DRIFT_RIGHT, 20, [(words, colour) for _, words, colour in _DRIFT_SHARES])
+    return svg
+
+
+def _draw_wrong_share(panel: Panel, rows: pl.DataFrame, column: str, words: str, colour: str) -> None:
+    """Draw a dot for each bucket and a line through them."""
+    wrong = 1.0 - rows[column].fill_null(np.nan).to_numpy()
+    x, y = panel.x_px(np.arange(len(rows))), panel.y_px(wrong)
+    panel.svg.path(line_path(x, y), colour, width=1.4)
+    panel.svg.dots(x, y, colour, width=6.0, title=f"{words}: {_highest_share(wrong, rows['n'].to_list())}")
+
+
+def _highest_share(wrong: Float64Array, counts: Sequence[int]) -> str:
+    """Tell the highest share, and of how many rows it is."""
+    if not len(wrong) or np.isnan(wrong).all():
+        return "not measured"
+    index = int(np.nanargmax(wrong))
+    return f"at most {percent_label(float(wrong[index]))} wrong, of {counts[index]:,} rows"
+
+
+def _bucket_label(age: str, start: int) -> str:
+    """Write the start of a bucket, ns or messages."""
+    if age == "messages":
+        return f"{start:,}"
+    seconds = start / NS_PER_SECOND
+    return f"{seconds:g} s" if seconds < 60 else f"{seconds / 60:g} min"

@@ -2,7 +2,8 @@
 
 A figure names its colours by CSS variables, so that the page, or the reader's own setting, chooses between light and
 dark. Inside a page it takes them from the page's style; as a file or a data URI it carries them. docs/adr/0017 says
-why no plotting library draws the figures.
+why no plotting library draws the figures. Colour-blind readers can tell the colours of the data apart: on the light
+ground they are those of Okabe and Ito, on the dark one lighter ones of like hue.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from html import escape
 from typing import Literal
 
@@ -17,7 +19,51 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from order_book_platform.model.arrays import Float64Array
-from order_book_platform.plots.theme import DARK, LIGHT, MARK
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """Colours of a figure on one ground, each as `#rrggbb`.
+
+    Attributes:
+        ink: Titles, and marks that matter.
+        muted: Labels of axes, ticks.
+        bid: Bids, and whatever is right.
+        placebo: References that were spoiled on purpose and have to look wrong.
+        doubt: Doubtful data, gaps.
+        bad: What is proven to be wrong.
+    """
+
+    ground: str
+    ink: str
+    muted: str
+    grid: str
+    bid: str
+    ask: str
+    placebo: str
+    doubt: str
+    bad: str
+
+    def variables(self) -> str:
+        """Return the colours as CSS variables, such as `--plot-ink:#1b1f24`, separated by semicolons."""
+        return ";".join(f"--plot-{name}:{colour}" for name, colour in asdict(self).items())
+
+
+LIGHT = Theme(
+    "#ffffff", "#1b1f24", "#57606a", "#e4e7eb", "#0072b2", "#d55e00", "#8c959f", "#e69f00", "#cc3377"
+)
+DARK = Theme(
+    "#16191d", "#e6e9ed", "#9aa4af", "#2b3138", "#56b4e9", "#f0913a", "#7d8792", "#e6b800", "#f07fb2"
+)
+MARK = "#16191d"
+"""Colour of a mark on a filled shape; it can be read on the colours of the data on either ground."""
+
+
+def mix(ground: str, colour: str, amount: float) -> str:
+    """Return the colour that lies `amount`, from 0 to 1, of the way from one colour to another, all `#rrggbb`."""
+    pairs = zip(bytes.fromhex(ground[1:]), bytes.fromhex(colour[1:]), strict=True)
+    return "#" + bytes(round(a + (b - a) * amount) for a, b in pairs).hex()
+
 
 WIDTH_PX = 1100
 Anchor = Literal["start", "middle", "end"]
@@ -90,12 +136,12 @@ class Svg:
         anchor: Anchor = "start",
         upwards: bool = False,
     ) -> None:
-        """Write a line of text.
+        """Write a line of text, escaped, whose `anchor` lies at `x` and whose base line lies at `y`, px.
 
         Args:
-            x: Where the text starts, has its middle or ends, px.
-            y: Its base line, px.
-            words: The text, not yet escaped.
+            x: Horizontal position, px.
+            y: Vertical position, px.
+            words: The text.
             kind: `h` for a heading, `k` for text in ink, `m` for a mark on a filled shape; else the text is muted.
             anchor: The part of the text that lies at `x`.
             upwards: Whether the text runs from bottom to top.
@@ -109,14 +155,9 @@ class Svg:
     def path(
         self, data: str, colour: str, *, width: float = 1.5, dashed: bool = False, title: str = ""
     ) -> None:
-        """Draw a line.
+        """Draw a line of `width` px along SVG path data, nothing if they are empty.
 
-        Args:
-            data: SVG path data; nothing is drawn if it is empty.
-            colour: Colour of the line, or a colour and further CSS classes.
-            width: Width of the line, px.
-            dashed: Whether the line is dashed.
-            title: Text that is shown under the pointer.
+        The colour may be followed by further CSS classes; the title is shown under the pointer.
         """
         if not data:
             return
@@ -127,28 +168,13 @@ class Svg:
     def dots(
         self, x: Float64Array, y: Float64Array, colour: str, *, width: float = 4.0, title: str = ""
     ) -> None:
-        """Draw dots; a dot with a NaN coordinate is left out.
-
-        Args:
-            x: float64[n], px.
-            y: float64[n], px.
-            colour: Colour of the dots.
-            width: Diameter of a dot, px.
-            title: Text that is shown under the pointer.
-        """
+        """Draw dots of `width` px at float64[n] coordinates, px; one with a NaN coordinate is left out."""
         shown = ~(np.isnan(x) | np.isnan(y))
         data = "".join(f"M{a} {b}h0" for a, b in zip(pixels(x[shown]), pixels(y[shown]), strict=True))
         self.path(data, f"{colour} p", width=width, title=title)
 
     def area(self, data: str, colour: str, *, opacity: float = 1.0, title: str = "") -> None:
-        """Fill closed paths.
-
-        Args:
-            data: SVG path data; nothing is drawn if it is empty.
-            colour: Colour of the area.
-            opacity: From 0, invisible, to 1.
-            title: Text that is shown under the pointer.
-        """
+        """Fill closed SVG paths, nothing if the data are empty; opacity 0 is invisible."""
         if not data:
             return
         shape = f'style="fill:var(--plot-{colour});fill-opacity:{opacity:g}" d="{data}"'
@@ -161,13 +187,7 @@ class Svg:
         self.add('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>'.format(style, *ends))
 
     def legend(self, right: float, y: float, entries: Sequence[tuple[str, str]]) -> None:
-        """Explain colours in one row that ends at `right`.
-
-        Args:
-            right: Right end of the row, px.
-            y: Base line of the text, px.
-            entries: Text and colour of each entry, from left to right.
-        """
+        """Explain colours, from left to right, in one row that ends at `right` and has its base line at `y`, px."""
         for words, colour in reversed(entries):
             self.text(right, y, words, kind="k", anchor="end")
             left = right - text_width(words) - 20
@@ -201,12 +221,7 @@ def text_width(words: str) -> float:
 
 
 def line_path(x: Float64Array, y: Float64Array) -> str:
-    """Return path data of a line through points, interrupted where a coordinate is NaN.
-
-    Args:
-        x: float64[n], px.
-        y: float64[n], px.
-    """
+    """Return path data of a line through float64[n] points, px, interrupted where a coordinate is NaN."""
     data, is_drawing = [], False
     for point in zip(x.tolist(), y.tolist(), strict=True):
         if any(map(math.isnan, point)):
@@ -218,13 +233,9 @@ def line_path(x: Float64Array, y: Float64Array) -> str:
 
 
 def step_path(edges: Float64Array, y: Float64Array) -> str:
-    """Return path data of steps: height `y[i]` from `edges[i]` to `edges[i + 1]`, no step where `y[i]` is NaN.
+    """Return path data of steps: height `y[i]` from `edges[i]` to `edges[i + 1]`, px, no step where `y[i]` is NaN.
 
     Neighbouring steps of equal height become one, so that a day without change is one line.
-
-    Args:
-        edges: float64[n + 1], px.
-        y: float64[n], px.
     """
     data: list[str] = []
     previous = np.nan
@@ -244,23 +255,11 @@ def step_path(edges: Float64Array, y: Float64Array) -> str:
 
 
 def box_path(x: ArrayLike, y: ArrayLike, width: ArrayLike, height: ArrayLike) -> str:
-    """Return path data of rectangles.
-
-    Args:
-        x: float64[n] or a number, left edges, px.
-        y: float64[n] or a number, upper edges, px.
-        width: float64[n] or a number, px.
-        height: float64[n] or a number, px.
-    """
+    """Return path data of rectangles, each argument float64[n] or a number, px; x and y are left and upper edges."""
     columns = (pixels(column) for column in np.broadcast_arrays(x, y, width, height))
     return "".join(f"M{a} {b}h{c}v{d}h-{c}z" for a, b, c, d in zip(*columns, strict=True))
 
 
 def data_uri(image: bytes, kind: str) -> str:
-    """Return an image as `data:image/…;base64,…`, for pages and metadata that refer to no other file.
-
-    Args:
-        image: Content of the image file.
-        kind: `png` or `svg+xml`.
-    """
+    """Return an image, `png` or `svg+xml`, as `data:image/…;base64,…`: pages and metadata refer to no other file."""
     return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")

@@ -1,4 +1,4 @@
-"""The book over time."""
+"""The figure of the book: sizes, best prices, doubtful spans, and its images as PNG."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import io
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from order_book_platform.model import BookFlag
 from order_book_platform.plots import Svg
-from order_book_platform.plots.depth_chart import depth_chart
-from order_book_platform.plots.theme import DARK, LIGHT
+from order_book_platform.plots.depth_chart import depth_chart, indexed_pngs
+from order_book_platform.plots.svg import DARK, LIGHT
 from order_book_platform_tests.plots.frames import (
     POINT,
     SVG,
@@ -106,3 +108,30 @@ def test_rows_without_one_side_are_left_out_of_the_distance() -> None:
     assert np.array_equal(
         np.delete(distance, empty, axis=1)[:, :, 3], np.delete(whole, empty, axis=1)[:, :, 3]
     )
+
+
+RED, GREEN, BLUE = "#ff0000", "#00ff00", "#0000ff"
+
+
+def decoded(png: bytes) -> np.ndarray:
+    """Decode an image to uint8[height, width, 4], with transparency."""
+    with Image.open(io.BytesIO(png)) as image:
+        image.load()
+        return np.asarray(image.convert("RGBA"))
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=3, max_size=3), min_size=1, max_size=9))
+def test_every_cell_has_its_colour(rows: list[list[int]]) -> None:
+    """Row by row each cell has the colour of its palette, and cells of number 0 are transparent."""
+    cells = np.array(rows, dtype=np.uint8)
+    for png, palette in zip(
+        indexed_pngs(cells, [(RED, GREEN, BLUE), (BLUE, RED, GREEN)]),
+        ([RED, GREEN, BLUE], [BLUE, RED, GREEN]),
+        strict=True,
+    ):
+        shown = decoded(png)
+        for at in np.ndindex(cells.shape):
+            number = int(cells[at])
+            assert bool(shown[at][3]) == (number > 0)
+            if number:
+                assert bytes(shown[at][:3]).hex() == palette[number - 1][1:]

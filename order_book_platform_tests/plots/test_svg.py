@@ -1,4 +1,4 @@
-"""Figures as SVG text."""
+"""Figures as SVG text, and their colours."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 
 from order_book_platform.plots.svg import (
+    DARK,
+    LIGHT,
+    MARK,
     STYLE,
     Svg,
+    Theme,
     box_path,
     data_uri,
     line_path,
+    mix,
     pixels,
     step_path,
     text_width,
 )
-from order_book_platform.plots.theme import DARK, LIGHT
 from order_book_platform_tests.plots.frames import SVG, drawing, hints, words
 
 NAN = math.nan
@@ -98,3 +102,41 @@ def test_a_line_breaks_off_where_a_point_is_missing() -> None:
 def test_a_data_uri_names_its_kind() -> None:
     """It has the form that browsers read."""
     assert data_uri(b"<svg", "svg+xml") == "data:image/svg+xml;base64,PHN2Zw=="
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2 defines it."""
+    parts = (value / 255 for value in bytes.fromhex(colour[1:]))
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """Ratio of two colours' luminance, from 1 to 21."""
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_words_can_be_read_on_their_ground(theme: Theme) -> None:
+    """Titles and labels have the contrast that WCAG 2 AA asks of small text, marks that of graphics."""
+    assert contrast(theme.ink, theme.ground) >= 4.5
+    assert contrast(theme.muted, theme.ground) >= 4.5
+    assert (
+        min(contrast(colour, theme.ground) for colour in (theme.bid, theme.ask, theme.bad, theme.placebo))
+        >= 3
+    )
+    assert min(contrast(MARK, colour) for colour in (theme.bid, theme.ask, theme.bad, theme.doubt)) >= 3
+
+
+def test_colours_are_given_to_styles_by_name() -> None:
+    """Each colour has a declaration; both themes have the same names and different grounds."""
+    declarations = [line.split(":") for line in LIGHT.variables().split(";")]
+    assert dict(declarations)["--plot-ink"] == LIGHT.ink
+    assert [name for name, _ in declarations] == [line.split(":")[0] for line in DARK.variables().split(";")]
+    assert LIGHT.ground != DARK.ground
+
+
+def test_a_mixture_lies_between() -> None:
+    """The amount leads from the one colour to the other."""
+    assert [mix("#000000", "#ffffff", part) for part in (0, 0.5, 1)] == ["#000000", "#808080", "#ffffff"]

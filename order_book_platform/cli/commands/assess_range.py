@@ -28,7 +28,7 @@ from order_book_platform.cli.display.range_tables import show_days, why_of
 from order_book_platform.cli.options import listed_instruments
 from order_book_platform.errors import SourceMissingError
 from order_book_platform.plots.calendar_chart import CalendarDay, VerdictStyle, calendar_chart
-from order_book_platform.plots.pages.calendar_page import render_calendar
+from order_book_platform.plots.pages import render_calendar
 
 if TYPE_CHECKING:
     from order_book_platform.settings import Settings

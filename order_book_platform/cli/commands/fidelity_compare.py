@@ -53,7 +53,7 @@ def compare(
       obp fidelity compare --symbol BINANCE:BTC-USDT --days 2024-08-01..2024-08-31 --out august.html
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
     from order_book_platform.cli.display.output import print_json, write_page
-    from order_book_platform.fidelity.report.comparison_page import render_comparison
+    from order_book_platform.fidelity.report.comparison import render_comparison
 
     compared = _compare(invocation.settings(), symbols, span)
     path = out or (None if as_json else PAGE)
@@ -120,7 +120,7 @@ def _show(compared: Sequence[Compared], path: Path | None) -> None:
     if gates:
         heads = ("gate", "fails on days", "bar", "farthest", "where")
         lines = (
-            (each.gate, each.failed, each.worst.bar, figure(each.worst.value, each.worst.bar), each.where)
+            (each.gate, each.failed, each.worst.gate, figure(each.worst.value, each.worst.gate), each.where)
             for each in gates
         )
         console.print()
@@ -142,5 +142,7 @@ def _verdict(compared: Sequence[Compared]) -> Styled:
 
 def _failures(each: Compared) -> str:
     """Say what fails on a day; gates that are only warnings are marked."""
-    gates = ", ".join(failure.gate + ("" if failure.is_error else " (warning)") for failure in each.failures)
+    gates = ", ".join(
+        failure.name + ("" if failure.severity == "error" else " (warning)") for failure in each.failures
+    )
     return "; ".join(text for text in (each.said, gates) if text)

@@ -5,7 +5,6 @@ A book row is compared with the last ticker whose time is not above its own. doc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,7 +17,7 @@ from order_book_platform.datasets.columns import NumberedRows, count_nulls
 from order_book_platform.datasets.reconstructed_books.rows import BestRows
 from order_book_platform.datasets.tickers import TickerRows
 from order_book_platform.fidelity.metric_declarations import SIDES, TICKERS
-from order_book_platform.fidelity.metrics.comparison_counts import share
+from order_book_platform.fidelity.metrics.comparison_counts import root_mean, share
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS, pair_with_last
 from order_book_platform.kernels.fidelity import clock_merge
@@ -40,10 +39,6 @@ _LETTERS = {"transaction_time": "T", "origin_time": "E"}
 def shared_clock(tickers: ParquetRows, deltas: ParquetRows) -> Clock | None:
     """Return the exchange's clock that both streams carry.
 
-    Args:
-        tickers: Rows of `tickers`.
-        deltas: Rows of `raw_deltas`.
-
     Returns:
         `transaction_time` (T: when the book changed), else `origin_time` (E: when the event was sent), if at least
         `CLOCKED_SHARE` of the tickers carry it; None where too few carry either.
@@ -56,12 +51,7 @@ def shared_clock(tickers: ParquetRows, deltas: ParquetRows) -> Clock | None:
 
 
 def transaction_times(deltas: ParquetRows, batch_rows: int = 1 << 20) -> Iterator[NumberedRows]:
-    """Yield sequence number and transaction time, ns, of every message that has one.
-
-    Args:
-        deltas: Rows of `raw_deltas`.
-        batch_rows: Rows at a time; never changes a result.
-    """
+    """Yield sequence number and transaction time, ns, of every message of `raw_deltas` that has one."""
     latest: int | None = None
     for batch in deltas.batches(batch_rows, columns=["sequence_number", "transaction_time"]):
         numbers, times = batch.column("sequence_number").to_numpy(), batch.column("transaction_time")
@@ -84,17 +74,15 @@ class ClockSweep:
 
     Times that go back are raised to the latest one before them, since a later message builds on the earlier ones.
 
-    Args:
-        tick_pips: Encoded price of a tick.
-        shift_ns: How much later the ticker is taken, ns; 0 for the true comparison.
+    The ticker is taken `shift_ns` later, 0 for the true comparison.
 
     Attributes:
         counts: int64[COUNTS_SIZE], counts by the places that `kernels.fidelity.clock_merge` names.
         squares: float64[SQUARES_SIZE], sums of squares by the places that it names.
     """
 
-    def __init__(self, tick_pips: int, shift_ns: int = 0) -> None:
-        self._tick_pips = tick_pips
+    def __init__(self, encoded_tick: int, shift_ns: int = 0) -> None:
+        self._encoded_tick = encoded_tick
         self._shift_ns = shift_ns
         self.counts = np.zeros(clock_merge.COUNTS_SIZE, np.int64)
         self.squares = np.zeros(clock_merge.SQUARES_SIZE)
@@ -138,19 +126,9 @@ class ClockSweep:
     def _advance(self) -> None:
         books, tickers, done = self._books, self._tickers, np.zeros(2, np.int64)
         clock_merge.merge_by_clock(
-            books.time_ns,
-            books.encoded_price,
-            books.encoded_size,
-            books.known,
-            tickers.time_ns,
-            tickers.encoded_price[:, :, 0],
-            tickers.encoded_size[:, :, 0],
-            self._tick_pips,
-            self._ended,
-            self._state,
-            self.counts,
-            self.squares,
-            done,
+            *(books.time_ns, books.encoded_price, books.encoded_size, books.known),
+            *(tickers.time_ns, tickers.encoded_price[:, :, 0], tickers.encoded_size[:, :, 0]),
+            *(self._encoded_tick, self._ended, self._state, self.counts, self.squares, done),
         )
         self._books = BestRows.none() if self._ended else books.take(slice(int(done[0]), None))
         self._tickers = tickers.take(slice(int(done[1]), None))
@@ -162,36 +140,29 @@ class ClockSweep:
     def rms_ticks(self, side: int) -> float | None:
         """Return the root mean square error of a side's best price where the book claims to know it, ticks."""
         squares, rows = self.squares[clock_merge.SQUARES + side], self.counts[clock_merge.PRICED + side]
-        return _root(share(float(squares), int(rows)))
+        return root_mean(float(squares), int(rows))
 
     def held_rms_ticks(self, side: int) -> float | None:
         """Return the same over time: a book row holds until the next one, while tickers go on."""
-        squares, held_ns = (
-            self.squares[clock_merge.WEIGHED_SQUARES + side],
-            self.counts[clock_merge.WEIGHED_NS + side],
-        )
-        return _root(share(float(squares), int(held_ns)))
-
-
-def _root(mean: float | None) -> float | None:
-    return None if mean is None else math.sqrt(mean)
+        squares = self.squares[clock_merge.WEIGHED_SQUARES + side]
+        return root_mean(float(squares), int(self.counts[clock_merge.WEIGHED_NS + side]))
 
 
 class ClockComparison:
     """Compares best prices of book and tickers by the exchange's clock and by arrival, with placebos.
 
     Args:
-        tick_pips: Encoded price of a tick.
+        encoded_tick: Encoded price of a tick.
         clock: Which of the exchange's clocks `time_ns` of the rows is; None where tickers carry none.
         untimed: Number of tickers that are left out because they lack that clock.
     """
 
-    def __init__(self, tick_pips: int, clock: Clock | None, untimed: int = 0) -> None:
+    def __init__(self, encoded_tick: int, clock: Clock | None, untimed: int = 0) -> None:
         shifts = (0, *PLACEBO_SHIFTS_NS)
         self._clock = clock
         self._untimed = untimed
-        self._by_clock = [ClockSweep(tick_pips, shift) for shift in shifts]
-        self._by_arrival = [ClockSweep(tick_pips, shift) for shift in shifts]
+        self._by_clock = [ClockSweep(encoded_tick, shift) for shift in shifts]
+        self._by_arrival = [ClockSweep(encoded_tick, shift) for shift in shifts]
         self._sweeps = [*(self._by_clock if clock else []), *self._by_arrival]
 
     def run(self, books: Iterator[BestRows], tickers: Iterator[TickerRows]) -> None:
@@ -239,11 +210,7 @@ class ClockComparison:
         return rows.arrival_ns if each in self._by_arrival else rows.time_ns
 
     def metrics(self, book_rows: int) -> list[Metric]:
-        """Return `bbo_…_time`, `bbo_…_arrival` and `sampling_rms_tw_…`.
-
-        Args:
-            book_rows: Number of rows of the whole book, for the count of those without a partner.
-        """
+        """Return `bbo_…_time`, `bbo_…_arrival` and `sampling_rms_tw_…` of a book of so many rows."""
         alignment = self._clock or "none"
         left_out = (
             f" Tickers without {_LETTERS[alignment]}, left out: {self._untimed:,}." if self._untimed else ""
@@ -260,15 +227,7 @@ class ClockComparison:
 def _differences(
     clock: str, sweeps: Sequence[ClockSweep], alignment: str, book_rows: int, left_out: str = ""
 ) -> Iterator[Metric]:
-    """Yield how often and how far the best prices differ by one clock.
-
-    Args:
-        clock: Part of the metrics' names.
-        sweeps: The true comparison and those with its placebos.
-        alignment: How the streams were matched, as in `Metric`.
-        book_rows: Number of rows of the whole book.
-        left_out: Sentence about tickers that were left out, for the notes.
-    """
+    """Yield how often and how far the best prices differ by one clock, in the true comparison and its placebos."""
     true, *late = sweeps
     rows = int(true.counts[clock_merge.ROWS])
     ticker = (

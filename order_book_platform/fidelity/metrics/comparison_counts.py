@@ -31,6 +31,11 @@ def share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
+def root_mean(squares: float, weight: float) -> float | None:
+    """Return the root of the mean of a sum of squares; None where there is nothing to divide by."""
+    return math.sqrt(squares / weight) if weight else None
+
+
 class BestPrices(NamedTuple):
     """Comparison of the best bid and ask of n book rows with those of a reference.
 
@@ -49,7 +54,7 @@ def compare_best(
     book_size: Int64Array,
     price: Int64Array,
     size: Int64Array,
-    tick_pips: int,
+    encoded_tick: int,
     at: Int64Array | None = None,
 ) -> BestPrices:
     """Compare best bid and ask of a book, int64[n, 2, K], with those of a reference, int64[m, 2, K'], encoded.
@@ -60,7 +65,7 @@ def compare_best(
     ours, theirs = book_price[:, :, 0], price[rows, :, 0]
     exact = ((ours == theirs) & (book_size[:, :, 0] == size[rows, :, 0])).all(axis=1)
     undefined = (ours == MISSING_PIPS) | (theirs == MISSING_PIPS)
-    return BestPrices(exact, np.where(undefined, np.nan, (ours - theirs) / tick_pips))
+    return BestPrices(exact, np.where(undefined, np.nan, (ours - theirs) / encoded_tick))
 
 
 EVERY, CLAIMED = 0, 1
@@ -117,8 +122,7 @@ class BestPriceCounts:
 
     def rms_ticks(self, part: int, side: int) -> float | None:
         """Return the root mean square of the errors of a part and side, ticks; None without rows."""
-        mean = share(float(self._squares[part, side]), self.priced(part, side))
-        return None if mean is None else math.sqrt(mean)
+        return root_mean(float(self._squares[part, side]), self.priced(part, side))
 
     @property
     def exact_share(self) -> float | None:
@@ -128,14 +132,11 @@ class BestPriceCounts:
 
 @dataclass(slots=True)
 class LevelCounts:
-    """Counts behind the `topk_*` metrics over K levels a side.
+    """Counts behind the `topk_*` metrics over K = `depth` levels a side.
 
     Attributes:
-        depth: K.
-        rows: Number of rows compared.
         equal: Number of rows in which all 2·K levels are equal in price and size.
         known: Number of rows in which the book claims to know all of them.
-        known_equal: Number of rows in which all of them are known and equal.
         reference_levels: Number of reference levels inside the book's known range.
         missing: Number of these that the book lacks.
         book_levels: Number of known book levels inside the reference's range.

@@ -1,4 +1,4 @@
-"""Distances between the distributions of the states of a book and of its references.
+"""Distances between distributions: of the states of a book and of its references, and of intervals by two clocks.
 
 The states are those of the pairs that the other metrics compare: each reference and the book row it belongs to. A state
 weighs the time until the next pair. A second later the distributions of spread, best sizes and queue imbalance are the
@@ -8,20 +8,24 @@ without its best bid, or without its best ask, is one: KS 0.16 to 0.99.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from order_book_platform.clock import NS_PER_MS
+from order_book_platform.datasets.columns import NARROW_ROWS
 from order_book_platform.datasets.reconstructed_books.rows import BookRows
+from order_book_platform.fidelity.metric_declarations import BOOK
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.metrics.size_correlation import Magnitude, as_floats
-from order_book_platform.fidelity.metrics.time_windows import window_width_ns
+from order_book_platform.fidelity.metrics.time_windows import TimeWindows
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
 from order_book_platform.kernels.fidelity import state_histograms
 from order_book_platform.kernels.fidelity.state_histograms import resampled_distances
 from order_book_platform.model.arrays import Float64Array, Int64Array
+from order_book_platform.storage import ParquetRows
 
 STATISTICS = {
     "spread": "spread in ticks",
@@ -43,8 +47,7 @@ CONFIDENCE = 95.0
 """Confidence of an interval, per cent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Distance:
+class Distance(NamedTuple):
     """How far apart two distributions on the same bins are.
 
     Attributes:
@@ -133,51 +136,47 @@ def within(value: float | None, margin: float | None) -> tuple[float, float] | N
     return None if value is None or margin is None else (max(0.0, value - margin), value + margin)
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """The last pair, whose weight is not known before the next one comes.
+def _distance_metrics(
+    name: str,
+    n: int,
+    notes: tuple[str, ...],
+    found: Distance,
+    chance: Distance,
+    placebos: Sequence[Distance] = (),
+    **others: Any,
+) -> Iterator[Metric]:
+    """Yield `ks_…`, `tv_…` and `w1_…` of a statistic with the intervals that `chance` gives, one note for each."""
+    for at, (kind, note) in enumerate(zip(Distance._fields, notes, strict=True)):
+        yield Metric.of(
+            f"{kind}_{name}",
+            found[at],
+            n,
+            note,
+            placebos=[placebo[at] for placebo in placebos],
+            interval=within(found[at], chance[at]),
+            **others,
+        )
 
-    Attributes:
-        time_ns: Time of the pair, ns.
-        rows: Arrays of one row each, as `state_histograms.weigh_states` takes them.
-    """
 
-    time_ns: int
-    rows: tuple[NDArray[np.generic], ...]
-
-
-@dataclass(slots=True)
 class Distributions:
-    """Adds up the states of book rows, and of the references that they are paired with, over a day.
+    """Adds up the states of book rows and of the references that they are paired with, K levels a side, over a day.
 
-    Args:
-        levels: K, levels a side of both.
-        tick_pips: Encoded price of a tick.
-        first_ns: Earliest time, ns; blocks begin at whole multiples of their width.
-        last_ns: Latest time, ns; pairs outside belong to the first or the last block.
-        magnitude: How large encoded sizes are.
+    Its blocks are the `TimeWindows` from the first to the last time; a tick and sizes are encoded.
     """
 
-    levels: int
-    tick_pips: int
-    first_ns: int
-    last_ns: int
-    magnitude: Magnitude = as_floats
-    _held: _Held | None = field(default=None, init=False)
-    _width_ns: int = field(init=False)
-    _reference: Int64Array = field(init=False)
-    _placebos: Int64Array = field(init=False)
-    _excess: Int64Array = field(init=False)
-    _totals: Int64Array = field(init=False)
-    _rows: Int64Array = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._width_ns = window_width_ns(self.last_ns - self.first_ns)
-        blocks = self.last_ns // self._width_ns - self.first_ns // self._width_ns + 1
+    def __init__(
+        self, levels: int, encoded_tick: int, first_ns: int, last_ns: int, magnitude: Magnitude = as_floats
+    ) -> None:
+        self._levels = levels
+        self._encoded_tick = encoded_tick
+        self._magnitude = magnitude
+        self._blocks = TimeWindows(first_ns, last_ns)
+        # The last pair, whose weight is not known before the next one comes: its time, and arrays of one row each.
+        self._held: tuple[int, tuple[NDArray[np.generic], ...]] | None = None
         self._reference = np.zeros(state_histograms.BINS, dtype=np.int64)
         self._placebos = np.zeros((2, state_histograms.BINS), dtype=np.int64)
-        self._excess = np.zeros((blocks, state_histograms.BINS), dtype=np.int64)
-        self._totals = np.zeros((blocks, state_histograms.STATISTICS), dtype=np.int64)
+        self._excess = np.zeros((self._blocks.count, state_histograms.BINS), dtype=np.int64)
+        self._totals = np.zeros((self._blocks.count, state_histograms.STATISTICS), dtype=np.int64)
         self._rows = np.zeros(state_histograms.STATISTICS, dtype=np.int64)
 
     def add(self, references: ShiftedReferences, books: BookRows) -> None:
@@ -187,56 +186,45 @@ class Distributions:
         top = slice(0, state_histograms.QUEUE_LEVELS + 1)
         rows = (
             books.encoded_price,
-            np.ascontiguousarray(self.magnitude(books.encoded_size[:, :, top])),
+            np.ascontiguousarray(self._magnitude(books.encoded_size[:, :, top])),
             books.known,
             references.encoded_price,
-            np.ascontiguousarray(self.magnitude(references.encoded_size[:, :, top])),
+            np.ascontiguousarray(self._magnitude(references.encoded_size[:, :, top])),
         )
         time_ns = references.time_ns
         if self._held is not None:
-            self._weigh(self._held.rows, np.array([self._held.time_ns, time_ns[0]]))
+            before_ns, last = self._held
+            self._weigh(last, np.array([before_ns, time_ns[0]]))
         self._weigh(tuple(array[:-1] for array in rows), time_ns)
-        self._held = _Held(int(time_ns[-1]), tuple(array[-1:].copy() for array in rows))
+        self._held = int(time_ns[-1]), tuple(array[-1:].copy() for array in rows)
 
     def _weigh(self, rows: tuple[NDArray[np.generic], ...], time_ns: Int64Array) -> None:
         """Add n rows; `time_ns` int64[n + 1] is the time of each and the time at which the last one ends, ns."""
         price, size, known, their_price, their_size = rows
-        blocks = time_ns[:-1] // self._width_ns - self.first_ns // self._width_ns
         state_histograms.weigh_states(
             *(price, size, size.view(np.int64), known),
             *(their_price, their_size, their_size.view(np.int64)),
-            *(self.tick_pips, np.diff(time_ns), np.clip(blocks, 0, len(self._totals) - 1)),
+            *(self._encoded_tick, np.diff(time_ns), self._blocks.of(time_ns[:-1])),
             *(self._reference, self._placebos, self._excess, self._totals, self._rows),
         )
 
     def distance(self, statistic: int) -> Distance:
         """Return the distance of the book from its references."""
-        excess, totals, places = self._of(statistic)
-        return distance(excess.sum(axis=0), int(totals.sum()), places)
+        bins = _bins(statistic)
+        total = int(self._totals[:, statistic].sum())
+        return distance(self._excess[:, bins].sum(axis=0), total, positions(statistic))
 
-    def margins(self, statistic: int) -> Distance:
-        """Return how far chance may have moved that distance."""
-        return margins(*self._of(statistic))
-
-    def placebos(self, statistic: int) -> tuple[Distance, Distance]:
+    def placebos(self, statistic: int) -> tuple[Distance, ...]:
         """Return the distances of the reference without its best bid, and without its best ask, from itself."""
-        _, totals, places = self._of(statistic)
-        bins = slice(state_histograms.STARTS[statistic], state_histograms.STARTS[statistic + 1])
-        touched = _TOUCHED.get(
-            list(STATISTICS)[statistic], (state_histograms.NO_BID, state_histograms.NO_ASK)
-        )
-        first, second = (
-            distance(self._placebos[which, bins] - self._reference[bins], int(totals.sum()), places)
-            if which in touched and self.levels > 1
+        bins, total = _bins(statistic), int(self._totals[:, statistic].sum())
+        both = (state_histograms.NO_BID, state_histograms.NO_ASK)
+        touched = _TOUCHED.get(list(STATISTICS)[statistic], both)
+        return tuple(
+            distance(self._placebos[which, bins] - self._reference[bins], total, positions(statistic))
+            if which in touched and self._levels > 1
             else Distance()
-            for which in (state_histograms.NO_BID, state_histograms.NO_ASK)
+            for which in both
         )
-        return first, second
-
-    def _of(self, statistic: int) -> tuple[Int64Array, Int64Array, Float64Array]:
-        """Return excess and totals of a statistic by block, and where its bins lie."""
-        bins = slice(state_histograms.STARTS[statistic], state_histograms.STARTS[statistic + 1])
-        return self._excess[:, bins], self._totals[:, statistic], positions(statistic)
 
     def weights(self, statistic: int) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
         """Return weights by bin, int64[m + 1] each; the last bin holds states without value.
@@ -244,41 +232,89 @@ class Distributions:
         Returns:
             The weights of the reference, of the book, and of the reference without its best bid and best ask.
         """
-        excess, _, _ = self._of(statistic)
-        bins = slice(state_histograms.STARTS[statistic], state_histograms.STARTS[statistic + 1])
+        bins = _bins(statistic)
         reference = self._reference[bins]
-        return reference, reference + excess.sum(axis=0), *self._placebos[:, bins]
+        return reference, reference + self._excess[:, bins].sum(axis=0), *self._placebos[:, bins]
 
     def metrics(self, unmatched: int, alignment: str) -> Iterator[Metric]:
-        """Yield `ks_*`, `tv_*` and `w1_*` of every statistic.
-
-        Args:
-            unmatched: Number of references without a book row.
-            alignment: How book and reference were matched, as in `Metric`.
-        """
+        """Yield `ks_*`, `tv_*` and `w1_*` of every statistic."""
         for statistic, (name, words) in enumerate(STATISTICS.items()):
-            found, chance = self.distance(statistic), self.margins(statistic)
-            placebos = self.placebos(statistic)
-            blocks = int(np.count_nonzero(self._totals[:, statistic]))
-            notes = {
-                "ks": f"Largest difference of the cumulative shares of time of the {words}, book against reference.",
-                "tv": f"Share of time in which the {words} would have to be another for the two to agree.",
-                "w1": f"How far the {words} would have to be moved on average for the two to agree.",
-            }
-            for kind, note in notes.items():
-                value = getattr(found, kind)
-                interval = within(value, getattr(chance, kind))
-                yield Metric.of(
-                    f"{kind}_{name}",
-                    value,
-                    int(self._rows[statistic]),
-                    note if interval is None else f"{note} {_interval_words(interval, blocks)}",
-                    unmatched=unmatched,
-                    alignment=alignment,
-                    placebos=[getattr(placebo, kind) for placebo in placebos],
-                    interval=interval,
-                )
+            totals = self._totals[:, statistic]
+            found = self.distance(statistic)
+            chance = margins(self._excess[:, _bins(statistic)], totals, positions(statistic))
+            blocks = int(np.count_nonzero(totals))
+            notes = (
+                f"Largest difference of the cumulative shares of time of the {words}, book against reference.",
+                f"Share of time in which the {words} would have to be another for the two to agree.",
+                f"How far the {words} would have to be moved on average for the two to agree.",
+            )
+            told = tuple(
+                f"{note} 95 % interval {bounds[0]:.3g} to {bounds[1]:.3g}, from {blocks:,} blocks."
+                if bounds
+                else note
+                for note, bounds in zip(notes, map(within, found, chance), strict=True)
+            )
+            n, placebos = int(self._rows[statistic]), self.placebos(statistic)
+            matched = {"unmatched": unmatched, "alignment": alignment}
+            yield from _distance_metrics(name, n, told, found, chance, placebos, **matched)
 
 
-def _interval_words(bounds: tuple[float, float], blocks: int) -> str:
-    return f"95 % interval {bounds[0]:.3g} to {bounds[1]:.3g}, from {blocks:,} blocks."
+def _bins(statistic: int) -> slice:
+    return slice(state_histograms.STARTS[statistic], state_histograms.STARTS[statistic + 1])
+
+
+INTERVAL_BINS = 1_024
+"""Bins of intervals: 64 of a millisecond each, then 32 to a doubling; the last begins at 2**36 ms."""
+PLACES_MS = positions(state_histograms.SPREAD)[state_histograms.SPREAD_SIDE :][:INTERVAL_BINS]
+"""Where the bins of intervals between messages begin, float64, ms: they are the bins of a spread of as many ticks."""
+
+
+def interval_metrics(books: ParquetRows, origin_ns: Int64Array) -> Iterator[Metric]:
+    """Yield `ks_…`, `tv_…`, `w1_inter_arrival`: intervals between rows by the recorder's clock from those by E.
+
+    There is no second recording to compare with, so this judges no book and has no gate. It tells a user of arrival
+    times how much of the market's own rhythm they show: a line that holds messages back and delivers them in bursts
+    makes the two differ. A lost message lengthens both alike. Each interval counts once: it is no state that holds.
+
+    `origin_ns` int64[n] are the origin times of the rows of the book.
+    """
+    excess, totals = _count(books, origin_ns)
+    n = int(totals.sum())
+    notes = (
+        "Intervals between book rows in ms, by the recorder's clock against by the exchange's.",
+        "Share of intervals that are others by the recorder's clock than by the exchange's.",
+        "How far intervals by the recorder's clock are from those by the exchange's on average, in ms.",
+    )
+    found, chance = distance(excess.sum(axis=0), n, PLACES_MS), margins(excess, totals, PLACES_MS)
+    yield from _distance_metrics("inter_arrival", n, notes, found, chance, reference=BOOK)
+
+
+def _count(books: ParquetRows, origin_ns: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Return excess int64[blocks, bins + 1] and totals int64[blocks], as `margins` takes them."""
+    first_ns, last_ns = (int(origin_ns[0]), int(origin_ns.max())) if len(origin_ns) else (0, 0)
+    blocks = TimeWindows(first_ns, last_ns)
+    excess, totals = np.zeros((blocks.count, INTERVAL_BINS + 1), np.int64), np.zeros(blocks.count, np.int64)
+    done, before = 0, (origin_ns[:0], origin_ns[:0])
+    for batch in books.batches(NARROW_ROWS, columns=["received_time"]):
+        received = batch.column(0).to_numpy()
+        origin = origin_ns[done : done + len(received)]
+        done += len(received)
+        ours, theirs = (
+            interval_bins(np.diff(np.concatenate([last, times])))
+            for last, times in zip(before, (received, origin), strict=True)
+        )
+        before = received[-1:], origin[-1:]
+        # A time outside the day's blocks counts in the nearest one, so that no interval is lost.
+        block = blocks.of(origin[len(origin) - len(ours) :])
+        np.add.at(totals, block, 1)
+        np.add.at(excess, (block, ours), 1)
+        np.add.at(excess, (block, theirs), -1)
+    return excess, totals
+
+
+def interval_bins(intervals_ns: Int64Array) -> Int64Array:
+    """Return the bins int64[n] of intervals, ns; a negative one, where time runs backwards, counts as 0."""
+    whole_ms = np.maximum(intervals_ns, 0) // NS_PER_MS
+    doublings = np.maximum(np.frexp(whole_ms)[1] - np.frexp(state_histograms.SUB_BINS)[1], 0)
+    bins = doublings * state_histograms.SUB_BINS + (whole_ms >> doublings)
+    return np.asarray(np.minimum(bins, INTERVAL_BINS - 1))

@@ -60,13 +60,7 @@ class Drift:
         self._moments = np.zeros(5)
 
     def add(self, references: ShiftedReferences, exact: BoolArray, counts: NDArray[np.int64]) -> None:
-        """Take in compared rows.
-
-        Args:
-            references: n held-out snapshots, in order.
-            exact: bool[n], whether best bid and ask are right.
-            counts: int64[n, ROW_COUNTS], the counts of `kernels.fidelity.level_comparison`.
-        """
+        """Take in n compared rows: whether the best is right, and the counts of `kernels.fidelity.level_comparison`."""
         kernel.add_by_age(
             *(references.sequence_number, references.time_ns, exact, counts),
             *(self._snapshots, self._places, self._used, self._used_time_ns, self._used_places),
@@ -101,12 +95,7 @@ class Drift:
         return pl.DataFrame(rows, schema=DRIFT_SCHEMA, orient="row")
 
     def metrics(self, unmatched: int, alignment: str) -> list[Metric]:
-        """Return `drift_exact_first`, `drift_exact_last` and `drift_slope`.
-
-        Args:
-            unmatched: Number of references without a book row.
-            alignment: How book and reference were matched, as in `Metric`.
-        """
+        """Return `drift_exact_first`, `drift_exact_last` and `drift_slope`."""
         metric = partial(Metric.of, unmatched=unmatched, alignment=alignment)
         known = self._by_time[:, kernel.AGE_KNOWN]
         filled = np.flatnonzero(known)

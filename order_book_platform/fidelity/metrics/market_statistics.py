@@ -70,12 +70,8 @@ def kurtosis(values: Float64Array) -> float | None:
 def autocorrelation(values: Float64Array, lag: int) -> tuple[float | None, int]:
     """Return the correlation of a series with itself `lag` places later, and the number of pairs behind it.
 
-    Args:
-        values: float64[n]; pairs with a NaN are left out.
-        lag: Distance of the values of a pair, 1 or more.
-
-    Returns:
-        The mean product of both deviations from the series' mean, over its variance; None without pairs or variance.
+    It is the mean product of both deviations from the series' mean, over its variance; None without pairs or variance.
+    Pairs with a NaN are left out.
     """
     known = ~np.isnan(values)
     both = known[:-lag] & known[lag:]
@@ -92,13 +88,9 @@ def _vary(values: Float64Array) -> bool:
 
 
 def hill(largest: Float64Array) -> float | None:
-    """Return Hill's tail index.
+    """Return Hill's tail index of the k + 1 largest values, in any order; the tail begins at the smallest of them.
 
-    Args:
-        largest: float64[k + 1], the largest values, in any order; the smallest of them is where the tail begins.
-
-    Returns:
-        k over the sum of log(value / smallest): it estimates a where P(X > x) falls as x^−a. None if all are equal.
+    It is k over the sum of log(value / smallest), and estimates a where P(X > x) falls as x^−a. None if all are equal.
     """
     if not len(largest):
         return None
@@ -109,12 +101,7 @@ def hill(largest: Float64Array) -> float | None:
 
 
 def largest_sizes(trades: ParquetRows, count: int) -> Float64Array:
-    """Return the `count` largest trade sizes, float64 in pips and any order; fewer if there are fewer.
-
-    Args:
-        trades: Rows of `trades`, in pips, or in decimals, which count in units of 10**-8.
-        count: How many sizes are wanted, 1 or more.
-    """
+    """Return the `count` largest trade sizes, float64 in pips and any order; decimals count in units of 10**-8."""
     name = next(name for name in trades.schema.names if name.startswith("size"))
     kept, bar = np.empty(0), -np.inf
     for batch in trades.batches(NARROW_ROWS, columns=[name]):

@@ -26,7 +26,6 @@ class Metric:
     """One row of metrics.parquet.
 
     Attributes:
-        name: Name of the metric.
         value: The figure; None where it cannot be measured.
         n: Number of observations behind the figure.
         gate: The bar that the figure has to meet; None where it is only reported.

@@ -86,13 +86,13 @@ class BestPriceComparison:
     """Compares best bid and ask of book rows with those of a reference and of its placebos.
 
     Args:
-        tick_pips: Encoded price of a tick.
+        encoded_tick: Encoded price of a tick.
         span_ns: First and last time of the windows in which the comparison is kept over time, ns.
         reference: Dataset of the reference.
     """
 
-    def __init__(self, tick_pips: int, span_ns: tuple[int, int], reference: str) -> None:
-        self._tick_pips = tick_pips
+    def __init__(self, encoded_tick: int, span_ns: tuple[int, int], reference: str) -> None:
+        self._encoded_tick = encoded_tick
         self._reference = reference
         self.windows = Windows(*span_ns)
         self.counts = [BestPriceCounts() for _ in range(_REFERENCES)]
@@ -114,7 +114,7 @@ class BestPriceComparison:
             books.encoded_size,
             references.encoded_price,
             references.encoded_size,
-            self._tick_pips,
+            self._encoded_tick,
         )
         self.counts[0].add(best, known)
         self.windows.add(time_ns, best)
@@ -123,7 +123,7 @@ class BestPriceComparison:
         ours = books.encoded_price[sampled], books.encoded_size[sampled]
         for shift, counts in enumerate(self.counts[1:]):
             at, valid = references.later[sampled, shift], references.shifted_valid[sampled, shift]
-            best = compare_best(*ours, pool.encoded_price, pool.encoded_size, self._tick_pips, at)
+            best = compare_best(*ours, pool.encoded_price, pool.encoded_size, self._encoded_tick, at)
             counts.add(best, known[sampled], valid)
             if shift == 0:
                 self.windows.add(time_ns[sampled], best, valid)
@@ -168,7 +168,7 @@ class LevelComparison:
 
     Args:
         levels: K.
-        tick_pips: Encoded price of a tick.
+        encoded_tick: Encoded price of a tick.
         expected_rows: Upper bound of the number of rows to come.
         span_ns: First and last time of the windows in which the comparison is kept over time, ns.
         magnitude: How large encoded sizes are.
@@ -181,7 +181,7 @@ class LevelComparison:
     def __init__(
         self,
         levels: int,
-        tick_pips: int,
+        encoded_tick: int,
         expected_rows: int,
         span_ns: tuple[int, int],
         magnitude: Magnitude = as_floats,
@@ -189,7 +189,7 @@ class LevelComparison:
     ) -> None:
         self.level_windows = LevelWindows(levels, *span_ns)
         self._reference = reference
-        self.best = BestPriceComparison(tick_pips, span_ns, reference)
+        self.best = BestPriceComparison(encoded_tick, span_ns, reference)
         self._levels = levels
         self._counts = [LevelCounts(levels) for _ in range(_REFERENCES)]
         self.step = sample_step(expected_rows)

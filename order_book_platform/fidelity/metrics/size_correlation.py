@@ -75,13 +75,7 @@ class LevelCorrelations:
 
 
 def correlate_levels(book: Sizes, reference: Sizes, both: BoolArray) -> LevelCorrelations:
-    """Compare sizes level by level.
-
-    Args:
-        book: Sizes of the book, n rows of K levels a side.
-        reference: Sizes of the reference.
-        both: bool[n, 2, K], where the book knows the level and the reference has it.
-    """
+    """Compare sizes of n rows where `both`, bool[n, 2, K]: the book knows the level and the reference has it."""
     rows, _, depth = both.shape
     figures, numbers = np.empty((2 * depth, RESULTS)), np.empty((2 * depth, 2), dtype=np.int64)
 
@@ -106,9 +100,7 @@ def correlate_levels(book: Sizes, reference: Sizes, both: BoolArray) -> LevelCor
 class Sizes:
     """Sizes of n rows, level by level.
 
-    Attributes:
-        sizes: float64[2·K, n], bid levels from the best, then ask levels.
-        logs: float64[2·K, n], their log1p.
+    Both are float64[2·K, n], bid levels from the best, then ask levels; the logs are log1p of the sizes.
     """
 
     sizes: Float64Array
@@ -116,12 +108,7 @@ class Sizes:
 
     @classmethod
     def of(cls, pips: Int64Array, magnitude: Magnitude = as_floats) -> Sizes:
-        """Return the sizes of rows, level by level.
-
-        Args:
-            pips: int64[n, 2, K], encoded sizes, C-contiguous.
-            magnitude: How large encoded sizes are.
-        """
+        """Return the sizes of rows, level by level, from encoded sizes, int64[n, 2, K], C-contiguous."""
         rows = pips.reshape(len(pips), -1)
         columns = np.empty(rows.shape[::-1], dtype=np.int64)
         rows_to_columns(rows, columns, len(rows))
@@ -135,12 +122,7 @@ def sample_step(rows: int) -> int:
 
 
 class CorrelationSample:
-    """Keeps evenly spaced rows of a day for the correlations: of book, reference and placebos.
-
-    Args:
-        expected_rows: Upper bound of the number of rows to come.
-        magnitude: How large encoded sizes are.
-    """
+    """Keeps evenly spaced rows of a day, so many at most, for the correlations: of book, reference and placebos."""
 
     def __init__(self, expected_rows: int, magnitude: Magnitude = as_floats) -> None:
         self._magnitude = magnitude
@@ -157,14 +139,14 @@ class CorrelationSample:
         sizes: Int64Array,
         valid: BoolArray,
     ) -> None:
-        """Take in rows.
+        """Take in n rows of a book, int64[n, 2, K], and of R references: the true one and its placebos.
 
         Args:
-            book_price: int64[n, 2, K], encoded prices of the book.
-            book_size: int64[n, 2, K], encoded sizes of the book.
+            book_price: Encoded prices of the book.
+            book_size: Encoded sizes of the book.
             known: uint8[n, 2], levels that the book claims to know.
-            prices: int64[n, R, 2, K], encoded prices of R references: the true one and its placebos.
-            sizes: int64[n, R, 2, K], encoded sizes of the references.
+            prices: int64[n, R, 2, K], encoded.
+            sizes: int64[n, R, 2, K], encoded.
             valid: bool[n, R], false where that reference has ended.
         """
         depth = book_price.shape[2]

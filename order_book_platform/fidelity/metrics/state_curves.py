@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from order_book_platform.fidelity.metrics.distributions import STATISTICS, Distributions, positions
+from order_book_platform.fidelity.metrics.distributions import Distributions, positions
 from order_book_platform.kernels.fidelity import state_histograms
 from order_book_platform.model.arrays import Float64Array, Int64Array
 
@@ -23,42 +23,28 @@ _TWENTIETHS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 PROBABILITIES = (0.001, 0.005, 0.01, 0.025, *_TWENTIETHS, 0.975, 0.99, 0.995, 0.999)
 """Shares of time at which quantiles are taken."""
 
-_SCALES = ("symlog", "log", "log", "linear", "linear")
-_UNITS = ("ticks", "size", "size", "(bids − asks) / both", "(bids − asks) / both")
-_WORDS = (
-    "spread",
-    "size of the best bid",
-    "size of the best ask",
-    "imbalance, best level",
-    "imbalance, five levels",
-)
+_SHOWN = {
+    "spread": ("spread", "ticks", "symlog"),
+    "log_q_bid": ("size of the best bid", "size", "log"),
+    "log_q_ask": ("size of the best ask", "size", "log"),
+    "qi_1": ("imbalance, best level", "(bids − asks) / both", "linear"),
+    "qi_5": ("imbalance, five levels", "(bids − asks) / both", "linear"),
+}
+"""Words, unit and scale of each state, in the order of `kernels.fidelity.state_histograms`."""
 
 
 def state_curves(distributions: Distributions, size_decimals: int) -> list[dict[str, Any]]:
-    """Return the curves that `plots.distribution_chart` draws, for report.json, in the order of `STATISTICS`.
-
-    Args:
-        distributions: Distributions of the day.
-        size_decimals: Decimals of the encoded sizes.
-    """
+    """Return the curves that `plots.distribution_chart` draws, for report.json, of sizes with so many decimals."""
     found = []
-    for statistic, name in enumerate(STATISTICS):
-        scale = _SCALES[statistic]
+    for statistic, (name, (words, unit, scale)) in enumerate(_SHOWN.items()):
         places = positions(statistic)
         if scale == "log":
             places = np.exp(places) / 10.0**size_decimals
         curve = dict(_curve(distributions, statistic, places))
-        if scale == "symlog" and max(map(abs, curve["edges"]), default=0.0) <= LINEAR_TICKS:
-            scale = "linear"
+        is_narrow = scale == "symlog" and max(map(abs, curve["edges"]), default=0.0) <= LINEAR_TICKS
+        shown = {"unit": unit, "scale": "linear" if is_narrow else scale}
         spoiled = "no_ask" if name == "log_q_ask" else "no_bid"
-        head = {
-            "name": name,
-            "words": _WORDS[statistic],
-            "unit": _UNITS[statistic],
-            "scale": scale,
-            "spoiled": spoiled,
-        }
-        found.append({**head, **curve})
+        found.append({"name": name, "words": words, **shown, "spoiled": spoiled, **curve})
     return found
 
 

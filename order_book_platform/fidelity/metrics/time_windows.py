@@ -42,12 +42,9 @@ def window_width_ns(span_ns: int, most: int = MAX_WINDOWS) -> int:
 
 
 class TimeWindows:
-    """Windows over a span of time, which start at whole multiples of their width.
+    """At most so many windows from first to last time, ns, which start at whole multiples of their width.
 
-    Args:
-        first_ns: Earliest time, ns.
-        last_ns: Latest time, ns; rows outside go to the first or the last window.
-        most: Most windows that there may be.
+    Rows outside go to the first or the last window.
     """
 
     def __init__(self, first_ns: int, last_ns: int, most: int = MAX_WINDOWS) -> None:
@@ -75,12 +72,9 @@ class Windows:
         self._squares = np.zeros((2, 2, self._windows.count))
 
     def add(self, time_ns: Int64Array, best: BestPrices, placebo: BoolArray | None = None) -> None:
-        """Take in rows compared with the true reference, or with the placebo.
+        """Take in rows that are shown at `time_ns`, int64[n], compared with the true reference, or with the placebo.
 
-        Args:
-            time_ns: int64[n], when the rows are shown, ns.
-            best: Comparison of the n rows.
-            placebo: bool[n], where the placebo exists; None for the true reference.
+        `placebo` is where that exists, bool[n], or None for the true reference.
         """
         part, chosen = (0, np.ones(len(time_ns), dtype=np.bool_)) if placebo is None else (1, placebo)
         windows, errors = self._windows.of(time_ns)[chosen], best.error_ticks[chosen]

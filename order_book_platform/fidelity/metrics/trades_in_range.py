@@ -63,42 +63,31 @@ class TradeRange:
 
     @classmethod
     def of(cls, file: ParquetRows | None, encoding: PartitionEncoding, *, next_too: bool) -> Self:
-        """Return a counter of the trades of a day.
-
-        Args:
-            file: Rows of `trades`; None where there are none.
-            encoding: Encoding of the best prices.
-            next_too: Whether the first best prices at or after the window's end belong to the range.
-        """
+        """Return a counter of the trades of a day, if there are any, beside best prices with this encoding."""
         if file is None:
             return cls(iter([]), next_too=next_too)
         return cls(read_trades(file, encoding), next_too=next_too, step=sample_step(file.num_rows))
 
-    def add(self, time_ns: Int64Array, best_pips: Int64Array) -> None:
+    def add(self, time_ns: Int64Array, encoded_best: Int64Array) -> None:
         """Take in best prices.
 
         Args:
             time_ns: int64[n], ns; times that go back are raised to the latest before them.
-            best_pips: int64[n, 2], encoded best bid and ask; `MISSING_PIPS` where there is none.
+            encoded_best: int64[n, 2], encoded best bid and ask; `MISSING_PIPS` where there is none.
         """
         if not len(time_ns):
             return
         raised = np.maximum(np.maximum.accumulate(time_ns), self._latest)
         self._latest = int(raised[-1])
         self._time = np.concatenate([self._time, raised])
-        self._best = np.concatenate([self._best, best_pips])
+        self._best = np.concatenate([self._best, encoded_best])
         # Rows of the very time at which these end may be yet to come.
         self._judge(self._latest - self._window_ns - 1)
 
-    def watch(self, parts: Iterator[T], best_pips: Callable[[T], Int64Array]) -> Iterator[T]:
-        """Yield the same rows after their best prices have been taken in.
-
-        Args:
-            parts: Rows whose `time_ns` is by the clock of the trades.
-            best_pips: Returns the best bid and ask of such rows, int64[n, 2].
-        """
+    def watch(self, parts: Iterator[T], encoded_best: Callable[[T], Int64Array]) -> Iterator[T]:
+        """Yield the same rows, timed by the clock of the trades, after their best prices have been taken in."""
         for part in parts:
-            self.add(part.time_ns, best_pips(part))
+            self.add(part.time_ns, encoded_best(part))
             yield part
         self.end()
 
@@ -129,19 +118,9 @@ class TradeRange:
             # Sampled are whole multiples of the step among all trades, wherever the streams are cut.
             before = self.trades - len(self._held)
             count_in_range(
-                times,
-                self._held.encoded_price,
-                first,
-                end,
-                self._time,
-                self._best,
-                self._window_ns,
-                self._next_too,
-                _SHIFTS_NS,
-                first + -(before + first) % self._step,
-                self._step,
-                self.counted,
-                self.inside,
+                *(times, self._held.encoded_price, first, end),
+                *(self._time, self._best, self._window_ns, self._next_too, _SHIFTS_NS),
+                *(first + -(before + first) % self._step, self._step, self.counted, self.inside),
             )
         self._held = self._held.take(slice(end, None))
         begin = self._latest if not len(self._held) else int(self._held.time_ns[0]) - self._window_ns

@@ -24,14 +24,7 @@ _DOUBT = BookFlag.GAP | BookFlag.CORRUPT | BookFlag.HINDSIGHT | BookFlag.CROSSED
 class GoldenSample:
     """Books, and tickers where there are any, of another store, as references.
 
-    Args:
-        store: The other store.
-        key: Symbol and day.
-        own: Manifest of the books that are measured.
-        own_books: Rows of the books that are measured.
-
     Attributes:
-        books: Rows of the books of the sample.
         tickers: Rows of its `tickers`; None where it has none.
         inputs: Fingerprint of each dataset that is read of it, by its name with `golden/` before it.
         doubtful: Number of its book rows so far that are no reference: not seeded, flagged, or not claiming all levels.
@@ -55,12 +48,7 @@ class GoldenSample:
         self.doubtful = 0
 
     def references(self, levels: int, encoding: PartitionEncoding) -> Iterator[ReferenceRows]:
-        """Yield its book rows that are beyond doubt and claim to know `levels` levels a side.
-
-        Args:
-            levels: K.
-            encoding: Encoding of the book that is measured.
-        """
+        """Yield its book rows that are beyond doubt and claim to know `levels` a side, encoded as the book measured."""
         for rows in read_books(self.books, levels, encoding):
             sure = (rows.known >= levels).all(axis=1) & (rows.flags & BookFlag.SEEDED != 0)
             sure &= rows.flags & _DOUBT == 0

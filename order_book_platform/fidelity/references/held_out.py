@@ -1,4 +1,7 @@
-"""Selection of the references that a book may be compared with: held out, within its span, sound in themselves."""
+"""Selection of the references that a book may be compared with: held out, within its span, sound in themselves.
+
+An origin time can be 0, where the exchange gave none, or another day's. One such row must not spoil a day.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND
-from order_book_platform.datasets.columns import ReferenceRows
+from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns
+from order_book_platform.datasets.columns import NARROW_ROWS, NumberedRows, ReferenceRows
 from order_book_platform.datasets.tickers import TickerRows
-from order_book_platform.fidelity.metrics.book_summary import BookSummary
-from order_book_platform.fidelity.references.plausible_times import plausible_times
+from order_book_platform.fidelity.metrics.book_metrics import BookSummary
 from order_book_platform.kernels.fidelity.message_order import (
     HIGHEST,
     MESSAGES,
@@ -29,6 +31,7 @@ from order_book_platform.replay.snapshot_scheduler import snapshot_defects
 from order_book_platform.storage import ParquetRows
 
 R = TypeVar("R", bound=ReferenceRows)
+T = TypeVar("T", bound=NumberedRows)
 
 DEFECTS = tuple(defect.name.lower() for defect in SnapshotDefect if defect is not SnapshotDefect.NONE)
 """Names of the defects that make a reference unfit in itself; a row is counted under one of them."""
@@ -42,7 +45,6 @@ class ReferenceCounts:
     """Counts of the rows of one reference dataset by what became of them; the fields add up to `rows`.
 
     Attributes:
-        rows: Number of all rows.
         used: Rows that seeded, extended or repaired the book, or were rejected for it: never compared.
         out_of_order: Rows whose sequence number is below an earlier one, or whose number or time the next row
             contradicts.
@@ -73,11 +75,7 @@ class ReferenceCounts:
         return self.out_of_order + self.other_day + self.far_off + sum(self.defects.values())
 
     def unmatched(self, compared: int) -> int:
-        """Return the number of rows without a partner, which includes those that are out of order.
-
-        Args:
-            compared: Number of held-out rows that have one.
-        """
+        """Return the number of rows without a partner, also those out of order; `compared` held-out rows have one."""
         return self.before_seed + self.after_end + self.out_of_order + self.held_out - compared
 
     def to_dict(self) -> dict[str, object]:
@@ -96,25 +94,22 @@ class Plausible:
 
     Attributes:
         times_ns: First and last plausible time, ns.
-        prices_pips: Lowest and highest plausible best price, encoded.
+        encoded_prices: Lowest and highest plausible best price, encoded.
         numbers: Lowest and highest plausible sequence number.
     """
 
     times_ns: tuple[int, int] = ANY
-    prices_pips: tuple[int, int] = ANY
+    encoded_prices: tuple[int, int] = ANY
     numbers: tuple[int, int] = ANY
 
     @classmethod
     def of(cls, day: date, summary: BookSummary, last: int | None = None) -> Plausible:
         """Return the limits: a day around the UTC day, half and twice the book's prices, a day's sequence numbers.
 
-        Args:
-            day: UTC day of the partition.
-            summary: Summary of the book.
-            last: Highest sequence number of its messages; None without messages: then any number is plausible.
+        `last` is the highest sequence number of the book's messages; without messages any number is plausible.
         """
-        prices = summary.lowest_pips // 2, 2 * summary.highest_pips
-        if MISSING_PIPS in (summary.lowest_pips, summary.highest_pips):
+        prices = summary.encoded_lowest // 2, 2 * summary.encoded_highest
+        if MISSING_PIPS in (summary.encoded_lowest, summary.encoded_highest):
             prices = ANY
         return cls(plausible_times(day), prices, _numbers_near(summary, last))
 
@@ -128,6 +123,48 @@ def _numbers_near(summary: BookSummary, last: int | None) -> tuple[int, int]:
     return max(summary.first_seed - reach, ANY[0]), min(last + reach, ANY[1])
 
 
+def plausible_times(day: date) -> tuple[int, int]:
+    """Return the first and the last plausible time of a UTC day, ns: a day before its start and after its end."""
+    start_ns = day_start_ns(day)
+    return start_ns - NS_PER_DAY, start_ns + 2 * NS_PER_DAY
+
+
+def first_time(books: ParquetRows, plausible_ns: tuple[int, int]) -> int:
+    """Return the first plausible origin time of a book, ns; 0 where there is none."""
+    for batch in books.batches(NARROW_ROWS, columns=["origin_time"]):
+        sound = batch.column(0).to_numpy()
+        sound = sound[_are_plausible(sound, plausible_ns)]
+        if len(sound):
+            return int(sound[0])
+    return 0
+
+
+def held_times(time_ns: Int64Array, plausible_ns: tuple[int, int], before_ns: int) -> Int64Array:
+    """Replace every time that is not plausible, ns, by that of the row before it; before the first is `before_ns`.
+
+    The same array is returned where nothing had to be changed.
+    """
+    sound = _are_plausible(time_ns, plausible_ns)
+    if sound.all():
+        return time_ns
+    at = np.maximum.accumulate(np.where(sound, np.arange(len(time_ns)), -1))
+    held: Int64Array = np.where(at >= 0, time_ns[at], before_ns)
+    return held
+
+
+def hold_times(parts: Iterator[T], plausible_ns: tuple[int, int], before_ns: int) -> Iterator[T]:
+    """Yield the same rows with their times replaced as in `held_times`."""
+    for part in parts:
+        times = held_times(part.time_ns, plausible_ns, before_ns)
+        if len(times):
+            before_ns = int(times[-1])
+        yield part if times is part.time_ns else replace(part, time_ns=times)
+
+
+def _are_plausible(time_ns: Int64Array, plausible_ns: tuple[int, int]) -> BoolArray:
+    return (time_ns >= plausible_ns[0]) & (time_ns <= plausible_ns[1])
+
+
 class HeldOut:
     """Selects the references that the book is compared with from a stream, and counts the others.
 
@@ -139,7 +176,7 @@ class HeldOut:
         used: int64[m], sequence numbers of the snapshots that must never be compared.
         first: First sequence number at which the book can be judged; None where the book was never seeded.
         last: Sequence number of the last message that the book was built from; None where there was none.
-        tick_pips: Encoded price of a tick.
+        encoded_tick: Encoded price of a tick.
         plausible: Limits outside of which a reference is of another symbol or day.
 
     Attributes:
@@ -151,10 +188,10 @@ class HeldOut:
         used: Int64Array,
         first: int | None,
         last: int | None,
-        tick_pips: int,
+        encoded_tick: int,
         plausible: Plausible = Plausible(),
     ) -> None:
-        self._tick_pips = tick_pips
+        self._encoded_tick = encoded_tick
         self._plausible = plausible
         self._used = np.sort(used, kind="stable")
         self._first = first
@@ -164,14 +201,9 @@ class HeldOut:
         self.counts = ReferenceCounts()
 
     @classmethod
-    def of_any_number(cls, tick_pips: int, plausible: Plausible) -> Self:
-        """Return a selection that judges no sequence number by the book's, as for tickers.
-
-        Args:
-            tick_pips: Encoded price of a tick.
-            plausible: Limits outside of which a reference is of another symbol or day.
-        """
-        return cls(NO_NUMBERS, *ANY, tick_pips, plausible)
+    def of_any_number(cls, encoded_tick: int, plausible: Plausible) -> Self:
+        """Return a selection that judges no sequence number by the book's, as for tickers."""
+        return cls(NO_NUMBERS, *ANY, encoded_tick, plausible)
 
     def unused(self, numbers: Int64Array) -> Int64Array:
         """Return those of the sequence numbers int64[n] that may be compared, int64[m], ascending, each once."""
@@ -240,12 +272,12 @@ class HeldOut:
 
         counts.rows += len(rows)
         counts.used += strike(_are_in(numbers, self._used))
-        charged = snapshot_defects(rows, self._tick_pips)
+        charged = snapshot_defects(rows, self._encoded_tick)
         for defect, name in enumerate(DEFECTS, start=1):
             counts.defects[name] += strike(charged == defect)
         counts.other_day += strike(_outside(rows.time_ns, self._plausible.times_ns))
         best = rows.encoded_price[:, :, 0]
-        bids, asks = (_outside(best[:, side], self._plausible.prices_pips) for side in range(2))
+        bids, asks = (_outside(best[:, side], self._plausible.encoded_prices) for side in range(2))
         counts.far_off += strike(bids | asks)
         nowhere = np.ones(len(rows), dtype=np.bool_)
         counts.before_seed += strike(nowhere if self._first is None else numbers < self._first)
@@ -284,12 +316,7 @@ def _find(numbers: Int64Array, ascending: Int64Array) -> tuple[NDArray[np.intp],
 def find_messages(
     numbers: Int64Array, deltas: ParquetRows, batch_rows: int = 1 << 20
 ) -> tuple[Int64Array, int | None]:
-    """Look up sequence numbers among the messages of `raw_deltas`, reading only that column.
-
-    Args:
-        numbers: int64[m], any order.
-        deltas: Rows of `raw_deltas`.
-        batch_rows: Rows at a time; never changes a result.
+    """Look up sequence numbers, int64[m] in any order, among the messages of `raw_deltas`, reading only that column.
 
     Returns:
         int64[m], the message that has each number, counted from 1, or 0 where none has it; and the highest number of

@@ -8,35 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.columns import ReferenceRows, RowChoice
+from order_book_platform.datasets.columns import NumberedRows, ReferenceRows, RowChoice
 from order_book_platform.model.arrays import BoolArray, Int64Array
 
 PLACEBO_SHIFTS_NS = (NS_PER_SECOND, 10 * NS_PER_SECOND)
 """How much later than the reference its placebos are, ns. A placebo has to fail each gate that the reference passes."""
 
-
-class Sequenced(Protocol):
-    """Rows in ascending order of sequence number."""
-
-    @property
-    def sequence_number(self) -> Int64Array:
-        """int64[n], never falling."""
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-
-    def take(self, rows: RowChoice) -> Self:
-        """Return the chosen rows."""
-
-
-L = TypeVar("L", bound=Sequenced)
-R = TypeVar("R", bound=Sequenced)
+L = TypeVar("L", bound=NumberedRows)
+R = TypeVar("R", bound=NumberedRows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +65,10 @@ class ShiftedReferences(ReferenceRows):
 def with_placebos(
     references: Iterator[ReferenceRows], shifts_ns: tuple[int, ...] = PLACEBO_SHIFTS_NS, step: int = 1
 ) -> Iterator[ShiftedReferences]:
-    """Attach to every `step`-th reference its placebos.
+    """Yield references, in order of sequence number and time, and attach to every `step`-th one its placebos.
 
-    The batches that the longest shift reaches over, and the one that goes beyond it, are held in memory.
-
-    Args:
-        references: References in order of sequence number and time.
-        shifts_ns: How much later the placebos are, ns, positive.
-        step: Distance of the references that have placebos; by default every one has.
-
-    Yields:
-        Every reference once, in order.
+    These are so many ns later. The batches that the longest shift reaches over, and the one that goes beyond it, are
+    held in memory.
     """
     reach, passed = max(shifts_ns), 0
     held: list[ReferenceRows] = []
@@ -136,13 +114,10 @@ def pair_with_last(
     """Pair each left row with the last right row whose sequence number is not above its own.
 
     Args:
-        left: Rows to be paired.
+        left: Rows to be paired; those without a partner are left out.
         right: Rows each of which holds until the next one.
         equal: Whether only rows with equal numbers are paired.
         beyond_end: Whether the last right row also holds for left rows with a higher number.
-
-    Yields:
-        Left rows and their right rows, of equal length; left rows without a partner are left out.
     """
     held, following = _next(right), _next(right)
     for part in left:
@@ -160,7 +135,7 @@ def pair_with_last(
                 held, following = following, _next(right)
 
 
-def _settled(left: Sequenced, held: Sequenced, following: Sequenced | None, beyond_end: bool) -> int:
+def _settled(left: NumberedRows, held: NumberedRows, following: NumberedRows | None, beyond_end: bool) -> int:
     """Return how many left rows have their partner in `held` or none at all: those below the first row after it."""
     if following is not None:
         return int(np.searchsorted(left.sequence_number, following.sequence_number[0], side="left"))

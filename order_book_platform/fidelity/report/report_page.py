@@ -18,15 +18,7 @@ from order_book_platform.fidelity.metrics.reference_comparison import LEVELS_SCH
 from order_book_platform.fidelity.metrics.time_windows import WINDOWS_SCHEMA
 from order_book_platform.fidelity.references.held_out import ReferenceCounts
 from order_book_platform.model import GateResult, PartitionKey, Severity
-from order_book_platform.plots import (
-    Svg,
-    depth_chart,
-    distribution_chart,
-    drift_chart,
-    error_charts,
-    gap_chart,
-    latency_chart,
-)
+from order_book_platform.plots import Svg, depth_chart, distribution_chart, error_charts, gap_chart
 from order_book_platform.plots.pages import render_page
 from order_book_platform.storage import DataStore
 
@@ -78,7 +70,7 @@ def draw_figures(
     shown, fixed_point = in_drawn_pips(books.lazy(), day.manifest.fixed_point)
     drawn = {
         **_drawn(report),
-        LATENCY: latency_chart.latency_chart(day.gap_report.get("clocks") or {}),
+        LATENCY: gap_chart.latency_chart(day.gap_report.get("clocks") or {}),
         GAPS_TITLE: gap_chart.gap_chart(pl.DataFrame(day.gaps.read()), *delta_span(day, steps)),
         BOOK: depth_chart.depth_chart(steps.sample(shown.collect()), fixed_point),
     }
@@ -100,7 +92,7 @@ def _drawn(report: Mapping[str, Any]) -> dict[str, Svg]:
         LEVEL_MAP: error_charts.level_map(report["level_windows"]),
         LEVELS: error_charts.level_chart(pl.DataFrame(report["levels"], schema=LEVELS_SCHEMA)),
         STATES: distribution_chart.distribution_chart(report["states"]),
-        DRIFT: drift_chart.drift_chart(pl.DataFrame(report["drift"], schema=DRIFT_SCHEMA)),
+        DRIFT: error_charts.drift_chart(pl.DataFrame(report["drift"], schema=DRIFT_SCHEMA)),
     }
 
 

@@ -26,7 +26,6 @@ class Defect:
     """One way for a day to be wrong.
 
     Attributes:
-        name: Short name, for the head of a column.
         words: What is done to the day.
         put: Returns the day with the defect.
         fails: Names of the gates that must fail.
@@ -60,28 +59,29 @@ def _only(rows: pl.Expr, columns: Iterable[pl.Expr]) -> list[pl.Expr]:
     ]
 
 
+def _moved(side: str, places: Iterable[int], by: int) -> list[pl.Expr]:
+    """Return places of a side that show the level so many places behind; what lies behind the last one is empty."""
+    return [
+        (pl.col(f"{side}_{place + by}_{what}_pips") if place + by < DEPTH else pl.lit(None, pl.Int64)).alias(
+            f"{side}_{place}_{what}_pips"
+        )
+        for place in places
+        for what in ("price", "size")
+    ]
+
+
 def _without(side: str, level: int) -> list[pl.Expr]:
     """Return the levels of a side without one of them: those behind move up, and the last place is empty."""
-    found = []
-    for place in range(level, DEPTH):
-        for what in ("price", "size"):
-            behind = (
-                pl.col(f"{side}_{place + 1}_{what}_pips") if place + 1 < DEPTH else pl.lit(None, pl.Int64)
-            )
-            found.append(behind.alias(f"{side}_{place}_{what}_pips"))
-    return found
+    return _moved(side, range(level, DEPTH), 1)
 
 
 def _with(side: str, level: int, price: pl.Expr, size: int) -> list[pl.Expr]:
     """Return the levels of a side with one inserted before `level`: those behind move back, and the last is lost."""
-    found = [
+    added = (
         price.alias(f"{side}_{level}_price_pips"),
         pl.lit(size, pl.Int64).alias(f"{side}_{level}_size_pips"),
-    ]
-    for place in range(level + 1, DEPTH):
-        for what in ("price", "size"):
-            found.append(pl.col(f"{side}_{place - 1}_{what}_pips").alias(f"{side}_{place}_{what}_pips"))
-    return found
+    )
+    return [*added, *_moved(side, range(level + 1, DEPTH), -1)]
 
 
 # Ghosts: a bid a tick behind the third level, wherever that tick is free.

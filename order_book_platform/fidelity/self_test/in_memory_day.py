@@ -9,12 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from order_book_platform.datasets.reconstructed_books.schema import USED_SNAPSHOTS_FILE
-from order_book_platform.fidelity.metric_declarations import (
-    DELTAS,
-    SNAPSHOTS,
-    TICKERS,
-    TRADES,
-)
+from order_book_platform.fidelity.metric_declarations import DELTAS, SNAPSHOTS, TICKERS, TRADES
 from order_book_platform.fidelity.references.golden_sample import BOOKS
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import Int64Array
@@ -30,10 +25,6 @@ class InMemoryDay:
         books: Rows of `reconstructed_books`.
         used: Rows of its `used_snapshots.parquet`.
         messages: int64[n], sequence numbers of the messages of `raw_deltas`.
-        snapshots: Rows of `snapshots`.
-        tickers: Rows of `tickers`.
-        trades: Rows of `trades`.
-        tick_pips: Pips per tick.
     """
 
     books: pl.DataFrame
@@ -70,13 +61,7 @@ class InMemoryDay:
         )
 
     def publish(self, store: DataStore, key: PartitionKey, before: InMemoryDay) -> None:
-        """Publish the tables that differ from those of another day, in a store that holds that one.
-
-        Args:
-            store: Holds `before`.
-            key: Symbol and day of both.
-            before: The day that this one was made from by replacing tables.
-        """
+        """Publish the tables that were replaced since `before`, the day that the store holds under the key."""
         if self.books is not before.books or self.used is not before.used:
             main = store.manifest(BOOKS, key).parts()[0]
             self._write(store, key, BOOKS, {main: self.books, USED_SNAPSHOTS_FILE: self.used})

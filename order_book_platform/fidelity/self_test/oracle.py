@@ -29,9 +29,6 @@ class Pair:
     Attributes:
         time_ns: Origin time of the snapshot, or of the book row that a ticker belongs to, ns.
         row: Number of the book row in its file.
-        known: Levels that the book claims to know, bids and asks.
-        book: Levels of the book.
-        reference: Levels of the reference.
     """
 
     time_ns: int
@@ -160,12 +157,7 @@ def _count(part: int, whole: int) -> float | None:
 
 
 def best_price_figures(pairs: Sequence[Pair], tick: int) -> dict[str, float | None]:
-    """Return the figures of best prices, `bbo_*`.
-
-    Args:
-        pairs: Pairs of book row and reference.
-        tick: Pips per tick.
-    """
+    """Return the figures of best prices, `bbo_*`; a tick has `tick` pips."""
     exact = sum(all(ours[:1] == theirs[:1] for ours, theirs in _both(pair)) for pair in pairs)
     both = sum(min(pair.known) >= 1 for pair in pairs)
     found = {"bbo_exact_seq": _share(exact, len(pairs)), "bbo_known_share": _share(both, len(pairs))}

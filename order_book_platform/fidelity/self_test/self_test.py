@@ -28,10 +28,8 @@ class Cell:
 
     Attributes:
         defect: Name of the defect that the day has, or `SOUND`.
-        gate: Name of the gate.
         bar: The bar as text.
         found: The figure of the report; None where nothing could be measured.
-        passed: Whether the gate holds.
         must: `fail` or `hold`; empty where either is right.
         slow: The figure of the slow definition; None where nothing can be measured.
         compared: Whether there is a slow definition.
@@ -65,8 +63,6 @@ class SelfTestResult:
     """Every gate on every day, and the unexpected outcomes.
 
     Attributes:
-        cells: Every gate on every day, day by day.
-        problems: The unexpected outcomes, one sentence each.
         words: Name of each day to what was done to it.
     """
 
@@ -91,13 +87,7 @@ class SelfTestResult:
 
 
 class SelfTest:
-    """Puts known defects into a sound day and measures it.
-
-    Args:
-        store: Holds the sound day with all tables of `InMemoryDay`; it is left as it was.
-        key: Symbol and day.
-        defects: Defects to put in.
-    """
+    """Puts known defects into a sound day of a store, which has all tables of `InMemoryDay` and is left as it was."""
 
     def __init__(self, store: DataStore, key: PartitionKey, defects: Sequence[Defect] = DEFECTS) -> None:
         self._store = store
@@ -105,11 +95,7 @@ class SelfTest:
         self._defects = defects
 
     def run(self, made: Sequence[MadeDay] = (), progress: Progress = silent) -> SelfTestResult:
-        """Measure the sound day and every defect.
-
-        Args:
-            made: Days with defects that cannot be put into finished books.
-            progress: Told of days measured.
+        """Measure the sound day, every defect, and days made with defects that cannot be put into finished books.
 
         Raises:
             PartitionMissingError: A table of the sound day or of a made one has not been published.
@@ -117,7 +103,8 @@ class SelfTest:
         total = 1 + len(self._defects) + len(made)
         progress("defects", 0, total)
         sound = InMemoryDay.read(self._store, self._key)
-        cells = self._sound_cells(sound)
+        cells = _cells(SOUND, self._measure(self._store), slow_figures(sound), (), {})
+        cells = [replace(cell, must="hold") for cell in cells]  # on the sound day every gate must hold
         for done, defect in enumerate(self._defects, start=1):
             progress("defects", done, total)
             damaged = defect.put(sound)
@@ -142,22 +129,13 @@ class SelfTest:
         """Return the gates of the day in a store."""
         return measure(DayInputs.open(store, self._key)).gates
 
-    def _sound_cells(self, sound: InMemoryDay) -> list[Cell]:
-        """Return the cells of the sound day, on which every gate must hold."""
-        slow, gates = slow_figures(sound), self._measure(self._store)
-        cells = _cells(SOUND, gates, slow, (), {})
-        return [replace(cell, must="hold") for cell in cells]
-
 
 @dataclass(frozen=True, slots=True)
 class MadeDay:
-    """A day that was reconstructed from faulty inputs.
+    """A day that was reconstructed from faulty inputs, with fields as in `Defect`.
 
     Attributes:
-        name: Name of the defect.
-        words: What was done.
         store: Holds the day, under the sound day's key.
-        fails: Names of the gates that must fail.
         figures: Figures of gates that follow from the record of the faults.
     """
 

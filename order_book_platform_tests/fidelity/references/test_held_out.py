@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +16,18 @@ from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_DAY, day_start_ns
 from order_book_platform.datasets.columns import ReferenceRows
+from order_book_platform.datasets.reconstructed_books.rows import BookHeads
 from order_book_platform.datasets.tickers import TickerRows
-from order_book_platform.fidelity.metrics.book_summary import BookSummary
+from order_book_platform.fidelity.metrics.book_metrics import BookSummary
 from order_book_platform.fidelity.references.held_out import (
     ANY,
     STEP_BACK_NS,
     HeldOut,
     Plausible,
     find_messages,
+    first_time,
+    held_times,
+    hold_times,
 )
 from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.storage import ParquetRows
@@ -78,11 +83,11 @@ def test_a_reference_of_another_day_or_symbol_is_left_out_and_counted() -> None:
 def test_what_is_plausible_comes_of_the_day_and_of_the_whole_day_s_prices() -> None:
     """A day before and after; half the lowest and twice the highest; without prices any will do."""
     start = day_start_ns(KEY.day)
-    summary = BookSummary(lowest_pips=100, highest_pips=300)
+    summary = BookSummary(encoded_lowest=100, encoded_highest=300)
     found = Plausible.of(KEY.day, summary)
     assert found.times_ns == (start - NS_PER_DAY, start + 2 * NS_PER_DAY)
-    assert found.prices_pips == (50, 600)
-    assert Plausible.of(KEY.day, BookSummary()).prices_pips == Plausible().prices_pips
+    assert found.encoded_prices == (50, 600)
+    assert Plausible.of(KEY.day, BookSummary()).encoded_prices == Plausible().encoded_prices
 
 
 def test_a_level_without_size_makes_a_reference_unfit() -> None:
@@ -280,3 +285,42 @@ def test_what_has_no_place_in_the_order_has_no_partner() -> None:
     assert select(held_out, references([(number, GOOD) for number in (1, 3, 5, 2, 6, 9)])) == [3, 5, 6]
     assert held_out.counts.out_of_order == 1
     assert held_out.counts.unmatched(2) == 4
+
+
+PLAUSIBLE = (100, 200)
+
+
+def test_a_time_that_cannot_be_is_that_of_the_row_before() -> None:
+    """Whether it lies before or after what can be; the first rows have the time that is given."""
+    times = np.array([0, 100, 99, 150, 201, 10**18, 120, -1])
+    assert held_times(times, PLAUSIBLE, 7).tolist() == [7, 100, 100, 150, 150, 150, 120, 120]
+
+
+def test_sound_times_are_not_touched() -> None:
+    """Both ends belong to what can be, and nothing is copied."""
+    times = np.array([100, 200, 150])
+    assert held_times(times, PLAUSIBLE, 7) is times
+    assert len(held_times(times[:0], PLAUSIBLE, 7)) == 0
+
+
+@pytest.mark.parametrize(
+    "times", [[0, 130, 0, 0, 500, 140, 0], [0, 1, 2, 120, 110, 0, 0], [0] * 7, [150] * 7]
+)
+def test_streams_are_held_across_their_parts(times: list[int]) -> None:
+    """However a stream is cut, its times are those of the whole; the other columns stay."""
+    rows = BookHeads(np.arange(7), np.array(times), np.zeros(7, np.uint8), np.zeros((7, 2), np.int64))
+    wanted = held_times(rows.time_ns, PLAUSIBLE, 110)
+    for first, second in itertools.combinations_with_replacement(range(8), 2):
+        parts = (rows.take(slice(*cut)) for cut in ((0, first), (first, second), (second, 7)))
+        found = BookHeads.concat(list(hold_times(parts, PLAUSIBLE, 110)))
+        assert found.time_ns.tolist() == wanted.tolist()
+        assert found.sequence_number.tolist() == list(range(7))
+
+
+@pytest.mark.parametrize(("times", "first"), [([0, 99, 120, 110], 120), ([0, 201], 0), ([], 0), ([100], 100)])
+def test_the_first_time_is_the_first_that_can_be(tmp_path: Path, times: list[int], first: int) -> None:
+    """0 where none can be."""
+    pq.write_table(
+        pa.table({"origin_time": pa.array(times, pa.int64())}), tmp_path / "b.parquet", row_group_size=1
+    )
+    assert first_time(ParquetRows([tmp_path / "b.parquet"]), PLAUSIBLE) == first

@@ -1,18 +1,25 @@
-"""Pages rendered from Jinja2 templates: text is escaped, and a value that the template lacks is an error."""
+"""HTML pages from Jinja2 templates: text is escaped, and a value that the template lacks is an error.
+
+`templates/page.html.j2` is the document that all pages extend, and `templates/page.css` is its style. A component keeps
+its own templates in a folder `templates` beside its module.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from order_book_platform.model import on_its_side
+from order_book_platform.plots.calendar_chart import CalendarDay, VerdictStyle, calendar_chart
 from order_book_platform.plots.svg import STYLE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_SHARED = "order_book_platform.plots.pages"
+_SHARED = "order_book_platform.plots"
 """The package whose templates every page can extend and include."""
 
 
@@ -20,15 +27,7 @@ def render_page(package: str, template: str, **values: Any) -> str:
     """Render a template; equal values give equal text.
 
     Besides the values, a template has the filter `number` (`number_text`), the filter `count` (a whole number with
-    thousands separators), and `plot_style`, the style of the figures.
-
-    Args:
-        package: Name of the package in whose folder `templates` the template lies.
-        template: File name of the template.
-        **values: What the template shows.
-
-    Returns:
-        The page.
+    thousands separators), and `plot_style`, the style of the figures. It lies in the folder `templates` of the package.
 
     Raises:
         jinja2.TemplateNotFound: There is no such template.
@@ -75,3 +74,49 @@ def number_text(value: float | None, digits: int = 6, bar: str = "") -> str:
         return f"{value:,.0f}" if is_whole else f"{value:.{digits}g}"
 
     return on_its_side(value, bar, write, digits)
+
+
+LISTED = 200
+"""Most days that a page lists with their reasons."""
+
+
+def render_calendar(
+    days: Sequence[CalendarDay],
+    styles: Sequence[VerdictStyle],
+    *,
+    title: str,
+    lines: Sequence[str],
+    verdicts: Sequence[str],
+    reasons: Sequence[str],
+    worst: Collection[str],
+) -> str:
+    """Render a calendar of days as a page that refers to nothing outside itself, with counts by verdict.
+
+    Args:
+        days: The days, symbol by symbol; at least one.
+        styles: How each verdict looks.
+        title: Title of the page.
+        lines: Paragraphs below the calendar.
+        verdicts: Verdicts that are counted, in the order of their columns.
+        reasons: Why each day is listed; empty for a day that is not.
+        worst: Verdicts of the days that stay in the list if there are too many.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for day in days:
+        counts.setdefault(day.symbol, Counter())[day.verdict] += 1
+    listed = [(day, reason) for day, reason in zip(days, reasons, strict=True) if reason]
+    shown = listed
+    if len(listed) > LISTED:
+        chosen = sorted(range(len(listed)), key=lambda index: listed[index][0].verdict not in worst)[:LISTED]
+        shown = [listed[index] for index in sorted(chosen)]
+    return render_page(
+        _SHARED,
+        "calendar_page.html.j2",
+        title=title,
+        calendar=calendar_chart(days, styles).inline(),
+        verdicts=verdicts,
+        counts=counts,
+        lines=lines,
+        listed=shown,
+        more=len(listed) - len(shown),
+    )
