@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from order_book_platform.cli.options import json_option
 from order_book_platform.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -88,7 +87,12 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--ledger", "ledger_file", type=FILE, help="List of everything sent: .parquet, else NDJSON.")
 @click.option("--duration", help="Stop after this time, such as 5m.  [default: until Ctrl-C]")
-@json_option
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Addresses as one line of JSON, and at the end the figures as a document.",
+)
 def exchange(as_json: bool, **given: Any) -> None:
     """Serve USD-M, COIN-M and spot on loopback, a port for each market, websockets and REST on the same one.
 
