@@ -35,7 +35,7 @@ _MEASURED_MESSAGES = 4000
 """Depth messages over which a market's changes a second are measured, to find the pace for those that are wanted."""
 _SPOT_PLACES = 8
 """Decimal places in which spot writes every number."""
-_MOST_TEXTS = 200_000
+_MOST_TEXTS = 50_000
 """Texts of quantities that are kept for the next time."""
 
 

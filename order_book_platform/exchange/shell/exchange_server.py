@@ -21,7 +21,7 @@ from order_book_platform.exchange.market_data_connection import MarketDataConnec
 from order_book_platform.exchange.protocol.client_session import Ending
 from order_book_platform.exchange.served_market import RefusedHandshake, ServedMarket
 
-STEP_S = 0.001
+STEP_S = 0.002
 """Seconds between two looks at what is due; messages of one step go out in one write."""
 MOST_UNWRITTEN_BYTES = 4 * 2**20
 """Bytes in the socket's buffer of one connection above which feeds without a pace wait."""

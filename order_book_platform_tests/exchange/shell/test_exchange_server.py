@@ -26,6 +26,7 @@ from order_book_platform.exchange import (
     parse_faults,
     venue,
 )
+from order_book_platform.exchange.shell import exchange_server
 from order_book_platform.exchange.shell.self_signed import server_context, write_certificate
 
 
@@ -157,6 +158,50 @@ def test_pings_come_with_a_payload_and_no_pong_ends_the_connection() -> None:
 
     assert asyncio.run(run(answers=True)) is None
     assert asyncio.run(run(answers=False)) == 1008
+
+
+def test_feeds_without_a_pace_wait_for_their_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a client has too much unread, nothing more is played; requests are answered all the same."""
+    monkeypatch.setattr(exchange_server, "MOST_UNWRITTEN_BYTES", 0)
+
+    async def run() -> int:
+        options = ExchangeOptions(Pace(None, Start.SUBSCRIBED))
+        feed = SimulatedFeed("BTCUSDT", venue("usdm"), 2_000)
+        served = LocalExchange({"usdm": [feed]}, options, Clock().now_ns())
+        async with (
+            ExchangeServer(served) as server,
+            opened(server.websocket_url("usdm") + "/ws/btcusdt@bookTicker") as client,
+        ):
+            for number in range(5):
+                await client.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": number}))
+                assert json.loads(await client.recv())["id"] == number
+        return served.events_played
+
+    assert asyncio.run(run()) == 0
+
+
+def test_a_client_that_does_not_read_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once more than the limit cannot be written, the connection ends, and the ledger says why."""
+    monkeypatch.setattr(exchange_server, "SLOW_CLIENT_BYTES", 1)
+
+    async def run() -> LocalExchange:
+        options = ExchangeOptions(Pace(None, Start.SUBSCRIBED))
+        feed = SimulatedFeed("BTCUSDT", venue("usdm"), 2_000)
+        served = LocalExchange({"usdm": [feed]}, options, Clock().now_ns())
+        async with ExchangeServer(served) as server:
+            _, writer = await asyncio.open_connection("127.0.0.1", server.ports["usdm"], limit=2)
+            writer.write(
+                b"GET /ws/btcusdt@depth HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            )
+            async with asyncio.timeout(60):
+                while served.connections_opened == 0 or served.connections():
+                    await asyncio.sleep(0)
+            writer.close()
+        return served
+
+    row = asyncio.run(run()).ledger.table().to_pylist()[-1]
+    assert (row["kind"], row["stream"]) == ("close", "too slow")
 
 
 def test_a_port_that_is_taken_is_told() -> None:
