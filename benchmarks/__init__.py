@@ -11,6 +11,7 @@ BENCHMARKS = {
     "assess": "judging data before they are read: a day by sample, by every row, a year by its footers",
     "precision": "int64 pips beside decimal128: conversion, arithmetic, Parquet, and from files to books",
     "follow": "the tail of a live capture: catching up with a log, and the delay from append to row",
+    "exchange": "the local exchange under load: messages a second, their delay, and its share of a core",
     "cancel": "how long a reconstruction takes to end when it is told to, and that the next one goes on",
     "start": "from the start of a process to its first rows: warm, cold, eight at once",
 }

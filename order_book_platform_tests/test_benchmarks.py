@@ -26,6 +26,7 @@ from benchmarks import (
     checkpoints,
     contest,
     day,
+    exchange,
     flatness,
     follow,
     limit,
@@ -316,6 +317,24 @@ def test_a_small_run_of_follow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setattr("sys.argv", ["follow", "--pace", "0"])
     with pytest.raises(SystemExit):
         follow.main()
+
+
+def test_a_small_run_of_the_exchange(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At a low rate for a short time: one JSON object with counts, delays and CPU; one that fails is an error."""
+    monkeypatch.setattr(exchange, "SETTLE_S", 0.1)
+    monkeypatch.setattr("sys.argv", ["exchange", "--json", "--rate", "3000", "--seconds", "0.5"])
+    exchange.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    assert all(result["value"] > 0 for result in document["results"])
+    with pytest.raises(SystemExit):
+        monkeypatch.setattr("sys.argv", ["exchange", "--rate", "0"])
+        exchange.main()
+    monkeypatch.setattr(exchange, "COMMAND", [*exchange.COMMAND, "--fault", "unknown"])
+    with pytest.raises(BenchmarkError, match="exit code 2"):
+        exchange.measured(3000, 0.5)
 
 
 def test_a_small_run_of_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
