@@ -1,7 +1,7 @@
 """Websocket frames that a server sends, as bytes (RFC 6455, section 5.2: not masked, not fragmented).
 
 A frame of a data message is made once and written to every connection that gets it. A library's `send` makes it anew
-for each, and takes 10 to 20 µs; joining ready frames and writing them at once takes less than 1 µs a message.
+for each, which takes 3 to 7 µs; joining ready frames and writing them at once takes 0.5 µs a message (docs/adr/0024).
 """
 
 from __future__ import annotations
