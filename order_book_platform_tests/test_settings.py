@@ -451,11 +451,17 @@ def written(key: str, default: object) -> str:
     """A default as docs/settings.md writes it."""
     if default == "required":
         return "required"
+    if key in ("capture.metrics_port", "capture.key_file"):
+        return "none"
     if default is None:
         return f"`{DEFAULT_DECIMALS}`, fewer or more if needed" if key.endswith("_decimals") else "detected"
     gaps = (name for name, field in GapSettings.model_fields.items() if isinstance(field.default, int))
     durations = (*(f"gaps.{name}" for name in gaps), "reconstruct.grid", "reconstruct.warm_up")
     durations += ("reconstruct.checkpoint_interval", "streaming.stall_after")
+    kept = ("snapshot_every", "rules_every", "rotate_after", "start_within", "clock_every", "clock_warning")
+    durations += tuple(f"capture.{name}" for name in (*kept, "max_clock_offset"))
+    if key in ("capture.buffer", "capture.segment"):
+        return f"`{int(str(default)) // 10**6}MB`"
     if key == "streaming.memory_limit":
         return f"`{int(str(default)) // 10**9}GB`"
     if key in (*durations, "features.clock", "features.flow_window"):

@@ -3,6 +3,8 @@
 Names of sections and keys join with two underscores, as in `OBP_RECONSTRUCT__EXTEND_EVERY=10`; lists are written as
 JSON. Relative paths are relative to the file. Durations are text with a unit in the file and int64 ns in memory.
 docs/settings.md lists every key with its default and meaning, and a test holds it to these classes.
+
+In: the file and the environment. Out: `Settings`, or an error that names the key.
 """
 
 from __future__ import annotations
@@ -13,13 +15,10 @@ import tomllib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -29,26 +28,21 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariableError
 
-from order_book_platform.clock import NS_PER_SECOND, duration_ns
+from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import Instrument
 from order_book_platform.model.arrays import DEPTH
+from order_book_platform.settings.capture_settings import CaptureSettings as CaptureSettings
+from order_book_platform.settings.section import Duration, Section
 
 DEFAULT_FILE = "platform.toml"
-OTHER_VARIABLES = frozenset({"OBP_CONFIG", "OBP_RECORDINGS", "OBP_EXAMPLES", "OBP_CRASHES"})
-"""Variables that set no value: the name of the settings file, and options of tests and benchmarks."""
-
-Duration = Annotated[int, BeforeValidator(duration_ns), Field(gt=0)]
-"""A duration in int64 ns; in the file it is written as `"100ms"`, `"1s"` or `"5m"`."""
-
-
-class _Section(BaseModel):
-    """Base of the sections: unknown keys are refused, and values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+OTHER_VARIABLES = frozenset(
+    {"OBP_CONFIG", "OBP_CAPTURE_KEYS", "OBP_RECORDINGS", "OBP_EXAMPLES", "OBP_CRASHES"}
+)
+"""Variables that set no value: the settings file, the master keys, and options of tests and benchmarks."""
 
 
-class InstrumentSettings(_Section):
+class InstrumentSettings(Section):
     """One entry of `[[instruments]]`; values that are left out are detected from the data and audited."""
 
     symbol: str
@@ -89,7 +83,7 @@ class InstrumentSettings(_Section):
         return Instrument.parse(self.symbol)
 
 
-class SourceSettings(_Section):
+class SourceSettings(Section):
     """Section `sources`: how raw files are read."""
 
     max_off_grid_rows: int = Field(default=0, ge=0)
@@ -98,7 +92,7 @@ class SourceSettings(_Section):
     """Number of rows decoded at a time; bounds memory and never changes a result."""
 
 
-class GapSettings(_Section):
+class GapSettings(Section):
     """Section `gaps`: when something counts as a gap, and what class it gets. Durations are int64 ns."""
 
     silence: Duration = NS_PER_SECOND
@@ -113,7 +107,7 @@ class GapSettings(_Section):
     """Share of at least 10 compared snapshots that contradict the book from which on a day's deltas are unusable."""
 
 
-class ReconstructSettings(_Section):
+class ReconstructSettings(Section):
     """Section `reconstruct`: how books are rebuilt and which rows are written. Durations are int64 ns."""
 
     strategy: Literal["auto", "full_event", "snapshot"] = "auto"
@@ -139,7 +133,7 @@ class ReconstructSettings(_Section):
     """A checkpoint is also taken at the end of a part after this time, however few deltas there were."""
 
 
-class StreamingSettings(_Section):
+class StreamingSettings(Section):
     """Section `streaming`: the memory that a stream may use, and when it counts as stuck."""
 
     memory_limit: ByteSize = Field(default=ByteSize(4_000_000_000), gt=0)
@@ -151,7 +145,7 @@ class StreamingSettings(_Section):
     """Number of such restarts, after which the run fails and says where it hung."""
 
 
-class FeatureSettings(_Section):
+class FeatureSettings(Section):
     """Section `features`: sampling clock, windows and levels of `rl_features`. Durations are int64 ns."""
 
     clock: Duration = NS_PER_SECOND // 10
@@ -203,6 +197,7 @@ class Settings(BaseSettings):
     gaps: GapSettings = GapSettings()
     reconstruct: ReconstructSettings = ReconstructSettings()
     streaming: StreamingSettings = StreamingSettings()
+    capture: CaptureSettings = CaptureSettings()
     features: FeatureSettings = FeatureSettings()
 
     @classmethod
@@ -300,6 +295,10 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
     folders = ("lake_root", "data_root", "capture_root")
     absolute = {name: (file.parent / getattr(settings, name).expanduser()).resolve() for name in folders}
     settings = settings.model_copy(update=absolute)
+    if settings.capture.key_file is not None:
+        key_file = (file.parent / settings.capture.key_file.expanduser()).resolve()
+        capture = settings.capture.model_copy(update={"key_file": key_file})
+        settings = settings.model_copy(update={"capture": capture})
     if settings.data_root == settings.lake_root:
         raise SettingsError(
             expected="data_root and lake_root to be two folders",
