@@ -21,6 +21,7 @@ class RowKind(StrEnum):
     CLOSE = "close"
     SUBSCRIBE = "subscribe"
     GAP = "gap"
+    BOUNDARY = "boundary"
     CLOCK = "clock"
 
 
