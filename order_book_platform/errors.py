@@ -166,6 +166,14 @@ class StallError(StreamError):
     """A step of a stage has lasted too long."""
 
 
+class CaptureError(OrderBookPlatformError):
+    """Family of errors about a live capture."""
+
+
+class CaptureStartError(CaptureError):
+    """A capture cannot begin: the exchange cannot be reached, or the clock is far off."""
+
+
 class BenchmarkError(OrderBookPlatformError):
     """A benchmark is not available, or a system measured beside this one fails or keeps another book."""
 

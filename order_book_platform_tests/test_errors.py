@@ -285,6 +285,22 @@ MESSAGES: dict[str, tuple[dict[str, str], str]] = {
         },
         "127.0.0.1:9000 for usdm: expected a free port, found address already in use. Choose another port.",
     ),
+    "CaptureError": (
+        {"expected": "a capture", "found": "none", "where": "captures/usdm", "remedy": "Start one."},
+        "captures/usdm: expected a capture, found none. Start one.",
+    ),
+    "CaptureStartError": (
+        {
+            "expected": "the rules of the instruments within 30 s",
+            "found": "Connect call failed ('127.0.0.1', 9)",
+            "where": "/fapi/v1/exchangeInfo",
+            "remedy": "Check the network, --rest-url and --ws-url.",
+        },
+        (
+            "/fapi/v1/exchangeInfo: expected the rules of the instruments within 30 s, found Connect call failed "
+            "('127.0.0.1', 9). Check the network, --rest-url and --ws-url."
+        ),
+    ),
     "BenchmarkError": (
         {
             "expected": "best bid and ask of [100, 101] pips",

@@ -21,6 +21,7 @@ COMMANDS = (
     "book",
     "verify",
     "fidelity",
+    "capture",
     "follow",
     "simulate",
     "exchange",

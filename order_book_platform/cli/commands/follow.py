@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,11 +41,12 @@ def follow(
     settings = invocation.settings()
 
     from order_book_platform.cli.display.output import StageBars, live_progress, print_json
+    from order_book_platform.cli.stop_signals import stopped_by_signals
     from order_book_platform.reconstruct import Reconstructor
     from order_book_platform.storage import DataStore
 
     (instrument,) = listed_instruments(settings, [symbol])
-    with live_progress() as progress, _stopped_by_signals() as stopped:
+    with live_progress() as progress, stopped_by_signals() as stopped:
         bars = StageBars(progress)
 
         def observe(metrics: StreamMetrics) -> None:
@@ -66,25 +63,6 @@ def follow(
         print_json({"symbol": instrument.key, **_facts(found)})
     else:
         _show(symbol, found)
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """Give an event that the first SIGINT or SIGTERM sets, for an orderly end; the second one interrupts."""
-    stopped = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(number: int, _: object) -> None:
-        stopped.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _facts(found: Followed) -> dict[str, Any]:

@@ -49,6 +49,11 @@ def stderr() -> Console:
     return _console(sys.stderr)
 
 
+def live_console(stream: TextIO) -> Console:
+    """Give the console for a live display on a stream that `kept_stderr` gave."""
+    return _console(stream)
+
+
 def _console(stream: TextIO) -> Console:
     console = Console(file=stream, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:

@@ -111,6 +111,11 @@ class LogWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether nothing can be appended any more, so that the log has to be opened again."""
+        return self._broken is not None
+
     def append(self, batch: pa.RecordBatch, *, whole: bool = False) -> int:
         """Hand rows to the operating system, and return the number of the first one in the log.
 

@@ -1,0 +1,167 @@
+"""`obp capture` records a market of Binance until it is stopped."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from order_book_platform.cli.group import Invocation
+from order_book_platform.cli.options import json_option
+
+if TYPE_CHECKING:
+    from order_book_platform.capture import LiveCapture
+    from order_book_platform.observability import CaptureMetrics
+
+STATUS_EVERY = 10
+"""Seconds between two lines about the state of a capture where there is no terminal."""
+
+
+@click.command(short_help="Record a market of Binance, live.")
+@click.option("--market", "market_name", required=True, help="usdm, coinm or spot.")
+@click.option("--symbols", required=True, help="Symbols as Binance spells them, with commas between.")
+@click.option("--duration", type=click.FloatRange(min=0), help="Seconds to record.  [default: until stopped]")
+@click.option("--name", help="Name of the capture, its folder below capture_root.  [default: the market]")
+@click.option("--ws-url", help="Base of websocket URLs.  [default: the exchange's]")
+@click.option("--rest-url", help="Base of REST URLs.  [default: the exchange's]")
+@click.option(
+    "--ca-file", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="Certificates to trust."
+)
+@click.option(
+    "--metrics-port", type=click.IntRange(0, 65535), help="Port of /metrics and /healthz on 127.0.0.1."
+)
+@click.option("--seal", is_flag=True, help="Seal the last segment at the end.")
+@json_option
+@click.pass_obj
+def capture(
+    invocation: Invocation,
+    market_name: str,
+    symbols: str,
+    duration: float | None,
+    name: str | None,
+    ws_url: str | None,
+    rest_url: str | None,
+    ca_file: Path | None,
+    metrics_port: int | None,
+    seal: bool,
+    as_json: bool,
+) -> None:
+    """Record depth, tickers and trades of a market exactly as they come, with snapshots and every gap named.
+
+    Ctrl-C or SIGTERM ends it: what was received is then on the disk. The next call goes on in the same log.
+    docs/formats/raw_log.md says what is recorded; the section `capture` of the settings has the limits.
+
+    \b
+    Example:
+      obp capture --market usdm --symbols BTCUSDT,ETHUSDT --duration 60
+    """  # noqa: D301 - \b is click's mark for "do not rewrap"
+    settings = invocation.settings()
+
+    from order_book_platform.capture import LiveCapture
+    from order_book_platform.cli.display.output import print_json
+    from order_book_platform.sources.binance.market import market_named
+    from order_book_platform.storage.master_keys import load_master_keys
+
+    taken = LiveCapture(
+        settings.capture,
+        settings.capture_root,
+        market_named(market_name),
+        _symbols(symbols),
+        name=_checked_name(name),
+        ws_url=ws_url,
+        rest_url=rest_url,
+        tls=ssl.create_default_context(cafile=str(ca_file)) if ca_file else None,
+        keys=load_master_keys(settings.capture.key_file),
+    )
+    port = settings.capture.metrics_port if metrics_port is None else metrics_port
+    metrics = _run(taken, duration, port, seal)
+    if as_json:
+        print_json(_facts(metrics, taken.folder))
+    else:
+        from order_book_platform.cli.display.capture_view import summary_line
+
+        click.echo(f"{summary_line(metrics)}; recorded in {taken.folder}")
+
+
+def _symbols(text: str) -> list[str]:
+    found = [each.strip().upper() for each in text.split(",") if each.strip()]
+    if not found:
+        raise click.BadParameter("expected at least one symbol", param_hint="--symbols")
+    return found
+
+
+def _checked_name(name: str | None) -> str | None:
+    if name is not None and (not name or name in (".", "..") or "/" in name or "\0" in name):
+        raise click.BadParameter("expected the name of a folder", param_hint="--name")
+    return name
+
+
+def _run(taken: LiveCapture, duration: float | None, port: int | None, seal: bool) -> CaptureMetrics:
+    """Record until the time is over or a signal comes, and show and serve the figures meanwhile."""
+    from order_book_platform.cli.stop_signals import stopped_by_signals
+    from order_book_platform.clock import NS_PER_SECOND, Clock
+    from order_book_platform.observability.capture_exporter import CaptureExporter
+
+    with ExitStack() as stack:
+        observers: list[Callable[[CaptureMetrics], None]] = [stack.enter_context(_shown())]
+        if port is not None:
+            observers.append(stack.enter_context(CaptureExporter(port, Clock())).update)
+        stopped = stack.enter_context(stopped_by_signals())
+
+        def observe(metrics: CaptureMetrics) -> None:
+            for each in observers:
+                each(metrics)
+
+        duration_ns = None if duration is None else round(duration * NS_PER_SECOND)
+        return taken.run(stopped.is_set, duration_ns=duration_ns, observe=observe, seal=seal)
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[CaptureMetrics], None]]:
+    """Show figures and warnings on stderr: a table on a terminal, else a JSON line now and then."""
+    from rich.live import Live
+
+    from order_book_platform.cli.display.capture_view import capture_view, summary_line
+    from order_book_platform.cli.display.live_terminal import kept_stderr, lines_above
+    from order_book_platform.cli.display.output import live_console
+    from order_book_platform.observability.json_lines import JsonLines
+
+    if sys.stderr.isatty():
+        with kept_stderr() as stream:
+            console = live_console(stream)
+            with Live(console=console, transient=True, auto_refresh=False) as live, lines_above(console):
+                yield lambda metrics: live.update(capture_view(metrics, console.height), refresh=True)
+        return
+    log = logging.getLogger("order_book_platform")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    seen = 0
+
+    def status(metrics: CaptureMetrics) -> None:
+        nonlocal seen
+        if seen % STATUS_EVERY == 0:
+            log.info("%s", summary_line(metrics), extra={"event": "status"})
+        seen += 1
+
+    try:
+        yield status
+    finally:
+        log.removeHandler(handler)
+        log.level, log.propagate = before
+
+
+def _facts(metrics: CaptureMetrics, folder: Path) -> dict[str, Any]:
+    """The figures of the run, for JSON."""
+    facts = {name: value for name, value in asdict(metrics).items() if name != "durable_buckets"}
+    return {"folder": str(folder), "gaps": metrics.gaps, **facts}

@@ -1,0 +1,119 @@
+"""`obp capture` against a tiny exchange: what it prints, its exit codes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from order_book_platform.storage import LogReader
+from order_book_platform_tests.capture.tiny_exchange import TinyExchange
+from order_book_platform_tests.cli.conftest import Platform, run
+
+SETTINGS = """
+lake_root = "lake"
+data_root = "store"
+first_day = "2024-08-08"
+
+[capture]
+clock_source = "none"
+start_within = "200ms"
+
+[[instruments]]
+symbol = "BINANCE_FUTURES:BTC-USDT-PERP"
+"""
+
+
+@pytest.fixture
+def exchange() -> Iterator[TinyExchange]:
+    """A running exchange."""
+    with TinyExchange().running() as running:
+        yield running
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Platform:
+    """A settings file for captures."""
+    (tmp_path / "platform.toml").write_text(SETTINGS, encoding="utf-8")
+    return Platform(tmp_path / "platform.toml")
+
+
+def arguments(exchange: TinyExchange, *more: str) -> list[str]:
+    """Arguments of a capture of the exchange."""
+    return [
+        "capture",
+        "--market",
+        "usdm",
+        "--ws-url",
+        exchange.ws_url,
+        "--rest-url",
+        exchange.rest_url,
+        *more,
+    ]
+
+
+def rows(platform: Platform, name: str = "usdm") -> list[dict[str, Any]]:
+    """Rows of a raw log."""
+    folder = platform.config.parent / "captures" / name / "raw"
+    return [row for batch in LogReader(folder).read() for row in batch.batch.to_pylist()]
+
+
+def test_a_capture_of_a_second(exchange: TinyExchange, platform: Platform) -> None:
+    """It ends by itself, prints its figures, and all it counted is in its log."""
+    given = arguments(exchange, "--symbols", "btcusdt", "--duration", "1", "--name", "mine", "--seal")
+    found = platform.json(*given)
+    assert found["rows"] == len(rows(platform, "mine"))
+    assert found["messages"] > 10
+    assert found["gaps"] == found["dropped"] == 0
+    assert [path.suffix for path in (platform.config.parent / "captures/mine/raw").iterdir()] == [".parquet"]
+    plain = platform.obp(*arguments(exchange, "--symbols", "BTCUSDT", "--duration", "0.2"))
+    assert plain.exit_code == 0
+    assert "recorded in" in plain.stdout
+
+
+def test_a_users_mistakes_have_exit_codes(exchange: TinyExchange, platform: Platform) -> None:
+    """A wrong symbol, market or name is wrong usage (2); an exchange that is not there is a failure (1)."""
+    wrong = platform.obp(*arguments(exchange, "--symbols", "BTCUDST"))
+    assert (wrong.exit_code, "Did you mean BTCUSDT" in wrong.stderr) == (2, True)
+    assert platform.obp("capture", "--market", "moon", "--symbols", "BTCUSDT").exit_code == 2
+    assert platform.obp(*arguments(exchange, "--symbols", " , ")).exit_code == 2
+    assert platform.obp(*arguments(exchange, "--symbols", "BTCUSDT", "--name", "../x")).exit_code == 2
+    exchange.rest_url = "http://127.0.0.1:9"
+    nowhere = platform.obp(*arguments(exchange, "--symbols", "BTCUSDT"))
+    assert (nowhere.exit_code, "CaptureStartError" in nowhere.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(exchange: TinyExchange, platform: Platform, number: int) -> None:
+    """Connections are closed, the last row is on the disk, and the exit code is 0."""
+    code = "import sys; from order_book_platform.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "--config", str(platform.config)]
+    with subprocess.Popen(
+        [*command, *arguments(exchange, "--symbols", "BTCUSDT", "--json")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OBP_CAPTURE__START_WITHIN": "1m"},
+    ) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        first = json.loads(process.stderr.readline())
+        assert first["event"] == "status"
+        process.send_signal(number)
+        found = json.loads(process.stdout.read())
+        assert process.wait(60) == 0
+    recorded = rows(platform)
+    assert found["rows"] == len(recorded)
+    assert recorded[-1]["kind"] == "close"
+
+
+def test_help_has_an_example() -> None:
+    """As every command's."""
+    assert "obp capture --market usdm" in run(["capture", "--help"]).stdout
