@@ -76,7 +76,9 @@ class MarketDataConnection(ClientSession):
         self.jump_clock: Callable[[int], None] = _stay
 
     def deliver(self, delivery: Delivery, event: FeedEvent, now_ns: int) -> None:
-        """Take an event of a stream; what is sent for it is in the outbox."""
+        """Take an event of a stream; what is sent for it is in the outbox. An ended connection takes nothing more."""
+        if self.ending is not None:
+            return
         if delivery.grouping is not None and event.kind is StreamKind.DEPTH:
             if not delivery.grouping.waits:
                 delivery.waiting_since_ns = now_ns

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
 from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.errors import ExchangeError
 from order_book_platform.exchange.feeds.feed_event import Feed, FeedEvent
 from order_book_platform.exchange.feeds.groupings import OwnGrouping
 from order_book_platform.exchange.feeds.served_book import ServedBook
@@ -103,8 +104,8 @@ class ServedMarket:
         self._shared = shared
         self._rules = {feed.rules.symbol: feed.rules for feed in feeds}
         stale = any(order.kind is FaultKind.STALE_SNAPSHOT for order in shared.orders)
-        history_ns = HISTORY_NS if stale else 0
-        self.books = {feed.rules.symbol: ServedBook(feed.seed, history_ns) for feed in feeds}
+        self._history_ns = HISTORY_NS if stale else 0
+        self.books = {feed.rules.symbol: ServedBook(feed.seed, self._history_ns) for feed in feeds}
         self.snapshots_asked: set[str] = set()
         self._listeners: dict[tuple[str, StreamKind], dict[tuple[int, str], Delivery]] = defaultdict(dict)
         self._opened_ns: deque[int] = deque()
@@ -142,7 +143,18 @@ class ServedMarket:
             connection.tick(now_ns)
 
     def order(self, fault: FaultOrder, now_ns: int) -> None:
-        """Order a fault from now on; stale snapshots have to be ordered at the start, since they need a history."""
+        """Order a fault from now on.
+
+        Raises:
+            ExchangeError: a stale snapshot, for which the books would have had to keep a history from the start on.
+        """
+        if fault.kind is FaultKind.STALE_SNAPSHOT and not self._history_ns:
+            raise ExchangeError(
+                expected="stale snapshots ordered at the start",
+                found="an order while the exchange runs",
+                where=f"{self.venue.market.name}, fault {fault.kind}",
+                remedy="Order it when the exchange is made, with @N for the request that shall get it.",
+            )
         for kinds, dice in (
             (OF_REQUESTS, self._requests),
             (OF_SNAPSHOTS, self._snapshots),

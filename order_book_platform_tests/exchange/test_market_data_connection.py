@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from order_book_platform.errors import ExchangeError
 from order_book_platform.exchange import LocalExchange, parse_faults
 from order_book_platform.exchange.ordered_faults import FaultOrder
 from order_book_platform.exchange.protocol.client_session import Ending
@@ -261,3 +262,18 @@ def test_a_test_orders_while_it_runs() -> None:
     served.disconnect(client.number)
     assert [(data["u"], data["E"] - data["T"]) for data in texts(client)] == [(110, 0), (130, 5)]
     assert client.ending == Ending(None, "ordered")
+
+
+def test_a_stale_snapshot_cannot_be_ordered_later() -> None:
+    """The books keep no history unless it is wanted from the start."""
+    served = exchange(EVENTS)
+    with pytest.raises(ExchangeError, match="stale snapshots ordered at the start"):
+        served.order(FaultOrder.parse("stale_snapshot"), START_NS)
+
+
+def test_a_connection_that_ends_gets_no_second_stream() -> None:
+    """Of two names of one stream the first ends the connection; the second has nothing in the ledger."""
+    served = exchange(EVENTS, faults=parse_faults("disconnect@1"))
+    client = connected(served, f"/public/ws/{STREAM}/btcusdt@depth")
+    served.advance(START_NS)
+    assert (texts(client), fates(served)) == ([], [])
