@@ -121,7 +121,7 @@ class LocalExchange:
 
     def jump_clock(self, ms: int) -> None:
         """Move the exchange's clock, as `E` and `/time` show it, by `ms` milliseconds."""
-        self._shared.jump_clock(ms)
+        self._shared.clock.jump(ms)
 
     @property
     def connections_opened(self) -> int:

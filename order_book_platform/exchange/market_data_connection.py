@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from order_book_platform.exchange.feeds.feed_event import FeedEvent
 from order_book_platform.exchange.feeds.groupings import OwnGrouping
@@ -21,6 +21,21 @@ _EVENT_TIME = re.compile(rb'"E":(\d+)')
 _TIMES = re.compile(rb'"[ET]":\d+')
 _PREV_ID = re.compile(rb'"pu":(\d+)')
 _FIRST_ID = re.compile(rb'"U":(\d+)')
+
+
+@dataclass(slots=True)
+class EventClock:
+    """The clock by which the exchange dates its messages, as a distance from the wall clock.
+
+    Attributes:
+        shift_ms: how far it is ahead, ms.
+    """
+
+    shift_ms: int = 0
+
+    def jump(self, ms: int) -> None:
+        """Move it forward by `ms` milliseconds."""
+        self.shift_ms += ms
 
 
 class Delivery:
@@ -53,6 +68,7 @@ class MarketDataConnection(ClientSession):
         now_ns: wall-clock time at which it was opened.
         ledger: list of what was sent.
         dice: faults of this connection's messages.
+        clock: how far `E` is from the clock.
 
     Attributes:
         microseconds: whether `E` and `T` are sent in microseconds, as spot does for `timeUnit=MICROSECOND`.
@@ -67,13 +83,13 @@ class MarketDataConnection(ClientSession):
         now_ns: int,
         ledger: SentLedger,
         dice: FaultDice,
+        clock: EventClock,
     ) -> None:
         super().__init__(number, venue, route, combined, now_ns)
         self._ledger = ledger
         self.dice = dice
         self.microseconds = False
-        self.clock_shift_ms: Callable[[], int] = _unshifted
-        self.jump_clock: Callable[[int], None] = _stay
+        self._clock = clock
 
     def deliver(self, delivery: Delivery, event: FeedEvent, now_ns: int) -> None:
         """Take an event of a stream; what is sent for it is in the outbox. An ended connection takes nothing more."""
@@ -95,7 +111,7 @@ class MarketDataConnection(ClientSession):
             self._send(delivery, message, now_ns)
 
     def _send(self, delivery: Delivery, event: FeedEvent, now_ns: int) -> None:
-        if self.dice or delivery.silent or self.microseconds or self.clock_shift_ms():
+        if self.dice.orders or delivery.silent or self.microseconds or self._clock.shift_ms:
             self._send_faulty(delivery, event, now_ns)
             return
         stream = delivery.subscription.stream
@@ -116,7 +132,7 @@ class MarketDataConnection(ClientSession):
         if self._ends(orders, now_ns):
             return
         if FaultKind.CLOCK_JUMP in orders:
-            self.jump_clock(orders[FaultKind.CLOCK_JUMP].ns // 1_000_000)
+            self._clock.jump(orders[FaultKind.CLOCK_JUMP].ns // 1_000_000)
         if FaultKind.SILENCE in orders:
             delivery.silent = FaultKind.SILENCE
         if delivery.silent:
@@ -158,7 +174,7 @@ class MarketDataConnection(ClientSession):
 
     def _text(self, delivery: Delivery, payload: bytes) -> bytes:
         """Give the text of a message: wrapped as the connection wants it, `E` by the exchange's present clock."""
-        shift_ms = self.clock_shift_ms()
+        shift_ms = self._clock.shift_ms
         if shift_ms:
             payload = _EVENT_TIME.sub(lambda found: b'"E":%d' % (int(found[1]) + shift_ms), payload, count=1)
         if self.microseconds:
@@ -178,7 +194,7 @@ class MarketDataConnection(ClientSession):
 
     def announce_shutdown(self, now_ns: int, lead_ns: int) -> None:
         """Send `serverShutdown`, and close the connection after a time, ns."""
-        text = b'{"e":"serverShutdown","E":%d}' % (now_ns // 1_000_000 + self.clock_shift_ms())
+        text = b'{"e":"serverShutdown","E":%d}' % (now_ns // 1_000_000 + self._clock.shift_ms)
         if self.combined:
             text = b'{"stream":"!serverShutdown","data":%s}' % text
         self.outbox.append(frame(text))
@@ -190,11 +206,3 @@ def _with_wrong_chain(payload: bytes, offset: int) -> bytes:
     """Move the number by which a depth message follows the one before: `pu`, on spot `U`."""
     name, pattern = (b'"pu":', _PREV_ID) if _PREV_ID.search(payload) else (b'"U":', _FIRST_ID)
     return pattern.sub(lambda found: name + str(int(found[1]) + offset).encode(), payload, count=1)
-
-
-def _unshifted() -> int:
-    return 0
-
-
-def _stay(_: int) -> None:
-    """Take a jump of a clock that nobody reads."""

@@ -168,10 +168,13 @@ class FaultDice:
         orders: faults whose opportunities these are.
         seed: text from which the decisions follow.
         now_ns: start of the times of `every_ns`.
+
+    Attributes:
+        orders: what can happen, each with its source of decisions.
     """
 
     def __init__(self, orders: Iterable[FaultOrder], seed: str, now_ns: int) -> None:
-        self._orders: list[tuple[FaultOrder, random.Random]] = []
+        self.orders: list[tuple[FaultOrder, random.Random]] = []
         self._seed = seed
         self._seen: list[int] = []
         self._hits: list[int] = []
@@ -179,12 +182,9 @@ class FaultDice:
         for order in orders:
             self.add(order, now_ns)
 
-    def __bool__(self) -> bool:
-        return bool(self._orders)
-
     def add(self, order: FaultOrder, now_ns: int) -> None:
         """Order one more fault; its opportunities are counted from now on."""
-        self._orders.append((order, random.Random(f"{self._seed}/{len(self._orders)}/{order.kind}")))
+        self.orders.append((order, random.Random(f"{self._seed}/{len(self.orders)}/{order.kind}")))
         self._seen.append(0)
         self._hits.append(0)
         self._next_ns.append(now_ns + order.every_ns)
@@ -197,7 +197,7 @@ class FaultDice:
             now_ns: wall-clock time, ns since the epoch.
         """
         found = []
-        for index, (order, generator) in enumerate(self._orders):
+        for index, (order, generator) in enumerate(self.orders):
             if order.stream not in stream:
                 continue
             self._seen[index] += 1

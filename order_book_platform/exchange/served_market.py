@@ -12,7 +12,7 @@ from order_book_platform.errors import ExchangeError
 from order_book_platform.exchange.feeds.feed_event import Feed, FeedEvent
 from order_book_platform.exchange.feeds.groupings import OwnGrouping
 from order_book_platform.exchange.feeds.served_book import ServedBook
-from order_book_platform.exchange.market_data_connection import Delivery, MarketDataConnection
+from order_book_platform.exchange.market_data_connection import Delivery, EventClock, MarketDataConnection
 from order_book_platform.exchange.ordered_faults import (
     OF_CONNECTIONS,
     OF_MESSAGES,
@@ -46,7 +46,7 @@ class SharedState:
         seed: from which faults and groupings follow.
         orders: faults ordered so far.
         own_groupings: whether each connection has a grouping of depth changes of its own.
-        clock_shift_ms: how far the exchange's `E` is from its clock, ms.
+        clock: how far `E` and `/time` are from the wall clock.
         connections_opened: connections of all markets so far; the last one's number.
     """
 
@@ -54,17 +54,13 @@ class SharedState:
     seed: int
     orders: list[FaultOrder] = field(default_factory=list)
     own_groupings: bool = False
-    clock_shift_ms: int = 0
+    clock: EventClock = field(default_factory=EventClock)
     connections_opened: int = 0
 
     def dice(self, kinds: frozenset[FaultKind], purpose: str, now_ns: int) -> FaultDice:
         """Give the decisions about the ordered faults of some kinds."""
         chosen = [order for order in self.orders if order.kind in kinds]
         return FaultDice(chosen, f"{self.seed}/{purpose}", now_ns)
-
-    def jump_clock(self, ms: int) -> None:
-        """Move the exchange's `E`."""
-        self.clock_shift_ms += ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +220,8 @@ class ServedMarket:
             now_ns,
             shared.ledger,
             shared.dice(OF_MESSAGES, f"messages/{number}", now_ns),
+            shared.clock,
         )
-        connection.clock_shift_ms = lambda: shared.clock_shift_ms
-        connection.jump_clock = shared.jump_clock
         acknowledged = shared.dice(OF_SUBSCRIPTIONS, f"subscriptions/{number}", now_ns)
         connection.on_subscribe = lambda added: self._subscribe(connection, added, acknowledged)
         connection.on_unsubscribe = lambda gone: self._unsubscribe(connection, gone)
@@ -324,7 +319,7 @@ class ServedMarket:
         }
 
     def _clock_ms(self, now_ns: int) -> int:
-        return now_ns // 1_000_000 + self._shared.clock_shift_ms
+        return now_ns // 1_000_000 + self._shared.clock.shift_ms
 
     def _depth_weight(self, query: Mapping[str, str]) -> int:
         rest_api.requested_symbol(query, self._rules)

@@ -88,6 +88,6 @@ def test_times_numbers_and_limits() -> None:
 def test_no_order_is_no_fault() -> None:
     """Without orders the fast path is taken."""
     dice = FaultDice([], "", 0)
-    assert not dice
+    assert dice.throw("a@depth", 0) == []
     dice.add(FaultOrder.parse("drop"), 0)
-    assert dice
+    assert [order.kind for order in dice.throw("a@depth", 0)] == [FaultKind.DROP]

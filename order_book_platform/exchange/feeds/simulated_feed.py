@@ -86,11 +86,11 @@ class SimulatedFeed:
     @property
     def seed(self) -> BookSeed:
         """The whole book before the first message."""
-        texts = _Texts(self.profile, self.venue)
+        price, quantity = _texts(self)
         is_bid, ticks, lots = self._market().full_book()
         levels: tuple[list[list[str]], list[list[str]]] = ([], [])
         for bid, tick, size in zip(is_bid.tolist(), ticks.tolist(), lots.tolist(), strict=True):
-            levels[not bid].append([texts.price(tick), texts.quantity(size)])
+            levels[not bid].append([price[tick], quantity[size]])
         return BookSeed(self._first_id, *levels)
 
     @property
@@ -117,38 +117,34 @@ class SimulatedFeed:
                 yield event
 
 
-class _Texts:
-    """Numbers as the exchange writes them; texts that were made are kept, since they come again."""
+class _Texts(dict[int, str]):
+    """Integers as the decimals that the exchange writes; texts are kept, since most numbers come again.
 
-    def __init__(self, market_profile: MarketProfile, market_venue: Venue) -> None:
-        self._price_places = market_profile.price_decimals
-        self._size_places = market_profile.size_decimals
-        spot = market_venue.is_spot
-        self._price_padding = "0" * (_SPOT_PLACES - self._price_places) if spot else ""
-        self._size_padding = "0" * (_SPOT_PLACES - self._size_places) if spot else ""
-        self._prices: dict[int, str] = {}
-        self._quantities: dict[int, str] = {}
+    Args:
+        places: decimal places of the unit.
+        padded: places in which the exchange writes; more than `places` on spot.
+    """
 
-    def price(self, ticks: int) -> str:
-        text = self._prices.get(ticks)
-        if text is None:
-            text = self._prices[ticks] = _decimal(ticks, self._price_places) + self._price_padding
-        return text
+    def __init__(self, places: int, padded: int) -> None:
+        super().__init__()
+        self._places = places
+        self._padding = "0" * (padded - places)
 
-    def quantity(self, lots: int) -> str:
-        text = self._quantities.get(lots)
-        if text is None:
-            text = _decimal(lots, self._size_places) + self._size_padding
-            if len(self._quantities) < _MOST_TEXTS:
-                self._quantities[lots] = text
+    def __missing__(self, units: int) -> str:
+        text = str(units)
+        if self._places:
+            digits = text.rjust(self._places + 1, "0")
+            text = f"{digits[: -self._places]}.{digits[-self._places :]}{self._padding}"
+        if len(self) < _MOST_TEXTS:
+            self[units] = text
         return text
 
 
-def _decimal(units: int, places: int) -> str:
-    if not places:
-        return str(units)
-    digits = f"{units:0{places + 1}d}"
-    return f"{digits[:-places]}.{digits[-places:]}"
+def _texts(feed: SimulatedFeed) -> tuple[_Texts, _Texts]:
+    """Texts of prices by tick and of quantities by lot."""
+    places = feed.profile.price_decimals, feed.profile.size_decimals
+    price, size = (_Texts(each, _SPOT_PLACES if feed.venue.is_spot else each) for each in places)
+    return price, size
 
 
 class _EventWriter:
@@ -157,7 +153,7 @@ class _EventWriter:
     def __init__(self, feed: SimulatedFeed, start_ns: int) -> None:
         self._venue = feed.venue
         self._symbol = feed.symbol
-        self._texts = _Texts(feed.profile, feed.venue)
+        self._price, self._quantity = _texts(feed)
         self._start_ms = start_ns // NS_PER_MS
         self._ns_per_ms = NS_PER_MS / feed.pace
         self._opening_ms = -1
@@ -181,12 +177,12 @@ class _EventWriter:
         return due_ns, self._start_ms + due_ns // NS_PER_MS
 
     def _tickers(self, chunk: MarketChunk) -> Iterator[FeedEvent]:
-        price, quantity, names = self._texts.price, self._texts.quantity, self._names
+        price, quantity, names = self._price, self._quantity, self._names
         spot = self._venue.is_spot
         for time_ms, _, number, bid, bid_lots, ask, ask_lots in chunk.tickers.T.tolist():
             due_ns, event_ms = self._due(time_ms)
             best = (
-                f'"b":"{price(bid)}","B":"{quantity(bid_lots)}","a":"{price(ask)}","A":"{quantity(ask_lots)}"'
+                f'"b":"{price[bid]}","B":"{quantity[bid_lots]}","a":"{price[ask]}","A":"{quantity[ask_lots]}"'
             )
             if spot:
                 text = f'{{"u":{number},{names},{best}}}'
@@ -198,22 +194,22 @@ class _EventWriter:
             )
 
     def _trades(self, chunk: MarketChunk) -> Iterator[FeedEvent]:
-        texts, names = self._texts, self._names
+        price, quantity, names = self._price, self._quantity, self._names
         end = '"m":%s,"M":true}' if self._venue.is_spot else '"X":"MARKET","m":%s}'
         for time_ms, _, number, is_buy, tick, lots in chunk.trades.T.tolist():
             due_ns, event_ms = self._due(time_ms)
             text = (
-                f'{{"e":"trade","E":{event_ms},"T":{event_ms},{names},"t":{number},"p":"{texts.price(tick)}",'
-                f'"q":"{texts.quantity(lots)}",' + end % ("false" if is_buy else "true")
+                f'{{"e":"trade","E":{event_ms},"T":{event_ms},{names},"t":{number},"p":"{price[tick]}",'
+                f'"q":"{quantity[lots]}",' + end % ("false" if is_buy else "true")
             )
             yield FeedEvent(
                 due_ns, self._symbol, StreamKind.TRADE, text.encode(), number, number, -1, event_ms, event_ms
             )
 
     def _depth(self, chunk: MarketChunk) -> Iterator[FeedEvent]:
-        price, quantity = self._texts.price, self._texts.quantity
+        price, quantity = self._price, self._quantity
         levels = [
-            (is_bid, f'["{price(tick)}","{quantity(lots)}"]') for is_bid, tick, lots in chunk.rows.T.tolist()
+            (is_bid, f'["{price[tick]}","{quantity[lots]}"]') for is_bid, tick, lots in chunk.rows.T.tolist()
         ]
         begin = 0
         for row in chunk.messages.T.tolist():
