@@ -1,6 +1,6 @@
 """The list of everything that the exchange sent, withheld, answered and counted: the truth about a capture.
 
-Rows are kept as Arrow batches, some 40 bytes each, or written to a file as they come.
+Rows are kept as Arrow batches, some 64 bytes each, or written to a file as they come.
 """
 
 from __future__ import annotations
