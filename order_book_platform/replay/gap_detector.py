@@ -135,7 +135,11 @@ class GapDetector:
         return pairs
 
     def _chain_gaps(self, batch: DeltaBatch, pairs: MessagePairs) -> list[GapCandidate]:
-        """Return proven losses: futures `pu` is not the previous `u`, or spot `U` is not the previous `u` + 1."""
+        """Return proven losses: futures `pu` is greater than the previous `u`, or spot `U` than the previous `u` + 1.
+
+        A smaller one is an overlap of two connections, in which nothing is lost, unless the message's own number is
+        not greater than the previous one either: then the numbering goes back.
+        """
         if batch.prev_final_update_id is not None:
             name, wanted, found = "pu", pairs.before, batch.prev_final_update_id[pairs.rows]
         elif batch.first_update_id is not None:
@@ -147,7 +151,7 @@ class GapDetector:
         return _candidates(
             "chain",
             pairs,
-            wanted != found,
+            (found > wanted) | (pairs.after <= pairs.before),
             lambda i: f"{name} is {found[i]} where {wanted[i]} was due",
             missing,
         )

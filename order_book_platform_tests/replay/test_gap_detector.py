@@ -27,7 +27,7 @@ def test_batches_do_not_matter(stream: Stream, every: int, ids: str | None, data
     if ids:
         lost = data.draw(st.integers(0, 40))
         before = deltas.sequence_number - 10 + (ids == "first_update_id")
-        deltas = replace(deltas, **{ids: np.where(deltas.sequence_number == 10 * lost, before - 3, before)})
+        deltas = replace(deltas, **{ids: np.where(deltas.sequence_number == 10 * lost, before + 3, before)})
     shots = stream.snapshots.sequence_number
     whole = GapDetector(900)
     wanted = whole.feed(deltas, shots)[1]
@@ -49,6 +49,22 @@ def test_a_missing_range_is_counted_where_ids_are_contiguous() -> None:
     stream = replace_ids("prev_final_update_id", [0, 10, 25])
     (item,) = GapDetector(10**9).feed(stream, NOTHING)[1]
     assert (item.missing_ids, item.detail) == (None, "pu is 25 where 20 was due")
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"), [("prev_final_update_id", [0, 7, 20]), ("first_update_id", [1, 8, 21])]
+)
+def test_an_overlap_of_two_connections_is_no_gap(name: str, ids: list[int]) -> None:
+    """A message that begins before the end of the last one leaves nothing out."""
+    assert GapDetector(10**9).feed(replace_ids(name, ids), NOTHING).gaps == []
+
+
+@pytest.mark.parametrize("name", ["prev_final_update_id", "first_update_id"])
+def test_numbers_that_begin_anew_are_a_gap(name: str) -> None:
+    """A message whose number goes back behind the last one's is no overlap, however small its ids are."""
+    stream = replace(replace_ids(name, [0, 10, 3]), sequence_number=np.array([10, 20, 5]))
+    (item,) = GapDetector(10**9).feed(stream, NOTHING).gaps
+    assert (item.cause, item.before, item.after) == ("chain", 20, 5)
 
 
 def replace_ids(name: str, ids: list[int]):  # type: ignore[no-untyped-def]

@@ -85,7 +85,8 @@ def find_previous_day(
         return None, "the day before has no books"
     manifest = store.manifest("reconstructed_books", before)
     _check_same_numbers(manifest, deltas, before)
-    batches = store.rows("raw_deltas", key).batches(1, ["origin_time", "prev_final_update_id"])
+    names = ["origin_time", "first_update_id", "prev_final_update_id"]
+    batches = store.rows("raw_deltas", key).batches(1, names)
     first = next((batch.to_pylist()[0] for batch in islice(batches, 1)), None)
     reason = _no_continuation(manifest, first, strategy_name, silence_ns)
     if reason is not None:
@@ -110,8 +111,14 @@ def _no_continuation(
     if closing["doubt"] != "-":
         return f"the day before ends in doubt: {closing['doubt']}"
     if first["prev_final_update_id"] is not None:
-        if first["prev_final_update_id"] != closing["sequence_number"]:
-            return "messages are missing between the days: pu is not the last id of the day before"
+        if first["prev_final_update_id"] > closing["sequence_number"]:
+            return "messages are missing between the days: pu is greater than the last id of the day before"
+        return None
+    if first["first_update_id"] is not None:
+        if first["first_update_id"] > closing["sequence_number"] + 1:
+            return (
+                "messages are missing between the days: U is greater than the last id of the day before + 1"
+            )
         return None
     pause = (first["origin_time"] or 0) - closing["origin_time"]
     return f"no message for {pause / NS_PER_SECOND:.3f} s between the days" if pause > silence_ns else None
