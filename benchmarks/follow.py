@@ -29,9 +29,9 @@ from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatc
 from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBatch
 from order_book_platform.errors import BenchmarkError
 from order_book_platform.reconstruct import Reconstructor
-from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, LogWriter
+from order_book_platform.storage.log.idempotent_log import IdempotentLog
 
 MESSAGES = 20_000
 """Some 1.4 M deltas."""

@@ -15,7 +15,6 @@ from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA
 from order_book_platform.errors import LogMissingError, LogSchemaError, ReconstructionError
 from order_book_platform.model import FixedPoint, Instrument
 from order_book_platform.observability import StreamMetrics
-from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
 from order_book_platform.reconstruct.live.live_source import SYMBOL, LiveSource, capture_point
 from order_book_platform.reconstruct.live.live_stream import LiveReplay, LiveStream
 from order_book_platform.reconstruct.replay_checkpoints import LiveCheckpoints, identity
@@ -25,6 +24,7 @@ from order_book_platform.replay.strategy import FullEventReplay
 from order_book_platform.settings import Settings
 from order_book_platform.storage import LogReader
 from order_book_platform.storage.checkpoints import Checkpoints
+from order_book_platform.storage.log.idempotent_log import IdempotentLog
 from order_book_platform.streaming import MemoryGuard
 
 BOOKS, FINDINGS_LOG, CHECKPOINTS = "books", "findings", "checkpoints"

@@ -21,7 +21,6 @@ from order_book_platform.kernels.book.replay_arrays import OUTCOME_USE
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.model.encoding import VERBATIM
 from order_book_platform.reconstruct.book_stages import BookStream, configured_book
-from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
 from order_book_platform.reconstruct.live.live_source import CaughtUp, LiveSource, Quiet
 from order_book_platform.reconstruct.replay_checkpoints import (
     LiveCheckpoint,
@@ -33,6 +32,7 @@ from order_book_platform.replay.replay_steps import LiveState, LiveSteps, Replay
 from order_book_platform.replay.snapshot_scheduler import ReplayPosition
 from order_book_platform.replay.strategy import FullEventReplay
 from order_book_platform.settings import Settings
+from order_book_platform.storage.log.idempotent_log import IdempotentLog
 from order_book_platform.streaming import MemoryGuard
 
 QUEUE_ITEMS = 2

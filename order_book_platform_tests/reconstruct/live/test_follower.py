@@ -34,10 +34,10 @@ from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
 from order_book_platform.model.encoding import in_precision
 from order_book_platform.reconstruct import Followed, Reconstructor, memory_budget, replay_hash_of
 from order_book_platform.reconstruct.live import live_stream
-from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
 from order_book_platform.reconstruct.replay_checkpoints import LiveCheckpoint, LiveCheckpoints
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import LogReader, LogWriter
+from order_book_platform.storage.log.idempotent_log import IdempotentLog
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.conftest import RECORDED_KEYS
 from order_book_platform_tests.reconstruct.captures import (

@@ -12,7 +12,6 @@ import pytest
 
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA
-from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
 from order_book_platform.reconstruct.live.live_source import CaughtUp, Quiet
 from order_book_platform.reconstruct.live.live_stream import LiveReplay, LiveStream, findings_table
 from order_book_platform.replay.flag_timeline import FlagChanges
@@ -20,6 +19,7 @@ from order_book_platform.replay.gap_detector import GapCandidate
 from order_book_platform.replay.replay_steps import LiveState, LiveSteps
 from order_book_platform.replay.snapshot_inbox import InboxState
 from order_book_platform.replay.snapshot_scheduler import ReplayPosition
+from order_book_platform.storage.log.idempotent_log import IdempotentLog
 from order_book_platform.streaming import MemoryGuard
 from order_book_platform_tests.manual_clock import ManualClock
 from order_book_platform_tests.reconstruct.test_replay_checkpoints import checkpoint, settings

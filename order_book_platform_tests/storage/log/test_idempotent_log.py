@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.errors import LogBrokenError, LogBusyError, ReplayMismatchError
-from order_book_platform.reconstruct.live.idempotent_log import IdempotentLog
 from order_book_platform.storage import LogReader, LogWriter
 from order_book_platform.storage.log import log_writer
+from order_book_platform.storage.log.idempotent_log import IdempotentLog
 
 SCHEMA = pa.schema([pa.field("place", pa.int64(), nullable=False), pa.field("size", pa.int64())])
 

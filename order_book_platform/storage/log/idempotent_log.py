@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from order_book_platform.errors import LogBrokenError, ReplayMismatchError
-from order_book_platform.storage import LogReader, LogWriter
+from order_book_platform.storage.log.log_reader import LogReader
+from order_book_platform.storage.log.log_writer import LogWriter
 from order_book_platform.storage.log.segments import LogBatch
 
 
@@ -68,15 +69,18 @@ class IdempotentLog:
         if row < self.rows_at_opening:
             self._earlier = LogReader(self._folder).read(row)
 
-    def write(self, table: pa.Table) -> None:
-        """Append rows, or compare those that are there already; one that differs raises `ReplayMismatchError`."""
+    def write(self, table: pa.Table, *, whole: bool = False) -> None:
+        """Append rows, or compare those that are there already; one that differs raises `ReplayMismatchError`.
+
+        With `whole`, all rows of a chunk that are new are appended in one frame.
+        """
         with self._using():
             for batch in table.combine_chunks().to_batches():
                 again = min(max(self.rows_at_opening - self.next_row, 0), batch.num_rows)
                 if again:
                     self._compare(batch.slice(0, again))
                 if again < batch.num_rows:
-                    self._writer.append(batch.slice(again))
+                    self._writer.append(batch.slice(again), whole=whole)
                 self.next_row += batch.num_rows
 
     def sync(self) -> None:
