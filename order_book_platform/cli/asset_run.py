@@ -17,7 +17,8 @@ from order_book_platform.errors import OrderBookPlatformError, SettingsError
 from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.settings import Settings
-from order_book_platform.sources import LakeSource
+from order_book_platform.sources import DayIngest
+from order_book_platform.storage import DataStore
 
 TAGS = {"obp/started_by": "cli"}
 """Tags of the runs that `obp` records."""
@@ -76,7 +77,7 @@ def run_assets(
         _refuse_unfinished_day(job, key)
         if "raw_deltas" in selected:
             # A day without files is a typing error: a run that fails on it would turn the lineage red.
-            LakeSource(settings.lake_root).require("book_delta_v2", key)
+            DayIngest(DataStore(settings.data_root), settings).require(key)
         with display.shown(key, selected), _errors_of_components():
             result = job.execute_in_process(
                 run_config=QUIET,

@@ -23,6 +23,8 @@ COMMANDS = (
     "fidelity",
     "capture",
     "follow",
+    "decode",
+    "import-recording",
     "simulate",
     "exchange",
     "doctor",
@@ -77,8 +79,9 @@ class CommandGroup(click.Group):
         """Import a command; None where there is no such name."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"order_book_platform.cli.commands.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
+        function = cmd_name.replace("-", "_")
+        module = import_module(f"order_book_platform.cli.commands.{function}")
+        command: click.Command = getattr(module, function)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

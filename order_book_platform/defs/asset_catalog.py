@@ -10,19 +10,20 @@ from order_book_platform.fidelity import FidelityReporter, draw_pictures
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.rl import FeatureBuilder
 from order_book_platform.rl.features.quality_gates import gate_descriptions
-from order_book_platform.sources import LakeIngest
+from order_book_platform.sources import DayIngest
 
 RAW_DELTAS = AssetDeclaration(
     name="raw_deltas",
-    component=LakeIngest,
+    component=DayIngest,
     description=(
         "Holds the level changes of one symbol and day in replay order, with prices and sizes as exact int64 pips "
         "(`price · 10^price_decimals`) and an audit of the source files. "
-        "Its siblings `snapshots` (20 levels a side) and `trades` are published with it."
+        "Its siblings `snapshots` and `trades` are published with it; a day that the lake has no files of is taken "
+        "from a live capture, with exact ids and `tickers`."
     ),
     kinds=frozenset({"parquet", "python"}),
     deps=("lake/book_delta_v2", "lake/book", "lake/trades"),
-    siblings=("snapshots", "trades"),
+    siblings=("snapshots", "trades", "tickers"),
 )
 
 SEQUENCE_GAP_REPORT = AssetDeclaration(

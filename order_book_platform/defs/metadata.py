@@ -72,9 +72,9 @@ def stream_metadata(result: Reconstruction) -> Metadata:
 
 
 def siblings_metadata(store: DataStore, key: PartitionKey, datasets: Sequence[str]) -> Metadata:
-    """Describe datasets that are published together with an asset: path, rows and fingerprint of each."""
+    """Describe datasets that are published together with an asset, where they are: path, rows and fingerprint."""
     metadata: Metadata = {}
-    for dataset in datasets:
+    for dataset in (each for each in datasets if store.exists(each, key)):
         manifest = store.manifest(dataset, key)
         metadata[f"{dataset} path"] = dg.MetadataValue.path(str(store.folder(dataset, key)))
         metadata[f"{dataset} rows"] = dg.MetadataValue.int(manifest.main_rows or 0)

@@ -41,6 +41,7 @@ class Market:
         weight_family: Markets with the same family share one budget of weight.
         depth_weights: Weight of a depth snapshot: (greatest `limit`, weight), ascending.
         connections_per_5_minutes: Most connections that one address may open in 5 minutes, None where unknown.
+        perpetuals_have_suffix: Whether perpetual contracts end in `_PERP` in Binance's spelling.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Market:
     lifetime_s: int = 24 * 3600
     streams_per_connection: int = 1024
     connections_per_5_minutes: int | None = None
+    perpetuals_have_suffix: bool = False
 
     def stream(self, kind: str, symbol: str) -> str:
         """Return the stream of a symbol, such as `btcusdt@depth@100ms`.
@@ -74,6 +76,26 @@ class Market:
     def route(self, kind: str) -> str:
         """Return the default route of a kind of stream: `public`, `market`, or empty for an unrouted path."""
         return self.routes.get(kind, "")
+
+    def symbol(self, instrument: Instrument) -> str:
+        """Return an instrument as Binance spells it, such as `BTCUSD_PERP`; the inverse of `instrument`.
+
+        Raises:
+            SettingsError: It is no instrument of this market.
+        """
+        base, _, rest = instrument.symbol.partition("-")
+        quote, _, suffix = rest.partition("-")
+        if instrument.exchange != self.exchange or not quote or bool(suffix) != self.has_pu or "-" in suffix:
+            raise SettingsError(
+                expected=f"an instrument of {self.name}, such as {self.exchange}:BTC-USDT"
+                + ("-PERP" if self.has_pu else ""),
+                found=instrument.key,
+                where="symbol",
+                remedy="Name the market of the instrument, or correct the symbol.",
+            )
+        if not suffix or (suffix == "PERP" and not self.perpetuals_have_suffix):
+            return base + quote
+        return f"{base}{quote}_{suffix}"
 
     def depth_path(self, symbol: str, limit: int = 1000) -> str:
         """Return path and query of a request for a depth snapshot of `limit` levels a side."""
@@ -145,6 +167,7 @@ COINM = Market(
     weight_family="futures",
     depth_weights=DEPTH_LIMITS_OF_WEIGHT,
     sends_per_second=10,
+    perpetuals_have_suffix=True,
 )
 """COIN-M futures, whose streams are documented without a route."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from order_book_platform.errors import SettingsError, SourceSchemaError
+from order_book_platform.model import Instrument
 from order_book_platform.sources.binance.market import COINM, MARKETS, SPOT, USDM, Market, market_named
 
 
@@ -24,7 +25,16 @@ from order_book_platform.sources.binance.market import COINM, MARKETS, SPOT, USD
 def test_the_instrument_of_an_entry(market: Market, symbol: str, base: str, quote: str, key: str) -> None:
     """Perpetual contracts end in PERP, dated ones in their date, spot pairs in nothing."""
     entry = {"symbol": symbol, "baseAsset": base, "quoteAsset": quote, "contractType": "?"}
-    assert market.instrument(entry).key == key
+    instrument = market.instrument(entry)
+    assert instrument.key == key
+    assert market.symbol(instrument) == symbol
+
+
+@pytest.mark.parametrize("key", ["BINANCE:BTC-USDT", "BINANCE_FUTURES:BTC-USDT", "BINANCE_FUTURES:BTC"])
+def test_an_instrument_of_another_market_is_refused(key: str) -> None:
+    """A spot pair is no future, and a future has a suffix."""
+    with pytest.raises(SettingsError, match="BTC-USDT-PERP"):
+        USDM.symbol(Instrument.parse(key))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,174 @@
+"""One instrument on one UTC day, decoded from the raw log of a capture."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns
+from order_book_platform.datasets.columns import as_numpy
+from order_book_platform.datasets.raw_deltas import DeltaBatch
+from order_book_platform.errors import SourceValueError
+from order_book_platform.model import PartitionKey
+from order_book_platform.model.arrays import Int64Array
+from order_book_platform.sources.binance.decoded_rows import DecodedRows, Numbering
+from order_book_platform.sources.binance.depth_merge import DepthGap
+from order_book_platform.sources.binance.market import Market
+from order_book_platform.sources.binance.raw_log_decoder import RawLogDecoder
+from order_book_platform.storage import LogReader
+
+WARM_UP_NS = 60 * NS_PER_SECOND
+"""Time before midnight whose messages are decoded too, so that a chain over midnight is proven, ns."""
+
+Table = Literal["snapshots", "tickers", "trades"]
+
+
+@dataclass(slots=True)
+class DayFilter:
+    """Chooses the rows of a day: a row belongs to the day of the greatest arrival so far.
+
+    Attributes:
+        start_ns: Beginning of the day.
+        latest_ns: Greatest arrival so far.
+    """
+
+    start_ns: int
+    latest_ns: int = 0
+
+    def rows(self, received_ns: Int64Array) -> slice:
+        """Return which of the next rows belong to the day."""
+        if not len(received_ns):
+            return slice(0, 0)
+        greatest = np.maximum(np.maximum.accumulate(received_ns), self.latest_ns)
+        self.latest_ns = int(greatest[-1])
+        first, end = np.searchsorted(greatest, [self.start_ns, self.start_ns + NS_PER_DAY])
+        return slice(int(first), int(end))
+
+
+@dataclass(slots=True)
+class CapturedDay:
+    """Decodes one day; used once.
+
+    Attributes:
+        log: The raw log.
+        market: Its market.
+        key: Symbol and day.
+        numberings: Stretches of the day, in order.
+        gaps: Holes of the depth stream before messages of the day.
+        rows: Number of the first row of the raw log that was decoded, and of the row behind the last.
+        is_complete: Whether the raw log goes on behind the end of the day.
+    """
+
+    log: LogReader
+    market: Market
+    key: PartitionKey
+    numberings: list[Numbering] = field(default_factory=list)
+    gaps: list[DepthGap] = field(default_factory=list)
+    rows: tuple[int, int] = (0, 0)
+    is_complete: bool = False
+    _decoder: RawLogDecoder = field(init=False)
+    _filters: dict[str, DayFilter] = field(default_factory=dict)
+    _digest: Any = field(default_factory=hashlib.sha256)
+
+    def __post_init__(self) -> None:
+        self._decoder = RawLogDecoder(self.market, [self.key.instrument.key])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of arrivals and payloads of the rows that were decoded, whatever segments they lie in."""
+        return str(self._digest.hexdigest())
+
+    def report(self) -> dict[str, Any]:
+        """Return what was counted while decoding, minute of warm-up included, for the partition's metadata."""
+        report = self._decoder.report()
+        own = report.pop("instruments").get(self.key.instrument.key, {})
+        first, behind = self.rows
+        return {
+            **report,
+            "instrument": own,
+            "first_row": first,
+            "next_row": behind,
+            "complete": self.is_complete,
+            "gaps": [gap._asdict() for gap in self.gaps],
+        }
+
+    def decode(self) -> Iterator[tuple[str, Any]]:
+        """Give the name of a dataset and rows of it: a `DeltaBatch`, or a table of another dataset.
+
+        Raises:
+            SourceValueError: The day has two numberings, or two scales, which no partition holds.
+            SourceSchemaError: The rules of the instrument cannot be used.
+            LogCorruptError: Rows of the log are damaged.
+        """
+        start_ns = day_start_ns(self.key.day)
+        latest_ns, first_row = 0, -1
+        for rows in self.log.read():
+            received_ns = as_numpy(rows.batch, "received_time")
+            greatest = np.maximum(np.maximum.accumulate(received_ns), latest_ns)
+            latest_ns = int(greatest[-1])
+            begin = int(np.searchsorted(greatest, start_ns - WARM_UP_NS))
+            end = int(np.searchsorted(greatest, start_ns + NS_PER_DAY + WARM_UP_NS))
+            self._decoder.skim(rows.batch.slice(0, begin), rows.first_row)
+            if begin < end:
+                first_row = rows.first_row + begin if first_row < 0 else first_row
+                part = rows.batch.slice(begin, end - begin)
+                self._hash(part)
+                yield from self._of_day(self._decoder.feed(part, rows.first_row + begin))
+                self.rows = first_row, rows.first_row + end
+            if latest_ns >= start_ns + NS_PER_DAY:
+                self.is_complete = True
+            if end < rows.batch.num_rows:
+                break
+        yield from self._of_day(self._decoder.finish())
+
+    def _hash(self, part: pa.RecordBatch) -> None:
+        for name in ("received_time", "connection"):
+            self._digest.update(as_numpy(part, name).tobytes())
+        for payload in part.column("payload"):
+            self._digest.update(payload.as_buffer())
+
+    def _of_day(self, decoded: list[DecodedRows]) -> Iterator[tuple[str, Any]]:
+        for rows in decoded:
+            for batch in rows.deltas:
+                if len(kept := self._kept("raw_deltas", batch.received_time, batch)):
+                    self._note(rows.numbering)
+                    yield "raw_deltas", kept
+            for name in ("snapshots", "tickers", "trades"):
+                for table in getattr(rows, name):
+                    times = as_numpy(table, "received_time")
+                    if (kept := self._kept(name, times, table)).num_rows:
+                        self._note(rows.numbering)
+                        yield name, kept
+            self.gaps += [gap for gap in rows.gaps if self._is_in_day(gap)]
+
+    def _is_in_day(self, gap: DepthGap) -> bool:
+        """Return whether the message behind a gap arrived on the day."""
+        start_ns = day_start_ns(self.key.day)
+        return start_ns <= gap.received_ns < start_ns + NS_PER_DAY
+
+    def _kept(self, name: str, received_ns: Int64Array, rows: Any) -> Any:
+        chosen = self._filters.setdefault(name, DayFilter(day_start_ns(self.key.day))).rows(received_ns)
+        if isinstance(rows, DeltaBatch):
+            return rows.slice(chosen.start, chosen.stop)
+        return rows.slice(chosen.start, chosen.stop - chosen.start)
+
+    def _note(self, numbering: Numbering) -> None:
+        """Note a stretch; all stretches of a day have to have the same decimals."""
+        if self.numberings and self.numberings[-1] == numbering:
+            return
+        scales = {
+            (each.point.price_decimals, each.point.size_decimals) for each in [*self.numberings, numbering]
+        }
+        if len(scales) > 1:
+            raise SourceValueError(
+                expected="rules with the same decimals all day",
+                found=f"{scales} (decimals of prices and of sizes)",
+                where=f"{self.key}, row {numbering.from_row} of {self.log.folder}",
+                remedy="Use the live logs of both stretches, which the capture's folder has side by side.",
+            )
+        self.numberings.append(numbering)

@@ -1,0 +1,275 @@
+"""Decodes the messages of one instrument: merges its connections, drops duplicates, and counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from math import gcd
+from typing import Any
+
+import numpy as np
+
+from order_book_platform.datasets.raw_deltas import DeltaBatch
+from order_book_platform.kernels.ingest import payload_members as members
+from order_book_platform.kernels.ingest import payload_scan as scan
+from order_book_platform.model import FixedPoint, Instrument
+from order_book_platform.model.arrays import Int64Array
+from order_book_platform.sources.binance.decoded_rows import (
+    DecodedRows,
+    MessageBlock,
+    Numbering,
+    snapshot_row,
+)
+from order_book_platform.sources.binance.depth_merge import DepthIds, DepthMerge
+from order_book_platform.sources.binance.instrument_rules import InstrumentRules
+from order_book_platform.sources.binance.payload_parser import DepthResponse
+
+
+class InstrumentDecoder:
+    """The state of one instrument.
+
+    Args:
+        rules: Its rules.
+        row: Row of the raw log with them.
+        is_futures: Whether depth messages have `T` and `pu`.
+
+    Attributes:
+        numbering: Stretch that the next rows belong to.
+        merge: Merge of the depth messages.
+        counts: What was counted, by name.
+    """
+
+    def __init__(self, rules: InstrumentRules, row: int, *, is_futures: bool) -> None:
+        self.numbering = Numbering(rules.symbol, rules.instrument, rules.point, row)
+        self.merge = DepthMerge()
+        self.counts: Counter[str] = Counter()
+        self._rules = rules
+        self._is_futures = is_futures
+        self._last = {members.TICKER: -1, members.TRADE: -1}
+        self._waiting: dict[int, MessageBlock] = {}
+        """Depth messages behind a hole, by their rows."""
+        self._rows: list[DecodedRows] = []
+
+    def set_rules(self, rules: InstrumentRules, row: int) -> None:
+        """Begin another stretch if these rules have another fixed point than the last ones."""
+        if rules.point == self._rules.point:
+            return
+        self.settle(set(), give_up=True)  # what waits is in pips of the old rules
+        self._rules = rules
+        self.numbering = replace(self.numbering, point=rules.point, from_row=row)
+
+    def feed(self, block: MessageBlock, rows: Int64Array, arrivals: Int64Array, carriers: set[int]) -> None:
+        """Decode messages in order of arrival.
+
+        Args:
+            block: The messages of this instrument.
+            rows: int64[n], their rows of the raw log.
+            arrivals: int64[n, 2], their connections and monotonic arrivals in ns.
+            carriers: Open connections that carry the depth stream; those that bring a message join them.
+        """
+        start = 0
+        while start < len(rows):
+            start = self._feed_depth(block, rows, arrivals, carriers, start)
+
+    def _feed_depth(
+        self,
+        block: MessageBlock,
+        rows: Int64Array,
+        arrivals: Int64Array,
+        carriers: set[int],
+        start: int,
+    ) -> int:
+        """Decode the messages from `start` to the end of the stretch, and return the place behind them."""
+        places = start + np.flatnonzero(block.records[start:, scan.KIND] == members.DEPTH)
+        stop = len(rows)
+        off_tick = self._first_off_tick(block, places)
+        if off_tick is not None:
+            if off_tick == start:
+                prices = block.deltas(np.array([start]), is_futures=self._is_futures).encoded_price
+                self._begin_tick(int(np.gcd.reduce(prices)), int(rows[start]))
+                return start
+            places, stop = places[places < off_tick], off_tick
+        columns = [scan.PREV_ID if self._is_futures else scan.FIRST_ID, scan.FINAL_ID, scan.EVENT_NS]
+        ids = block.records[places][:, columns].tolist()
+        known = dict(zip(rows[places].tolist(), places.tolist(), strict=True))
+        taken: list[int] = []
+        decoded = self._decoded()
+        for place, (prev, final, event_ns) in zip(places.tolist(), ids, strict=True):
+            message = DepthIds(
+                prev if self._is_futures else prev - 1,
+                final,
+                int(rows[place]),
+                int(arrivals[place, 0]),
+                event_ns,
+                int(arrivals[place, 1]),
+                int(block.received_ns[place]),
+            )
+            if self.merge.shows_restart(message):
+                stop = place
+                break
+            carriers.add(message.connection)
+            self.merge.feed(message, carriers, taken, decoded.gaps)
+        self._emit(block, known, taken)
+        self._keep_waiting(block, known)
+        self._feed_others(block, slice(start, stop))
+        if stop < len(rows) and stop != off_tick:
+            self._begin_numbering(int(rows[stop]))
+        return stop
+
+    def settle(self, carriers: set[int], *, give_up: bool = False) -> None:
+        """Take what waits and needs to wait no longer, after a connection has ended or nothing more will come."""
+        taken: list[int] = []
+        self.merge.settle(carriers, taken, self._decoded().gaps, give_up=give_up)
+        self._emit(None, {}, taken)
+
+    def add_snapshot(self, response: DepthResponse, received_ns: int, row: int) -> None:
+        """Add a snapshot; one with a price off the tick begins another stretch."""
+        divisor = gcd(*(price for price, _ in response.bids + response.asks))
+        if divisor % self.numbering.point.tick_pips:
+            self._begin_tick(divisor, row)
+        self.counts["snapshots"] += 1
+        self._decoded().snapshots.append(snapshot_row(response, received_ns))
+
+    def drain(self) -> list[DecodedRows]:
+        """Return the rows decoded since the last call."""
+        rows, self._rows = self._rows, []
+        return rows
+
+    def _decoded(self) -> DecodedRows:
+        if not self._rows or self._rows[-1].numbering != self.numbering:
+            self._rows.append(DecodedRows(self.numbering))
+        return self._rows[-1]
+
+    def _first_off_tick(self, block: MessageBlock, places: Int64Array) -> int | None:
+        """Return the place of the first depth message with a price that is no multiple of the tick."""
+        tick = self.numbering.point.tick_pips
+        if tick == 1 or not len(places):
+            return None
+        odd = np.flatnonzero(block.prices % tick)
+        for place in places.tolist() if len(odd) else ():
+            at = np.searchsorted(odd, block.records[place, scan.BIDS_START])
+            if at < len(odd) and odd[at] < block.records[place, scan.ASKS_END]:
+                return int(place)
+        return None
+
+    def _begin_tick(self, price_pips: int, row: int) -> None:
+        """Begin another stretch whose tick divides the old one and a price, or the divisor of several."""
+        tick = gcd(self.numbering.point.tick_pips, price_pips)
+        self.counts["ticks_begun"] += 1
+        point = replace(self.numbering.point, tick_pips=tick)
+        self.numbering = replace(self.numbering, point=point, from_row=row)
+
+    def _begin_numbering(self, row: int) -> None:
+        """Begin another stretch because the exchange has begun its numbering anew."""
+        self.settle(set(), give_up=True)
+        self.counts["numberings_begun"] += 1
+        self._add_merge_counts()
+        self.merge = DepthMerge()
+        self._last[members.TICKER] = -1
+        self.numbering = replace(self.numbering, from_row=row)
+
+    def _emit(self, block: MessageBlock | None, known: dict[int, int], taken: list[int]) -> None:
+        """Add the rows of messages that were taken, which are in the block or have waited."""
+        pieces: list[DeltaBatch] = []
+        run: list[int] = []
+
+        def end_run() -> None:
+            if run:
+                assert block is not None
+                pieces.append(block.deltas(np.array(run), is_futures=self._is_futures))
+                run.clear()
+
+        for row in taken:
+            if row in known:
+                run.append(known[row])
+            else:
+                end_run()
+                waited = self._waiting.pop(row)
+                pieces.append(waited.deltas(np.array([0]), is_futures=self._is_futures))
+        end_run()
+        filled = [piece for piece in pieces if len(piece)]
+        if filled:
+            self._decoded().deltas.append(DeltaBatch.concat(filled))
+
+    def _keep_waiting(self, block: MessageBlock, known: dict[int, int]) -> None:
+        """Keep the messages that wait, and forget those that turned out to be duplicates."""
+        kept = {message.row for message in self.merge.waiting}
+        self._waiting = {row: waited for row, waited in self._waiting.items() if row in kept}
+        for row in kept - self._waiting.keys():
+            self._waiting[row] = block.message(known[row])
+
+    def _feed_others(self, block: MessageBlock, part: slice) -> None:
+        """Add the tickers and trades of a part of the block that bring something new."""
+        kinds = block.records[part, scan.KIND]
+        self.counts["aggregates"] += int((kinds == members.AGGREGATE).sum())
+        tickers, _ = self._new(block, part, members.TICKER, "ticker")
+        if len(tickers):
+            self._decoded().tickers.append(block.tickers(tickers))
+        trades, missing = self._new(block, part, members.TRADE, "trade")
+        self.counts["missing_trade_ids"] += missing
+        is_market = block.records[trades, scan.IS_MARKET] == 1
+        self.counts["trades_off_book"] += int((~is_market).sum())
+        if is_market.any():
+            self._decoded().trades.append(block.trades(trades[is_market]))
+
+    def _new(self, block: MessageBlock, part: slice, kind: int, name: str) -> tuple[Int64Array, int]:
+        """Return the places of a kind of message whose ids ascend, and how many ids they leave out."""
+        places = part.start + np.flatnonzero(block.records[part, scan.KIND] == kind)
+        ids, last = block.records[places, scan.FINAL_ID], self._last[kind]
+        if not len(ids):
+            return places, 0
+        before = np.maximum.accumulate(np.concatenate([[last], ids[:-1]]))
+        new = ids > before
+        self.counts[f"{name}s"] += int(new.sum())
+        self.counts[f"{name}_duplicates"] += int((~new).sum())
+        self._last[kind] = max(last, int(ids.max()))
+        missing = (ids - before - 1)[new]
+        return places[new], int(missing[1:].sum() if last < 0 else missing.sum())
+
+    def _add_merge_counts(self) -> None:
+        for name in ("taken", "duplicates", "overlaps"):
+            self.counts[f"depth_{name}"] += getattr(self.merge, name)
+
+    def all_counts(self) -> dict[str, int]:
+        """Return everything that was counted so far, by name."""
+        merge = Counter(
+            {f"depth_{name}": getattr(self.merge, name) for name in ("taken", "duplicates", "overlaps")}
+        )
+        return dict(sorted((self.counts + merge).items()))
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a message waits for another connection to fill a hole."""
+        return bool(self.merge.waiting)
+
+    def state(self) -> dict[str, Any]:
+        """Return the state in a form that JSON holds; only while nothing waits."""
+        merge = self.merge
+        return {
+            "rules": _to_json(self._rules.symbol, self._rules.instrument, self._rules.point),
+            "point": self.numbering.point.to_metadata(),
+            "from_row": self.numbering.from_row,
+            "last": [merge.last_id, merge.last_event_ns, list(merge.reached.items())],
+            "merge_counts": [merge.taken, merge.duplicates, merge.overlaps],
+            "last_ids": [self._last[members.TICKER], self._last[members.TRADE]],
+            "counts": dict(self.counts),
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any], *, is_futures: bool) -> InstrumentDecoder:
+        """Return the decoder that `state` was taken of."""
+        symbol, key, point = state["rules"]
+        rules = InstrumentRules(symbol, Instrument.parse(key), FixedPoint.from_metadata(point))
+        decoder = cls(rules, state["from_row"], is_futures=is_futures)
+        decoder.numbering = replace(decoder.numbering, point=FixedPoint.from_metadata(state["point"]))
+        last_id, event_ns, reached = state["last"]
+        decoder.merge = DepthMerge(last_id, event_ns, dict(reached))
+        decoder.merge.taken, decoder.merge.duplicates, decoder.merge.overlaps = state["merge_counts"]
+        decoder._last = dict(zip((members.TICKER, members.TRADE), state["last_ids"], strict=True))
+        decoder.counts = Counter(state["counts"])
+        return decoder
+
+
+def _to_json(symbol: str, instrument: Instrument, point: FixedPoint) -> list[Any]:
+    return [symbol, instrument.key, point.to_metadata()]
