@@ -56,14 +56,14 @@ def test_a_missing_range_is_counted_where_ids_are_contiguous() -> None:
 )
 def test_an_overlap_of_two_connections_is_no_gap(name: str, ids: list[int]) -> None:
     """A message that begins before the end of the last one leaves nothing out."""
-    assert GapDetector(10**9).feed(replace_ids(name, ids), NOTHING).gaps == []
+    assert GapDetector(10**9).feed(replace_ids(name, ids), NOTHING)[1] == []
 
 
 @pytest.mark.parametrize("name", ["prev_final_update_id", "first_update_id"])
 def test_numbers_that_begin_anew_are_a_gap(name: str) -> None:
     """A message whose number goes back behind the last one's is no overlap, however small its ids are."""
     stream = replace(replace_ids(name, [0, 10, 3]), sequence_number=np.array([10, 20, 5]))
-    (item,) = GapDetector(10**9).feed(stream, NOTHING).gaps
+    (item,) = GapDetector(10**9).feed(stream, NOTHING)[1]
     assert (item.cause, item.before, item.after) == ("chain", 20, 5)
 
 

@@ -310,6 +310,9 @@ def scan_payloads(  # type: ignore[no-untyped-def]
         kind = kind_of(data, places, end)
         if kind == ODD or (kind == DEPTH and stream > 0 and is_diff_depth(data, stream) == 0):
             continue
+        # The brackets of these lists were counted, but nobody has looked at what is in them.
+        if kind != DEPTH and (is_list(data, places[F_B], end) or is_list(data, places[F_A], end)):
+            continue
         record[SYMBOL] = find_symbol(data, places[F_S], end, names, name_offsets) if places[F_S] >= 0 else -1
         if record[SYMBOL] < 0:
             continue

@@ -52,6 +52,11 @@ class DecodedRows:
     trades: list[pa.Table] = field(default_factory=list)
     gaps: list[DepthGap] = field(default_factory=list)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing, not even a gap."""
+        return not (self.snapshots or self.deltas or self.tickers or self.trades or self.gaps)
+
 
 @dataclass(frozen=True, slots=True)
 class MessageBlock:

@@ -134,7 +134,7 @@ class InstrumentDecoder:
     def drain(self) -> list[DecodedRows]:
         """Return the rows decoded since the last call."""
         rows, self._rows = self._rows, []
-        return rows
+        return [each for each in rows if not each.is_empty]
 
     def _decoded(self) -> DecodedRows:
         if not self._rows or self._rows[-1].numbering != self.numbering:

@@ -228,7 +228,7 @@ def _lines(file: Path) -> Iterator[bytes]:
             where=str(file),
             remedy="Correct the path.",
         ) from error
-    except PermissionError as error:
+    except (PermissionError, IsADirectoryError) as error:
         raise SourceAccessError(
             expected="a file that this user may read",
             found=str(error),

@@ -12,13 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from order_book_platform.errors import LogSchemaError
+from order_book_platform.model import BookFlag
+from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.settings import load_settings
 from order_book_platform.sources.binance.live_decoding import CHECKPOINT_EVERY_NS, Decoded, LiveDecoding
 from order_book_platform.sources.binance.market import USDM
-from order_book_platform.storage import LogReader, LogWriter
+from order_book_platform.storage import DataStore, LogReader, LogWriter
 from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.storage.log.idempotent_log import IdempotentLog
+from order_book_platform_tests.lake import write_settings
 from order_book_platform_tests.manual_clock import ManualClock
 from order_book_platform_tests.sources.binance.raw_rows import RawRows, Truth, depth, merged_connections
+from order_book_platform_tests.sources.binance.test_capture_ingest import KEYS, captured, over_midnight
 from order_book_platform_tests.sources.binance.test_raw_log_decoder import decode, joined, ticker, trade
 
 
@@ -35,6 +40,8 @@ def recorded(seed: int = 5) -> RawRows:
     rows.snapshot(30, [["1.0", "1"]], [["2.0", "1"]])
     rows.rules(tick="0.01")
     rows.message(1, depth(100, 110, 99, [["1.0", "1"]]))
+    rows.close(1)
+    rows.close(2)
     return rows
 
 
@@ -135,6 +142,21 @@ def test_a_run_goes_on_at_its_checkpoint(tmp_path: Path) -> None:
     Checkpoints(tmp_path / "live" / "decoder").clear()
     assert run(tmp_path / "raw", tmp_path / "live").resumed_from == 0
     assert contents(tmp_path / "live") == wanted(rows)
+
+
+def test_the_logs_can_be_followed(tmp_path: Path) -> None:
+    """Books are made of the live logs as of any capture: a snapshot that is there in time seeds them."""
+    captured(tmp_path, over_midnight())
+    capture = tmp_path / "captures" / "usdm"
+    (folder,) = run(capture / "raw", capture / "live").folders
+    chosen = load_settings(write_settings(tmp_path, keys=KEYS))
+    found = Reconstructor(DataStore(chosen.data_root), chosen).follow(
+        KEYS[0].instrument, folder, tmp_path / "books", lambda: False
+    )
+    assert (found.messages, found.counts.get("late_snapshot", 0)) == (120, 0)
+    rows = [row for part in LogReader(tmp_path / "books" / "books").read() for row in part.batch.to_pylist()]
+    assert [row["bid_0_size_pips"] for row in rows] == [number * 10**8 for number in range(1, 121)]
+    assert all(row["flags"] & BookFlag.SEEDED and row["ask_0_price_pips"] == 9 * 10**8 for row in rows)
 
 
 def test_another_log_is_refused(tmp_path: Path) -> None:
