@@ -29,7 +29,7 @@ from benchmarks.streams import recordings_folder
 from benchmarks.version_differences import MANIFEST, Comparison, compare_folders
 from benchmarks.version_outputs import Checkout
 from benchmarks.version_scenarios import SIMULATED, scenarios
-from order_book_platform.cli.display.output import print_json, stdout, table
+from order_book_platform.cli.output import print_json, stdout, table
 from order_book_platform.errors import BenchmarkError
 
 MESSAGES = 4_000

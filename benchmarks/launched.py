@@ -17,8 +17,8 @@ from dagster_graphql.cli import execute_query
 
 from benchmarks.report import ROOT
 from order_book_platform.cli.asset_run import QUIET
-from order_book_platform.defs.jobs import MATERIALIZE_JOB
-from order_book_platform.defs.partitions import DAY, SYMBOL, to_dagster
+from order_book_platform.defs.build import MATERIALIZE_JOB
+from order_book_platform.defs.platform import DAY, SYMBOL, to_dagster
 from order_book_platform.errors import BenchmarkError
 from order_book_platform.model import PartitionKey
 

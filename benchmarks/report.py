@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from rich.text import Text
 
-from order_book_platform.cli.display.output import Styled, print_json, stdout, table
 from order_book_platform.cli.group import EXIT_FAILED, show_error
+from order_book_platform.cli.output import print_json, stdout, table
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import OrderBookPlatformError
 
@@ -159,10 +160,10 @@ def _bars_table(bars: list[dict[str, Any]]) -> Any:
     return table("Bars", ("", "what", "required", "reached"), rows, right=("required", "reached"))
 
 
-def _outcome(bar: dict[str, Any]) -> Styled:
+def _outcome(bar: dict[str, Any]) -> Text:
     if bar["reached"] is None:
-        return Styled("not measured", "dim")
-    return Styled("holds", "green") if bar["holds"] else Styled("MISSED", "bold red")
+        return Text("not measured", "dim")
+    return Text("holds", "green") if bar["holds"] else Text("MISSED", "bold red")
 
 
 def _figure(value: float | None) -> str:

@@ -23,10 +23,8 @@ def code_version(component: str) -> str:
 
     The part behind the plus is the beginning of a SHA-256 over names and contents of the package's files: those of the
     component's room and of all rooms below the components. A change in another component or in a way in (`WAYS_IN`)
-    leaves it as it is. A wheel and a checkout of the same sources have the same version (docs/adr/0021).
-
-    Args:
-        component: folder of the package that the component is in, such as `reconstruct`; `sources` for the ingest.
+    leaves it as it is. A wheel and a checkout of the same sources have the same version (docs/adr/0021). A component is
+    named by its folder, such as `reconstruct`; the ingest is `sources`.
     """
     digest = hashlib.sha256()
     for name, content in _source_digests().items():
@@ -38,19 +36,14 @@ def code_version(component: str) -> str:
 
 @cache
 def _source_digests() -> dict[str, str]:
-    """SHA-256 of each file of the package by its relative path, sorted; without bytecode and hidden files."""
+    """Digests of this package, which are read once in a process."""
     return source_digests(Path(__file__).parent)
 
 
 def source_digests(package: Path) -> dict[str, str]:
-    """SHA-256 of each source file below a folder, in hexadecimal digits.
+    """SHA-256 of each source file below a folder, in hexadecimal digits, by relative path with slashes, sorted.
 
-    Args:
-        package: the folder of a package.
-
-    Returns:
-        Digest by path relative to the folder (with slashes), sorted by path; bytecode, compiled loops and hidden files
-        are left out.
+    Bytecode, compiled loops and hidden files are left out.
     """
     digests = {}
     for folder, folders, files in os.walk(package):

@@ -174,11 +174,13 @@ def features(settings: Settings) -> dict[str, int]:
         fixed_point=FixedPoint(8, 8, 1, 1),
         where="",
     )
-    levels = spec.mlofi_levels + max(*spec.imbalance_levels, spec.mlofi_levels)
+    levels = spec.features.mlofi_levels + max(*spec.features.imbalance_levels, spec.features.mlofi_levels)
     chunk = BATCH_ROWS * (5 + 2 * levels) * 8
     row = sum(4 if pa.types.is_float32(kind) else 8 for kind in spec.schema.types)
     steps = (
-        (spec.history + spec.block) * 8 * (9 + 2 * len(spec.imbalance_levels) + 4 * (spec.mlofi_levels + 5))
+        (spec.history + spec.block)
+        * 8
+        * (9 + 2 * len(spec.features.imbalance_levels) + 4 * (spec.features.mlofi_levels + 5))
     )
     return {
         "book rows: three chunks": 3 * chunk,

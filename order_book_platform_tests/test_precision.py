@@ -11,9 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from order_book_platform.cli import main
-from order_book_platform.datasets.frame_units import in_drawn_pips
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
-from order_book_platform.datasets.scan import scan
+from order_book_platform.datasets.scan import in_drawn_pips, scan
 from order_book_platform.errors import PrecisionError
 from order_book_platform.fidelity import FidelityReporter
 from order_book_platform.model import PartitionKey
@@ -118,7 +117,7 @@ def test_features_of_sizes_that_only_snapshots_have(tmp_path: Path, precision: s
     write_lake(tmp_path / "lake", KEY, delta_frame(), book, trade_frame())
     chain = Chain.over(tmp_path, tmp_path / "lake", [KEY], instrument={"precision": precision})
     chain.books(KEY)
-    assert FeatureBuilder(chain.store, chain.settings).run(KEY).rows > 0
+    assert FeatureBuilder(chain.store, chain.settings).run(KEY).manifest.main_rows
     point = chain.store.manifest("rl_features", KEY).fixed_point
     assert (point.price_decimals, point.size_decimals) == ((8, 8) if precision == "int64" else (1, 4))
 

@@ -24,7 +24,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "rl/policy.py",
         "reconstruct/day.py",
         "cli/main.py",
-        "defs/jobs.py",
+        "defs/build.py",
     ):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -49,7 +49,7 @@ def test_its_form() -> None:
         ("reconstruct/new.py", True),
         ("rl/policy.py", False),
         ("cli/main.py", False),
-        ("defs/jobs.py", False),
+        ("defs/build.py", False),
         ("reconstruct/__pycache__/day.pyc", False),
         (".editor", False),
     ],

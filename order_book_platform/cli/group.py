@@ -39,11 +39,7 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """The object that commands get from the group with `click.pass_obj`.
-
-    Attributes:
-        config: Settings file given with `--config`, or None.
-    """
+    """The object that commands get from the group with `click.pass_obj`: the settings file of `--config`, if any."""
 
     config: Path | None
 
@@ -55,11 +51,7 @@ class Invocation:
         return settings_path(self.config)
 
     def settings(self) -> Settings:
-        """Read and validate the settings.
-
-        Raises:
-            SettingsError: The file or a value is wrong.
-        """
+        """Read and validate the settings, as `load_settings` does."""
         from order_book_platform.settings import load_settings
 
         return load_settings(self.config)
@@ -80,8 +72,7 @@ class CommandGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         function = cmd_name.replace("-", "_")
-        module = import_module(f"order_book_platform.cli.commands.{function}")
-        command: click.Command = getattr(module, function)
+        command: click.Command = getattr(import_module(f"{__package__}.commands.{function}"), function)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

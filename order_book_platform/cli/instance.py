@@ -21,16 +21,12 @@ DEFAULTS = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 
 
 def instance_folder(settings_file: Path) -> Path:
-    """Find the instance's folder: `DAGSTER_HOME` if set, else `.dagster` beside the settings file.
-
-    Raises:
-        SettingsError: `DAGSTER_HOME` is not an absolute path, which Dagster refuses.
-    """
+    """Find the instance's folder: `DAGSTER_HOME` if set, else `.dagster` beside the settings file."""
     home = os.environ.get("DAGSTER_HOME")
     if not home:
         return settings_file.parent / INSTANCE_FOLDER
     folder = Path(home).expanduser()
-    if not folder.is_absolute():
+    if not folder.is_absolute():  # Dagster refuses it
         raise SettingsError(
             expected="an absolute path",
             found=repr(home),
@@ -41,11 +37,7 @@ def instance_folder(settings_file: Path) -> Path:
 
 
 def prepare_instance_folder(settings_file: Path) -> Path:
-    """Create the instance's folder; a new one gets the `dagster.yaml` beside the settings, or one without telemetry.
-
-    Raises:
-        SettingsError: The folder cannot be made or written to.
-    """
+    """Create the instance's folder; a new one gets the `dagster.yaml` beside the settings, or one without telemetry."""
     folder = instance_folder(settings_file)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,77 +18,69 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class DayType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3 only
-    """Type of a UTC day `YYYY-MM-DD`."""
+class ParsedType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3 only
+    """Type of an option whose text a function parses; a text that it refuses is a usage error."""
 
-    name = "YYYY-MM-DD"
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """Parse the day; anything else is a usage error."""
-        if isinstance(value, date):
-            return value
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse a text; a value that has been parsed already stays as it is."""
         try:
-            return parse_day(value)
-        except SettingsError as error:
-            self.fail(f"expected {error.expected}, found {error.found}", param, ctx)
-
-
-class DaysType(click.ParamType):  # type: ignore[type-arg]
-    """Type of a range of UTC days `FIRST..LAST`, both included."""
-
-    name = "FIRST..LAST"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[date, date]:
-        """Parse first and last day; anything else is a usage error."""
-        if isinstance(value, tuple):
-            return value
-        first_text, dots, last_text = value.partition("..")
-        if not dots:
-            self.fail(f"{value!r} is no range; write it as in 2024-01-01..2024-12-31", param, ctx)
-        first, last = (DayType().convert(text, param, ctx) for text in (first_text, last_text))
-        if last < first:
-            self.fail(f"the range ends on {last}, before it begins on {first}", param, ctx)
-        return first, last
-
-
-class TimeType(click.ParamType):  # type: ignore[type-arg]
-    """Type of an instant: ISO 8601 in UTC with up to nine fraction digits, or integer ns since the epoch."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse the instant to ns since the epoch; anything else is a usage error."""
-        if isinstance(value, int):
-            return value
-        try:
-            return ns_from_iso(value)
+            return self._parse(value) if isinstance(value, str) else value
         except ValueError as error:
-            self.fail(f"{error}; write it as in 2024-08-08T23:55:00.123Z", param, ctx)
+            self.fail(str(error), param, ctx)
 
+
+def _day(text: str) -> date:
+    try:
+        return parse_day(text)
+    except SettingsError as error:
+        raise ValueError(f"expected {error.expected}, found {error.found}") from error
+
+
+def _days(text: str) -> tuple[date, date]:
+    first_text, dots, last_text = text.partition("..")
+    if not dots:
+        raise ValueError(f"{text!r} is no range; write it as in 2024-01-01..2024-12-31")
+    first, last = _day(first_text), _day(last_text)
+    if last < first:
+        raise ValueError(f"the range ends on {last}, before it begins on {first}")
+    return first, last
+
+
+def _time(text: str) -> int:
+    try:
+        return ns_from_iso(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; write it as in 2024-08-08T23:55:00.123Z") from error
+
+
+DAY = ParsedType("YYYY-MM-DD", _day)
+"""Type of a UTC day."""
+DAYS = ParsedType("FIRST..LAST", _days)
+"""Type of a range of UTC days, both included."""
+TIME = ParsedType("TIME", _time)
+"""Type of an instant, as ns since the epoch: ISO 8601 in UTC with up to nine fraction digits, or integer ns."""
 
 symbol_option = click.option(
     "--symbol", required=True, metavar="EXCHANGE:SYMBOL", help="As listed in the settings."
 )
-"""Decorator for `--symbol EXCHANGE:SYMBOL`, required."""
 
-day_option = click.option("--day", required=True, type=DayType(), help="UTC day of arrival.")
-"""Decorator for `--day YYYY-MM-DD`, required."""
+day_option = click.option("--day", required=True, type=DAY, help="UTC day of arrival.")
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else there."
 )
-"""Decorator for `--json`: one JSON document on stdout instead of tables."""
+
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which market of many."
+)
 
 
 def symbols_option(*, required: bool, default: str = "") -> Callable[[Command], Command]:
-    """Give the decorator for `--symbol EXCHANGE:SYMBOL` that may be given several times.
-
-    Args:
-        required: Whether it has to be given at least once.
-        default: For the help: which symbols are taken where none is given.
-    """
+    """Give the decorator for `--symbol` that may be given several times; the help ends with the default."""
     return click.option(
         "--symbol",
         "symbols",
@@ -100,11 +92,7 @@ def symbols_option(*, required: bool, default: str = "") -> Callable[[Command], 
 
 
 def listed_instruments(settings: Settings, symbols: Iterable[str]) -> list[Instrument]:
-    """Parse symbols, each once, and check that the settings list them.
-
-    Raises:
-        SettingsError: A symbol is malformed or not listed.
-    """
+    """Parse symbols, each once; one that is malformed or not listed in the settings is a `SettingsError`."""
     from order_book_platform.model import Instrument
 
     instruments = [Instrument.parse(symbol) for symbol in dict.fromkeys(symbols)]
@@ -114,11 +102,7 @@ def listed_instruments(settings: Settings, symbols: Iterable[str]) -> list[Instr
 
 
 def partition_key(settings: Settings, symbol: str, day: date) -> PartitionKey:
-    """Make the key of a listed symbol and a day from `first_day` on.
-
-    Raises:
-        SettingsError: The symbol is malformed or not listed, or the day lies before the first one.
-    """
+    """Make the key of a listed symbol and a day from `first_day` on; anything else is a `SettingsError`."""
     from order_book_platform.model import PartitionKey
 
     (instrument,) = listed_instruments(settings, [symbol])

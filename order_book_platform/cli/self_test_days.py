@@ -1,4 +1,4 @@
-"""Simulated days for `obp fidelity self-test`: a sound one, and days with one fault each before there is a book.
+"""`obp fidelity self-test` on simulated days: a sound one, and days with one fault each before there is a book.
 
 The platform's own components make the books of each day. The stores also hold what a fidelity report can be measured
 against: the market's true best bid and ask as tickers, and the transaction time of every delta.
@@ -6,19 +6,25 @@ against: the market's true best bid and ask as tickers, and the transaction time
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import polars as pl
+from rich.text import Text
 
 from order_book_platform.assess import DataAssessor, GapReporter
+from order_book_platform.cli.output import print_json, progress_bars, stdout, table
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
-from order_book_platform.datasets.tickers import TICKERS_SCHEMA
-from order_book_platform.fidelity import MadeDay
+from order_book_platform.datasets.tickers_and_trades import TICKERS_SCHEMA
+from order_book_platform.fidelity import MadeDay, SelfTest, SelfTestResult
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.model.fixed_point import float_to_pips
+from order_book_platform.model.gates import figure
 from order_book_platform.observability import Progress
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.settings import InstrumentSettings, ReconstructSettings, Settings
@@ -26,7 +32,8 @@ from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.sources import LakeIngest
 from order_book_platform.storage import DataStore
 
-PROFILE = "btc-perp"
+SYMBOL, DAY, PROFILE = "SIMULATED:BTC-USDT-PERP", "2024-08-08", "btc-perp"
+"""Symbol and day that are simulated, and the recording that they resemble."""
 EXTEND_EVERY = 2
 """Every second snapshot extends the book: a small day needs more of them to know all levels most of the time."""
 DROPPED = "dropped"
@@ -48,6 +55,20 @@ BACK_NS = 2 * NS_PER_SECOND
 """How far its origin time goes back."""
 
 
+def run_self_test(messages: int, seed: int, as_json: bool) -> bool:
+    """Make the days, hold the report of each against what it has to say, and print whether all is as expected."""
+    key = PartitionKey.parse(SYMBOL, DAY)
+    with TemporaryDirectory(prefix="obp-self-test-") as folder, progress_bars() as progress:
+        store = sound_day(Path(folder) / "sound", key, messages, seed, progress)
+        faulty = list(faulty_days(Path(folder), key, messages, seed, progress))
+        found = SelfTest(store, key).run(faulty, progress)
+    if as_json:
+        print_json(_document(found, messages, seed))
+    else:
+        _show(found)
+    return found.passed
+
+
 def sound_day(
     folder: Path,
     key: PartitionKey,
@@ -57,16 +78,9 @@ def sound_day(
     faults: str = "",
     spoil: Callable[[Path, PartitionKey], None] = lambda lake, key: None,
 ) -> DataStore:
-    """Simulate a day and make its books.
+    """Simulate a day of so many depth messages in a new folder, and make its books.
 
-    Args:
-        folder: A new folder; lake and store are made in it.
-        key: Symbol and day.
-        messages: Number of depth messages of the market.
-        seed: Chooses one market of many.
-        progress: Told of each component's work.
-        faults: Faults of the recording, as `Faults.parse` takes them.
-        spoil: Called with lake and partition before the components read them.
+    `faults` are those of the recording; `spoil` is called with lake and partition before the components read them.
 
     Returns:
         The store with everything up to `reconstructed_books` and with `tickers`, the market's own best bid and ask.
@@ -93,15 +107,7 @@ def sound_day(
 def faulty_days(
     folder: Path, key: PartitionKey, messages: int, seed: int, progress: Progress
 ) -> Iterator[MadeDay]:
-    """Make days of the same market, each with one fault that harms the data before there is a book.
-
-    Args:
-        folder: A new folder.
-        key: Symbol and day.
-        messages: Number of depth messages of the market.
-        seed: Chooses one market of many.
-        progress: Told of each component's work.
-    """
+    """Make days of the same market, each with one fault that harms the data before there is a book."""
     for name, (faults, words) in FAULTS.items():
         store = sound_day(folder / name, key, messages, seed, progress, faults)
         fails: tuple[str, ...] = ()
@@ -171,3 +177,69 @@ def _add_transaction_times(lake: Path, store: DataStore, key: PartitionKey) -> N
 def _table(lake: Path, table: str, key: PartitionKey) -> pl.DataFrame:
     """Read a table of the lake, or of the simulation's truth beside it."""
     return pl.read_parquet(sorted((lake / table / key.path).glob("*.parquet")), hive_partitioning=False)
+
+
+def _document(found: SelfTestResult, messages: int, seed: int) -> dict[str, Any]:
+    cells = []
+    for cell in found.cells:
+        values = asdict(cell)
+        # Readers of the document know the figure of the slow definition by this key.
+        values["plain"] = values.pop("slow")
+        cells.append({**values, "problem": cell.problem})
+    return {
+        "passed": found.passed,
+        "messages": messages,
+        "seed": seed,
+        "defects": found.words,
+        "cells": cells,
+        "problems": list(found.problems),
+    }
+
+
+def _show(found: SelfTestResult) -> None:
+    """Print the defects, every gate on every day, the figures that were expected, and each problem."""
+    console = stdout()
+    heads = [str(number) for number in range(len(found.days))]
+    defects = ((number, day, found.words[day]) for number, day in enumerate(found.days))
+    console.print(table("Defects", ("", "defect", "what is done"), defects, right=("",)))
+    console.print()
+    title = "Gates by defect: F fails, · holds, ! not as expected"
+    console.print(table(title, ("gate", *heads, "bar"), _gate_rows(found)))
+    console.print()
+    title = "Gates that must fail, and figures that follow from the injection"
+    columns = ("defect", "gate", "bar", "by injection", "slowly", "found", "gate must", "result")
+    console.print(table(title, columns, _expectations(found), right=columns[3:6]))
+    for problem in found.problems:
+        console.print(Text(problem, "bold red"))
+    compared = sum(cell.compared for cell in found.cells)
+    end = ("all as expected", "green") if found.passed else ("NOT AS EXPECTED", "bold red")
+    counts = f"{len(found.days) - 1} defects, {len(found.gates)} gates, {compared:,} figures"
+    console.print(Text.assemble(f"\n{counts} held against slow ones: ", end))
+
+
+def _gate_rows(found: SelfTestResult) -> Iterator[Sequence[object]]:
+    """Each gate with a mark for each day, and its bar."""
+    by_place = {(cell.gate, cell.defect): cell for cell in found.cells}
+    for gate in found.gates:
+        cells = [by_place[gate, day] for day in found.days if (gate, day) in by_place]
+        marks = (
+            Text("!", "bold red") if cell.problem else "·" if cell.passed else Text("F", "yellow")
+            for cell in cells
+        )
+        yield gate, *marks, cells[0].bar
+
+
+def _expectations(found: SelfTestResult) -> Iterator[Sequence[object]]:
+    """Rows of the gates that must fail, of figures that follow from the defect, and of problems."""
+    for cell in found.cells:
+        if cell.must == "fail" or cell.injected is not None or cell.problem:
+            yield (
+                cell.defect,
+                cell.gate,
+                cell.bar,
+                "" if cell.injected is None else figure(cell.injected),
+                figure(cell.slow) if cell.compared else "",
+                figure(cell.found, cell.bar),
+                cell.must,
+                Text("NO", "bold red") if cell.problem else Text("yes", "green"),
+            )

@@ -1,7 +1,7 @@
 """A sample of a day of books: one row for each of some hundred equally long steps of time, as a picture needs it.
 
-In go the times and flags of all rows of `reconstructed_books`; out come the numbers of the rows that stand for the
-day (`time_steps`) and, once these rows have been read, their books as arrays (`TimeSteps.sample`). Nothing here draws.
+`time_steps` takes the times and flags of all rows of `reconstructed_books` and gives the numbers of the rows that stand
+for the day; `TimeSteps.sample` arranges their books once they have been read. Nothing here draws.
 """
 
 from __future__ import annotations
@@ -40,14 +40,11 @@ class BookSample:
 
 @dataclass(frozen=True, slots=True)
 class TimeSteps:
-    """The rows that stand for a day at C equally long steps of time.
+    """The rows that stand for a day at C equally long steps of time; times and flags are as in `BookSample`.
 
     Attributes:
-        first_ns: Start of the first step, ns UTC.
-        last_ns: End of the last step, ns UTC.
         rows: int64[m], numbers of the chosen rows, ascending, each once.
         position: int64[C], index into `rows` of the row that stands for each step.
-        flags: uint8[C], the union of the `BookFlag` bits of all rows of a step.
     """
 
     first_ns: int
@@ -57,11 +54,7 @@ class TimeSteps:
     flags: NDArray[np.uint8]
 
     def sample(self, levels: pl.DataFrame) -> BookSample:
-        """Arrange the books of the chosen rows by step, side and level.
-
-        Args:
-            levels: Level columns of `reconstructed_books`, in pips; its rows are those that `rows` names.
-        """
+        """Arrange level columns in pips, of the rows that `rows` names, by step, side and level."""
         depth = _depth_of(levels.columns)
         pips = levels.select(level_columns(depth)).cast(pl.Int64).fill_null(MISSING_PIPS).to_numpy()
         cube = pips.reshape(len(self.rows), 2, depth, 2)[self.position]
@@ -71,15 +64,8 @@ class TimeSteps:
 def time_steps(times_ns: NDArray[np.int64], flags: NDArray[np.uint8], steps: int = STEPS) -> TimeSteps:
     """Choose the row of each step: the last one in it, or the one before it if the step has none.
 
-    A row whose time is before that of an earlier row counts at that earlier row's time.
-
-    Args:
-        times_ns: int64[n], origin time of each row, ns UTC.
-        flags: uint8[n], `BookFlag` bits of each row.
-        steps: C, the number of time steps.
-
-    Returns:
-        The chosen rows; no step at all if there are no rows.
+    A row whose origin time is before that of an earlier row counts at that earlier row's time. Without rows there are
+    no steps.
     """
     if not len(times_ns):
         none = np.zeros(0, dtype=np.int64)
@@ -98,12 +84,7 @@ def time_steps(times_ns: NDArray[np.int64], flags: NDArray[np.uint8], steps: int
 
 
 def sample_books(frame: pl.DataFrame | pl.LazyFrame, steps: int = STEPS) -> BookSample:
-    """Sample a day of books.
-
-    Args:
-        frame: Columns of `reconstructed_books`; only the chosen rows of a lazy frame are read in full.
-        steps: C, the number of time steps.
-    """
+    """Sample a day of `reconstructed_books` at C = `steps` times; only the chosen rows are read in full."""
     rows = frame.lazy()
     narrow = rows.select("origin_time", "flags").collect(engine="streaming")
     chosen = time_steps(narrow["origin_time"].to_numpy(), narrow["flags"].to_numpy(), steps)

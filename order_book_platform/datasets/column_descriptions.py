@@ -1,18 +1,13 @@
 """The meaning of each column of the datasets in one sentence, declared once for everybody who shows columns.
 
 A column name means the same in every dataset, so the table is keyed by the name alone. The column tables of the
-Dagster UI and the Arrow schemas that `with_descriptions` gives read from here, and tests hold the schemas and
-docs/formats to it. The published files do not carry the descriptions.
+Dagster UI read from here, and tests hold the schemas and docs/formats to it. The published files do not carry the
+descriptions.
 """
 
 from __future__ import annotations
 
 import re
-
-import pyarrow as pa
-
-DESCRIPTION_KEY = b"description"
-"""Key of a column's description in the metadata of its Arrow field."""
 
 _LEVEL = re.compile(r"(bid|ask)_(\d+)_(price|size)(_pips)?")
 _SIDE = re.compile(r"(bid|ask)_(price|size)(_pips)?")
@@ -102,14 +97,7 @@ _DESCRIPTIONS = {
 
 
 def column_description(name: str) -> str | None:
-    """Say in one sentence what a column means.
-
-    Args:
-        name: of a column of any dataset, with or without `_pips`.
-
-    Returns:
-        The sentence, or None for a name that no dataset has.
-    """
+    """Say in one sentence what a column means, with or without `_pips`; None for a name that no dataset has."""
     if name in _DESCRIPTIONS:
         return _DESCRIPTIONS[name]
     if level := _LEVEL.fullmatch(name):
@@ -128,18 +116,3 @@ def column_description(name: str) -> str | None:
 def _scale(field: str, pips: str | None) -> str:
     """Return how a pip column of prices or sizes is scaled; nothing for decimals, which are exact as they stand."""
     return f" · 10^{field}_decimals" if pips else ""
-
-
-def with_descriptions(schema: pa.Schema) -> pa.Schema:
-    """Return the schema with each column's description in its field metadata, for readers and documentation.
-
-    Writers do not use it: the bytes of a published file do not depend on how its columns are described.
-
-    Args:
-        schema: of any dataset.
-    """
-    fields = []
-    for field in schema:
-        text = column_description(field.name)
-        fields.append(field.with_metadata({DESCRIPTION_KEY: text.encode()}) if text else field)
-    return pa.schema(fields, schema.metadata)

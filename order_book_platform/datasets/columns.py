@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from order_book_platform.errors import BatchError
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.model.encoding import whole
 from order_book_platform.storage import ParquetRows
@@ -21,9 +22,9 @@ RowChoice = NDArray[np.intp] | BoolArray | slice
 """Chooses rows: by position, by a mark for each row, or as a range."""
 
 
-def required(name: str, kind: pa.DataType) -> pa.Field:
-    """Return a field that holds no nulls."""
-    return pa.field(name, kind, nullable=False)
+def required(kind: pa.DataType, *names: str) -> list[pa.Field]:
+    """Return fields of one type that hold no nulls."""
+    return [pa.field(name, kind, nullable=False) for name in names]
 
 
 def as_numpy(batch: pa.RecordBatch | pa.Table, name: str) -> Any:
@@ -37,48 +38,74 @@ def count_nulls(file: ParquetRows, name: str) -> int:
 
 
 def in_order(sequence_number: Int64Array, latest: int) -> BoolArray:
-    """Find the rows whose number does not go back behind an earlier one.
-
-    Args:
-        sequence_number: int64[n].
-        latest: Highest number of the rows before these.
-
-    Returns:
-        bool[n].
-    """
+    """Find the rows, bool[n], whose number is below neither an earlier one nor `latest`, the highest before them."""
     return sequence_number >= np.maximum(np.maximum.accumulate(sequence_number), latest)
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Base of the row classes: every field is an array whose first axis is the row."""
+    """Base of the row classes: a field is an array whose first axis is the row, or None where the source lacks it."""
 
     def __len__(self) -> int:
         return len(getattr(self, next(iter(self.__dataclass_fields__))))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        arrays = (getattr(self, name) for name in self.__dataclass_fields__)
+        return sum(array.nbytes for array in arrays if array is not None)
+
     def take(self, rows: RowChoice) -> Self:
         """Return the chosen rows."""
-        return type(self)(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        arrays = (getattr(self, name) for name in self.__dataclass_fields__)
+        return type(self)(*(None if array is None else array[rows] for array in arrays))
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
-        """Return all rows of `parts`, which are not empty, in order."""
+        """Return all rows of `parts` in order; empty parts do not decide which columns there are.
+
+        Raises:
+            BatchError: There is no part, or one has a column that another lacks.
+        """
         filled = [part for part in parts if len(part)] or list(parts[:1])
+        if not filled:
+            raise BatchError(
+                expected="at least one batch",
+                found="none",
+                where=f"{cls.__name__}.concat",
+                remedy="Check for an empty list first.",
+            )
         if len(filled) == 1:
             return filled[0]
-        return cls(
-            *(np.concatenate([getattr(part, name) for part in filled]) for name in cls.__dataclass_fields__)
-        )
+        columns = []
+        for name in cls.__dataclass_fields__:
+            arrays = [getattr(part, name) for part in filled]
+            absent = sum(array is None for array in arrays)
+            if 0 < absent < len(arrays):
+                raise BatchError(
+                    expected="a column that all batches have, or none",
+                    found=f"{absent} of {len(arrays)} batches without it",
+                    where=f"{cls.__name__}.{name}",
+                    remedy="Join batches of one source only.",
+                )
+            columns.append(None if absent else np.concatenate(arrays))
+        return cls(*columns)
+
+    def _check(self, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+        """Refuse a column of another dtype or shape, which must not reach a kernel."""
+        array = getattr(self, name)
+        if array is not None and (array.dtype != dtype or array.shape != shape):
+            raise BatchError(
+                expected=f"{np.dtype(dtype)}{list(shape)}",
+                found=f"{array.dtype}{list(array.shape)}",
+                where=f"{type(self).__name__}.{name}",
+                remedy=f"Build batches with {type(self).__name__}.from_arrow or convert the array first.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class NumberedRows(Columns):
-    """Rows that have a number and a time.
-
-    Attributes:
-        sequence_number: int64[n], never falling.
-        time_ns: int64[n], ns since the epoch, never falling.
-    """
+    """Rows that have a number and a time in ns since the epoch, int64[n] each and never falling."""
 
     sequence_number: Int64Array
     time_ns: Int64Array

@@ -27,24 +27,17 @@ class RowKind(StrEnum):
 
 RAW_CAPTURE_SCHEMA = pa.schema(
     [
-        required("received_time", pa.int64()),
-        required("monotonic_time", pa.int64()),
-        required("connection", pa.int64()),
-        required("route", pa.string()),
-        required("kind", pa.string()),
-        required("binary", pa.bool_()),
-        required("payload", pa.binary()),
+        *required(pa.int64(), "received_time", "monotonic_time", "connection"),
+        *required(pa.string(), "route", "kind"),
+        *required(pa.bool_(), "binary"),
+        *required(pa.binary(), "payload"),
         pa.field("detail", pa.string()),
     ]
 )
 
 
 def raw_capture_schema(market: str) -> pa.Schema:
-    """Return the schema of a raw log with the metadata that name its format and market.
-
-    Args:
-        market: `usdm`, `coinm` or `spot`.
-    """
+    """Return the schema of a raw log with metadata of its format and market: `usdm`, `coinm` or `spot`."""
     return RAW_CAPTURE_SCHEMA.with_metadata(
         {"format": "raw_capture", "version": str(RAW_CAPTURE_VERSION), "market": market}
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.datasets.columns import as_numpy, required
+from order_book_platform.datasets.columns import Columns, as_numpy, required
 from order_book_platform.errors import BatchError
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array
@@ -23,15 +22,13 @@ from order_book_platform.streaming import read_ahead
 
 RAW_DELTAS_SCHEMA = pa.schema(
     [
-        required("origin_time", pa.int64()),
+        *required(pa.int64(), "origin_time"),
         pa.field("transaction_time", pa.int64()),
-        required("received_time", pa.int64()),
-        required("sequence_number", pa.int64()),
+        *required(pa.int64(), "received_time", "sequence_number"),
         pa.field("first_update_id", pa.int64()),
         pa.field("prev_final_update_id", pa.int64()),
-        required("is_bid", pa.bool_()),
-        required("price_pips", pa.int64()),
-        required("size_pips", pa.int64()),
+        *required(pa.bool_(), "is_bid"),
+        *required(pa.int64(), "price_pips", "size_pips"),
     ]
 )
 
@@ -53,7 +50,7 @@ _OPTIONAL = ("transaction_time", "first_update_id", "prev_final_update_id")
 
 
 @dataclass(frozen=True, slots=True)
-class DeltaBatch:
+class DeltaBatch(Columns):
     """Level changes in replay order; holds whole messages only.
 
     A message is a run of rows with one `sequence_number`. All arrays have n rows.
@@ -81,38 +78,16 @@ class DeltaBatch:
     prev_final_update_id: Int64Array | None = None
 
     def __post_init__(self) -> None:
-        n = len(self.sequence_number)
-        for field in fields(self):
-            array = getattr(self, field.name)
-            if array is None:
-                continue
-            dtype = np.bool_ if field.name == "is_bid" else np.int64
-            if array.dtype != dtype or array.shape != (n,):
-                raise BatchError(
-                    expected=f"{np.dtype(dtype)}[{n}]",
-                    found=f"{array.dtype}{list(array.shape)}",
-                    where=f"DeltaBatch.{field.name}",
-                    remedy="Build batches with DeltaBatch.from_arrow or convert the array first.",
-                )
-
-    def __len__(self) -> int:
-        return len(self.sequence_number)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        arrays = (getattr(self, field.name) for field in fields(self))
-        return sum(array.nbytes for array in arrays if array is not None)
+        for name in self.__dataclass_fields__:
+            self._check(name, np.bool_ if name == "is_bid" else np.int64, (len(self.sequence_number),))
 
     @classmethod
     def from_arrow(
         cls, table: pa.Table | pa.RecordBatch, encoding: PartitionEncoding = VERBATIM
     ) -> DeltaBatch:
-        """Make a batch of rows of `raw_deltas`; copies only what arrow has to.
+        """Make a batch of rows of `raw_deltas`, by default of int64 pips; copies only what arrow has to.
 
-        Args:
-            table: Rows in the precision of the encoding; columns that a batch may lack may be absent.
-            encoding: Encoding of the partition; by default int64 pips.
+        Columns that a batch may lack may be absent.
 
         Raises:
             BatchError: A price cannot be encoded, or an optional column has nulls in some of the rows.
@@ -141,55 +116,9 @@ class DeltaBatch:
         columns += encoding.price_array(self.encoded_price), encoding.size_array(self.encoded_size)
         return pa.table(columns, schema=schema)
 
-    def is_like(self, other: DeltaBatch) -> bool:
-        """Return whether both have the same optional columns, so that they can be joined."""
-        return all((getattr(self, name) is None) == (getattr(other, name) is None) for name in _OPTIONAL)
-
     def slice(self, start: int, stop: int) -> DeltaBatch:
         """Return rows start to stop - 1 as views."""
-        cut: dict[str, Any] = {
-            field.name: None if getattr(self, field.name) is None else getattr(self, field.name)[start:stop]
-            for field in fields(self)
-        }
-        return DeltaBatch(**cut)
-
-    def copy(self) -> DeltaBatch:
-        """Return the same rows in arrays of their own."""
-        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name, column in columns.items():
-            columns[name] = None if column is None else column.copy()
-        return DeltaBatch(**columns)
-
-    @staticmethod
-    def concat(batches: list[DeltaBatch]) -> DeltaBatch:
-        """Join several batches in order; empty ones do not decide which optional columns there are.
-
-        Raises:
-            BatchError: There is no batch, or one has a column that another lacks.
-        """
-        if not batches:
-            raise BatchError(
-                expected="at least one batch",
-                found="none",
-                where="DeltaBatch.concat",
-                remedy="Check for an empty list first.",
-            )
-        filled = [batch for batch in batches if len(batch)] or batches[:1]
-        if len(filled) == 1:
-            return filled[0]
-        joined: dict[str, Any] = {}
-        for field in fields(DeltaBatch):
-            arrays = [getattr(batch, field.name) for batch in filled]
-            absent = sum(array is None for array in arrays)
-            if 0 < absent < len(arrays):
-                raise BatchError(
-                    expected="a column that all batches have, or none",
-                    found=f"{absent} of {len(arrays)} batches without it",
-                    where=f"DeltaBatch.{field.name}",
-                    remedy="Join batches of one source only.",
-                )
-            joined[field.name] = None if absent else np.concatenate(arrays)
-        return DeltaBatch(**joined)
+        return self.take(slice(start, stop))
 
 
 def _optional(table: pa.Table | pa.RecordBatch, name: str) -> Int64Array | None:
@@ -223,7 +152,8 @@ class MessageAligner:
         """Take the next batch and return the messages that it completes, if any."""
         if not len(batch):
             return
-        if self._rest is not None and len(batch) <= JOINED_ROWS and self._rest.is_like(batch):
+        lacking = [[getattr(each, name, None) is None for name in _OPTIONAL] for each in (self._rest, batch)]
+        if self._rest is not None and len(batch) <= JOINED_ROWS and lacking[0] == lacking[1]:
             batch, self._rest = DeltaBatch.concat([self._rest, batch]), None
         sequence, start = batch.sequence_number, 0
         if self._rest is not None:
@@ -234,8 +164,8 @@ class MessageAligner:
                 return
             yield joined
         cut = int(np.searchsorted(sequence, sequence[-1], "left"))
-        # A copy: views would keep the whole batch in memory.
-        self._rest = batch.slice(cut, len(batch)).copy()
+        # Rows that are chosen by number are copies: views would keep the whole batch in memory.
+        self._rest = batch.take(np.arange(cut, len(batch)))
         if cut > start:
             yield batch.slice(start, cut)
 
@@ -255,16 +185,7 @@ def whole_messages(batches: Iterable[DeltaBatch]) -> Iterator[DeltaBatch]:
 
 
 class PublishedDeltas:
-    """The published `raw_deltas` of one symbol and day, as batches.
-
-    Args:
-        store: Has the partition.
-        key: Symbol and day.
-        encoding: Encoding of the batches; by default that of the partition.
-
-    Attributes:
-        encoding: Encoding of the batches.
-        num_rows: Level changes of the day.
+    """The published `raw_deltas` of one symbol and day, as batches in an encoding, by default that of the partition.
 
     Raises:
         PartitionMissingError: The partition has not been published.
@@ -279,11 +200,7 @@ class PublishedDeltas:
         self.num_rows = self._rows.num_rows
 
     def row_groups(self, from_row: int = 0) -> Iterator[RowGroup]:
-        """Read row group by row group and leave decoding to `decode`, which another thread may call.
-
-        Args:
-            from_row: Row to begin at.
-        """
+        """Read row group by row group and leave decoding to `decode`, which another thread may call."""
         return self._rows.row_groups(from_row)
 
     def decode(self, group: RowGroup, batch_rows: int) -> Iterator[DeltaBatch]:
@@ -294,13 +211,9 @@ class PublishedDeltas:
     def batches(
         self, batch_rows: int, progress: Progress, stage: str, from_row: int = 0
     ) -> Iterator[DeltaBatch]:
-        """Read batches of whole messages, decoded ahead in a thread of its own.
+        """Read batches of whole messages, from the first row of one on, decoded ahead in a thread of its own.
 
-        Args:
-            batch_rows: Rows decoded at a time; a split message makes a batch of its own.
-            progress: Called with `stage`, the rows read so far and those there are.
-            stage: Name of the work for `progress`.
-            from_row: Row to begin at; the first row of a message.
+        `batch_rows` are decoded at a time; a split message makes a batch of its own.
         """
 
         def decoded() -> Iterator[DeltaBatch]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from order_book_platform.datasets.columns import ReferenceRows, as_numpy, required
+from order_book_platform.datasets.columns import Columns, ReferenceRows, as_numpy, required
 from order_book_platform.errors import BatchError
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import DEPTH, MISSING_PIPS, BoolArray, Int64Array
@@ -22,13 +21,8 @@ _LEVELS = pa.list_(pa.field("element", pa.int64(), nullable=False))
 
 SNAPSHOTS_SCHEMA = pa.schema(
     [
-        required("origin_time", pa.int64()),
-        required("received_time", pa.int64()),
-        required("sequence_number", pa.int64()),
-        required("bid_price_pips", _LEVELS),
-        required("bid_size_pips", _LEVELS),
-        required("ask_price_pips", _LEVELS),
-        required("ask_size_pips", _LEVELS),
+        *required(pa.int64(), "origin_time", "received_time", "sequence_number"),
+        *required(_LEVELS, "bid_price_pips", "bid_size_pips", "ask_price_pips", "ask_size_pips"),
     ]
 )
 
@@ -48,47 +42,41 @@ def snapshot_packing(schema: pa.Schema) -> dict[str, Packing]:
     return {name: "dictionary" for name in schema.names if name.startswith(("bid_", "ask_"))}
 
 
-@dataclass(frozen=True, slots=True)
-class SideLists:
-    """One side of n snapshots, list after list.
+def _levels(
+    table: pa.Table | pa.RecordBatch, encoding: PartitionEncoding, least: int
+) -> tuple[Int64Array, Int64Array]:
+    """Return prices and sizes of rows of `snapshots`, int64[n, 2, K]; K is the longest list, or `least`."""
+    sides = [_side_lists(table, side, encoding) for side in ("bid", "ask")]
+    depth = max(least, *(int(lengths.max(initial=0)) for _, _, lengths, _ in sides))
+    price, size = np.empty((2, table.num_rows, 2, depth), dtype=np.int64)
+    for index, (prices, sizes, lengths, _) in enumerate(sides):
+        _fill(price[:, index], prices, lengths, MISSING_PIPS)
+        _fill(size[:, index], sizes, lengths, 0)
+    unreadable = sides[0][3] | sides[1][3]
+    price[unreadable], size[unreadable] = MISSING_PIPS, 0
+    return price, size
 
-    Attributes:
-        prices: int64[v], encoded.
-        sizes: int64[v], encoded.
-        lengths: int64[n], levels of each snapshot.
-        unreadable: bool[n], snapshots with a price that cannot be encoded.
-    """
 
-    prices: Int64Array
-    sizes: Int64Array
-    lengths: Int64Array
-    unreadable: BoolArray
+def _fill(levels: Int64Array, values: Int64Array, lengths: Int64Array, filler: int) -> None:
+    """Write lists that lie one after another into the rows of int64[n, K], each from its first column on."""
+    depth = levels.shape[1]
+    if len(values) == levels.size:  # no list is longer than K, so all of them are as long
+        levels[:] = values.reshape(levels.shape)
+    else:
+        levels[:] = filler
+        levels[np.arange(depth) < lengths[:, None]] = values
 
-    @classmethod
-    def of(cls, table: pa.Table | pa.RecordBatch, side: str, encoding: PartitionEncoding) -> SideLists:
-        """Read one side of rows of `snapshots`.
 
-        Args:
-            table: Rows in the precision of the encoding.
-            side: `bid` or `ask`.
-            encoding: Encoding of the partition.
-
-        Raises:
-            BatchError: A snapshot has more prices than sizes, or fewer.
-        """
-        prices, sizes = (whole(table.column(f"{side}_{what}{encoding.ending}")) for what in ("price", "size"))
-        lengths = _same_lengths(prices, sizes, side)
-        encoded, exact = encoding.encode_prices(prices.flatten())
-        unreadable = np.zeros(len(lengths), dtype=np.bool_)
-        if not exact.all():
-            rows = np.searchsorted(np.cumsum(lengths), np.flatnonzero(~exact), side="right")
-            unreadable[rows] = True
-        return cls(encoded, encoding.encode_sizes(sizes.flatten()), lengths, unreadable)
-
-    @property
-    def longest(self) -> int:
-        """Levels of the deepest snapshot; 0 where there are none."""
-        return int(self.lengths.max(initial=0))
+def _side_lists(
+    table: pa.Table | pa.RecordBatch, side: str, encoding: PartitionEncoding
+) -> tuple[Int64Array, Int64Array, Int64Array, BoolArray]:
+    """Return encoded prices and sizes of one side, list after list, their lengths, and which are unreadable."""
+    prices, sizes = (whole(table.column(f"{side}_{what}{encoding.ending}")) for what in ("price", "size"))
+    lengths = _same_lengths(prices, sizes, side)
+    encoded, exact = encoding.encode_prices(prices.flatten())
+    unreadable = np.zeros(len(lengths), dtype=np.bool_)
+    unreadable[np.searchsorted(np.cumsum(lengths), np.flatnonzero(~exact), side="right")] = True
+    return encoded, encoding.encode_sizes(sizes.flatten()), lengths, unreadable
 
 
 def _same_lengths(prices: pa.ListArray, sizes: pa.ListArray, side: str) -> Int64Array:
@@ -115,7 +103,7 @@ def deepened(levels: Int64Array, depth: int, filler: int) -> Int64Array:
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotBatch:
+class SnapshotBatch(Columns):
     """Depth snapshots with up to K levels a side; level 0 is best. n snapshots.
 
     Missing levels have price `MISSING_PIPS` and size 0 and stand at the end of their side.
@@ -136,25 +124,9 @@ class SnapshotBatch:
 
     def __post_init__(self) -> None:
         n = len(self.sequence_number)
-        shape = (n, 2, self.encoded_price.shape[-1])
-        for field in fields(self):
-            array = getattr(self, field.name)
-            wanted = shape if field.name.startswith("encoded_") else (n,)
-            if array.dtype != np.int64 or array.shape != wanted:
-                raise BatchError(
-                    expected=f"int64{list(wanted)}",
-                    found=f"{array.dtype}{list(array.shape)}",
-                    where=f"SnapshotBatch.{field.name}",
-                    remedy="Convert the array first.",
-                )
-
-    def __len__(self) -> int:
-        return len(self.sequence_number)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        return sum(getattr(self, field.name).nbytes for field in fields(self))
+        for name in self.__dataclass_fields__:
+            levels = name.startswith("encoded_")
+            self._check(name, np.int64, (n, 2, self.encoded_price.shape[-1]) if levels else (n,))
 
     @property
     def depth(self) -> int:
@@ -162,37 +134,32 @@ class SnapshotBatch:
         return int(self.encoded_price.shape[-1])
 
     @classmethod
-    def nothing(cls) -> SnapshotBatch:
+    def nothing(cls) -> Self:
         """Return a batch without snapshots."""
         none, levels = np.empty(0, np.int64), np.empty((0, 2, 1), np.int64)
         return cls(none, none, none, levels, levels)
 
-    @staticmethod
-    def concat(batches: Sequence[SnapshotBatch]) -> SnapshotBatch:
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
         """Join several batches, or none, in order, with places for the levels of the deepest."""
-        depth = max((batch.depth for batch in batches), default=1)
-        joined: dict[str, Any] = {}
-        for field in fields(SnapshotBatch):
-            filled = [batch for batch in batches if len(batch)] or [SnapshotBatch.nothing()]
-            arrays = [getattr(batch, field.name) for batch in filled]
-            if field.name.startswith("encoded_"):
-                filler = MISSING_PIPS if field.name == "encoded_price" else 0
-                arrays = [deepened(array, depth, filler) for array in arrays]
-            joined[field.name] = np.concatenate(arrays)
-        return SnapshotBatch(**joined)
-
-    def take(self, rows: NDArray[np.intp] | BoolArray | slice) -> SnapshotBatch:
-        """Return the chosen snapshots."""
-        return SnapshotBatch(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        depth = max((part.depth for part in parts), default=1)
+        deep = [
+            replace(
+                part,
+                encoded_price=deepened(part.encoded_price, depth, MISSING_PIPS),
+                encoded_size=deepened(part.encoded_size, depth, 0),
+            )
+            for part in parts
+        ]
+        return super(SnapshotBatch, cls).concat(
+            deep or [cls.nothing()]
+        )  # the class is made anew for its slots
 
     def to_arrow(self, encoding: Encoding = VERBATIM) -> pa.Table:
         """Return a table with schema `SNAPSHOTS_SCHEMA` in the precision of the encoding, without missing levels."""
         schema = encoding.schema(SNAPSHOTS_SCHEMA)
-        columns: list[pa.Array] = [
-            pa.array(self.origin_time),
-            pa.array(self.received_time),
-            pa.array(self.sequence_number),
-        ]
+        heads = (self.origin_time, self.received_time, self.sequence_number)
+        columns: list[pa.Array] = [pa.array(head) for head in heads]
         for side in (0, 1):
             present = self.encoded_price[:, side, :] != MISSING_PIPS
             offsets = np.zeros(len(self) + 1, dtype=np.int32)
@@ -209,64 +176,21 @@ class SnapshotBatch:
     def from_arrow(
         cls, table: pa.Table | pa.RecordBatch, encoding: PartitionEncoding = VERBATIM
     ) -> SnapshotBatch:
-        """Make a batch of rows of `snapshots`; K is the longest list, at least 1.
+        """Make a batch of rows of `snapshots`, by default of int64 pips; K is the longest list, at least 1.
 
-        Args:
-            table: Rows in the precision of the encoding.
-            encoding: Encoding of the partition; by default int64 pips. A snapshot with a price that cannot be encoded
-                keeps no level, like one that could not be read.
+        A snapshot with a price that cannot be encoded keeps no level, like one that could not be read.
 
         Raises:
             BatchError: A snapshot has more prices than sizes on a side, or fewer.
         """
-        return cls(
-            as_numpy(table, "origin_time"),
-            as_numpy(table, "received_time"),
-            as_numpy(table, "sequence_number"),
-            *_levels(table, encoding, 1),
-        )
-
-
-def _levels(
-    table: pa.Table | pa.RecordBatch, encoding: PartitionEncoding, least: int
-) -> tuple[Int64Array, Int64Array]:
-    """Return prices and sizes of rows of `snapshots`, int64[n, 2, K]; K is the longest list, or `least`."""
-    sides = [SideLists.of(table, side, encoding) for side in ("bid", "ask")]
-    depth = max(least, *(side.longest for side in sides))
-    prices, sizes = np.empty((2, table.num_rows, 2, depth), dtype=np.int64)
-    for index, side in enumerate(sides):
-        _fill(prices[:, index], side.prices, side.lengths, MISSING_PIPS)
-        _fill(sizes[:, index], side.sizes, side.lengths, 0)
-    unreadable = sides[0].unreadable | sides[1].unreadable
-    prices[unreadable], sizes[unreadable] = MISSING_PIPS, 0
-    return prices, sizes
-
-
-def _fill(levels: Int64Array, values: Int64Array, lengths: Int64Array, filler: int) -> None:
-    """Write lists that lie one after another into the rows of int64[n, K], each from its first column on."""
-    depth = levels.shape[1]
-    if len(values) == levels.size:  # no list is longer than K, so all of them are as long
-        levels[:] = values.reshape(levels.shape)
-    else:
-        levels[:] = filler
-        levels[np.arange(depth) < lengths[:, None]] = values
+        times = as_numpy(table, "origin_time"), as_numpy(table, "received_time")
+        return cls(*times, as_numpy(table, "sequence_number"), *_levels(table, encoding, 1))
 
 
 def read_snapshots(
     store: DataStore, key: PartitionKey, encoding: PartitionEncoding, from_row: int = 0
 ) -> Iterator[SnapshotBatch]:
-    """Read the published `snapshots` of a symbol and day for the replay, some thousand at a time.
-
-    Args:
-        store: Has the partition.
-        key: Symbol and day.
-        encoding: Encoding of the day's deltas.
-        from_row: Row to begin at.
-
-    Raises:
-        PartitionMissingError: The partition has not been published.
-        PartitionCorruptError: A file cannot be read.
-    """
+    """Read the published `snapshots` of a symbol and day for the replay, some thousand at a time, as the deltas are."""
     # The partition is opened here, not when the first batch is asked for: what is read is what was published now.
     records = store.rows("snapshots", key).batches(SNAPSHOT_ROWS, from_row=from_row)
     return (SnapshotBatch.from_arrow(record, encoding) for record in records)
@@ -279,15 +203,10 @@ def read_reference_snapshots(
     batch_rows: int = REFERENCE_ROWS,
     admit: Callable[[Int64Array], BoolArray] | None = None,
 ) -> Iterator[ReferenceRows]:
-    """Read snapshots as references, filled up to K levels a side, or to the longest list of a batch.
+    """Read snapshots as references, filled up to K = `levels` a side, or to the longest list of a batch.
 
-    Args:
-        file: Rows of `snapshots`.
-        levels: K.
-        encoding: Encoding of the book they are compared with; a snapshot with a price that it cannot hold keeps no
-            level.
-        batch_rows: Rows at a time if they have up to 20 levels, fewer if more; never changes a result.
-        admit: Given sequence numbers int64[n], returns bool[n]: which rows are wanted; by default all.
+    A snapshot with a price that the encoding of the book cannot hold keeps no level. `admit` says by sequence numbers,
+    int64[n], which rows are wanted, bool[n]; of rows with more than 20 levels fewer come at a time.
     """
     prices, sizes = ([name for name in file.schema.names if what in name] for what in ("price", "size"))
     for batch in file.batches(batch_rows, columns=["sequence_number", "origin_time", *prices, *sizes]):
@@ -302,13 +221,7 @@ def read_reference_snapshots(
 
 
 def longest_list(file: ParquetRows, batch_rows: int = REFERENCE_ROWS, enough: int | None = None) -> int:
-    """Return the largest number of levels on a side of any snapshot; 0 where there are none.
-
-    Args:
-        file: Rows of `snapshots`.
-        batch_rows: Rows at a time; never changes a result.
-        enough: Read no further than to a list of so many levels.
-    """
+    """Return the most levels on a side of any snapshot, or 0; read no further than to a list of `enough` levels."""
     longest = 0
     for side in ("bid", "ask"):
         name = next(name for name in file.schema.names if name.startswith(f"{side}_price"))

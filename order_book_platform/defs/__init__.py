@@ -7,10 +7,8 @@ No logic lives here: an asset calls its component and reports what was published
 import atexit
 import gc
 
-from order_book_platform.defs.build import build_definitions
-from order_book_platform.defs.jobs import FIDELITY_JOB, MATERIALIZE_JOB
-from order_book_platform.defs.partitions import from_dagster, partitions_of, to_dagster
-from order_book_platform.defs.platform import Platform, Watcher
+from order_book_platform.defs.build import FIDELITY_JOB, MATERIALIZE_JOB, build_definitions
+from order_book_platform.defs.platform import Platform, Watcher, from_dagster, partitions_of, to_dagster
 
 __all__ = [
     "FIDELITY_JOB",

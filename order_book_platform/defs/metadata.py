@@ -50,25 +50,14 @@ def highlights_metadata(manifest: Manifest, names: Sequence[str]) -> Metadata:
 
 def stream_metadata(result: Reconstruction) -> Metadata:
     """Describe how a reconstruction went: what it resumed from, and what each stage did and waited for."""
-    stages = (
-        (
-            stage.stage,
-            f"{stage.rows:,}",
-            f"{stage.bytes / 1e6:,.1f}",
-            *(
-                f"{ns / NS_PER_SECOND:.1f}"
-                for ns in (stage.busy_ns, stage.blocked_up_ns, stage.blocked_down_ns)
-            ),
-        )
-        for stage in result.metrics.stages
-    )
+    stages = []
+    for stage in result.metrics.stages:
+        times_ns = stage.busy_ns, stage.blocked_up_ns, stage.blocked_down_ns
+        times = (f"{ns / NS_PER_SECOND:.1f}" for ns in times_ns)
+        stages.append((stage.stage, f"{stage.rows:,}", f"{stage.bytes / 1e6:,.1f}", *times))
+    heads = ("stage", "rows", "MB", "busy s", "waited for input s", "waited for room s")
     run = {**asdict(result.run), "pressure transitions": dict(result.metrics.transitions)}
-    return {
-        "stages": _markdown_table(
-            ("stage", "rows", "MB", "busy s", "waited for input s", "waited for room s"), "-rrrrr", stages
-        ),
-        "run": dg.MetadataValue.json(run),
-    }
+    return {"stages": _markdown_table(heads, "-rrrrr", stages), "run": dg.MetadataValue.json(run)}
 
 
 def siblings_metadata(store: DataStore, key: PartitionKey, datasets: Sequence[str]) -> Metadata:
@@ -84,12 +73,12 @@ def siblings_metadata(store: DataStore, key: PartitionKey, datasets: Sequence[st
 
 def table_metadata(table: ParquetRows) -> Metadata:
     """Describe a table from the footers of its files alone: column schema and time spans."""
-    metadata: Metadata = {}
-    for name in TIME_COLUMNS:
-        span = table.value_range(name)
-        if span is not None:
-            metadata[f"{name} span"] = dg.MetadataValue.text(" → ".join(iso_from_ns(ns) for ns in span))
-    return metadata | {"dagster/column_schema": dg.MetadataValue.table_schema(column_schema(table.schema))}
+    spans = {f"{name} span": table.value_range(name) for name in TIME_COLUMNS}
+    texts = {name: " → ".join(map(iso_from_ns, span)) for name, span in spans.items() if span is not None}
+    schema = dg.MetadataValue.table_schema(column_schema(table.schema))
+    return {name: dg.MetadataValue.text(text) for name, text in texts.items()} | {
+        "dagster/column_schema": schema
+    }
 
 
 def column_schema(schema: pa.Schema) -> dg.TableSchema:
@@ -111,16 +100,11 @@ def gates_metadata(gates: Sequence[GateResult]) -> Metadata:
     """Show the gates as one table, failed ones in bold; empty where there are no gates."""
     if not gates:
         return {}
-    rows = (
-        (
-            gate.name,
-            "-" if gate.value is None else f"{gate.value:.6g}",
-            gate.gate,
-            f"{gate.n:,}",
-            "pass" if gate.passed else f"**{gate.severity}**",
-        )
-        for gate in gates
-    )
+    rows = []
+    for gate in gates:
+        value = "-" if gate.value is None else f"{gate.value:.6g}"
+        outcome = "pass" if gate.passed else f"**{gate.severity}**"
+        rows.append((gate.name, value, gate.gate, f"{gate.n:,}", outcome))
     return {
         "gates": _markdown_table(("gate", "value", "bar", "n", "result"), "-r-r-", rows),
         "gates failed": dg.MetadataValue.int(sum(not gate.passed for gate in gates)),
@@ -137,15 +121,10 @@ def pictures_metadata(pictures: Mapping[str, str]) -> Metadata:
 
 def _files_table(manifest: Manifest) -> dg.MetadataValue:
     """Every file of a partition with its rows, size and hash."""
-    rows = (
-        (
-            name,
-            f"{manifest.rows[name]:,}" if name in manifest.rows else "",
-            _megabytes(int(file["bytes"])),
-            f"`{file['sha256'][:16]}…`",
-        )
-        for name, file in sorted(manifest.files.items())
-    )
+    rows = []
+    for name, file in sorted(manifest.files.items()):
+        count = f"{manifest.rows[name]:,}" if name in manifest.rows else ""
+        rows.append((name, count, _megabytes(int(file["bytes"])), f"`{file['sha256'][:16]}…`"))
     return _markdown_table(("file", "rows", "size", "sha256"), "-rr-", rows)
 
 

@@ -27,11 +27,7 @@ EVENTS_PER_TICK = 200
 class NewBook:
     """One materialization of `reconstructed_books` that may need a report.
 
-    Attributes:
-        partition: Dagster's partition key.
-        storage_id: Number of the event in Dagster's storage, ascending in time.
-        run_id: Run that made the books; empty where there was none.
-        fingerprint: Fingerprint of the published partition; empty where the event does not say it.
+    The number of the event in Dagster's storage ascends in time. Run and fingerprint are empty where not known.
     """
 
     partition: str
@@ -42,12 +38,7 @@ class NewBook:
 
 @dataclass(frozen=True)
 class Cursor:
-    """How far the sensor has read, kept by Dagster between ticks as text.
-
-    Attributes:
-        after: Storage id of the last event read; None before the first.
-        waiting: Books whose run had not ended at the last tick.
-    """
+    """How far the sensor has read, kept by Dagster between ticks as text, and books whose run had not ended then."""
 
     after: int | None = None
     waiting: tuple[NewBook, ...] = ()
@@ -81,15 +72,7 @@ def fidelity_sensor(job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
 
 
 def evaluate(instance: dg.DagsterInstance, cursor: Cursor) -> dg.SensorResult:
-    """Evaluate one tick of the sensor.
-
-    Args:
-        instance: Dagster instance that holds events and runs.
-        cursor: Cursor that the tick before returned.
-
-    Returns:
-        Requests for the partitions that need a report, and the next cursor.
-    """
+    """Evaluate a tick, given the cursor of the one before: request the reports that are needed, and set the cursor."""
     events = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=BOOKS, after_storage_id=cursor.after),
         limit=EVENTS_PER_TICK,
@@ -98,7 +81,11 @@ def evaluate(instance: dg.DagsterInstance, cursor: Cursor) -> dg.SensorResult:
     latest = {each.partition: each for each in (*cursor.waiting, *_new_books(events))}
     waiting = tuple(each for each in latest.values() if _is_running(instance, each.run_id))
     ended = [each for each in latest.values() if each not in waiting]
-    requests = [_request(each) for each in ended if not _has_report(instance, each)]
+    requests = [
+        dg.RunRequest(run_key=f"{each.partition}@{each.storage_id}", partition_key=each.partition)
+        for each in ended
+        if not _has_report(instance, each)
+    ]
     after = max([event.storage_id for event in events], default=cursor.after)
     idle = f"{len(events)} new books; {len(waiting)} whose run has not ended yet."
     return dg.SensorResult(
@@ -114,10 +101,6 @@ def _new_books(events: Iterable[dg.EventLogRecord]) -> Iterable[NewBook]:
             value = event.asset_materialization.metadata.get("fingerprint")
             fingerprint = "" if value is None else str(value.value)
             yield NewBook(event.partition_key, event.storage_id, event.event_log_entry.run_id, fingerprint)
-
-
-def _request(book: NewBook) -> dg.RunRequest:
-    return dg.RunRequest(run_key=f"{book.partition}@{book.storage_id}", partition_key=book.partition)
 
 
 def _is_running(instance: dg.DagsterInstance, run_id: str) -> bool:

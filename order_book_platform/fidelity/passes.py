@@ -13,15 +13,16 @@ from order_book_platform.datasets.book_sample import TimeSteps, time_steps
 from order_book_platform.datasets.columns import count_nulls
 from order_book_platform.datasets.reconstructed_books.reader import (
     BEST_ROWS,
+    BookHeads,
     PickedRows,
+    from_seed,
     read_as_of,
     read_best,
     read_books,
     read_heads,
 )
-from order_book_platform.datasets.reconstructed_books.rows import BookHeads, from_seed
 from order_book_platform.datasets.snapshots import longest_list, read_reference_snapshots
-from order_book_platform.datasets.tickers import read_tickers
+from order_book_platform.datasets.tickers_and_trades import read_tickers
 from order_book_platform.fidelity.day_inputs import DayInputs, level_names
 from order_book_platform.fidelity.metric_declarations import (
     GOLDEN,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
+from order_book_platform.datasets.frame_schemas import METRICS_SCHEMA
 from order_book_platform.fidelity.day_inputs import DayInputs, input_fingerprints
 from order_book_platform.fidelity.measurement import FidelityResult, measure
 from order_book_platform.fidelity.metric_declarations import SNAPSHOTS, TICKERS

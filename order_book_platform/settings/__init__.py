@@ -163,9 +163,8 @@ class FeatureSettings(Section):
     def _multiples(self) -> FeatureSettings:
         if self.flow_window % self.clock:
             raise ValueError("flow_window to be a multiple of clock")
-        for horizon in self.horizons:
-            if horizon % NS_PER_SECOND or horizon % self.clock:
-                raise ValueError("horizons to be multiples of 1s and of clock")
+        if any(horizon % NS_PER_SECOND or horizon % self.clock for horizon in self.horizons):
+            raise ValueError("horizons to be multiples of 1s and of clock")
         if NS_PER_SECOND % self.clock and self.clock % NS_PER_SECOND:
             raise ValueError("clock to be a divisor or a multiple of 1s")
         if not self.imbalance_levels or min(self.imbalance_levels) < 1:
@@ -241,11 +240,7 @@ class Settings(BaseSettings):
         return value
 
     def instrument(self, instrument: Instrument) -> InstrumentSettings:
-        """Return the settings of one instrument.
-
-        Raises:
-            SettingsError: The instrument is not listed.
-        """
+        """Return the settings of one instrument; that it is not listed is a `SettingsError`."""
         for entry in self.instruments:
             if entry.instrument == instrument:
                 return entry

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from order_book_platform.datasets.raw_deltas import DELTA_GROUP_ROWS, DELTA_PACKING, RAW_DELTAS_SCHEMA
 from order_book_platform.datasets.snapshots import SNAPSHOT_GROUP_ROWS, SNAPSHOTS_SCHEMA, snapshot_packing
-from order_book_platform.datasets.trades import TRADES_SCHEMA
+from order_book_platform.datasets.tickers_and_trades import TRADES_SCHEMA
 from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from order_book_platform.datasets.snapshots import SnapshotBatch
-from order_book_platform.datasets.trades import TRADES_SCHEMA
+from order_book_platform.datasets.tickers_and_trades import TRADES_SCHEMA
 from order_book_platform.model.arrays import DEPTH, MISSING_PIPS, BoolArray, Int64Array
 from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_source import BOOK_COLUMNS, TRADE_COLUMNS, LakeFile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,3 +100,16 @@ def empty(tmp_path: Path) -> Platform:
 def key() -> PartitionKey:
     """The sound day."""
     return PartitionKey.parse(SYMBOL, DAY)
+
+
+OTHER = "SIMULATED:BTC-USDT-PERP"
+RANGE = ("--days", "2024-08-07..2024-08-10")
+
+
+@pytest.fixture
+def fresh(simulated: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
+    """The simulated lake, copied, with nothing published; the current folder is beside it."""
+    shutil.copytree(simulated.config.parent / "lake", tmp_path / "lake")
+    (tmp_path / "platform.toml").write_text(SETTINGS)
+    monkeypatch.chdir(tmp_path)
+    return Platform(tmp_path / "platform.toml")

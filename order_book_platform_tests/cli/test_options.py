@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from order_book_platform.cli.options import (
-    DaysType,
-    DayType,
-    TimeType,
+    DAY,
+    DAYS,
+    TIME,
+    ParsedType,
     listed_instruments,
     partition_key,
     symbols_option,
@@ -35,23 +36,23 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_days_and_times() -> None:
     """Text becomes a day or an instant in ns; values that are already so pass."""
-    assert DayType()("2024-08-08") == DayType()(date(2024, 8, 8)) == date(2024, 8, 8)
+    assert DAY("2024-08-08") == DAY(date(2024, 8, 8)) == date(2024, 8, 8)
     both = date(2024, 8, 8), date(2024, 8, 9)
-    assert DaysType()("2024-08-08..2024-08-09") == DaysType()(both) == both
-    assert TimeType()("1970-01-01T00:00:01.5Z") == TimeType()(1_500_000_000) == 1_500_000_000
+    assert DAYS("2024-08-08..2024-08-09") == DAYS(both) == both
+    assert TIME("1970-01-01T00:00:01.5Z") == TIME(1_500_000_000) == 1_500_000_000
 
 
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        (DayType(), "2024-02-30"),
-        (TimeType(), "tomorrow"),
-        (DaysType(), "2024-08-08"),
-        (DaysType(), "2024-08-08..2024-08-07"),
-        (DaysType(), "..2024-08-07"),
+        (DAY, "2024-02-30"),
+        (TIME, "tomorrow"),
+        (DAYS, "2024-08-08"),
+        (DAYS, "2024-08-08..2024-08-07"),
+        (DAYS, "..2024-08-07"),
     ],
 )
-def test_malformed_values_are_usage_errors(kind: DayType | DaysType | TimeType, text: str) -> None:
+def test_malformed_values_are_usage_errors(kind: ParsedType, text: str) -> None:
     """Click shows what is expected and exits 2."""
     with pytest.raises(click.BadParameter):
         kind(text)

@@ -8,12 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
+from order_book_platform.datasets.frame_schemas import FINDINGS_SCHEMA, GAPS_SCHEMA, METRICS_SCHEMA
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
-from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA, GAPS_SCHEMA
 from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA
-from order_book_platform.datasets.tickers import TICKERS_SCHEMA
+from order_book_platform.datasets.tickers_and_trades import TICKERS_SCHEMA
 from order_book_platform_tests.all_schemas import ALL_SCHEMAS
 
 TEXT = (Path(__file__).parents[2] / "docs/formats/datasets.md").read_text(encoding="utf-8")

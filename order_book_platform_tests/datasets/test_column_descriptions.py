@@ -1,31 +1,28 @@
-"""Descriptions of columns: complete, one a column, and the documents and Arrow schemas agree with them."""
+"""Descriptions of columns: complete, one a column, and the documents agree with them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.column_descriptions import (
-    DESCRIPTION_KEY,
-    column_description,
-    with_descriptions,
+from order_book_platform.datasets.column_descriptions import column_description
+from order_book_platform.datasets.frame_schemas import (
+    FINDINGS_SCHEMA,
+    GAPS_SCHEMA,
+    METRICS_SCHEMA,
+    features_schema,
 )
-from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
 from order_book_platform.datasets.reconstructed_books.schema import (
     CLOSING_STATE_SCHEMA,
     USED_SNAPSHOTS_SCHEMA,
     books_schema,
 )
-from order_book_platform.datasets.rl_features import features_schema
-from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA, GAPS_SCHEMA
 from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA
-from order_book_platform.datasets.tickers import TICKERS_SCHEMA
-from order_book_platform.datasets.trades import TRADES_SCHEMA
+from order_book_platform.datasets.tickers_and_trades import TICKERS_SCHEMA, TRADES_SCHEMA
 from order_book_platform.model.encoding import Precision, in_precision
 
 FEATURES = features_schema((1, 5), 2, (NS_PER_SECOND, 10 * NS_PER_SECOND))
@@ -74,17 +71,6 @@ def test_columns_that_come_in_several_say_which_one() -> None:
 def test_unknown_names_have_none(name: str) -> None:
     """A name that no dataset has is not described by chance."""
     assert column_description(name) is None
-
-
-def test_arrow_schemas_carry_the_descriptions() -> None:
-    """Descriptions become field metadata; names, types, nullability and the schema's own metadata stay."""
-    plain = RAW_DELTAS_SCHEMA.with_metadata({b"kept": b"yes"})
-    described = with_descriptions(plain)
-    assert described.equals(plain, check_metadata=False)
-    assert described.metadata == {b"kept": b"yes"}
-    for field in described:
-        assert field.metadata == {DESCRIPTION_KEY: str(column_description(field.name)).encode()}
-    assert with_descriptions(pa.schema([pa.field("strange", pa.int8())])).field(0).metadata is None
 
 
 def test_the_document_of_features_lists_these_columns_in_their_order() -> None:

@@ -13,10 +13,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
+from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, partitions_of, to_dagster
 from order_book_platform.defs.asset_catalog import ASSETS
-from order_book_platform.defs.assets import failures_named
+from order_book_platform.defs.assets import (
+    GROUP,
+    TABLES,
+    check_result,
+    check_specs,
+    failures_named,
+    lake_specs,
+)
 from order_book_platform.errors import SourceMissingError
+from order_book_platform.model import Gate, GateResult, Severity
 from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.simulate import MarketSimulator
 from order_book_platform.simulate.profile import profile
@@ -213,3 +221,57 @@ def test_no_book_is_made_of_a_single_message(tmp_path: Path) -> None:
     assert failed == {"messages"}
     assert platform.store.report("data_assessment", KEY)["verdict"] == "no-go"
     assert not platform.store.exists("reconstructed_books", KEY)
+
+
+PARTITIONS = dg.StaticPartitionsDefinition(["one", "two"])
+
+
+def test_each_gate_is_a_partitioned_check() -> None:
+    """Name, description, partitions and whether it blocks are those that were declared, without a warning."""
+    gates = {"rows": "Number of rows.", "share": "Share of rows."}
+    specs = check_specs("books", gates, PARTITIONS, frozenset({"rows"}))
+    assert [(spec.name, spec.description, spec.blocking) for spec in specs] == [
+        ("rows", "Number of rows.", True),
+        ("share", "Share of rows.", False),
+    ]
+    assert {spec.asset_key for spec in specs} == {dg.AssetKey("books")}
+    assert {spec.partitions_def for spec in specs} == {PARTITIONS}
+
+
+@pytest.mark.parametrize(
+    ("severity", "shown"),
+    [(Severity.ERROR, dg.AssetCheckSeverity.ERROR), (Severity.WARN, dg.AssetCheckSeverity.WARN)],
+)
+def test_an_outcome_is_shown_as_it_is(severity: Severity, shown: dg.AssetCheckSeverity) -> None:
+    """Figure, bar, count, severity and note of a gate reach the check."""
+    gate = GateResult.of("share", 0.5, Gate(">=", 0.9, severity), n=10, note="Share of rows.")
+    result = check_result(gate)
+    assert (result.check_name, result.passed, result.severity) == ("share", False, shown)
+    assert result.description == "Share of rows."
+    assert {name: value.value for name, value in result.metadata.items()} == {
+        "bar": ">= 0.9",
+        "n": 10,
+        "value": 0.5,
+    }
+
+
+def test_a_figure_that_could_not_be_measured_is_left_out() -> None:
+    """A missing figure is not shown as 0, and an empty note not as an empty line."""
+    result = check_result(GateResult.of("share", None, Gate(">=", 0.9), n=0))
+    assert not result.passed
+    assert result.description is None
+    assert set(result.metadata) == {"bar", "n"}
+
+
+def test_each_table_is_an_external_asset(platform: Platform) -> None:
+    """Key, group, partitions and the pattern of the files follow from table and settings."""
+    partitions = partitions_of(platform.settings)
+    specs = lake_specs(platform.settings, partitions)
+    assert [spec.key.to_user_string() for spec in specs] == [f"lake/{table}" for table in TABLES]
+    for table, spec in zip(TABLES, specs, strict=True):
+        assert spec.group_name == GROUP
+        assert spec.partitions_def == partitions
+        assert spec.description == f"The table `{table}` of Crypto Lake. {TABLES[table]}"
+        files = str(spec.metadata["files"].value)
+        assert files.startswith(str(platform.settings.lake_root / table))
+        assert files.endswith("*.parquet")

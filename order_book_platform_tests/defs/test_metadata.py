@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
-from order_book_platform.datasets.trades import TRADES_SCHEMA
+from order_book_platform.datasets.tickers_and_trades import TRADES_SCHEMA
 from order_book_platform.defs.metadata import (
     column_schema,
     gates_metadata,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.defs import from_dagster, partitions_of, to_dagster
 from order_book_platform.defs.platform import LoggedProgress, Platform
+from order_book_platform.model import PartitionKey
 from order_book_platform_tests.manual_clock import ManualClock
 
 
@@ -25,3 +29,13 @@ def test_progress_is_thinned_out() -> None:
     clock.advance(6 * NS_PER_SECOND)
     progress("sort", 1234, 0)
     assert lines == ["read: 50 of 100", "read: 100 of 100", "sort: 1,234"]
+
+
+def test_keys_survive_dagster(platform: Platform) -> None:
+    """Dagster's key of our key is one of the partitions and becomes our key again."""
+    partitions = partitions_of(platform.settings)
+    keys = partitions.get_partition_keys(current_time=datetime(2024, 8, 11, tzinfo=UTC))
+    assert len(keys) == 6
+    for text in keys:
+        assert to_dagster(from_dagster(text)) == text
+    assert from_dagster(keys[0]) == PartitionKey.parse("BINANCE:BTC-USDT", "2024-08-08")

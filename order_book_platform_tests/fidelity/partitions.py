@@ -12,10 +12,10 @@ import polars as pl
 import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_SECOND
+from order_book_platform.datasets.frame_schemas import GAPS_SCHEMA
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
-from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
 from order_book_platform.datasets.snapshots import SnapshotBatch
-from order_book_platform.datasets.tickers import TICKERS_SCHEMA
+from order_book_platform.datasets.tickers_and_trades import TICKERS_SCHEMA
 from order_book_platform.fidelity import measurement
 from order_book_platform.fidelity.day_inputs import DayInputs
 from order_book_platform.fidelity.measurement import FidelityResult

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dagster as dg
 
 from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
-from order_book_platform.defs.asset_catalog import FIDELITY_REPORT
+from order_book_platform.defs.asset_catalog import ASSETS
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import KEY, exact_tickers, make_settings, publish
 from order_book_platform_tests.oracle import OracleReplay
+
+(FIDELITY_REPORT,) = (each for each in ASSETS if each.name == "fidelity_report")
 
 
 def test_gates_of_tickers_stand_in_the_metadata(store: DataStore, replayed: OracleReplay) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
+from order_book_platform.datasets.frame_schemas import METRICS_SCHEMA
 from order_book_platform.fidelity.metric_declarations import (
     CHECKS,
     DECLARATIONS,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
+from order_book_platform.datasets.frame_schemas import METRICS_SCHEMA
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter, draw_pictures
 from order_book_platform.fidelity.report.report_page import PICTURES, READ

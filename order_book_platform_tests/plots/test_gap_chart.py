@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
+from order_book_platform.datasets.frame_schemas import GAPS_SCHEMA
 from order_book_platform.plots.gap_chart import gap_chart, latency_chart
 from order_book_platform_tests.plots.frames import SECOND, START_NS, SVG, drawing, hints, uses_colour, words
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.assess.gaps.gap_classification import RecoverySnapshots, classify, gaps_table
-from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
+from order_book_platform.datasets.frame_schemas import GAPS_SCHEMA
 from order_book_platform.model import BookFlag
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.replay.flag_timeline import FlagTimeline, LiveFlagTimeline, RecoveryPoints

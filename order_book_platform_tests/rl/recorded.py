@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
-from order_book_platform.datasets.trades import TRADES_SCHEMA
+from order_book_platform.datasets.tickers_and_trades import TRADES_SCHEMA
 from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
 from order_book_platform.storage import DataStore
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from order_book_platform.clock import day_start_ns
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
-from order_book_platform.datasets.trades import TRADES_SCHEMA
+from order_book_platform.datasets.tickers_and_trades import TRADES_SCHEMA
 from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
 from order_book_platform.model.encoding import VERBATIM
 from order_book_platform.rl.features.event_reader import EventReader

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
+from order_book_platform.datasets.frame_schemas import GAPS_SCHEMA
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.replay.gap_detector import GapCandidate
 from order_book_platform.settings import GapSettings

@@ -21,8 +21,8 @@ from order_book_platform.assess.gaps.gap_distribution import gap_summary
 from order_book_platform.assess.gaps.message_scan import MessageScan
 from order_book_platform.assess.report.published_report import PublishedReport
 from order_book_platform.assess.rules import RULES
+from order_book_platform.datasets.frame_schemas import GAPS_SCHEMA
 from order_book_platform.datasets.raw_deltas import DeltaBatch, PublishedDeltas
-from order_book_platform.datasets.sequence_gap_report import GAPS_SCHEMA
 from order_book_platform.datasets.snapshots import read_snapshots
 from order_book_platform.kernels.book.replay_arrays import (
     OUTCOME_COMPARED,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from runpy import run_path
 
 import click
 
@@ -19,23 +19,16 @@ def checkout() -> Path:
 
 
 def known_benchmarks() -> dict[str, str]:
-    """Read the name of each benchmark and what it measures.
-
-    Raises:
-        BenchmarkError: The package is not run from a source checkout.
-    """
+    """Read the name of each benchmark and what it measures; outside a source checkout that is a `BenchmarkError`."""
     file = checkout() / "benchmarks" / "__init__.py"
-    spec = spec_from_file_location("benchmarks_of_checkout", file) if file.is_file() else None
-    if spec is None or spec.loader is None:
+    if not file.is_file():
         raise BenchmarkError(
             expected="the benchmarks of a source checkout",
             found="an installed package, which comes without them",
             where=str(file.parent),
             remedy="Clone the repository and run `make bench` there, or its .venv/bin/obp bench.",
         )
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    benchmarks: dict[str, str] = module.BENCHMARKS
+    benchmarks: dict[str, str] = run_path(str(file))["BENCHMARKS"]
     return benchmarks
 
 

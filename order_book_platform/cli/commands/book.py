@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.text import Text
 
 from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.options import (
-    TimeType,
+    TIME,
     day_option,
     json_option,
     partition_key,
     symbol_option,
 )
+from order_book_platform.cli.output import print_json, stderr, stdout, table
+from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
 
 if TYPE_CHECKING:
-    from order_book_platform.model import FixedPoint, PartitionKey
-    from order_book_platform.reconstruct import BookSide, BookState
+    from order_book_platform.model import FixedPoint
+    from order_book_platform.reconstruct import BookSide
 
 
 @click.command(short_help="Show the full book at an instant.")
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--at",
     "at_ns",
-    type=TimeType(),
+    type=TIME,
     help="After the last message up to this origin time (ISO 8601 UTC, or ns).",
 )
 @click.option(
@@ -62,24 +66,15 @@ def book(
     settings = invocation.settings()
     key = partition_key(settings, symbol, day)
 
-    from order_book_platform.cli.display.output import print_json, stderr
+    from order_book_platform.model import BookFlag
     from order_book_platform.reconstruct import Reconstructor
     from order_book_platform.storage import DataStore
 
     with stderr().status("Replaying …"):
         reconstructor = Reconstructor(DataStore(settings.data_root), settings)
         state = reconstructor.book_at(key, at_ns=at_ns, sequence_number=sequence_number)
-    if as_json:
-        print_json(_document(key, state, depth))
-    else:
-        _show(key, state, depth, at_ns)
-
-
-def _document(key: PartitionKey, state: BookState, depth: int) -> dict[str, object]:
-    from order_book_platform.clock import iso_from_ns
-    from order_book_platform.model import BookFlag
-
-    return {
+    bids, asks = (_levels(side, state.fixed_point, depth) for side in (state.bids, state.asks))
+    document = {
         "symbol": key.instrument.key,
         "day": key.day.isoformat(),
         "sequence_number": state.sequence_number,
@@ -89,19 +84,45 @@ def _document(key: PartitionKey, state: BookState, depth: int) -> dict[str, obje
         "received_time_ns": state.received_time,
         "flags": [str(flag.name) for flag in BookFlag if state.flags & flag],
         "levels": {"bids": len(state.bids.price_pips), "asks": len(state.asks.price_pips)},
-        "bids": _levels(state.bids, state.fixed_point, depth),
-        "asks": _levels(state.asks, state.fixed_point, depth),
+        "bids": bids,
+        "asks": asks,
     }
+    if as_json:
+        print_json(document)
+    else:
+        _show(document, BookFlag.describe(state.flags), at_ns)
+
+
+def _show(book: dict[str, Any], flags: str, at_ns: int | None) -> None:
+    """Print the message the book stands at, its times and flags, and the best levels side by side."""
+    # The data may end long before the instant asked for, so the age of the book is shown.
+    asked = ""
+    if at_ns is not None:
+        age_s = (at_ns - book["origin_time_ns"]) / NS_PER_SECOND
+        asked = f"asked     {iso_from_ns(at_ns)}, {age_s:,.3f} s after this message\n"
+    stdout().print(
+        f"[bold]{book['symbol']} {book['day']}[/] after message {book['sequence_number']}\n"
+        f"{asked}"
+        f"origin    {book['origin_time']}\n"
+        f"received  {book['received_time']}\n"
+        f"flags     {flags}\n"
+        f"levels    {book['levels']['bids']:,} bids, {book['levels']['asks']:,} asks\n"
+    )
+    rows = [
+        (number, *reversed(_cells(bid)), *_cells(ask))
+        for number, (bid, ask) in enumerate(zip_longest(book["bids"], book["asks"]))
+    ]
+    columns = ("level", "bid size", "bid", "ask", "ask size")
+    stdout().print(table("", columns, rows, right=columns))
 
 
 def _levels(levels: BookSide, fixed_point: FixedPoint, depth: int) -> list[dict[str, object]]:
     """List levels, best first, with prices and sizes as exact decimal text of at least the digits of tick and lot."""
-    tick, lot = fixed_point.tick, fixed_point.lot
     columns = zip(levels.price_pips[:depth], levels.size_pips[:depth], levels.known[:depth], strict=True)
     return [
         {
-            "price": _text(fixed_point.price(int(price)), tick),
-            "size": _text(fixed_point.size(int(size)), lot),
+            "price": _text(fixed_point.price(int(price)), fixed_point.tick),
+            "size": _text(fixed_point.size(int(size)), fixed_point.lot),
             "known": bool(known),
         }
         for price, size, known in columns
@@ -111,56 +132,15 @@ def _levels(levels: BookSide, fixed_point: FixedPoint, depth: int) -> list[dict[
 def _text(number: Decimal, increment: Decimal) -> str:
     """Write every digit of a number, and zeros up to the digits of the increment, which may be fewer or more."""
     whole, _, places = f"{number:f}".partition(".")
-    places = places.rstrip("0").ljust(_digits(increment), "0")
+    least = len(f"{increment.normalize():f}".partition(".")[2])
+    places = places.rstrip("0").ljust(least, "0")
     return f"{whole}.{places}" if places else whole
-
-
-def _digits(increment: Decimal) -> int:
-    """Count the decimal places that every multiple of an increment fits in."""
-    exponent = increment.normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
-
-
-def _show(key: PartitionKey, state: BookState, depth: int, at_ns: int | None) -> None:
-    """Print the message the book stands at, its times and flags, and the best levels side by side."""
-    from itertools import zip_longest
-
-    from order_book_platform.cli.display.output import stdout, table
-    from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
-    from order_book_platform.model import BookFlag
-
-    console = stdout()
-    # The data may end long before the instant asked for, so the age of the book is shown.
-    asked = ""
-    if at_ns is not None:
-        age_s = (at_ns - state.origin_time) / NS_PER_SECOND
-        asked = f"asked     {iso_from_ns(at_ns)}, {age_s:,.3f} s after this message\n"
-    console.print(
-        f"[bold]{key}[/] after message {state.sequence_number}\n"
-        f"{asked}"
-        f"origin    {iso_from_ns(state.origin_time)}\n"
-        f"received  {iso_from_ns(state.received_time)}\n"
-        f"flags     {BookFlag.describe(state.flags)}\n"
-        f"levels    {len(state.bids.price_pips):,} bids, {len(state.asks.price_pips):,} asks\n"
-    )
-
-    bids = _levels(state.bids, state.fixed_point, depth)
-    asks = _levels(state.asks, state.fixed_point, depth)
-    rows = []
-    for number, (bid, ask) in enumerate(zip_longest(bids, asks)):
-        bid_price, bid_size = _cells(bid)
-        ask_price, ask_size = _cells(ask)
-        rows.append((number, bid_size, bid_price, ask_price, ask_size))
-    columns = ("level", "bid size", "bid", "ask", "ask size")
-    console.print(table("", columns, rows, right=columns))
 
 
 def _cells(level: dict[str, object] | None) -> tuple[object, object]:
     """Price and size of a level as cells of the table; an unknown level is marked, a missing one is empty."""
-    from order_book_platform.cli.display.output import Styled
-
     if level is None:
         return "", ""
     if level["known"]:
         return level["price"], level["size"]
-    return Styled(f"? {level['price']}", "dim"), Styled(str(level["size"]), "dim")
+    return Text(f"? {level['price']}", "dim"), Text(str(level["size"]), "dim")

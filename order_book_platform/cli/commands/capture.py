@@ -65,7 +65,7 @@ def capture(
     settings = invocation.settings()
 
     from order_book_platform.capture import LiveCapture
-    from order_book_platform.cli.display.output import print_json
+    from order_book_platform.cli.output import print_json
     from order_book_platform.sources.binance.market import market_named
     from order_book_platform.storage.master_keys import load_master_keys
 
@@ -85,7 +85,7 @@ def capture(
     if as_json:
         print_json(_facts(metrics, taken.folder))
     else:
-        from order_book_platform.cli.display.capture_view import summary_line
+        from order_book_platform.cli.capture_view import summary_line
 
         click.echo(f"{summary_line(metrics)}; recorded in {taken.folder}")
 
@@ -128,9 +128,8 @@ def _shown() -> Iterator[Callable[[CaptureMetrics], None]]:
     """Show figures and warnings on stderr: a table on a terminal, else a JSON line now and then."""
     from rich.live import Live
 
-    from order_book_platform.cli.display.capture_view import capture_view, summary_line
-    from order_book_platform.cli.display.live_terminal import kept_stderr, lines_above
-    from order_book_platform.cli.display.output import live_console
+    from order_book_platform.cli.capture_view import capture_view, summary_line
+    from order_book_platform.cli.output import kept_stderr, lines_above, live_console
     from order_book_platform.observability.json_lines import JsonLines
 
     if sys.stderr.isatty():

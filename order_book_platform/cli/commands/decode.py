@@ -30,7 +30,7 @@ def decode(invocation: Invocation, name: str, once: bool, as_json: bool) -> None
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
     settings = invocation.settings()
 
-    from order_book_platform.cli.display.output import print_json, stdout, table
+    from order_book_platform.cli.output import print_json, stdout, table
     from order_book_platform.cli.stop_signals import stopped_by_signals
     from order_book_platform.sources.binance.live_decoding import LiveDecoding
 

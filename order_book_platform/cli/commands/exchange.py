@@ -115,7 +115,7 @@ def exchange(as_json: bool, **given: Any) -> None:
       obp exchange --recording usdm:btcusdt_20240808.gz --speed unlimited --ledger sent.parquet
       obp exchange --simulate spot:BTCUSDT --tls --grouping own --fault disconnect~60s,drop=0.0001:depth
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
-    from order_book_platform.cli.display.output import print_json
+    from order_book_platform.cli.output import print_json
     from order_book_platform.clock import Clock, duration_ns
 
     served = _made(given)

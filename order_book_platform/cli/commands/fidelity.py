@@ -1,27 +1,46 @@
-"""`obp fidelity` shows how exact a book is, and that the report about it can be trusted."""
+"""`obp fidelity` shows how exact books are, side by side if asked, and that the reports about them can be trusted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+from rich.text import Text
 
-from order_book_platform.cli.commands.fidelity_compare import compare
 from order_book_platform.cli.group import Invocation
-from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
+from order_book_platform.cli.options import (
+    DAYS,
+    day_option,
+    json_option,
+    listed_instruments,
+    partition_key,
+    seed_option,
+    symbol_option,
+    symbols_option,
+)
+from order_book_platform.cli.output import (
+    gates_table,
+    print_json,
+    progress_bars,
+    stdout,
+    styled_verdict,
+    table,
+    write_page,
+)
+from order_book_platform.errors import EvidenceError, PartitionMissingError
 
 if TYPE_CHECKING:
-    from order_book_platform.cli.display.output import Styled
-    from order_book_platform.errors import OrderBookPlatformError
-    from order_book_platform.fidelity import SelfTestResult
-    from order_book_platform.fidelity.self_test.self_test import Cell
-    from order_book_platform.model import GateResult, PartitionKey
+    from order_book_platform.fidelity.report.comparison import Compared
 
-SYMBOL, DAY = "SIMULATED:BTC-USDT-PERP", "2024-08-08"
-"""Symbol and day that the self-test simulates."""
+PAGE = Path("fidelity-comparison.html")
+LISTED_DAYS = 20
+"""Number of days that the terminal lists with what fails; the page lists more, and `--json` all."""
+BAD = ("not faithful", "unreadable")
+"""Verdicts with which the command fails."""
 
 
 @click.group(short_help="How exact a book is, and a test of that test.")
@@ -36,7 +55,100 @@ def fidelity() -> None:
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
 
 
-fidelity.add_command(compare)
+@fidelity.command(short_help="Put the reports of many days side by side.")
+@symbols_option(required=False, default="  [default: all that have books or reports]")
+@click.option("--days", "span", type=DAYS, help="Only these UTC days.  [default: all]")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Where the page goes.  [default: {PAGE}; none with --json]",
+)
+@json_option
+@click.pass_obj
+def compare(
+    invocation: Invocation,
+    symbols: tuple[str, ...],
+    span: tuple[date, date] | None,
+    out: Path | None,
+    as_json: bool,
+) -> bool:
+    """Put the published fidelity reports side by side: a calendar of verdicts, the gates that fail, the worst days.
+
+    Measures nothing: books without a report, and reports of books that were made anew since, are shown as such. Exits 1
+    if any day is not faithful or its report cannot be read.
+
+    \b
+    Example:
+      obp fidelity compare
+      obp fidelity compare --symbol BINANCE:BTC-USDT --days 2024-08-01..2024-08-31 --out august.html
+    """  # noqa: D301 - \b is click's mark for "do not rewrap"
+    from order_book_platform.fidelity.report.comparison import compare_reports, render_comparison
+    from order_book_platform.storage import DataStore
+
+    settings = invocation.settings()
+    keys = [each.key for each in listed_instruments(settings, symbols)]
+    first, last = span or (None, None)
+    with progress_bars() as progress:
+        compared = compare_reports(DataStore(settings.data_root), keys, first, last, progress)
+    if not compared:
+        when = f" from {first} to {last}" if span else ""
+        raise PartitionMissingError(
+            expected=f"fidelity reports or books of {', '.join(symbols) or 'any symbol'}{when}",
+            found="none",
+            where=str(settings.data_root),
+            remedy="Make them with obp materialize, choose other days or symbols, or check data_root.",
+        )
+    path = out or (None if as_json else PAGE)
+    if path:
+        write_page(path, render_comparison(compared))
+    if as_json:
+        counts = Counter(each.verdict for each in compared)
+        days = [each.to_dict() for each in compared]
+        print_json({"days": days, "counts": dict(counts), "page": path and str(path)})
+    else:
+        _show_comparison(compared, path)
+    return not any(each.verdict in BAD for each in compared)
+
+
+def _show_comparison(compared: Sequence[Compared], path: Path | None) -> None:
+    """Print the days by verdict, the worst days, the gates that fail, and where the page is."""
+    from order_book_platform.fidelity.report.comparison import VERDICTS, count_gates, worst_first
+    from order_book_platform.model.gates import figure
+
+    console = stdout()
+    counts = Counter(each.verdict for each in compared)
+    parts = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in VERDICTS if counts[verdict])
+    style = "bold red" if any(each.verdict in BAD for each in compared) else "bold"
+    console.print(Text(f"{len(compared):,} days: {parts}", style))
+    worst = [each for each in worst_first(compared) if each.verdict != "faithful"]
+    if worst:
+        console.print()
+        rows = [
+            (each.key, styled_verdict(each.verdict, "yellow"), _failures(each))
+            for each in worst[:LISTED_DAYS]
+        ]
+        console.print(table("Worst days first", ("symbol and day", "verdict", "what fails"), rows))
+        if len(worst) > LISTED_DAYS:
+            console.print(f"and {len(worst) - LISTED_DAYS:,} more")
+    gates = count_gates(compared)
+    if gates:
+        heads = ("gate", "fails on days", "bar", "farthest", "where")
+        lines = (
+            (each.gate, each.failed, each.worst.gate, figure(each.worst.value, each.worst.gate), each.where)
+            for each in gates
+        )
+        console.print()
+        console.print(table("Gates that fail", heads, lines, right=("fails on days", "farthest")))
+    if path:
+        console.print(str(path.absolute()), soft_wrap=True)
+
+
+def _failures(each: Compared) -> str:
+    """Say what fails on a day; gates that are only warnings are marked."""
+    gates = ", ".join(
+        failure.name + ("" if failure.severity == "error" else " (warning)") for failure in each.failures
+    )
+    return "; ".join(text for text in (each.said, gates) if text)
 
 
 @fidelity.command(short_help="Print the report of a published book.")
@@ -74,8 +186,7 @@ def report(
     settings = invocation.settings()
     key = partition_key(settings, symbol, day)
 
-    from order_book_platform.cli.display.output import gates_table, print_json, progress_bars, stdout
-    from order_book_platform.fidelity import FidelityReporter
+    from order_book_platform.fidelity import FidelityReporter, verdict_line
     from order_book_platform.model import GateResult
     from order_book_platform.storage import DataStore
 
@@ -86,7 +197,13 @@ def report(
             reporter.run(key, progress, golden=DataStore(golden))
     elif remake or not reporter.is_current(key):
         if not remake and reporter.has_golden(key):
-            raise _would_lose_golden(key)
+            raise EvidenceError(
+                expected="a report that is up to date, or one without a golden sample",
+                found="one that is out of date and holds evidence of a golden sample, which a new one would lose",
+                where=f"fidelity_report of {key}",
+                remedy="Give the data root of the golden sample with --golden, or --remake to make the report "
+                "without it.",
+            )
         from order_book_platform.cli.asset_run import run_assets
 
         run_assets(invocation, settings, key, ("fidelity_report",))
@@ -98,32 +215,12 @@ def report(
     else:
         console = stdout()
         gates = [GateResult(**gate) for gate in found["gates"]]
-        console.print(_verdict(gates))
+        verdict = verdict_line(gates)
+        console.print(Text(verdict, "bold green" if verdict.startswith("faithful") else "bold red"))
         console.print(gates_table(str(key), gates))
         console.print(str(store.path("fidelity_report", key, "report.html")), soft_wrap=True)
     passed: bool = found["passed"]
     return passed
-
-
-def _would_lose_golden(key: PartitionKey) -> OrderBookPlatformError:
-    """Make the error about a report that is out of date and whose golden evidence a new one would lose."""
-    from order_book_platform.errors import EvidenceError
-
-    return EvidenceError(
-        expected="a report that is up to date, or one without a golden sample",
-        found="one that is out of date and holds evidence of a golden sample, which a new one would lose",
-        where=f"fidelity_report of {key}",
-        remedy="Give the data root of the golden sample with --golden, or --remake to make the report without it.",
-    )
-
-
-def _verdict(gates: Sequence[GateResult]) -> str:
-    """Write the answer and the gates that it rests on in one line."""
-    from order_book_platform.cli.display.output import Styled
-    from order_book_platform.fidelity import verdict_line
-
-    line = verdict_line(gates)
-    return Styled(line, "bold green" if line.startswith("faithful") else "bold red").markup
 
 
 @fidelity.command("self-test", short_help="Put known defects into a book and see every gate fail.")
@@ -134,9 +231,7 @@ def _verdict(gates: Sequence[GateResult]) -> str:
     show_default=True,
     help="Depth messages of the simulated day.",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which market of many."
-)
+@seed_option
 @json_option
 def self_test(messages: int, seed: int, as_json: bool) -> bool:
     """Show that the fidelity report sees what is wrong. Exits 1 if anything is not as expected.
@@ -150,110 +245,6 @@ def self_test(messages: int, seed: int, as_json: bool) -> bool:
     Example:
       obp fidelity self-test --messages 6000
     """  # noqa: D301
-    from tempfile import TemporaryDirectory
+    from order_book_platform.cli.self_test_days import run_self_test
 
-    from order_book_platform.cli.display.output import print_json, progress_bars
-    from order_book_platform.cli.self_test_days import faulty_days, sound_day
-    from order_book_platform.fidelity import SelfTest
-    from order_book_platform.model import PartitionKey
-
-    key = PartitionKey.parse(SYMBOL, DAY)
-    with TemporaryDirectory(prefix="obp-self-test-") as folder, progress_bars() as progress:
-        store = sound_day(Path(folder) / "sound", key, messages, seed, progress)
-        faulty = list(faulty_days(Path(folder), key, messages, seed, progress))
-        found = SelfTest(store, key).run(faulty, progress)
-    if as_json:
-        print_json(_document(found, messages, seed))
-    else:
-        _show(found)
-    return found.passed
-
-
-def _document(found: SelfTestResult, messages: int, seed: int) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    cells = []
-    for cell in found.cells:
-        values = asdict(cell)
-        # Readers of the document know the figure of the slow definition by this key.
-        values["plain"] = values.pop("slow")
-        cells.append({**values, "problem": cell.problem})
-    return {
-        "passed": found.passed,
-        "messages": messages,
-        "seed": seed,
-        "defects": found.words,
-        "cells": cells,
-        "problems": list(found.problems),
-    }
-
-
-def _show(found: SelfTestResult) -> None:
-    """Print the defects, every gate on every day, the figures that were expected, and each problem."""
-    from order_book_platform.cli.display.output import Styled, stdout, table
-
-    console = stdout()
-    heads = [str(number) for number in range(len(found.days))]
-    defects = ((number, day, found.words[day]) for number, day in enumerate(found.days))
-    console.print(table("Defects", ("", "defect", "what is done"), defects, right=("",)))
-    console.print()
-    console.print(
-        table(
-            "Gates by defect: F fails, · holds, ! not as expected",
-            ("gate", *heads, "bar"),
-            _gate_rows(found),
-        )
-    )
-    console.print()
-    console.print(
-        table(
-            "Gates that must fail, and figures that follow from the injection",
-            ("defect", "gate", "bar", "by injection", "slowly", "found", "gate must", "result"),
-            _expectations(found),
-            right=("by injection", "slowly", "found"),
-        )
-    )
-    for problem in found.problems:
-        console.print(Styled(problem, "bold red").markup)
-    compared = sum(cell.compared for cell in found.cells)
-    end = Styled("all as expected", "green") if found.passed else Styled("NOT AS EXPECTED", "bold red")
-    console.print(
-        f"\n{len(found.days) - 1} defects, {len(found.gates)} gates, "
-        f"{compared:,} figures held against slow ones: {end.markup}"
-    )
-
-
-def _gate_rows(found: SelfTestResult) -> Iterator[Sequence[object]]:
-    """Each gate with a mark for each day, and its bar."""
-    by_place = {(cell.gate, cell.defect): cell for cell in found.cells}
-    for gate in found.gates:
-        cells = [by_place[gate, day] for day in found.days if (gate, day) in by_place]
-        yield gate, *(_mark(cell) for cell in cells), cells[0].bar
-
-
-def _mark(cell: Cell) -> str | Styled:
-    """Mark one gate on one day: F fails, · holds, ! is not as expected."""
-    from order_book_platform.cli.display.output import Styled
-
-    if cell.problem:
-        return Styled("!", "bold red")
-    return "·" if cell.passed else Styled("F", "yellow")
-
-
-def _expectations(found: SelfTestResult) -> Iterator[Sequence[object]]:
-    """Rows of the gates that must fail, of figures that follow from the defect, and of problems."""
-    from order_book_platform.cli.display.output import Styled
-    from order_book_platform.model.gates import figure
-
-    for cell in found.cells:
-        if cell.must == "fail" or cell.injected is not None or cell.problem:
-            yield (
-                cell.defect,
-                cell.gate,
-                cell.bar,
-                "" if cell.injected is None else figure(cell.injected),
-                figure(cell.slow) if cell.compared else "",
-                figure(cell.found, cell.bar),
-                cell.must,
-                Styled("NO", "bold red") if cell.problem else Styled("yes", "green"),
-            )
+    return run_self_test(messages, seed, as_json)

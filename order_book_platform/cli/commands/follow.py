@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.options import json_option, listed_instruments, symbol_option
+from order_book_platform.cli.output import StageBars, live_progress, print_json, stdout, table
+from order_book_platform.cli.stop_signals import stopped_by_signals
 
 if TYPE_CHECKING:
     from order_book_platform.observability import StreamMetrics
-    from order_book_platform.reconstruct import Followed
 
 LOOK_AGAIN_S = 0.002
 """Seconds until the capture is looked at again when there was nothing new."""
@@ -40,8 +41,6 @@ def follow(
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
     settings = invocation.settings()
 
-    from order_book_platform.cli.display.output import StageBars, live_progress, print_json
-    from order_book_platform.cli.stop_signals import stopped_by_signals
     from order_book_platform.reconstruct import Reconstructor
     from order_book_platform.storage import DataStore
 
@@ -59,32 +58,14 @@ def follow(
         found = Reconstructor(DataStore(settings.data_root), settings).follow(
             instrument, capture, output, wait, observe, stopped.is_set
         )
+    names = ("rows", "rows_again", "messages", "deltas", "resumed_from")
+    figures = {name: getattr(found, name) for name in names}
+    checkpoints = {name: getattr(found, name) for name in ("checkpoints_written", "checkpoints_refused")}
+    counts = dict(found.counts)
     if as_json:
-        print_json({"symbol": instrument.key, **_facts(found)})
+        facts = {**figures, "tally": counts, **checkpoints, "replay_hash": found.replay_hash}
+        print_json({"symbol": instrument.key, **facts})
     else:
-        _show(symbol, found)
-
-
-def _facts(found: Followed) -> dict[str, Any]:
-    """The figures of the run, for JSON."""
-    return {
-        "rows": found.rows,
-        "rows_again": found.rows_again,
-        "messages": found.messages,
-        "deltas": found.deltas,
-        "resumed_from": found.resumed_from,
-        "tally": dict(found.counts),
-        "checkpoints_written": found.checkpoints_written,
-        "checkpoints_refused": found.checkpoints_refused,
-        "replay_hash": found.replay_hash,
-    }
-
-
-def _show(symbol: str, found: Followed) -> None:
-    """Print the figures of the run as a table."""
-    from order_book_platform.cli.display.output import stdout, table
-
-    facts = {name: value for name, value in _facts(found).items() if name not in ("tally", "replay_hash")}
-    facts |= found.counts
-    rows = [(name.replace("_", " "), f"{value:,}") for name, value in facts.items()]
-    stdout().print(table(f"{symbol}: followed", ("", "count"), rows, right=("count",)))
+        printed = (figures | checkpoints | counts).items()
+        rows = [(name.replace("_", " "), f"{value:,}") for name, value in printed]
+        stdout().print(table(f"{symbol}: followed", ("", "count"), rows, right=("count",)))

@@ -64,7 +64,7 @@ def import_recording(
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
     settings = invocation.settings()
 
-    from order_book_platform.cli.display.output import print_json, stdout, table
+    from order_book_platform.cli.output import print_json, stdout, table
     from order_book_platform.model import Instrument
     from order_book_platform.sources.binance.live_decoding import LiveDecoding
     from order_book_platform.sources.binance.market import market_named

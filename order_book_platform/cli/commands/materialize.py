@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
+from order_book_platform.cli.output import gates_table, print_json, stdout, table
 
 if TYPE_CHECKING:
     from order_book_platform.cli.asset_run import RunOutcome
@@ -38,7 +38,6 @@ def materialize(invocation: Invocation, symbol: str, day: date, select: str, as_
     key = partition_key(settings, symbol, day)
 
     from order_book_platform.cli.asset_run import run_assets
-    from order_book_platform.cli.display.output import print_json
     from order_book_platform.storage import DataStore
 
     names = [name.strip() for name in select.split(",") if name.strip()]
@@ -61,7 +60,7 @@ def _document(outcome: RunOutcome, store: DataStore) -> dict[str, object]:
             {
                 "name": asset.manifest.dataset,
                 "path": str(store.folder(asset.manifest.dataset, outcome.key)),
-                "rows": asset.rows,
+                "rows": asset.manifest.main_rows,
                 "files": sorted(asset.manifest.files),
                 "fingerprint": asset.manifest.fingerprint,
                 "seconds": round(asset.seconds, 3),
@@ -74,44 +73,27 @@ def _document(outcome: RunOutcome, store: DataStore) -> dict[str, object]:
 
 def _show(outcome: RunOutcome, store: DataStore) -> None:
     """Print the assets, the gates of each, the verdict, and where the reports are."""
-    from order_book_platform.cli.display.output import gates_table, stdout, table
-
     console = stdout()
     folders = [store.folder(asset.manifest.dataset, outcome.key) for asset in outcome.assets]
-    rows = (
-        (
-            asset.manifest.dataset,
-            "" if asset.rows is None else f"{asset.rows:,}",
-            f"{asset.seconds:.1f} s",
-            folder,
-        )
-        for asset, folder in zip(outcome.assets, folders, strict=True)
-    )
+    rows = []
+    for asset, folder in zip(outcome.assets, folders, strict=True):
+        count = "" if asset.manifest.main_rows is None else f"{asset.manifest.main_rows:,}"
+        rows.append((asset.manifest.dataset, count, f"{asset.seconds:.1f} s", folder))
     console.print(table(str(outcome.key), ("asset", "rows", "time", "where"), rows, right=("rows", "time")))
     for asset in outcome.assets:
         if asset.gates:
             console.print()
             console.print(gates_table(f"Gates of {asset.manifest.dataset}", asset.gates))
     console.print()
-    for line in _verdict(outcome):
-        console.print(line)
+    failed = [(dataset, gate) for dataset, gate in outcome.gates if not gate.passed]
+    colour = "green" if outcome.passed else "bold red"
+    held = f"[{colour}]{len(outcome.gates) - len(failed)} of {len(outcome.gates)} gates hold.[/]"
+    console.print(held if outcome.gates else "Done; these assets have no gates.")
+    for severity, word in (("error", "[bold red]Failed:[/]"), ("warn", "[yellow]Warnings:[/]")):
+        names = [f"{dataset}.{gate.name}" for dataset, gate in failed if gate.severity == severity]
+        if names:
+            console.print(f"{word} {', '.join(names)}")
     for asset, folder in zip(outcome.assets, folders, strict=True):
         for name in ("report.md", "report.html"):
             if name in asset.manifest.files:
                 console.print(f"Report: {folder / name}")
-
-
-def _verdict(outcome: RunOutcome) -> Iterator[str]:
-    """Say how many gates hold, and which do not."""
-    from order_book_platform.model import Severity
-
-    if not outcome.gates:
-        yield "Done; these assets have no gates."
-        return
-    failed = [(dataset, gate) for dataset, gate in outcome.gates if not gate.passed]
-    colour = "green" if outcome.passed else "bold red"
-    yield f"[{colour}]{len(outcome.gates) - len(failed)} of {len(outcome.gates)} gates hold.[/]"
-    for severity, word in ((Severity.ERROR, "[bold red]Failed:[/]"), (Severity.WARN, "[yellow]Warnings:[/]")):
-        names = [f"{dataset}.{gate.name}" for dataset, gate in failed if gate.severity is severity]
-        if names:
-            yield f"{word} {', '.join(names)}"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from order_book_platform.cli.options import DayType, json_option
-
-if TYPE_CHECKING:
-    from order_book_platform.simulate import SimulationReport
+from order_book_platform.cli.options import DAY, json_option, seed_option
+from order_book_platform.cli.output import print_json, progress_bars, stdout, table
+from order_book_platform.clock import iso_from_ns
 
 PROFILES = (("-USD-PERP", "coinm"), ("-PERP", "btc-perp"), ("", "btc-spot"))
 """Ending of a symbol, and the profile that such a symbol gets by default; the first ending that fits counts."""
@@ -22,11 +20,9 @@ PROFILES = (("-USD-PERP", "coinm"), ("-PERP", "btc-perp"), ("", "btc-spot"))
     "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the lake."
 )
 @click.option("--symbol", required=True, metavar="EXCHANGE:SYMBOL", help="Such as SIMULATED:BTC-USDT-PERP.")
-@click.option("--day", required=True, type=DayType(), help="UTC day to simulate.")
+@click.option("--day", required=True, type=DAY, help="UTC day to simulate.")
 @click.option("--messages", required=True, type=click.IntRange(min=1), help="Depth messages of the market.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which market of many."
-)
+@seed_option
 @click.option("--fault", "faults", default="", metavar="FAULT,…", help="What goes wrong; see below.")
 @click.option(
     "--profile",
@@ -65,7 +61,6 @@ def simulate(
       obp simulate --out data/lake --symbol SIMULATED:BTC-USDT-PERP --day 2024-08-08 --messages 20000
       obp simulate --out data/lake --symbol SIMULATED:ETH-USDT --day 2024-08-08 --messages 20000 --fault drop=16
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
-    from order_book_platform.cli.display.output import print_json, progress_bars
     from order_book_platform.model import Instrument, PartitionKey
     from order_book_platform.simulate import Faults, MarketSimulator, profile
 
@@ -74,47 +69,34 @@ def simulate(
     simulator = MarketSimulator(profile(profile_name or profile_of(symbol)), seed)
     with progress_bars() as progress:
         report = simulator.write(out, key, messages, ordered_faults, progress)
+    first, last = iso_from_ns(report.first_timestamp), iso_from_ns(report.last_timestamp)
     if as_json:
-        print_json(_document(report, simulator.profile.name, seed, str(ordered_faults)))
-    else:
-        _show(report, simulator.profile.name)
-
-
-def profile_of(symbol: str) -> str:
-    """Choose the profile by the symbol's ending."""
-    return next(name for ending, name in PROFILES if symbol.endswith(ending))
-
-
-def _document(report: SimulationReport, profile_name: str, seed: int, faults: str) -> dict[str, object]:
-    from order_book_platform.clock import iso_from_ns
-
-    return {
-        "symbol": report.key.instrument.key,
-        "day": report.key.day.isoformat(),
-        "profile": profile_name,
-        "seed": seed,
-        "faults": faults,
-        "messages": report.messages,
-        "rows": report.rows,
-        "first_time": iso_from_ns(report.first_timestamp),
-        "last_time": iso_from_ns(report.last_timestamp),
-        "injected": list(report.injected),
-        "files": {table: str(path) for table, path in report.files.items()},
-    }
-
-
-def _show(report: SimulationReport, profile_name: str) -> None:
-    from order_book_platform.cli.display.output import stdout, table
-    from order_book_platform.clock import iso_from_ns
-
+        document = {
+            "symbol": report.key.instrument.key,
+            "day": report.key.day.isoformat(),
+            "profile": simulator.profile.name,
+            "seed": seed,
+            "faults": str(ordered_faults),
+            "messages": report.messages,
+            "rows": report.rows,
+            "first_time": first,
+            "last_time": last,
+            "injected": list(report.injected),
+            "files": {table: str(path) for table, path in report.files.items()},
+        }
+        print_json(document)
+        return
     console = stdout()
-    console.print(
-        f"[bold]{report.key}[/], profile {profile_name}: {report.messages:,} messages, "
-        f"{iso_from_ns(report.first_timestamp)} to {iso_from_ns(report.last_timestamp)}"
-    )
+    what = f"profile {simulator.profile.name}: {report.messages:,} messages"
+    console.print(f"[bold]{report.key}[/], {what}, {first} to {last}")
     files = report.files.items()
     rows = ((name, f"{report.rows[name]:,}" if name in report.rows else "", path) for name, path in files)
     console.print(table("", ("table", "rows", "file"), rows, right=("rows",)))
     if report.injected:
         found = ", ".join(sorted({str(each.get("fault", each.get("kind", "?"))) for each in report.injected}))
         console.print(f"{len(report.injected):,} faults injected: {found}")
+
+
+def profile_of(symbol: str) -> str:
+    """Choose the profile by the symbol's ending."""
+    return next(name for ending, name in PROFILES if symbol.endswith(ending))

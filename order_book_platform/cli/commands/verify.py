@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import date
 
 import click
+from rich.text import Text
 
 from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
+from order_book_platform.cli.output import print_json, progress_bars, stdout, table
 
 
 @click.command(short_help="Replay a published day and compare.")
@@ -34,7 +36,6 @@ def verify(invocation: Invocation, symbol: str, day: date, batch_rows: int | Non
     settings = invocation.settings()
     key = partition_key(settings, symbol, day)
 
-    from order_book_platform.cli.display.output import Styled, print_json, progress_bars, stdout, table
     from order_book_platform.reconstruct import Reconstructor
     from order_book_platform.storage import DataStore
 
@@ -51,7 +52,7 @@ def verify(invocation: Invocation, symbol: str, day: date, batch_rows: int | Non
     equal = len(set(hashes.values())) == 1
     console = stdout()
     console.print(table(f"{key}: {found.rows:,} rows", ("replay_hash", "SHA-256"), hashes.items()))
-    console.print((Styled("equal", "green") if equal else Styled("DIFFERENT", "bold red")).markup)
+    console.print(Text("equal", "green") if equal else Text("DIFFERENT", "bold red"))
     if found.changed_inputs:
         console.print(f"Published anew since the books were made: {', '.join(found.changed_inputs)}")
     return found.matches

@@ -1,23 +1,81 @@
-"""The ways to read a book: its narrow columns, its best prices, all levels, or the levels as of some messages.
+"""Typed rows of `reconstructed_books`, by how many of the columns are read, and the ways to read them.
 
-Each way streams rows in ascending order of sequence number, a bounded number at a time.
+Each way streams rows in ascending order of sequence number, `batch_rows` at a time, which never changes a result;
+`file` has the rows of `reconstructed_books`, and `encoding` is theirs. All but `read_heads` leave out rows that go back
+in sequence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from order_book_platform.datasets.columns import NARROW_ROWS, as_numpy, in_order
-from order_book_platform.datasets.reconstructed_books.rows import BestRows, BookHeads, BookRows
+from order_book_platform.datasets.columns import NARROW_ROWS, NumberedRows, as_numpy, in_order
 from order_book_platform.datasets.reconstructed_books.schema import level_columns
-from order_book_platform.model.arrays import Int64Array
+from order_book_platform.model import BookFlag
+from order_book_platform.model.arrays import Int64Array, UInt8Array
 from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.storage import ParquetRows
+
+
+@dataclass(frozen=True, slots=True)
+class BookHeads(NumberedRows):
+    """The narrow columns of a book: `BookFlag` bits, and encoded best bid and ask or `MISSING_PIPS`, int64[n, 2]."""
+
+    flags: UInt8Array
+    best_prices: Int64Array
+
+
+@dataclass(frozen=True, slots=True)
+class BestRows(NumberedRows):
+    """A book cut to its best bid and ask, so that prices and sizes are int64[n, 2]; else as in `BookRows`.
+
+    Attributes:
+        arrival_ns: int64[n], ns since the epoch, by the recorder's clock.
+    """
+
+    arrival_ns: Int64Array
+    known: UInt8Array
+    encoded_price: Int64Array
+    encoded_size: Int64Array
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return no rows."""
+        nothing, sides = np.empty(0, np.int64), np.empty((0, 2), np.int64)
+        return cls(nothing, nothing, nothing, np.empty((0, 2), np.uint8), sides, sides)
+
+
+@dataclass(frozen=True, slots=True)
+class BookRows(NumberedRows):
+    """A book cut to K levels a side.
+
+    Attributes:
+        flags: uint8[n], `BookFlag`.
+        known: uint8[n, 2], known bid and ask levels.
+        encoded_price: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
+        encoded_size: int64[n, 2, K]; 0 where there is no level.
+    """
+
+    flags: UInt8Array
+    known: UInt8Array
+    encoded_price: Int64Array
+    encoded_size: Int64Array
+
+
+def from_seed(parts: Iterator[BookHeads]) -> Iterator[BookHeads]:
+    """Return the rows of a book from its first seeded one on."""
+    for part in parts:
+        at = np.flatnonzero(part.flags & BookFlag.SEEDED)
+        if len(at):
+            yield part.take(slice(int(at[0]), None))
+            yield from parts
+
 
 BEST_ROWS = 32_768
 """Best prices read at a time where two streams run past each other: each of six comparisons may hold some of both."""
@@ -34,13 +92,7 @@ _HEADS = ("sequence_number", "origin_time", "flags", "known_bid_levels", "known_
 def read_heads(
     file: ParquetRows, encoding: PartitionEncoding, batch_rows: int = NARROW_ROWS
 ) -> Iterator[BookHeads]:
-    """Read the narrow columns of a book.
-
-    Args:
-        file: Rows of `reconstructed_books`.
-        encoding: Encoding of the rows.
-        batch_rows: Rows at a time; never changes a result.
-    """
+    """Read the narrow columns of a book."""
     prices = ["bid_0_price", "ask_0_price"]
     columns = ["origin_time", "sequence_number", "flags", *(name + encoding.ending for name in prices)]
     for batch in file.batches(batch_rows, columns=columns):
@@ -56,16 +108,7 @@ def read_heads(
 def read_best(
     file: ParquetRows, first: int | None, encoding: PartitionEncoding, batch_rows: int = BEST_ROWS
 ) -> Iterator[BestRows]:
-    """Read the best bid and ask of a book, `time_ns` by `origin_time`.
-
-    Rows that go back in sequence are left out.
-
-    Args:
-        file: Rows of `reconstructed_books`.
-        first: Sequence number of the first row; nothing comes where it is None.
-        encoding: Encoding of the rows.
-        batch_rows: Rows at a time; never changes a result.
-    """
+    """Read the best bid and ask of a book from the message `first` on, or nothing; `time_ns` is `origin_time`."""
     if first is None:
         return
     heads = ["origin_time", "received_time", "sequence_number", "known_bid_levels", "known_ask_levels"]
@@ -87,12 +130,7 @@ def read_best(
 
 
 class PickedRows:
-    """Collects chosen rows of a file while its row groups are streamed, so that nobody has to read it twice.
-
-    Args:
-        rows: int64[m], numbers of the rows in the file, ascending, each once.
-        columns: Names of the columns to collect.
-    """
+    """Collects columns of chosen rows, int64[m] ascending, while a file is streamed: nobody has to read it twice."""
 
     def __init__(self, rows: Int64Array, columns: Sequence[str]) -> None:
         self.columns = tuple(columns)
@@ -110,32 +148,16 @@ class PickedRows:
         self._passed += batch.num_rows
 
     def table(self, schema: pa.Schema) -> pa.Table:
-        """Return the collected rows.
-
-        Args:
-            schema: Schema of the file.
-        """
+        """Return the collected rows of a file of that schema."""
         if not self._parts:
             return pa.schema([schema.field(name) for name in self.columns]).empty_table()
         return pa.Table.from_batches(self._parts).combine_chunks()
 
 
 def read_books(
-    file: ParquetRows,
-    levels: int,
-    encoding: PartitionEncoding,
-    batch_rows: int = BATCH_ROWS,
+    file: ParquetRows, levels: int, encoding: PartitionEncoding, batch_rows: int = BATCH_ROWS
 ) -> Iterator[BookRows]:
-    """Stream a books file, cut to its first `levels` levels a side.
-
-    Rows that go back in sequence are left out.
-
-    Args:
-        file: Rows of `reconstructed_books`.
-        levels: K, at most the file's depth.
-        encoding: Encoding of the rows.
-        batch_rows: Rows at a time; never changes a result.
-    """
+    """Stream a books file, cut to its first K = `levels` levels a side, at most the file's depth."""
     for part in _parts(file, levels, batch_rows, encoding, None):
         yield part.rows(part.places)
 
@@ -160,7 +182,7 @@ def read_as_of(
         levels: K, at most the file's depth.
         numbers: int64[m], sequence numbers, ascending.
         encoding: Encoding of the rows.
-        batch_rows: Rows at a time, of the file and of the stream; never changes a result.
+        batch_rows: Rows at a time, of the file and of the stream.
         picked: Collects rows of the file on the way.
         equal: Leave out numbers that no row has itself.
     """
@@ -195,12 +217,8 @@ def _parts(
 class _Part:
     """Decoded rows of a books file, of which only wanted ones are copied.
 
-    Attributes:
-        batch: The rows as they were read.
-        columns: Names of prices and sizes without their ending, in the order of the schema.
-        encoding: Encoding of the rows.
-        places: int64[n], places in the batch of the rows that do not go back in sequence.
-        numbers: int64[n], sequence numbers of these rows.
+    `columns` are without their ending, in the order of the schema. `places` in the batch and sequence `numbers`, both
+    int64[n], are those of the rows that do not go back in sequence.
     """
 
     batch: pa.RecordBatch

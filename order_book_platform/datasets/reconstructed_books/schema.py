@@ -15,21 +15,17 @@ CLOSING_STATE_FILE = "closing_state.parquet"
 
 USED_SNAPSHOTS_SCHEMA = pa.schema(
     [
-        required("sequence_number", pa.int64()),
-        required("origin_time", pa.int64()),
-        required("use", pa.string()),
-        required("levels_compared", pa.int64()),
-        required("levels_wrong", pa.int64()),
-        required("levels_added", pa.int64()),
+        *required(pa.int64(), "sequence_number", "origin_time"),
+        *required(pa.string(), "use"),
+        *required(pa.int64(), "levels_compared", "levels_wrong", "levels_added"),
     ]
 )
 
 CLOSING_STATE_SCHEMA = pa.schema(
     [
-        required("is_bid", pa.bool_()),
-        required("price_pips", pa.int64()),
-        required("size_pips", pa.int64()),
-        required("known", pa.bool_()),
+        *required(pa.bool_(), "is_bid"),
+        *required(pa.int64(), "price_pips", "size_pips"),
+        *required(pa.bool_(), "known"),
     ]
 )
 
@@ -38,12 +34,8 @@ CLOSING_STATE_SCHEMA = pa.schema(
 def books_schema(depth: int = DEPTH) -> pa.Schema:
     """Return the schema of the books: level 0 is best, missing levels are null."""
     head = [
-        required("origin_time", pa.int64()),
-        required("received_time", pa.int64()),
-        required("sequence_number", pa.int64()),
-        required("flags", pa.uint8()),
-        required("known_bid_levels", pa.uint8()),
-        required("known_ask_levels", pa.uint8()),
+        *required(pa.int64(), "origin_time", "received_time", "sequence_number"),
+        *required(pa.uint8(), "flags", "known_bid_levels", "known_ask_levels"),
     ]
     return pa.schema(head + [pa.field(name, pa.int64()) for name in level_columns(depth)])
 

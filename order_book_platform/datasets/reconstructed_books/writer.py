@@ -39,15 +39,9 @@ class ReplayHash:
 class BookTables:
     """Turns the rows of one replay into tables of one partition or log, and counts and hashes them.
 
-    Args:
-        depth: Visible levels a side.
-        encoding: Encoding of the replay's prices and sizes.
-
     Attributes:
         digest: The `replay_hash` of all rows so far.
         counts: Rows with each flag.
-        encoding: Encoding of the replay's prices and sizes.
-        schema: Schema of the tables.
         shown_sizes: bool[n], true for the encoded sizes that have been in a table. A checkpoint keeps them, since a
             size that is met later may be encoded as another number in the run that resumes.
     """
@@ -60,12 +54,9 @@ class BookTables:
         self._levels = 2 * depth
 
     def table(self, rows: Int64Array) -> pa.Table:
-        """Make a table of rows, hash and count them.
+        """Make a table of rows, int64[n, 6 + 4·depth] as the replay writes them, hash and count them; keep none.
 
         It changes nothing that writing a table uses, so that another thread may write the table before.
-
-        Args:
-            rows: int64[n, 6 + 4·depth] as the replay writes them; they are not kept.
         """
         self.digest.update(self.encoding.hashed_rows(rows, ROW_HEAD))
         count_flags(rows[:, 3], self.counts)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.reconstructed_books.rows import BookHeads
+from order_book_platform.datasets.reconstructed_books.reader import BookHeads
 from order_book_platform.fidelity.metric_declarations import (
     BOOK,
     DELTAS,

@@ -14,8 +14,8 @@ import numpy as np
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.columns import NumberedRows, count_nulls
-from order_book_platform.datasets.reconstructed_books.rows import BestRows
-from order_book_platform.datasets.tickers import TickerRows
+from order_book_platform.datasets.reconstructed_books.reader import BestRows
+from order_book_platform.datasets.tickers_and_trades import TickerRows
 from order_book_platform.fidelity.metric_declarations import SIDES, TICKERS
 from order_book_platform.fidelity.metrics.comparison_counts import root_mean, share
 from order_book_platform.fidelity.metrics.metric import Metric

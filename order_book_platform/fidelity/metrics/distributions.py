@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_MS
 from order_book_platform.datasets.columns import NARROW_ROWS
-from order_book_platform.datasets.reconstructed_books.rows import BookRows
+from order_book_platform.datasets.reconstructed_books.reader import BookRows
 from order_book_platform.fidelity.metric_declarations import BOOK
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.metrics.size_correlation import Magnitude, as_floats

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.columns import NARROW_ROWS
-from order_book_platform.datasets.reconstructed_books.rows import BookHeads
+from order_book_platform.datasets.reconstructed_books.reader import BookHeads
 from order_book_platform.fidelity.metric_declarations import BOOK, LAGS_S, TRADES
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.model.arrays import MISSING_PIPS, Float64Array, Int64Array

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
+from order_book_platform.datasets.frame_schemas import METRICS_SCHEMA
 from order_book_platform.fidelity.metric_declarations import (
     LATER,
     NAMED_REFERENCES,

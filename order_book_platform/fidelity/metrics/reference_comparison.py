@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from order_book_platform.datasets.reconstructed_books.rows import BookRows
+from order_book_platform.datasets.reconstructed_books.reader import BookRows
 from order_book_platform.fidelity.metric_declarations import (
     GOLDEN,
     SIDES,

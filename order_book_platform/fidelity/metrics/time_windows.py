@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.reconstructed_books.rows import BookRows
+from order_book_platform.datasets.reconstructed_books.reader import BookRows
 from order_book_platform.fidelity.metrics.comparison_counts import BestPrices
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
 from order_book_platform.model.arrays import BoolArray, Int64Array

@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 import numpy as np
 
 from order_book_platform.datasets.columns import NumberedRows
-from order_book_platform.datasets.trades import TradeRows, read_trades
+from order_book_platform.datasets.tickers_and_trades import TradeRows, read_trades
 from order_book_platform.fidelity.metric_declarations import TICKERS
 from order_book_platform.fidelity.metrics.comparison_counts import share
 from order_book_platform.fidelity.metrics.metric import Metric

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns
 from order_book_platform.datasets.columns import NARROW_ROWS, NumberedRows, ReferenceRows
-from order_book_platform.datasets.tickers import TickerRows
+from order_book_platform.datasets.tickers_and_trades import TickerRows
 from order_book_platform.fidelity.metrics.book_metrics import BookSummary
 from order_book_platform.kernels.fidelity.message_order import (
     HIGHEST,

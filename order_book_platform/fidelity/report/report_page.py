@@ -9,7 +9,7 @@ import polars as pl
 
 from order_book_platform.clock import NS_PER_DAY
 from order_book_platform.datasets.book_sample import TimeSteps
-from order_book_platform.datasets.frame_units import in_drawn_pips
+from order_book_platform.datasets.scan import in_drawn_pips
 from order_book_platform.fidelity.day_inputs import DayInputs
 from order_book_platform.fidelity.metric_declarations import SNAPSHOTS
 from order_book_platform.fidelity.metrics.error_drift import DRIFT_SCHEMA

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from order_book_platform.datasets.frame_schemas import FINDINGS_SCHEMA
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.datasets.reconstructed_books.writer import ReplayHash, stored_rows
-from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA
 from order_book_platform.errors import LogMissingError, LogSchemaError, ReconstructionError
 from order_book_platform.model import FixedPoint, Instrument
 from order_book_platform.observability import StreamMetrics

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_SECOND, Clock
+from order_book_platform.datasets.frame_schemas import FINDINGS_SCHEMA
 from order_book_platform.datasets.reconstructed_books.writer import BookTables
-from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.kernels.book.replay_arrays import OUTCOME_USE
 from order_book_platform.model.arrays import Int64Array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -47,19 +47,13 @@ class BookChunk:
     two_sided: BoolArray
     doubtful: BoolArray
     repaired: BoolArray
-    prices: tuple[tuple[Int64Array, ...], tuple[Int64Array, ...]]
-    sizes: tuple[tuple[Int64Array, ...], tuple[Int64Array, ...]]
+    prices: Sequence[Sequence[Int64Array]]
+    sizes: Sequence[Sequence[Int64Array]]
 
 
 @dataclass(frozen=True, slots=True)
 class TradeChunk:
-    """A chunk of n consecutive trades.
-
-    Attributes:
-        step: int64[n], the inner step that each trade falls in, as in `BookChunk`.
-        is_buy: bool[n], whether the taker bought.
-        size: int64[n], pips.
-    """
+    """A chunk of n consecutive trades: inner steps as in `BookChunk`, whether the taker bought, and sizes in pips."""
 
     step: Int64Array
     is_buy: BoolArray
@@ -70,13 +64,9 @@ ChunkT = TypeVar("ChunkT", BookChunk, TradeChunk)
 
 
 class ChunkCursor(Generic[ChunkT]):
-    """Gives out the rows of a stream of chunks up to a step and keeps the others for later.
+    """Gives out the rows of a stream of chunks, none of them empty, up to a step and keeps the others for later.
 
-    Args:
-        chunks: Chunks in order of their steps, none of them empty.
-
-    Attributes:
-        last_step: Inner step of the last row given out; -1 before the first.
+    `last_step` is that of the last row given out, -1 before the first.
     """
 
     def __init__(self, chunks: Iterator[ChunkT]) -> None:
@@ -104,18 +94,10 @@ class ChunkCursor(Generic[ChunkT]):
 
 
 class EventReader:
-    """Streams a table of events in batches; memory is bounded by one row group, compressed, and one batch.
+    """Streams a table of `reconstructed_books` or `trades`; memory is bounded by a compressed row group and a batch.
 
-    Args:
-        table: Rows of `reconstructed_books` or `trades`.
-        spec: Time grid and numbers of levels.
-        key: Partition of the rows; its day bounds plausible times, and errors name it.
-        batch_rows: Rows decoded at a time; never changes a result.
-        encoding: Reads prices and sizes as int64 pips.
-
-    Attributes:
-        rows: Rows read so far.
-        regressions: Rows so far whose `origin_time` lay below an earlier one.
+    The day of the partition bounds plausible times. `rows` counts the rows read so far, `regressions` those of them
+    whose `origin_time` lay below an earlier one.
     """
 
     def __init__(
@@ -126,11 +108,8 @@ class EventReader:
         batch_rows: int,
         encoding: PartitionEncoding,
     ) -> None:
-        self._encoding = encoding
-        self._table = table
-        self._spec = spec
-        self._key = key
-        self._batch_rows = batch_rows
+        self._table, self._batch_rows, self._encoding = table, batch_rows, encoding
+        self._spec, self._key = spec, key
         self._highest = np.iinfo(np.int64).min
         self.rows = 0
         self.regressions = 0
@@ -142,43 +121,34 @@ class EventReader:
             BatchError: An `origin_time` lies more than a day away from the partition's day.
             PrecisionError: A price or size is a decimal that int64 pips do not hold.
         """
-        levels = self._spec.mlofi_levels
-        deepest = max(*self._spec.imbalance_levels, levels)
-        prices = [[f"{side}_{level}_price" for level in range(levels)] for side in ("bid", "ask")]
-        sizes = [[f"{side}_{level}_size" for level in range(deepest)] for side in ("bid", "ask")]
+        levels = self._spec.features.mlofi_levels
+        deepest = max(*self._spec.features.imbalance_levels, levels)
+        price = [[f"{side}_{level}_price" for level in range(levels)] for side in ("bid", "ask")]
+        size = [[f"{side}_{level}_size" for level in range(deepest)] for side in ("bid", "ask")]
         head = ["origin_time", "received_time", "flags", "known_bid_levels", "known_ask_levels"]
-        for batch in self._batches(head, [*prices[0], *prices[1], *sizes[0], *sizes[1]]):
+        for batch in self._batches(head, [*price[0], *price[1], *size[0], *size[1]]):
             origin = as_numpy(batch, "origin_time")
-            flags = batch.column("flags").to_numpy(zero_copy_only=False) & np.uint8(0xFF & ~LOOKS_AHEAD)
+            flags = as_numpy(batch, "flags") & np.uint8(0xFF & ~LOOKS_AHEAD)
             time, step = self._place(origin)
-            bids, asks = (tuple(self._encoding.read_prices(batch, name) for name in side) for side in prices)
-            bid_sizes, ask_sizes = (
-                tuple(self._encoding.read_sizes(batch, name) for name in side) for side in sizes
-            )
+            prices = [[self._encoding.read_prices(batch, name) for name in side] for side in price]
             yield BookChunk(
                 step=step,
                 time=time,
                 latency=as_numpy(batch, "received_time") - origin,
                 flags=flags,
-                known=self._known(batch, sizes),
-                two_sided=(bids[0] != MISSING_PIPS) & (asks[0] != MISSING_PIPS),
+                known=self._known(batch, size),
+                two_sided=(prices[0][0] != MISSING_PIPS) & (prices[1][0] != MISSING_PIPS),
                 doubtful=((flags & BookFlag.SEEDED) == 0) | ((flags & BookFlag.GAP) != 0),
                 repaired=(flags & BookFlag.REPAIRED) != 0,
-                prices=(bids, asks),
-                sizes=(bid_sizes, ask_sizes),
+                prices=prices,
+                sizes=[[self._encoding.read_sizes(batch, name) for name in side] for side in size],
             )
 
     def trades(self) -> Iterator[TradeChunk]:
-        """Read a table of trades chunk by chunk.
-
-        Raises:
-            BatchError: An `origin_time` lies more than a day away from the partition's day.
-            PrecisionError: A price or size is a decimal that int64 pips do not hold.
-        """
+        """Read a table of trades chunk by chunk; raises as `books` does."""
         for batch in self._batches(["origin_time", "is_buy"], ["size"]):
             _, step = self._place(as_numpy(batch, "origin_time"))
-            is_buy = batch.column("is_buy").to_numpy(zero_copy_only=False)
-            yield TradeChunk(step=step, is_buy=is_buy, size=self._encoding.read_sizes(batch, "size"))
+            yield TradeChunk(step, as_numpy(batch, "is_buy"), self._encoding.read_sizes(batch, "size"))
 
     def _batches(self, head: list[str], encoded: list[str]) -> Iterator[pa.RecordBatch]:
         """Read batches that are not empty, with the columns of the head and the encoded ones."""
@@ -190,15 +160,6 @@ class EventReader:
 
     def _place(self, origin: Int64Array) -> tuple[Int64Array, Int64Array]:
         """Return int64[n] times in ns that never go back, and the inner steps int64[n] that they fall in."""
-        self._check_day(origin)
-        time = np.maximum.accumulate(origin)
-        np.maximum(time, self._highest, out=time)
-        self.regressions += int(np.count_nonzero(origin < time))
-        self._highest = int(time[-1])
-        return time, -(-time // self._spec.step_ns)
-
-    def _check_day(self, origin: Int64Array) -> None:
-        """Refuse times, int64[n] in ns, that are far from the partition's day."""
         start = day_start_ns(self._key.day)
         for worst in (int(origin.min()), int(origin.max())):
             if not start - NS_PER_DAY <= worst < start + 2 * NS_PER_DAY:
@@ -208,11 +169,16 @@ class EventReader:
                     where=f"origin_time of {self._key}",
                     remedy="Correct the raw files; the sampling clock could not go on after such a row.",
                 )
+        time = np.maximum.accumulate(origin)
+        np.maximum(time, self._highest, out=time)
+        self.regressions += int(np.count_nonzero(origin < time))
+        self._highest = int(time[-1])
+        return time, -(-time // self._spec.step_ns)
 
     def _known(self, batch: pa.RecordBatch, levels: list[list[str]]) -> UInt8Array:
         """Return uint8[n], the known levels of the poorer side, cut at the first level that does not exist."""
         known: UInt8Array = np.minimum(
-            batch.column("known_bid_levels").to_numpy(), batch.column("known_ask_levels").to_numpy()
+            as_numpy(batch, "known_bid_levels"), as_numpy(batch, "known_ask_levels")
         )
         for level, names in enumerate(zip(*levels, strict=True)):
             for column in (batch.column(name + self._encoding.ending) for name in names):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.rl_features import features_schema
+from order_book_platform.datasets.frame_schemas import features_schema
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import FixedPoint
 from order_book_platform.settings import FeatureSettings
@@ -28,8 +28,6 @@ class FeatureSpec:
         stride: Inner steps per row of output.
         window: Length of the flow window, in inner steps.
         horizons: Look-back of each return, in inner steps.
-        imbalance_levels: Number of levels k of each column `qi_k`.
-        mlofi_levels: Number of levels with an order flow.
         tick_pips: One tick, in price pips.
         features: Settings that all of this comes from.
     """
@@ -38,8 +36,6 @@ class FeatureSpec:
     stride: int
     window: int
     horizons: tuple[int, ...]
-    imbalance_levels: tuple[int, ...]
-    mlofi_levels: int
     tick_pips: int
     features: FeatureSettings
 
@@ -47,14 +43,7 @@ class FeatureSpec:
     def of(
         cls, settings: FeatureSettings, *, depth: int, cadence: str, fixed_point: FixedPoint, where: str
     ) -> FeatureSpec:
-        """Make the specification for the books of one partition.
-
-        Args:
-            settings: Clock, windows and levels.
-            depth: Levels a side in the books.
-            cadence: Cadence of the books: `change`, `message` or `grid`.
-            fixed_point: Decimals and tick of the books.
-            where: Partition that errors name.
+        """Make the specification for the books of the partition `where`, of a depth (levels a side) and a cadence.
 
         Raises:
             SettingsError: The books have fewer levels than asked for, or a cadence that loses the order flow.
@@ -80,8 +69,6 @@ class FeatureSpec:
             stride=settings.clock // step_ns,
             window=settings.flow_window // step_ns,
             horizons=tuple(horizon // step_ns for horizon in settings.horizons),
-            imbalance_levels=settings.imbalance_levels,
-            mlofi_levels=settings.mlofi_levels,
             tick_pips=fixed_point.tick_pips,
             features=settings,
         )

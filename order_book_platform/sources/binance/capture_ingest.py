@@ -21,8 +21,7 @@ from order_book_platform.datasets.raw_deltas import (
     DeltaBatch,
 )
 from order_book_platform.datasets.snapshots import SNAPSHOT_GROUP_ROWS, SNAPSHOTS_SCHEMA, snapshot_packing
-from order_book_platform.datasets.tickers import TICKERS_SCHEMA
-from order_book_platform.datasets.trades import TRADES_SCHEMA
+from order_book_platform.datasets.tickers_and_trades import TICKERS_SCHEMA, TRADES_SCHEMA
 from order_book_platform.errors import PrecisionError, SourceMissingError, SourceValueError
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.observability import Progress, silent

@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA
-from order_book_platform.datasets.tickers import TICKERS_SCHEMA
-from order_book_platform.datasets.trades import TRADES_SCHEMA
+from order_book_platform.datasets.tickers_and_trades import TICKERS_SCHEMA, TRADES_SCHEMA
 from order_book_platform.kernels.ingest import payload_scan as scan
 from order_book_platform.model import FixedPoint, Instrument
 from order_book_platform.model.arrays import Int64Array

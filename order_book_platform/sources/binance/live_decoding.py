@@ -14,8 +14,7 @@ from order_book_platform.clock import NS_PER_SECOND, Clock
 from order_book_platform.datasets.raw_capture import RAW_CAPTURE_SCHEMA, RAW_CAPTURE_VERSION
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
 from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA
-from order_book_platform.datasets.tickers import TICKERS_SCHEMA
-from order_book_platform.datasets.trades import TRADES_SCHEMA
+from order_book_platform.datasets.tickers_and_trades import TICKERS_SCHEMA, TRADES_SCHEMA
 from order_book_platform.errors import LogSchemaError
 from order_book_platform.sources.binance.decoded_rows import DecodedRows, Numbering
 from order_book_platform.sources.binance.market import Market, market_named

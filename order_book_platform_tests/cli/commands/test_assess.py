@@ -11,8 +11,7 @@ import pytest
 from order_book_platform.assess.rules import RULES
 from order_book_platform.model import PartitionKey
 from order_book_platform.storage import DataStore
-from order_book_platform_tests.cli.commands.conftest import OTHER, RANGE
-from order_book_platform_tests.cli.conftest import BROKEN_DAY, DAY, SYMBOL, Platform
+from order_book_platform_tests.cli.conftest import BROKEN_DAY, DAY, OTHER, RANGE, SYMBOL, Platform
 
 
 @pytest.mark.parametrize("full", [(), ("--full",)], ids=["sample", "full"])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets.reconstructed_books.rows import BookHeads
+from order_book_platform.datasets.reconstructed_books.reader import BookHeads
 from order_book_platform.errors import PartitionMissingError
 from order_book_platform.fidelity.measurement import bad_references
 from order_book_platform.fidelity.metrics.book_metrics import (

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
-from order_book_platform.datasets.reconstructed_books.rows import BestRows
+from order_book_platform.datasets.reconstructed_books.reader import BestRows
 from order_book_platform.datasets.reconstructed_books.schema import books_schema, level_columns
-from order_book_platform.datasets.tickers import TICKERS_SCHEMA, TickerRows
+from order_book_platform.datasets.tickers_and_trades import TICKERS_SCHEMA, TickerRows
 from order_book_platform.fidelity.measurement import FidelityResult
 from order_book_platform.fidelity.metrics.clock_comparison import (
     ClockComparison,

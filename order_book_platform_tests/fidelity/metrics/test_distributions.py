@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.columns import ReferenceRows
-from order_book_platform.datasets.reconstructed_books.rows import BookRows
+from order_book_platform.datasets.reconstructed_books.reader import BookRows
 from order_book_platform.fidelity.metric_declarations import CHECKS
 from order_book_platform.fidelity.metrics.distributions import (
     CONFIDENCE,

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.reconstructed_books.rows import BookHeads, from_seed
-from order_book_platform.datasets.trades import TRADES_SCHEMA
+from order_book_platform.datasets.reconstructed_books.reader import BookHeads, from_seed
+from order_book_platform.datasets.tickers_and_trades import TRADES_SCHEMA
 from order_book_platform.fidelity.metrics.market_statistics import (
     SecondClock,
     autocorrelation,

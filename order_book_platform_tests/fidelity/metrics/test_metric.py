@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from order_book_platform.datasets.fidelity_report import METRICS_SCHEMA
+from order_book_platform.datasets.frame_schemas import METRICS_SCHEMA
 from order_book_platform.fidelity.metric_declarations import WITHOUT_BEST
 from order_book_platform.fidelity.metrics.metric import (
     Metric,

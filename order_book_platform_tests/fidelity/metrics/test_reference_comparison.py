@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from order_book_platform.datasets.columns import ReferenceRows
-from order_book_platform.datasets.reconstructed_books.rows import BookRows
+from order_book_platform.datasets.reconstructed_books.reader import BookRows
 from order_book_platform.fidelity.metrics.reference_comparison import (
     LEVELS_SCHEMA,
     BestPriceComparison,

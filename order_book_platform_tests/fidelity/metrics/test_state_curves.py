@@ -9,7 +9,7 @@ import pytest
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.columns import ReferenceRows
-from order_book_platform.datasets.reconstructed_books.rows import BookRows
+from order_book_platform.datasets.reconstructed_books.reader import BookRows
 from order_book_platform.fidelity.metrics.distributions import Distributions
 from order_book_platform.fidelity.metrics.state_curves import MOST_BINS, PROBABILITIES, state_curves
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences

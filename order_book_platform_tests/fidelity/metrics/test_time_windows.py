@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.columns import ReferenceRows
-from order_book_platform.datasets.reconstructed_books.rows import BookRows
+from order_book_platform.datasets.reconstructed_books.reader import BookRows
 from order_book_platform.fidelity.metrics.comparison_counts import BestPrices
 from order_book_platform.fidelity.metrics.time_windows import (
     MAX_WINDOWS,

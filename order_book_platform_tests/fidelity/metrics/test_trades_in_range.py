@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.tickers import TICKERS_SCHEMA
-from order_book_platform.datasets.trades import TRADES_SCHEMA, TradeRows
+from order_book_platform.datasets.tickers_and_trades import TICKERS_SCHEMA, TRADES_SCHEMA, TradeRows
 from order_book_platform.fidelity.measurement import FidelityResult
 from order_book_platform.fidelity.metrics.trades_in_range import WINDOW_NS, TradeRange
 from order_book_platform.model import Severity

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from order_book_platform.clock import NS_PER_DAY, day_start_ns
 from order_book_platform.datasets.columns import ReferenceRows
-from order_book_platform.datasets.reconstructed_books.rows import BookHeads
-from order_book_platform.datasets.tickers import TickerRows
+from order_book_platform.datasets.reconstructed_books.reader import BookHeads
+from order_book_platform.datasets.tickers_and_trades import TickerRows
 from order_book_platform.fidelity.metrics.book_metrics import BookSummary
 from order_book_platform.fidelity.references.held_out import (
     ANY,

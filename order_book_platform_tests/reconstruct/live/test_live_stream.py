@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from order_book_platform.datasets.frame_schemas import FINDINGS_SCHEMA
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
-from order_book_platform.datasets.sequence_gap_report import FINDINGS_SCHEMA
 from order_book_platform.reconstruct.live.live_source import CaughtUp, Quiet
 from order_book_platform.reconstruct.live.live_stream import LiveReplay, LiveStream, findings_table
 from order_book_platform.replay.flag_timeline import FlagChanges

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.datasets.trades import TRADES_SCHEMA
+from order_book_platform.datasets.tickers_and_trades import TRADES_SCHEMA
 from order_book_platform.model import FixedPoint
 from order_book_platform.model.encoding import VERBATIM
 from order_book_platform.rl.features.event_reader import ChunkCursor, EventReader, TradeChunk

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from order_book_platform.clock import NS_PER_DAY
+from order_book_platform.datasets.frame_schemas import features_schema
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
-from order_book_platform.datasets.rl_features import features_schema
-from order_book_platform.datasets.trades import TRADES_SCHEMA
+from order_book_platform.datasets.tickers_and_trades import TRADES_SCHEMA
 from order_book_platform.errors import (
     BatchError,
     OrderBookPlatformError,
@@ -23,7 +23,13 @@ from order_book_platform.errors import (
 )
 from order_book_platform.model import BookFlag, FixedPoint, Severity
 from order_book_platform.rl import FeatureBuilder, FeatureResult
-from order_book_platform.rl.features.feature_builder import BYTES_PER_ROW, expected_bytes
+from order_book_platform.rl.features.feature_builder import (
+    BYTES_PER_ROW,
+    GATES,
+    FeatureQuality,
+    expected_bytes,
+    gate_descriptions,
+)
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, ParquetRows
 from order_book_platform_tests.rl.naive import SECOND, BookRow, Trade
@@ -87,7 +93,7 @@ def test_publishes_schema_manifest_and_gates(store: DataStore) -> None:
     result = build(store)
     table = store.table("rl_features", KEY)
     assert table.schema.equals(features_schema((3, 1), 2, (SECOND, 2 * SECOND)))
-    assert result.rows == table.num_rows == 39
+    assert result.manifest.main_rows == table.num_rows == 39
     assert result.manifest.inputs == {
         name: store.manifest(name, KEY).fingerprint for name in ("reconstructed_books", "trades")
     }
@@ -158,7 +164,7 @@ def test_books_without_rows(store: DataStore) -> None:
     """No book rows give an empty partition that fails its gates."""
     publish(store, [])
     result = build(store)
-    assert result.rows == 0
+    assert result.manifest.main_rows == 0
     assert result.manifest.metadata["first_time"] is None
     assert not any(gate.passed for gate in result.gates)
 
@@ -166,7 +172,7 @@ def test_books_without_rows(store: DataStore) -> None:
 def test_one_book_row_proves_no_step(store: DataStore) -> None:
     """Only an event beyond a step shows that the step is complete."""
     publish(store, clean_rows(1))
-    assert build(store).rows == 0
+    assert build(store).manifest.main_rows == 0
 
 
 def test_long_silence_has_a_row_for_every_step(store: DataStore) -> None:
@@ -175,7 +181,7 @@ def test_long_silence_has_a_row_for_every_step(store: DataStore) -> None:
     later = clean_rows(31)[30:]
     rows.append(replace(later[0], origin_time=START + 7_200 * SECOND))
     publish(store, rows)
-    assert build(store).rows == 72_000 - 1
+    assert build(store).manifest.main_rows == 72_000 - 1
     table = store.table("rl_features", KEY)
     assert table.column("ofi_1")[50_000].as_py() == 0
     assert table.column("stale_ms")[50_000].as_py() == 4_997_199
@@ -305,3 +311,82 @@ def test_room_for_features() -> None:
     empty = pa.BufferOutputStream()
     pq.write_table(pa.table({"origin_time": pa.array([], pa.int64())}), empty)
     assert expected_bytes(ParquetRows([empty.getvalue()]), SECOND // 10) == BYTES_PER_ROW
+
+
+SCHEMA = features_schema((1, 5), 1, ())
+NAN = float("nan")
+
+
+def table(rows: list[dict[str, object]]) -> pa.Table:
+    """Rows of features; what a row leaves out is 0, valid and known."""
+    plain = {name: False if SCHEMA.field(name).type == pa.bool_() else 0 for name in SCHEMA.names}
+    return pa.Table.from_pylist([{**plain, "valid": True, **row} for row in rows], schema=SCHEMA)
+
+
+TABLES = [
+    table([{"time": 10, "valid": False, "gap_flag": True}, {"time": 20, "ofi_1": None}, {"time": 30}]),
+    table([]),
+    table(
+        [
+            {"time": 40, "valid": False, "crossed": True},
+            {"time": 50, "valid": False},
+            {"time": 60, "qi_5": NAN},
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize("tables", [TABLES, [pa.concat_tables(TABLES)]], ids=["in parts", "at once"])
+def test_counts_do_not_depend_on_the_parts(tables: list[pa.Table]) -> None:
+    """Counts, spans of invalid rows and times are those of all rows, whatever the tables they came in."""
+    quality = FeatureQuality((1, 5))
+    for part in tables:
+        quality.add(part)
+    assert quality.to_metadata() == {
+        "first_time": 10,
+        "last_time": 60,
+        "counts": {
+            "rows": 6,
+            "valid_rows": 3,
+            "invalid_rows": 3,
+            "invalid_spans": 2,
+            "crossed_rows": 1,
+            "gap_rows": 1,
+            "ofi_null_rows": 1,
+        },
+    }
+    assert quality.qi_rows == 2
+
+
+def test_gates_hold_shares_against_their_bars() -> None:
+    """Each gate has its share, the rows behind it and a note; all but the number of rows are warnings."""
+    quality = FeatureQuality((1, 5))
+    for part in TABLES:
+        quality.add(part)
+    gates = {gate.name: gate for gate in quality.gates(book_rows=1_000, book_time_regressions=1)}
+    assert list(gates) == list(GATES)
+    assert {name: (gate.value, gate.n, gate.passed) for name, gate in gates.items()} == {
+        "feature_rows": (6, 1_000, True),
+        "valid_share": (0.5, 6, False),
+        "ofi_share": (5 / 6, 6, False),
+        "qi_share": (2 / 3, 3, False),
+        "time_regressions": (0.001, 1_000, True),
+    }
+    assert {name for name, gate in gates.items() if gate.severity is Severity.ERROR} == {"feature_rows"}
+    assert gates["valid_share"].note == ("Rows with a two-sided, seeded book free of doubt; 2 spans are not.")
+    assert gates["qi_share"].note == "Valid rows that know all the levels the imbalances need."
+
+
+def test_a_share_of_nothing_fails() -> None:
+    """Without rows there is nothing to show, and no gate holds."""
+    gates = FeatureQuality((1,)).gates(book_rows=0, book_time_regressions=0)
+    assert [gate.value for gate in gates] == [0, None, None, None, None]
+    assert not any(gate.passed for gate in gates)
+
+
+def test_descriptions_name_every_gate() -> None:
+    """The checks of the UI have a sentence for each gate."""
+    described = gate_descriptions()
+    assert list(described) == list(GATES)
+    assert described["feature_rows"] == "Number of rows of the sampling clock."
+    assert described["time_regressions"] == ("Share of book rows whose origin_time lay below an earlier one.")

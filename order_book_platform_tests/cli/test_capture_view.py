@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from order_book_platform.cli.display.capture_view import capture_view, summary_line
+from order_book_platform.cli.capture_view import capture_view, summary_line
 from order_book_platform_tests.observability.test_capture_exporter import METRICS, STREAM
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.rl_features import features_schema
+from order_book_platform.datasets.frame_schemas import features_schema
 
 
 def test_settings_make_columns() -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from order_book_platform.cli.commands import assess_range
-from order_book_platform.model import PartitionKey
-from order_book_platform_tests.cli.commands.conftest import OTHER, RANGE
-from order_book_platform_tests.cli.conftest import BROKEN_DAY, DAY, SYMBOL, Platform
+from order_book_platform.assess import DaySummary
+from order_book_platform.cli import assessments
+from order_book_platform.cli.assessments import show_assessment, why_of
+from order_book_platform.model import Gate, GateResult, PartitionKey, Severity
+from order_book_platform_tests.cli.conftest import BROKEN_DAY, DAY, OTHER, RANGE, SYMBOL, Platform
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -88,7 +91,7 @@ def test_a_damaged_day_of_a_range(fresh: Platform, key: PartitionKey) -> None:
 def test_a_calendar_that_cannot_be_written(fresh: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     """Said before a footer is read: the place, and what to do."""
     (fresh.config.parent / "folder.html").mkdir()
-    monkeypatch.setattr(assess_range, "summarise_range", None)
+    monkeypatch.setattr(assessments, "summarise_range", None)
     for name in ("no/such/folder.html", "folder.html"):
         result = fresh.obp("assess", "--symbol", SYMBOL, *RANGE, "--out", str(fresh.config.parent / name))
         assert result.exit_code == 2
@@ -120,3 +123,71 @@ def test_a_place_that_was_tried_is_left_as_it_was(empty: Platform, monkeypatch: 
     assert empty.obp("assess", "--symbol", SYMBOL, *RANGE, "--out", "old.html").exit_code == 1
     assert not Path("new.html").exists()
     assert Path("old.html").read_text() == "old"
+
+
+def rule(name: str, value: float, basis: str) -> dict[str, Any]:
+    """A rule as a report has it."""
+    gate = GateResult.of(name, value, Gate(">", 0.9), n=5_000, note=f"meaning of {name}")
+    return {**gate.to_dict(), "basis": basis}
+
+
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A report with one rule that holds and one that does not; its facts are two lines."""
+    monkeypatch.setattr(assessments, "facts", lambda _: [("messages", "5,000"), ("gaps", "none")])
+    rules = [rule("origin_valid", 1.0, "full"), rule("origin_coverage", 0.5, "sample")]
+    return {"symbol": "A:B", "day": "2024-08-08", "verdict": "no-go", "why": "a [rule] fails", "rules": rules}
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_rules_and_facts(
+    report: dict[str, Any],
+    columns: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The verdict comes first, then every rule with its basis; a failed rule is explained in any width."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    show_assessment(report)
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert lines[1] == "A:B 2024-08-08: no-go, a [rule] fails"
+    assert any(line.split()[:6] == ["origin_valid", "1", ">", "0.9", "pass", "full"] for line in lines)
+    assert any(line.split()[4:7] == ["FAIL", "sample,", "5,000"] for line in lines)
+    assert "meaning of origin_coverage" in text
+    assert ("meaning of origin_valid" in text) == (columns == 140)
+    assert ["messages", "5,000"] in [line.split() for line in lines]
+
+
+def test_a_damaged_day_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A day that cannot be read has no rules to show, only why."""
+    show_assessment(
+        {"symbol": "A:B", "day": "2024-08-08", "verdict": "damaged", "why": "no Parquet", "error": {}}
+    )
+    assert capsys.readouterr().out == "\nA:B 2024-08-08: damaged, no Parquet\n"
+
+
+def day(verdict: str, why: str, *rules: dict[str, Any], warnings: tuple[str, ...] = ()) -> DaySummary:
+    """A day of deltas alone."""
+    rows: dict[str, int | None] = {"book_delta_v2": 5, "book": None, "trades": None}
+    return DaySummary("A:B", date(2024, 1, 2), verdict, why, rows, warnings=warnings, rules=rules)
+
+
+def held(name: str, value: float, gate: Gate) -> dict[str, Any]:
+    """As a report has it."""
+    return GateResult.of(name, value, gate, n=1).to_dict()
+
+
+def test_what_no_row_may_hold_is_told_in_words() -> None:
+    """Which values they are, not how many kinds of them; other rules that do not hold follow."""
+    impossible, coverage = held("impossible", 1, Gate("==", 0)), held("origin_coverage", 0.5, Gate(">", 0.99))
+    refused = day("no-go", "prices down to -5", impossible, coverage)
+    assert why_of([refused]) == "prices down to -5, origin_coverage 0.5 (> 0.99)"
+
+
+def test_every_warning_is_told_once() -> None:
+    """Those of rules with figure and bar, and those of none: absent tables and thin row groups."""
+    covered = held("day_coverage", 0.5, Gate(">=", 0.99, Severity.WARN))
+    warnings = ("no book", "day_coverage", "thin row groups")
+    found = day("go", "every required rule holds", covered, warnings=warnings)
+    assert why_of([found]) == "no book, thin row groups, day_coverage 0.5 (>= 0.99)"
