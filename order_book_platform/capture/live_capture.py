@@ -226,6 +226,7 @@ class LiveCapture:
             while self._failure is None and not stopped():
                 now_ns = self._clock.monotonic_ns()
                 if duration_ns is not None and now_ns - self._began_ns >= duration_ns:
+                    self._check_begun(duration_ns)
                     break
                 self._tick(now_ns)
                 if observe is not None and now_ns - observed_ns >= NS_PER_SECOND:
@@ -236,6 +237,18 @@ class LiveCapture:
             with suppress(asyncio.CancelledError):
                 await clock_task
             await self._close_all()
+
+    def _check_begun(self, duration_ns: int) -> None:
+        """Fail where the time is over before the exchange has answered at all."""
+        if not self._session.has_begun:
+            self._fail(
+                CaptureStartError(
+                    expected=f"an answer of the exchange within {duration_ns / NS_PER_SECOND:g} s",
+                    found="none",
+                    where=self._market.exchange_info_path,
+                    remedy="Check the network, --rest-url and --ws-url, or record for longer.",
+                )
+            )
 
     def _tick(self, now_ns: int) -> None:
         if self._writer.failure is not None:

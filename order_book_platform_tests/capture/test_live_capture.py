@@ -138,6 +138,14 @@ def test_an_unreachable_exchange_is_told(tmp_path: Path) -> None:
     assert "127.0.0.1:9" in error.value.found
 
 
+def test_a_time_that_is_over_before_the_start_is_told(tmp_path: Path) -> None:
+    """Nothing was recorded: that is no success."""
+    nowhere = TinyExchange()
+    nowhere.ws_url, nowhere.rest_url = "ws://127.0.0.1:9", "http://127.0.0.1:9"
+    with pytest.raises(CaptureStartError, match=r"an answer of the exchange within 0\.3 s"):
+        capture(nowhere, tmp_path).run(lambda: False, duration_ns=300_000_000)
+
+
 def test_a_clock_off_by_a_day_is_refused(exchange: TinyExchange, tmp_path: Path) -> None:
     """Rows would go into the partition of another day."""
     exchange.server_time_ms = 1_000_000

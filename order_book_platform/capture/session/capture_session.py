@@ -12,7 +12,7 @@ from random import Random
 
 from order_book_platform.capture.session.actions import Action
 from order_book_platform.capture.session.connection import Connection
-from order_book_platform.capture.session.connection_group import ConnectionGroup
+from order_book_platform.capture.session.connection_group import ConnectionGroup, grouped
 from order_book_platform.capture.session.context import SessionContext, SessionLimits
 from order_book_platform.capture.session.instrument_rules import InstrumentRules
 from order_book_platform.capture.session.message_header import PREFIX, Ids, parsed
@@ -60,7 +60,7 @@ class CaptureSession:
         self.budget = RequestBudget(limits.weight_per_minute, random)
         self._with_previous = market.has_pu
         self._context = SessionContext(limits, random, first_connection, ws_url)
-        self.groups = _groups(list(self.watches.values()), self._context)
+        self.groups = grouped(list(self.watches.values()), self._context)
         depth = [watch for watch in self.watches.values() if watch.chain is not None]
         self.snapshots = SnapshotRequests(market, depth_limit, depth, self.budget, self._context)
         self._connections: dict[int, tuple[ConnectionGroup, Connection]] = {}
@@ -68,6 +68,11 @@ class CaptureSession:
             market, list(dict.fromkeys(spec.symbol for spec in streams)), self._context
         )
         self._stopping = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the rules of the instruments are known, so that connections are opened."""
+        return self._rules.known
 
     @property
     def open_connections(self) -> int:
@@ -141,6 +146,13 @@ class CaptureSession:
                     status=status,
                 )
         else:
+            if live.state != "closing":
+                self._context.warn(
+                    "connection_lost",
+                    f"Connection {connection} has ended ({by}: {reason or code}); another one is opened.",
+                    connection=connection,
+                    code=code,
+                )
             detail = {"code": code, "reason": reason, "by": by}
             self._context.record(RowKind.CLOSE, detail, connection, group.route)
         group.on_closed(live, now_ns, not_before_ns)
@@ -386,14 +398,3 @@ class CaptureSession:
         taken = self._context.out[:]
         self._context.out.clear()
         return taken
-
-
-def _groups(watches: list[StreamWatch], context: SessionContext) -> list[ConnectionGroup]:
-    """Spread the streams over as few connections as the limit allows, apart by route."""
-    found = []
-    most = context.limits.streams_per_connection
-    for route in dict.fromkeys(watch.spec.route for watch in watches):
-        of_route = [watch for watch in watches if watch.spec.route == route]
-        for begin in range(0, len(of_route), most):
-            found.append(ConnectionGroup(route, of_route[begin : begin + most], context))
-    return found

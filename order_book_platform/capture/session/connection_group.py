@@ -309,3 +309,19 @@ class ConnectionGroup:
             stream=watch.spec.name,
             route=self.route,
         )
+
+
+def grouped(watches: Sequence[StreamWatch], context: SessionContext) -> list[ConnectionGroup]:
+    """Spread streams over as few connections as the limit allows, apart by route.
+
+    Args:
+        watches: all streams.
+        context: state of the session.
+    """
+    found = []
+    most = context.limits.streams_per_connection
+    for route in dict.fromkeys(watch.spec.route for watch in watches):
+        of_route = [watch for watch in watches if watch.spec.route == route]
+        for begin in range(0, len(of_route), most):
+            found.append(ConnectionGroup(route, of_route[begin : begin + most], context))
+    return found

@@ -114,6 +114,7 @@ class SessionContext:
         for watch in watches:
             watch.gaps += 1
         names = [watch.spec.name for watch in watches]
+        self.warn("gap", f"Messages of {', '.join(names)} may be missing ({why}).", why=why, streams=names)
         self.record(
             RowKind.GAP, {"why": why, "streams": names, "from_monotonic_ns": from_ns, "dropped": dropped}
         )

@@ -1,0 +1,122 @@
+"""The capture against `obp exchange` in a thread: what its ledger lists is in the log, or inside a recorded gap."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from order_book_platform.capture import LiveCapture
+from order_book_platform.clock import NS_PER_SECOND, Clock
+from order_book_platform.exchange import (
+    ExchangeOptions,
+    ExchangeServer,
+    LocalExchange,
+    SimulatedFeed,
+    parse_faults,
+    venue,
+)
+from order_book_platform.settings import CaptureSettings
+from order_book_platform.sources.binance.market import MARKETS
+from order_book_platform.storage import LogReader
+
+SYMBOLS = {"usdm": ("BTCUSDT", "ETHUSDT"), "coinm": ("BTCUSD_PERP",), "spot": ("BTCUSDT", "ETHUSDT")}
+
+
+@contextmanager
+def served(market: str, faults: str) -> Iterator[tuple[LocalExchange, dict[str, Any]]]:
+    """Serve a simulated market in a thread; gives the exchange and the addresses as arguments of a capture."""
+    feeds = [SimulatedFeed(symbol, venue(market), 2_000) for symbol in SYMBOLS[market]]
+    options = ExchangeOptions(faults=parse_faults(faults), seed=3, own_groupings=True)
+    exchange = LocalExchange({market: feeds}, options, Clock().now_ns())
+    ready: Future[tuple[asyncio.AbstractEventLoop, dict[str, Any]]] = Future()
+    done = asyncio.Event()
+
+    async def serve() -> None:
+        async with ExchangeServer(exchange) as server:
+            addresses = {"ws_url": server.websocket_url(market), "rest_url": server.rest_url(market)}
+            ready.set_result((asyncio.get_running_loop(), addresses))
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    loop, addresses = ready.result(60)
+    try:
+        yield exchange, addresses
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join(30)
+
+
+def recorded(folder: Path) -> list[dict[str, Any]]:
+    """Rows of a raw log."""
+    return [row for batch in LogReader(folder).read() for row in batch.batch.to_pylist()]
+
+
+def breaks(rows: list[dict[str, Any]], has_pu: bool) -> Counter[str]:
+    """Breaks of the chain of ids by depth stream, as the rows have them."""
+    last: dict[str, int] = {}
+    found: Counter[str] = Counter()
+    for row in rows:
+        if row["kind"] != "message" or row["binary"] or b"depthUpdate" not in row["payload"]:
+            continue
+        document = json.loads(row["payload"])
+        name, data = document["stream"], document["data"]
+        previous = data["pu"] if has_pu else data["U"] - 1
+        if name in last and previous > last[name]:
+            found[name] += 1
+        last[name] = max(last.get(name, 0), data["u"])
+    return found
+
+
+@pytest.mark.parametrize("market", MARKETS)
+@pytest.mark.parametrize(
+    "faults",
+    [
+        "",
+        "disconnect@300,429=0.2/1s,duplicate=0.01,binary@50",
+        "drop=0.1:depth,stale_snapshot=0.5/200ms,503=0.2",
+    ],
+)
+def test_the_ledger_is_in_the_log_or_in_a_gap(market: str, faults: str, tmp_path: Path) -> None:
+    """Per connection the log has what was sent, in order; each break of a chain has its gap, and no gap is false."""
+    settings = CaptureSettings(clock_source="none")
+    with served(market, faults) as (exchange, addresses):
+        capture = LiveCapture(settings, tmp_path, MARKETS[market], SYMBOLS[market], **addresses)
+        metrics = capture.run(lambda: capture.metrics().messages > 800, duration_ns=60 * NS_PER_SECOND)
+        ledger = exchange.ledger.table().to_pylist()
+    rows = recorded(capture.folder)
+    assert metrics.rows == len(rows)
+    assert metrics.dropped == 0
+    sent: dict[int, list[str]] = defaultdict(list)
+    for entry in ledger:
+        if entry["kind"] == "message" and entry["fate"] == "sent":
+            sent[entry["connection"]].append(entry["stream"])
+    got: dict[int, list[str]] = defaultdict(list)
+    for row in rows:
+        if row["kind"] == "message":
+            text = not row["binary"]
+            got[row["connection"]].append(json.loads(row["payload"])["stream"] if text else "binary")
+    for number, names in got.items():
+        streams = [name for name in names if name != "binary"]
+        assert streams == [name for name in sent[number] if name in set(streams)][: len(streams)]
+    last_message = max(at for at, row in enumerate(rows) if row["kind"] == "message")
+    gaps = Counter(  # without those of a connection that had just been lost when the capture was stopped
+        name
+        for row in rows[: last_message + 2]
+        if row["kind"] == "gap"
+        for name in json.loads(row["detail"])["streams"]
+        if "@depth" in name
+    )
+    assert gaps == breaks(rows, MARKETS[market].has_pu)
+    assert bool(gaps) == bool(faults)
+    snapshots = [row for row in rows if row["kind"] == "rest" and "/depth?" in row["route"]]
+    assert snapshots
