@@ -83,7 +83,7 @@ def breaks(rows: list[dict[str, Any]], has_pu: bool) -> Counter[str]:
     [
         "",
         "disconnect@300,429=0.2/1s,duplicate=0.01,binary@50",
-        "drop=0.1:depth,stale_snapshot=0.5/200ms,503=0.2",
+        "drop@7+15:depth,stale_snapshot=0.5/200ms,503=0.2",
     ],
 )
 def test_the_ledger_is_in_the_log_or_in_a_gap(market: str, faults: str, tmp_path: Path) -> None:
