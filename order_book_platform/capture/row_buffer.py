@@ -107,11 +107,6 @@ class RowBuffer:
         """Memory of rows that are not on the device, in bytes."""
         return self._bytes
 
-    @property
-    def is_dropping(self) -> bool:
-        """Whether messages are dropped at present."""
-        return self._dropped_now > 0
-
     def put(self, row: Row) -> bool:
         """Take a row, or drop it if it is a message and there is no space.
 

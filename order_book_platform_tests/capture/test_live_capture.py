@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,6 @@ def rows(root: Path) -> list[dict[str, Any]]:
 def of_kind(found: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     """Rows of one kind."""
     return [row for row in found if row["kind"] == kind]
-
-
-def until(condition: Callable[[], bool]) -> Callable[[], bool]:
-    """Stop when a condition holds."""
-    return condition
 
 
 def test_everything_that_was_sent_is_in_the_log(exchange: TinyExchange, tmp_path: Path) -> None:

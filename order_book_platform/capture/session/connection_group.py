@@ -114,7 +114,7 @@ class ConnectionGroup:
         self.current, self.successor = self.successor, None
         self._why = "reconnect" if was_open or self._why != "start" else "start"
         if was_open:
-            self._leave(connection, now_ns)
+            self._leave(connection)
         if self.current is not None:
             self._set_lifetime()
 
@@ -222,7 +222,7 @@ class ConnectionGroup:
 
     # --- the end of a connection ------------------------------------------------------------------------------------
 
-    def _leave(self, connection: Connection, now_ns: int) -> None:
+    def _leave(self, connection: Connection) -> None:
         """Find out which streams are not covered after an unexpected end."""
         self._end_chains(connection)
         lost = []

@@ -157,13 +157,13 @@ class SimulatedExchange:
                     asked = json.loads(text)
                     if connection in self.live:
                         self.live[connection].streams += asked["params"]
-                        self.deliver(connection, json.dumps({"result": None, "id": asked["id"]}).encode(), [])
+                        self.deliver(connection, json.dumps({"result": None, "id": asked["id"]}).encode())
                 case Warn(event):
                     self.warnings.append(event)
                 case Fail():
                     self.failures.append(action)
 
-    def deliver(self, connection: int, payload: bytes, events: list[tuple[str, int]]) -> None:
+    def deliver(self, connection: int, payload: bytes) -> None:
         """Send a message to the session, as a shell would."""
         now_ns = self.clock.monotonic_ns()
         self.rows.append((now_ns, "message", payload, {"connection": connection}))
@@ -215,7 +215,7 @@ class SimulatedExchange:
         payload = json.dumps({"stream": name, "data": data}, separators=(",", ":")).encode()
         for _ in range(2 if self.random.random() < self.faults.duplicate else 1):
             if number in self.live:
-                self.deliver(number, payload, [])
+                self.deliver(number, payload)
 
     def _last_before(self, name: str, first: int) -> int:
         """The id of the change before the one with this id."""

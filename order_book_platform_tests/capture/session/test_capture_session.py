@@ -206,7 +206,7 @@ def test_the_announcement_of_a_shutdown_is_followed() -> None:
     found = exchange(4, SPOT)
     found.run(5)
     (number,) = found.live
-    found.deliver(number, b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}', [])
+    found.deliver(number, b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}')
     found.run(20)
     assert [row["why"] for _, kind, _, row in found.rows if kind == "connect"] == ["start", "rotation"]
     assert not [row for _, kind, _, row in found.rows if kind == "gap"]
@@ -242,8 +242,8 @@ def test_a_subscription_that_is_refused_is_told() -> None:
     found = exchange(9)
     found.run(5)
     (number,) = found.live
-    found.deliver(number, b'{"error":{"code":2,"msg":"Invalid request"},"id":3}', [])
-    found.deliver(number, b"not json", [])
+    found.deliver(number, b'{"error":{"code":2,"msg":"Invalid request"},"id":3}')
+    found.deliver(number, b"not json")
     assert found.warnings[-2:] == ["subscription_refused", "message_unknown"]
 
 
