@@ -24,7 +24,7 @@ from order_book_platform.model import Instrument, PartitionKey
 from order_book_platform.model.fixed_point import DEFAULT_DECIMALS
 from order_book_platform.settings import InstrumentSettings, Settings
 from order_book_platform.simulate import profile
-from order_book_platform.simulate.market import Market, MarketChunk
+from order_book_platform.simulate.simulated_market import Market, MarketChunk
 from order_book_platform.sources import LakeIngest
 from order_book_platform.storage import DataStore
 

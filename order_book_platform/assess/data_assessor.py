@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from order_book_platform.assess.report.markdown import assessment_markdown
-from order_book_platform.assess.report.published_report import PublishedReport
-from order_book_platform.assess.report.sections import (
-    availability_section,
+from order_book_platform.assess.day_report import (
+    PublishedReport,
+    assessment_markdown,
     coverage_section,
     precision_section,
     rate_section,
     report_head,
     tick_change,
+    times_of,
 )
-from order_book_platform.assess.rule_figures import RuleFigure, day_coverage, message_figures
-from order_book_platform.assess.rules import RULES, held_against, rules_for_day, rules_report, verdict_of
+from order_book_platform.assess.rules import (
+    RULES,
+    RuleFigure,
+    day_coverage,
+    forcing_decimals,
+    judge,
+    message_figures,
+)
 from order_book_platform.assess.run_estimate import RunEstimate, estimate_run
 from order_book_platform.clock import ns_from_iso
 from order_book_platform.errors import PartitionCorruptError
@@ -94,14 +101,7 @@ class DataAssessor:
 
 
 class _PublishedDay:
-    """The published inputs of one assessment, from which the report is made.
-
-    Args:
-        key: Symbol and day.
-        inputs: Manifests by dataset.
-        gap_report: Content of report.json of `sequence_gap_report`.
-        settings: Settings `sources.batch_rows` and `gaps.unusable_share`.
-    """
+    """Manifests by dataset and the gap report of one day, from which its assessment is made."""
 
     def __init__(
         self,
@@ -134,15 +134,17 @@ class _PublishedDay:
         notes = {}
         if figures["decimals"].value:
             notes["decimals"] = f"; the first: {self._metadata['precision_audit']['first_beyond_pips']}"
-        gates = held_against(rules_for_day(notes, has_book=self._audits["snapshots"]["available"]), figures)
-        verdict, point = verdict_of(gates, self._gaps["by_action"]), self._inputs["raw_deltas"].fixed_point
+        judgement = judge(
+            figures, self._gaps["by_action"], notes, has_book=self._audits["snapshots"]["available"]
+        )
+        point = self._inputs["raw_deltas"].fixed_point
         report = {
-            **report_head(self._key, "full", verdict, self._strategy(), point),
+            **report_head(self._key, "full", judgement.verdict, judgement.why, self._strategy(), point),
             **self._sections(),
-            "estimate": {"basis": "estimate", **estimate.to_dict()},
-            **rules_report(gates, figures),
+            "estimate": {"basis": "estimate", **asdict(estimate)},
+            **judgement.report,
         }
-        return report, gates
+        return report, judgement.gates
 
     def _figures(self, estimate: RunEstimate) -> dict[str, RuleFigure]:
         rows, snapshots = self._rows["raw_deltas"], self._rows["snapshots"]
@@ -158,7 +160,7 @@ class _PublishedDay:
             "seed": RuleFigure(self._sound, max(snapshots, 1)),
             "gap_ratio": RuleFigure(ratio, messages),
             "origin_coverage": RuleFigure(gaps["clocks"]["origin_coverage"], messages),
-            "decimals": RuleFigure(_forcing_decimals(metadata["precision_audit"]), rows + trades["rows"]),
+            "decimals": RuleFigure(forcing_decimals(metadata["precision_audit"]), rows + trades["rows"]),
             "increments": RuleFigure(len(metadata["contradicted"]), max(configured, 1)),
             "tick_changes": RuleFigure(len(metadata.get("tick_changes", ())), max(rows, 1)),
             "memory": RuleFigure(estimate.peak_bytes, max(rows, 1), "estimate"),
@@ -207,8 +209,9 @@ class _PublishedDay:
         )
         point = self._inputs["raw_deltas"].fixed_point
         precision = precision_section(
-            self._metadata["precision_audit"],
             point,
+            basis="full",
+            **self._metadata["precision_audit"],
             tick_changes=[
                 {
                     **tick_change(point, change["origin_time"], change["from_pips"], change["to_pips"]),
@@ -228,7 +231,7 @@ class _PublishedDay:
             "availability": {table: self._availability(table) for table in DATASET_OF_TABLE},
             "coverage": coverage_section(self._key, self._span, silences, gaps["by_cause"].get("silence", 0)),
             "rate": rate,
-            "precision": {"basis": "full", **precision},
+            "precision": precision,
             "audit": {"basis": "full", **self._audits["raw_deltas"]},
             "snapshots": {"basis": "full", **snapshots},
             "trades": {"basis": "full", **self._audits["trades"]},
@@ -239,18 +242,11 @@ class _PublishedDay:
     def _availability(self, table: str) -> dict[str, Any]:
         """Return what there is of a table; files and bytes are known where the source keeps files."""
         dataset = DATASET_OF_TABLE[table]
-        return availability_section(
-            "full",
-            available=self._audits[dataset].get("available", True),
-            rows=self._rows[dataset],
-            files=self._audits[dataset].get("files"),
-            size_bytes=self._inputs[dataset].metadata.get("source_bytes"),
-            span=self._span if dataset == "raw_deltas" else None,
-        )
-
-
-def _forcing_decimals(precision: Mapping[str, Any]) -> int:
-    """Count the values for which a day was moved to decimals; 0 if it was not, or had been set to them."""
-    if (precision["wanted"], precision["chosen"]) != ("auto", "decimal128"):
-        return 0
-    return int(precision["prices_beyond_pips"] + precision["sizes_beyond_pips"])
+        return {
+            "basis": "full",
+            "available": self._audits[dataset].get("available", True),
+            "rows": self._rows[dataset],
+            "files": self._audits[dataset].get("files"),
+            "bytes": self._inputs[dataset].metadata.get("source_bytes"),
+            **times_of(self._span if dataset == "raw_deltas" else None),
+        }

@@ -1,14 +1,23 @@
-"""Estimates memory, time and disk space of a day from its row counts alone, for the machine that was measured."""
+"""Estimates memory, time and disk space of a day from its row counts, and what that comes to on this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import psutil
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
+from order_book_platform.kernels.ingest.raw_columns import to_pips
 from order_book_platform.model.decimal_encoding import SIZE_BYTES
+from order_book_platform.storage.disk import nearest_folder
 
 BASE_BYTES = 385 * 10**6
 """Resident memory of an idle process that has imported all components and the Dagster definitions and compiled the
@@ -39,6 +48,10 @@ DECIMAL_TIMES = 3
 """Factor by which decimals take longer: `python -m benchmarks.precision` measured 2 to 4."""
 COPIES = 4
 """Copies of a batch that exist at once: decoded, as pips, the joined remainder, and the row group being written."""
+REFERENCE_NS = 11_200_000
+"""CPU time of `calibrate`'s work on the machine of benchmarks/results/day.json, which the estimates are of: twenty
+calls of it gave 11.2 to 13.8 ms, 11.4 in the median. No committed result has it: measure it again with those."""
+_VALUES, _RUNS = 250_000, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +72,8 @@ class RunEstimate:
 
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> RunEstimate:
-        """Make the estimate that `to_dict` describes; other keys are ignored."""
+        """Make the estimate that a report has; other keys are ignored."""
         return cls(**{field.name: report[field.name] for field in fields(cls)})
-
-    def to_dict(self) -> dict[str, float]:
-        """Return all fields by name, ready for JSON."""
-        return asdict(self)
 
 
 def estimate_run(
@@ -83,8 +92,7 @@ def estimate_run(
         batch_rows: Rows decoded at a time.
         decimal_sizes: Number of different sizes of a day of decimals, which take twice the disk space, and of whose
             sizes a replay keeps a list; None for pips.
-        day_share: Share of the day from the first to the last delta, on which the size of the features depends; None,
-            if it is not known, counts as the whole day.
+        day_share: Share of the day that the deltas span, on which the size of the features depends; None counts as 1.
     """
     decimal = decimal_sizes is not None
     row_bytes = DELTA_ROW_BYTES + (DECIMAL_ROW_BYTES if decimal else 0)
@@ -99,3 +107,65 @@ def estimate_run(
         round(cpu_s, 3),
         round(disk * (2 if decimal else 1)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine to run on; `slowness` is the CPU time of `calibrate`'s work by that on the machine of the estimates."""
+
+    cores: int
+    memory_bytes: int
+    free_memory_bytes: int
+    free_disk_bytes: int
+    slowness: float
+
+
+def this_machine(data_root: Path) -> Machine:
+    """Look at the machine and measure one of its cores for some 0.1 s."""
+    memory = psutil.virtual_memory()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    free = shutil.disk_usage(nearest_folder(data_root)).free
+    return Machine(cores, memory.total, memory.available, free, round(calibrate() / REFERENCE_NS, 3))
+
+
+def calibrate() -> int:
+    """Measure the CPU time in ns of work like the platform's: making floats pips and sorting them.
+
+    It is the CPU time of the best of some runs, so that other work of the machine counts as little as possible.
+    """
+    prices = np.random.default_rng(1).integers(1, 10**7, _VALUES) / 100
+    pips = np.empty(_VALUES, np.int64)
+    times = []
+    for _ in range(_RUNS):
+        before = time.thread_time_ns()
+        to_pips(prices, 100.0, 2.0**51, pips)
+        np.sort(pips)
+        times.append(time.thread_time_ns() - before)
+    return min(times)
+
+
+def on_machine(estimates: Sequence[RunEstimate], machine: Machine, limit_bytes: int) -> dict[str, Any]:
+    """Return what the runs of some days take on a machine, with as many at once as cores and memory allow.
+
+    No more memory is used than `limit_bytes`. The result has the machine, `parallel_runs`, `hours` of all runs,
+    `cpu_hours`, `peak_bytes` of as many runs as go at once, `disk_bytes` of the outputs, and whether they fit.
+    """
+    peak = max((each.peak_bytes for each in estimates), default=0)
+    usable = min(limit_bytes, machine.memory_bytes)
+    runs = max(min(machine.cores, usable // peak if peak else 1, len(estimates)), 1)
+    cpu_s = sum(each.cpu_seconds for each in estimates) * machine.slowness
+    # A run reads ahead in threads of its own, so that alone it uses more than one core, but never more than there are.
+    busy = min(runs * PARALLEL, machine.cores)
+    disk = sum(each.disk_bytes for each in estimates)
+    return {
+        "machine": asdict(machine),
+        "reference": REFERENCE,
+        "days": len(estimates),
+        "parallel_runs": runs,
+        "cpu_hours": cpu_s / 3_600,
+        "hours": cpu_s / busy / 3_600,
+        "peak_bytes": peak * runs,
+        "disk_bytes": disk,
+        "memory_fits": peak <= usable,
+        "disk_fits": disk <= machine.free_disk_bytes,
+    }

@@ -13,13 +13,19 @@ import click
 from rich.text import Text
 
 from order_book_platform.assess import DaySummary, LakeAssessor, summarise_range
-from order_book_platform.assess.lake.lake_range import VERDICTS, days_of
-from order_book_platform.assess.lake.lake_report import unreadable_report
-from order_book_platform.assess.machine import on_machine, this_machine
-from order_book_platform.assess.report.markdown import assessment_markdown, cost_here, facts
-from order_book_platform.assess.report.rule_text import count_of, not_held, rule_bar, rule_figure
+from order_book_platform.assess.day_report import (
+    assessment_markdown,
+    cost_here,
+    count_of,
+    facts,
+    not_held,
+    rule_bar,
+    rule_figure,
+)
+from order_book_platform.assess.lake_assessor import unreadable_report
+from order_book_platform.assess.lake_range import VERDICTS, days_of
 from order_book_platform.assess.rules import MEMORY_LIMIT_BYTES, RULES
-from order_book_platform.assess.run_estimate import RunEstimate
+from order_book_platform.assess.run_estimate import RunEstimate, on_machine, this_machine
 from order_book_platform.cli.options import listed_instruments
 from order_book_platform.cli.output import (
     print_json,

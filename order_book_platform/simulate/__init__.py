@@ -6,10 +6,14 @@ files and the faults. Out: Crypto Lake files, the truth beside them, and a recor
 
 from order_book_platform.simulate.calibrate import calibrate
 from order_book_platform.simulate.faults import Faults
-from order_book_platform.simulate.inject import InjectionReport, inject_faults
 from order_book_platform.simulate.lake_files import read_record
 from order_book_platform.simulate.profile import MarketProfile, profile, profile_names
-from order_book_platform.simulate.simulator import MarketSimulator, SimulationReport
+from order_book_platform.simulate.simulator import (
+    InjectionReport,
+    MarketSimulator,
+    SimulationReport,
+    inject_faults,
+)
 
 __all__ = [
     "Faults",

@@ -1,9 +1,10 @@
-"""Measuring a market: recordings in Crypto Lake's layout and their best bid/ask streams in, a profile out."""
+"""Measures a market: recordings in Crypto Lake's layout and their best bid/ask streams in, a profile out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from order_book_platform.errors import SourceMissingError
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.simulate.profile import KNOTS, Bucket, MarketProfile, Table
-from order_book_platform.simulate.recording import Recording, read_recording
 
 BUCKET_TICKS = (2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 """Upper ends of the distance buckets; the last bucket ends at `MAX_DISTANCE`."""
@@ -49,9 +50,6 @@ def calibrate(
         keys: symbol-days of one market.
         price_decimals: a tick is `10**-price_decimals`.
         size_decimals: a lot is `10**-size_decimals`.
-
-    Raises:
-        SourceMissingError: a table has no files.
     """
     days = [read_recording(lake_root, truth_root, key, price_decimals, size_decimals) for key in keys]
     start = int(days[0].tickers["ask"][0])
@@ -155,12 +153,10 @@ def _densities(days: Sequence[Recording], uppers: Sequence[int]) -> list[float]:
 
 
 def _spells(days: Sequence[Recording]) -> tuple[int, int]:
-    """Measure how activity persists: `rank_keep` and `rank_return`.
+    """Measure how activity persists, `rank_keep` and `rank_return`, by the ranks of messages by rows.
 
-    They follow from the autocorrelation of the ranks of messages by rows, 1 and 10 messages apart.
-
-    With steps of ± 1/8 and ± 1/4 of the range, a kept rank correlates 0.97 with the one before and a returned one
-    0.87 with its spell's.
+    The ranks of messages 1 and 10 apart correlate. With steps of ± 1/8 and ± 1/4 of the range, a kept rank correlates
+    0.97 with the one before and a returned one 0.87 with its spell's.
     """
     near, far = [], []
     for day in days:
@@ -196,16 +192,16 @@ def _lag(day: Recording) -> Int64Array:
     return _column(day.chain, "timestamp") - _column(day.chain, "transaction_timestamp")
 
 
+def _best_sizes(day: Recording) -> Int64Array:
+    return np.concatenate([_column(day.tickers, "bid_lots"), _column(day.tickers, "ask_lots")])
+
+
 def _queue_changes(day: Recording) -> Int64Array:
     found = []
     for side in ("bid", "ask"):
         change = np.diff(_column(day.tickers, f"{side}_lots"))[np.diff(_column(day.tickers, side)) == 0]
         found.append(np.abs(change[change != 0]))
     return np.concatenate(found)
-
-
-def _best_sizes(day: Recording) -> Int64Array:
-    return np.concatenate([_column(day.tickers, "bid_lots"), _column(day.tickers, "ask_lots")])
 
 
 def _latency_above_envelope(day: Recording) -> Int64Array:
@@ -245,3 +241,86 @@ def _trimmed(values: Int64Array, tail: float = _TAIL) -> Int64Array:
 def _table(values: Int64Array) -> Table:
     """Give the quantiles at equal steps of probability; each is one of the values."""
     return tuple(int(value) for value in np.quantile(values, np.linspace(0, 1, KNOTS), method="nearest"))
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Tables of one symbol and day in ticks and lots.
+
+    Attributes:
+        messages: sequence_number, timestamp, receipt_timestamp, rows, bid, ask (best ticks after the message, null
+            before the first ticker).
+        rows: sequence_number, is_bid, tick, lots, distance from its side's best after the message, previous lots (null
+            where the level was never touched before).
+        tickers: timestamp, receipt_timestamp, sequence_number, bid, bid_lots, ask, ask_lots.
+        chain: timestamp, transaction_timestamp, first_update_id, final_update_id.
+        trade_lots: int64[n], size of each trade.
+    """
+
+    messages: pl.DataFrame
+    rows: pl.DataFrame
+    tickers: pl.DataFrame
+    chain: pl.DataFrame
+    trade_lots: NDArray[np.int64]
+
+
+def read_recording(
+    lake_root: Path, truth_root: Path, key: PartitionKey, price_decimals: int, size_decimals: int
+) -> Recording:
+    """Read one symbol and day from the folders that `calibrate` is given."""
+    tickers = _read(truth_root, "book_ticker", key).select(
+        "timestamp",
+        "receipt_timestamp",
+        sequence_number="update_id",
+        bid=_units("bid_price", price_decimals),
+        bid_lots=_units("bid_size", size_decimals),
+        ask=_units("ask_price", price_decimals),
+        ask_lots=_units("ask_size", size_decimals),
+    )
+    deltas = _read(lake_root, "book_delta_v2", key).with_columns(
+        tick=_units("price", price_decimals), lots=_units("size", size_decimals)
+    )
+    messages = (
+        deltas.group_by("sequence_number", maintain_order=True)
+        .agg(pl.col("timestamp", "receipt_timestamp").first(), rows=pl.len().cast(pl.Int64))
+        .set_sorted("sequence_number")
+        .join_asof(
+            tickers.select("sequence_number", "bid", "ask").set_sorted("sequence_number"),
+            on="sequence_number",
+        )
+    )
+    trades = _read(lake_root, "trades", key).select(lots=_units("amount", size_decimals))
+    chain = _read(truth_root, "update_chain", key)
+    return Recording(
+        messages, _rows(deltas, messages), tickers, chain, trades["lots"].to_numpy().astype(np.int64)
+    )
+
+
+def _rows(deltas: pl.DataFrame, messages: pl.DataFrame) -> pl.DataFrame:
+    """Give every change with its distance from the best price and the size that was there before."""
+    best = messages.select("sequence_number", "bid", "ask")
+    below, above = pl.col("bid") - pl.col("tick"), pl.col("tick") - pl.col("ask")
+    return deltas.join(best, on="sequence_number", maintain_order="left").select(
+        "sequence_number",
+        "tick",
+        "lots",
+        is_bid="side_is_bid",
+        distance=pl.when("side_is_bid").then(below).otherwise(above),
+        previous=pl.col("lots").shift().over("side_is_bid", "tick"),
+    )
+
+
+def _units(name: str, decimals: int) -> pl.Expr:
+    return (pl.col(name) * 10.0**decimals).round().cast(pl.Int64)
+
+
+def _read(root: Path, table: str, key: PartitionKey) -> pl.DataFrame:
+    folder = root / table / key.path
+    if not any(folder.glob("*.parquet")):
+        raise SourceMissingError(
+            expected=f"Parquet files of {table}",
+            found="none",
+            where=str(folder),
+            remedy="Give the folders that hold the recorded tables and their best bid/ask streams.",
+        )
+    return pl.read_parquet(sorted(folder.glob("*.parquet")), hive_partitioning=False)

@@ -13,9 +13,10 @@ from order_book_platform.clock import duration_text
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import DEPTH
+from order_book_platform.model.fixed_point import beyond_pips
 from order_book_platform.simulate.faults import Faults
-from order_book_platform.simulate.lake_index import LakeIndex
-from order_book_platform.simulate.market import seeded_state
+from order_book_platform.simulate.lake_files import LakeIndex
+from order_book_platform.simulate.simulated_market import seeded_state
 
 Row = dict[str, Any]
 _TRIES = 1_000
@@ -29,10 +30,8 @@ BAD_SNAPSHOTS = ("crossed", "unsorted", "zero_size", "nan")
 class Edits:
     """Edits of the rows of a table, by their positions before any edit.
 
-    Attributes:
-        removed: ranges of rows to remove, start and stop.
-        inserted: rows to insert, each with the position of the row that it follows, in this order.
-        replaced: new rows by position.
+    Ranges of rows are removed, start and stop; rows are inserted behind the row at a position, in this order; and the
+    rows at some positions are replaced by others.
     """
 
     removed: list[tuple[int, int]] = field(default_factory=list)
@@ -42,14 +41,7 @@ class Edits:
 
 @dataclass(slots=True)
 class FaultPlan:
-    """Everything that is done to the files of one symbol and day.
-
-    Attributes:
-        deltas: edits of `book_delta_v2`.
-        books: edits of `book`.
-        clock_skew_ns: ns added to the times of arrival in every table.
-        record: one entry per fault, as it is written beside the files.
-    """
+    """All that is done to the files of one symbol and day, and its record; `clock_skew_ns` is added to all arrivals."""
 
     deltas: Edits = field(default_factory=Edits)
     books: Edits = field(default_factory=Edits)
@@ -61,10 +53,7 @@ def plan_faults(index: LakeIndex, key: PartitionKey, faults: Faults, seed: int) 
     """Place every fault in the middle half of the messages, no two in the same one.
 
     Each kind has random numbers of its own, so asking for one more kind leaves the others where they were unless they
-    would meet.
-
-    Raises:
-        SettingsError: there are too few messages, or none that suit.
+    would meet. Too few messages, or none that suit, are a `SettingsError`.
     """
     planner = _Planner(index, key, faults, seed)
     planner.drop()
@@ -131,9 +120,10 @@ class _Planner:
             place = next((found for start in starts if (found := self._find_ghost(start))), None)
             if place is None:
                 raise self._too_short("ghost", "a removal of a visible level that does not come back at once")
-            self._taken[place.message] = True
-            self.plan.deltas.removed.append((place.row, place.row + 1))
-            self._record("ghost", place.message, place.message, side_is_bid=place.is_bid, price=place.price)
+            message, row, is_bid, price = place
+            self._taken[message] = True
+            self.plan.deltas.removed.append((row, row + 1))
+            self._record("ghost", message, message, side_is_bid=is_bid, price=price)
 
     def duplicates(self) -> None:
         """Repeat rows right after themselves."""
@@ -142,12 +132,8 @@ class _Planner:
             place = int(rng.integers(self._index.first_row[message], self._index.first_row[message + 1]))
             row = self._index.deltas.read(place, place + 1).to_pylist()[0]
             self.plan.deltas.inserted.append((place, row))
-            self._record(
-                "duplicates",
-                message,
-                message,
-                **{name: row[name] for name in ("side_is_bid", "price", "size")},
-            )
+            level = {name: row[name] for name in ("side_is_bid", "price", "size")}
+            self._record("duplicates", message, message, **level)
 
     def unsorted(self) -> None:
         """Swap a row of one message with a row of the next."""
@@ -170,20 +156,12 @@ class _Planner:
             np.arange(rows // 4, rows // 4 + rows // 2), count, replace=False
         )
         for n, chosen_row in enumerate(sorted(int(row) for row in chosen)):
-            place = int(self._index.book_row[chosen_row])
-            row = self._index.books.read(place, place + 1).to_pylist()[0]
+            at = int(self._index.book_row[chosen_row])
+            row = self._index.books.read(at, at + 1).to_pylist()[0]
             kind = BAD_SNAPSHOTS[n % len(BAD_SNAPSHOTS)]
-            self.plan.books.replaced[place] = damaged_row(row, kind)
-            self.plan.record.append(
-                {
-                    "kind": "bad_snapshots",
-                    "how": kind,
-                    "first_sequence_number": row["sequence_number"],
-                    "last_sequence_number": row["sequence_number"],
-                    "from_timestamp": row["timestamp"],
-                    "to_timestamp": row["timestamp"],
-                }
-            )
+            self.plan.books.replaced[at] = damaged_row(row, kind)
+            place = row["sequence_number"], row["timestamp"]
+            self._enter("bad_snapshots", place, place, how=kind)
 
     def clock_skew(self) -> None:
         """Shift the recorder's clock."""
@@ -197,20 +175,9 @@ class _Planner:
     def _reserve_range(
         self, kind: str, at: int | None, end: Callable[[int], int], n: int = 0, extra: int = 0
     ) -> tuple[int, int]:
-        """Reserve a free range of messages start … end(start) − 1 + extra.
+        """Reserve a free range of messages start … end(start) − 1 + extra for fault `n` of a kind, from `at` on.
 
-        Args:
-            kind: of the fault, for its random numbers and the error.
-            at: index of the first message; None where the seed chooses it in the middle half.
-            end: gives the index after the last message of the fault.
-            n: number of the fault among those of its kind.
-            extra: messages reserved behind the range.
-
-        Returns:
-            Start and end(start).
-
-        Raises:
-            SettingsError: there is no such range.
+        Where `at` is None, the seed chooses the start in the middle half. Returns start and end(start).
         """
         rng = self._rng(kind, n)
         for _ in range(_TRIES if at is None else 1):
@@ -260,7 +227,8 @@ class _Planner:
         best = books.column(f"{other}_0_price").to_numpy()
         rows = self._index.message_rows(start, last + 1)
         prices = rows.column("price").to_numpy()
-        decimals = _decimals(prices)
+        within = (places for places in range(_MAX_DECIMALS) if not beyond_pips(prices, places).any())
+        decimals = next(within, _MAX_DECIMALS)
         touched = np.rint(prices[rows.column("side_is_bid").to_numpy() == is_bid] * 10**decimals)
         ticks = round(float(best.max() if is_bid else best.min()) * 10**decimals) + sign
         while ticks in touched:
@@ -271,8 +239,11 @@ class _Planner:
             "size": books.column(f"{other}_0_size")[0].as_py(),
         }
 
-    def _find_ghost(self, start: int) -> _GhostPlace | None:
-        """Find the first removal from message `start` on that makes a visible ghost if left out, if there is one."""
+    def _find_ghost(self, start: int) -> tuple[int, int, bool, float] | None:
+        """Find the first removal from message `start` on that makes a visible ghost if left out, if there is one.
+
+        Returns its message and row, and side and price of the level that stays.
+        """
         index = self._index
         stop = min(index.messages, start + _GHOST_LOOK_AHEAD)
         low, high = index.books_between(start, stop)
@@ -296,19 +267,23 @@ class _Planner:
             again = (price[at + 1 :] == price[at]) & (is_bid[at + 1 :] == is_bid[at])
             if price[at] in side[before] and visible and not again.any():
                 row = int(index.first_row[start]) + int(at)
-                return _GhostPlace(message, row, bool(is_bid[at]), float(price[at]))
+                return message, row, bool(is_bid[at]), float(price[at])
         return None
 
     def _record(self, kind: str, first: int, last: int, **more: Any) -> None:
-        index = self._index
+        """Record a fault in messages `first` to `last`."""
+        numbers, times = self._index.sequence, self._index.timestamp
+        begin, end = ((int(numbers[message]), int(times[message])) for message in (first, last))
+        self._enter(kind, begin, end, messages=last - first + 1, **more)
+
+    def _enter(self, kind: str, begin: tuple[int, int], end: tuple[int, int], **more: Any) -> None:
         self.plan.record.append(
             {
                 "kind": kind,
-                "first_sequence_number": int(index.sequence[first]),
-                "last_sequence_number": int(index.sequence[last]),
-                "from_timestamp": int(index.timestamp[first]),
-                "to_timestamp": int(index.timestamp[last]),
-                "messages": last - first + 1,
+                "first_sequence_number": begin[0],
+                "last_sequence_number": end[0],
+                "from_timestamp": begin[1],
+                "to_timestamp": end[1],
                 **more,
             }
         )
@@ -321,16 +296,6 @@ class _Planner:
             where=f"faults: {kind}",
             remedy="Ask for fewer or shorter faults, or for more messages.",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _GhostPlace:
-    """Where a ghost is made: message and position of the removal that is left out, and the level that stays."""
-
-    message: int
-    row: int
-    is_bid: bool
-    price: float
 
 
 def damaged_row(row: Row, kind: str) -> Row:
@@ -351,12 +316,3 @@ def damaged_row(row: Row, kind: str) -> Row:
 def _levels(books: Any, side: str) -> NDArray[np.float64]:
     """Give the prices of one side of rows of `book`, float64[rows, 20]."""
     return np.stack([books.column(f"{side}_{n}_price").to_numpy() for n in range(DEPTH)], axis=1)
-
-
-def _decimals(prices: NDArray[np.float64]) -> int:
-    """Give the fewest decimals that represent every price, at most 8."""
-    for decimals in range(_MAX_DECIMALS):
-        scale = 10.0**decimals
-        if (np.rint(prices * scale) / scale == prices).all():
-            return decimals
-    return _MAX_DECIMALS

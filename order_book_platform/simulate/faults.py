@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from order_book_platform.clock import NS_PER_SECOND, duration_ns, duration_text
@@ -22,29 +21,26 @@ COUNT = 1, 2, …; MESSAGE = index from 0, where the fault starts (with COUNT 1,
 TIME = 100ms, 1.27s, 5m"""
 """The text that `Faults.parse` accepts."""
 
+_FORMS = {
+    "drop": "[@MESSAGE]",
+    "silence": "[xTIME][@MESSAGE]",
+    "crossed": "[xTIME][@MESSAGE]",
+    "ghost": "",
+    "bad_snapshots": "",
+    "duplicates": "",
+    "unsorted": "",
+}
+"""Kinds of faults that are counted, and what may follow the number of each."""
 _NUMBERED = re.compile(r"(\d+)(?:x([^@x]+))?(?:@(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The faults to inject; none by default.
+    """The faults to inject, by their names in `GRAMMAR`; none by default.
 
-    Where no message is given, the seed chooses one in the middle half of the day.
-
-    Attributes:
-        drop: number of consecutive messages that are missing.
-        drop_at: index of the first missing message; None where the seed chooses it.
-        silence: number of intervals without messages.
-        silence_ns: least length of each interval, ns.
-        silence_at: index of the first missing message of the only interval; None where the seed chooses it.
-        crossed: number of levels beyond the other side's best price.
-        crossed_ns: least time for which each of them stays, ns.
-        crossed_at: index of the message that brings the only one; None where the seed chooses it.
-        ghost: number of removals of visible levels that are missing.
-        bad_snapshots: number of `book` rows that are wrong.
-        duplicates: number of rows that come twice.
-        unsorted: number of pairs of rows swapped between neighbouring messages.
-        clock_skew_ns: ns added to every time of arrival.
+    A field `…_at` is the index of the first message that the fault concerns; where it is None, the seed chooses one in
+    the middle half of the day. A field `…_ns` is the least length of each fault; `clock_skew_ns` is added to every
+    arrival.
     """
 
     drop: int = 0
@@ -77,31 +73,28 @@ class Faults:
     def parse(cls, spec: str) -> Faults:
         """Read faults from a text such as `drop=16,ghost=5,silence=1x3s,clock_skew=-1.27s`.
 
-        Raises:
-            SettingsError: the text does not follow `GRAMMAR`; the error names the part and shows the grammar.
+        A text that does not follow `GRAMMAR` is a `SettingsError`, which names the part and shows the grammar.
         """
         values: dict[str, int] = {}
         if spec.strip() in ("", "none"):
             return cls()
         for part in spec.split(","):
             name, equals, text = (piece.strip() for piece in part.partition("="))
-            if name not in _PARSERS or not equals:
+            if (name not in _FORMS and name != "clock_skew") or not equals:
                 raise _refused(part, "a fault of the list below")
             if name in values or f"{name}_ns" in values:
                 raise _refused(part, f"{name} once")
-            values.update(_PARSERS[name](name, text, part))
+            values |= _skew(text, part) if name == "clock_skew" else _counted(name, text, part)
         return cls(**values)
 
     def __str__(self) -> str:
         """Give the text that `parse` reads; `none` where there are no faults."""
         parts = []
-        for name in ("drop", "silence", "crossed", "ghost", "bad_snapshots", "duplicates", "unsorted"):
-            count = getattr(self, name)
-            if not count:
-                continue
-            span = f"x{duration_text(getattr(self, f'{name}_ns'))}" if name in ("silence", "crossed") else ""
-            at = getattr(self, f"{name}_at", None)
-            parts.append(f"{name}={count}{span}" + ("" if at is None else f"@{at}"))
+        for name, form in _FORMS.items():
+            count, at = getattr(self, name), getattr(self, f"{name}_at", None)
+            span = f"x{duration_text(getattr(self, f'{name}_ns'))}" if "TIME" in form else ""
+            if count:
+                parts.append(f"{name}={count}{span}" + ("" if at is None else f"@{at}"))
         if self.clock_skew_ns:
             sign = "-" if self.clock_skew_ns < 0 else ""
             parts.append(f"clock_skew={sign}{duration_text(abs(self.clock_skew_ns))}")
@@ -125,17 +118,13 @@ def _time(text: str, part: str) -> int:
         raise _refused(part, "a time such as 100ms, 1.27s or 5m") from error
 
 
-def _count(name: str, text: str, part: str) -> dict[str, int]:
-    if not re.fullmatch(r"\d+", text) or int(text) < 1:
+def _counted(name: str, text: str, part: str) -> dict[str, int]:
+    form, match = _FORMS[name], _NUMBERED.fullmatch(text)
+    if form and (match is None or (match[2] and "TIME" not in form)):
+        raise _refused(part, f"{name}=COUNT{form}")
+    if match is None or int(match[1]) < 1 or (not form and text != match[1]):
         raise _refused(part, f"{name}=COUNT with a whole number of 1 or more")
-    return {name: int(text)}
-
-
-def _placed(name: str, text: str, part: str) -> dict[str, int]:
-    match = _NUMBERED.fullmatch(text)
-    if match is None or (match[2] and name == "drop"):
-        raise _refused(part, f"{name}=COUNT{'' if name == 'drop' else '[xTIME]'}[@MESSAGE]")
-    values = _count(name, match[1], part)
+    values = {name: int(match[1])}
     if match[2]:
         values[f"{name}_ns"] = _time(match[2], part)
     if match[3]:
@@ -143,21 +132,9 @@ def _placed(name: str, text: str, part: str) -> dict[str, int]:
     return values
 
 
-def _skew(name: str, text: str, part: str) -> dict[str, int]:
+def _skew(text: str, part: str) -> dict[str, int]:
     sign = -1 if text.startswith("-") else 1
     skew = _time(text.removeprefix("-").removeprefix("+"), part)
     if not skew:
         raise _refused(part, "clock_skew with a time that is not 0")
     return {"clock_skew_ns": sign * skew}
-
-
-_PARSERS: dict[str, Callable[[str, str, str], dict[str, int]]] = {
-    "drop": _placed,
-    "silence": _placed,
-    "crossed": _placed,
-    "ghost": _count,
-    "bad_snapshots": _count,
-    "duplicates": _count,
-    "unsorted": _count,
-    "clock_skew": _skew,
-}

@@ -1,4 +1,4 @@
-"""Files of a simulation in Crypto Lake's layout: their schemas, their writer, and how all are put in place together."""
+"""Files of a symbol and day in Crypto Lake's layout: written, put in place together, and read by position."""
 
 from __future__ import annotations
 
@@ -6,20 +6,28 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from order_book_platform.errors import SettingsError
+from order_book_platform.errors import SettingsError, SourceValueError
 from order_book_platform.model import PartitionKey
-from order_book_platform.sources.lake_source import BOOK_COLUMNS, DELTA_COLUMNS, TRADE_COLUMNS
+from order_book_platform.model.arrays import Int64Array
+from order_book_platform.sources import LakeSource
+from order_book_platform.sources.lake_source import BOOK_COLUMNS, DELTA_COLUMNS, TRADE_COLUMNS, LakeFile
 from order_book_platform.storage import ParquetSink
 from order_book_platform.storage.disk import locked_folder, translate_write_errors
 
 FILE_NAME = "1.snappy.parquet"
 RECORD = "truth/faults"
 RECORD_NAME = "faults.json"
+_TRADE_ORDER = ("side", "amount", "price", "id", "timestamp", "receipt_timestamp")
+LAKE_TABLES = ("book_delta_v2", "book", "trades")
+_GROUP_ROWS = {"book": 32_768}
+_DEFAULT_GROUP_ROWS = 1_048_576
 
 
 def _truth_schema(names: str) -> pa.Schema:
@@ -28,8 +36,6 @@ def _truth_schema(names: str) -> pa.Schema:
     kinds |= {name: pa.float64() for name in names.split() if name.endswith(("price", "size"))}
     return pa.schema([(name, kinds.get(name, pa.int64())) for name in names.split()])
 
-
-_TRADE_ORDER = ("side", "amount", "price", "id", "timestamp", "receipt_timestamp")
 
 SCHEMAS: dict[str, pa.Schema] = {
     "book_delta_v2": pa.schema(list(DELTA_COLUMNS.items())),
@@ -45,56 +51,29 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 """Columns of each table by its folder below the root; the first three tables are as Crypto Lake ships them."""
 
-LAKE_TABLES = ("book_delta_v2", "book", "trades")
-_GROUP_ROWS = {"book": 32_768}
-_DEFAULT_GROUP_ROWS = 1_048_576
-_OPTIONS = {"compression": "snappy"}
 
+@contextmanager
+def lake_writer(
+    root: Path, key: PartitionKey, tables: Iterable[str] = tuple(SCHEMAS)
+) -> Iterator[dict[str, ParquetSink]]:
+    """Give a sink for each table of one symbol and day, whose files are finished when the block ends.
 
-class LakeWriter:
-    """Streams the tables of one symbol and day into a folder, in Crypto Lake's layout.
-
-    Args:
-        root: the folder that will hold `book_delta_v2/`, `book/`, ….
-        key: symbol and day.
-        tables: which of `SCHEMAS` are written.
+    The files lie in `root` in Crypto Lake's layout; after an error they are closed unfinished.
     """
-
-    def __init__(self, root: Path, key: PartitionKey, tables: tuple[str, ...] = tuple(SCHEMAS)) -> None:
-        self._sinks: dict[str, ParquetSink] = {}
+    sinks: dict[str, ParquetSink] = {}
+    try:
         for table in tables:
             path = table_file(root, table, key)
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = _GROUP_ROWS.get(table, _DEFAULT_GROUP_ROWS)
-            self._sinks[table] = ParquetSink(path, SCHEMAS[table], rows, options=_OPTIONS)
-
-    def write(self, table: str, rows: pa.Table) -> None:
-        """Append rows to a table."""
-        self._sinks[table].write(rows)
-
-    @property
-    def rows(self) -> dict[str, int]:
-        """Number of rows written so far, by table."""
-        return {table: sink.rows for table, sink in self._sinks.items()}
-
-    def __enter__(self) -> LakeWriter:
-        """Write within a `with` block, which finishes the files, or closes them unfinished after an error."""
-        return self
-
-    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
-        try:
-            if error_type is None:
-                for sink in self._sinks.values():
-                    sink.close()
-                return
-        except BaseException:
-            self._abandon()
-            raise
-        self._abandon()
-
-    def _abandon(self) -> None:
-        for sink in self._sinks.values():
+            sinks[table] = ParquetSink(path, SCHEMAS[table], rows, options={"compression": "snappy"})
+        yield sinks
+        for sink in sinks.values():
+            sink.close()
+    except BaseException:
+        for sink in sinks.values():
             sink.abandon()
+        raise
 
 
 def table_file(root: Path, table: str, key: PartitionKey) -> Path:
@@ -134,14 +113,9 @@ def staging_folder(root: Path, key: PartitionKey) -> Iterator[Path]:
     What stands in the folder's `done` is moved, unless the block ends with an error. The record goes first: if the
     process is killed between two files, the next simulation sees that it may replace what is there.
 
-    Args:
-        root: where the files go, each replacing its namesake.
-        key: symbol and day.
-
     Raises:
         SettingsError: `root` holds files of that symbol and day which no simulation wrote.
         PartitionBusyError: another process is simulating the same symbol and day there.
-        DiskFullError: there is no room.
     """
     refuse_real_data(root, key)
     name = f".simulating-{key.instrument.exchange}-{key.instrument.symbol}-{key.day}"
@@ -160,11 +134,7 @@ def staging_folder(root: Path, key: PartitionKey) -> Iterator[Path]:
 
 
 def refuse_real_data(root: Path, key: PartitionKey) -> None:
-    """Refuse to write over, or beside, files that no simulation made.
-
-    Raises:
-        SettingsError: `root` holds files of this symbol and day, and no record of a simulation.
-    """
+    """Refuse to write over, or beside, files of a symbol and day that no simulation made."""
     if record_file(root, key).exists():
         return
     for table in LAKE_TABLES:
@@ -176,3 +146,110 @@ def refuse_real_data(root: Path, key: PartitionKey) -> None:
                 where=str(found[0].parent),
                 remedy="Choose another folder, symbol or day; simulated files never replace recorded ones.",
             )
+
+
+@dataclass(slots=True)
+class RowReader:
+    """Reads rows of a table by their position in all of its files, which are given in order.
+
+    The last row group that was read is kept, since faults are placed close to one another.
+    """
+
+    files: list[LakeFile]
+    _group: tuple[int, int] = (-1, -1)
+    _cached: pa.Table | None = None
+
+    @property
+    def rows(self) -> int:
+        """Number of rows in all files."""
+        return sum(file.rows for file in self.files)
+
+    def read(self, start: int, stop: int) -> pa.Table:
+        """Read rows start … stop − 1; at least one."""
+        parts, first = [], 0
+        for f, file in enumerate(self.files):
+            for g in range(file.parquet.num_row_groups):
+                count = file.parquet.metadata.row_group(g).num_rows
+                low, high = max(start, first), min(stop, first + count)
+                if low < high:
+                    if self._group != (f, g) or self._cached is None:
+                        self._group, self._cached = (f, g), file.parquet.read_row_group(g)
+                    parts.append(self._cached.slice(low - first, high - low))
+                first += count
+        return pa.concat_tables(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class LakeIndex:
+    """Index of one symbol and day with m messages and b rows of `book`.
+
+    Attributes:
+        deltas: rows of `book_delta_v2`.
+        sequence: int64[m], sequence numbers of the messages, ascending.
+        timestamp: int64[m], their exchange times, ns.
+        first_row: int64[m + 1]: message i has the delta rows first_row[i] … first_row[i + 1] − 1.
+        books: rows of `book`.
+        book_row: int64[b], position of each book row.
+        book_sequence: int64[b], sequence numbers of the book rows, ascending.
+    """
+
+    deltas: RowReader
+    sequence: Int64Array
+    timestamp: Int64Array
+    first_row: Int64Array
+    books: RowReader
+    book_row: Int64Array
+    book_sequence: Int64Array
+
+    @property
+    def messages(self) -> int:
+        """Number of messages."""
+        return len(self.sequence)
+
+    def message_rows(self, start: int, stop: int) -> pa.Table:
+        """Read the delta rows of messages start … stop − 1."""
+        return self.deltas.read(int(self.first_row[start]), int(self.first_row[stop]))
+
+    def books_between(self, start: int, stop: int) -> tuple[int, int]:
+        """Give the range of book rows that show the book from just before message `start` to after message `stop` − 1.
+
+        They are indices of `book_row`: the last row before message `start`, and the one behind the last. The range is
+        empty where there is none before.
+        """
+        low = int(np.searchsorted(self.book_sequence, self.sequence[start], "left")) - 1
+        high = int(np.searchsorted(self.book_sequence, self.sequence[stop - 1], "right"))
+        return (low, high) if low >= 0 else (0, 0)
+
+
+def read_index(source: LakeSource, key: PartitionKey) -> LakeIndex:
+    """Index one symbol and day by times and sequence numbers; messages out of order are a `SourceValueError`."""
+    deltas = RowReader(source.files("book_delta_v2", key))
+    books = RowReader(source.files("book", key))
+    first_row, timestamp, sequence = _first_rows(deltas, source.batch_rows)
+    book_row, _, book_sequence = _first_rows(books, source.batch_rows)
+    first_row = np.append(first_row, deltas.rows)
+    return LakeIndex(deltas, sequence, timestamp, first_row, books, book_row, book_sequence)
+
+
+def _first_rows(reader: RowReader, batch_rows: int) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Find where each run of one sequence number starts; gives first rows, their timestamps and the numbers."""
+    parts: list[tuple[Int64Array, Int64Array, Int64Array]] = []
+    last, offset = None, 0
+    for file in reader.files:
+        for row, batch in file.batches(["timestamp", "sequence_number"], batch_rows):
+            numbers = batch.column("sequence_number").to_numpy(zero_copy_only=False)
+            steps = np.diff(numbers, prepend=numbers[0] - 1 if last is None else last)
+            if (steps < 0).any():
+                raise SourceValueError(
+                    expected="ascending sequence numbers",
+                    found=str(numbers[np.argmax(steps < 0)]),
+                    where=f"{file.path}: column sequence_number, row {row + int(np.argmax(steps < 0))}",
+                    remedy="Sort the file first: faults are placed by message, and messages must be whole.",
+                )
+            starts = np.flatnonzero(steps)
+            last = numbers[-1]
+            times = batch.column("timestamp").to_numpy(zero_copy_only=False)
+            parts.append((starts + offset, times[starts], numbers[starts]))
+            offset += batch.num_rows
+    first_rows, timestamps, sequence = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return first_rows, timestamps, sequence

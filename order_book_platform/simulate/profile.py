@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
-from decimal import Decimal
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from order_book_platform.errors import SettingsError
 from order_book_platform.kernels.simulation import market_arrays
@@ -46,9 +46,7 @@ class MarketProfile:
     """Everything that a simulated market is made from. Tables are `KNOTS` quantiles; probabilities are in 1/65536.
 
     Attributes:
-        name: name by which `profile(name)` finds it.
-        price_decimals: a tick is `10**-price_decimals`.
-        size_decimals: a lot is `10**-size_decimals`.
+        price_decimals: a tick is `10**-price_decimals`, a lot `10**-size_decimals`.
         start_ticks: best ask at the start.
         best_first: whether the rows of a message go from the best price outwards on both sides, as on spot; otherwise
             they go by ascending price.
@@ -68,8 +66,6 @@ class MarketProfile:
         inside_ticks: distance by which removals of absent levels lie beyond the best price, ticks.
         jump_ticks: move of the mid price over a message, where there is one, ticks.
         queue_change_lots: change of a best level's size while its price stays, lots.
-        best_size_lots: size of a best level, lots.
-        trade_lots: size of a trade, lots.
         latency_ns: arrival − E, above its lower envelope, ns.
         buckets: what happens at which distance, ascending by distance.
     """
@@ -101,16 +97,6 @@ class MarketProfile:
     buckets: tuple[Bucket, ...]
 
     @property
-    def tick(self) -> Decimal:
-        """The price increment, exact."""
-        return Decimal(1).scaleb(-self.price_decimals)
-
-    @property
-    def lot(self) -> Decimal:
-        """The size increment, exact."""
-        return Decimal(1).scaleb(-self.size_decimals)
-
-    @property
     def max_distance_ticks(self) -> int:
         """Distance of the farthest change from the best price, ticks."""
         return self.distance_ticks[-1]
@@ -132,19 +118,7 @@ class MarketProfile:
     @classmethod
     def from_json(cls, text: str) -> MarketProfile:
         """Read what `to_json` gave."""
-        content: dict[str, Any] = json.loads(text)
-        values = {
-            field.name: _frozen(content[field.name]) for field in fields(cls) if field.name != "buckets"
-        }
-        buckets = tuple(
-            Bucket(**{name: _frozen(value) for name, value in bucket.items()})
-            for bucket in content["buckets"]
-        )
-        return cls(**values, buckets=buckets)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+        return TypeAdapter(cls).validate_json(text)
 
 
 def profile_names() -> tuple[str, ...]:
@@ -153,11 +127,7 @@ def profile_names() -> tuple[str, ...]:
 
 
 def profile(name: str = "btc-perp") -> MarketProfile:
-    """Load a profile that comes with the package.
-
-    Raises:
-        SettingsError: there is no profile of that name.
-    """
+    """Load a profile that comes with the package; an unknown name is a `SettingsError`, which lists them."""
     if name not in profile_names():
         raise SettingsError(
             expected="one of " + ", ".join(profile_names()),

@@ -1,56 +1,164 @@
-"""`MarketSimulator`, which writes Crypto Lake files of a simulated market and the truth beside them."""
+"""Writes Crypto Lake files: of a simulated market with the truth beside them, and of other files with faults injected.
+
+Recorded and simulated files take the same way when faults are injected.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_DAY, NS_PER_MS
 from order_book_platform.errors import SettingsError
 from order_book_platform.kernels.simulation import market_arrays
 from order_book_platform.model import PartitionKey
 from order_book_platform.observability import Progress, silent
+from order_book_platform.simulate.fault_plan import Edits, FaultPlan, Row, plan_faults
 from order_book_platform.simulate.faults import Faults
-from order_book_platform.simulate.inject import inject
 from order_book_platform.simulate.lake_files import (
     LAKE_TABLES,
     SCHEMAS,
-    LakeWriter,
+    lake_writer,
+    read_index,
     staging_folder,
     write_record,
     written_files,
 )
-from order_book_platform.simulate.market import OPENING_MS, Market
-from order_book_platform.simulate.market_tables import chunk_tables, full_book_table, ticker_table
 from order_book_platform.simulate.profile import MarketProfile
+from order_book_platform.simulate.simulated_market import (
+    OPENING_MS,
+    Market,
+    chunk_tables,
+    full_book_table,
+    ticker_table,
+)
 from order_book_platform.sources import LakeSource
+from order_book_platform.storage import ParquetSink
 
+_BATCH_ROWS = 1_048_576
 _CLOSING_SHARE = 0.99
 """Share of a day that a simulation may be expected to last, so that chance does not carry it over midnight."""
 
 
 @dataclass(frozen=True, slots=True)
-class SimulationReport:
-    """The files that a simulation wrote, and the faults in them.
+class InjectionReport:
+    """The files that were written, and the faults in them.
 
-    Attributes:
-        key: symbol and day.
-        messages: depth messages of the market (before faults).
-        rows: number of rows by table, as written (after faults).
-        first_timestamp: exchange time of the first message, ns.
-        last_timestamp: exchange time of the last message, ns.
-        injected: the faults, as in the record.
-        files: path of every file by table; `truth/faults` is the record.
+    `rows` has the number of rows by table, after faults; `injected` the faults, as in the record; and `files` the path
+    of every file by table, the record as `truth/faults`.
     """
 
     key: PartitionKey
-    messages: int
     rows: dict[str, int]
-    first_timestamp: int
-    last_timestamp: int
     injected: tuple[dict[str, Any], ...]
     files: dict[str, Path]
+
+
+def inject_faults(
+    source_root: Path,
+    out_root: Path,
+    key: PartitionKey,
+    faults: Faults,
+    seed: int,
+    progress: Progress = silent,
+) -> InjectionReport:
+    """Copy one symbol-day's `book_delta_v2`, `book` and `trades` with faults applied.
+
+    Args:
+        source_root: holds the tables, recorded or simulated; left as it is.
+        out_root: another folder; a record of the faults is written to its `truth/faults`.
+        key: symbol and day.
+        faults: what goes wrong.
+        seed: chooses where, as far as `faults` does not say.
+        progress: told of rows.
+
+    Raises:
+        SettingsError: both roots are the same, the faults do not fit, or recorded files are in the way.
+        SourceError: the source cannot be read.
+    """
+    source_root, out_root = Path(source_root), Path(out_root)
+    if source_root.resolve() == out_root.resolve():
+        raise SettingsError(
+            expected="a folder other than the source",
+            found=str(out_root),
+            where="out_root",
+            remedy="Faults are written to a copy; choose where it shall be.",
+        )
+    with staging_folder(out_root, key) as folder:
+        injected, rows = inject(LakeSource(source_root), folder / "done", key, faults, seed, progress)
+        write_record(folder / "done", key, seed=seed, faults=str(faults), injected=list(injected))
+    return InjectionReport(key, rows, injected, written_files(out_root, key, LAKE_TABLES))
+
+
+def inject(
+    source: LakeSource, out: Path, key: PartitionKey, faults: Faults, seed: int, progress: Progress
+) -> tuple[tuple[dict[str, Any], ...], dict[str, int]]:
+    """Plan the faults, write the three tables with them, and give the record's entries and the rows by table."""
+    plan = plan_faults(read_index(source, key), key, faults, seed)
+    with lake_writer(out, key, LAKE_TABLES) as sinks:
+        for table in LAKE_TABLES:
+            files = source.files(table, key)
+            total, done = sum(file.rows for file in files), 0
+            batches = (
+                batch for file in files for _, batch in file.batches(SCHEMAS[table].names, _BATCH_ROWS)
+            )
+            for rows in apply_plan(table, batches, plan):
+                sinks[table].write(rows)
+                done += rows.num_rows
+                progress(f"faults in {table}", min(done, total), total)
+    return tuple(plan.record), {table: sink.rows for table, sink in sinks.items()}
+
+
+def apply_plan(table: str, batches: Iterable[pa.RecordBatch], plan: FaultPlan) -> Iterator[pa.Table]:
+    """Give the batches of a table with the plan's edits, cast to the schema of the table."""
+    edits = {"book_delta_v2": plan.deltas, "book": plan.books}.get(table, Edits())
+    first = 0
+    for batch in batches:
+        rows = pa.Table.from_batches([batch]).select(SCHEMAS[table].names).cast(SCHEMAS[table])
+        changed = _apply(rows, first, edits)
+        if plan.clock_skew_ns:
+            at = changed.schema.get_field_index("receipt_timestamp")
+            skewed = changed.column(at).to_numpy() + plan.clock_skew_ns
+            changed = changed.set_column(at, changed.field(at), pa.array(skewed))
+        yield changed
+        first += batch.num_rows
+
+
+def _apply(rows: pa.Table, first: int, edits: Edits) -> pa.Table:
+    """Apply the edits that fall on rows first … first + n − 1, in one gather over the old rows and the new ones."""
+    stop = first + rows.num_rows
+    order = np.arange(rows.num_rows)
+    new: list[Row] = []
+    for place, row in edits.replaced.items():
+        if first <= place < stop:
+            order[place - first] = rows.num_rows + len(new)
+            new.append(row)
+    kept = np.ones(rows.num_rows, np.bool_)
+    for start, end in edits.removed:
+        kept[max(0, start - first) : max(0, end - first)] = False
+    inserted = [(place - first + 1, row) for place, row in edits.inserted if first <= place < stop]
+    if not new and not inserted and kept.all():
+        return rows
+    places = [place for place, _ in inserted]
+    order = np.insert(order, places, np.arange(len(inserted)) + rows.num_rows + len(new))
+    kept = np.insert(kept, places, True)
+    new += [row for _, row in inserted]
+    together = pa.concat_tables([rows, pa.Table.from_pylist(new, schema=rows.schema)])
+    return together.take(pa.array(order[kept]))
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationReport(InjectionReport):
+    """The files that a simulation wrote; messages are counted before faults, and exchange times are in ns."""
+
+    messages: int
+    first_timestamp: int
+    last_timestamp: int
 
 
 class MarketSimulator:
@@ -62,9 +170,6 @@ class MarketSimulator:
         full_book_every: the full book is written after the first message, after every one in this many, and after the
             last.
         chunk_rows: delta rows held at a time, about; bounds memory and never changes a byte.
-
-    Raises:
-        SettingsError: a number is out of range.
     """
 
     def __init__(
@@ -99,10 +204,9 @@ class MarketSimulator:
             progress: told of messages and, with faults, of rows.
 
         Raises:
-            SettingsError: more messages than fit a day, faults that do not fit the messages, or recorded files in
-                the way.
+            SettingsError: more messages than fit a day, faults that do not fit the messages, or recorded files in the
+                way.
             PartitionBusyError: the same symbol and day is being simulated there.
-            DiskFullError: there is no room.
         """
         _at_least("messages", messages, 1)
         if messages > self.messages_per_day:
@@ -114,9 +218,9 @@ class MarketSimulator:
             )
         with staging_folder(Path(root), key) as folder:
             clean = folder / ("clean" if faults else "done")
-            with LakeWriter(clean, key) as writer:
-                span = self._play(writer, key, messages, progress)
-            rows = writer.rows
+            with lake_writer(clean, key) as sinks:
+                span = self._play(sinks, key, messages, progress)
+            rows = {table: sink.rows for table, sink in sinks.items()}
             injected: tuple[dict[str, Any], ...] = ()
             if faults:
                 (folder / "done").mkdir()
@@ -134,29 +238,26 @@ class MarketSimulator:
                 injected=list(injected),
             )
         files = written_files(Path(root), key, SCHEMAS)
-        return SimulationReport(key, messages, rows, *span, injected, files)
+        return SimulationReport(key, rows, injected, files, messages, *span)
 
     def _play(
-        self, writer: LakeWriter, key: PartitionKey, messages: int, progress: Progress
+        self, sinks: Mapping[str, ParquetSink], key: PartitionKey, messages: int, progress: Progress
     ) -> tuple[int, int]:
-        """Play the market into the writer.
-
-        Returns:
-            Exchange times of the first and the last message, ns.
-        """
+        """Play the market into the sinks; gives the exchange times of the first and the last message, ns."""
         market = Market(self.profile, self.seed, key, self._chunk_rows)
-        writer.write("truth/book_ticker", ticker_table(market.opening_ticker(), self.profile))
+        sinks["truth/book_ticker"].write(ticker_table(market.opening_ticker(), self.profile))
         played, first_ms, last_ms = 0, 0, 0
         while played < messages:
             chunk = market.play(self._next_stop(played, messages) - played)
             for table, rows in chunk_tables(chunk, self.profile).items():
-                writer.write(table, rows)
+                sinks[table].write(rows)
             first_ms = first_ms or int(chunk.messages[market_arrays.MESSAGE_TIME_MS, 0])
             last_ms = int(chunk.messages[market_arrays.MESSAGE_TIME_MS, -1])
             played += chunk.messages.shape[1]
             if played == self._next_stop(played - 1, messages):
                 final_id = int(chunk.messages[market_arrays.MESSAGE_FINAL_ID, -1])
-                writer.write("truth/full_book", full_book_table(final_id, market.full_book(), self.profile))
+                book = full_book_table(final_id, market.full_book(), self.profile)
+                sinks["truth/full_book"].write(book)
             progress("messages", played, messages)
         return first_ms * NS_PER_MS, last_ms * NS_PER_MS
 
@@ -176,6 +277,3 @@ def _at_least(name: str, value: int, least: int) -> int:
             remedy="Correct the value.",
         )
     return value
-
-
-__all__ = ["LAKE_TABLES", "MarketSimulator", "SimulationReport"]

@@ -38,22 +38,10 @@ PIECE_ROWS = 16_384
 class DeltaAudit(GridAudit):
     """Counts of the deltas of a day, as `raw_columns.audit_messages` keeps them and in the order of its array.
 
-    Known times are those above 0; the times are 0 if none is known.
-
-    Attributes:
-        messages: Messages read.
-        longest_message: Rows of the longest message.
-        deletions: Rows of size 0.
-        duplicate_rows: Rows equal in every column to an earlier one of their message.
-        repeated_levels: Further rows of a message for a level that it had already set, with another size.
-        origin_time_back: Messages with an earlier origin_time than the message before.
-        first_origin_time: First origin time that is known, ns.
-        last_origin_time: Last origin time that is known, ns.
-        first_received_time: First arrival, ns.
-        last_received_time: Last arrival, ns.
-        smallest_price_pips: Smallest decoded price.
-        largest_price_pips: Largest decoded price.
-        largest_size_pips: Largest decoded size.
+    `duplicate_rows` equal an earlier row of their message in every column; `repeated_levels` set a level of their
+    message again, to another size. `longest_message` is in rows, `deletions` are rows of size 0, and `origin_time_back`
+    counts messages with an earlier origin time than the message before. Times are in ns; only origin times above 0 are
+    known, and 0 stands for none.
     """
 
     messages: int = 0
@@ -72,13 +60,9 @@ class DeltaAudit(GridAudit):
 
 
 class TickChange(NamedTuple):
-    """A change of the step of prices.
+    """A change of the step of prices, at the first row of the first piece of `PIECE_ROWS` with the new step.
 
-    Attributes:
-        origin_time: Origin time, in ns, of the first row of the first piece of `PIECE_ROWS` with the new step.
-        sequence_number: Sequence number of that row.
-        from_pips: Step before; pips of 18 decimals may be longer than 64 bits.
-        to_pips: Step from there on.
+    `origin_time` is in ns. Steps in pips of 18 decimals may be longer than 64 bits.
     """
 
     origin_time: int
@@ -89,12 +73,7 @@ class TickChange(NamedTuple):
 
 @dataclass(slots=True)
 class TickChangeDetector:
-    """Follows the step of prices; it is fed the deltas in order, cut into batches in any way.
-
-    Attributes:
-        decoder: Decoder of the prices.
-        tick_pips: Largest step that divides every price so far; 0 before the first.
-    """
+    """Follows the step of prices, `tick_pips` (0 before the first), of deltas in order, cut in any way."""
 
     decoder: FloatDecoder
     tick_pips: int = 0
@@ -145,11 +124,9 @@ def _hash_table(slots: int) -> tuple[Int64Array, Int64Array]:
 class DeltaReader(TableReader[DeltaBatch]):
     """Streams the deltas of one symbol and day.
 
-    Attributes:
-        max_off_grid_rows: Off-grid values that are accepted: counted, and taken as the nearest pip.
-        tick_pips: Largest step that divides every price so far; 0 before the first.
-        lot_pips: Largest step that divides every size so far; 0 before the first.
-        tick_changes: Changes of the step of prices; complete once `batches` is used up.
+    Off-grid values up to `max_off_grid_rows` are taken as the nearest pip. The largest steps that divide every price
+    and size so far are `tick_pips` and `lot_pips`; 0 before the first. `tick_changes` is complete once `batches` is
+    used up.
     """
 
     max_off_grid_rows: int
@@ -164,13 +141,7 @@ class DeltaReader(TableReader[DeltaBatch]):
     order_column = "sequence_number"
 
     def batches(self) -> Iterator[DeltaBatch]:
-        """Read batches of whole messages in replay order.
-
-        Raises:
-            SourceError: A file cannot be read or holds an impossible value.
-            OffGridError: There are more off-grid values than accepted.
-            FixedPointRangeError: A value is too large for the decimals.
-        """
+        """Read batches of whole messages in replay order; more off-grid values than accepted are an `OffGridError`."""
         detector = TickChangeDetector(self.decoder)
         for batch in whole_messages(self._in_order()):
             self._observe(batch, detector)
@@ -215,19 +186,10 @@ class DeltaReader(TableReader[DeltaBatch]):
     def _observe(self, batch: DeltaBatch, detector: TickChangeDetector) -> None:
         """Add a batch of whole messages to the audit; the loop stops at a message too long for the hash table."""
         keys, row = self.decoder.hash_keys(batch.encoded_price), 0
+        times = batch.origin_time, batch.received_time
+        columns = *times, batch.sequence_number, batch.is_bid, batch.encoded_price
         while row < len(batch):
-            row = loops.audit_messages(
-                batch.origin_time,
-                batch.received_time,
-                batch.sequence_number,
-                batch.is_bid,
-                batch.encoded_price,
-                keys,
-                batch.encoded_size,
-                row,
-                *self._table,
-                self._counts,
-            )
+            row = loops.audit_messages(*columns, keys, batch.encoded_size, row, *self._table, self._counts)
             if row < len(batch):
                 self._table = _hash_table(4 * len(self._table[0]))
         self._table[1].fill(-1)  # owners are row numbers, which begin at 0 again in the next batch

@@ -54,14 +54,14 @@ class FloatDecoder(Encoding):
     def decode_column(
         self, audit: GridAudit, file: LakeFile, row: int, column: str, values: Float64Array
     ) -> Int64Array:
-        """Decode float64[n], all finite and not negative, to int64[n].
+        """Decode float64[n], all finite and not negative, to int64[n]; values off the grid of pips are audited.
 
         Args:
-            audit: Counts the values that are off the grid of pips, and names the first.
+            audit: Audit of the table.
             file: File of the values.
             row: Row of the first value in the file.
             column: Column of the values: `price`, or else one of sizes.
-            values: Values of the column.
+            values: float64[n].
 
         Raises:
             FixedPointError: A value cannot be held.
@@ -137,14 +137,11 @@ class FloatDecoder(Encoding):
 
 @dataclass(slots=True)
 class Int64Overflow:
-    """Counts the prices, or sizes, that int64 pips cannot hold, for each number of decimals that pips may have.
+    """Counts the prices, or sizes, that int64 pips cannot hold, for each number of decimals from 0 to 18.
 
     One stray digit among small values and one huge value among fine ones are each one value at the right number of
-    decimals, and nearly all values at others. Which number is right is known at the end only, so all are counted.
-
-    Attributes:
-        counts: Number of such values by decimals, 0 to 18.
-        firsts: Place and value of the first of them, by decimals.
+    decimals, and nearly all values at others. Which number is right is known at the end only, so all are counted, and
+    `firsts` has place and value of the first at each.
     """
 
     counts: list[int] = field(default_factory=lambda: [0] * (MAX_DECIMALS + 1))
@@ -170,12 +167,7 @@ class Int64Overflow:
 
 @dataclass(slots=True)
 class DecimalDecoder(FloatDecoder):
-    """Decodes floats to decimals, for which the bits of the float stand; a pip is 10**-18.
-
-    Attributes:
-        price_overflow: Prices that int64 pips could not have held.
-        size_overflow: Sizes that int64 pips could not have held.
-    """
+    """Decodes floats to decimals, for which the bits of the float stand; a pip is 10**-18."""
 
     scale: FixedPoint = FixedPoint(DECIMALS, DECIMALS)  # noqa: RUF009 - frozen
     precision: Precision = "decimal128"

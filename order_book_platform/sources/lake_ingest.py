@@ -20,12 +20,13 @@ from order_book_platform.sources.delta_reader import DeltaReader
 from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_source import DATASET_OF_TABLE, LakeSource
 from order_book_platform.sources.price_grid import (
-    ConfiguredIncrements,
     Files,
+    configured_pips,
     configured_text,
     detected_tick,
     price_unit,
     read_exactly,
+    settled_increments,
 )
 from order_book_platform.sources.table_reader import SnapshotReader, TradeReader
 from order_book_platform.storage import DataStore, DiskSpace, Manifest, PartitionWriter
@@ -72,14 +73,12 @@ class LakeIngest:
     def run(self, key: PartitionKey, progress: Progress = silent) -> IngestResult:
         """Publish the three partitions together; deltas are required, `book` and `trades` may be absent.
 
-        Args:
-            key: Symbol and day.
-            progress: Told of the rows written, by dataset.
+        After an error nothing is published.
 
         Raises:
-            SourceError: There is no such day, or a file is damaged or impossible; nothing is published.
-            FixedPointError: Neither int64 pips nor decimals hold a value exactly; nothing is published.
-            SettingsError: A configured tick or lot is finer than the decimals; nothing is published.
+            SourceError: There is no such day, or a file is damaged or impossible.
+            FixedPointError: Neither int64 pips nor decimals hold a value exactly.
+            SettingsError: A configured tick or lot is finer than the decimals.
         """
         files = self._source.files_by_table(key)
 
@@ -116,7 +115,7 @@ class LakeIngest:
     ) -> None:
         """Write the data first, then the metadata: the tick is known when deltas and snapshots have both been read."""
         instrument = self._settings.instrument(key.instrument)
-        configured = ConfiguredIncrements.of(instrument, decoder.scale)
+        configured = configured_pips(instrument, decoder.scale)
         deltas, snapshots, trades = self._write_tables(key, files, writers, decoder, progress)
         tick_pips = detected_tick(
             deltas.tick_pips,
@@ -125,7 +124,7 @@ class LakeIngest:
             snapshots.readable_rows,
             deltas.largest_price,
         )
-        point, contradicted = configured.settle(tick_pips, deltas.lot_pips)
+        point, contradicted = settled_increments(decoder.scale, configured, tick_pips, deltas.lot_pips)
         audits = {
             "book_delta_v2": decoder.readable_audit(asdict(deltas.audit)),
             "book": {"available": bool(files["book"]), **asdict(snapshots.audit)},
@@ -140,8 +139,10 @@ class LakeIngest:
             unit = price_unit(divisor, snapshots.tick_pips, deltas.largest_price, key)
             for writer in writers.values():
                 writer.metadata.update(price_unit=unit, size_unit=gcd(point.lot_pips, trades.lot_pips))
+        choice = {"wanted": instrument.precision, "chosen": decoder.precision}
+        sizes = {} if decoder.size_count is None else {"sizes": decoder.size_count}
         writers["book_delta_v2"].metadata.update(
-            precision_audit=_precision_audit(decoder, instrument.precision, why),
+            precision_audit={**choice, "why": why, **sizes, **decoder.overflow_audit()},
             configured=configured_text(instrument),
             tick_changes=[change._asdict() for change in deltas.tick_changes],
             contradicted=contradicted,
@@ -176,9 +177,3 @@ class LakeIngest:
         trades = TradeReader(files["trades"], key.day, decoder, rows, accepted)
         write("trades", "trades", trades.tables(), decoder.schema(TRADES_SCHEMA))
         return deltas, snapshots, trades
-
-
-def _precision_audit(decoder: FloatDecoder, wanted: str, why: str) -> dict[str, Any]:
-    """Return which precision was wanted and chosen, why, and how many values needed decimals."""
-    audit = {"wanted": wanted, "chosen": decoder.precision, "why": why, **decoder.overflow_audit()}
-    return audit if decoder.size_count is None else {**audit, "sizes": decoder.size_count}

@@ -68,12 +68,7 @@ _DAY_FOLDER = re.compile(r"dt=(\d{4}-\d\d-\d\d)")
 class LakeFile:
     """One opened and checked Parquet file of a table of Crypto Lake, or a stretch of its rows.
 
-    Attributes:
-        path: Path of the file.
-        table: Crypto Lake table that it belongs to.
-        parquet: The open file.
-        first_row: First row that is read.
-        most_rows: Most rows that are read from there on; None for all.
+    Rows are read from `first_row` on, and no more than `most_rows` unless that is None.
     """
 
     path: Path
@@ -162,11 +157,7 @@ class LakeSource:
         return bool(_parquet_files(self.root / table / key.path))
 
     def require(self, table: str, key: PartitionKey) -> None:
-        """Refuse a symbol and day without files of a table; the files are not opened.
-
-        Raises:
-            SourceMissingError: The root, the table, the symbol or the day is not there.
-        """
+        """Refuse with `SourceMissingError` a symbol and day without files of a table; the files are not opened."""
         if not self.has(table, key):
             raise self._missing(table, key, self.root / table / key.path)
 
@@ -185,11 +176,7 @@ class LakeSource:
         return sorted(files, key=lambda file: (file.extreme(order, self.batch_rows)[0], file.path.name))
 
     def files_by_table(self, key: PartitionKey) -> dict[str, list[LakeFile]]:
-        """Open and check the files of all tables of one symbol and day; `book` and `trades` may have none.
-
-        Raises:
-            SourceError: There are no deltas, or a file is refused; see `files`.
-        """
+        """Open and check the files of all tables of one symbol and day; `book` and `trades` may have none."""
         files = {"book_delta_v2": self.files("book_delta_v2", key)}
         for table in ("book", "trades"):
             files[table] = self.files(table, key) if self.has(table, key) else []

@@ -29,14 +29,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 class ParquetStatistics:
     """Statistics of the g row groups of one table, symbol and day, in order of the files.
 
-    Attributes:
-        table: Name of the table.
-        files: Number of files.
-        size_bytes: Bytes of all files.
-        group_rows: int64[g], rows of each group.
-        limits: By column [g, 2], int64 or float64, the smallest and largest value of each group. Columns of which some
-            group lacks statistics are left out.
-        nulls: Number of nulls by column. Columns of which some group does not say it are left out.
+    `limits` have by column, [g, 2] of int64 or float64, the smallest and largest value of each group, and `nulls` the
+    number of nulls by column; columns of which some group lacks them are left out.
     """
 
     table: str
@@ -81,13 +75,9 @@ class ParquetStatistics:
         return [(int(reached[i]), int(times[i + 1, 0])) for i in at.tolist()]
 
     def thin_groups(self, share: float) -> list[tuple[int, int, int]]:
-        """Find groups with so few rows for their time that something may be missing inside.
+        """Find groups whose rate is below a share of the median one, in which some rows may be missing.
 
-        Args:
-            share: Share of the median rate of rows below which a group is thin.
-
-        Returns:
-            First and last time of each, ns, and the ns that its rows leave over at the median rate.
+        Each has its first and last time, ns, and the ns that its rows leave over at the median rate.
         """
         times = self.times
         spans = times[:, 1] - times[:, 0]

@@ -30,14 +30,7 @@ Place = tuple[int, int, int]
 
 
 class _Stretch(NamedTuple):
-    """Times without a silence between them.
-
-    Attributes:
-        begin_ns: First time.
-        end_ns: Last time.
-        begin: Place of the row with the first time.
-        end: Place of the row with the last time.
-    """
+    """Times in ns without a silence between them, and the places of the first and the last one."""
 
     begin_ns: int
     end_ns: int
@@ -47,12 +40,10 @@ class _Stretch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Silences:
-    """Silences of a day, from the times of all its rows.
+    """Pauses longer than `longer_than_ns`, from the times of all rows of a day.
 
-    Attributes:
-        longer_than_ns: A pause longer than this is a silence.
-        span: First and last known origin time, ns; None if none is known.
-        candidates: The silences in order of time, with the sequence numbers of the rows around each.
+    `span` has the first and last known origin time, ns; None if none is known. `candidates` are the silences in order
+    of time, with the sequence numbers of the rows around each.
     """
 
     longer_than_ns: int
@@ -75,18 +66,9 @@ class Silences:
 def find_silences(
     files: Sequence[LakeFile], longer_than_ns: int, batch_rows: int, threads: int = THREADS
 ) -> Silences:
-    """Find the silences of a day by reading the origin times of all rows, row group by row group.
+    """Find the silences of a day by reading the origin times of all rows of `book_delta_v2`, in some threads.
 
-    Times of 0 and less stand for unknown and are left out.
-
-    Args:
-        files: Files of `book_delta_v2`, in order.
-        longer_than_ns: A pause has to be longer than this to be a silence.
-        batch_rows: Rows decoded at a time by each thread.
-        threads: Row groups read at a time.
-
-    Raises:
-        SourceCorruptError: A page cannot be decoded.
+    Each thread decodes `batch_rows` of a row group at a time. Times of 0 and less stand for unknown and are left out.
     """
     groups = [(n, group) for n, file in enumerate(files) for group in range(file.parquet.num_row_groups)]
 
@@ -142,21 +124,17 @@ def _joined(stretches: list[_Stretch], longer_than_ns: int) -> list[_Stretch]:
 
 def _between(files: Sequence[LakeFile], stretches: list[_Stretch], batch_rows: int) -> list[GapCandidate]:
     """Return the silences between stretches; sequence numbers are read from the row groups around them alone."""
-    wanted: dict[tuple[int, int], list[int]] = {}
-    for before, after in itertools.pairwise(stretches):
-        for n, group, row in (before.end, after.begin):
-            wanted.setdefault((n, group), []).append(row)
+    pairs = list(itertools.pairwise(stretches))
+    wanted = sorted({place for before, after in pairs for place in (before.end, after.begin)})
     numbers: dict[Place, int] = {}
-    for (n, group), rows in wanted.items():
-        places = np.unique(rows)
-        first = 0
+    for (n, group), places in itertools.groupby(wanted, lambda place: place[:2]):
+        rows, first = np.array([row for _, _, row in places]), 0
         for column in _column(files[n], group, "sequence_number", batch_rows):
-            here = places[(places >= first) & (places < first + len(column))]
-            known = column.fill_null(0) if column.null_count else column
-            values = known.to_numpy()[here - first].tolist()
-            numbers.update(zip([(n, group, row) for row in here.tolist()], values, strict=True))
+            here = rows[(rows >= first) & (rows < first + len(column))]
+            found = column.fill_null(0).take(here - first).to_pylist()
+            numbers.update(zip([(n, group, row) for row in here.tolist()], found, strict=True))
             first += len(column)
-            if first > places[-1]:
+            if first > rows[-1]:
                 break
     return [
         GapCandidate(
@@ -168,7 +146,7 @@ def _between(files: Sequence[LakeFile], stretches: list[_Stretch], batch_rows: i
             None,
             f"no message for {(after.begin_ns - before.end_ns) / NS_PER_SECOND:.3f} s",
         )
-        for before, after in itertools.pairwise(stretches)
+        for before, after in pairs
     ]
 
 

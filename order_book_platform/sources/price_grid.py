@@ -6,7 +6,7 @@ Tick and lot are what the prices and sizes show, held against what the settings 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from math import gcd
 from typing import TypeVar
@@ -45,10 +45,7 @@ def read_exactly(
         instrument: Settings, which may ask for one precision, or for decimals of pips.
         files: Files whose extremes decide how many decimals there can be.
         batch_rows: Rows decoded at a time where a file has no statistics.
-        read: Reads the day with a decoder, and is told why with this one.
-
-    Returns:
-        The result of the call of `read` that did not raise.
+        read: Reads the day with a decoder, and is told why with this one; its result is returned.
 
     Raises:
         FixedPointError: Neither the pips nor the decimals that the settings allow hold a value.
@@ -97,13 +94,8 @@ def choose_decimals(
 ) -> FixedPoint:
     """Choose decimals at which every price and size of deltas and trades fits int64 pips; tick and lot are 1 pip.
 
-    Args:
-        instrument: Settings, whose decimals are used if they are configured; otherwise 8, or fewer if values are too
-            large for 8.
-        files: Files of one symbol and day.
-        batch_rows: Rows decoded at a time where a file has no statistics.
-        finest: Those of `price` and `size` that get as many decimals as their largest value leaves room for, up to 18.
-            Snapshots have to fit these decimals too.
+    They are the configured ones, else 8 or fewer. Those of `finest`, `price` or `size`, get as many as their largest
+    value leaves room for, up to 18; snapshots have to fit these, too.
 
     Raises:
         FixedPointRangeError: A value does not fit with the configured decimals, or not even without decimals.
@@ -157,64 +149,46 @@ def configured_text(instrument: InstrumentSettings) -> dict[str, str | None]:
     return {name: None if value is None else str(value) for name, value in increments.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class ConfiguredIncrements:
-    """Tick and lot in pips of a scale as an instrument's settings have them; None for one that is not configured."""
+def configured_pips(instrument: InstrumentSettings, scale: FixedPoint) -> dict[str, int | None]:
+    """Return the configured `tick` and `lot` in pips of a scale; None for one that is not configured.
 
-    scale: FixedPoint
-    tick_pips: int | None
-    lot_pips: int | None
-
-    @classmethod
-    def of(cls, instrument: InstrumentSettings, scale: FixedPoint) -> ConfiguredIncrements:
-        """Read the settings of an instrument.
-
-        Raises:
-            SettingsError: An increment is no whole number of pips, or too large to be one.
-        """
-        return cls(
-            scale,
-            _configured_pips(instrument, "tick", instrument.tick, scale.price_decimals),
-            _configured_pips(instrument, "lot", instrument.lot, scale.size_decimals),
-        )
-
-    def settle(self, tick_pips: int, lot_pips: int) -> tuple[FixedPoint, list[str]]:
-        """Decide which increments are used: the configured ones, unless the data contradict them.
-
-        Args:
-            tick_pips: Greatest common divisor of the prices that were seen; 0 if there were none.
-            lot_pips: The same of the sizes.
-
-        Returns:
-            Decimals, tick and lot in use; and which of `tick` and `lot` are configured and contradicted.
-        """
-        used, contradicted = [], []
-        for name, detected, configured in (
-            ("tick", tick_pips, self.tick_pips),
-            ("lot", lot_pips, self.lot_pips),
-        ):
-            wrong = configured is not None and detected % configured != 0
-            used.append(detected or 1 if configured is None or wrong else configured)
-            contradicted += [name] if wrong else []
-        return replace(self.scale, tick_pips=used[0], lot_pips=used[1]), contradicted
+    Raises:
+        SettingsError: An increment is no whole number of pips, or too large to be one.
+    """
+    found: dict[str, int | None] = {}
+    for setting, decimals in (("tick", scale.price_decimals), ("lot", scale.size_decimals)):
+        value: Decimal | None = getattr(instrument, setting)
+        pips = None if value is None else value.scaleb(decimals)
+        largest = 10**DECIMAL_DIGITS if decimals == DECIMALS else EXACT_PIPS
+        if pips is not None and (pips != pips.to_integral_value() or pips > largest):
+            raise SettingsError(
+                expected=f"a multiple of {Decimal(1).scaleb(-decimals):f}, at most {largest:,} times that, "
+                f"as the data are held with {decimals} decimals",
+                found=str(value),
+                where=f"setting {setting} of {instrument.symbol}",
+                remedy=f"Correct {setting}, set more decimals, or leave it out to have it detected.",
+            )
+        found[setting] = None if pips is None else int(pips)
+    return found
 
 
-def _configured_pips(
-    instrument: InstrumentSettings, setting: str, value: Decimal | None, decimals: int
-) -> int | None:
-    if value is None:
-        return None
-    pips = value.scaleb(decimals)
-    largest = 10**DECIMAL_DIGITS if decimals == DECIMALS else EXACT_PIPS
-    if pips != pips.to_integral_value() or pips > largest:
-        raise SettingsError(
-            expected=f"a multiple of {Decimal(1).scaleb(-decimals):f}, at most {largest:,} times that, "
-            f"as the data are held with {decimals} decimals",
-            found=str(value),
-            where=f"setting {setting} of {instrument.symbol}",
-            remedy=f"Correct {setting}, set more decimals, or leave it out to have it detected.",
-        )
-    return int(pips)
+def settled_increments(
+    scale: FixedPoint, configured: Mapping[str, int | None], tick_pips: int, lot_pips: int
+) -> tuple[FixedPoint, list[str]]:
+    """Decide which increments are used: the configured ones, unless the data contradict them.
+
+    The divisors of the prices and sizes that were seen are 0 if there were none. The result is decimals, tick and lot
+    in use, and which of `tick` and `lot` are configured and contradicted.
+    """
+    used, contradicted = [], []
+    for name, detected in (("tick", tick_pips), ("lot", lot_pips)):
+        pips = configured[name]
+        if pips is None or detected % pips:
+            used.append(detected or 1)
+            contradicted += [] if pips is None else [name]
+        else:
+            used.append(pips)
+    return replace(scale, tick_pips=used[0], lot_pips=used[1]), contradicted
 
 
 def detected_tick(deltas: int, snapshots: int, off_tick_rows: int, rows: int, largest: int) -> int:
@@ -229,7 +203,7 @@ def detected_tick(deltas: int, snapshots: int, off_tick_rows: int, rows: int, la
 
     Returns:
         The divisor of both if more than half of the snapshots say so and it can count the prices. A few bad snapshots
-        do not make the tick finer, nor do many whose prices are noise.
+            do not make the tick finer, nor do many whose prices are noise.
     """
     both = gcd(deltas, snapshots)
     return both if 2 * off_tick_rows > rows and unit_fits(largest, both) else deltas
@@ -238,15 +212,9 @@ def detected_tick(deltas: int, snapshots: int, off_tick_rows: int, rows: int, la
 def price_unit(deltas: int, snapshots: int, largest: int, where: object) -> int:
     """Return the unit in which decimal prices are replayed, which divides them all; unscaled.
 
-    Args:
-        deltas: Divisor of the tick and the deltas' prices.
-        snapshots: Greatest common divisor of the readable snapshots' prices; 0 if there are none.
-        largest: Largest of the deltas' prices.
-        where: Partition that the error names.
-
-    Returns:
-        The divisor of both; that of the deltas alone if a bad snapshot would make the unit too small to count prices
-        in. That snapshot's prices then cannot be encoded, and it is left out.
+    It divides tick and prices of the deltas and the readable snapshots' prices; 0 stands for none of these. If a bad
+    snapshot would make the unit too small to count prices in, it is that of the deltas alone. That snapshot's prices
+    then cannot be encoded, and it is left out.
 
     Raises:
         DecimalRangeError: The deltas' prices span more units than encoded prices can count.

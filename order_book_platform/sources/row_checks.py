@@ -18,13 +18,7 @@ from order_book_platform.sources.lake_source import LakeFile
 
 @dataclass(slots=True)
 class ReadAudit:
-    """Counts of the rows of one table.
-
-    Attributes:
-        rows: Rows read.
-        files: Files read.
-        unsorted_rows: Rows whose sequence number, or time, is below that of the row before, as the files came.
-    """
+    """Counts of the rows of one table; unsorted ones have a lower sequence number, or time, than the row before."""
 
     rows: int = 0
     files: int = 0
@@ -35,10 +29,7 @@ class ReadAudit:
 class GridAudit(ReadAudit):
     """Counts of a table whose prices and sizes have to lie on a grid of decimals.
 
-    Attributes:
-        off_grid_prices: Float prices that are no decimal with that many places.
-        off_grid_sizes: Float sizes that are no decimal with that many places.
-        first_off_grid: File, column, row and value of the first of them; empty if there is none.
+    `first_off_grid` has file, column, row and value of the first float that is no decimal with that many places.
     """
 
     off_grid_prices: int = 0
@@ -47,11 +38,7 @@ class GridAudit(ReadAudit):
 
 
 def check_grid(audit: GridAudit, scale: FixedPoint, files: Sequence[LakeFile], accepted: int) -> None:
-    """Refuse a table with more off-grid values than accepted.
-
-    Raises:
-        OffGridError: There are more; the error names the first.
-    """
+    """Refuse with `OffGridError`, which names the first, a table with more off-grid values than accepted."""
     off = audit.off_grid_prices + audit.off_grid_sizes
     if off > accepted:
         raise OffGridError(
@@ -64,11 +51,7 @@ def check_grid(audit: GridAudit, scale: FixedPoint, files: Sequence[LakeFile], a
 
 
 def check_nulls(file: LakeFile, row: int, batch: pa.RecordBatch) -> None:
-    """Refuse nulls in any column of a batch whose first row is number `row` of the file.
-
-    Raises:
-        SourceValueError: There is a null; the error names column and row of the first one.
-    """
+    """Refuse nulls in any column of a batch whose first row is number `row` of the file."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if column.null_count:
             at = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
@@ -78,19 +61,7 @@ def check_nulls(file: LakeFile, row: int, batch: pa.RecordBatch) -> None:
 def check_values(
     file: LakeFile, row: int, column: str, values: Float64Array, in_range: BoolArray, expected: str
 ) -> None:
-    """Refuse NaN, infinities and values out of range.
-
-    Args:
-        file: File of the values.
-        row: Row of the first value in the file.
-        column: Column of the values.
-        values: float64[n].
-        in_range: bool[n].
-        expected: Description of a good value, for the error.
-
-    Raises:
-        SourceValueError: There is such a value; the error names row and value of the first one.
-    """
+    """Refuse the first of float64[n], from row `row` of a file on, that is not finite or not in range, bool[n]."""
     good = in_range & np.isfinite(values)
     if not good.all():
         at = int(np.argmin(good))
@@ -101,15 +72,6 @@ def check_times(file: LakeFile, row: int, batch: pa.RecordBatch, day: date) -> N
     """Refuse times more than a day away from the partition's UTC day: another day's file, or another unit than ns.
 
     Origin times of 0 or less pass: they stand for "unknown" and are counted by the assessment.
-
-    Args:
-        file: File of the batch.
-        row: Row of the batch's first row in the file.
-        batch: Rows with int64 columns `timestamp` and `receipt_timestamp`, no nulls, ns since the epoch.
-        day: UTC day of the partition.
-
-    Raises:
-        SourceValueError: There is such a time; the error names column, row and value of the first one.
     """
     start = day_start_ns(day)
     for column in ("timestamp", "receipt_timestamp"):

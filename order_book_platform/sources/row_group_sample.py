@@ -13,13 +13,7 @@ from order_book_platform.sources.lake_source import LakeFile
 
 
 class SampledRun(NamedTuple):
-    """Sampled rows that lie one right behind another, which are to be read as one.
-
-    Attributes:
-        pieces: The first rows of one row group each, in the order of the files.
-        begins_day: Whether the day begins with the first row.
-        ends_day: Whether the day ends with the last row.
-    """
+    """The first rows of row groups that lie one right behind another, which are to be read as one."""
 
     pieces: list[LakeFile]
     begins_day: bool
@@ -27,16 +21,10 @@ class SampledRun(NamedTuple):
 
 
 def sample_row_groups(files: Sequence[LakeFile], count: int, rows: int) -> list[SampledRun]:
-    """Choose row groups spread evenly over the files, the first and the last group among them.
+    """Choose row groups spread evenly over the files of a table, the first and the last group among them.
 
-    Args:
-        files: Files of one table, in order.
-        count: Most row groups to choose.
-        rows: Most rows of all samples together. Files of few groups give fewer and longer samples, and all their rows
-            if they have no more than that.
-
-    Returns:
-        The samples in the order of the files; none if there are no rows.
+    At most `count` groups are chosen, and `rows` of all together. Files of few groups give fewer and longer samples,
+    and all their rows if they have no more than that. Without rows there is no run.
     """
     groups: list[tuple[LakeFile, int, int]] = []
     for file in files:

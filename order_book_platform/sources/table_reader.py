@@ -91,9 +91,8 @@ class TableReader(ABC, Generic[Rows]):
 class TradeReader(TableReader[pa.Table]):
     """Streams the trades of one symbol and day.
 
-    Attributes:
-        max_off_grid_rows: Off-grid values that are accepted: counted, and taken as the nearest pip.
-        lot_pips: Largest step that divides every size so far; 0 before the first.
+    Off-grid values up to `max_off_grid_rows` are taken as the nearest pip. The largest step that divides every size so
+    far is `lot_pips`; 0 before the first.
     """
 
     max_off_grid_rows: int
@@ -104,13 +103,7 @@ class TradeReader(TableReader[pa.Table]):
     order_column = "timestamp"
 
     def tables(self) -> Iterator[pa.Table]:
-        """Read tables with schema `TRADES_SCHEMA`, by origin time; stably sorted where the files were not.
-
-        Raises:
-            SourceError: A file cannot be read or holds an impossible value.
-            OffGridError: There are more off-grid values than accepted.
-            FixedPointRangeError: A value is too large for the decimals.
-        """
+        """Read tables with schema `TRADES_SCHEMA`, by origin time; stably sorted where the files were not."""
         yield from self._in_order()
         check_grid(self.audit, self.decoder.scale, self.files, self.max_off_grid_rows)
 
@@ -143,8 +136,8 @@ class SnapshotAudit(ReadAudit):
     """Counts of the snapshots of a day.
 
     Attributes:
-        unreadable_rows: Rows with a hole between levels, or a price or size that is negative, infinite or off the
-            grid. They are kept without levels, so that nothing uses them and everybody can count them.
+        unreadable_rows: Rows with a hole between levels, or a price or size that is negative, infinite or off the grid.
+            They are kept without levels, so that nothing uses them and everybody can count them.
         first_unreadable: File and row of the first of them; empty if there is none.
         off_delta_tick_rows: Readable rows with a price that is no multiple of the largest step of the deltas' prices.
     """
@@ -158,10 +151,8 @@ class SnapshotAudit(ReadAudit):
 class SnapshotReader(TableReader[SnapshotBatch]):
     """Streams the snapshots of one symbol and day. A row has 80 numbers, so batches should be small.
 
-    Attributes:
-        delta_tick_pips: Largest step that divides the deltas' prices; held against the prices here.
-        readable_rows: Rows with any level.
-        tick_pips: Largest step that divides every readable price so far; 0 before the first.
+    Prices are held against `delta_tick_pips`, the largest step that divides the deltas' prices; `tick_pips` is that of
+    every readable price so far, 0 before the first. Readable rows have any level.
     """
 
     delta_tick_pips: int
@@ -173,11 +164,7 @@ class SnapshotReader(TableReader[SnapshotBatch]):
     order_column = "sequence_number"
 
     def batches(self) -> Iterator[SnapshotBatch]:
-        """Read snapshots in ascending order of sequence number.
-
-        Raises:
-            SourceError: A file cannot be read or lacks a time or a sequence number.
-        """
+        """Read snapshots in ascending order of sequence number."""
         return self._in_order()
 
     def _sorted(self, parts: list[SnapshotBatch]) -> Iterator[SnapshotBatch]:
@@ -209,11 +196,9 @@ class SnapshotReader(TableReader[SnapshotBatch]):
         return SnapshotBatch(origin, received, sequence, prices, sizes)
 
     def _levels(self, batch: pa.RecordBatch, what: str) -> tuple[Int64Array, BoolArray]:
-        """Decode the `price` or `size` of the levels of a batch.
+        """Decode the `price` or `size` of the levels of a batch: int64[n, 2, DEPTH], `MISSING_PIPS` for null and NaN.
 
-        Returns:
-            int64[n, 2, DEPTH], `MISSING_PIPS` for null and NaN; and bool[n], rows with a value that cannot be that of
-            a level.
+        Also returns bool[n], rows with a value that cannot be that of a level.
         """
         floats = np.empty((batch.num_rows, 2, DEPTH))
         for index, side in enumerate(("bid", "ask")):

@@ -15,13 +15,13 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from order_book_platform.assess import GapReporter
-from order_book_platform.assess.gaps.gap_classification import RecoverySnapshots, classify, gaps_table
-from order_book_platform.assess.gaps.message_scan import MessageScan
+from order_book_platform.assess.gap_classification import RecoverySnapshots, classify, gaps_table
+from order_book_platform.assess.message_scan import MessageScan
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
 from order_book_platform.model import PartitionKey
 from order_book_platform.settings import GapSettings
 from order_book_platform.sources import LakeIngest
-from order_book_platform_tests.assess.gaps.test_message_scan import NO_SNAPSHOTS
+from order_book_platform_tests.assess.test_message_scan import NO_SNAPSHOTS
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.conftest import RECORDED_KEYS
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_book_platform.assess.gaps.gap_classification import RecoverySnapshots, classify, gaps_table
+from order_book_platform.assess.gap_classification import RecoverySnapshots, classify, gaps_table
 from order_book_platform.datasets.frame_schemas import GAPS_SCHEMA
 from order_book_platform.model import BookFlag
 from order_book_platform.model.flags import PROVEN_LOSS

@@ -6,7 +6,7 @@ import pytest
 
 from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.simulate.fault_plan import BAD_SNAPSHOTS, damaged_row, plan_faults
-from order_book_platform.simulate.lake_index import LakeIndex, read_index
+from order_book_platform.simulate.lake_files import LakeIndex, read_index
 from order_book_platform.sources import LakeSource
 from order_book_platform_tests.simulate.small import KEY
 

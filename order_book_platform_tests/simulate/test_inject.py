@@ -18,8 +18,8 @@ from order_book_platform.errors import SettingsError, SourceMissingError, Source
 from order_book_platform.model import PartitionKey
 from order_book_platform.simulate import Faults, MarketSimulator, inject_faults, profile, read_record
 from order_book_platform.simulate.fault_plan import BAD_SNAPSHOTS, Edits, FaultPlan
-from order_book_platform.simulate.inject import apply_plan
 from order_book_platform.simulate.lake_files import LAKE_TABLES, SCHEMAS, table_file
+from order_book_platform.simulate.simulator import apply_plan
 from order_book_platform_tests.conftest import RECORDED_KEYS
 from order_book_platform_tests.simulate.small import KEY, bytes_below, read
 

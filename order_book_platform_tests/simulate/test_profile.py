@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 
 from order_book_platform.errors import SettingsError
@@ -14,15 +12,11 @@ from order_book_platform_tests.simulate.small import small_profile
 
 
 def test_the_packaged_profiles() -> None:
-    """The three recorded markets are there, with their ticks and lots, and USD-M is the default."""
+    """The three recorded markets are there, with the decimals of their ticks and lots, and USD-M is the default."""
     assert profile_names() == ("btc-perp", "btc-spot", "coinm")
     assert profile() == profile("btc-perp")
-    ticks = {name: (profile(name).tick, profile(name).lot) for name in profile_names()}
-    assert ticks == {
-        "btc-perp": (Decimal("0.1"), Decimal("0.001")),
-        "btc-spot": (Decimal("0.01"), Decimal("0.00001")),
-        "coinm": (Decimal("0.1"), Decimal("1")),
-    }
+    decimals = {name: (profile(name).price_decimals, profile(name).size_decimals) for name in profile_names()}
+    assert decimals == {"btc-perp": (1, 3), "btc-spot": (2, 5), "coinm": (1, 0)}
 
 
 @pytest.mark.parametrize("name", profile_names())

@@ -13,11 +13,12 @@ from order_book_platform.model import FixedPoint
 from order_book_platform.settings import InstrumentSettings
 from order_book_platform.sources.lake_source import LakeFile
 from order_book_platform.sources.price_grid import (
-    ConfiguredIncrements,
     choose_decimals,
+    configured_pips,
     configured_text,
     detected_tick,
     price_unit,
+    settled_increments,
 )
 from order_book_platform_tests.lake import delta_frame, files_of
 
@@ -80,7 +81,7 @@ def test_what_is_configured_is_used_unless_the_data_contradict_it(
     tick: str | None, detected: int, used: int, contradicted: list[str]
 ) -> None:
     """A configured tick has to divide what the prices show; nothing seen contradicts nothing."""
-    point, wrong = ConfiguredIncrements.of(configured(tick), SCALE).settle(detected, 7)
+    point, wrong = settled_increments(SCALE, configured_pips(configured(tick), SCALE), detected, 7)
     assert (point, wrong) == (FixedPoint(3, 2, used, 7), contradicted)
 
 
@@ -88,7 +89,7 @@ def test_what_is_configured_is_used_unless_the_data_contradict_it(
 def test_increments_that_are_no_pips_are_refused(name: str, value: str) -> None:
     """Finer than a pip, or too large to be a pip count."""
     with pytest.raises(SettingsError, match=f"setting {name} of TEST:A-B"):
-        ConfiguredIncrements.of(configured(**{name: value}), SCALE)
+        configured_pips(configured(**{name: value}), SCALE)
 
 
 def test_configured_increments_as_text() -> None:

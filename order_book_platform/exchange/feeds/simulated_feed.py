@@ -23,9 +23,9 @@ from order_book_platform.kernels.simulation.market_arrays import (
     TICKER_TIME_MS,
     TRADE_TIME_MS,
 )
-from order_book_platform.model import Instrument, PartitionKey
-from order_book_platform.simulate.market import Market, MarketChunk
+from order_book_platform.model import FixedPoint, Instrument, PartitionKey
 from order_book_platform.simulate.profile import MarketProfile, profile
+from order_book_platform.simulate.simulated_market import Market, MarketChunk
 
 PROFILES = {"usdm": "btc-perp", "coinm": "coinm", "spot": "btc-spot"}
 """Profile of the simulator for each market."""
@@ -76,11 +76,9 @@ class SimulatedFeed:
     @cached_property
     def rules(self) -> SymbolRules:
         """The instrument; a tick and a lot are powers of ten."""
+        point = FixedPoint(self.profile.price_decimals, self.profile.size_decimals)
         return SymbolRules(
-            self.symbol,
-            *split_symbol(self.symbol),
-            format(self.profile.tick, "f"),
-            format(self.profile.lot, "f"),
+            self.symbol, *split_symbol(self.symbol), format(point.tick, "f"), format(point.lot, "f")
         )
 
     @property

@@ -31,7 +31,7 @@ from order_book_platform.sources.binance.market import MARKETS, Market
 from order_book_platform.sources.delta_reader import DeltaReader
 from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_ingest import IngestResult
-from order_book_platform.sources.price_grid import ConfiguredIncrements, configured_text
+from order_book_platform.sources.price_grid import configured_pips, configured_text, settled_increments
 from order_book_platform.sources.row_checks import GridAudit
 from order_book_platform.sources.table_reader import SnapshotAudit
 from order_book_platform.storage import DataStore, DiskSpace, LogReader, PartitionWriter
@@ -176,7 +176,11 @@ class CaptureIngest:
     def _describe(self, day: CapturedDay, writers: dict[str, PartitionWriter], capture: Capture) -> None:
         """Write fixed point, inputs and counts into the manifests."""
         instrument = self._settings.instrument(day.key.instrument)
-        point, contradicted = _settled(day, ConfiguredIncrements.of(instrument, day.numberings[0].point))
+        # The rules may have changed during the day.
+        points = [each.point for each in day.numberings]
+        tick, lot = gcd(*(each.tick_pips for each in points)), gcd(*(each.lot_pips for each in points))
+        configured = configured_pips(instrument, points[0])
+        point, contradicted = settled_increments(points[0], configured, tick, lot)
         first, behind = day.rows
         for writer in writers.values():
             writer.inputs[f"{capture.folder.name}/{RAW}/{first}-{behind}"] = day.digest
@@ -191,14 +195,6 @@ class CaptureIngest:
             configured=configured_text(instrument),
             contradicted=contradicted,
         )
-
-
-def _settled(day: CapturedDay, configured: ConfiguredIncrements) -> tuple[FixedPoint, list[str]]:
-    """Return the fixed point of a day whose rules may have changed, held against the configured increments."""
-    points = [each.point for each in day.numberings]
-    return configured.settle(
-        gcd(*(each.tick_pips for each in points)), gcd(*(each.lot_pips for each in points))
-    )
 
 
 class _DayWriter:

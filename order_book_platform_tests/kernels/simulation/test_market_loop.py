@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from order_book_platform.kernels.simulation import market_arrays as arrays
 from order_book_platform.kernels.simulation import market_loop
-from order_book_platform.simulate.market import Market
+from order_book_platform.simulate.simulated_market import Market
 from order_book_platform_tests.simulate.small import KEY, small_profile
 
 MASK = 2**64 - 1

@@ -1,24 +1,26 @@
 """Looks at a day of the lake as far as that is cheap: footers, the best prices of `book`, all times, and samples.
 
-Samples are decoded and audited as the whole day would be.
+Samples are decoded and audited as the whole day would be. `book` is measured for itself, since it may seed.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import date
 from math import gcd
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from order_book_platform.assess.book_quality import BestPrices, SampledBook, best_prices, sample_book
-from order_book_platform.assess.gaps.message_scan import MessageScan
+from order_book_platform.assess.gap_reporter import crossed_statistics
+from order_book_platform.assess.message_scan import MessageScan
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.errors import OffGridError
 from order_book_platform.model import FixedPoint, PartitionKey
-from order_book_platform.model.arrays import Int64Array
+from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
+from order_book_platform.replay.snapshot_scheduler import defect_counts, snapshot_defects
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeSource
 from order_book_platform.sources.delta_reader import DeltaAudit, DeltaReader, TickChange
@@ -26,27 +28,28 @@ from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_source import TABLES, LakeFile
 from order_book_platform.sources.parquet_statistics import ParquetStatistics, read_statistics
 from order_book_platform.sources.pause_scan import Silences, find_silences
-from order_book_platform.sources.price_grid import ConfiguredIncrements, Files, detected_tick, read_exactly
-from order_book_platform.sources.row_checks import check_grid
+from order_book_platform.sources.price_grid import (
+    Files,
+    configured_pips,
+    detected_tick,
+    read_exactly,
+    settled_increments,
+)
+from order_book_platform.sources.row_checks import check_grid, check_nulls
 from order_book_platform.sources.row_group_sample import SampledRun, sample_row_groups
-from order_book_platform.sources.table_reader import TradeReader
+from order_book_platform.sources.table_reader import SnapshotReader, TradeReader
 
 PIECES = 12
 """Row groups that a day's sample is taken from: two hours apart, and 200 s of a busy perpetual each."""
 DELTA_SAMPLE_ROWS, BOOK_SAMPLE_ROWS, TRADE_SAMPLE_ROWS = 3_000_000, 12_288, 600_000
 ACCEPTED = 2**62
 """Off-grid values that readers of a sample accept: all, since a rule judges their number."""
+BEST = ["timestamp", "sequence_number", "bid_0_price", "ask_0_price"]
+"""Columns of `book` that are read for every row."""
 
 
 class RunTick(NamedTuple):
-    """Span and price step of a run of sampled rows that lie one right behind another.
-
-    Attributes:
-        first_ns: First known origin time, ns; 0 if none is known.
-        last_ns: Last known origin time, ns; 0 if none is known.
-        rows: Number of rows.
-        tick_pips: Largest step that divides the prices.
-    """
+    """First and last known origin time (ns, 0 if none is known), rows and price step of a run of sampled rows."""
 
     first_ns: int
     last_ns: int
@@ -58,15 +61,9 @@ class RunTick(NamedTuple):
 class SampledDeltas:
     """Results of looking at a sample of a day's deltas.
 
-    Attributes:
-        decoder: Decoder of the floats: to pips, of more decimals if 8 are too few, or to decimals.
-        audit: Audit as of a whole day, but of the sampled rows.
-        scan: Scan of the whole messages in the sample.
-        tick_pips: Largest step that divides all sampled prices.
-        lot_pips: Largest step that divides all sampled sizes.
-        ticks: Span and price step of each run of rows that lie one right behind another.
-        changes: Changes of the step of prices; known only if there is a single run.
-        whole: Whether the sample is the whole day.
+    Audit and steps (`tick_pips`, `lot_pips`) are as of a whole day, but of the sampled rows; the scan is of the whole
+    messages among them. There is one of `ticks` for each run; `changes` of the tick are known only if there is a single
+    run. The sample may be the whole day.
     """
 
     decoder: FloatDecoder
@@ -81,19 +78,10 @@ class SampledDeltas:
 
 @dataclass(frozen=True, slots=True)
 class LakeDay:
-    """Results of a cheap look at a day.
+    """Results of a cheap look at a day: by table, opened files and their statistics; and samples of the tables.
 
-    Attributes:
-        key: Symbol and day.
-        files: Opened files by table; none where a table is not there.
-        footers: Statistics by table.
-        best: Best prices of every row of `book`.
-        silences: Silences of the deltas, from the times of every row.
-        deltas: Sample of the deltas.
-        book: Sample of `book` with all levels.
-        trades: Audit of a sample of the trades.
-        point: Decimals, and tick and lot as far as the sample shows them.
-        contradicted: Configured increments, `tick` or `lot`, that the sample contradicts.
+    `best` and `silences` are from every row. Of `point` tick and lot are known as far as the sample shows them, and
+    `contradicted` names the configured ones that it contradicts.
     """
 
     key: PartitionKey
@@ -115,13 +103,7 @@ class LakeDay:
 
 
 def read_day(source: LakeSource, settings: Settings, key: PartitionKey) -> LakeDay:
-    """Read footers, the best prices of `book`, the times of all deltas, and a sample of each table.
-
-    Raises:
-        SourceError: There are no deltas, or a file is damaged or, as far as it is looked at, impossible.
-        FixedPointError: Neither int64 pips nor decimals hold a value of the sample.
-        SettingsError: A configured tick or lot is finer than the decimals.
-    """
+    """Read footers, the best prices of `book`, the times of all deltas, and a sample of each table."""
     instrument, rows = settings.instrument(key.instrument), settings.sources.batch_rows
     files = source.files_by_table(key)
     footers = {table: read_statistics(table, files[table]) for table in TABLES}
@@ -133,18 +115,19 @@ def read_day(source: LakeSource, settings: Settings, key: PartitionKey) -> LakeD
         files,
         np.sort(best.sequence_number),
     )
-    configured = ConfiguredIncrements.of(instrument, deltas.decoder.scale)
+    scale = deltas.decoder.scale
+    configured = configured_pips(instrument, scale)
     book = sample_book(
         sample_row_groups(files["book"], PIECES, BOOK_SAMPLE_ROWS),
         key.day,
         deltas.decoder,
         deltas.tick_pips,
-        configured.settle(deltas.tick_pips, deltas.lot_pips)[0].tick_pips,
+        settled_increments(scale, configured, deltas.tick_pips, deltas.lot_pips)[0].tick_pips,
         rows,
     )
     largest = deltas.decoder.to_pips(deltas.audit["largest_price_pips"])
     tick = detected_tick(deltas.tick_pips, book.tick_pips, book.off_tick_rows, book.readable_rows, largest)
-    point, contradicted = configured.settle(tick, deltas.lot_pips)
+    point, contradicted = settled_increments(scale, configured, tick, deltas.lot_pips)
     return LakeDay(
         key=key,
         files=files,
@@ -168,18 +151,9 @@ def sample_deltas(
 ) -> SampledDeltas:
     """Read a sample as the whole day would be read: as pips if they hold every value, else as decimals.
 
-    Where neither holds all values, the sample has those of pips: a rule judges the number of values off their grid.
-
-    Args:
-        runs: Samples of the deltas, in order.
-        key: Symbol and day.
-        settings: Settings `instruments`, `sources` and `gaps.silence`.
-        files: Whole files by table, whose extremes decide how many decimals there can be.
-        snapshot_sequence: int64[m], ascending, sequence numbers of all snapshots of the day.
-
-    Raises:
-        SourceError: A row group cannot be decoded or holds an impossible value.
-        FixedPointError: Neither pips nor decimals hold a value.
+    The extremes of the whole files, by table, decide how many decimals there can be. Where neither holds all values,
+    the sample has those of pips: a rule judges the number of values off their grid. `snapshot_sequence`, int64[m]
+    ascending, has the sequence numbers of all snapshots of the day.
     """
     deltas, rows = files["book_delta_v2"], settings.sources.batch_rows
     looked: list[SampledDeltas] = []
@@ -206,7 +180,7 @@ def _read(
     changes: list[TickChange] = []
     for run in runs:
         reader = DeltaReader(run.pieces, key.day, decoder, batch_rows, ACCEPTED)
-        scan.cut()
+        scan.detector.cut()
         for batch in _whole_messages_of(run, list(reader.batches())):
             scan.feed(batch)
         audit = reader.audit
@@ -267,3 +241,86 @@ def _trades(
         **dict.fromkeys(("rows", "off_grid_prices", "off_grid_sizes"), 0),
         **total,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class BestPrices:
+    """Times (int64[n] ns), sequence numbers and best prices (float64[n], NaN for none) of all rows of `book`."""
+
+    origin_time: Int64Array
+    sequence_number: Int64Array
+    bid: Float64Array
+    ask: Float64Array
+
+    @property
+    def crossed(self) -> BoolArray:
+        """Whether the best bid of each row is not below its best ask, bool[n]."""
+        return np.asarray(self.bid >= self.ask)
+
+    @property
+    def one_sided(self) -> BoolArray:
+        """Whether a side of each row is empty, bool[n]."""
+        return np.isnan(self.bid) | np.isnan(self.ask)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the statistics of crossed rows, and the numbers of one-sided rows and of rows out of order."""
+        return {
+            **crossed_statistics(self.origin_time, self.crossed),
+            "one_sided_rows": int(self.one_sided.sum()),
+            "unsorted_rows": int((np.diff(self.sequence_number) < 0).sum()),
+        }
+
+
+def best_prices(files: Sequence[LakeFile], batch_rows: int) -> BestPrices:
+    """Read four columns of all rows of `book`, which takes 0.1 s for a day; a null in a time or number is refused."""
+    parts: list[list[Any]] = [[np.empty(0, kind)] for kind in (np.int64, np.int64, np.float64, np.float64)]
+    for file in files:
+        for row, batch in file.batches(BEST, batch_rows):
+            check_nulls(file, row, batch.select(BEST[:2]))
+            for name, part in zip(BEST, parts, strict=True):
+                part.append(batch.column(name).to_numpy(zero_copy_only=False))
+    return BestPrices(*(np.concatenate(part) for part in parts))
+
+
+@dataclass(slots=True)
+class SampledBook:
+    """Results of looking at all levels of a sample of `book`.
+
+    `defects` count rows by the name of their `SnapshotDefect`, without sound rows. Readable rows have any level; those
+    off the tick have a price that is no multiple of the deltas' step. `tick_pips` divides their prices; 0 if there are
+    none.
+    """
+
+    rows: int = 0
+    defects: dict[str, int] = field(default_factory=dict)
+    off_tick_rows: int = 0
+    readable_rows: int = 0
+    tick_pips: int = 0
+
+    @property
+    def sound(self) -> int:
+        """Number of rows that pass the quality gate of a seed."""
+        return self.rows - sum(self.defects.values())
+
+
+def sample_book(
+    runs: Sequence[SampledRun],
+    day: date,
+    decoder: FloatDecoder,
+    delta_tick_pips: int,
+    tick_pips: int,
+    batch_rows: int,
+) -> SampledBook:
+    """Look at all levels of a sample of `book`, held against the deltas' step and against the tick in use."""
+    defects = np.empty(0, np.uint8)
+    pieces = [piece for run in runs for piece in run.pieces]
+    reader = SnapshotReader(pieces, day, decoder, batch_rows, max(delta_tick_pips, 1))
+    for batch in reader.batches():
+        defects = np.concatenate([defects, snapshot_defects(batch, max(tick_pips, 1))])
+    return SampledBook(
+        len(defects),
+        defect_counts(defects),
+        reader.audit.off_delta_tick_rows,
+        reader.readable_rows,
+        reader.tick_pips,
+    )

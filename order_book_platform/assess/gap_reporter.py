@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from order_book_platform.assess.book_quality import crossed_statistics
-from order_book_platform.assess.gaps.crossed_spells import CrossedSpells
-from order_book_platform.assess.gaps.gap_classification import (
+from order_book_platform.assess.day_report import PublishedReport
+from order_book_platform.assess.gap_classification import (
     ClassifiedGap,
     RecoverySnapshots,
     classify,
     disagreement,
+    gap_summary,
     gaps_table,
 )
-from order_book_platform.assess.gaps.gap_distribution import gap_summary
-from order_book_platform.assess.gaps.message_scan import MessageScan
-from order_book_platform.assess.report.published_report import PublishedReport
+from order_book_platform.assess.message_scan import MessageScan
 from order_book_platform.assess.rules import RULES
+from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.frame_schemas import GAPS_SCHEMA
 from order_book_platform.datasets.raw_deltas import DeltaBatch, PublishedDeltas
 from order_book_platform.datasets.snapshots import read_snapshots
@@ -31,12 +30,13 @@ from order_book_platform.kernels.book.replay_arrays import (
     USE_REPAIRED,
 )
 from order_book_platform.kernels.ingest.raw_columns import SnapshotDefect
-from order_book_platform.model import GateResult, PartitionKey
-from order_book_platform.model.arrays import Int64Array, UInt8Array
+from order_book_platform.model import BookFlag, GateResult, PartitionKey
+from order_book_platform.model.arrays import BoolArray, Int64Array, UInt8Array
 from order_book_platform.model.encoding import PartitionEncoding
 from order_book_platform.observability import Progress, silent
 from order_book_platform.replay.book import Book
 from order_book_platform.replay.flag_timeline import FlagTimeline
+from order_book_platform.replay.gap_detector import GapCandidate
 from order_book_platform.replay.snapshot_scheduler import (
     EveryNthSnapshot,
     SnapshotScheduler,
@@ -45,6 +45,64 @@ from order_book_platform.replay.snapshot_scheduler import (
 )
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore
+
+ORIGIN, SEQUENCE, FLAGS = 0, 2, 3
+"""Columns of a row of the replay: origin time, sequence number, flags."""
+
+
+def crossed_statistics(origin_time: Int64Array, crossed: BoolArray) -> dict[str, Any]:
+    """Return how many rows of `book` are crossed, bool[n], their share of rows and of time, and their longest spell.
+
+    A row holds from its origin time, int64[n] ns, until the next one.
+    """
+    n = len(crossed)
+    if not n:
+        shares = dict.fromkeys(("crossed_share", "crossed_time_share", "longest_crossed_s"))
+        return {"rows": 0, "crossed_rows": 0, **shares}
+    held = np.maximum(np.diff(origin_time, append=origin_time[-1]), 0)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], crossed, [False]]).astype(np.int8)))
+    spells = [
+        int(origin_time[min(end, n - 1)] - origin_time[start]) for start, end in edges.reshape(-1, 2).tolist()
+    ]
+    return {
+        "rows": n,
+        "crossed_rows": int(crossed.sum()),
+        "crossed_share": float(crossed.mean()),
+        "crossed_time_share": float(held[crossed].sum() / held.sum()) if held.sum() else None,
+        "longest_crossed_s": max(spells, default=0) / NS_PER_SECOND,
+    }
+
+
+class CrossedSpells:
+    """Finds spells of a crossed book that last longer than is tolerated, in the rows of a replay in order."""
+
+    def __init__(self, tolerated_ns: int) -> None:
+        self._tolerated_ns = tolerated_ns
+        self._since: tuple[int, int] | None = None
+        self.candidates: list[GapCandidate] = []
+
+    def feed(self, rows: Int64Array) -> None:
+        """Take the next rows, int64[n, ≥ 4], of a replay that shows at least every change of the best prices."""
+        crossed = rows[:, FLAGS] & BookFlag.CROSSED != 0
+        before = np.concatenate([[self._since is not None], crossed[:-1]])
+        for at in np.flatnonzero(crossed != before):
+            place = int(rows[at, ORIGIN]), int(rows[at, SEQUENCE])
+            if crossed[at]:
+                self._since = place
+            else:
+                self.end(*place)
+
+    def end(self, origin_time: int, sequence_number: int) -> None:
+        """End a spell, if there is one, with a message from which on the book is not crossed, or the day's last."""
+        if self._since is None:
+            return
+        (since_ns, since), self._since = self._since, None
+        lasted = origin_time - since_ns
+        if lasted > self._tolerated_ns:
+            detail = f"crossed for {lasted / NS_PER_SECOND:.3f} s"
+            self.candidates.append(
+                GapCandidate("crossed", since, sequence_number, since_ns, origin_time, None, detail)
+            )
 
 
 class GapReporter:
@@ -67,11 +125,7 @@ class GapReporter:
         self._settings = settings
 
     def run(self, key: PartitionKey, progress: Progress = silent) -> PublishedReport:
-        """Publish the gap report of one symbol and day; its gate is `gap_ratio`.
-
-        Raises:
-            PartitionMissingError: `raw_deltas` or `snapshots` has not been published.
-        """
+        """Publish the gap report of one symbol and day from `raw_deltas` and `snapshots`; its gate is `gap_ratio`."""
         deltas = PublishedDeltas(self._store, key)
         encoding = deltas.encoding
         numbers, times, defects, recovery = self._look_at_snapshots(key, encoding)
@@ -89,9 +143,9 @@ class GapReporter:
 
         report = self._report(scan, gaps, compared, defect_counts(defects))
         report["snapshots_crossed"] = crossed_statistics(times, defects == SnapshotDefect.CROSSED)
-        ratio = report["seq_gap_ratio"] if scan.has_ids else report["inferred_gap_ratio"]
+        ratio = report["seq_gap_ratio"] if scan.detector.has_ids else report["inferred_gap_ratio"]
         note = f"{report['kind']}: {len(gaps)} gap(s)"
-        gate = GateResult.of("gap_ratio", ratio, RULES["gap_ratio"].gate, n=scan.messages, note=note)
+        gate = GateResult.of("gap_ratio", ratio, RULES["gap_ratio"].gate, n=scan.detector.messages, note=note)
         with self._store.write("sequence_gap_report", key) as writer:
             writer.inputs.update(
                 {name: self._store.manifest(name, key).fingerprint for name in ("raw_deltas", "snapshots")}
@@ -106,24 +160,19 @@ class GapReporter:
     ) -> tuple[Int64Array, Int64Array, UInt8Array, RecoverySnapshots]:
         """Read all snapshots of the day once.
 
-        Returns:
-            Sequence numbers int64[m], origin times int64[m] ns and defects uint8[m] of all snapshots, and those from
-            which a book can recover.
+        Returns sequence numbers int64[m], origin times int64[m] ns and defects uint8[m] of all, and those to recover
+        from.
         """
         every_nth = EveryNthSnapshot(self._settings.reconstruct.extend_every)
-        numbers, times = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        defects, usable = [np.empty(0, np.uint8)], [np.empty(0, np.bool_)]
+        parts = [tuple(np.empty(0, kind) for kind in (np.int64, np.int64, np.uint8, np.bool_))]
         for batch in read_snapshots(self._store, key, encoding):
             found = snapshot_defects(batch, encoding.tick)
             chosen = np.zeros(len(batch), np.bool_)
             chosen[every_nth.rows(found)] = True
-            numbers.append(batch.sequence_number)
-            times.append(batch.origin_time)
-            defects.append(found)
-            usable.append(chosen & (found == SnapshotDefect.NONE))
-        all_numbers, all_times, sound = np.concatenate(numbers), np.concatenate(times), np.concatenate(usable)
-        recovery = RecoverySnapshots(all_numbers[sound], all_times[sound])
-        return all_numbers, all_times, np.concatenate(defects), recovery
+            usable = chosen & (found == SnapshotDefect.NONE)
+            parts.append((batch.sequence_number, batch.origin_time, found, usable))
+        numbers, times, defects, sound = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return numbers, times, defects, RecoverySnapshots(numbers[sound], times[sound])
 
     def _find_gaps(
         self,
@@ -170,22 +219,25 @@ class GapReporter:
     def _report(
         self, scan: MessageScan, gaps: list[ClassifiedGap], compared: int, defects: dict[str, int]
     ) -> dict[str, Any]:
-        first, last = (scan.first_sequence, scan.first_ns), (scan.last_sequence, scan.last_ns)
+        first, last = (
+            (scan.first_sequence, scan.first_ns),
+            (scan.detector.last_sequence, scan.detector.last_ns),
+        )
         summary = gap_summary(gaps, silence_ns=self._settings.gaps.silence, first=first, last=last)
         broken = summary["by_cause"].get("chain", 0)
         return {
-            "kind": "exact" if scan.has_ids else "inferred",
-            "messages": scan.messages,
+            "kind": "exact" if scan.detector.has_ids else "inferred",
+            "messages": scan.detector.messages,
             **summary,
-            "seq_gap_ratio": broken / max(scan.messages - 1, 1) if scan.has_ids else None,
-            "inferred_gap_ratio": (len(gaps) - broken) / max(scan.messages, 1),
+            "seq_gap_ratio": broken / max(scan.detector.messages - 1, 1) if scan.detector.has_ids else None,
+            "inferred_gap_ratio": (len(gaps) - broken) / max(scan.detector.messages, 1),
             "unseen_snapshots": scan.unseen_snapshots,
             "snapshots_compared": compared,
             "snapshot_defects": defects,
             "first_origin_time": scan.first_ns,
-            "last_origin_time": scan.last_ns,
+            "last_origin_time": scan.detector.last_ns,
             "first_sequence_number": scan.first_sequence,
-            "last_sequence_number": scan.last_sequence,
+            "last_sequence_number": scan.detector.last_sequence,
             "clocks": scan.clocks(),
             "thresholds": self._settings.gaps.model_dump(),
         }

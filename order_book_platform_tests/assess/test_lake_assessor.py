@@ -11,10 +11,17 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from order_book_platform.assess import DataAssessor, GapReporter, LakeAssessor, summarise_range
-from order_book_platform.assess.lake import lake_day, lake_report
-from order_book_platform.assess.lake.lake_day import PIECES
-from order_book_platform.assess.report.markdown import assessment_markdown
+from order_book_platform.assess import (
+    DataAssessor,
+    GapReporter,
+    LakeAssessor,
+    lake_assessor,
+    lake_day,
+    summarise_range,
+)
+from order_book_platform.assess.day_report import assessment_markdown
+from order_book_platform.assess.lake_assessor import unreadable_report
+from order_book_platform.assess.lake_day import PIECES
 from order_book_platform.assess.rules import RULES
 from order_book_platform.clock import iso_from_ns
 from order_book_platform.errors import (
@@ -284,7 +291,7 @@ def test_a_tiny_last_piece_changes_no_tick(tmp_path: Path) -> None:
 
 def test_the_tick_of_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Halves in the first half of the day, eighths in the second: a warning that says when."""
-    monkeypatch.setattr(lake_report, "PIECE_ROWS", 50)
+    monkeypatch.setattr(lake_assessor, "PIECE_ROWS", 50)
     frame = delta_frame(2_000)
     finer = (pl.int_range(pl.len()) >= len(frame) // 2) * 0.125
     report = LakeAssessor(in_groups(tmp_path, frame.with_columns(pl.col("price") + finer), 50)).sampled(KEY)
@@ -470,3 +477,22 @@ def test_start_is_the_days(tmp_path: Path) -> None:
     report = LakeAssessor(lake(tmp_path)).sampled(KEY)
     assert report["coverage"]["first_time"] == "2024-01-02T00:00:00.000000000Z"
     assert report["audit"]["first_origin_time"] == START_NS
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"), [(SourceMissingError, "missing"), (SourceCorruptError, "damaged")]
+)
+@pytest.mark.parametrize("scan", ["full", "sample"])
+def test_what_ended_the_scan_is_told(kind: type[OrderBookPlatformError], verdict: str, scan: str) -> None:
+    """A day without files is missing, any other is damaged; the error is told as text and in parts."""
+    error = kind(expected="a file", found="none", where="here", remedy="Fetch it.")
+    report = unreadable_report(KEY, error, scan)
+    assert (report["verdict"], report["scan"], report["day"]) == (verdict, scan, "2024-01-02")
+    assert report["why"].startswith(f"{kind.__name__}: here: expected a file, found none")
+    assert report["error"] == {
+        "class": kind.__name__,
+        "expected": "a file",
+        "found": "none",
+        "where": "here",
+        "remedy": "Fetch it.",
+    }

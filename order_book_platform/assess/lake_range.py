@@ -1,32 +1,28 @@
-"""Judges many days of many symbols by the footers of their files alone: what there is, what it covers, verdict."""
+"""Judges days by the footers of their files alone: what there is, what it covers, what no ingest takes, verdict."""
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from order_book_platform.assess.lake.impossible_values import (
-    impossible_figure,
-    impossible_note,
-    impossible_values,
-)
-from order_book_platform.assess.lake.lake_report import error_parts
-from order_book_platform.assess.report.rule_text import not_held
-from order_book_platform.assess.rule_figures import RuleFigure, day_coverage
-from order_book_platform.assess.rules import RULES, held_against, rules_for_day, rules_report, verdict_of
+import numpy as np
+
+from order_book_platform.assess.day_report import not_held
+from order_book_platform.assess.rules import RULES, RuleFigure, day_coverage, judge
 from order_book_platform.assess.run_estimate import RunEstimate, estimate_run
-from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND
+from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns, iso_from_ns
 from order_book_platform.errors import SourceError
 from order_book_platform.model import Instrument, PartitionKey, Severity
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeSource
 from order_book_platform.sources.lake_source import TABLES
-from order_book_platform.sources.parquet_statistics import ParquetStatistics, read_statistics
+from order_book_platform.sources.parquet_statistics import TIME_COLUMNS, ParquetStatistics, read_statistics
 
 THIN = 0.2
 """Share of the usual rows a second below which a row group may lack something; a day's sample finds out."""
@@ -35,20 +31,63 @@ THREADS = 16
 VERDICTS = ("go", "go with repair", "no-go", "damaged", "missing")
 
 
+def impossible_values(
+    day: date, footers: Mapping[str, ParquetStatistics]
+) -> tuple[list[str], dict[str, RuleFigure], dict[str, str]]:
+    """Find in the footers of a UTC day what no row may hold, and readers refuse row by row (`sources.row_checks`).
+
+    Returns every reason why an ingest of the day would be refused, one phrase each; the figure of the rule
+    `impossible`, none if no footer has statistics; and the text behind the note of that rule, none if nothing was
+    found.
+    """
+    found = [
+        reason if table == "book_delta_v2" else f"{table}: {reason}"
+        for table, each in footers.items()
+        for reason in _of_table(day, table, each)
+    ]
+    groups = sum(len(each.group_rows) for each in footers.values() if each.nulls or each.limits)
+    figure = {"impossible": RuleFigure(len(found), groups, "statistics")} if groups else {}
+    return found, figure, {"impossible": f": {'; '.join(found)}"} if found else {}
+
+
+def _of_table(day: date, table: str, footers: ParquetStatistics) -> Iterator[str]:
+    # A level of `book` may be missing; a null elsewhere ends the ingest.
+    nulls = {name: count for name, count in footers.nulls.items() if count and "_0_" not in name}
+    if nulls:
+        yield "nulls in " + ", ".join(f"{name} ({count:,})" for name, count in nulls.items())
+    if table != "book":
+        yield from _numbers_of(footers, table)
+    start = day_start_ns(day)
+    for name in TIME_COLUMNS:
+        times = footers.limits.get(name, np.empty((0, 2), np.int64)).ravel()
+        if name == "timestamp":
+            times = times[times > 0]  # 0 and less stand for unknown times, which another rule counts
+        if len(times) and not (start - NS_PER_DAY <= times.min() and times.max() < start + 2 * NS_PER_DAY):
+            span = f"{iso_from_ns(int(times.min()))} to {iso_from_ns(int(times.max()))}"
+            yield f"times of another day in {name}: {span}"
+
+
+def _numbers_of(footers: ParquetStatistics, table: str) -> Iterator[str]:
+    amount = "amount" if table == "trades" else "size"
+    for name, zero_is_one in (("price", False), (amount, table == "book_delta_v2")):
+        limits = footers.extremes(name)
+        if limits is None:
+            continue
+        if limits[0] < 0 or (limits[0] == 0 and not zero_is_one):
+            yield f"{name}s down to {limits[0] + 0.0:g}"  # adding 0.0 turns the −0 of a file's statistics into 0
+        if math.isinf(limits[1]):
+            yield f"{name}s up to {limits[1]:g}"
+
+
 @dataclass(frozen=True, slots=True)
 class DaySummary:
     """Summary of one symbol and day, from the footers of its files.
 
     Attributes:
-        symbol: Key of the instrument.
-        day: UTC day.
         verdict: One of `VERDICTS`; `go` means that nothing speaks against it so far.
-        why: Reason of the verdict.
         rows: Number of rows by table; None where a table is not there.
-        size_bytes: Bytes of all files.
         coverage: Share of the UTC day between first and last delta, without the holes between row groups.
         holes: Number of these holes that are longer than `gaps.silence`.
-        longest_hole_s: Length of the longest of them in seconds.
         warnings: Absent tables and statistics (`no book`, `no trades`, `no statistics`), names of rules that only warn,
             and `thin row groups` if some have so few rows for their time that something may be missing inside.
         estimate: Estimate of a run; None where there are no deltas.
@@ -90,18 +129,7 @@ def summarise_range(
     progress: Progress = silent,
     threads: int = THREADS,
 ) -> list[DaySummary]:
-    """Summarise all days of all instruments, instrument by instrument.
-
-    Args:
-        settings: Settings `lake_root`, `gaps`, `sources`.
-        instruments: Instruments in order.
-        days: Days in order.
-        progress: Told as days are done.
-        threads: Days that are looked at at a time.
-
-    Raises:
-        SourceAccessError: A folder may not be read.
-    """
+    """Summarise all days of all instruments, instrument by instrument and in the order given, in some threads."""
     keys = [PartitionKey(instrument, day) for instrument in instruments for day in days]
     done, lock = 0, threading.Lock()
 
@@ -118,11 +146,7 @@ def summarise_range(
 
 
 def summarise_day(settings: Settings, key: PartitionKey) -> DaySummary:
-    """Summarise one day by its footers; a file that cannot be opened makes it `damaged`.
-
-    Raises:
-        SourceAccessError: A folder may not be read.
-    """
+    """Summarise one day by its footers; a file that cannot be opened makes it `damaged`."""
     source = LakeSource(settings.lake_root, settings.sources.batch_rows)
     footers: dict[str, ParquetStatistics] = {}
     present = [table for table in TABLES if source.has(table, key)]
@@ -136,7 +160,14 @@ def summarise_day(settings: Settings, key: PartitionKey) -> DaySummary:
             rows[table] = footers[table].rows
     except SourceError as error:
         why = f"{type(error).__name__}: {error}"
-        return DaySummary(key.instrument.key, key.day, "damaged", why, rows, error=error_parts(error))
+        return DaySummary(
+            key.instrument.key,
+            key.day,
+            "damaged",
+            why,
+            rows,
+            error={"class": type(error).__name__, **vars(error)},
+        )
     if "book_delta_v2" not in footers:
         rest = ", ".join(table for table in present) or "nothing"
         why = f"no book_delta_v2; there is {rest}"
@@ -156,12 +187,11 @@ def _judged(
         batch_rows=settings.sources.batch_rows,
         day_share=span and day_coverage(key, *span),
     )
-    refused = impossible_values(key.day, footers)
+    refused, impossible, notes = impossible_values(key.day, footers)
     silent_ns = sum(hole - gaps.silence for hole in holes)
-    figures = _figures(key, deltas, silent_ns, estimate) | impossible_figure(refused, footers)
-    gates = held_against(rules_for_day(impossible_note(refused)), figures)
-    told = rules_report(gates, figures)
-    verdict, why = verdict_of(gates, {"recover": sum(hole > gaps.recover_after for hole in holes)})
+    figures = _figures(key, deltas, silent_ns, estimate) | impossible
+    repairs = {"recover": sum(hole > gaps.recover_after for hole in holes)}
+    gates, verdict, why, told = judge(figures, repairs, notes)
     if refused:
         why = "; ".join(refused)
     elif verdict == "no-go":

@@ -1,4 +1,4 @@
-"""A simulated market on one day: the arrays its loops work on, and what it plays as chunks of integer columns."""
+"""A simulated market on one day: the arrays its loops work on, and what it plays as tables of files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_DAY, NS_PER_MS, day_start_ns
 from order_book_platform.kernels.simulation import market_arrays, market_loop
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array
+from order_book_platform.model.fixed_point import pips_to_float
+from order_book_platform.simulate.lake_files import SCHEMAS
 from order_book_platform.simulate.profile import MarketProfile
 
 OPENING_MS = 5_000
@@ -46,14 +49,8 @@ _ROAM = 0.5
 class MarketChunk:
     """The messages that a market played in one call, as views into its buffers, valid until the next call.
 
-    `kernels.simulation.market_arrays` names the rows and columns. Ticks are absolute: price in units of the tick.
-
-    Attributes:
-        messages: int64[MESSAGE_COLUMNS, n].
-        rows: int64[ROW_COLUMNS, n], the level changes of all messages.
-        tickers: int64[TICKER_COLUMNS, n].
-        trades: int64[TRADE_COLUMNS, n].
-        books: int64[n, BOOK_COLUMNS].
+    `kernels.simulation.market_arrays` names the columns of these int64[columns, n] arrays, and of `books` int64[n,
+    columns]; `rows` are the level changes of all messages. Ticks are absolute: price in units of the tick.
     """
 
     messages: Int64Array
@@ -66,11 +63,8 @@ class MarketChunk:
 class Market:
     """One symbol's market on one day; deterministic in its arguments.
 
-    Args:
-        profile: what the market is like.
-        seed: which of the possible markets.
-        key: symbol and day; others give an independent market from the same seed.
-        chunk_rows: delta rows per chunk, about; bounds memory and never changes a result.
+    Each seed, symbol and day has an independent market. A chunk has about `chunk_rows` delta rows, which bounds memory
+    and never changes a result.
     """
 
     def __init__(
@@ -99,10 +93,9 @@ class Market:
         self._tickers = np.zeros((market_arrays.TICKER_COLUMNS, capacity), np.int64)
         self._trades = np.zeros((market_arrays.TRADE_COLUMNS, capacity + most_trades), np.int64)
         self._books = np.zeros((max(1, chunk_rows // 16), market_arrays.BOOK_COLUMNS), np.int64)
-        self._open(key)
+        self._open(key, self._state)
 
-    def _open(self, key: PartitionKey) -> None:
-        state = self._state
+    def _open(self, key: PartitionKey, state: Int64Array) -> None:
         opening_ms = day_start_ns(key.day) // NS_PER_MS + OPENING_MS
         state[[market_arrays.STATE_TIME_MS, market_arrays.STATE_EVENT_MS]] = opening_ms
         state[market_arrays.STATE_BOOK_MS] = opening_ms - market_arrays.BOOK_EVERY_MS
@@ -121,27 +114,11 @@ class Market:
         return ticker
 
     def play(self, max_messages: int) -> MarketChunk:
-        """Play at most `max_messages` messages; fewer where the chunk is full.
-
-        Returns:
-            The chunk; it holds at least one message.
-        """
+        """Play at most `max_messages` messages; fewer where the chunk is full, but at least one."""
+        given = self._params, self._tables, self._state, self._rng, self._sizes, self._bits, self._touched
+        written = self._messages, self._rows, self._tickers, self._trades, self._books
         with np.errstate(over="ignore"):
-            played = market_loop.run_market(
-                self._params,
-                self._tables,
-                self._state,
-                self._rng,
-                self._sizes,
-                self._bits,
-                self._touched,
-                max_messages,
-                self._messages,
-                self._rows,
-                self._tickers,
-                self._trades,
-                self._books,
-            )
+            played = market_loop.run_market(*given, max_messages, *written)
         filled = self._state
         chunk = MarketChunk(
             self._messages[:, :played],
@@ -226,3 +203,110 @@ def _tables(profile: MarketProfile) -> Int64Array:
         tables[row, market_arrays.BUCKET_DELETE] = bucket.delete
         tables[row, market_arrays.BUCKET_REACH] = bucket.reach_ticks
     return tables
+
+
+def chunk_tables(chunk: MarketChunk, profile: MarketProfile) -> dict[str, pa.Table]:
+    """Give the rows of one chunk by table, as copies: the buffers of the chunk may be used again."""
+    return {
+        "book_delta_v2": _deltas(chunk, profile),
+        "book": _books(chunk, profile),
+        "trades": _trades(chunk, profile),
+        "truth/book_ticker": ticker_table(chunk.tickers, profile),
+        "truth/update_chain": _chain(chunk, profile),
+    }
+
+
+def _deltas(chunk: MarketChunk, profile: MarketProfile) -> pa.Table:
+    messages, rows = chunk.messages, chunk.rows
+    counts = np.diff(messages[market_arrays.MESSAGE_ROW_STOP], prepend=0)
+    return _table(
+        "book_delta_v2",
+        np.repeat(messages[market_arrays.MESSAGE_TIME_MS] * NS_PER_MS, counts),
+        np.repeat(messages[market_arrays.MESSAGE_RECEIPT_NS], counts),
+        np.repeat(messages[market_arrays.MESSAGE_FINAL_ID], counts),
+        rows[market_arrays.ROW_IS_BID] == 1,
+        pips_to_float(rows[market_arrays.ROW_TICK], profile.price_decimals),
+        pips_to_float(rows[market_arrays.ROW_LOTS], profile.size_decimals),
+    )
+
+
+def _books(chunk: MarketChunk, profile: MarketProfile) -> pa.Table:
+    at = chunk.messages[:, chunk.books[:, 0]]
+    levels: list[NDArray[np.float64]] = []
+    for cell in range(1, market_arrays.BOOK_COLUMNS, 2):
+        missing = chunk.books[:, cell] < 0
+        price = pips_to_float(chunk.books[:, cell], profile.price_decimals)
+        size = pips_to_float(chunk.books[:, cell + 1], profile.size_decimals)
+        levels += [np.where(missing, np.nan, price), np.where(missing, np.nan, size)]
+    return _table(
+        "book",
+        at[market_arrays.MESSAGE_TIME_MS] * NS_PER_MS,
+        at[market_arrays.MESSAGE_RECEIPT_NS].copy(),
+        at[market_arrays.MESSAGE_FINAL_ID].copy(),
+        *levels,
+    )
+
+
+def _trades(chunk: MarketChunk, profile: MarketProfile) -> pa.Table:
+    trades = chunk.trades
+    side = pa.DictionaryArray.from_arrays(
+        trades[market_arrays.TRADE_IS_BUY].astype(np.int8), pa.array(["sell", "buy"])
+    )
+    return _table(
+        "trades",
+        side.cast(pa.string()),
+        pips_to_float(trades[market_arrays.TRADE_LOTS], profile.size_decimals),
+        pips_to_float(trades[market_arrays.TRADE_TICK], profile.price_decimals),
+        trades[market_arrays.TRADE_ID].copy(),
+        trades[market_arrays.TRADE_TIME_MS] * NS_PER_MS,
+        trades[market_arrays.TRADE_RECEIPT_NS].copy(),
+    )
+
+
+def ticker_table(tickers: Int64Array, profile: MarketProfile) -> pa.Table:
+    """Give the rows of `truth/book_ticker` of int64[TICKER_COLUMNS, n].
+
+    Spot's stream of best prices carries no exchange time, which recordings show as 0, and so does this.
+    """
+    return _table(
+        "truth/book_ticker",
+        tickers[market_arrays.TICKER_TIME_MS] * (NS_PER_MS if profile.transaction_times else 0),
+        tickers[market_arrays.TICKER_RECEIPT_NS].copy(),
+        tickers[market_arrays.TICKER_ID].copy(),
+        pips_to_float(tickers[market_arrays.TICKER_BID_TICK], profile.price_decimals),
+        pips_to_float(tickers[market_arrays.TICKER_BID_LOTS], profile.size_decimals),
+        pips_to_float(tickers[market_arrays.TICKER_ASK_TICK], profile.price_decimals),
+        pips_to_float(tickers[market_arrays.TICKER_ASK_LOTS], profile.size_decimals),
+    )
+
+
+def _chain(chunk: MarketChunk, profile: MarketProfile) -> pa.Table:
+    messages = chunk.messages
+    previous = messages[market_arrays.MESSAGE_PREV_ID].copy()
+    return _table(
+        "truth/update_chain",
+        messages[market_arrays.MESSAGE_TIME_MS] * NS_PER_MS,
+        messages[market_arrays.MESSAGE_TRANSACTION_MS] * (NS_PER_MS if profile.transaction_times else 0),
+        messages[market_arrays.MESSAGE_RECEIPT_NS].copy(),
+        messages[market_arrays.MESSAGE_FIRST_ID].copy(),
+        messages[market_arrays.MESSAGE_FINAL_ID].copy(),
+        previous if profile.transaction_times else np.full_like(previous, -1),
+    )
+
+
+def full_book_table(
+    sequence_number: int, book: tuple[BoolArray, Int64Array, Int64Array], profile: MarketProfile
+) -> pa.Table:
+    """Give the rows of `truth/full_book` of what `Market.full_book` gave after the message with a final update id."""
+    is_bid, tick, lots = book
+    return _table(
+        "truth/full_book",
+        np.full(len(tick), sequence_number, np.int64),
+        is_bid,
+        pips_to_float(tick, profile.price_decimals),
+        pips_to_float(lots, profile.size_decimals),
+    )
+
+
+def _table(name: str, *columns: NDArray[np.generic] | pa.Array) -> pa.Table:
+    return pa.table([pa.array(column) for column in columns], schema=SCHEMAS[name])

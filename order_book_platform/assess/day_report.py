@@ -1,11 +1,155 @@
-"""Writes an assessment for people: as Markdown, and the facts that terminals show too."""
+"""The report on a day: the sections that full scans and samples make alike, and how all of it is written for people."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from order_book_platform.assess.report.rule_text import count_of, rule_bar, rule_figure
+from order_book_platform.assess.rules import day_coverage
+from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
+from order_book_platform.model import FixedPoint, GateResult, PartitionKey
+from order_book_platform.model.fixed_point import EXACT
+from order_book_platform.model.gates import figure, on_its_side
+from order_book_platform.storage import Manifest
+
+Span = tuple[int, int] | None
+"""First and last time, ns; None where they are not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedReport:
+    """A report that was published: its partition, the content of its report.json, and the rules it was held against."""
+
+    manifest: Manifest
+    report: dict[str, Any]
+    gates: tuple[GateResult, ...]
+
+
+def report_head(
+    key: PartitionKey, scan: str, verdict: str, why: str, strategy: Mapping[str, str], point: FixedPoint
+) -> dict[str, Any]:
+    """Return which day a report is of, whether its `scan` is `full` or a `sample`, and verdict and recommendation."""
+    decimals = {"price_decimals": point.price_decimals, "size_decimals": point.size_decimals}
+    return {
+        "symbol": key.instrument.key,
+        "day": key.day.isoformat(),
+        "scan": scan,
+        "verdict": verdict,
+        "why": why,
+        "recommendation": {**strategy, **decimals},
+    }
+
+
+def times_of(span: Span) -> dict[str, str | None]:
+    """Return `first_time` and `last_time` as text."""
+    first, last = span or (None, None)
+    return {
+        "first_time": None if first is None else iso_from_ns(first),
+        "last_time": None if last is None else iso_from_ns(last),
+    }
+
+
+def coverage_section(
+    key: PartitionKey, span: Span, silences: Sequence[tuple[int, float]], count: int
+) -> dict[str, Any]:
+    """Return how much of the day the deltas cover, from the origin times of all of them.
+
+    Of `count` silences those that are listed come with begin (ns) and seconds, the longest one first.
+    """
+    return {
+        "basis": "full",
+        "clock": "origin_time",
+        **times_of(span),
+        "day_coverage": span and day_coverage(key, *span),
+        "silences": [{"from": iso_from_ns(begin), "seconds": seconds} for begin, seconds in silences],
+        "silences_in_all": count,
+    }
+
+
+def rate_section(
+    basis: str, *, messages: int, pairs: int, span_ns: int, rows: int, all_rows: int, day: Span
+) -> dict[str, Any]:
+    """Return how fast the deltas came.
+
+    Looked at were `messages` with `rows`, and `pairs` of consecutive ones with `span_ns` between them, summed;
+    `all_rows` and `day` are rows, and first and last time, of the whole day.
+    """
+    return {
+        "basis": basis,
+        "n": messages,
+        "messages_per_s": pairs / span_ns * NS_PER_SECOND if span_ns > 0 else None,
+        "rows_per_message": rows / max(messages, 1),
+        "messages_in_all": messages_in_all(messages, rows, all_rows),
+        "rows_per_s": all_rows / (day[1] - day[0]) * NS_PER_SECOND if day and day[1] > day[0] else None,
+    }
+
+
+def messages_in_all(messages: int, rows: int, all_rows: int) -> int | None:
+    """Estimate the messages of a day of `all_rows`, as if all had as many rows as the messages with `rows` rows."""
+    return round(all_rows * messages / rows) if rows else None
+
+
+def precision_section(point: FixedPoint, **entries: Any) -> dict[str, Any]:
+    """Return how the numbers of a day are held, and where its tick and lot, those of `point`, are from.
+
+    The entries are the basis of the section, which precision was wanted and chosen, and why, `tick_changes` (see
+    `tick_change`), `configured` increments, None for one that is not, and which of them the data contradict.
+    """
+    return {**entries, "tick": f"{point.tick:f}", "lot": f"{point.lot:f}", **point.to_metadata()}
+
+
+def tick_change(point: FixedPoint, at_ns: int, from_pips: int, to_pips: int) -> dict[str, Any]:
+    """Return a change of the tick as text: when, from what, to what."""
+    before, after = (f"{point.price(pips).normalize(EXACT):f}" for pips in (from_pips, to_pips))
+    return {"at": iso_from_ns(at_ns), "from": before, "to": after}
+
+
+BYTES = ("memory",)
+"""Names of the rules whose figure is a number of bytes; they are written in GB."""
+
+
+def rule_figure(rule: Mapping[str, Any]) -> str:
+    """Write the figure of a rule of a report, with digits enough to be on its side of the bar; `-` without a figure."""
+    return _shown(rule["name"], rule["value"], rule["gate"])
+
+
+def rule_bar(rule: Mapping[str, Any]) -> str:
+    """Write the bar of a rule of a report, such as `> 0.99`."""
+    comparison, threshold = rule["gate"].split()
+    return f"{comparison} {_shown(rule['name'], float(threshold))}"
+
+
+def not_held(days: Sequence[Iterable[Mapping[str, Any]]], severity: str) -> list[str]:
+    """Write the rules of a severity that do not hold on any of some days, such as `origin_coverage 0.72 (> 0.99)`.
+
+    Where several days do not hold a rule, its smallest and its largest figure are named.
+    """
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for rules in days:
+        for rule in rules:
+            if not rule["passed"] and rule["severity"] == severity:
+                found.setdefault(rule["name"], []).append(rule)
+    return [f"{name} {_from_to(rules)} ({rule_bar(rules[0])})" for name, rules in found.items()]
+
+
+def count_of(number: int, noun: str) -> str:
+    """Write a number and its noun, such as `1 day` or `2 days`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _from_to(rules: Sequence[Mapping[str, Any]]) -> str:
+    ordered = sorted(rules, key=lambda rule: float("-inf") if rule["value"] is None else rule["value"])
+    texts = list(dict.fromkeys(rule_figure(rule) for rule in (ordered[0], ordered[-1])))
+    return " to ".join(texts)
+
+
+def _shown(name: str, value: float | None, bar: str = "") -> str:
+    if name in BYTES and value is not None:
+        comparison, _, threshold = bar.partition(" ")
+        in_gb = f"{comparison} {float(threshold) / 1e9:g}" if threshold else ""
+        return on_its_side(value / 1e9, in_gb, lambda digits: f"{value / 1e9:,.{digits}g}", 3) + " GB"
+    return figure(value, bar)
 
 
 def assessment_markdown(report: dict[str, Any]) -> str:
@@ -103,7 +247,7 @@ def validation_gate_holds(report: dict[str, Any]) -> str:
 
 
 def cost_here(here: dict[str, Any]) -> str:
-    """Write what runs take on the machine that was looked at; see `assess.machine.on_machine`."""
+    """Write what runs take on the machine that was looked at; see `assess.run_estimate.on_machine`."""
     machine = here["machine"]
     hours = here["hours"]
     time = f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 3_600:,.1f} s"
