@@ -24,6 +24,7 @@ COMMANDS = (
     "capture",
     "follow",
     "decode",
+    "keys",
     "import-recording",
     "simulate",
     "exchange",

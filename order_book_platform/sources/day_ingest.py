@@ -9,6 +9,7 @@ from order_book_platform.sources.binance.capture_ingest import CaptureIngest, ca
 from order_book_platform.sources.lake_ingest import IngestResult, LakeIngest
 from order_book_platform.sources.lake_source import LakeSource
 from order_book_platform.storage import DataStore
+from order_book_platform.storage.master_keys import load_master_keys
 
 
 class DayIngest:
@@ -43,6 +44,8 @@ class DayIngest:
 
     def _component(self, key: PartitionKey) -> LakeIngest | CaptureIngest:
         is_in_lake = LakeSource(self._settings.lake_root).has("book_delta_v2", key)
-        if is_in_lake or not captures_of(self._settings.capture_root, key):
+        if is_in_lake or not captures_of(
+            self._settings.capture_root, key, load_master_keys(self._settings.capture.key_file)
+        ):
             return LakeIngest(self._store, self._settings)
         return CaptureIngest(self._store, self._settings)

@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from order_book_platform.errors import LogKeyError
@@ -30,6 +32,7 @@ KEYS_VARIABLE = "OBP_CAPTURE_KEYS"
 """Environment variable that may hold the content of a key file."""
 KEY_BYTES = 32
 _MODE = 0o600
+_ONLY_NONCE = bytes(12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,32 @@ class MasterKeys:
                 found="other bytes",
                 where=where,
                 remedy="The file was changed or damaged: restore it from a copy.",
+            ) from error
+
+    def seal(self, content: bytes) -> dict[str, str]:
+        """Encrypt a small content with AES-256-GCM under a data key of its own; the result is JSON-ready."""
+        data_key = secrets.token_bytes(KEY_BYTES)
+        # A key that encrypts once needs no other nonce than this.
+        sealed = AESGCM(data_key).encrypt(_ONLY_NONCE, content, None)
+        return {**self.wrap(data_key).to_json(), "sealed": base64.b64encode(sealed).decode()}
+
+    def unseal(self, sealed: Mapping[str, Any], where: str) -> bytes:
+        """Decrypt what `seal` returned; `where` names the file in errors.
+
+        Raises:
+            LogKeyError: The master key is not at hand, or the content is not one that `seal` returned.
+        """
+        data_key = self.unwrap(WrappedKey.from_json(sealed, where), where)
+        try:
+            return AESGCM(data_key).decrypt(
+                _ONLY_NONCE, base64.b64decode(sealed["sealed"], validate=True), None
+            )
+        except (InvalidTag, KeyError, TypeError, ValueError) as error:
+            raise LogKeyError(
+                expected="an encrypted content",
+                found=f"other bytes ({type(error).__name__})",
+                where=where,
+                remedy="The file was changed or damaged: restore it from a copy, or remove it if it is a checkpoint.",
             ) from error
 
     def derive(self, purpose: bytes, master: str) -> bytes:

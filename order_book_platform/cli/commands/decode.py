@@ -33,12 +33,13 @@ def decode(invocation: Invocation, name: str, once: bool, as_json: bool) -> None
     from order_book_platform.cli.output import print_json, stdout, table
     from order_book_platform.cli.stop_signals import stopped_by_signals
     from order_book_platform.sources.binance.live_decoding import LiveDecoding
+    from order_book_platform.storage.master_keys import load_master_keys
 
     folder = settings.capture_root / name
     with stopped_by_signals() as stopped:
-        found = LiveDecoding(folder / "raw", folder / "live").run(
-            lambda: not once and not stopped.wait(LOOK_AGAIN_S)
-        )
+        found = LiveDecoding(
+            folder / "raw", folder / "live", keys=load_master_keys(settings.capture.key_file)
+        ).run(lambda: not once and not stopped.wait(LOOK_AGAIN_S))
     facts: dict[str, Any] = {"resumed_from": found.resumed_from, "next_row": found.next_row, **found.report}
     if as_json:
         print_json(facts)

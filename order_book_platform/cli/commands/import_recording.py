@@ -74,14 +74,16 @@ def import_recording(
     from order_book_platform.sources.binance.recording_import import (
         import_recording as write_raw_log,
     )
+    from order_book_platform.storage.master_keys import load_master_keys
 
     recording = Recording(market_named(market), Instrument.parse(symbol), files, unit)
     if tick is None or lot is None:
         found = recording.increments()
         tick, lot = tick or found.tick, lot or found.lot
     capture = settings.capture_root / (name or market)
-    rows = write_raw_log(recording, capture / "raw", tick, lot)
-    decoded = LiveDecoding(capture / "raw", capture / "live").run(lambda: False)
+    keys = load_master_keys(settings.capture.key_file)
+    rows = write_raw_log(recording, capture / "raw", tick, lot, keys=keys)
+    decoded = LiveDecoding(capture / "raw", capture / "live", keys=keys).run(lambda: False)
     facts: dict[str, Any] = {
         "capture": str(capture),
         "rows": rows,

@@ -25,6 +25,7 @@ from order_book_platform.settings import Settings
 from order_book_platform.storage import LogReader
 from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.storage.log.idempotent_log import IdempotentLog
+from order_book_platform.storage.master_keys import MasterKeys, load_master_keys
 from order_book_platform.streaming import MemoryGuard
 
 BOOKS, FINDINGS_LOG, CHECKPOINTS = "books", "findings", "checkpoints"
@@ -82,8 +83,8 @@ class Follower:
                 where="settings: reconstruct.strategy",
                 remedy="Follow with another strategy: a live tail applies every delta.",
             )
-        going_on = True
-        while (point := capture_point(self.capture, self.instrument)) is None:
+        going_on, keys = True, load_master_keys(self.settings.capture.key_file)
+        while (point := capture_point(self.capture, self.instrument, keys)) is None:
             if not going_on:
                 return Followed(0, 0, 0, 0, 0, {}, 0, 0, None, None)
             going_on = self.wait() and not self.stopped()
@@ -94,9 +95,15 @@ class Follower:
                 self.output / FINDINGS_LOG, FINDINGS_SCHEMA.with_metadata(self._metadata(point))
             ) as findings,
         ):
-            return self._run(point, books_log, findings)
+            return self._run(point, books_log, findings, keys)
 
-    def _run(self, point: FixedPoint, books_log: IdempotentLog, findings: IdempotentLog) -> Followed:
+    def _run(
+        self,
+        point: FixedPoint,
+        books_log: IdempotentLog,
+        findings: IdempotentLog,
+        keys: MasterKeys | None,
+    ) -> Followed:
         shaping = identity(self.settings, self.instrument.key, {"capture": point.to_metadata()})
         checkpoints = LiveCheckpoints(Checkpoints(self.output / CHECKPOINTS), shaping, self.settings)
         begin = checkpoints.newest(books_log.rows_at_opening, findings.rows_at_opening)
@@ -105,7 +112,7 @@ class Follower:
         saved, counts, state = (begin.saved, begin.counts, begin.state) if begin else (None, None, None)
         replay = LiveReplay(self.settings, point.tick_pips, saved, counts)
         inbox = state.inbox if state else InboxState()
-        source = LiveSource(self.capture, replay.begin.deltas, inbox, self.wait, self.stopped)
+        source = LiveSource(self.capture, replay.begin.deltas, inbox, self.wait, self.stopped, keys=keys)
         steps = LiveSteps(self.settings, point.tick_pips, replay.begin, state)
         memory = MemoryGuard(self.settings.streaming.memory_limit)
         stream = LiveStream(source, steps, replay, books_log, findings, checkpoints, self.settings, memory)

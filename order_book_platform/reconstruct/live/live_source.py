@@ -19,6 +19,7 @@ from order_book_platform.model.encoding import in_precision
 from order_book_platform.replay.snapshot_inbox import InboxState
 from order_book_platform.storage import LogReader
 from order_book_platform.storage.log.segments import LogBatch
+from order_book_platform.storage.master_keys import MasterKeys
 from order_book_platform.streaming import Waiting
 
 DELTAS, SNAPSHOTS_LOG = "raw_deltas", "snapshots"
@@ -52,6 +53,7 @@ class LiveSource:
         stopped: Returns whether to end behind the rows that have been read, although there are more; asked once for
             every `READ_ROWS` deltas.
         clock: Tells when it is quiet.
+        keys: Master keys of encrypted logs.
     """
 
     def __init__(
@@ -62,9 +64,11 @@ class LiveSource:
         wait: Callable[[], bool],
         stopped: Callable[[], bool] = lambda: False,
         clock: Clock | None = None,
+        keys: MasterKeys | None = None,
     ) -> None:
-        self._deltas = LogReader(folder / DELTAS).tail(deltas_row)
-        self._snapshots = LogReader(folder / SNAPSHOTS_LOG).tail(inbox.row)
+        self._deltas_log = LogReader(folder / DELTAS, keys)
+        self._deltas = self._deltas_log.tail(deltas_row)
+        self._snapshots = LogReader(folder / SNAPSHOTS_LOG, keys).tail(inbox.row)
         self._folder = folder
         self._row = deltas_row
         self._end: int | None = None
@@ -106,7 +110,7 @@ class LiveSource:
                     yield Waiting(self._ask)
                     if not self._going_on:
                         # Rows appended before `wait` returned False are still read, and no others.
-                        self._end = LogReader(self._folder / DELTAS).next_row()
+                        self._end = self._deltas_log.next_row()
             for log in (self._deltas, self._snapshots):
                 next(log)  # a read brings `synced` up to date; its rows come too late
 
@@ -179,7 +183,7 @@ class LiveSource:
         return rows.batch
 
 
-def capture_point(folder: Path, instrument: Instrument) -> FixedPoint | None:
+def capture_point(folder: Path, instrument: Instrument, keys: MasterKeys | None = None) -> FixedPoint | None:
     """Return the decimals, tick and lot of a live capture after a check of both logs; None before its first delta.
 
     Raises:
@@ -189,7 +193,7 @@ def capture_point(folder: Path, instrument: Instrument) -> FixedPoint | None:
     """
     points: list[FixedPoint | None] = []
     for name, wanted in ((DELTAS, RAW_DELTAS_SCHEMA), (SNAPSHOTS_LOG, SNAPSHOTS_SCHEMA)):
-        schema = LogReader(folder / name).schema()
+        schema = LogReader(folder / name, keys).schema()
         if schema is not None and not schema.equals(wanted):
             raise _wrong(schema, wanted, folder / name)
         points.append(None if schema is None else _point(schema, folder / name, instrument))

@@ -36,6 +36,7 @@ from order_book_platform.sources.row_checks import GridAudit
 from order_book_platform.sources.table_reader import SnapshotAudit
 from order_book_platform.storage import DataStore, DiskSpace, LogReader, PartitionWriter
 from order_book_platform.storage.log.segments import first_rows
+from order_book_platform.storage.master_keys import MasterKeys, load_master_keys
 
 RAW = "raw"
 """Folder of the raw log below that of a capture."""
@@ -50,15 +51,17 @@ class Capture:
     Attributes:
         folder: Folder of the capture.
         market: Market of its raw log.
+        keys: Master keys of an encrypted log.
     """
 
     folder: Path
     market: Market
+    keys: MasterKeys | None = None
 
     @property
     def log(self) -> LogReader:
         """Reader of its raw log."""
-        return LogReader(self.folder / RAW)
+        return LogReader(self.folder / RAW, self.keys)
 
     def spans(self, key: PartitionKey) -> bool:
         """Return whether the log may have rows of a day, by the arrivals of its first and its last rows."""
@@ -75,20 +78,21 @@ class Capture:
         return first_ns is not None and first_ns < start_ns + NS_PER_DAY and last_ns >= start_ns
 
 
-def captures_of(root: Path, key: PartitionKey) -> list[Capture]:
+def captures_of(root: Path, key: PartitionKey, keys: MasterKeys | None = None) -> list[Capture]:
     """List the captures of an instrument's market whose log spans a day.
 
     Args:
         root: Setting `capture_root`.
         key: Symbol and day.
+        keys: Master keys of encrypted captures.
     """
     found = []
     for folder in sorted(root.glob(f"*/{RAW}")):
-        schema = LogReader(folder).schema()
+        schema = LogReader(folder, keys).schema()
         name = (schema.metadata or {}).get(b"market", b"").decode() if schema is not None else ""
         market = MARKETS.get(name)
         if market is not None and market.exchange == key.instrument.exchange:
-            capture = Capture(folder.parent, market)
+            capture = Capture(folder.parent, market, keys)
             if capture.spans(key):
                 found.append(capture)
     return found
@@ -162,7 +166,9 @@ class CaptureIngest:
         return IngestResult(manifest("raw_deltas", key), manifest("snapshots", key), manifest("trades", key))
 
     def _capture(self, key: PartitionKey) -> Capture:
-        found = captures_of(self._settings.capture_root, key)
+        found = captures_of(
+            self._settings.capture_root, key, load_master_keys(self._settings.capture.key_file)
+        )
         if len(found) != 1:
             names = ", ".join(each.folder.name for each in found) or "none"
             raise SourceMissingError(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
@@ -22,6 +23,7 @@ from order_book_platform.sources.binance.raw_log_decoder import RawLogDecoder
 from order_book_platform.storage import LogReader
 from order_book_platform.storage.checkpoints import Checkpoint, Checkpoints
 from order_book_platform.storage.log.idempotent_log import IdempotentLog
+from order_book_platform.storage.master_keys import MasterKeys
 
 CHECKPOINT_EVERY_NS = 60 * NS_PER_SECOND
 """Time between two checkpoints of the decoder, ns."""
@@ -63,10 +65,14 @@ class LiveDecoding:
         raw: Folder of the raw log.
         live: Folder of the live logs, `exchange=E/symbol=S/from=N` below it.
         clock: Tells when the next checkpoint is due.
+        keys: Master keys of an encrypted raw log; everything that is written is encrypted then.
     """
 
-    def __init__(self, raw: Path, live: Path, clock: Clock | None = None) -> None:
-        self._raw = LogReader(raw)
+    def __init__(
+        self, raw: Path, live: Path, clock: Clock | None = None, keys: MasterKeys | None = None
+    ) -> None:
+        self._raw = LogReader(raw, keys)
+        self._keys = keys
         self._live = live
         self._clock = clock or Clock()
         self._checkpoints = Checkpoints(live / CHECKPOINTS)
@@ -120,11 +126,11 @@ class LiveDecoding:
                 for name, count in counts.items()
             }
             if all(
-                LogReader(self._live / folder / name).next_row() >= count
+                LogReader(self._live / folder / name, self._keys).next_row() >= count
                 for (folder, name), count in logs.items()
             ):
                 self._begun = facts["logs"]
-                return RawLogDecoder.restore(market, facts["state"]), int(facts["row"])
+                return RawLogDecoder.restore(market, self._opened(facts["state"])), int(facts["row"])
         return RawLogDecoder(market), 0
 
     def _save(self, decoder: RawLogDecoder, row: int) -> bool:
@@ -138,8 +144,18 @@ class LiveDecoding:
                 log.sync()
             counts[str(folder.relative_to(self._live))] = {name: log.next_row for name, log in logs.items()}
         self._live.mkdir(parents=True, exist_ok=True)
-        self._checkpoints.save(Checkpoint({"row": row, "state": state, "logs": counts}, {}))
+        self._checkpoints.save(Checkpoint({"row": row, "state": self._sealed(state), "logs": counts}, {}))
         return True
+
+    def _sealed(self, state: dict[str, Any]) -> Any:
+        """Return the decoder's state for a checkpoint: encrypted where the logs are."""
+        return state if self._keys is None else self._keys.seal(json.dumps(state).encode())
+
+    def _opened(self, state: Any) -> dict[str, Any]:
+        """Return the decoder's state from a checkpoint."""
+        if self._keys is not None:
+            state = json.loads(self._keys.unseal(state, str(self._live / CHECKPOINTS)))
+        return cast("dict[str, Any]", state)
 
     def _write(self, decoded: DecodedRows, stack: ExitStack) -> None:
         """Append the rows of an instrument: snapshots first, so that each is there before a later delta."""
@@ -166,7 +182,7 @@ class LiveDecoding:
             logs = {}
             for name, schema in _SCHEMAS.items():
                 log = stack.enter_context(
-                    IdempotentLog(folder / name, schema.with_metadata(_metadata(numbering)))
+                    IdempotentLog(folder / name, schema.with_metadata(_metadata(numbering)), self._keys)
                 )
                 log.go_on_at(begun.get(name, 0))
                 logs[name] = log

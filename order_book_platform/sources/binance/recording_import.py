@@ -29,6 +29,7 @@ from order_book_platform.observability import Progress, silent
 from order_book_platform.sources.binance.market import Market
 from order_book_platform.sources.binance.payload_reader import PayloadReader
 from order_book_platform.storage import LogWriter
+from order_book_platform.storage.master_keys import MasterKeys
 
 BATCH_LINES = 8_192
 """Lines that become one batch of rows."""
@@ -126,7 +127,12 @@ class Recording:
 
 
 def import_recording(
-    recording: Recording, folder: Path, tick: Decimal, lot: Decimal, progress: Progress = silent
+    recording: Recording,
+    folder: Path,
+    tick: Decimal,
+    lot: Decimal,
+    progress: Progress = silent,
+    keys: MasterKeys | None = None,
 ) -> int:
     """Write a recording to a new raw log as connection 1, and return the number of its rows.
 
@@ -139,13 +145,14 @@ def import_recording(
         tick: Increment of prices.
         lot: Increment of sizes.
         progress: Told of the rows written.
+        keys: Master keys, to encrypt the log.
 
     Raises:
         SourceError: A file is absent, damaged, or has a line of another form; what was read before is in the log.
         SourceValueError: The log has rows already.
         StorageError: The log cannot be written.
     """
-    with LogWriter(folder, raw_capture_schema(recording.market.name)) as writer:
+    with LogWriter(folder, raw_capture_schema(recording.market.name), keys=keys) as writer:
         if writer.next_row:
             raise SourceValueError(
                 expected="a raw log without rows",

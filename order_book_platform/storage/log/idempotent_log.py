@@ -16,22 +16,24 @@ from order_book_platform.errors import LogBrokenError, ReplayMismatchError
 from order_book_platform.storage.log.log_reader import LogReader
 from order_book_platform.storage.log.log_writer import LogWriter
 from order_book_platform.storage.log.segments import LogBatch
+from order_book_platform.storage.master_keys import MasterKeys
 
 
 class IdempotentLog:
     """Appends rows behind those that are there, and compares rows that are made again with them.
 
-    It raises the errors of `LogWriter`, whose arguments it takes.
+    It raises the errors of `LogWriter`, of whose arguments it takes folder, schema and keys.
 
     Attributes:
         rows_at_opening: Rows that the log had when it was opened.
         next_row: Number of the next row that is written.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, keys: MasterKeys | None = None) -> None:
         self._folder = folder
         self._schema = schema
-        self._writer = LogWriter(folder, schema, seal_in=_Sealing())
+        self._keys = keys
+        self._writer = LogWriter(folder, schema, seal_in=_Sealing(), keys=keys)
         self._at_work, self._is_abandoned = threading.Lock(), False
         self.rows_at_opening = self._writer.next_row
         self.next_row = 0
@@ -67,7 +69,7 @@ class IdempotentLog:
         self._forget_earlier()
         self.next_row = row
         if row < self.rows_at_opening:
-            self._earlier = LogReader(self._folder).read(row)
+            self._earlier = LogReader(self._folder, self._keys).read(row)
 
     def write(self, table: pa.Table, *, whole: bool = False) -> None:
         """Append rows, or compare those that are there already; one that differs raises `ReplayMismatchError`.
