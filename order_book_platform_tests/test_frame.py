@@ -98,6 +98,7 @@ VIOLATIONS = {
     "jinja2": {"fidelity/templated.py": "import jinja2\n"},
     "Measuring fidelity": {"fidelity/metrics/drawing.py": "from order_book_platform.plots import svg\n"},
     "click and rich": {"simulate/talkative.py": "import rich.console\n"},
+    "The exchange": {"exchange/knowing.py": "from order_book_platform import capture\n"},
     "websockets and aiohttp": {"sources/connected.py": "import websockets\n"},
 }
 """Start of a contract's name to files that break it."""
