@@ -16,6 +16,7 @@ from order_book_platform.kernels.fidelity import state_histograms
 from order_book_platform.model import FixedPoint
 from order_book_platform.reconstruct.live.live_source import READ_ROWS
 from order_book_platform.reconstruct.memory_budget import DELTA_BYTES, GROUP_BYTES, MemoryBudget, row_bytes
+from order_book_platform.replay.recent_messages import REMEMBERED_ROWS
 from order_book_platform.replay.snapshot_inbox import WAITING_BYTES
 from order_book_platform.rl.features.feature_builder import BATCH_ROWS
 from order_book_platform.rl.features.feature_spec import FeatureSpec
@@ -86,6 +87,7 @@ def following(settings: Settings) -> dict[str, int]:
         "deltas read at once, decoded, and handed on": 3 * READ_ROWS * DELTA_BYTES,
         "snapshots: a sealed row group read ahead": LOG_GROUP_ROWS * _SNAPSHOT,
         "snapshots that wait: three copies": 3 * WAITING_BYTES,
+        "level changes of the last 10 s: five copies": 5 * REMEMBERED_ROWS * 40,
         "apply: rows, and two tables of them": 3 * table,
         "write: a table as a frame": table,
         "seal: a row group, as it came and in one piece": 2 * LOG_GROUP_ROWS * row_bytes(depth),

@@ -141,7 +141,7 @@ def test_a_day_grows_by_what_is_kept_of_its_snapshots() -> None:
     def take(step: int) -> None:
         numbers = np.arange(step * each, (step + 1) * each, dtype=np.int64)
         snapshots = SnapshotBatch(numbers, numbers, numbers, levels, levels)
-        due = DueSnapshots(snapshots, np.zeros(each, np.bool_), SnapshotBatch.nothing())
+        due = DueSnapshots(snapshots, snapshots, np.zeros(each, np.bool_), SnapshotBatch.nothing())
         history.add_due(due)
         book.add_snapshots(due.used, due.forced)
         for _ in book.show_snapshots():

@@ -198,9 +198,9 @@ class GapReporter:
             if more:
                 scheduler.recovery_points.add(FlagTimeline.from_gaps(gaps_table(more)).recover_from)
                 gaps += more
-            due = scheduler.due_by(int(batch.sequence_number[-1]))
+            due = scheduler.due_by(batch)
             used.append(np.stack([due.used.sequence_number, due.used.origin_time], 1))
-            book.add_snapshots(due.used, due.forced)
+            book.add_snapshots(due.merged, due.forced)
             for rows in book.feed(batch):
                 crossed.feed(rows)
         crossed.end(book.last_origin_time, book.last_sequence_number)

@@ -22,6 +22,7 @@ from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.model.decimal128 import DecimalWords
 from order_book_platform.replay.flag_timeline import FlagChanges
+from order_book_platform.replay.recent_messages import RecentMessages
 from order_book_platform.replay.replay_steps import LiveState
 from order_book_platform.replay.snapshot_inbox import InboxState
 from order_book_platform.replay.snapshot_scheduler import ReplayPosition
@@ -33,7 +34,7 @@ from order_book_platform.version import code_version
 
 DATASET = "reconstructed_books"
 _BOOK = "book."
-_INBOX_NUMBERS = ("row", "clock_ns", "deltas_clock_ns", "last_sequence", "late")
+_INBOX_NUMBERS = ("row", "clock_ns", "deltas_clock_ns", "late")
 # `asdict` copies deeply, which took longer than all the rest of a checkpoint once a day had a hundred parts.
 _PART_FIELDS = tuple(each.name for each in fields(FinishedFile))
 _LOG = logging.getLogger(__name__)
@@ -230,7 +231,7 @@ class LiveCheckpoint:
     @property
     def nbytes(self) -> int:
         """Bytes of the state that waits to be saved."""
-        return self.saved.nbytes + self.state.inbox.nbytes
+        return self.saved.nbytes + self.state.inbox.nbytes + self.state.inbox.recent.nbytes
 
     def packed(self, identity: str) -> Checkpoint:
         """Return the state as facts and arrays; `identity` is that of everything that shapes the rows."""
@@ -244,9 +245,14 @@ class LiveCheckpoint:
             "detector": list(state.detector),
             "timeline": list(state.timeline),
             "inbox": {name: getattr(inbox, name) for name in _INBOX_NUMBERS},
+            "recent": {"number": inbox.recent.number, "forgotten": inbox.recent.forgotten},
         }
         arrays = self.saved.arrays()
-        arrays |= {"recover_from": state.recover_from, "ahead_ns": inbox.ahead_ns}
+        arrays |= {
+            "recover_from": state.recover_from,
+            "ahead_ns": inbox.ahead_ns,
+            "recent": inbox.recent.changes,
+        }
         arrays |= _snapshot_arrays("ahead", inbox.ahead)
         arrays |= _snapshot_arrays("waiting", SnapshotBatch.concat(inbox.waiting))
         return Checkpoint(facts, arrays)
@@ -263,6 +269,9 @@ class LiveCheckpoint:
             **facts["inbox"],
             ahead=ahead,
             ahead_ns=arrays["ahead_ns"],
+            recent=RecentMessages(
+                **facts["recent"], pieces=(arrays["recent"],) if arrays["recent"].size else ()
+            ),
             waiting=(waiting,) if len(waiting) else (),
         )
         state = LiveState(
@@ -273,6 +282,7 @@ class LiveCheckpoint:
             FlagChanges.none(),
             [],
             SnapshotBatch.nothing(),
+            [],
             tuple(facts["detector"][2:]),
         )
         return cls(SavedReplay.of(checkpoint), state, facts["rows"], facts["findings"], facts["counts"])

@@ -63,7 +63,8 @@ class LiveState:
         recover_from: int64[r], recovery points that no snapshot has met.
         flag_changes: Where flags change in this step.
         gaps: Gap candidates found in this step.
-        late_snapshots: Snapshots that came too late for this step.
+        late_snapshots: Snapshots that came too late for this step and could not be brought up to date.
+        late_reasons: Of each of them, why.
         message_before: Sequence number and origin time, ns, of the last message before this step.
     """
 
@@ -74,6 +75,7 @@ class LiveState:
     flag_changes: FlagChanges
     gaps: list[GapCandidate]
     late_snapshots: SnapshotBatch
+    late_reasons: list[str]
     message_before: tuple[int, int]
 
 
@@ -145,7 +147,9 @@ class ReplaySteps:
         return int(np.searchsorted(deltas.sequence_number, deltas.sequence_number[wanted - 1], "right"))
 
     def _step(self, batch: DeltaBatch, ends_part: bool) -> ReplayStep:
-        due = self._scheduler.due_by(int(batch.sequence_number[-1]))
+        return self._step_with(batch, ends_part, self._scheduler.due_by(batch))
+
+    def _step_with(self, batch: DeltaBatch, ends_part: bool, due: DueSnapshots) -> ReplayStep:
         position = replace(self._scheduler.position, deltas=self._done)
         return ReplayStep(batch, due, position, ends_part)
 
@@ -170,7 +174,8 @@ class SnapshotSteps(ReplaySteps):
             ends_part = position.snapshots >= part_end
             if ends_part:
                 part_end = position.snapshots + PART_SNAPSHOTS
-            shown = DueSnapshots(due.used.take(slice(0, count)), due.forced[:count], due.rejected)
+            used = due.used.take(slice(0, count))
+            shown = DueSnapshots(used, used, due.forced[:count], due.rejected)
             yield ReplayStep(None, shown, position, ends_part)
             if count < len(due.used):
                 return
@@ -225,13 +230,16 @@ class LiveSteps(ReplaySteps):
     def _step(self, batch: DeltaBatch, ends_part: bool) -> ReplayStep:
         detector, timeline = self._detector, self._timeline
         message_before = detector.last_sequence, detector.last_ns
-        late = self.inbox.advance(batch)
+        recent = self.inbox.state.recent
+        late, late_reasons = self.inbox.advance(batch)
         released = self.inbox.release(int(batch.sequence_number[-1]))
         pairs, gaps = detector.feed(batch, released)
         # Recovery points come first: they decide which of the snapshots that are due now repair the book.
         self._scheduler.recovery_points.add(timeline.recover_from(gaps))
-        step = super()._step(batch, ends_part)
-        flag_changes = timeline.changes(pairs, gaps, step.due.used.sequence_number)
+        step = self._step_with(batch, ends_part, self._scheduler.due_by(batch, recent))
+        # A snapshot that was behind the book ends gaps as one of the last message.
+        used_sequence = np.maximum(step.due.used.sequence_number, recent.number)
+        flag_changes = timeline.changes(pairs, gaps, used_sequence)
         state = LiveState(
             self.inbox.state,
             (detector.has_ids, detector.messages, detector.last_sequence, detector.last_ns),
@@ -240,6 +248,7 @@ class LiveSteps(ReplaySteps):
             flag_changes,
             gaps,
             late,
+            late_reasons,
             message_before,
         )
         return replace(step, live=state)

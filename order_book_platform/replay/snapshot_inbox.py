@@ -17,6 +17,7 @@ from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import ReconstructionError
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.replay.flag_timeline import BEFORE_ALL
+from order_book_platform.replay.recent_messages import RecentMessages
 
 WAITING_BYTES = 128 * 1024 * 1024
 """Snapshots that may wait for their messages: five hours of 20 levels ten times a second without a delta, or one for
@@ -31,18 +32,18 @@ class InboxState:
         row: Rows of the log of snapshots that have been received.
         clock_ns: Latest arrival of a snapshot so far, ns.
         deltas_clock_ns: Latest arrival of a delta so far, ns.
-        last_sequence: Sequence number of the last message; `BEFORE_ALL` before the first.
+        recent: The last messages, by which snapshots that are behind them are brought up to date.
         ahead: Snapshots that were read, but arrived later than every delta so far, in order of arrival.
         ahead_ns: int64[n]: when each of them counts as arrived, ns.
         waiting: Snapshots that have arrived and wait for their messages, ascending by sequence number over all
             batches. The batches never change, so that successive states share them.
-        late: Number of snapshots that arrived after a later message had been applied.
+        late: Number of snapshots that arrived after a later message had been applied and were of no use.
     """
 
     row: int = 0
     clock_ns: int = BEFORE_ALL
     deltas_clock_ns: int = BEFORE_ALL
-    last_sequence: int = BEFORE_ALL
+    recent: RecentMessages = field(default_factory=RecentMessages)
     ahead: SnapshotBatch = field(default_factory=SnapshotBatch.nothing)
     ahead_ns: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
     waiting: tuple[SnapshotBatch, ...] = ()
@@ -102,41 +103,52 @@ class SnapshotInbox:
         behind = at[(self.state.ahead.sequence_number[: len(at)] <= before) & (at > 0)]
         return int(ends[behind[0] - 1]) + 1 if len(behind) else len(deltas)
 
-    def advance(self, deltas: DeltaBatch) -> SnapshotBatch:
-        """Let the snapshots in that arrive with the next messages; return those that are too late.
+    def advance(self, deltas: DeltaBatch) -> tuple[SnapshotBatch, list[str]]:
+        """Let the snapshots in that arrive with the next messages; return those that are too late, and why.
 
-        A snapshot is too late if it belongs to a message before the last one that has been applied. The messages
-        have no more rows than `rows_until_arrival` allows.
+        A snapshot is too late if it belongs to a message before the last one that has been applied, and cannot be
+        brought up to date. The messages have no more rows than `rows_until_arrival` allows.
         """
         _, clock_ns, at, before = self._arriving(deltas)
         state = self.state
         arrived = state.ahead.take(slice(0, len(at)))
-        late = arrived.sequence_number < before
+        reasons = [
+            state.recent.missing(number, arrival_ns) if number < last else ""
+            for number, last, arrival_ns in zip(
+                arrived.sequence_number.tolist(),
+                before.tolist(),
+                state.ahead_ns[: len(at)].tolist(),
+                strict=True,
+            )
+        ]
+        late = np.array([bool(reason) for reason in reasons], np.bool_)
         self.state = replace(
             state,
-            deltas_clock_ns=clock_ns,
-            last_sequence=int(deltas.sequence_number[-1]),
+            deltas_clock_ns=int(clock_ns[-1]),
+            recent=state.recent.remember(deltas, clock_ns),
             ahead=state.ahead.take(slice(len(at), None)),
             ahead_ns=state.ahead_ns[len(at) :],
             waiting=_merged(state.waiting, arrived.take(~late)),
             late=state.late + int(late.sum()),
         )
-        return arrived.take(late)
+        return arrived.take(late), [reason for reason in reasons if reason]
 
-    def _arriving(self, deltas: DeltaBatch) -> tuple[NDArray[np.intp], int, NDArray[np.intp], Int64Array]:
+    def _arriving(
+        self, deltas: DeltaBatch
+    ) -> tuple[NDArray[np.intp], Int64Array, NDArray[np.intp], Int64Array]:
         """Return which snapshots arrive with a batch of messages.
 
         Returns:
-            intp[k], last row of each message; the latest arrival of a delta after them, ns; intp[n], for each snapshot
-            that arrives by then, the first message that arrived no earlier; int64[n], the sequence number of the
-            message before that one.
+            intp[k], last row of each message; int64[len(deltas)], the latest arrival of a delta so far at each row, ns;
+            intp[n], for each snapshot that arrives by the last of them, the first message that arrived no earlier;
+            int64[n], the sequence number of the message before that one.
         """
         sequence, state = deltas.sequence_number, self.state
         ends = np.flatnonzero(np.append(sequence[1:] != sequence[:-1], True))
         clock = np.maximum.accumulate(np.maximum(deltas.received_time, state.deltas_clock_ns))
         at = np.searchsorted(clock[ends], state.ahead_ns, "left")
         at = at[: int(np.searchsorted(at, len(ends), "left"))]
-        return ends, int(clock[-1]), at, np.append(state.last_sequence, sequence[ends])[at]
+        return ends, clock, at, np.append(state.recent.number, sequence[ends])[at]
 
     def release(self, sequence_number: int) -> Int64Array:
         """Let the scheduler have the snapshots up to a message; return their sequence numbers int64[n], ascending."""

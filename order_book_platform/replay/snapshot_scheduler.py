@@ -15,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from order_book_platform.datasets.columns import ReferenceRows
+from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.kernels.ingest.raw_columns import SnapshotDefect, find_defects
 from order_book_platform.model.arrays import BoolArray, Int64Array, UInt8Array
 from order_book_platform.replay.flag_timeline import BEFORE_ALL, RecoveryPoints
+from order_book_platform.replay.recent_messages import RecentMessages, bring_up_to_date
+
+_NO_MESSAGES = RecentMessages()
 
 
 def snapshot_defects(snapshots: SnapshotBatch | ReferenceRows, tick_pips: int) -> UInt8Array:
@@ -103,12 +107,15 @@ class DueSnapshots(NamedTuple):
     """The scheduled snapshots that a replay reaches next.
 
     Attributes:
-        used: Snapshots that seed, extend or repair the book.
+        used: Snapshots that seed, extend or repair the book, as they came.
+        merged: The same as they are merged into the book, each right after the message of its number: brought up to
+            date by messages where they are behind the book, or inside a message.
         forced: bool[m]: which of them repair it whether or not it agrees with them.
         rejected: Candidates that failed their quality gate; nothing is taken from them, and they are no evidence.
     """
 
     used: SnapshotBatch
+    merged: SnapshotBatch
     forced: BoolArray
     rejected: SnapshotBatch
 
@@ -125,7 +132,8 @@ class ReplayPosition:
         deltas: Rows of `raw_deltas` before it.
         snapshots: Rows of `snapshots` before it.
         first_sound: Place of the first sound snapshot; -1 before it.
-        last_used: Sequence number of the last snapshot that was scheduled before it.
+        last_used: Sequence number of the last snapshot that was scheduled before it, or of the last message if the
+            snapshot was behind that.
     """
 
     deltas: int = 0
@@ -171,20 +179,26 @@ class SnapshotScheduler:
         self._tick = tick
         self._ahead: SnapshotBatch | None = None
 
-    def due_by(self, sequence_number: int) -> DueSnapshots:
-        """Return the next scheduled snapshots up to a sequence number."""
+    def due_by(self, deltas: DeltaBatch, recent: RecentMessages = _NO_MESSAGES) -> DueSnapshots:
+        """Return the next scheduled snapshots up to the last of the next messages.
+
+        Args:
+            deltas: The next messages.
+            recent: The messages before them, where snapshots may be behind those.
+        """
         due: list[DueSnapshots] = []
         while (ahead := self._next()) is not None:
-            count = int(np.searchsorted(ahead.sequence_number, sequence_number, "right"))
-            due.append(self._selected(ahead, count))
+            count = int(np.searchsorted(ahead.sequence_number, deltas.sequence_number[-1], "right"))
+            due.append(self._selected(ahead, count, recent.number))
             if self._ahead is not None:
                 break
-        return _joined(due)
+        joined = _joined(due)
+        return joined._replace(merged=bring_up_to_date(joined.used, deltas, recent))
 
     def remaining(self, most: int) -> Iterator[DueSnapshots]:
         """Return all scheduled snapshots that are left, of at most so many of the day, selected or not, at a time."""
         while (ahead := self._next()) is not None:
-            yield self._selected(ahead, min(len(ahead), most - self.position.snapshots % most))
+            yield self._selected(ahead, min(len(ahead), most - self.position.snapshots % most), BEFORE_ALL)
 
     def _next(self) -> SnapshotBatch | None:
         """Return the snapshots that are read and not handed out; None at the end of the day."""
@@ -194,27 +208,33 @@ class SnapshotScheduler:
                 return None
         return self._ahead
 
-    def _selected(self, ahead: SnapshotBatch, count: int) -> DueSnapshots:
-        """Hand out the selected ones of the next `count` snapshots; the others behind them stay ahead."""
+    def _selected(self, ahead: SnapshotBatch, count: int, last_message: int) -> DueSnapshots:
+        """Hand out the selected ones of the next `count` snapshots; the others behind them stay ahead.
+
+        One that is behind the last message recovers as one of this message.
+        """
         batch = ahead.take(slice(0, count))
         self._ahead = ahead.take(slice(count, None)) if count < len(ahead) else None
         defects = snapshot_defects(batch, self._tick)
         rows = self._selector.rows(defects)
         sound = defects[rows] == SnapshotDefect.NONE
         used, rejected = batch.take(rows[sound]), batch.take(rows[~sound])
+        numbers = np.maximum(used.sequence_number, last_message)
         self.position = replace(
             self.position,
             snapshots=self._selector.seen,
             first_sound=self._selector.first_sound,
-            last_used=int(used.sequence_number[-1]) if len(used) else self.position.last_used,
+            last_used=int(numbers[-1]) if len(used) else self.position.last_used,
         )
-        return DueSnapshots(used, self.recovery_points.forced(used.sequence_number), rejected)
+        return DueSnapshots(used, used, self.recovery_points.forced(numbers), rejected)
 
 
 def _joined(due: list[DueSnapshots]) -> DueSnapshots:
     if len(due) == 1:
         return due[0]
     if not due:
-        return DueSnapshots(SnapshotBatch.nothing(), np.empty(0, np.bool_), SnapshotBatch.nothing())
-    used, forced, rejected = zip(*due, strict=True)
-    return DueSnapshots(SnapshotBatch.concat(used), np.concatenate(forced), SnapshotBatch.concat(rejected))
+        nothing = SnapshotBatch.nothing()
+        return DueSnapshots(nothing, nothing, np.empty(0, np.bool_), nothing)
+    used, _, forced, rejected = zip(*due, strict=True)
+    all_used = SnapshotBatch.concat(used)
+    return DueSnapshots(all_used, all_used, np.concatenate(forced), SnapshotBatch.concat(rejected))

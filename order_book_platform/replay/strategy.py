@@ -54,7 +54,7 @@ class FullEventReplay:
         assert step.deltas is not None
         if step.live is not None:
             book.add_flag_changes(step.live.flag_changes)
-        book.add_snapshots(step.due.used, step.due.forced)
+        book.add_snapshots(step.due.merged, step.due.forced)
         return book.feed(step.deltas)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatch
 from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBatch
@@ -123,6 +125,38 @@ def write_capture(
             capture.sync()
     capture.close()
     return folder
+
+
+def with_ids(deltas: DeltaBatch, name: str, lost: set[int]) -> DeltaBatch:
+    """The messages as an exchange numbers them, without some of them.
+
+    Args:
+        deltas: all messages.
+        name: `prev_final_update_id` or `first_update_id`.
+        lost: positions of messages that never come.
+    """
+    sequence = deltas.sequence_number
+    message = np.cumsum(np.append(0, sequence[1:] != sequence[:-1]))
+    numbers = np.unique(sequence)
+    before = np.append(numbers[0] - 5, numbers[:-1])[message] + (name == "first_update_id")
+    kept = ~np.isin(message, list(lost))
+    whole = replace(deltas, **{name: before})
+    return DeltaBatch(
+        **{
+            field: None if getattr(whole, field) is None else getattr(whole, field)[kept]
+            for field in DeltaBatch.__dataclass_fields__
+        }
+    )
+
+
+def shifted(snapshots: SnapshotBatch, deltas: DeltaBatch, rows: NDArray[np.intp], by: int) -> SnapshotBatch:
+    """Snapshots of which some arrive with the message that comes so many after their own."""
+    numbers, first = np.unique(deltas.sequence_number, return_index=True)
+    clock = np.maximum.accumulate(deltas.received_time)[first]
+    at = np.searchsorted(numbers, snapshots.sequence_number) + by
+    received = snapshots.received_time.copy()
+    received[rows] = clock[np.minimum(at, len(clock) - 1)][rows]
+    return replace(snapshots, received_time=received)
 
 
 def stop() -> bool:

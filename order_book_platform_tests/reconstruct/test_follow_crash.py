@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from order_book_platform.model import PartitionKey
@@ -20,7 +21,7 @@ from order_book_platform.simulate import Faults, MarketSimulator, profile
 from order_book_platform.storage import LogReader
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.lake import write_settings
-from order_book_platform_tests.reconstruct.captures import captured
+from order_book_platform_tests.reconstruct.captures import arrivals, inputs, shifted, with_ids, write_capture
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
 INSTANTS = int(os.environ.get("OBP_CRASHES", "200")) // 8
@@ -51,17 +52,30 @@ class Followers:
         logs = [LogReader(self.output / name).next_row() for name in ("books", "findings")]
         return replay_hash_of(self.output), logs[0], logs[1]
 
+    def causes(self) -> set[str]:
+        """What the findings are of."""
+        pieces = [
+            rows.batch.column("cause").to_pylist() for rows in LogReader(self.output / "findings").read()
+        ]
+        return {cause for piece in pieces for cause in piece}
+
 
 @pytest.fixture(scope="module")
 def followers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Followers]:
-    """A capture of a day with faults, checkpoints as often as can be, and the server."""
+    """A capture of a day with faults and late snapshots, checkpoints as often as can be, and the server."""
     folder = tmp_path_factory.mktemp("followers")
     faults = Faults.parse("drop=8,crossed=1x3s,bad_snapshots=4,silence=1x2s")
     MarketSimulator(profile("btc-perp"), 5).write(folder / "lake", KEY, 400, faults)
     sections = {"reconstruct": {"checkpoint_events": 4_000}, "sources": {"batch_rows": 2_000}}
     chain = Chain.over(folder, folder / "lake", [KEY], **sections)
     chain.books(KEY)
-    capture = captured(folder / "capture", chain, KEY, 300, 1)
+    deltas, snapshots, point = inputs(chain, KEY)
+    deltas = with_ids(deltas, "prev_final_update_id", {60, 61, 150, 290})
+    late = shifted(snapshots, deltas, np.arange(0, len(snapshots), 2), 4)
+    late = late.take(np.argsort(late.received_time, kind="stable"))
+    capture = write_capture(
+        folder / "capture", KEY.instrument.key, point, arrivals(deltas, late, 300), sync_every=1
+    )
     settings = write_settings(folder, lake_root=str(folder / "lake"), keys=[KEY], **sections)
     command = [sys.executable, "-m", "order_book_platform_tests.reconstruct.crashes", str(settings)]
     with subprocess.Popen(
@@ -89,6 +103,7 @@ def undisturbed(followers: Followers) -> tuple[str, int, int]:
     assert followers.run("whole")[0] == "done"
     made = followers.made()
     assert made[2] >= 3
+    assert followers.causes() == {"chain", "late_snapshot"}
     return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.errors import BatchError, ReconstructionError
 from order_book_platform.kernels.ingest.raw_columns import SnapshotDefect
 from order_book_platform.model import BookFlag
+from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.reconstruct.book_stages import configured_book, size_of
 from order_book_platform.reconstruct.live.live_stream import LiveReplay
 from order_book_platform.reconstruct.replay_checkpoints import LiveCheckpoint
-from order_book_platform.replay import replay_steps, snapshot_inbox
+from order_book_platform.replay import recent_messages, replay_steps, snapshot_inbox
 from order_book_platform.replay.book import Book
 from order_book_platform.replay.flag_timeline import FlagChanges
 from order_book_platform.replay.replay_steps import (
@@ -120,6 +122,7 @@ def test_an_instant_counts_events_up_to_it() -> None:
 
 
 SILENCE_NS, SMALL_NS, REACH_NS = 1_500, 3_000, 6_000
+REMEMBERED_NS, REMEMBERED_ROWS = 9_000, 30
 SETTINGS = Settings(
     lake_root=Path("lake"),
     data_root=Path("data"),
@@ -181,6 +184,8 @@ class Naive:
         self.late: list[int] = []
         self.causes: list[str] = []
         self._tail = tail
+        self._passed: list[DeltaBatch] = []
+        self._clock: list[int] = []
         self._waiting: list[int] = []
         self._seen = self._first = 0
         self._sound = False
@@ -197,13 +202,57 @@ class Naive:
             clock = max(clock, int(message.received_time.max()))
             while arrived < len(shots) and times[arrived] <= clock:
                 number = int(shots.sequence_number[arrived])
-                if before is not None and number < before.sequence_number[-1]:
+                behind = [each for each in self._passed if each.sequence_number[0] > number]
+                if behind and not self._tells_all(behind, number, times[arrived]):
                     self.late.append(number)
                 else:
                     self._waiting.append(arrived)
                 arrived += 1
             self._message(message, before)
+            self._passed.append(message)
+            self._clock.append(clock)
             before = message
+
+    def _tells_all(self, behind: list[DeltaBatch], number: int, arrival: int) -> bool:
+        if _follows(behind[0]) is None or sum(map(len, behind)) > REMEMBERED_ROWS:
+            return False
+        if self._clock[-len(behind)] < arrival - REMEMBERED_NS:
+            return False
+        for message in behind:
+            if _follows(message) > number:
+                return False
+            number = int(message.sequence_number[0])
+        return True
+
+    def _up_to_date(self, i: int, message: DeltaBatch) -> SnapshotBatch:
+        """The snapshot as the message before it, or the one that it lies in, leaves it."""
+        shot = self._tail.snapshots.take(slice(i, i + 1))
+        number, follows = int(shot.sequence_number[0]), _follows(message)
+        behind = [each for each in self._passed if each.sequence_number[0] > number]
+        is_of_a_message = bool(self._passed) and self._passed[-1].sequence_number[0] == number
+        if not behind and follows is not None and follows < number < message.sequence_number[0]:
+            behind = [] if is_of_a_message else [message]
+        if not behind:
+            return shot
+        sides: list[dict[int, int]] = [{}, {}]
+        ends = []
+        for s, sign in enumerate((-1, 1)):
+            for price, size in zip(shot.encoded_price[0, s], shot.encoded_size[0, s], strict=True):
+                sides[s] |= {int(price): int(size)} if price != MISSING_PIPS else {}
+            ends.append(max(price * sign for price in sides[s]))
+        for each in behind:
+            for is_bid, price, size in zip(each.is_bid, each.encoded_price, each.encoded_size, strict=True):
+                if price * (-1 if is_bid else 1) <= ends[0 if is_bid else 1]:
+                    sides[0 if is_bid else 1][int(price)] = int(size)
+        lists = [
+            [
+                (price // self._tail.step, size)
+                for price, size in sorted(levels.items(), key=lambda level: level[0] * sign)
+                if size or price * sign == end
+            ]
+            for levels, sign, end in zip(sides, (-1, 1), ends, strict=True)
+        ]
+        return snapshot_batch([(int(behind[-1].sequence_number[0]), (lists[0], lists[1]))], self._tail.step)
 
     def _message(self, message: DeltaBatch, before: DeltaBatch | None) -> None:
         shots, number = self._tail.snapshots, int(message.sequence_number[0])
@@ -226,7 +275,8 @@ class Naive:
             self._bits |= BookFlag.CORRUPT
             self._deadline = None
         self.book.add_flag_changes(FlagChanges(np.array([number]), np.array([int(self._bits)])))
-        self.book.add_snapshots(shots.take(np.array(used, np.intp)), np.array(forced, np.bool_))
+        for i, repairs in zip(used, forced, strict=True):
+            self.book.add_snapshots(self._up_to_date(i, message), np.array([repairs]))
         self.rows += [rows.copy() for rows in self.book.feed(message)]
 
     def _choose(self, i: int, used: list[int], forced: list[bool]) -> None:
@@ -261,6 +311,12 @@ class Naive:
                     self._deadline = end if self._deadline is None else min(self._deadline, end)
 
 
+def _follows(message: DeltaBatch) -> int | None:
+    if message.prev_final_update_id is not None:
+        return int(message.prev_final_update_id[0])
+    return None if message.first_update_id is None else int(message.first_update_id[0]) - 1
+
+
 def followed(tail: Tail, every: int, leave_every: int = 0) -> tuple[Ints, LiveReplay, list[ReplayStep]]:
     """Rows of the tail in batches of so many messages; left and taken up after every so many steps."""
     replay, position, state = LiveReplay(SETTINGS, tail.step), ReplayPosition(), None
@@ -293,9 +349,11 @@ def followed(tail: Tail, every: int, leave_every: int = 0) -> tuple[Ints, LiveRe
 @given(tails(), st.integers(1, 9), st.integers(0, 3))
 def test_every_way_of_cutting_gives_the_rows_of_the_rules(tail: Tail, every: int, leave_every: int) -> None:
     """Also where a run is left and another goes on; late snapshots and gaps are the same as well."""
+    limits = {"REMEMBERED_NS": REMEMBERED_NS, "REMEMBERED_ROWS": REMEMBERED_ROWS}
     naive = Naive(tail)
     naive.run()
-    rows, replay, steps = followed(tail, every, leave_every)
+    with mock.patch.multiple(recent_messages, **limits):
+        rows, replay, steps = followed(tail, every, leave_every)
     np.testing.assert_array_equal(rows, np.concatenate(naive.rows))
     late = [n for step in steps if step.live for n in step.live.late_snapshots.sequence_number.tolist()]
     assert sorted(late) == sorted(naive.late)

@@ -53,11 +53,11 @@ def test_where_a_snapshot_comes_in(arrival: int, number: int, cut: int, late: bo
     tail, deltas = SnapshotInbox(), messages([100, 200, 300, 400])
     tail.receive(shots((number, arrival)))
     assert tail.rows_until_arrival(deltas) == cut
-    found = [tail.advance(deltas.slice(0, cut))]
+    found = [tail.advance(deltas.slice(0, cut))[0]]
     released = tail.release(int(deltas.sequence_number[cut - 1])).tolist()
     if cut < len(deltas):
         assert tail.rows_until_arrival(deltas.slice(cut, 8)) == 8 - cut
-        found.append(tail.advance(deltas.slice(cut, 8)))
+        found.append(tail.advance(deltas.slice(cut, 8))[0])
         assert released == []
         released = tail.release(40).tolist()
     assert [n for each in found for n in each.sequence_number.tolist()] == ([number] if late else [])
@@ -71,7 +71,7 @@ def test_clocks_that_go_back_do_not_change_the_order() -> None:
     """Of either log: what came before in it had been there before."""
     tail, deltas = SnapshotInbox(), messages([100, 50, 60])
     tail.receive(shots((30, 100), (20, 40)))
-    assert len(tail.advance(deltas.slice(0, 2))) == 0
+    assert len(tail.advance(deltas.slice(0, 2))[0]) == 0
     assert tail.release(10).tolist() == []
     assert waiting(tail).sequence_number.tolist() == [20, 30]
     tail.advance(deltas.slice(2, 6))

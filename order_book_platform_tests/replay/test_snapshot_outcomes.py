@@ -18,7 +18,7 @@ def shots(*numbers: int) -> SnapshotBatch:
 
 def due(used: tuple[int, ...], rejected: tuple[int, ...] = ()) -> DueSnapshots:
     """Snapshots of which none is forced."""
-    return DueSnapshots(shots(*used), np.zeros(len(used), np.bool_), shots(*rejected))
+    return DueSnapshots(shots(*used), shots(*used), np.zeros(len(used), np.bool_), shots(*rejected))
 
 
 def outcomes(*uses: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from order_book_platform.replay.snapshot_scheduler import (
     defect_counts,
     snapshot_defects,
 )
-from order_book_platform_tests.streams import CENTRE, STEP, snapshot_batch
+from order_book_platform_tests.streams import CENTRE, STEP, delta_batch, snapshot_batch
 
 SOUND = ([[100, 90, 80], [110, 120, 130]], [[1, 2, 3], [4, 5, 6]])
 
@@ -154,7 +154,7 @@ def test_pieces_and_restarts_change_nothing(
     scheduler = SnapshotScheduler(cut(day, cuts), kind(every), recover_from, STEP)
     found = []
     for number in sorted(asked):
-        found.append(scheduler.due_by(number))
+        found.append(scheduler.due_by(delta_batch([[(True, CENTRE, 1)]], [number])))
         assert (found[-1].used.sequence_number <= number).all()
         if number >= restart:
             rest = day.take(slice(scheduler.position.snapshots, None))

@@ -118,7 +118,8 @@ class ReplaySchedule(NamedTuple):
         origin: int64[m], origin times of the snapshots, ns.
         received: int64[m], their times of arrival, ns.
         ticks: int64[m, 2, K], their prices in steps, best first; NO_TICK where there is no level.
-        sizes: int64[m, 2, K], encoded.
+        sizes: int64[m, 2, K], encoded; 0 at the last level of a side where it is gone and only marks how far the side
+            is known.
         forced: bool[m]: the snapshot repairs, whether the book agrees with it or not.
         outcome: int64[m, 4], written by the loop, see OUTCOME_USE and the columns after it.
         edge_sequence: int64[e], ascending: from the first message of at least this number on …

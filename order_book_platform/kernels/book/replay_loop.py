@@ -24,7 +24,8 @@ deltas happened to name. So a comparison counts only what lies within both range
 within the snapshot's.
 
 The arrays of a snapshot are int64[2, K], bids first: prices in steps, best first, `NO_TICK` where there is no level,
-and sizes in pips. They belong to the caller and are only read.
+and sizes in pips. The last level of a side may have size 0: it is gone, and marks how far the side is known. The arrays
+belong to the caller and are only read.
 """
 
 from __future__ import annotations
@@ -87,9 +88,11 @@ def compare_snapshot(ladder, ticks, level_sizes, out):  # type: ignore[no-untype
             nearest = min(key, shown)
             if nearest > last_comparable or nearest == NO_KEY:
                 break
-            out[0] += 1
-            if key != shown or level_at(ladder, s, key)[0] != level_sizes[s, i]:
-                out[1] += 1
+            # A level that only marks the end of the range is none, and agrees with a book that has none there.
+            if key == nearest or level_sizes[s, i] != 0:
+                out[0] += 1
+                if key != shown or level_at(ladder, s, key)[0] != level_sizes[s, i]:
+                    out[1] += 1
             if shown == nearest:
                 i += 1
             if key == nearest:

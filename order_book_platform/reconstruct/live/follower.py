@@ -42,8 +42,8 @@ class Followed:
         messages: Messages applied.
         deltas: Deltas applied.
         resumed_from: Deltas that an earlier run had applied.
-        counts: Snapshots that were `seeded`, `extended`, `repaired`, `rejected` or `late_snapshot`, and gap candidates
-            by cause.
+        counts: Snapshots that were `seeded`, `extended`, `repaired`, `rejected` or `late_snapshot`, those of the first
+            three that were `brought_up_to_date` before, and gap candidates by cause.
         checkpoints_refused: Checkpoints of earlier runs that could not be used.
         checkpoints_written: Checkpoints saved by this run.
         replay_hash: Hash of all rows in the log of books if this run made them all; else None, see `replay_hash_of`.

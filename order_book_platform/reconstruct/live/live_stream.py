@@ -71,6 +71,8 @@ class LiveReplay:
         uses = self.book.take_outcomes()[:, OUTCOME_USE]
         found = {name: int((uses == use).sum()) for use, name in SNAPSHOT_USES.items()}
         found |= {"rejected": len(step.due.rejected), "late_snapshot": len(step.live.late_snapshots)}
+        brought = step.due.merged.sequence_number > step.due.used.sequence_number
+        found["brought_up_to_date"] = int(brought.sum())
         self.counts.update({name: count for name, count in found.items() if count})
         self.counts.update(gap.cause for gap in step.live.gaps)
 
@@ -208,10 +210,11 @@ class LiveStream(BookStream):
 def findings_table(state: LiveState) -> pa.Table:
     """Return the findings of a step with schema `FINDINGS_SCHEMA`: late snapshots, then gap candidates."""
     late, (before, before_ns) = state.late_snapshots, state.message_before
-    detail = "arrived after a later message had been applied: it shapes nothing here"
     rows: list[tuple[Any, ...]] = [
         ("late_snapshot", number, before, time_ns, before_ns, None, False, detail)
-        for number, time_ns in zip(late.sequence_number.tolist(), late.origin_time.tolist(), strict=True)
+        for number, time_ns, detail in zip(
+            late.sequence_number.tolist(), late.origin_time.tolist(), state.late_reasons, strict=True
+        )
     ]
     rows += [
         (

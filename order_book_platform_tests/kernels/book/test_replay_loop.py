@@ -36,7 +36,8 @@ def schedule_of(
     ticks = np.array([[[bid], [ask]] for _, bid, ask in snapshots], np.int64).reshape(m, 2, 1)
     return ReplaySchedule(
         *(numbers, numbers * 100, numbers * 100 + 1, ticks, np.where(ticks == NO_TICK, 0, 1)),
-        *(np.zeros(m, np.bool_), np.zeros((m, 4), np.int64), edge[:, 0].copy(), edge[:, 1].copy()),
+        *(np.zeros(m, np.bool_), np.zeros((m, 4), np.int64)),
+        *(edge[:, 0].copy(), edge[:, 1].copy()),
     )
 
 
@@ -235,6 +236,19 @@ def test_only_what_both_know_is_compared(
     compared = {tick for tick in {*asks, *best} if tick <= end}
     assert out.tolist() == [len(compared), sum(asks.get(tick) != best.get(tick) for tick in compared)]
     assert int(count_levels(ticks, 1)) == len(best)
+
+
+def test_a_last_level_of_size_0_only_marks_the_end() -> None:
+    """It is compared where the book has a level there, and the book is known up to it when it is gone."""
+    ticks, sizes = snapshot_of({3: 1, 7: 2})
+    sizes[1, 1] = 0
+    for asks, wanted in (({3: 1}, [1, 0]), ({3: 1, 7: 2}, [2, 1]), ({3: 1, 5: 1}, [2, 1])):
+        book, out = book_of(asks, 9), np.zeros(2, np.int64)
+        compare_snapshot(book, ticks, sizes, out)
+        assert out.tolist() == wanted
+        assert int(merge_snapshot(book, ticks, sizes, True, 9)) == wanted[1]
+        assert asks_of(book) == {3: 1}
+        assert book.known_until[1] == 7
 
 
 @given(levels, st.one_of(st.none(), st.integers(0, 14)), levels, st.booleans())

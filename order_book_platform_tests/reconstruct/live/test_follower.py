@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -32,6 +33,7 @@ from order_book_platform.errors import (
 )
 from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
 from order_book_platform.model.encoding import in_precision
+from order_book_platform.model.fixed_point import float_to_pips
 from order_book_platform.reconstruct import Followed, Reconstructor, memory_budget, replay_hash_of
 from order_book_platform.reconstruct.live import live_stream
 from order_book_platform.reconstruct.replay_checkpoints import LiveCheckpoint, LiveCheckpoints
@@ -46,14 +48,20 @@ from order_book_platform_tests.reconstruct.captures import (
     book_table,
     captured,
     inputs,
+    shifted,
     stop,
+    with_ids,
     write_capture,
 )
+from order_book_platform_tests.recorded_depth import RECORDED, recorded
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
 FUTURE = int(BookFlag.HINDSIGHT | BookFlag.CORRUPT)
 FAULTS = "drop=16,crossed=2x3s,bad_snapshots=4,silence=1x7s"
 Item = DeltaBatch | SnapshotBatch
+RECORDED_OF = ("BINANCE_FUTURES:BTC-USDT-PERP", "BINANCE_DELIVERY:BTC-USD-PERP", "BINANCE:BTC-USDT")
+NO_TICKER_ROW = (50093478174, 50093480542)
+"""Spot messages whose best prices the exchange never sent as a ticker; see test_recordings."""
 
 
 @pytest.fixture(scope="module")
@@ -175,28 +183,6 @@ def test_a_day_with_faults_is_the_partition_but_for_the_future(tmp_path: Path, c
     assert len(listed) == sum(found.counts.get(cause, 0) for cause in ("silence", "unseen_snapshot"))
 
 
-def with_ids(deltas: DeltaBatch, name: str, lost: set[int]) -> DeltaBatch:
-    """The messages as an exchange numbers them, without some of them.
-
-    Args:
-        deltas: all messages.
-        name: `prev_final_update_id` or `first_update_id`.
-        lost: positions of messages that never come.
-    """
-    sequence = deltas.sequence_number
-    message = np.cumsum(np.append(0, sequence[1:] != sequence[:-1]))
-    numbers = np.unique(sequence)
-    before = np.append(numbers[0] - 5, numbers[:-1])[message] + (name == "first_update_id")
-    kept = ~np.isin(message, list(lost))
-    whole = replace(deltas, **{name: before})
-    return DeltaBatch(
-        **{
-            field: None if getattr(whole, field) is None else getattr(whole, field)[kept]
-            for field in DeltaBatch.__dataclass_fields__
-        }
-    )
-
-
 def publish(chain: Chain, deltas: DeltaBatch, snapshots: SnapshotBatch) -> None:
     """Put other inputs in the place of a day's, and build what comes after them again."""
     for dataset, file, table in (
@@ -253,18 +239,6 @@ def test_recordings(recordings: Path, tmp_path: Path, key: PartitionKey) -> None
     assert (found.replay_hash == published_hash(chain, key)) == (not seen & FUTURE)
 
 
-def shifted(
-    snapshots: SnapshotBatch, deltas: DeltaBatch, rows: np.ndarray[Any, Any], by: int
-) -> SnapshotBatch:
-    """Snapshots of which some arrive with the message that comes so many after their own."""
-    numbers, first = np.unique(deltas.sequence_number, return_index=True)
-    clock = np.maximum.accumulate(deltas.received_time)[first]
-    at = np.searchsorted(numbers, snapshots.sequence_number) + by
-    received = snapshots.received_time.copy()
-    received[rows] = clock[np.minimum(at, len(clock) - 1)][rows]
-    return replace(snapshots, received_time=received)
-
-
 def test_late_snapshots_shape_nothing_and_are_listed(tmp_path: Path) -> None:
     """The rows are those of a day without them."""
     chain = simulated(tmp_path, "", reconstruct={"extend_every": 2})
@@ -306,6 +280,34 @@ def test_a_snapshot_right_behind_its_message_is_taken(clean: Chain, tmp_path: Pa
         assert rows.column("sequence_number").to_numpy()[~seeded].max() == one.sequence_number[0]
         hashes.add(found.replay_hash)
     assert len(hashes) == 1
+
+
+@pytest.mark.parametrize(("market", "key"), list(zip(RECORDED, RECORDED_OF, strict=True)), ids=list(RECORDED))
+def test_recorded_rest_snapshots_seed(recordings: Path, tmp_path: Path, market: str, key: str) -> None:
+    """From the message after its arrival on, each row has the best prices of the exchange's own ticker."""
+    day = PartitionKey.parse(key, "2024-08-08")
+    deltas, snapshot = recorded(recordings, market)
+    point = FixedPoint(8, 8, int(np.gcd.reduce(deltas.encoded_price)), 1)
+    capture = write_capture(tmp_path / "capture", key, point, arrivals(deltas, snapshot, 300))
+    chain = Chain.over(tmp_path, recordings / "lake", [day], reconstruct={"cadence": "message"})
+    found = Reconstructor(chain.store, chain.settings).follow(day.instrument, capture, tmp_path / "out", stop)
+    assert found.counts == {"seeded": 1, "brought_up_to_date": 1}
+    books = pl.DataFrame(book_table(tmp_path / "out"))
+    seeded = books.filter(pl.col("flags") & int(BookFlag.SEEDED) != 0)
+    behind = np.unique(deltas.sequence_number[deltas.received_time < snapshot.received_time[0]])
+    assert behind[-1] > snapshot.sequence_number[0]
+    assert len(seeded) == found.messages - len(behind)
+    ticker = pl.read_parquet(
+        recordings / "truth/book_ticker" / day.path / "*.parquet", hive_partitioning=False
+    )
+    at = np.searchsorted(ticker["update_id"].to_numpy(), seeded["sequence_number"].to_numpy(), "right") - 1
+    names = ["bid_price", "bid_size", "ask_price", "ask_size"]
+    truth = np.stack([float_to_pips(ticker[name].to_numpy(), 8)[0] for name in names], axis=1)[at]
+    best = [f"{side}_0_{what}_pips" for side in ("bid", "ask") for what in ("price", "size")]
+    equal = (seeded.select(best).fill_null(-1).to_numpy() == truth).all(axis=1)
+    comparable = ~np.isin(seeded["sequence_number"].to_numpy(), NO_TICKER_ROW) & (at >= 0)
+    assert comparable.sum() > 3_000
+    assert equal[comparable].all()
 
 
 class Visible:

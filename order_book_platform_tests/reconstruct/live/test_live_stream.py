@@ -70,18 +70,25 @@ def test_quiet_is_handed_on(stream: LiveStream) -> None:
 
 
 def test_snapshots_and_gaps_are_counted() -> None:
-    """A seed, a rejected snapshot and one that is late; a loss that ids prove."""
+    """A seed, a rejected snapshot, one brought up to date and one that is late; a loss that ids prove."""
     wanted = settings(extend_every=1)
     steps, replay = LiveSteps(wanted, STEP, ReplayPosition(), None), LiveReplay(wanted, STEP)
     sound, crossed = ([(CENTRE, 1)], [(CENTRE + 1, 1)]), ([(CENTRE + 1, 1)], [(CENTRE, 1)])
-    shots = snapshot_batch([(10, sound), (20, crossed), (10, sound)])
-    steps.inbox.receive(replace(shots, received_time=np.array([1_000, 2_000, 2_900])))
+    shots = snapshot_batch([(10, sound), (20, crossed), (10, sound), (9, sound)])
+    steps.inbox.receive(replace(shots, received_time=np.array([1_000, 2_000, 2_900, 2_950])))
     deltas = delta_batch([[(True, CENTRE, 1)]] * 3, [10, 20, 30])
-    deltas = replace(deltas, prev_final_update_id=np.array([0, 10, 21]))
+    deltas = replace(deltas, prev_final_update_id=np.array([10, 10, 21]))
     rows = []
     for step in steps.take(deltas):
         rows += [piece.copy() for piece in replay.apply(step)]
-    assert dict(replay.counts) == {"seeded": 1, "rejected": 1, "late_snapshot": 1, "chain": 1}
+    assert dict(replay.counts) == {
+        "seeded": 1,
+        "extended": 1,
+        "brought_up_to_date": 1,
+        "rejected": 1,
+        "late_snapshot": 1,
+        "chain": 1,
+    }
     assert len(replay.book.outcomes) == 0
     saved = replay.saved(step)
     assert saved.outcomes == {}
@@ -97,7 +104,15 @@ def test_findings_are_late_snapshots_then_gaps() -> None:
     late = snapshot_batch([(5, ([(CENTRE, 1)], [(CENTRE + 1, 1)]))])
     none = np.empty(0, np.int64)
     state = LiveState(
-        InboxState(), (True, 4, 40, 4_000), (0, 0), none, FlagChanges.none(), [gap], late, (20, 2_000)
+        InboxState(),
+        (True, 4, 40, 4_000),
+        (0, 0),
+        none,
+        FlagChanges.none(),
+        [gap],
+        late,
+        ["its reason"],
+        (20, 2_000),
     )
     first, second = findings_table(state).to_pylist()
     assert (first["cause"], first["from_sequence_number"], first["to_sequence_number"]) == (
@@ -106,6 +121,7 @@ def test_findings_are_late_snapshots_then_gaps() -> None:
         20,
     )
     assert (first["from_origin_time"], first["to_origin_time"], first["proven"]) == (500, 2_000, False)
+    assert first["detail"] == "its reason"
     assert second == {
         "cause": "chain",
         "from_sequence_number": 20,
