@@ -136,7 +136,7 @@ def _draw_systems(svg: Svg, systems: dict[str, float | None]) -> None:
     panel.draw_axes(
         title="Best bid/ask per message, M deltas/s, one core",
         x_ticks=panel.x_scale.ticks(6),
-        grid_y=False,
+        grid="x",
     )
     thickness = 0.65 * panel.height / (len(measured) or 1)
     zero = float(panel.x_px(0.0))

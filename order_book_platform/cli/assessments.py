@@ -40,8 +40,7 @@ from order_book_platform.cli.output import (
 from order_book_platform.clock import parse_day
 from order_book_platform.errors import FixedPointError, SourceError, SourceMissingError
 from order_book_platform.model import PartitionKey
-from order_book_platform.plots.calendar_chart import CalendarDay, VerdictStyle, calendar_chart
-from order_book_platform.plots.pages import render_calendar
+from order_book_platform.plots.pages import CalendarDay, VerdictStyle, calendar_chart, render_calendar
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeSource
 

@@ -21,13 +21,9 @@ Ticks = Sequence[tuple[float, str]]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A map from data to a position along an axis: 0 for `low`, 1 for `high`.
+    """A map from data to a position along an axis: 0 for `low`, 1 for `high`, which is lower on a reversed axis.
 
-    Attributes:
-        low: Value at the start of the axis; above 0 for `log`.
-        high: Value at its end, not equal to `low`; a value below `low` reverses the axis.
-        spacing: How values in between are spread. `symlog` is linear within `linear` of 0 and logarithmic beyond.
-        linear: End of the linear part of `symlog`, which is as long as one power of ten.
+    `log` needs values above 0. `symlog` is linear within `linear` of 0, as long as one power of ten, and then like it.
     """
 
     low: float
@@ -58,11 +54,9 @@ class Scale:
         elif self.spacing == "log":
             values = _thinned(_log_steps(low, high), most)
         else:
-            beyond = [
-                power for power in _powers(self.linear, max(abs(low), abs(high))) if power > self.linear
-            ]
-            near = _round_steps(-self.linear, self.linear, 3)
-            both = sorted({*near, *beyond, *(-value for value in beyond)})
+            powers = _powers(self.linear, max(abs(low), abs(high)))
+            beyond = [sign * power for power in powers if power > self.linear for sign in (-1, 1)]
+            both = sorted({*_round_steps(-self.linear, self.linear, 3), *beyond})
             values = _thinned([value for value in both if low <= value <= high], most)
         return [(value, number_label(value)) for value in values]
 
@@ -97,13 +91,10 @@ def _log_steps(low: float, high: float) -> list[float]:
     """Powers of ten from `low` to `high`; with their doubles and halves where there are fewer than three."""
     found = _powers(low, high)
     if len(found) < 3:
-        found = sorted(
-            {*found, *(power * factor for power in _powers(low / 10, high) for factor in (2.0, 5.0))}
-        )
-    return [value for value in found if low <= value * (1 + 1e-9) and value <= high * (1 + 1e-9)] or [
-        low,
-        high,
-    ]
+        halves = (power * factor for power in _powers(low / 10, high) for factor in (2.0, 5.0))
+        found = sorted({*found, *halves})
+    inside = [value for value in found if low <= value * (1 + 1e-9) and value <= high * (1 + 1e-9)]
+    return inside or [low, high]
 
 
 def _powers(low: float, high: float) -> list[float]:
@@ -117,34 +108,34 @@ def _thinned(values: Sequence[float], most: int) -> list[float]:
     return list(values[:: max(1, -(-len(values) // max(most, 1)))])
 
 
-_MINUTE_S, _HOUR_S = 60, 3_600
+_STEPS = (1, 2, 5, 10, 15, 30)
 _TIME_STEPS_S = (
-    *(1, 2, 5, 10, 15, 30),
-    *(_MINUTE_S * minutes for minutes in (1, 2, 5, 10, 15, 30)),
-    *(_HOUR_S * hours for hours in (1, 2, 3, 4, 6, 12, 24)),
+    *_STEPS,
+    *(60 * step for step in _STEPS),
+    *(3_600 * step for step in (1, 2, 3, 4, 6, 12, 24)),
 )
 
 
-def time_ticks(first_ns: int, last_ns: int, most: int = 9) -> list[tuple[float, str]]:
-    """Return round times from `first_ns` to `last_ns`, ns UTC, labelled by the time of day."""
+def time_axis(
+    first_ns: int, last_ns: int, window_ns: float = 0, most: int = 9
+) -> tuple[Scale, list[tuple[float, str]], str]:
+    """Return scale, ticks and label of a time axis, ns UTC, which is at least a second long.
+
+    Ticks are at most about `most` round times of day. The label says what the axis shows, such as `UTC, 2024-08-08,
+    windows of 10 s`; `window_ns` is 0 if there are none.
+    """
     span_s = max(last_ns - first_ns, NS_PER_SECOND) / NS_PER_SECOND
     step_s = next((step for step in _TIME_STEPS_S if span_s / step <= most), _TIME_STEPS_S[-1])
     step = step_s * NS_PER_SECOND
+    shown = slice(11, 19) if step_s < 60 else slice(11, 16)
     times = range(-(-first_ns // step) * step, last_ns + 1, step)
-    shown = slice(11, 19) if step_s < _MINUTE_S else slice(11, 16)
-    return [(float(time), iso_from_ns(time)[shown]) for time in times]
-
-
-def time_scale(first_ns: int, last_ns: int) -> Scale:
-    """Return the scale of a time axis, ns UTC, which is at least a second long."""
-    return Scale(float(first_ns), float(max(last_ns, first_ns + NS_PER_SECOND)))
-
-
-def time_label(first_ns: int, last_ns: int, window_ns: float = 0) -> str:
-    """Write what a time axis shows, such as `UTC, 2024-08-08, windows of 10 s`; `window_ns` is 0 if there are none."""
     days = sorted({iso_from_ns(first_ns)[:10], iso_from_ns(max(first_ns, last_ns - 1))[:10]})
     windows = f", windows of {window_ns / NS_PER_SECOND:g} s" if window_ns else ""
-    return "UTC, " + " to ".join(days) + windows
+    return (
+        Scale(float(first_ns), float(max(last_ns, first_ns + NS_PER_SECOND))),
+        [(float(time), iso_from_ns(time)[shown]) for time in times],
+        "UTC, " + " to ".join(days) + windows,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +147,8 @@ class Panel:
     top: float
     width: float
     height: float
-    x_scale: Scale
-    y_scale: Scale
+    x_scale: Scale = Scale(0, 1)
+    y_scale: Scale = Scale(0, 1)
 
     @property
     def right(self) -> float:
@@ -185,23 +176,24 @@ class Panel:
         y_label: str = "",
         x_ticks: Ticks = (),
         y_ticks: Ticks = (),
-        grid_x: bool = True,
-        grid_y: bool = True,
+        grid: str = "xy",
+        message: str = "",
     ) -> None:
         """Draw the two axes with ticks, labels and a heading above the upper left corner.
 
-        Newlines split the label of the vertical axis into lines. A line of the grid goes up from each tick of the
-        horizontal axis, and right from each one of the vertical axis, unless `grid_x` or `grid_y` is false.
+        Lines of the grid go up from the ticks of the horizontal axis and right from those of the vertical one, as far
+        as `grid` names it. The message, in the middle, says why there is nothing to show. Newlines split the message,
+        and the label of the vertical axis, into lines.
         """
         svg = self.svg
         for value, words in y_ticks:
             y = float(self.y_px(value))
-            if grid_y:
+            if "y" in grid:
                 svg.line(self.left, y, self.right, y)
             svg.text(self.left - 6, y + 4, words, anchor="end")
         for value, words in x_ticks:
             x = float(self.x_px(value))
-            if grid_x:
+            if "x" in grid:
                 svg.line(x, self.top, x, self.bottom)
             svg.text(x, self.bottom + 15, words, anchor="middle")
         svg.line(self.left, self.bottom, self.right, self.bottom)
@@ -216,19 +208,7 @@ class Panel:
             for index, words in enumerate(lines):
                 x = self.left - widest - 16 - 13 * (len(lines) - 1 - index)
                 svg.text(x, self.top + self.height / 2, words, anchor="middle", upwards=True)
-
-    def write_message(self, message: str) -> None:
-        """Write in the middle why there is nothing to show; newlines split the text into lines."""
-        lines = message.split("\n")
+        lines = message.split("\n") if message else []
         for index, words in enumerate(lines):
             y = self.top + self.height / 2 + 4 + 15 * (index - (len(lines) - 1) / 2)
-            self.svg.text(self.left + self.width / 2, y, words, anchor="middle")
-
-
-def draw_empty_panel(
-    svg: Svg, left: float, top: float, width: float, height: float, *, title: str, message: str
-) -> None:
-    """Draw a panel, px, without ticks that says why there is nothing to show; newlines split the message into lines."""
-    panel = Panel(svg, left, top, width, height, Scale(0, 1), Scale(0, 1))
-    panel.draw_axes(title=title)
-    panel.write_message(message)
+            svg.text(self.left + self.width / 2, y, words, anchor="middle")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,18 +15,16 @@ from numpy.typing import NDArray
 
 from order_book_platform.datasets.book_sample import BookSample, sample_books
 from order_book_platform.model import BookFlag, FixedPoint
-from order_book_platform.model.arrays import MISSING_PIPS
-from order_book_platform.plots.axes import Panel, Scale, draw_empty_panel, time_label, time_scale, time_ticks
+from order_book_platform.model.arrays import MISSING_PIPS, BoolArray, Float64Array, Int64Array
+from order_book_platform.plots.axes import Panel, Scale, time_axis
 from order_book_platform.plots.svg import (
-    DARK,
-    LIGHT,
+    COLOURS,
     WIDTH_PX,
     Svg,
-    Theme,
+    box_attributes,
     box_path,
     data_uri,
     mix,
-    pixels,
     step_path,
 )
 
@@ -49,56 +46,51 @@ def depth_chart(books: pl.DataFrame | pl.LazyFrame | BookSample, fixed_point: Fi
     sample = books if isinstance(books, BookSample) else sample_books(books)
     svg = Svg(2 * _PANEL_PX + 92, "The book over time")
     width = WIDTH_PX - _LEFT - _RIGHT
-    has_both_sides = (sample.price_pips[:, :, :1] != MISSING_PIPS).all(axis=1).ravel()
+    best = sample.price_pips[:, :, 0]
+    has_both_sides = (best != MISSING_PIPS).all(axis=1)
     if not has_both_sides.any():
         message = "Nothing to show: no row has both a best bid and a best ask."
-        draw_empty_panel(svg, _LEFT, _TOP, width, 2 * _PANEL_PX, title="Depth over time", message=message)
+        Panel(svg, _LEFT, _TOP, width, 2 * _PANEL_PX).draw_axes(title="Depth over time", message=message)
         return svg
     tick, price_unit = fixed_point.tick_pips, 10.0**fixed_point.price_decimals
     reach = _usual_reach(sample, tick)
-    mid = sample.price_pips[:, :, 0].sum(axis=1) // 2
-    span = _price_span(sample, has_both_sides, reach, tick)
-    by_price = _add_up_sizes(sample, np.zeros_like(mid), span, tick, PRICE_BANDS)
-    by_distance = _add_up_sizes(sample, mid, (-reach, reach), tick, DISTANCE_BANDS, has_both_sides)
-    low, high = _size_range(by_distance.sizes)
-    time, ticks = time_scale(sample.first_ns, sample.last_ns), time_ticks(sample.first_ns, sample.last_ns)
-    prices = Scale(by_price.low / price_unit, by_price.high / price_unit)
-    distances = Scale(by_distance.low / tick, by_distance.high / tick)
-    upper = Panel(svg, _LEFT, _TOP, width, _PANEL_PX, time, prices)
-    lower = Panel(svg, _LEFT, _TOP + _PANEL_PX + _BETWEEN_PX, width, _PANEL_PX, time, distances)
-    for panel, image in ((upper, by_price), (lower, by_distance)):
-        _draw_sizes(panel, image, low, high)
-        _mark_doubtful_steps(panel, sample)
-    _draw_best_prices(upper, sample, price_unit)
-    upper.draw_axes(
-        title="Depth over time",
-        y_label="price",
-        x_ticks=[(at, "") for at, _ in ticks],
-        y_ticks=upper.y_scale.ticks(6),
-        grid_x=False,
-        grid_y=False,
+    mid = best.sum(axis=1) // 2
+    span = _price_span(best[has_both_sides], reach, tick)
+    prices, by_price = _add_up_sizes(sample, np.zeros_like(mid), span, tick, PRICE_BANDS)
+    distances, by_distance = _add_up_sizes(sample, mid, (-reach, reach), tick, DISTANCE_BANDS, has_both_sides)
+    # Rare extremes share the faintest and the full colour.
+    low, high = (float(value) for value in np.quantile(by_distance[by_distance > 0], (0.05, 0.995)))
+    high = max(high, low * 10)
+    time, ticks, label = time_axis(sample.first_ns, sample.last_ns)
+    upper, lower = (
+        Panel(svg, _LEFT, top, width, _PANEL_PX, time, Scale(span[0] / unit, span[1] / unit))
+        for top, span, unit in ((_TOP, prices, price_unit), (_TOP + _PANEL_PX + _BETWEEN_PX, distances, tick))
     )
+    steps = np.arange(len(sample.flags) + 1, dtype=np.int64)
+    edges = upper.x_px(sample.first_ns + steps * (sample.last_ns - sample.first_ns) // len(sample.flags))
+    doubts = _doubts(sample.flags)
+    for panel, sizes in ((upper, by_price), (lower, by_distance)):
+        _draw_sizes(panel, sizes, low, high)
+        _mark_doubtful_steps(panel, edges, doubts)
+    for side, name in enumerate(("bid", "ask")):
+        shown = np.where(best[:, side] == MISSING_PIPS, np.nan, best[:, side] / price_unit)
+        svg.path(step_path(edges, upper.y_px(shown)), name, width=1)
+    unnamed, y_ticks = [(at, "") for at, _ in ticks], upper.y_scale.ticks()
+    upper.draw_axes(title="Depth over time", y_label="price", x_ticks=unnamed, y_ticks=y_ticks, grid="")
     lower.draw_axes(
-        x_label=time_label(sample.first_ns, sample.last_ns),
+        x_label=label,
         y_label="ticks from the mid price",
         x_ticks=ticks,
-        y_ticks=lower.y_scale.ticks(6),
-        grid_x=False,
-        grid_y=False,
+        y_ticks=lower.y_scale.ticks(),
+        grid="",
     )
     size_unit = 10.0**fixed_point.size_decimals
-    _draw_size_key(svg, upper.right + 18, upper.top, lower.bottom, low / size_unit, high / size_unit)
-    doubts = [(name, colour) for name, is_marked, colour in _doubts(sample) if is_marked.any()]
-    svg.legend(upper.right, 24, [*doubts, ("best bid", "bid"), ("best ask", "ask")])
+    _draw_size_key(
+        svg, upper.right + 18, upper.top, lower.bottom, Scale(low / size_unit, high / size_unit, "log")
+    )
+    entries = [(name, colour) for name, is_marked, colour in doubts if is_marked.any()]
+    svg.legend(upper.right, 24, [*entries, ("best bid", "bid"), ("best ask", "ask")])
     return svg
-
-
-class _SizeImage(NamedTuple):
-    """Sizes, float64[2, bands, C] size pips per tick, by band of price from `low` to `high`, pips, and step of time."""
-
-    low: int
-    high: int
-    sizes: NDArray[np.float64]
 
 
 def _usual_reach(sample: BookSample, tick_pips: int) -> int:
@@ -108,11 +100,8 @@ def _usual_reach(sample: BookSample, tick_pips: int) -> int:
     return int(max(np.quantile(distance[is_present[:, :, 0]], 0.8), 10 * tick_pips))
 
 
-def _price_span(
-    sample: BookSample, has_both_sides: NDArray[np.bool_], reach: int, tick_pips: int
-) -> tuple[int, int]:
+def _price_span(best: Int64Array, reach: int, tick_pips: int) -> tuple[int, int]:
     """Lowest and highest price shown, pips: the best prices without rare outliers, and the levels around them."""
-    best = sample.price_pips[has_both_sides, :, 0]
     low, high = (int(value) for value in np.quantile(best, (0.001, 0.999), method="nearest"))
     margin = max(reach, (high - low) // 50)
     return (low - margin) // tick_pips * tick_pips, high + margin
@@ -120,13 +109,16 @@ def _price_span(
 
 def _add_up_sizes(
     sample: BookSample,
-    origin: NDArray[np.int64],
+    origin: Int64Array,
     span: tuple[int, int],
     tick_pips: int,
     bands: int,
-    steps: NDArray[np.bool_] | None = None,
-) -> _SizeImage:
-    """Add up the sizes of C steps in bands of whole ticks, which lie over `span` relative to the origin, pips."""
+    steps: BoolArray | None = None,
+) -> tuple[tuple[int, int], Float64Array]:
+    """Add up the sizes of C steps in bands of whole ticks, which lie over `span` relative to the origin, pips.
+
+    The result is the span of the bands, and float64[2, bands, C] size pips per tick.
+    """
     ticks_per_band = max(1, -(-(span[1] - span[0]) // (bands * tick_pips)))
     band = ticks_per_band * tick_pips
     low = span[0] // band * band
@@ -138,21 +130,15 @@ def _add_up_sizes(
     step, side, _ = np.nonzero(is_inside)
     sizes = np.zeros((2, count, len(sample.flags)))
     np.add.at(sizes, (side, row[is_inside], step), sample.size_pips[is_inside] / ticks_per_band)
-    return _SizeImage(low, low + count * band, sizes)
+    return (low, low + count * band), sizes
 
 
-def _size_range(sizes: NDArray[np.float64]) -> tuple[float, float]:
-    """Sizes of the faintest and of the full colour; rare extremes share the colours of these."""
-    low, high = (float(value) for value in np.quantile(sizes[sizes > 0], (0.05, 0.995)))
-    return low, max(high, low * 10)
-
-
-def _draw_sizes(panel: Panel, image: _SizeImage, low: float, high: float) -> None:
+def _draw_sizes(panel: Panel, sizes: Float64Array, low: float, high: float) -> None:
     """Draw both sides, asks over bids; the colours run from `low` to `high` size pips per tick of price."""
-    cells = np.zeros(image.sizes.shape[1:], dtype=np.uint8)
-    for side, sizes in enumerate(image.sizes):
-        is_shown = sizes > 0
-        shade = np.log(sizes[is_shown] / low) / np.log(high / low) * _SHADES
+    cells = np.zeros(sizes.shape[1:], dtype=np.uint8)
+    for side, of_side in enumerate(sizes):
+        is_shown = of_side > 0
+        shade = np.log(of_side[is_shown] / low) / np.log(high / low) * _SHADES
         cells[is_shown] = 1 + side * _SHADES + np.clip(shade, 0, _SHADES - 1).astype(np.uint8)
     _add_image(panel.svg, cells[::-1], panel.left, panel.top, panel.width, panel.height)
 
@@ -161,74 +147,48 @@ def _add_image(
     svg: Svg, cells: NDArray[np.uint8], left: float, top: float, width: float, height: float
 ) -> None:
     """Add cells as one image for each ground; the style shows only the one whose ground the reader has."""
-    place = 'x="{}" y="{}" width="{}" height="{}"'.format(*pixels([left, top, width, height]))
+    place = box_attributes(left, top, width, height)
     style = 'preserveAspectRatio="none" style="image-rendering:pixelated"'
-    images = indexed_pngs(cells, [_shades(LIGHT), _shades(DARK)])
-    for ground, png in zip(("light", "dark"), images, strict=True):
+    strengths = [0.12 + 0.88 * shade / (_SHADES - 1) for shade in range(_SHADES)]
+    palettes = [
+        [mix(ground, colour, strength) for colour in (bid, ask) for strength in strengths]
+        for ground, bid, ask in zip(COLOURS["ground"], COLOURS["bid"], COLOURS["ask"], strict=True)
+    ]
+    for ground, png in zip(("light", "dark"), indexed_pngs(cells, palettes), strict=True):
         svg.add(f'<image class="{ground}" {place} {style} href="{data_uri(png, "png")}"/>')
 
 
-def _shades(theme: Theme) -> list[str]:
-    """Colours of bids and then of asks, the faintest first."""
-    strengths = [0.12 + 0.88 * shade / (_SHADES - 1) for shade in range(_SHADES)]
-    return [
-        mix(theme.ground, colour, strength) for colour in (theme.bid, theme.ask) for strength in strengths
-    ]
-
-
-def _draw_size_key(svg: Svg, left: float, top: float, bottom: float, low: float, high: float) -> None:
+def _draw_size_key(svg: Svg, left: float, top: float, bottom: float, scale: Scale) -> None:
     """Explain the colours: a bar for bids and one for asks beside one scale of sizes."""
     shades = np.arange(_SHADES, 0, -1, dtype=np.uint8)
     _add_image(svg, np.stack([shades, shades + _SHADES], axis=1), left, top, 22, bottom - top)
     svg.text(left + 9, top - 4, "bid", anchor="end")
     svg.text(left + 13, top - 4, "ask")
-    scale = Scale(low, high, "log")
     for value, words in scale.ticks(6):
         svg.text(left + 27, bottom - float(scale(value)) * (bottom - top) + 4, words)
     svg.text(left + 82, (top + bottom) / 2, "size per tick of price", anchor="middle", upwards=True)
 
 
-def _draw_best_prices(panel: Panel, sample: BookSample, price_unit: float) -> None:
-    """Draw the best bid and the best ask as steps."""
-    edges = panel.x_px(_edges_ns(sample))
-    for side, name in enumerate(("bid", "ask")):
-        best = sample.price_pips[:, side, 0]
-        prices = np.where(best == MISSING_PIPS, np.nan, best / price_unit)
-        panel.svg.path(step_path(edges, panel.y_px(prices)), name, width=1)
-
-
-def _edges_ns(sample: BookSample) -> NDArray[np.int64]:
-    """Starts of the steps and the end of the last one, int64[C + 1] ns."""
-    steps = len(sample.flags)
-    offsets = np.arange(steps + 1, dtype=np.int64) * (sample.last_ns - sample.first_ns) // steps
-    edges: NDArray[np.int64] = sample.first_ns + offsets
-    return edges
-
-
-def _doubts(sample: BookSample) -> tuple[tuple[str, NDArray[np.bool_], str], ...]:
+def _doubts(flags: NDArray[np.uint8]) -> list[tuple[str, BoolArray, str]]:
     """Name, steps (bool[C]) and colour of each reason to doubt rows."""
-    flags = sample.flags
-    return (
+    return [
         ("not seeded", flags & BookFlag.SEEDED == 0, "placebo"),
         ("gap", flags & (BookFlag.GAP | BookFlag.HINDSIGHT) != 0, "doubt"),
         ("corrupt", flags & BookFlag.CORRUPT != 0, "bad"),
-    )
+    ]
 
 
-def _mark_doubtful_steps(panel: Panel, sample: BookSample) -> None:
-    """Shade the steps whose rows are doubtful, and mark them along the time axis, where a short one is seen too."""
-    edges = panel.x_px(_edges_ns(sample))
-    for name, is_marked, colour in _doubts(sample):
+def _mark_doubtful_steps(
+    panel: Panel, edges: Float64Array, doubts: Sequence[tuple[str, BoolArray, str]]
+) -> None:
+    """Shade steps with edges float64[C + 1] px, and mark them at the time axis, where a short one is seen too."""
+    for name, is_marked, colour in doubts:
         changes = np.flatnonzero(np.diff(np.concatenate([[False], is_marked, [False]]).astype(np.int8)))
         starts, stops = edges[changes[::2]], edges[changes[1::2]]
         shade = box_path(starts, panel.top, stops - starts, panel.height)
         panel.svg.area(shade, colour, opacity=0.25, title=name)
         mark = box_path(starts, panel.bottom - 7, np.maximum(stops - starts, 1), 7)
         panel.svg.area(mark, colour, title=name)
-
-
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_INDEXED = 3
 
 
 def indexed_pngs(cells: NDArray[np.uint8], palettes: Sequence[Sequence[str]]) -> list[bytes]:
@@ -238,22 +198,19 @@ def indexed_pngs(cells: NDArray[np.uint8], palettes: Sequence[Sequence[str]]) ->
         cells: uint8[height, width], number of each cell's colour, 0 for transparent; the first row is the uppermost.
         palettes: For each image its colours as `#rrggbb`, numbered from 1; at most 255.
 
-    Returns:
-        A PNG file for each palette.
-
     Source:
         W3C, "Portable Network Graphics (PNG) Specification", indexed colour.
     """
     height, width = cells.shape
     rows = np.zeros((height, width + 1), dtype=np.uint8)  # each row begins with a filter type; 0 is none
     rows[:, 1:] = cells
-    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _INDEXED, 0, 0, 0))
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))  # 3: indexed colour
     data = _chunk(b"IDAT", zlib.compress(rows.tobytes(), 6))
     clear, end = _chunk(b"tRNS", b"\x00"), _chunk(b"IEND", b"")
     images = []
     for palette in palettes:
         colours = _chunk(b"PLTE", bytes(3) + b"".join(bytes.fromhex(colour[1:]) for colour in palette))
-        images.append(_SIGNATURE + head + colours + clear + data + end)
+        images.append(b"\x89PNG\r\n\x1a\n" + head + colours + clear + data + end)
     return images
 
 

@@ -10,15 +10,7 @@ import polars as pl
 
 from order_book_platform.clock import NS_PER_SECOND, iso_from_ns
 from order_book_platform.model.arrays import Float64Array
-from order_book_platform.plots.axes import (
-    Panel,
-    Scale,
-    draw_empty_panel,
-    number_label,
-    time_label,
-    time_scale,
-    time_ticks,
-)
+from order_book_platform.plots.axes import Panel, Scale, number_label, time_axis
 from order_book_platform.plots.svg import WIDTH_PX, Svg, box_path, line_path
 
 _MIN_WIDTH_PX = 3.0
@@ -38,16 +30,12 @@ def gap_chart(gaps: pl.DataFrame, first_ns: int, last_ns: int) -> Svg:
     lanes = gaps.group_by("kind", "cause").agg(pl.len()).sort("kind", "cause").rows()
     count = max(1, len(lanes))
     svg = Svg(_LANE_PX * count + 84, "Gaps over time")
-    time, lane_scale = time_scale(first_ns, last_ns), Scale(count, 0.0)
-    panel = Panel(svg, _LEFT, 34, WIDTH_PX - _LEFT - _RIGHT, _LANE_PX * count, time, lane_scale)
-    panel.draw_axes(
-        title=f"Gaps over time, {len(gaps):,}",
-        x_label=time_label(first_ns, last_ns),
-        x_ticks=time_ticks(first_ns, last_ns),
-    )
+    time, ticks, label = time_axis(first_ns, last_ns)
+    panel = Panel(svg, _LEFT, 34, WIDTH_PX - _LEFT - _RIGHT, _LANE_PX * count, time, Scale(count, 0.0))
+    first, last = (iso_from_ns(ns)[:19].replace("T", " ") for ns in (first_ns, last_ns))
+    message = "" if lanes else f"No gaps from {first} to {last} UTC"
+    panel.draw_axes(title=f"Gaps over time, {len(gaps):,}", x_label=label, x_ticks=ticks, message=message)
     if not lanes:
-        first, last = (iso_from_ns(ns)[:19].replace("T", " ") for ns in (first_ns, last_ns))
-        panel.write_message(f"No gaps from {first} to {last} UTC")
         return svg
     colours = _class_colours(gaps)
     for lane, (kind, cause, gap_count) in enumerate(lanes):
@@ -81,10 +69,8 @@ def _bars(panel: Panel, gaps: pl.DataFrame) -> tuple[Float64Array, Float64Array]
 def _class_colours(gaps: pl.DataFrame) -> dict[str, str]:
     """Colour of each class of gaps; small gaps have the colour of doubt, the others stand out."""
     classes = sorted(gaps["gap_class"].unique().to_list(), key=lambda name: (name != "small", name))
-    palette = ["doubt", "bad", "ask", "bid", "placebo"]
-    if classes and classes[0] != "small":
-        palette = palette[1:]
-    return {name: palette[min(index, len(palette) - 1)] for index, name in enumerate(classes)}
+    palette = ["doubt"] * ("small" in classes) + ["bad", "ask", "bid", *["placebo"] * len(classes)]
+    return dict(zip(classes, palette, strict=False))
 
 
 GATE_MS = 50.0
@@ -92,7 +78,6 @@ GATE_MS = 50.0
 _CLOCKS_TOP, _CLOCKS_HEIGHT = 34, 170
 _BARS_LEFT, _BARS_WIDTH = 44, 330
 _CLOCKS_LEFT, _CLOCKS_RIGHT = 470, 20
-_CLOCKS_TITLE = "Clocks: the fastest messages"
 
 
 def latency_chart(clocks: Mapping[str, Any]) -> Svg:
@@ -104,14 +89,14 @@ def latency_chart(clocks: Mapping[str, Any]) -> Svg:
             may be missing or null.
     """
     svg = Svg(_CLOCKS_HEIGHT + 84, "Latency and clocks")
-    quantiles = {name: value for name, value in (clocks.get("latency_ms") or {}).items() if value is not None}
-    _draw_quantiles(svg, quantiles)
+    _draw_quantiles(svg, clocks)
     _draw_envelope(svg, clocks)
     return svg
 
 
-def _draw_quantiles(svg: Svg, quantiles: Mapping[str, float]) -> None:
+def _draw_quantiles(svg: Svg, clocks: Mapping[str, Any]) -> None:
     """Draw a bar for each quantile, ms, with its value at the end."""
+    quantiles = {name: value for name, value in (clocks.get("latency_ms") or {}).items() if value is not None}
     values = [0.0, *quantiles.values()]
     low, high = min(values), max(values)
     latencies = Scale(low, high + (high - low or 1.0) * 0.3)
@@ -122,19 +107,16 @@ def _draw_quantiles(svg: Svg, quantiles: Mapping[str, float]) -> None:
         x_label="ms",
         x_ticks=latencies.ticks(5),
         y_ticks=[(bar + 0.5, name) for bar, name in enumerate(quantiles)],
-        grid_y=False,
+        grid="x",
+        message="" if quantiles else "Nothing to show: no message has both times.",
     )
-    if not quantiles:
-        panel.write_message("Nothing to show: no message has both times.")
-        return
     zero = float(panel.x_px(0.0))
     for bar, value in enumerate(quantiles.values()):
         y, end = float(panel.y_px(bar + 0.5)), float(panel.x_px(value))
         svg.path(f"M{zero:.1f} {y:.1f}H{end:.1f}", "bid", width=12)
         svg.text(max(zero, end) + 5, y + 4, f"{value:,.2f}", kind="k")
-    if (
-        high > 0 and latencies.high > GATE_MS
-    ):  # where all latencies are negative, clocks differ: the gate says nothing
+    # Where all latencies are negative, clocks differ: the gate says nothing.
+    if quantiles and high > 0 and latencies.high > GATE_MS:
         gate = float(panel.x_px(GATE_MS))
         svg.path(f"M{gate:.1f} {panel.top}V{panel.bottom}", "muted", width=1, dashed=True)
         svg.text(gate, panel.top - 2, "p50's gate", anchor="middle")
@@ -143,12 +125,10 @@ def _draw_quantiles(svg: Svg, quantiles: Mapping[str, float]) -> None:
 def _draw_envelope(svg: Svg, clocks: Mapping[str, Any]) -> None:
     """Draw the smallest latency of each window, and skew and drift of the clocks as a line."""
     points = np.array(clocks.get("envelope") or [], dtype=np.float64).reshape(-1, 2)
-    width = WIDTH_PX - _CLOCKS_LEFT - _CLOCKS_RIGHT
+    width, title = WIDTH_PX - _CLOCKS_LEFT - _CLOCKS_RIGHT, "Clocks: the fastest messages"
     if len(points) < 2:
         message = "Nothing to show: fewer than two windows have messages enough."
-        draw_empty_panel(
-            svg, _CLOCKS_LEFT, _CLOCKS_TOP, width, _CLOCKS_HEIGHT, title=_CLOCKS_TITLE, message=message
-        )
+        Panel(svg, _CLOCKS_LEFT, _CLOCKS_TOP, width, _CLOCKS_HEIGHT).draw_axes(title=title, message=message)
         return
     window_ns = float(clocks.get("envelope_window_s") or 0) * NS_PER_SECOND
     middles_ns, smallest_ms = points[:, 0] + window_ns / 2, points[:, 1]
@@ -156,13 +136,14 @@ def _draw_envelope(svg: Svg, clocks: Mapping[str, Any]) -> None:
     low, high = float(smallest_ms.min()), float(smallest_ms.max())
     margin = max((high - low) * 0.15, 0.05)
     latencies = Scale(low - margin, high + margin)
-    panel = Panel(svg, _CLOCKS_LEFT, _CLOCKS_TOP, width, _CLOCKS_HEIGHT, time_scale(first, last), latencies)
+    time, ticks, label = time_axis(first, last, window_ns, most=6)
+    panel = Panel(svg, _CLOCKS_LEFT, _CLOCKS_TOP, width, _CLOCKS_HEIGHT, time, latencies)
     skew, drift = clocks.get("skew_ms"), clocks.get("drift_ppm")
     panel.draw_axes(
-        title=_CLOCKS_TITLE,
-        x_label=time_label(first, last, window_ns),
+        title=title,
+        x_label=label,
         y_label="smallest latency, ms",
-        x_ticks=time_ticks(first, last, 6),
+        x_ticks=ticks,
         y_ticks=latencies.ticks(5),
     )
     if skew is not None and drift is not None:
@@ -173,11 +154,6 @@ def _draw_envelope(svg: Svg, clocks: Mapping[str, Any]) -> None:
     x, y = panel.x_px(middles_ns), panel.y_px(smallest_ms)
     svg.path(line_path(x, y), "muted", width=0.8)
     svg.dots(x, y, "bid", width=3.4, title=f"{number_label(low)} to {number_label(high)} ms")
-    svg.text(panel.right, 24, _clock_text(skew, drift), kind="k", anchor="end")
-
-
-def _clock_text(skew_ms: float | None, drift_ppm: float | None) -> str:
-    """Write skew and drift, or why they are not known."""
-    skew = "skew: too few windows" if skew_ms is None else f"skew {skew_ms:,.3f} ms"
-    drift = "drift: too few windows" if drift_ppm is None else f"drift {drift_ppm:,.4f} ppm"
-    return f"{skew}, {drift}"
+    skew_text = "skew: too few windows" if skew is None else f"skew {skew:,.3f} ms"
+    drift_text = "drift: too few windows" if drift is None else f"drift {drift:,.4f} ppm"
+    svg.text(panel.right, 24, f"{skew_text}, {drift_text}", kind="k", anchor="end")

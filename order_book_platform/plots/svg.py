@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from html import escape
 from typing import Literal
 
@@ -20,41 +19,19 @@ from numpy.typing import ArrayLike
 
 from order_book_platform.model.arrays import Float64Array
 
-
-@dataclass(frozen=True, slots=True)
-class Theme:
-    """Colours of a figure on one ground, each as `#rrggbb`.
-
-    Attributes:
-        ink: Titles, and marks that matter.
-        muted: Labels of axes, ticks.
-        bid: Bids, and whatever is right.
-        placebo: References that were spoiled on purpose and have to look wrong.
-        doubt: Doubtful data, gaps.
-        bad: What is proven to be wrong.
-    """
-
-    ground: str
-    ink: str
-    muted: str
-    grid: str
-    bid: str
-    ask: str
-    placebo: str
-    doubt: str
-    bad: str
-
-    def variables(self) -> str:
-        """Return the colours as CSS variables, such as `--plot-ink:#1b1f24`, separated by semicolons."""
-        return ";".join(f"--plot-{name}:{colour}" for name, colour in asdict(self).items())
-
-
-LIGHT = Theme(
-    "#ffffff", "#1b1f24", "#57606a", "#e4e7eb", "#0072b2", "#d55e00", "#8c959f", "#e69f00", "#cc3377"
-)
-DARK = Theme(
-    "#16191d", "#e6e9ed", "#9aa4af", "#2b3138", "#56b4e9", "#f0913a", "#7d8792", "#e6b800", "#f07fb2"
-)
+COLOURS = {
+    "ground": ("#ffffff", "#16191d"),
+    "ink": ("#1b1f24", "#e6e9ed"),  # titles, and marks that matter
+    "muted": ("#57606a", "#9aa4af"),  # labels of axes, ticks
+    "grid": ("#e4e7eb", "#2b3138"),
+    "bid": ("#0072b2", "#56b4e9"),  # bids, and whatever is right
+    "ask": ("#d55e00", "#f0913a"),
+    "placebo": ("#8c959f", "#7d8792"),  # references that were spoiled on purpose and have to look wrong
+    "doubt": ("#e69f00", "#e6b800"),  # doubtful data, gaps
+    "bad": ("#cc3377", "#f07fb2"),  # what is proven to be wrong
+}
+"""Colours of all figures by name, each `#rrggbb` on the light and on the dark ground."""
+LIGHT, DARK = ({name: pair[ground] for name, pair in COLOURS.items()} for ground in (0, 1))
 MARK = "#16191d"
 """Colour of a mark on a filled shape; it can be read on the colours of the data on either ground."""
 
@@ -70,11 +47,15 @@ Anchor = Literal["start", "middle", "end"]
 
 _COLOUR_CLASSES = "".join(
     f".plot .s-{name}{{stroke:var(--plot-{name})}}.plot .f-{name}{{fill:var(--plot-{name})}}"
-    for name in LIGHT.__dataclass_fields__
+    for name in COLOURS
+)
+_LIGHT_ROOT, _DARK_ROOT = (
+    ":root{" + ";".join(f"--plot-{name}:{colour}" for name, colour in theme.items()) + "}"
+    for theme in (LIGHT, DARK)
 )
 STYLE = f"""
-:root{{{LIGHT.variables()}}}
-@media (prefers-color-scheme:dark){{:root{{{DARK.variables()}}}}}
+{_LIGHT_ROOT}
+@media (prefers-color-scheme:dark){{{_DARK_ROOT}}}
 .plot{{display:block;width:100%;height:auto;font:11px system-ui,sans-serif}}
 .plot text{{fill:var(--plot-muted)}}
 .plot text.h{{fill:var(--plot-ink);font-size:13px;font-weight:600}}
@@ -94,11 +75,7 @@ _NARROW = frozenset(" .,:;'|()ijltfr1")
 
 
 def pixels(values: ArrayLike) -> list[str]:
-    """Write coordinates as text, to a tenth of a pixel and without needless zeros.
-
-    Args:
-        values: float64, any shape; it is flattened.
-    """
+    """Write coordinates, of any shape, as flat text, to a tenth of a pixel and without needless zeros."""
     return [
         f"{value:.1f}".removesuffix(".0") for value in np.asarray(values, dtype=np.float64).ravel().tolist()
     ]
@@ -107,14 +84,8 @@ def pixels(values: ArrayLike) -> list[str]:
 class Svg:
     """A figure to which elements are added; a later element covers an earlier one.
 
-    Colours are named as in `Theme`.
-
-    Args:
-        height_px: Height of the figure, which is `WIDTH_PX` wide.
-        title: What the figure shows, for readers who cannot see it.
-
-    Attributes:
-        height_px: Height of the figure.
+    It is `WIDTH_PX` wide and `height_px` high, and `title` says what it shows, for readers who cannot see it. Colours
+    are named as in `COLOURS`.
     """
 
     def __init__(self, height_px: int, title: str) -> None:
@@ -138,13 +109,7 @@ class Svg:
     ) -> None:
         """Write a line of text, escaped, whose `anchor` lies at `x` and whose base line lies at `y`, px.
 
-        Args:
-            x: Horizontal position, px.
-            y: Vertical position, px.
-            words: The text.
-            kind: `h` for a heading, `k` for text in ink, `m` for a mark on a filled shape; else the text is muted.
-            anchor: The part of the text that lies at `x`.
-            upwards: Whether the text runs from bottom to top.
+        The kind is `h` for a heading, `k` for text in ink, `m` for a mark on a filled shape; else the text is muted.
         """
         x_text, y_text = pixels([x, y])
         turn = f' transform="rotate(-90 {x_text} {y_text})"' if upwards else ""
@@ -159,11 +124,8 @@ class Svg:
 
         The colour may be followed by further CSS classes; the title is shown under the pointer.
         """
-        if not data:
-            return
         dash = ' stroke-dasharray="5 4"' if dashed else ""
-        shape = f'class="s-{colour}" stroke-width="{width:g}"{dash} d="{data}"'
-        self.add(f"<path {shape}><title>{escape(title)}</title></path>" if title else f"<path {shape}/>")
+        self._shape(f'class="s-{colour}" stroke-width="{width:g}"{dash}', data, title)
 
     def dots(
         self, x: Float64Array, y: Float64Array, colour: str, *, width: float = 4.0, title: str = ""
@@ -175,10 +137,16 @@ class Svg:
 
     def area(self, data: str, colour: str, *, opacity: float = 1.0, title: str = "") -> None:
         """Fill closed SVG paths, nothing if the data are empty; opacity 0 is invisible."""
-        if not data:
-            return
-        shape = f'style="fill:var(--plot-{colour});fill-opacity:{opacity:g}" d="{data}"'
-        self.add(f"<path {shape}><title>{escape(title)}</title></path>" if title else f"<path {shape}/>")
+        self._shape(f'style="fill:var(--plot-{colour});fill-opacity:{opacity:g}"', data, title)
+
+    def _shape(self, style: str, data: str, title: str) -> None:
+        if data:
+            hint = f"><title>{escape(title)}</title></path>" if title else "/>"
+            self.add(f'<path {style} d="{data}"{hint}')
+
+    def rect(self, style: str, left: float, top: float, width: float, height: float, more: str = "") -> None:
+        """Draw a rectangle, px, with round corners, CSS classes `style` and further attributes."""
+        self.add(f'<rect class="{style}" {box_attributes(left, top, width, height)} rx="2"{more}/>')
 
     def line(self, x1: float, y1: float, x2: float, y2: float, colour: str = "grid") -> None:
         """Draw a straight line between two points, px; lines of the grid are thinner."""
@@ -191,11 +159,7 @@ class Svg:
         for words, colour in reversed(entries):
             self.text(right, y, words, kind="k", anchor="end")
             left = right - text_width(words) - 20
-            self.add(
-                '<rect class="f-{}" x="{}" y="{}" width="14" height="7" rx="2"/>'.format(
-                    colour, *pixels([left, y - 7.5])
-                )
-            )
+            self.rect(f"f-{colour}", left, y - 7.5, 14, 7)
             right = left - 12
 
     def inline(self) -> str:
@@ -222,13 +186,13 @@ def text_width(words: str) -> float:
 
 def line_path(x: Float64Array, y: Float64Array) -> str:
     """Return path data of a line through float64[n] points, px, interrupted where a coordinate is NaN."""
-    data, is_drawing = [], False
+    data, command = [], "M"
     for point in zip(x.tolist(), y.tolist(), strict=True):
         if any(map(math.isnan, point)):
-            is_drawing = False
-            continue
-        data.append(f"{'L' if is_drawing else 'M'}{' '.join(pixels(point))}")
-        is_drawing = True
+            command = "M"
+        else:
+            data.append(command + " ".join(pixels(point)))
+            command = "L"
     return "".join(data)
 
 
@@ -258,6 +222,11 @@ def box_path(x: ArrayLike, y: ArrayLike, width: ArrayLike, height: ArrayLike) ->
     """Return path data of rectangles, each argument float64[n] or a number, px; x and y are left and upper edges."""
     columns = (pixels(column) for column in np.broadcast_arrays(x, y, width, height))
     return "".join(f"M{a} {b}h{c}v{d}h-{c}z" for a, b, c, d in zip(*columns, strict=True))
+
+
+def box_attributes(left: float, top: float, width: float, height: float) -> str:
+    """Write the attributes that place an element, px."""
+    return 'x="{}" y="{}" width="{}" height="{}"'.format(*pixels([left, top, width, height]))
 
 
 def data_uri(image: bytes, kind: str) -> str:

@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 from order_book_platform.plots.axes import (
     Panel,
     Scale,
-    draw_empty_panel,
     number_label,
     percent_label,
-    time_label,
-    time_scale,
-    time_ticks,
+    time_axis,
 )
 from order_book_platform.plots.svg import Svg
 from order_book_platform_tests.plots.frames import SECOND, START_NS, words
@@ -119,12 +116,11 @@ def test_shares_are_per_cent() -> None:
 def test_the_time_axis_is_utc_and_names_the_day(span_s: int, label: str, shown: str) -> None:
     """Ticks are times of day; the label says which day or days."""
     last = START_NS + span_s * SECOND
-    assert time_label(START_NS, last) == label
-    assert time_label(START_NS, last, 5 * SECOND) == f"{label}, windows of 5 s"
-    ticks = time_ticks(START_NS, last)
+    scale, ticks, found = time_axis(START_NS, last)
+    assert found == label
+    assert time_axis(START_NS, last, 5 * SECOND) == (scale, ticks, f"{label}, windows of 5 s")
     assert shown in [text for _, text in ticks]
     assert len(ticks) <= 10
-    scale = time_scale(START_NS, last)
     assert all(0 <= place <= 1 for place in scale([at for at, _ in ticks]))
 
 
@@ -140,13 +136,19 @@ def test_axes_have_their_labels() -> None:
     """A panel has title, labels and ticks; a message says why there are no data."""
     svg = Svg(200, "")
     panel = Panel(svg, 60, 20, 100, 50, Scale(0, 1), Scale(0, 1))
-    panel.draw_axes(title="t", x_label="x", y_label="y\nunit", x_ticks=[(0, "a")], y_ticks=[(1, "b")])
-    panel.write_message("nothing\nat all")
+    panel.draw_axes(
+        title="t",
+        x_label="x",
+        y_label="y\nunit",
+        x_ticks=[(0, "a")],
+        y_ticks=[(1, "b")],
+        message="nothing\nat all",
+    )
     assert words(svg) == ["b", "a", "t", "x", "y", "unit", "nothing", "at all"]
 
 
 def test_an_empty_panel_says_why() -> None:
     """It has a title and a message, but no ticks."""
     svg = Svg(200, "")
-    draw_empty_panel(svg, 60, 20, 100, 50, title="t", message="nothing\nat all")
+    Panel(svg, 60, 20, 100, 50).draw_axes(title="t", message="nothing\nat all")
     assert words(svg) == ["t", "nothing", "at all"]

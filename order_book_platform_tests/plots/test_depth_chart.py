@@ -52,13 +52,13 @@ def test_the_heatmap_repeats_and_is_small() -> None:
 
 
 @pytest.mark.parametrize(("ground", "theme"), [("light", LIGHT), ("dark", DARK)])
-def test_sizes_have_the_colours_of_their_side_on_either_ground(ground: str, theme: object) -> None:
+def test_sizes_have_the_colours_of_their_side_on_either_ground(ground: str, theme: dict[str, str]) -> None:
     """Asks are above the mid price and bids below; the largest sizes have the theme's own colours."""
     _, distance, key = images(depth_chart(book_frame(2_000), POINT), ground)
     half = len(distance) // 2
-    assert theme.ask in colours(distance[:half]) - colours(distance[half + 1 :])
-    assert theme.bid in colours(distance[half:]) - colours(distance[: half - 1])
-    assert {theme.bid, theme.ask} <= colours(key)
+    assert theme["ask"] in colours(distance[:half]) - colours(distance[half + 1 :])
+    assert theme["bid"] in colours(distance[half:]) - colours(distance[: half - 1])
+    assert {theme["bid"], theme["ask"]} <= colours(key)
 
 
 @pytest.mark.parametrize(

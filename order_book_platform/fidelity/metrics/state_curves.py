@@ -34,7 +34,7 @@ _SHOWN = {
 
 
 def state_curves(distributions: Distributions, size_decimals: int) -> list[dict[str, Any]]:
-    """Return the curves that `plots.distribution_chart` draws, for report.json, of sizes with so many decimals."""
+    """Return the curves that `plots.fidelity_charts` draws, for report.json, of sizes with so many decimals."""
     found = []
     for statistic, (name, (words, unit, scale)) in enumerate(_SHOWN.items()):
         places = positions(statistic)

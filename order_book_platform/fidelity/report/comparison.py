@@ -14,8 +14,7 @@ from order_book_platform.errors import PartitionCorruptError, PartitionMissingEr
 from order_book_platform.fidelity.metrics.metric import failed_gates
 from order_book_platform.model import GateResult, PartitionKey, Severity
 from order_book_platform.observability import Progress, silent
-from order_book_platform.plots.calendar_chart import CalendarDay, VerdictStyle, calendar_chart
-from order_book_platform.plots.pages import render_page
+from order_book_platform.plots.pages import CalendarDay, VerdictStyle, calendar_chart, render_page
 from order_book_platform.storage import DataStore
 
 Verdict = Literal["not faithful", "unreadable", "no report", "outdated", "warned", "faithful"]

@@ -18,7 +18,7 @@ from order_book_platform.fidelity.metrics.reference_comparison import LEVELS_SCH
 from order_book_platform.fidelity.metrics.time_windows import WINDOWS_SCHEMA
 from order_book_platform.fidelity.references.held_out import ReferenceCounts
 from order_book_platform.model import GateResult, PartitionKey, Severity
-from order_book_platform.plots import Svg, depth_chart, distribution_chart, error_charts, gap_chart
+from order_book_platform.plots import Svg, depth_chart, fidelity_charts, gap_chart
 from order_book_platform.plots.pages import render_page
 from order_book_platform.storage import DataStore
 
@@ -89,20 +89,20 @@ def _drawn(report: Mapping[str, Any]) -> dict[str, Svg]:
     """Draw the figures that need nothing but report.json."""
     return {
         **dict(_errors(report)),
-        LEVEL_MAP: error_charts.level_map(report["level_windows"]),
-        LEVELS: error_charts.level_chart(pl.DataFrame(report["levels"], schema=LEVELS_SCHEMA)),
-        STATES: distribution_chart.distribution_chart(report["states"]),
-        DRIFT: error_charts.drift_chart(pl.DataFrame(report["drift"], schema=DRIFT_SCHEMA)),
+        LEVEL_MAP: fidelity_charts.level_map(report["level_windows"]),
+        LEVELS: fidelity_charts.level_chart(pl.DataFrame(report["levels"], schema=LEVELS_SCHEMA)),
+        STATES: fidelity_charts.distribution_chart(report["states"]),
+        DRIFT: fidelity_charts.drift_chart(pl.DataFrame(report["drift"], schema=DRIFT_SCHEMA)),
     }
 
 
 def _errors(report: Mapping[str, Any]) -> Iterator[tuple[str, Svg]]:
     """Draw errors over time against tickers and against snapshots where there are any: either may fail alone."""
     windows = pl.DataFrame(report["windows"], schema=WINDOWS_SCHEMA)
-    yield ERRORS, error_charts.error_chart(windows, reference=report["windows_reference"])
+    yield ERRORS, fidelity_charts.error_chart(windows, reference=report["windows_reference"])
     if report.get("snapshot_windows"):
         windows = pl.DataFrame(report["snapshot_windows"], schema=WINDOWS_SCHEMA)
-        yield ERRORS_SNAPSHOTS, error_charts.error_chart(windows, reference=SNAPSHOTS)
+        yield ERRORS_SNAPSHOTS, fidelity_charts.error_chart(windows, reference=SNAPSHOTS)
 
 
 def draw_pictures(store: DataStore, key: PartitionKey) -> dict[str, str]:

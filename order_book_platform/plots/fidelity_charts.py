@@ -1,4 +1,4 @@
-"""How far the best prices are off over time, how well each level matches, beside a placebo, and errors by age."""
+"""Figures of `fidelity_report`: errors over time, by level and by age of the book, and distributions of states."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ import polars as pl
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.model.arrays import Float64Array, Int64Array
-from order_book_platform.plots.axes import (
-    Panel,
-    Scale,
-    draw_empty_panel,
-    percent_label,
-    time_label,
-    time_scale,
-    time_ticks,
-)
+from order_book_platform.plots.axes import Panel, Scale, Spacing, number_label, percent_label, time_axis
 from order_book_platform.plots.svg import WIDTH_PX, Svg, box_path, line_path, step_path
 
 GATE_TICKS = 0.1
@@ -41,13 +33,13 @@ def error_chart(windows: pl.DataFrame, *, reference: str = "snapshots") -> Svg:
     width = WIDTH_PX - _LEFT - _RIGHT
     if not rows:
         message = f"Nothing to compare with: no row of {reference} is left that the book was not made from."
-        draw_empty_panel(svg, _LEFT, _TOP, width, 300, title=title, message=message)
+        Panel(svg, _LEFT, _TOP, width, 300).draw_axes(title=title, message=message)
         return svg
     width_ns = int(windows["width_ns"][0])
     edges_ns = np.append(windows["start_ns"].to_numpy(), windows["start_ns"][-1] + width_ns)
-    first, last = int(edges_ns[0]), int(edges_ns[-1])
-    time, ticks = time_scale(first, last), time_ticks(first, last)
-    highest = max(_highest(windows[name]) for name in ("rms_bid_ticks", "rms_ask_ticks", "placebo_rms_ticks"))
+    time, ticks, label = time_axis(int(edges_ns[0]), int(edges_ns[-1]), width_ns)
+    series = [windows[name] for name in ("rms_bid_ticks", "rms_ask_ticks", "placebo_rms_ticks")]
+    highest = max(float(each.drop_nulls().to_numpy().max(initial=0.0)) for each in series)
     errors = Scale(0.0, max(1.0, highest * 1.5), "symlog", GATE_TICKS)
     upper = Panel(svg, _LEFT, _TOP, width, 140, time, errors)
     upper.draw_axes(
@@ -67,18 +59,13 @@ def error_chart(windows: pl.DataFrame, *, reference: str = "snapshots") -> Svg:
     lower = Panel(svg, _LEFT, 192, width, 140, time, Scale(0.0, 1.02))
     lower.draw_axes(
         y_label="rows with price\nand size exact",
-        x_label=time_label(first, last, width_ns),
+        x_label=label,
         x_ticks=ticks,
         y_ticks=[(share, percent_label(share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)],
     )
     _draw_series(lower, edges_ns, windows["placebo_exact_share"], "placebo", 1.1)
     _draw_series(lower, edges_ns, windows["exact_share"], "ink", 2)
     return svg
-
-
-def _highest(values: pl.Series) -> float:
-    """The largest value; 0 if all are null."""
-    return float(values.fill_null(0.0).to_numpy().max())
 
 
 def _draw_series(panel: Panel, edges_ns: Int64Array, values: pl.Series, colour: str, width: float) -> None:
@@ -109,7 +96,7 @@ def level_chart(levels: pl.DataFrame) -> Svg:
     depth = int(levels["level"].to_numpy().max())
     width = (WIDTH_PX - _LEVELS_LEFT - _LEVELS_RIGHT - 2 * _LEVELS_BETWEEN) / 3
     for index, (column, label) in enumerate(_LEVEL_MEASURES):
-        is_first = index == 0
+        is_first, is_unmeasured = index == 0, levels[column].null_count() == len(levels)
         values = np.concatenate(
             [levels[name].drop_nulls().to_numpy() for name in (column, f"placebo_{column}")]
         )
@@ -123,11 +110,12 @@ def level_chart(levels: pl.DataFrame) -> Svg:
             y_label="level, 1 is best" if is_first else "",
             x_ticks=measure.ticks(6),
             y_ticks=[(float(level), str(level) if is_first else "") for level in named_levels],
-            grid_y=False,
+            grid="x",
+            message=("Not measured: no level could be compared." if is_first else "Not measured.")
+            if is_unmeasured
+            else "",
         )
-        if levels[column].null_count() == len(levels):
-            panel.write_message("Not measured: no level could be compared." if is_first else "Not measured.")
-        else:
+        if not is_unmeasured:
             _draw_level_bars(panel, levels, column, depth)
     svg.legend(WIDTH_PX - _LEVELS_RIGHT, 24, (("bid", "bid"), ("ask", "ask"), (_PLACEBO, "ink")))
     return svg
@@ -185,33 +173,28 @@ def level_map(cells: Mapping[str, Any]) -> Svg:
     width = WIDTH_PX - _LEFT - _RIGHT
     if not known.any():
         message = "Nothing to show: no held-out snapshot meets a level that the book claims to know."
-        draw_empty_panel(svg, _LEFT, _TOP, width, 330, title="Levels over time", message=message)
+        Panel(svg, _LEFT, _TOP, width, 330).draw_axes(title="Levels over time", message=message)
         return svg
     width_ns, most = int(cells["width_ns"]), int(known.max())
     edges_ns = np.append(starts, starts[-1] + width_ns)
-    first, last = int(edges_ns[0]), int(edges_ns[-1])
-    panel = Panel(svg, _LEFT, _TOP, width, 340, time_scale(first, last), Scale(2.0 * depth, 0.0))
+    time, ticks, label = time_axis(int(edges_ns[0]), int(edges_ns[-1]), width_ns)
+    panel = Panel(svg, _LEFT, _TOP, width, 340, time, Scale(2.0 * depth, 0.0))
     named_levels = range(depth, 1, -max(1, depth // 4))
-    level_ticks = [(depth - level + 0.5, f"ask {level}") for level in named_levels]
-    level_ticks += [
-        (float(depth), "best"),
-        *((depth + level - 0.5, f"bid {level}") for level in named_levels),
-    ]
+    asks = [(depth - level + 0.5, f"ask {level}") for level in named_levels]
+    bids = [(depth + level - 0.5, f"bid {level}") for level in named_levels]
     panel.draw_axes(
         title=f"Levels over time, at most {most:,} row{'s' * (most != 1)} a window",
-        x_label=time_label(first, last, width_ns),
-        x_ticks=time_ticks(first, last),
-        y_ticks=level_ticks,
-        grid_x=False,
-        grid_y=False,
+        x_label=label,
+        x_ticks=ticks,
+        y_ticks=[*asks, (float(depth), "best"), *bids],
+        grid="",
     )
     # As in a book, asks are above and bids below, with the best of both in the middle.
     order = [*range(2 * depth - 1, depth - 1, -1), *range(depth)]
     _draw_cells(panel, edges_ns, known[order], exact[order])
     middle = float(panel.y_px(float(depth)))
     svg.line(panel.left, middle, panel.right, middle, "ink")
-    named_shares = (_WRONG_SHARES[0], _WRONG_SHARES[2], _WRONG_SHARES[4])
-    entries = [(words, colour) for _, words, colour, _ in named_shares]
+    entries = [(words, colour) for _, words, colour, _ in _WRONG_SHARES[::2]]
     svg.legend(panel.right, 24, [*entries, ("not known", "grid")])
     return svg
 
@@ -269,10 +252,9 @@ def drift_chart(drift: pl.DataFrame) -> Svg:
                 (bucket, _bucket_label(age, start)) for bucket, start in enumerate(rows["from"].to_list())
             ],
             y_ticks=[(share, percent_label(share)) for share in (0.0, 0.001, 0.01, 0.1, 1.0)],
-            grid_x=False,
+            grid="y",
+            message="Nothing to show: no held-out snapshot follows a used one." if rows.is_empty() else "",
         )
-        if rows.is_empty():
-            panel.write_message("Nothing to show: no held-out snapshot follows a used one.")
         for column, words, colour in _DRIFT_SHARES:
             _draw_wrong_share(panel, rows, column, words, colour)
     svg.legend(WIDTH_PX - _DRIFT_RIGHT, 20, [(words, colour) for _, words, colour in _DRIFT_SHARES])
@@ -284,15 +266,11 @@ def _draw_wrong_share(panel: Panel, rows: pl.DataFrame, column: str, words: str,
     wrong = 1.0 - rows[column].fill_null(np.nan).to_numpy()
     x, y = panel.x_px(np.arange(len(rows))), panel.y_px(wrong)
     panel.svg.path(line_path(x, y), colour, width=1.4)
-    panel.svg.dots(x, y, colour, width=6.0, title=f"{words}: {_highest_share(wrong, rows['n'].to_list())}")
-
-
-def _highest_share(wrong: Float64Array, counts: Sequence[int]) -> str:
-    """Tell the highest share, and of how many rows it is."""
-    if not len(wrong) or np.isnan(wrong).all():
-        return "not measured"
-    index = int(np.nanargmax(wrong))
-    return f"at most {percent_label(float(wrong[index]))} wrong, of {counts[index]:,} rows"
+    told = "not measured"
+    if not np.isnan(wrong).all():
+        index = int(np.nanargmax(wrong))
+        told = f"at most {percent_label(float(wrong[index]))} wrong, of {rows['n'][index]:,} rows"
+    panel.svg.dots(x, y, colour, width=6.0, title=f"{words}: {told}")
 
 
 def _bucket_label(age: str, start: int) -> str:
@@ -301,3 +279,80 @@ def _bucket_label(age: str, start: int) -> str:
         return f"{start:,}"
     seconds = start / NS_PER_SECOND
     return f"{seconds:g} s" if seconds < 60 else f"{seconds / 60:g} min"
+
+
+_STATES_TOP, _STATES_LOWER_TOP, _STATES_HEIGHT = 52, 278, 150
+_STATES_LEFT, _STATES_RIGHT, _STATES_BETWEEN = 66, 16, 48
+_LINEAR_VALUE = 64.0
+"""Values up to here are on the linear part of a symlog axis."""
+
+
+def distribution_chart(curves: Sequence[Mapping[str, Any]]) -> Svg:
+    """Draw a column for each state: shares of time above, the book's quantiles over the reference's below.
+
+    Args:
+        curves: `states` of the fidelity report's report.json, each with words, unit, scale (`linear`, `log`,
+            `symlog`), edges (float[m + 1]), reference, book and placebo (float[m], shares of time), probabilities,
+            reference_quantiles, book_quantiles and placebo_quantiles (float[q]); the lists are empty where nothing
+            was compared.
+    """
+    svg = Svg(_STATES_LOWER_TOP + _STATES_HEIGHT + 42, "Distributions of book and reference")
+    count = max(len(curves), 1)
+    width = (WIDTH_PX - _STATES_LEFT - _STATES_RIGHT - _STATES_BETWEEN * (count - 1)) / count
+    for index, curve in enumerate(curves):
+        left = _STATES_LEFT + index * (width + _STATES_BETWEEN)
+        if len(curve["edges"]):
+            _draw_state(svg, curve, left, width, is_first=index == 0)
+        else:
+            for top, title in ((_STATES_TOP, str(curve["words"])), (_STATES_LOWER_TOP, "")):
+                message = "Nothing to show:\nno row was compared\nthat knows these levels."
+                Panel(svg, left, top, width, _STATES_HEIGHT).draw_axes(title=title, message=message)
+    placebo = "placebo: the reference without its best level"
+    svg.legend(WIDTH_PX - _STATES_RIGHT, 16, (("reference", "bid"), ("book", "ask"), (placebo, "placebo")))
+    return svg
+
+
+def _draw_state(svg: Svg, curve: Mapping[str, Any], left: float, width: float, *, is_first: bool) -> None:
+    """Draw both panels of a state; only the first column names its vertical axes."""
+    edges = np.array(curve["edges"], dtype=np.float64)
+    spacing: Spacing = curve["scale"]
+    values = Scale(float(edges[0]), float(edges[-1]), spacing, _LINEAR_VALUE)
+    shares = {name: np.array(curve[name], dtype=np.float64) for name in ("placebo", "reference", "book")}
+    highest = max(float(share.max(initial=0.0)) for share in shares.values())
+    upper = Panel(svg, left, _STATES_TOP, width, _STATES_HEIGHT, values, Scale(0.0, highest * 1.06 or 1.0))
+    upper.draw_axes(
+        title=str(curve["words"]),
+        x_label=str(curve["unit"]),
+        y_label="share of time" if is_first else "",
+        x_ticks=values.ticks(4),
+        y_ticks=[(share, percent_label(share)) for share, _ in upper.y_scale.ticks(4)],
+    )
+    # The reference is thick and lies below the book's thin line, so that both are seen where they agree.
+    for name, colour, thickness in (
+        ("placebo", "placebo", 1.2),
+        ("reference", "bid", 3.6),
+        ("book", "ask", 1.4),
+    ):
+        data = step_path(upper.x_px(edges), upper.y_px(shares[name]))
+        svg.path(data, colour, width=thickness, title=name)
+    lower = Panel(svg, left, _STATES_LOWER_TOP, width, _STATES_HEIGHT, values, values)
+    lower.draw_axes(
+        x_label="reference, quantiles",
+        y_label="book, quantiles" if is_first else "",
+        x_ticks=values.ticks(4),
+        y_ticks=values.ticks(4),
+    )
+    svg.line(lower.left, lower.bottom, lower.right, lower.top, "muted")
+    for name, colour, thickness in (("placebo", "placebo", 4.0), ("book", "ask", 5.0)):
+        quantiles = curve[f"{name}_quantiles"]
+        if len(quantiles):
+            x, y = lower.x_px(curve["reference_quantiles"]), lower.y_px(quantiles)
+            svg.dots(x, y, colour, width=thickness, title=_farthest_quantile(curve, name))
+
+
+def _farthest_quantile(curve: Mapping[str, Any], name: str) -> str:
+    """Tell which quantile of the book or placebo is farthest from the reference's."""
+    ours, reference = np.array(curve[f"{name}_quantiles"]), np.array(curve["reference_quantiles"])
+    index = int(np.abs(ours - reference).argmax())
+    values = f"{number_label(float(ours[index]))}, reference {number_label(float(reference[index]))}"
+    return f"{name}: farthest at {percent_label(curve['probabilities'][index])}: {values}"
