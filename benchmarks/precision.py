@@ -33,8 +33,8 @@ from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA
 from order_book_platform.model import DecimalEncoding, FixedPoint, PartitionKey
 from order_book_platform.model.decimal128 import DECIMAL, decimal_array, float_to_decimal, multiply
-from order_book_platform.model.encoding import in_precision
 from order_book_platform.model.fixed_point import float_to_pips
+from order_book_platform.model.pip_encoding import in_precision
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeIngest

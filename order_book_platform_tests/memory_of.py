@@ -17,8 +17,8 @@ from typing import Any
 
 from benchmarks.day import COMPONENTS, forget_peak, peak_bytes
 from order_book_platform.model import PartitionKey
+from order_book_platform.reconstruct.day.book_writer import BookWriter
 from order_book_platform.reconstruct.day.day_replay import DayReplay
-from order_book_platform.reconstruct.day.day_stream import BookWriter
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.storage import DataStore
 from order_book_platform.streaming.pressure import release_free_memory

@@ -21,8 +21,8 @@ from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.kernels.ingest.raw_columns import SnapshotDefect
 from order_book_platform.model import BookFlag
 from order_book_platform.model.arrays import DEPTH, MISSING_PIPS
-from order_book_platform.model.encoding import Precision, in_precision
 from order_book_platform.model.flags import PROVEN_LOSS
+from order_book_platform.model.pip_encoding import Precision, in_precision
 from order_book_platform.replay.snapshot_scheduler import EveryNthSnapshot
 
 Levels = list[tuple[int, int]]

@@ -16,7 +16,7 @@ from order_book_platform.datasets.scan import in_drawn_pips, scan
 from order_book_platform.errors import PrecisionError
 from order_book_platform.fidelity import FidelityReporter
 from order_book_platform.model import PartitionKey
-from order_book_platform.model.encoding import in_precision
+from order_book_platform.model.pip_encoding import in_precision
 from order_book_platform.plots.depth_chart import depth_chart
 from order_book_platform.rl import FeatureBuilder
 from order_book_platform.simulate import MarketSimulator, profile

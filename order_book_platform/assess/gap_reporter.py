@@ -32,7 +32,7 @@ from order_book_platform.kernels.book.replay_arrays import (
 from order_book_platform.kernels.ingest.raw_columns import SnapshotDefect
 from order_book_platform.model import BookFlag, GateResult, PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array, UInt8Array
-from order_book_platform.model.encoding import PartitionEncoding
+from order_book_platform.model.pip_encoding import PartitionEncoding
 from order_book_platform.observability import Progress, silent
 from order_book_platform.replay.book import Book
 from order_book_platform.replay.flag_timeline import FlagTimeline

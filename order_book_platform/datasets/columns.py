@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from order_book_platform.errors import BatchError
 from order_book_platform.model.arrays import BoolArray, Int64Array
-from order_book_platform.model.encoding import whole
+from order_book_platform.model.pip_encoding import whole
 from order_book_platform.storage import ParquetRows
 
 NARROW_ROWS = 262_144

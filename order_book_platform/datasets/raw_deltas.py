@@ -12,8 +12,8 @@ from order_book_platform.datasets.columns import Columns, as_numpy, required
 from order_book_platform.errors import BatchError
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array
-from order_book_platform.model.decimal_encoding import encoding_of
-from order_book_platform.model.encoding import VERBATIM, Encoding, PartitionEncoding
+from order_book_platform.model.encoding_choice import encoding_of
+from order_book_platform.model.pip_encoding import VERBATIM, Encoding, PartitionEncoding
 from order_book_platform.observability import Progress
 from order_book_platform.storage import DataStore
 from order_book_platform.storage.parquet_rows import RowGroup

@@ -1,7 +1,7 @@
 """`scan`: published partitions as polars LazyFrames, prices and sizes as pips, floats or decimals.
 
 Here it is decided for frames whether a column holds pips or decimals: a name that ends with `_pips` says pips, and a
-decimal type says decimals. `model.encoding` decides the same for partitions that are read as arrays.
+decimal type says decimals. `model.encoding_choice` decides the same for partitions that are read as arrays.
 """
 
 from __future__ import annotations

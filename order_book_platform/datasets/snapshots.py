@@ -13,7 +13,7 @@ from order_book_platform.datasets.columns import Columns, ReferenceRows, as_nump
 from order_book_platform.errors import BatchError
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import DEPTH, MISSING_PIPS, BoolArray, Int64Array
-from order_book_platform.model.encoding import VERBATIM, Encoding, PartitionEncoding, whole
+from order_book_platform.model.pip_encoding import VERBATIM, Encoding, PartitionEncoding, whole
 from order_book_platform.storage import DataStore, ParquetRows
 from order_book_platform.storage.parquet_sink import Packing
 

@@ -18,7 +18,7 @@ from order_book_platform.datasets.columns import (
     required,
 )
 from order_book_platform.model.arrays import MISSING_PIPS, Int64Array
-from order_book_platform.model.encoding import PartitionEncoding
+from order_book_platform.model.pip_encoding import PartitionEncoding
 from order_book_platform.storage import ParquetRows
 
 TICKERS_SCHEMA = pa.schema(

@@ -15,8 +15,8 @@ from order_book_platform.fidelity.references.golden_sample import BOOKS, GoldenS
 from order_book_platform.fidelity.references.held_out import plausible_times
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import Int64Array
-from order_book_platform.model.decimal_encoding import encoding_of
-from order_book_platform.model.encoding import PartitionEncoding
+from order_book_platform.model.encoding_choice import encoding_of
+from order_book_platform.model.pip_encoding import PartitionEncoding
 from order_book_platform.storage import DataStore, Manifest, ParquetRows
 
 REQUIRED = (BOOKS, DELTAS, GAPS)

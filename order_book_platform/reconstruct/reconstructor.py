@@ -24,10 +24,11 @@ from order_book_platform.errors import NoBookError
 from order_book_platform.kernels.book.replay_arrays import ROW_HEAD
 from order_book_platform.model import BookFlag, FixedPoint, GateResult, Instrument, PartitionKey
 from order_book_platform.model.arrays import BoolArray
-from order_book_platform.model.encoding import PartitionEncoding
+from order_book_platform.model.pip_encoding import PartitionEncoding
 from order_book_platform.observability import Progress, StreamMetrics, silent
+from order_book_platform.reconstruct.day.book_writer import BookWriter
 from order_book_platform.reconstruct.day.day_replay import DayReplay
-from order_book_platform.reconstruct.day.day_stream import BookWriter, replay_with_restarts
+from order_book_platform.reconstruct.day.day_stream import replay_with_restarts
 from order_book_platform.reconstruct.live.follower import Followed, Follower
 from order_book_platform.reconstruct.replay_checkpoints import DATASET
 from order_book_platform.replay.book import Book, Levels

@@ -28,7 +28,7 @@ from order_book_platform.datasets.raw_deltas import DeltaBatch, whole_messages
 from order_book_platform.datasets.reconstructed_books.writer import BookTables
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.model.arrays import DEPTH
-from order_book_platform.model.encoding import VERBATIM, PartitionEncoding
+from order_book_platform.model.pip_encoding import VERBATIM, PartitionEncoding
 from order_book_platform.replay.book import Book
 from order_book_platform.replay.flag_timeline import FlagTimeline
 from order_book_platform.replay.snapshot_scheduler import SnapshotScheduler

@@ -28,8 +28,8 @@ from order_book_platform.model.decimal128 import (
     unrepresentable,
     unscaled_integers,
 )
-from order_book_platform.model.encoding import Encoding, Precision
 from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS, MAX_DECIMALS, beyond_pips, float_to_pips
+from order_book_platform.model.pip_encoding import Encoding, Precision
 from order_book_platform.sources.lake_source import LakeFile
 from order_book_platform.sources.row_checks import GridAudit
 

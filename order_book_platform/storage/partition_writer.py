@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.model.dataset_catalog import DATASETS
-from order_book_platform.model.encoding import Precision, precision_of
+from order_book_platform.model.pip_encoding import Precision, precision_of
 from order_book_platform.storage.disk import (
     PARTITION,
     PUBLISHED_IS_KEPT,

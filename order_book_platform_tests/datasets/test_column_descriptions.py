@@ -23,7 +23,7 @@ from order_book_platform.datasets.reconstructed_books.schema import (
 )
 from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA
 from order_book_platform.datasets.tickers_and_trades import TICKERS_SCHEMA, TRADES_SCHEMA
-from order_book_platform.model.encoding import Precision, in_precision
+from order_book_platform.model.pip_encoding import Precision, in_precision
 
 FEATURES = features_schema((1, 5), 2, (NS_PER_SECOND, 10 * NS_PER_SECOND))
 SCHEMAS = {

@@ -19,7 +19,7 @@ from order_book_platform.datasets.snapshots import (
 )
 from order_book_platform.errors import BatchError
 from order_book_platform.model.arrays import MISSING_PIPS
-from order_book_platform.model.encoding import VERBATIM
+from order_book_platform.model.pip_encoding import VERBATIM
 from order_book_platform_tests.datasets.files import (
     KEY,
     column,

@@ -20,7 +20,7 @@ from order_book_platform.datasets.tickers_and_trades import (
 )
 from order_book_platform.model import DecimalEncoding, FixedPoint
 from order_book_platform.model.arrays import MISSING_PIPS
-from order_book_platform.model.encoding import VERBATIM, in_precision
+from order_book_platform.model.pip_encoding import VERBATIM, in_precision
 from order_book_platform_tests.datasets.files import write
 
 

@@ -14,7 +14,7 @@ from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.observability import StreamMetrics
 from order_book_platform.reconstruct import Reconstructor, memory_budget
 from order_book_platform.reconstruct.book_stages import configured_book
-from order_book_platform.reconstruct.day.day_stream import BookWriter
+from order_book_platform.reconstruct.day.book_writer import BookWriter
 from order_book_platform.reconstruct.memory_budget import LogSpill
 from order_book_platform.reconstruct.replay_checkpoints import DayCheckpoints
 from order_book_platform_tests.chain import Chain

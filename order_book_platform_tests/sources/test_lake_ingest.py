@@ -37,7 +37,7 @@ from order_book_platform.errors import (
     SourceValueError,
 )
 from order_book_platform.model import PartitionKey
-from order_book_platform.model.decimal_encoding import encoding_of
+from order_book_platform.model.encoding_choice import encoding_of
 from order_book_platform.observability import silent
 from order_book_platform.settings import Settings, load_settings
 from order_book_platform.sources import LakeIngest, LakeSource

@@ -19,7 +19,7 @@ from order_book_platform.datasets.columns import NARROW_ROWS, NumberedRows, as_n
 from order_book_platform.datasets.reconstructed_books.schema import level_columns
 from order_book_platform.model import BookFlag
 from order_book_platform.model.arrays import Int64Array, UInt8Array
-from order_book_platform.model.encoding import PartitionEncoding
+from order_book_platform.model.pip_encoding import PartitionEncoding
 from order_book_platform.storage import ParquetRows
 
 

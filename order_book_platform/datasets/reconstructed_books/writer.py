@@ -15,7 +15,7 @@ from order_book_platform.kernels.book.visible_rows import rows_to_columns
 from order_book_platform.model import BookFlag
 from order_book_platform.model.arrays import MISSING_PIPS, Int64Array
 from order_book_platform.model.decimal128 import decimal_words
-from order_book_platform.model.encoding import PartitionEncoding
+from order_book_platform.model.pip_encoding import PartitionEncoding
 
 HashedRows = NDArray[np.int64] | NDArray[np.uint64]
 """Rows as `replay_hash` is made of them: int64 for pips, uint64 for decimals, each of which is two words."""

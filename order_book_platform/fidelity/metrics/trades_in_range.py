@@ -16,7 +16,7 @@ from order_book_platform.fidelity.metrics.size_correlation import sample_step
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.kernels.fidelity.trades_in_range import count_in_range
 from order_book_platform.model.arrays import Int64Array
-from order_book_platform.model.encoding import PartitionEncoding
+from order_book_platform.model.pip_encoding import PartitionEncoding
 from order_book_platform.storage import ParquetRows
 
 WINDOW_NS = 10_000_000

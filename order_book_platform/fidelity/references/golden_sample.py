@@ -12,7 +12,7 @@ from order_book_platform.errors import EvidenceError
 from order_book_platform.fidelity.metric_declarations import DELTAS, TICKERS
 from order_book_platform.fidelity.references.sequence_alignment import pair_with_last
 from order_book_platform.model import BookFlag, PartitionKey
-from order_book_platform.model.encoding import PartitionEncoding
+from order_book_platform.model.pip_encoding import PartitionEncoding
 from order_book_platform.storage import DataStore, Manifest, ParquetRows
 
 BOOKS = "reconstructed_books"

@@ -24,9 +24,10 @@ from order_book_platform.errors import ReconstructionError
 from order_book_platform.model import FixedPoint, PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.model.decimal128 import DECIMALS, decimal_words, unscaled_integers
-from order_book_platform.model.decimal_encoding import encoding_of, unit_fits
-from order_book_platform.model.encoding import PartitionEncoding
+from order_book_platform.model.decimal_encoding import unit_fits
+from order_book_platform.model.encoding_choice import encoding_of
 from order_book_platform.model.fixed_point import EXACT
+from order_book_platform.model.pip_encoding import PartitionEncoding
 from order_book_platform.observability import Progress
 from order_book_platform.reconstruct.book_stages import configured_book
 from order_book_platform.reconstruct.replay_checkpoints import SavedReplay

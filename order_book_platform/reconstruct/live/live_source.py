@@ -15,7 +15,7 @@ from order_book_platform.datasets.raw_deltas import RAW_DELTAS_SCHEMA, DeltaBatc
 from order_book_platform.datasets.snapshots import SNAPSHOTS_SCHEMA, SnapshotBatch
 from order_book_platform.errors import LogSchemaError, PrecisionError
 from order_book_platform.model import FixedPoint, Instrument
-from order_book_platform.model.encoding import in_precision
+from order_book_platform.model.pip_encoding import in_precision
 from order_book_platform.replay.snapshot_inbox import InboxState
 from order_book_platform.storage import LogReader
 from order_book_platform.storage.log.segments import LogBatch

@@ -19,7 +19,7 @@ from order_book_platform.datasets.reconstructed_books.writer import BookTables
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.kernels.book.replay_arrays import OUTCOME_USE
 from order_book_platform.model.arrays import Int64Array
-from order_book_platform.model.encoding import VERBATIM
+from order_book_platform.model.pip_encoding import VERBATIM
 from order_book_platform.reconstruct.book_stages import BookStream, configured_book
 from order_book_platform.reconstruct.live.live_source import CaughtUp, LiveSource, Quiet
 from order_book_platform.reconstruct.replay_checkpoints import (

@@ -14,7 +14,7 @@ from order_book_platform.datasets.columns import as_numpy
 from order_book_platform.errors import BatchError
 from order_book_platform.model import BookFlag, PartitionKey
 from order_book_platform.model.arrays import MISSING_PIPS, BoolArray, Int64Array, UInt8Array
-from order_book_platform.model.encoding import PartitionEncoding
+from order_book_platform.model.pip_encoding import PartitionEncoding
 from order_book_platform.rl.features.feature_spec import FeatureSpec
 from order_book_platform.storage import ParquetRows
 

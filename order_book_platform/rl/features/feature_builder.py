@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from order_book_platform.datasets.columns import as_numpy
 from order_book_platform.model import Gate, GateResult, PartitionKey, Severity
-from order_book_platform.model.decimal_encoding import whole_pips
+from order_book_platform.model.encoding_choice import whole_pips
 from order_book_platform.observability import Progress, silent
 from order_book_platform.rl.features.event_reader import BookChunk, ChunkCursor, EventReader, TradeChunk
 from order_book_platform.rl.features.feature_columns import TimeGrid, feature_table

@@ -26,7 +26,7 @@ from order_book_platform.datasets.reconstructed_books.reader import (
 )
 from order_book_platform.datasets.reconstructed_books.schema import books_schema, level_columns
 from order_book_platform.model.arrays import MISSING_PIPS
-from order_book_platform.model.encoding import VERBATIM
+from order_book_platform.model.pip_encoding import VERBATIM
 from order_book_platform_tests.datasets.files import write
 from order_book_platform_tests.oracle import OracleReplay
 

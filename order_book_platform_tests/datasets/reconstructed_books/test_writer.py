@@ -18,7 +18,7 @@ from order_book_platform.datasets.reconstructed_books.writer import (
 from order_book_platform.model import BookFlag, DecimalEncoding, FixedPoint
 from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.model.decimal128 import decimal_array
-from order_book_platform.model.encoding import VERBATIM, PartitionEncoding
+from order_book_platform.model.pip_encoding import VERBATIM, PartitionEncoding
 from order_book_platform_tests.decimals import words_from_integers
 
 

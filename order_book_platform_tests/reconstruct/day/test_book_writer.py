@@ -19,11 +19,11 @@ import pytest
 
 from order_book_platform.errors import DiskFullError
 from order_book_platform.model import BookFlag, PartitionKey
-from order_book_platform.model.encoding import VERBATIM
+from order_book_platform.model.pip_encoding import VERBATIM
 from order_book_platform.observability import silent
 from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.reconstruct.day.book_writer import BookWriter, bytes_of_books, bytes_of_deltas
 from order_book_platform.reconstruct.day.day_replay import DayReplay
-from order_book_platform.reconstruct.day.day_stream import BookWriter, bytes_of_books, bytes_of_deltas
 from order_book_platform.replay import replay_steps
 from order_book_platform.settings import ReconstructSettings
 from order_book_platform.simulate import Faults, MarketSimulator, profile

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from order_book_platform.errors import PartitionCorruptError, StallError
+from order_book_platform.reconstruct.day.book_writer import BookWriter
 from order_book_platform.reconstruct.day.day_replay import DayReplay
-from order_book_platform.reconstruct.day.day_stream import BookWriter, DayStream
+from order_book_platform.reconstruct.day.day_stream import DayStream
 from order_book_platform.reconstruct.replay_checkpoints import DayCheckpoints, SavedReplay
 from order_book_platform.replay import replay_steps
 from order_book_platform.storage.parquet_rows import RowGroup, translate_read_errors

@@ -32,8 +32,8 @@ from order_book_platform.errors import (
     StallError,
 )
 from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
-from order_book_platform.model.encoding import in_precision
 from order_book_platform.model.fixed_point import float_to_pips
+from order_book_platform.model.pip_encoding import in_precision
 from order_book_platform.reconstruct import Followed, Reconstructor, memory_budget, replay_hash_of
 from order_book_platform.reconstruct.live import live_stream
 from order_book_platform.reconstruct.replay_checkpoints import LiveCheckpoint, LiveCheckpoints

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from order_book_platform.datasets.tickers_and_trades import TRADES_SCHEMA
 from order_book_platform.model import FixedPoint
-from order_book_platform.model.encoding import VERBATIM
+from order_book_platform.model.pip_encoding import VERBATIM
 from order_book_platform.rl.features.event_reader import ChunkCursor, EventReader, TradeChunk
 from order_book_platform.rl.features.feature_spec import FeatureSpec
 from order_book_platform.storage import ParquetRows

@@ -4,7 +4,7 @@ The replay asks of a price its order and its distance in ticks, and of a size wh
 it is 0. So decimals of any length are replayed by the same loops as pips; `decimal_encoding` says how they are encoded.
 
 Every batch, row and book in memory holds encoded numbers, and every reader and writer of a dataset has the encoding
-they are held in. `decimal_encoding.encoding_of` is the one place that decides which one a partition needs.
+they are held in. `encoding_choice.encoding_of` is the one place that decides which one a partition needs.
 """
 
 from __future__ import annotations

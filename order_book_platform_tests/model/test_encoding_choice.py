@@ -14,8 +14,8 @@ from order_book_platform.errors import BatchError, PrecisionError
 from order_book_platform.model import DecimalEncoding, FixedPoint
 from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.model.decimal128 import decimal_array, decimal_words, unscaled_integers
-from order_book_platform.model.decimal_encoding import encoding_of, whole_pips
-from order_book_platform.model.encoding import WholePipEncoding, in_precision
+from order_book_platform.model.encoding_choice import encoding_of, whole_pips
+from order_book_platform.model.pip_encoding import WholePipEncoding, in_precision
 from order_book_platform_tests.decimals import words_from_integers
 
 UNIT = 3 * 10**7
