@@ -4,6 +4,7 @@ import dagster as dg
 
 from order_book_platform.defs.asset_catalog import ASSETS
 from order_book_platform.defs.assets import build_asset, lake_specs
+from order_book_platform.defs.capture_sensor import capture_sensor
 from order_book_platform.defs.platform import Platform, partitions_of
 from order_book_platform.defs.sensors import fidelity_sensor
 
@@ -15,7 +16,7 @@ FIDELITY_JOB = "check_fidelity"
 
 
 def build_definitions(platform: Platform | None = None) -> dg.Definitions:
-    """Build assets, checks, jobs, schedule, sensor and resource of one settings file.
+    """Build assets, checks, jobs, schedule, sensors and resource of one settings file.
 
     The resource is by default that of the file `OBP_CONFIG`, else of `platform.toml` in the current folder.
     """
@@ -49,7 +50,7 @@ def build_definitions(platform: Platform | None = None) -> dg.Definitions:
         assets=[*lake_specs(settings, partitions), *assets],
         jobs=[all_assets, fidelity],
         schedules=[daily],
-        sensors=[fidelity_sensor(fidelity)],
+        sensors=[fidelity_sensor(fidelity), capture_sensor(all_assets, platform)],
         resources={"platform": platform},
         executor=dg.in_process_executor,
     )

@@ -163,7 +163,7 @@ def test_every_asset_is_described(graph: dg.AssetGraph) -> None:
 
 
 def test_jobs_schedules_sensors(definitions: dg.Definitions) -> None:
-    """Two jobs in process, the schedule off and the sensor on until somebody says otherwise."""
+    """Two jobs in process, the schedule off and both sensors on until somebody says otherwise."""
     repository = definitions.get_repository_def()
     jobs = {job.name: job for job in repository.get_all_jobs() if not job.name.startswith("__")}
     assert set(jobs) == {MATERIALIZE_JOB, FIDELITY_JOB}
@@ -175,8 +175,12 @@ def test_jobs_schedules_sensors(definitions: dg.Definitions) -> None:
     assert schedule.cron_schedule == "0 6 * * *"
     assert schedule.execution_timezone == "UTC"
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
-    sensor = definitions.resolve_sensor_def("fidelity_of_new_books")
-    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    sensors = {sensor.name: sensor for sensor in definitions.get_repository_def().sensor_defs}
+    assert {name: sensor.job_name for name, sensor in sensors.items()} == {
+        "fidelity_of_new_books": FIDELITY_JOB,
+        "captured_days": MATERIALIZE_JOB,
+    }
+    assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
 
 
 def test_definitions_load_without_warnings(platform: Platform) -> None:
