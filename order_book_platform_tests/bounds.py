@@ -142,7 +142,7 @@ def fidelity(settings: Settings) -> dict[str, int]:
         "books: 8 pieces": 8 * piece,
         "snapshots: 8 pieces": 8 * snapshots,
         "distributions: weights by block of time and bin": (MAX_WINDOWS + 1)
-        * (state_histograms.BINS + state_histograms.INTERVAL_BINS + 1)
+        * (state_histograms.BINS + distributions.INTERVAL_BINS + 1)
         * 8,
         "margins: what differs by block of time and bin, twice": 2
         * (MAX_WINDOWS + 1)

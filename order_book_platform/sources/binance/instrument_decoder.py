@@ -50,6 +50,8 @@ class InstrumentDecoder:
         self._waiting: dict[int, MessageBlock] = {}
         """Depth messages behind a hole, by their rows."""
         self._rows: list[DecodedRows] = []
+        self._empty: tuple[int, ...] | None = None
+        """`U`, `pu` and `u` of the empty depth messages taken last; None behind one with rows."""
 
     def set_rules(self, rules: InstrumentRules, row: int) -> None:
         """Begin another stretch if these rules have another fixed point than the last ones."""
@@ -165,7 +167,7 @@ class InstrumentDecoder:
         self.settle(set(), give_up=True)
         self.counts["numberings_begun"] += 1
         self._add_merge_counts()
-        self.merge = DepthMerge()
+        self.merge, self._empty = DepthMerge(), None
         self._last[members.TICKER] = -1
         self.numbering = replace(self.numbering, from_row=row)
 
@@ -182,15 +184,31 @@ class InstrumentDecoder:
 
         for row in taken:
             if row in known:
+                assert block is not None
+                self._join_empty(block.records[known[row]])
                 run.append(known[row])
             else:
                 end_run()
                 waited = self._waiting.pop(row)
+                self._join_empty(waited.records[0])
                 pieces.append(waited.deltas(np.array([0]), is_futures=self._is_futures))
         end_run()
         filled = [piece for piece in pieces if len(piece)]
         if filled:
             self._decoded().deltas.append(DeltaBatch.concat(filled))
+
+    def _join_empty(self, record: Int64Array) -> None:
+        """Give a depth message the ids of the empty messages right before it, which have no rows to tell them.
+
+        Without them the ids would seem to be missing. `record` is int64[COLUMNS] of `payload_scan`, changed in place.
+        """
+        before = record[scan.PREV_ID] if self._is_futures else record[scan.FIRST_ID] - 1
+        if self._empty is not None and before <= self._empty[2]:
+            record[scan.FIRST_ID] = min(record[scan.FIRST_ID], self._empty[0])
+            record[scan.PREV_ID] = min(record[scan.PREV_ID], self._empty[1])
+        is_empty = record[scan.ASKS_END] == record[scan.BIDS_START]
+        ids = (int(record[each]) for each in (scan.FIRST_ID, scan.PREV_ID, scan.FINAL_ID))
+        self._empty = tuple(ids) if is_empty else None
 
     def _keep_waiting(self, block: MessageBlock, known: dict[int, int]) -> None:
         """Keep the messages that wait, and forget those that turned out to be duplicates."""
@@ -254,6 +272,7 @@ class InstrumentDecoder:
             "merge_counts": [merge.taken, merge.duplicates, merge.overlaps],
             "last_ids": [self._last[members.TICKER], self._last[members.TRADE]],
             "counts": dict(self.counts),
+            "empty": self._empty,
         }
 
     @classmethod
@@ -268,6 +287,7 @@ class InstrumentDecoder:
         decoder.merge.taken, decoder.merge.duplicates, decoder.merge.overlaps = state["merge_counts"]
         decoder._last = dict(zip((members.TICKER, members.TRADE), state["last_ids"], strict=True))
         decoder.counts = Counter(state["counts"])
+        decoder._empty = tuple(state["empty"]) if state["empty"] else None
         return decoder
 
 

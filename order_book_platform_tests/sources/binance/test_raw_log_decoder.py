@@ -7,6 +7,7 @@ import json
 from random import Random
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.errors import SourceSchemaError
 from order_book_platform.model import FixedPoint
+from order_book_platform.replay.gap_detector import GapDetector
 from order_book_platform.sources.binance.decoded_rows import DecodedRows
 from order_book_platform.sources.binance.depth_merge import DepthGap
 from order_book_platform.sources.binance.market import COINM, SPOT, USDM, Market
@@ -164,6 +166,31 @@ def test_a_hole_is_a_gap_once_nobody_can_fill_it(end: str) -> None:
     (own,) = joined(decode(rows, finish=False)[1]).values()
     (gap,) = own["gaps"]
     assert (gap.after_id, gap.before_id, gap.is_final) == (10, 20, True)
+
+
+@pytest.mark.parametrize("market", [USDM, SPOT], ids=lambda market: market.name)
+@pytest.mark.parametrize("cuts", [[], [4], [2, 3, 4, 5]])
+def test_an_empty_message_keeps_the_chain(market: Market, cuts: list[int]) -> None:
+    """The gap detector finds no break across empty messages, and finds the loss right behind one."""
+    rows = RawRows(market)
+    rows.rules()
+    rows.connect(1)
+    rows.message(1, depth(1, 10, 0, [["1.0", "1"]]))
+    rows.message(1, depth(11, 20, 10))
+    rows.message(1, depth(21, 30, 20))
+    rows.message(1, depth(31, 40, 30, [["2.0", "2"]]))
+    rows.message(1, depth(41, 50, 40))
+    rows.message(1, depth(61, 70, 60, [["3.0", "3"]]))
+    _, decoded = decode(rows, cuts)
+    (own,) = joined(decoded).values()
+    assert [(row["sequence_number"], row["first_update_id"]) for row in own["deltas"]] == [
+        (10, 1),
+        (40, 11),
+        (70, 61),
+    ]
+    batch = DeltaBatch.concat([each for part in decoded for each in part.deltas])
+    _, gaps = GapDetector(1).feed(batch, np.empty(0, np.int64))
+    assert [(gap.cause, gap.before, gap.after) for gap in gaps] == [("chain", 40, 70)]
 
 
 def test_a_wait_has_an_end() -> None:
