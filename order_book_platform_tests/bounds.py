@@ -8,7 +8,7 @@ from order_book_platform.datasets.columns import NARROW_ROWS
 from order_book_platform.datasets.reconstructed_books.reader import BATCH_ROWS as BOOK_BATCH_ROWS
 from order_book_platform.datasets.reconstructed_books.reader import BEST_ROWS
 from order_book_platform.datasets.snapshots import REFERENCE_ROWS, SNAPSHOT_ROWS
-from order_book_platform.fidelity.metrics import size_correlation
+from order_book_platform.fidelity.metrics import distributions, size_correlation
 from order_book_platform.fidelity.metrics.time_windows import MAX_WINDOWS
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.kernels.book.ladder_arrays import WINDOW_SLOTS
