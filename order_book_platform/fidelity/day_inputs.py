@@ -40,12 +40,10 @@ def input_fingerprints(store: DataStore, key: PartitionKey) -> dict[str, str]:
 class DayInputs:
     """The tables of one symbol and day. Those that need not exist are None where they do not.
 
+    Manifest and encoding are those of the books, and `used` is their `used_snapshots.parquet`.
+
     Attributes:
-        manifest: Manifest of the books.
-        encoding: Encoding of the books' prices and sizes.
-        used: Rows of `used_snapshots.parquet`.
-        gaps: Rows of gaps.parquet of `sequence_gap_report`.
-        gap_report: Content of report.json of `sequence_gap_report`.
+        gap_report: Content of report.json of `sequence_gap_report`, of which `gaps` are the rows.
         tickers: Rows of `tickers`, else those of the golden sample.
         fingerprints: Fingerprints of the partitions, by dataset; those of the golden sample begin with `golden/`.
     """

@@ -33,12 +33,7 @@ from order_book_platform.observability import Progress, silent
 class FidelityResult:
     """Metrics and tables of one day, before they are drawn and published.
 
-    Attributes:
-        metrics: All rows of metrics.parquet.
-        references: Counts of the rows of each reference dataset by what became of them.
-        snapshots: Tables of the comparison with snapshots.
-        tickers: Tables of the comparison with tickers; None without any.
-        steps: Which rows of the book stand for the day in its picture.
+    The references are counted by dataset, and the steps are the rows of the book that stand for the day in its picture.
     """
 
     metrics: tuple[Metric, ...]

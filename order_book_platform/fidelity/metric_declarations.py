@@ -218,13 +218,7 @@ def declaration_of(name: str) -> MetricDeclaration:
 
 
 def gate_of(name: str, reference: str, alignment: str, value: float | None) -> Gate | None:
-    """Return the gate that a figure has to meet.
-
-    Args:
-        name: Name of the metric.
-        reference: What it was measured against.
-        alignment: How book and reference were matched, as in `Metric`.
-        value: The figure; None where it could not be measured.
+    """Return the gate that a figure has to meet; reference, alignment and value are as in `Metric`.
 
     Raises:
         KeyError: No metric of this name is declared.

@@ -162,14 +162,8 @@ def compare_snapshots(
 ) -> SnapshotPass:
     """Stream held-out snapshots and the book rows they belong to past each other, each read ahead in a thread.
 
-    Args:
-        day: Tables of the day.
-        book: The narrow columns of the book.
-        numbers: int64[m], sequence numbers of all snapshots.
-        places: int64[m], number of each snapshot's message in `raw_deltas`, counted from 1; 0 without one.
-        last_message: Highest sequence number of `raw_deltas`; None without messages.
-        plausible: Limits of what a reference of this day can be.
-        progress: Told of rows read.
+    `numbers` int64[m] are the sequence numbers of all snapshots; `places` and `last_message` are what `find_messages`
+    found for them.
     """
     depth = len(level_names(day.books)) // 4
     longest = 0 if day.snapshots is None else longest_list(day.snapshots, enough=depth)

@@ -71,10 +71,10 @@ def error_chart(windows: pl.DataFrame, *, reference: str = "snapshots") -> Svg:
 def _draw_series(panel: Panel, edges_ns: Int64Array, values: pl.Series, colour: str, width: float) -> None:
     """Draw steps with holes where the series is null; the pointer tells its lowest and highest value."""
     shown = values.fill_null(np.nan).to_numpy()
-    is_empty = np.isnan(shown).all()
-    range_text = "" if is_empty else f"{values.name}: {np.nanmin(shown):.6g} to {np.nanmax(shown):.6g}"
     data = step_path(panel.x_px(edges_ns), panel.y_px(shown))
-    panel.svg.path(data, colour, width=width, title=range_text)
+    if data:
+        title = f"{values.name}: {np.nanmin(shown):.6g} to {np.nanmax(shown):.6g}"
+        panel.svg.path(data, colour, width=width, title=title)
 
 
 _LEVEL_MEASURES = (

@@ -32,22 +32,16 @@ _STATE = (
 
 @dataclass(frozen=True, slots=True)
 class BookSummary:
-    """Summary of the rows of a book, without any reference.
+    """Summary of the rows of a book, without any reference; all but times, seed and prices are numbers of rows.
 
     Attributes:
-        rows: Number of rows of the file.
         first_seed: Sequence number of the first row with flag SEEDED; None where the book was never seeded.
-        first_time_ns: Origin time of the first row that has one, ns; 0 without such rows.
-        last_time_ns: Latest origin time of any row, ns; 0 without such rows.
-        flagged: Number of rows with GAP or HINDSIGHT.
-        out_of_order: Number of rows whose sequence number is below an earlier one.
-        seeded_rows: Number of rows from the first seeded one on.
-        crossed_ns: Time from the first seeded row on with best bid above best ask, ns.
-        locked_ns: Time from the first seeded row on with best bid equal to best ask, ns.
-        span_ns: Time from the first seeded row to the last row, ns.
-        encoded_lowest: Lowest best bid of the seeded rows, encoded; `MISSING_PIPS` where there is none.
-        encoded_highest: Highest best ask of the seeded rows, encoded; `MISSING_PIPS` where there is none.
-        mistimed: Number of rows whose origin time is not plausible.
+        first_time_ns: Origin time of the first row that has one, ns, and latest one of any row; 0 without such rows.
+        flagged: Rows with GAP or HINDSIGHT.
+        out_of_order: Rows whose sequence number is below an earlier one.
+        seeded_rows: Rows from the first seeded one on; crossed and locked time, and the span, count from it too.
+        encoded_lowest: Lowest best bid of the seeded rows, and their highest best ask; `MISSING_PIPS` without any.
+        mistimed: Rows whose origin time is not plausible.
     """
 
     rows: int = 0
@@ -103,11 +97,8 @@ class BookSummarizer:
 def book_metrics(summary: BookSummary, uses: Sequence[str], references: int, unseen: int) -> list[Metric]:
     """Return crossed and locked time, flagged rows, repairs, lost messages and order.
 
-    Args:
-        summary: Summary of the book's rows.
-        uses: What each used snapshot was used for.
-        references: Number of snapshots from the seed on, held out or used.
-        unseen: Number of these whose sequence number is not a message of `raw_deltas`.
+    `uses` tells what each used snapshot was used for. `references` is the number of snapshots from the seed on, and
+    `unseen` that of those whose sequence number is not a message of `raw_deltas`.
     """
     rows, span_ns = summary.rows, summary.span_ns
     timed = [
@@ -130,26 +121,14 @@ def book_metrics(summary: BookSummary, uses: Sequence[str], references: int, uns
         "book rows have no origin time, or one more than a day from the partition's day; by time they stand where the "
         "row before them does"
     )
+    doubtful, wrong = "book rows are flagged GAP or HINDSIGHT", "used snapshots found the book wrong"
     lost = "snapshots from the seed on follow a message that raw_deltas lacks"
     back = "book rows go back behind an earlier sequence number"
     return [
         *timed,
-        _counted(
-            "flagged_share",
-            flagged,
-            rows,
-            BOOK,
-            "book rows are flagged GAP or HINDSIGHT",
-            share(flagged, rows),
-        ),
+        _counted("flagged_share", flagged, rows, BOOK, doubtful, share(flagged, rows)),
         _counted("mistimed_rows", mistimed, rows, BOOK, beyond, float(mistimed)),
-        _counted(
-            "resyncs",
-            uses.count("repaired"),
-            len(uses),
-            USED_SNAPSHOTS,
-            "used snapshots found the book wrong",
-        ),
+        _counted("resyncs", uses.count("repaired"), len(uses), USED_SNAPSHOTS, wrong),
         _counted("unseen_references", unseen, references, DELTAS, lost),
         _counted("out_of_order_rows", summary.out_of_order, rows, BOOK, back),
     ]

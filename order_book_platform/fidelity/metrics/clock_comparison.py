@@ -73,12 +73,8 @@ class ClockSweep:
     """One comparison of two streams by one clock; keeps the rows that the other stream has not reached yet.
 
     Times that go back are raised to the latest one before them, since a later message builds on the earlier ones.
-
-    The ticker is taken `shift_ns` later, 0 for the true comparison.
-
-    Attributes:
-        counts: int64[COUNTS_SIZE], counts by the places that `kernels.fidelity.clock_merge` names.
-        squares: float64[SQUARES_SIZE], sums of squares by the places that it names.
+    The ticker is taken `shift_ns` later, 0 for the true comparison. `kernels.fidelity.clock_merge` names the places of
+    `counts`, int64, and of the sums of squares, float64.
     """
 
     def __init__(self, encoded_tick: int, shift_ns: int = 0) -> None:
@@ -151,10 +147,8 @@ class ClockSweep:
 class ClockComparison:
     """Compares best prices of book and tickers by the exchange's clock and by arrival, with placebos.
 
-    Args:
-        encoded_tick: Encoded price of a tick.
-        clock: Which of the exchange's clocks `time_ns` of the rows is; None where tickers carry none.
-        untimed: Number of tickers that are left out because they lack that clock.
+    `clock` is which of the exchange's clocks `time_ns` of the rows is, None where tickers carry none; `untimed` tickers
+    are left out because they lack it.
     """
 
     def __init__(self, encoded_tick: int, clock: Clock | None, untimed: int = 0) -> None:
@@ -169,11 +163,8 @@ class ClockComparison:
         """Take in both streams. The one whose rows so far arrived earlier is read next, so that few rows wait.
 
         A stream that begins late, or says nothing for long, has its next rows read at once: the other one then runs
-        past them, and no more of it is held than a batch and what the clocks differ by.
-
-        Args:
-            books: Rows from the first seeded one on, `time_ns` by the clock.
-            tickers: Tickers that are fit to be compared with, `time_ns` by the clock.
+        past them, and no more of it is held than a batch and what the clocks differ by. The books begin at the first
+        seeded row, and the tickers are those that are fit to be compared with.
         """
         ours, theirs = next(books, None), next(tickers, None)
         our_latest = their_latest = _EARLIEST

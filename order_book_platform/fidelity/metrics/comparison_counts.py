@@ -39,10 +39,8 @@ def root_mean(squares: float, weight: float) -> float | None:
 class BestPrices(NamedTuple):
     """Comparison of the best bid and ask of n book rows with those of a reference.
 
-    Attributes:
-        exact: bool[n], whether all four fields (two prices, two sizes) are equal.
-        error_ticks: float64[n, 2], price of the book minus that of the reference per side, ticks; NaN where either has
-            no best level.
+    `exact` bool[n] tells whether all four fields (two prices, two sizes) are equal; `error_ticks` float64[n, 2] is the
+    price of the book minus that of the reference per side, NaN where either has no best level.
     """
 
     exact: BoolArray

@@ -131,11 +131,7 @@ def failed_gates(gates: Iterable[GateResult], severity: Severity) -> tuple[GateR
 
 
 def verdict_line(gates: Iterable[GateResult]) -> str:
-    """Return the verdict in one line: `faithful`, or not, and the names of the gates that do not hold.
-
-    Args:
-        gates: All gates of a report.
-    """
+    """Return the verdict on all gates of a report in one line: `faithful`, or not, and those that do not hold."""
     gates = tuple(gates)
     errors, warnings = (
         ", ".join(gate.name for gate in failed_gates(gates, severity))

@@ -83,12 +83,9 @@ _SIZE_FIGURES = (
 
 
 class BestPriceComparison:
-    """Compares best bid and ask of book rows with those of a reference and of its placebos.
+    """Compares best bid and ask of book rows with those of a reference dataset and of its placebos.
 
-    Args:
-        encoded_tick: Encoded price of a tick.
-        span_ns: First and last time of the windows in which the comparison is kept over time, ns.
-        reference: Dataset of the reference.
+    `span_ns` is the first and the last time of the windows in which the comparison is kept over time, ns.
     """
 
     def __init__(self, encoded_tick: int, span_ns: tuple[int, int], reference: str) -> None:
@@ -98,12 +95,7 @@ class BestPriceComparison:
         self.counts = [BestPriceCounts() for _ in range(_REFERENCES)]
 
     def add(self, time_ns: Int64Array, books: BookRows, references: ShiftedReferences) -> BoolArray:
-        """Take in n aligned rows; those of the references that are sampled are compared with the placebos too.
-
-        Args:
-            time_ns: int64[n], when each row is shown in the windows, ns.
-            books: n rows of the book.
-            references: n rows of the reference.
+        """Take in n aligned rows, shown in the windows at `time_ns` int64[n]; sampled ones meet the placebos too.
 
         Returns:
             bool[n], whether best bid and ask are right, price and size.
@@ -166,13 +158,7 @@ class BestPriceComparison:
 class LevelComparison:
     """Compares K levels a side of book rows with those of held-out snapshots, or of the rows of a golden sample.
 
-    Args:
-        levels: K.
-        encoded_tick: Encoded price of a tick.
-        expected_rows: Upper bound of the number of rows to come.
-        span_ns: First and last time of the windows in which the comparison is kept over time, ns.
-        magnitude: How large encoded sizes are.
-        reference: Dataset of the reference.
+    At most `expected_rows` come; the rest is as in `BestPriceComparison`.
 
     Attributes:
         step: Every `step`-th reference has to come with placebos.

@@ -42,14 +42,13 @@ KINDS = ("l1", "pearson", "spearman", "pearson_detrended", "spearman_detrended")
 class LevelCorrelations:
     """Comparison of the sizes of each side and level; NaN where it cannot be measured.
 
+    All are float64[2, K], or int64[2, K] if they are numbers. Pearson correlations are those of log1p(size in pips),
+    Spearman correlations those of sizes, detrended ones those of differences between neighbouring rows.
+
     Attributes:
-        l1: float64[2, K], Σ|q̂ − q| / Σq.
-        pearson: float64[2, K], Pearson correlation of log1p(size in pips).
-        spearman: float64[2, K], Spearman correlation of sizes.
-        pearson_detrended: float64[2, K], Pearson correlation of differences of log1p(size) between neighbouring rows.
-        spearman_detrended: float64[2, K], Spearman correlation of differences of sizes between neighbouring rows.
-        pairs: int64[2, K], rows behind the first three.
-        steps: int64[2, K], differences behind the last two.
+        l1: Σ|q̂ − q| / Σq.
+        pairs: Rows behind the first three.
+        steps: Differences behind the detrended ones.
     """
 
     l1: Float64Array
@@ -139,14 +138,14 @@ class CorrelationSample:
         sizes: Int64Array,
         valid: BoolArray,
     ) -> None:
-        """Take in n rows of a book, int64[n, 2, K], and of R references: the true one and its placebos.
+        """Take in n encoded rows of a book, int64[n, 2, K], and of R references: the true one and its placebos.
 
         Args:
-            book_price: Encoded prices of the book.
-            book_size: Encoded sizes of the book.
+            book_price: Prices of the book.
+            book_size: Sizes of the book.
             known: uint8[n, 2], levels that the book claims to know.
-            prices: int64[n, R, 2, K], encoded.
-            sizes: int64[n, R, 2, K], encoded.
+            prices: int64[n, R, 2, K].
+            sizes: int64[n, R, 2, K].
             valid: bool[n, R], false where that reference has ended.
         """
         depth = book_price.shape[2]

@@ -69,11 +69,9 @@ class TradeRange:
         return cls(read_trades(file, encoding), next_too=next_too, step=sample_step(file.num_rows))
 
     def add(self, time_ns: Int64Array, encoded_best: Int64Array) -> None:
-        """Take in best prices.
+        """Take in encoded best bid and ask, int64[n, 2], `MISSING_PIPS` where there is none, at times int64[n], ns.
 
-        Args:
-            time_ns: int64[n], ns; times that go back are raised to the latest before them.
-            encoded_best: int64[n, 2], encoded best bid and ask; `MISSING_PIPS` where there is none.
+        Times that go back are raised to the latest before them.
         """
         if not len(time_ns):
             return
@@ -128,11 +126,9 @@ class TradeRange:
         self._time, self._best = self._time[row:], self._best[row:]
 
     def metric(self, reference: str, alignment: str) -> Metric:
-        """Return `trade_in_range`, after `end`.
+        """Return `trade_in_range`, after `end`, of best prices by the clock `alignment`.
 
-        Args:
-            reference: `tickers` if the best prices were theirs, `trades` if they were those of the book.
-            alignment: Clock of the best prices.
+        The reference is `tickers` if the best prices were theirs, `trades` if they were those of the book.
         """
         value, *placebos = (share(int(a), int(b)) for a, b in zip(self.inside, self.counted, strict=True))
         whose = "tickers" if reference == TICKERS else "the book, from one message to the next,"

@@ -113,11 +113,8 @@ def pair_with_last(
 ) -> Iterator[tuple[L, R]]:
     """Pair each left row with the last right row whose sequence number is not above its own.
 
-    Args:
-        left: Rows to be paired; those without a partner are left out.
-        right: Rows each of which holds until the next one.
-        equal: Whether only rows with equal numbers are paired.
-        beyond_end: Whether the last right row also holds for left rows with a higher number.
+    Left rows without a partner are left out. With `equal`, only rows with equal numbers are paired; with `beyond_end`
+    the last right row also holds for left rows with a higher number.
     """
     held, following = _next(right), _next(right)
     for part in left:

@@ -29,8 +29,7 @@ class Compared:
     """Verdict on one partition.
 
     Attributes:
-        failures: Gates that do not hold, errors first, in the order of the report.
-        gates: Number of gates of the report.
+        failures: Gates that do not hold, errors first, in the order of the report, which has `gates` many in all.
         said: Reason why the partition has no verdict of its own; empty otherwise.
         report: URL of the report's page; empty without one.
     """
@@ -46,12 +45,12 @@ class Compared:
         """Return the verdict as a dictionary, for JSON."""
         failures = [
             {
-                "gate": each.name,
-                "value": each.value,
-                "bar": each.gate,
-                "error": each.severity == Severity.ERROR,
+                "gate": gate.name,
+                "value": gate.value,
+                "bar": gate.gate,
+                "error": gate.severity == Severity.ERROR,
             }
-            for each in self.failures
+            for gate in self.failures
         ]
         return {
             "symbol": self.key.instrument.key,
@@ -76,13 +75,9 @@ def compare_reports(
     Only those of the symbols, all where there are none, and of the days from `first` to `last`, both included.
     """
     found = {*store.partitions(_BOOKS), *store.partitions(_REPORT)}
-    keys = [
-        key
-        for key in found
-        if (not symbols or key.instrument.key in symbols)
-        and (first is None or first <= key.day)
-        and (last is None or key.day <= last)
-    ]
+    first, last = first or date.min, last or date.max
+    keys = [key for key in found if not symbols or key.instrument.key in symbols]
+    keys = [key for key in keys if first <= key.day <= last]
     keys.sort(key=lambda key: (key.instrument.key, key.day))
     with ThreadPoolExecutor(_READERS) as readers:  # they wait for the disk, or for a file system on a network
         compared = []

@@ -59,13 +59,9 @@ Figure = tuple[str, str, Svg]
 def draw_figures(
     day: DayInputs, steps: TimeSteps, books: pl.DataFrame, report: Mapping[str, Any]
 ) -> list[Figure]:
-    """Draw all figures of a report, in order.
+    """Draw all figures of a report, in order, from report.json and the tables of the day.
 
-    Args:
-        day: Tables of the day.
-        steps: Which rows of the book stand for the day.
-        books: Level columns of these rows of `reconstructed_books`.
-        report: Content of report.json.
+    `steps` are the rows that stand for the day, and `books` the level columns of these rows of `reconstructed_books`.
     """
     shown, fixed_point = in_drawn_pips(books.lazy(), day.manifest.fixed_point)
     drawn = {
@@ -128,13 +124,8 @@ def render_report(
 ) -> str:
     """Render report.html, which refers to nothing outside itself.
 
-    Args:
-        key: Symbol and day.
-        gates: The gated metrics held against their gates.
-        metrics: All metrics.
-        references: What became of the rows of each reference dataset.
-        figures: The figures, in the order in which they are shown.
-        provenance: Name to text of each input and hash that the report is made from.
+    The references are counted by dataset, and the provenance is name to text of each input and hash that the report is
+    made from.
     """
     errors, warnings = (failed_gates(gates, severity) for severity in (Severity.ERROR, Severity.WARN))
     described = [metric for metric in metrics if metric.note]

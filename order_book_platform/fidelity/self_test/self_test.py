@@ -60,11 +60,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class SelfTestResult:
-    """Every gate on every day, and the unexpected outcomes.
-
-    Attributes:
-        words: Name of each day to what was done to it.
-    """
+    """Every gate on every day, the unexpected outcomes, and by name of each day the words for what was done to it."""
 
     cells: tuple[Cell, ...]
     problems: tuple[str, ...]
@@ -132,11 +128,9 @@ class SelfTest:
 
 @dataclass(frozen=True, slots=True)
 class MadeDay:
-    """A day that was reconstructed from faulty inputs, with fields as in `Defect`.
+    """A day that was reconstructed from faulty inputs, held by `store` under the sound day's key.
 
-    Attributes:
-        store: Holds the day, under the sound day's key.
-        figures: Figures of gates that follow from the record of the faults.
+    The fields are as in `Defect`; the figures follow from the record of the faults.
     """
 
     name: str
