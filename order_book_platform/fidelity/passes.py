@@ -85,11 +85,9 @@ def report_rows(batches: Iterator[T], progress: Progress, stage: str, total: int
 class BookPass:
     """Result of reading the narrow columns of a book.
 
-    Attributes:
-        mid_prices: Mid prices of each second, from the first seeded row on.
-        times_ns: int64[rows], origin times, ns; a time that is not plausible is replaced by that of the row before.
-        steps: Which rows stand for the day in its picture.
-        trades: Trades beside the book's best prices by origin time.
+    Mid prices are those of each second from the first seeded row on, trades stand beside the book by origin time, and
+    the steps are the rows for the picture. In `times_ns` int64[rows], ns, that of the row before stands for one that is
+    not plausible.
     """
 
     summary: BookSummary
@@ -242,9 +240,8 @@ def compare_golden_sample(
 class TickerPass:
     """Comparison of a book with tickers; counts and windows are as in `SnapshotPass`.
 
-    Attributes:
-        metrics: Metrics of best prices by sequence number and by time, and of trades beside tickers.
-        trades: `trade_in_range` of trades beside the book by transaction time; empty where that is not known.
+    The metrics are those of best prices by sequence number and by time, and of trades beside tickers; `trades` is
+    `trade_in_range` beside the book by transaction time, empty where that is not known.
     """
 
     metrics: list[Metric]

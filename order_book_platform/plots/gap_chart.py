@@ -22,10 +22,7 @@ _LANE_PX, _BAR_PX = 40, 22
 def gap_chart(gaps: pl.DataFrame, first_ns: int, last_ns: int) -> Svg:
     """Draw a lane for each kind and cause of gaps with a bar for each gap, coloured by class.
 
-    Args:
-        gaps: Columns of `sequence_gap_report`.
-        first_ns: Start of the data, ns UTC.
-        last_ns: End of the data, ns UTC.
+    The gaps are rows of `sequence_gap_report`, of data from `first_ns` to `last_ns`, ns UTC.
     """
     lanes = gaps.group_by("kind", "cause").agg(pl.len()).sort("kind", "cause").rows()
     count = max(1, len(lanes))

@@ -25,11 +25,8 @@ _SIDES = ("bid", "ask")
 class Defect:
     """One way for a day to be wrong.
 
-    Attributes:
-        words: What is done to the day.
-        put: Returns the day with the defect.
-        fails: Names of the gates that must fail.
-        figures: Returns figures of gates, from the sound day and the way in which the defect was put in.
+    `words` say what is done to the day, and `put` does it. The gates in `fails` must fail then; `figures` follow from
+    the sound day and the way in which the defect was put in.
     """
 
     name: str
