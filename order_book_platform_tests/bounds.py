@@ -18,8 +18,8 @@ from order_book_platform.reconstruct.live.live_source import READ_ROWS
 from order_book_platform.reconstruct.memory_budget import DELTA_BYTES, GROUP_BYTES, MemoryBudget, row_bytes
 from order_book_platform.replay.recent_messages import REMEMBERED_ROWS
 from order_book_platform.replay.snapshot_inbox import WAITING_BYTES
+from order_book_platform.rl.features.event_reader import FeatureSpec
 from order_book_platform.rl.features.feature_builder import BATCH_ROWS
-from order_book_platform.rl.features.feature_spec import FeatureSpec
 from order_book_platform.settings import Settings
 from order_book_platform.sources.lake_ingest import DELTA_GROUP_ROWS, SNAPSHOT_GROUP_ROWS
 

@@ -44,10 +44,10 @@ from order_book_platform.observability import Progress, silent
 from order_book_platform.replay.snapshot_scheduler import EveryNthSnapshot
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeIngest, LakeSource
-from order_book_platform.sources.delta_reader import PIECE_ROWS
+from order_book_platform.sources.day_survey import ParquetStatistics
 from order_book_platform.sources.lake_source import TABLES
-from order_book_platform.sources.parquet_statistics import ParquetStatistics
 from order_book_platform.sources.price_grid import configured_text
+from order_book_platform.sources.table_reader import PIECE_ROWS
 from order_book_platform.storage import DataStore
 
 SAMPLED_GAPS = " (silences and unseen snapshots only: crossed books and disagreement need --full)"

@@ -23,11 +23,16 @@ from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
 from order_book_platform.replay.snapshot_scheduler import defect_counts, snapshot_defects
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeSource
-from order_book_platform.sources.delta_reader import DeltaAudit, DeltaReader, TickChange
+from order_book_platform.sources.day_survey import (
+    ParquetStatistics,
+    SampledRun,
+    Silences,
+    find_silences,
+    read_statistics,
+    sample_row_groups,
+)
 from order_book_platform.sources.float_decoding import FloatDecoder
-from order_book_platform.sources.lake_source import TABLES, LakeFile
-from order_book_platform.sources.parquet_statistics import ParquetStatistics, read_statistics
-from order_book_platform.sources.pause_scan import Silences, find_silences
+from order_book_platform.sources.lake_source import TABLES, LakeFile, check_grid, check_nulls
 from order_book_platform.sources.price_grid import (
     Files,
     configured_pips,
@@ -35,9 +40,13 @@ from order_book_platform.sources.price_grid import (
     read_exactly,
     settled_increments,
 )
-from order_book_platform.sources.row_checks import check_grid, check_nulls
-from order_book_platform.sources.row_group_sample import SampledRun, sample_row_groups
-from order_book_platform.sources.table_reader import SnapshotReader, TradeReader
+from order_book_platform.sources.table_reader import (
+    DeltaAudit,
+    DeltaReader,
+    SnapshotReader,
+    TickChange,
+    TradeReader,
+)
 
 PIECES = 12
 """Row groups that a day's sample is taken from: two hours apart, and 200 s of a busy perpetual each."""

@@ -21,8 +21,8 @@ from order_book_platform.model import Instrument, PartitionKey, Severity
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeSource
+from order_book_platform.sources.day_survey import TIME_COLUMNS, ParquetStatistics, read_statistics
 from order_book_platform.sources.lake_source import TABLES
-from order_book_platform.sources.parquet_statistics import TIME_COLUMNS, ParquetStatistics, read_statistics
 
 THIN = 0.2
 """Share of the usual rows a second below which a row group may lack something; a day's sample finds out."""
@@ -34,7 +34,7 @@ VERDICTS = ("go", "go with repair", "no-go", "damaged", "missing")
 def impossible_values(
     day: date, footers: Mapping[str, ParquetStatistics]
 ) -> tuple[list[str], dict[str, RuleFigure], dict[str, str]]:
-    """Find in the footers of a UTC day what no row may hold, and readers refuse row by row (`sources.row_checks`).
+    """Find in the footers of a UTC day what no row may hold, and readers refuse row by row (`sources.lake_source`).
 
     Returns every reason why an ingest of the day would be refused, one phrase each; the figure of the rule
     `impossible`, none if no footer has statistics; and the text behind the note of that rule, none if nothing was

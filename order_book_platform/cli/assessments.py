@@ -313,7 +313,6 @@ def why_of(group: Sequence[DaySummary]) -> str:
 
 
 def _by_rules(day: DaySummary) -> bool:
-    """Whether the rules and their figures say what decided."""
     return "rules do not hold" in day.why
 
 

@@ -15,8 +15,8 @@ from rich.progress import TaskID
 from rich.table import Table
 from rich.text import Text
 
-from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.instance import dagster_instance
+from order_book_platform.cli.options import Invocation
 from order_book_platform.cli.output import LiveProgress, kept_stderr, lines_above, live_progress
 from order_book_platform.clock import NS_PER_SECOND, Clock
 from order_book_platform.defs import MATERIALIZE_JOB, Platform, Watcher, build_definitions, to_dagster
@@ -29,8 +29,6 @@ from order_book_platform.sources import DayIngest
 from order_book_platform.storage import DataStore, Manifest
 from order_book_platform.streaming.pressure import resident_bytes
 
-TAGS = {"obp/started_by": "cli"}
-"""Tags of the runs that `obp` records."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run config that keeps Dagster's log off the terminal; the instance records it all the same."""
 
@@ -83,7 +81,7 @@ def run_assets(
                 instance=instance,
                 partition_key=to_dagster(key),
                 asset_selection=[dg.AssetKey(name) for name in selected],
-                tags=TAGS,
+                tags={"obp/started_by": "cli"},
             )
     return RunOutcome(key, result.run_id, list(display.outcomes))
 

@@ -19,12 +19,7 @@ OLD_NS = 10 * NS_PER_SECOND
 
 
 def capture_view(metrics: CaptureMetrics, height: int) -> Group:
-    """Draw the figures of a capture.
-
-    Args:
-        metrics: the figures.
-        height: lines of the terminal.
-    """
+    """Draw the figures of a capture on a terminal of `height` lines."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("stream", no_wrap=True)
     for heading in ("msg/s", "last", "P50", "P95", "P99", "gaps"):
@@ -62,13 +57,9 @@ def _foot(metrics: CaptureMetrics) -> list[tuple[str, str]]:
     if metrics.clock_offset_ns is None:
         lines.append((f"clock offset not known: {metrics.clock_source}", "yellow"))
     else:
-        uncertainty_ms = (metrics.clock_uncertainty_ns or 0) / 1e6
-        lines.append(
-            (
-                f"clock {metrics.clock_offset_ns / 1e6:+.2f} ms ± {uncertainty_ms:.2f} ms ({metrics.clock_source})",
-                "",
-            )
-        )
+        offset_ms, uncertainty_ms = metrics.clock_offset_ns / 1e6, (metrics.clock_uncertainty_ns or 0) / 1e6
+        clock = f"clock {offset_ms:+.2f} ms ± {uncertainty_ms:.2f} ms ({metrics.clock_source})"
+        lines.append((clock, ""))
     if metrics.trouble is not None:
         lines.append((f"the device takes no rows: {metrics.trouble}", "bold red"))
     if metrics.snapshots_waiting:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from order_book_platform.cli.options import Invocation
 from order_book_platform.errors import OrderBookPlatformError, SettingsError
 from order_book_platform.version import __version__
 
 if TYPE_CHECKING:
-    from order_book_platform.settings import Settings
+    pass
 
 COMMANDS = (
     "materialize",
@@ -36,26 +36,6 @@ COMMANDS = (
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """The object that commands get from the group with `click.pass_obj`: the settings file of `--config`, if any."""
-
-    config: Path | None
-
-    @property
-    def settings_file(self) -> Path:
-        """Absolute path of the settings file in force."""
-        from order_book_platform.settings import settings_path
-
-        return settings_path(self.config)
-
-    def settings(self) -> Settings:
-        """Read and validate the settings, as `load_settings` does."""
-        from order_book_platform.settings import load_settings
-
-        return load_settings(self.config)
 
 
 class CommandGroup(click.Group):

@@ -59,11 +59,7 @@ def prepare_instance_folder(settings_file: Path) -> Path:
 
 @contextmanager
 def dagster_instance(settings_file: Path) -> Iterator[dg.DagsterInstance]:
-    """Open the instance for the length of the block.
-
-    Raises:
-        SettingsError: Its folder cannot be used, its `dagster.yaml` is not valid, or its database is damaged.
-    """
+    """Open the instance for the length of the block; one that cannot be used is a `SettingsError`."""
     import dagster as dg
     import yaml  # type: ignore[import-untyped]
     from sqlalchemy.exc import SQLAlchemyError

@@ -1,9 +1,14 @@
-"""Options that several commands share, the types of their values, and their check against the settings."""
+"""Parts that commands share: invocation, options with types and checks of their values, and the end by signals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -16,6 +21,26 @@ if TYPE_CHECKING:
     from order_book_platform.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The object that commands get from the group with `click.pass_obj`: the settings file of `--config`, if any."""
+
+    config: Path | None
+
+    @property
+    def settings_file(self) -> Path:
+        """Absolute path of the settings file in force."""
+        from order_book_platform.settings import settings_path
+
+        return settings_path(self.config)
+
+    def settings(self) -> Settings:
+        """Read and validate the settings, as `load_settings` does."""
+        from order_book_platform.settings import load_settings
+
+        return load_settings(self.config)
 
 
 class ParsedType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3 only
@@ -114,3 +139,22 @@ def partition_key(settings: Settings, symbol: str, day: date) -> PartitionKey:
             remedy="Choose a later day or set first_day in the settings file.",
         )
     return PartitionKey(instrument, day)
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """Give an event that the first SIGINT or SIGTERM sets, for an orderly end; the second one interrupts."""
+    stopped = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, _: object) -> None:
+        stopped.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

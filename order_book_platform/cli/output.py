@@ -47,20 +47,16 @@ VERDICT_STYLES = {
 
 def stdout() -> Console:
     """Give the console for results."""
-    return _console(sys.stdout)
+    return live_console(sys.stdout)
 
 
 def stderr() -> Console:
     """Give the console for progress and messages."""
-    return _console(sys.stderr)
+    return live_console(sys.stderr)
 
 
 def live_console(stream: TextIO) -> Console:
-    """Give the console for a live display on a stream that `kept_stderr` gave."""
-    return _console(stream)
-
-
-def _console(stream: TextIO) -> Console:
+    """Give the console for a stream, such as one that `kept_stderr` gave."""
     console = Console(file=stream, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_WIDTH
@@ -97,11 +93,7 @@ def table(
 
 
 def write_page(path: Path, content: str) -> None:
-    """Write a page or drawing that the user asked for with `--out`.
-
-    Raises:
-        SettingsError: The file cannot be written.
-    """
+    """Write a page or drawing that the user asked for with `--out`; a file that refuses it is a `SettingsError`."""
     try:
         path.write_text(content, encoding="utf-8")
     except OSError as error:
@@ -160,7 +152,7 @@ def live_progress(stream: TextIO | None = None) -> LiveProgress:
 
     Without a stream it draws on stderr, and what others write there is printed above the display.
     """
-    console = _console(stream or sys.stderr)
+    console = live_console(stream or sys.stderr)
     return LiveProgress(
         SpinnerColumn(finished_text=" "),
         TextColumn("{task.description}"),

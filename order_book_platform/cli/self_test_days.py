@@ -80,11 +80,9 @@ def sound_day(
 ) -> DataStore:
     """Simulate a day of so many depth messages in a new folder, and make its books.
 
-    `faults` are those of the recording; `spoil` is called with lake and partition before the components read them.
-
-    Returns:
-        The store with everything up to `reconstructed_books` and with `tickers`, the market's own best bid and ask.
-        Tickers and deltas have transaction times, as those of a capture have.
+    `faults` are those of the recording; `spoil` is called with lake and partition before the components read them. The
+    store has everything up to `reconstructed_books`, and `tickers`, the market's own best bid and ask. Tickers and
+    deltas have transaction times, as those of a capture have.
     """
     lake = folder / "lake"
     MarketSimulator(profile(PROFILE), seed).write(lake, key, messages, Faults.parse(faults), progress)

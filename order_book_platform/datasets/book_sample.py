@@ -21,14 +21,10 @@ STEPS = 640
 
 @dataclass(frozen=True, slots=True)
 class BookSample:
-    """Books at C equally long steps of time; each is the last row of its step, or else the one before the step.
+    """Books at C equally long steps of time, ns UTC; each is the last row of its step, or else the one before it.
 
-    Attributes:
-        first_ns: Start of the first step, ns UTC.
-        last_ns: End of the last step, ns UTC.
-        price_pips: int64[C, 2, K], by step, side (bid, ask) and level; `MISSING_PIPS` where there is no level.
-        size_pips: int64[C, 2, K], 0 where there is no level.
-        flags: uint8[C], the union of the `BookFlag` bits of all rows of a step.
+    Prices and sizes are int64[C, 2, K] by step, side (bid, ask) and level; where there is no level, `MISSING_PIPS` and
+    0. `flags`, uint8[C], is the union of the `BookFlag` bits of all rows of a step.
     """
 
     first_ns: int
@@ -42,9 +38,7 @@ class BookSample:
 class TimeSteps:
     """The rows that stand for a day at C equally long steps of time; times and flags are as in `BookSample`.
 
-    Attributes:
-        rows: int64[m], numbers of the chosen rows, ascending, each once.
-        position: int64[C], index into `rows` of the row that stands for each step.
+    `rows`, int64[m], are numbers of the chosen rows, each once; `position`, int64[C], is each step's index into them.
     """
 
     first_ns: int

@@ -64,8 +64,7 @@ class Columns:
     def concat(cls, parts: Sequence[Self]) -> Self:
         """Return all rows of `parts` in order; empty parts do not decide which columns there are.
 
-        Raises:
-            BatchError: There is no part, or one has a column that another lacks.
+        That there is no part, or that one has a column that another lacks, is a `BatchError`.
         """
         filled = [part for part in parts if len(part)] or list(parts[:1])
         if not filled:
@@ -115,9 +114,7 @@ class NumberedRows(Columns):
 class ReferenceRows(NumberedRows):
     """Rows that a book is compared with: snapshots, or tickers as snapshots of one level.
 
-    Attributes:
-        encoded_price: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
-        encoded_size: int64[n, 2, K]; 0 where there is no level.
+    Both arrays are int64[n, 2, K], [:, 0] bids; where there is no level they hold `MISSING_PIPS` and 0.
     """
 
     encoded_price: Int64Array
@@ -125,9 +122,5 @@ class ReferenceRows(NumberedRows):
 
     def cut(self, levels: int) -> ReferenceRows:
         """Return the same rows with the first `levels` levels a side."""
-        return ReferenceRows(
-            self.sequence_number,
-            self.time_ns,
-            self.encoded_price[:, :, :levels],
-            self.encoded_size[:, :, :levels],
-        )
+        price, size = self.encoded_price[:, :, :levels], self.encoded_size[:, :, :levels]
+        return ReferenceRows(self.sequence_number, self.time_ns, price, size)

@@ -53,18 +53,9 @@ _OPTIONAL = ("transaction_time", "first_update_id", "prev_final_update_id")
 class DeltaBatch(Columns):
     """Level changes in replay order; holds whole messages only.
 
-    A message is a run of rows with one `sequence_number`. All arrays have n rows.
-
-    Attributes:
-        origin_time: int64[n], ns, event time of the exchange.
-        received_time: int64[n], ns, local arrival.
-        sequence_number: int64[n], final update id of the message.
-        is_bid: bool[n].
-        encoded_price: int64[n], in the partition's encoding.
-        encoded_size: int64[n], absolute, in the partition's encoding; 0 removes the level.
-        transaction_time: int64[n], ns, or None where the source lacks it.
-        first_update_id: int64[n], or None where the source lacks it.
-        prev_final_update_id: int64[n], or None where the source lacks it.
+    A message is a run of rows with one `sequence_number`, its final update id. Arrays are int64[n], `is_bid` bool[n];
+    times are in ns: event and transaction by the exchange's clock, arrival by the local one. Prices and sizes are in
+    the partition's encoding; sizes are absolute, and 0 removes the level.
     """
 
     origin_time: Int64Array
@@ -85,12 +76,9 @@ class DeltaBatch(Columns):
     def from_arrow(
         cls, table: pa.Table | pa.RecordBatch, encoding: PartitionEncoding = VERBATIM
     ) -> DeltaBatch:
-        """Make a batch of rows of `raw_deltas`, by default of int64 pips; copies only what arrow has to.
+        """Make a batch of rows of `raw_deltas`, by default of int64 pips; columns that a batch may lack may be absent.
 
-        Columns that a batch may lack may be absent.
-
-        Raises:
-            BatchError: A price cannot be encoded, or an optional column has nulls in some of the rows.
+        A price that cannot be encoded, and an optional column with nulls in some of the rows, are a `BatchError`.
         """
         return cls(
             origin_time=as_numpy(table, "origin_time"),
@@ -185,12 +173,7 @@ def whole_messages(batches: Iterable[DeltaBatch]) -> Iterator[DeltaBatch]:
 
 
 class PublishedDeltas:
-    """The published `raw_deltas` of one symbol and day, as batches in an encoding, by default that of the partition.
-
-    Raises:
-        PartitionMissingError: The partition has not been published.
-        PartitionCorruptError: A file cannot be read, here and wherever rows are read.
-    """
+    """The published `raw_deltas` of one symbol and day, as batches in an encoding, by default that of the partition."""
 
     def __init__(
         self, store: DataStore, key: PartitionKey, encoding: PartitionEncoding | None = None

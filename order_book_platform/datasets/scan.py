@@ -161,7 +161,8 @@ def in_units(frame: pl.LazyFrame, point: FixedPoint, prices: Literal["float", "d
         inner = kind.inner if isinstance(kind, pl.List) else kind
         column = pl.element() if isinstance(kind, pl.List) else pl.col(name)
         if prices == "float" and isinstance(inner, pl.Decimal):
-            converted = _nearest_float(column)
+            # The text of a decimal is read to the nearest float; from 128 bits straight to 53 may round twice.
+            converted = column.cast(pl.String).cast(pl.Float64)
         elif name.endswith("_pips"):
             decimals = point.size_decimals if name.endswith("size_pips") else point.price_decimals
             converted = convert_pips(column, decimals, prices)
@@ -184,16 +185,10 @@ def convert_pips(pips: pl.Expr, decimals: int, prices: Literal["float", "decimal
     return value / (value * 0.0 + 10.0**decimals)
 
 
-def _nearest_float(decimal: pl.Expr) -> pl.Expr:
-    # The text of a decimal is read to the nearest float; from 128 bits straight to 53 may round twice.
-    return decimal.cast(pl.String).cast(pl.Float64)
-
-
 def in_drawn_pips(frame: pl.LazyFrame, fixed_point: FixedPoint) -> tuple[pl.LazyFrame, FixedPoint]:
-    """Convert books of decimals to int64 pips with as many digits as a picture can show; books of pips stay.
+    """Convert books of decimals to the nearest int64 pips of as many digits as a picture can show; pips stay.
 
-    Returns:
-        The frame with columns `…_pips` of the nearest pips, and their decimals, which may be below 0 for large sizes.
+    The decimals, which are returned too, may be below 0 for large sizes.
     """
     decimals = [name for name, kind in frame.collect_schema().items() if isinstance(kind, pl.Decimal)]
     if not decimals:

@@ -104,16 +104,11 @@ def deepened(levels: Int64Array, depth: int, filler: int) -> Int64Array:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotBatch(Columns):
-    """Depth snapshots with up to K levels a side; level 0 is best. n snapshots.
+    """Depth snapshots of n rows, each the book after the message whose final update id is its sequence number.
 
-    Missing levels have price `MISSING_PIPS` and size 0 and stand at the end of their side.
-
-    Attributes:
-        origin_time: int64[n], ns, event time of the exchange.
-        received_time: int64[n], ns, local arrival.
-        sequence_number: int64[n], final update id of the message after which the snapshot shows the book.
-        encoded_price: int64[n, 2, K], encoded; [:, 0] bids from the best down, [:, 1] asks from the best up.
-        encoded_size: int64[n, 2, K], encoded.
+    Event time of the exchange and local arrival are int64[n] ns. Prices and sizes are int64[n, 2, K], encoded: [:, 0]
+    bids from the best down, [:, 1] asks from the best up. Missing levels have price `MISSING_PIPS` and size 0 and stand
+    at the end of their side.
     """
 
     origin_time: Int64Array
@@ -178,10 +173,8 @@ class SnapshotBatch(Columns):
     ) -> SnapshotBatch:
         """Make a batch of rows of `snapshots`, by default of int64 pips; K is the longest list, at least 1.
 
-        A snapshot with a price that cannot be encoded keeps no level, like one that could not be read.
-
-        Raises:
-            BatchError: A snapshot has more prices than sizes on a side, or fewer.
+        A snapshot with a price that cannot be encoded keeps no level, like one that could not be read; one with more
+        prices than sizes on a side, or fewer, is a `BatchError`.
         """
         times = as_numpy(table, "origin_time"), as_numpy(table, "received_time")
         return cls(*times, as_numpy(table, "sequence_number"), *_levels(table, encoding, 1))

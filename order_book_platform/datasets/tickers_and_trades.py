@@ -50,10 +50,7 @@ def read_tickers(
     """Read tickers as references of one level, in the encoding of the book they are compared with.
 
     `time_ns` is the column `clock`; rows that lack it are left out. By default it is `origin_time` if no row lacks it,
-    else `received_time`: spot tickers carry no exchange time.
-
-    Raises:
-        BatchError: A price cannot be encoded.
+    else `received_time`: spot tickers carry no exchange time. A price that cannot be encoded is a `BatchError`.
     """
     if clock is None:
         clock = "received_time" if count_nulls(file, "origin_time") else "origin_time"

@@ -32,7 +32,7 @@ from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import SettingsError
 from order_book_platform.model import Instrument
 from order_book_platform.model.arrays import DEPTH
-from order_book_platform.settings.capture_settings import CaptureSettings as CaptureSettings
+from order_book_platform.settings.section import CaptureSettings as CaptureSettings
 from order_book_platform.settings.section import Duration, Section
 
 DEFAULT_FILE = "platform.toml"
@@ -258,13 +258,9 @@ def settings_path(path: str | os.PathLike[str] | None = None) -> Path:
 
 
 def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
-    """Read and validate the settings.
+    """Read and validate the settings in the file that `settings_path` gives.
 
-    Args:
-        path: Settings file; by default `OBP_CONFIG`, else `platform.toml` in the current folder.
-
-    Raises:
-        SettingsError: The file is missing or is not TOML, or a value is wrong; the error names file and key.
+    A file that is missing or is not TOML, and a wrong value, are a `SettingsError`, which names file and key.
     """
     file = settings_path(path)
     try:

@@ -41,36 +41,33 @@ def calibrate(
     price_decimals: int,
     size_decimals: int,
 ) -> MarketProfile:
-    """Measure the profile of a market on its recordings.
+    """Measure the profile of a market, called `name`, on recordings of its symbol-days `keys`.
 
-    Args:
-        name: name of the profile.
-        lake_root: folder that holds book_delta_v2/ and trades/ of every key.
-        truth_root: folder that holds book_ticker/ and update_chain/ of every key.
-        keys: symbol-days of one market.
-        price_decimals: a tick is `10**-price_decimals`.
-        size_decimals: a lot is `10**-size_decimals`.
+    `lake_root` holds book_delta_v2/ and trades/ of every key, `truth_root` book_ticker/ and update_chain/. A tick is
+    `10**-price_decimals`, a lot `10**-size_decimals`.
     """
     days = [read_recording(lake_root, truth_root, key, price_decimals, size_decimals) for key in keys]
-    start = int(days[0].tickers["ask"][0])
-    farthest = int(start * MAX_DISTANCE)
+    farthest = int(days[0].tickers["ask"][0] * MAX_DISTANCE)
     rows = pl.concat([day.rows for day in days]).filter(pl.col("distance") < farthest)
     messages = sum(day.messages.height for day in days)
     changes = sum(day.tickers.height for day in days)
     trades = np.concatenate([day.trade_lots for day in days])
     futures = int(days[0].chain["transaction_timestamp"][0]) > 0
-    beyond = rows.filter((pl.col("distance") < 0) & (pl.col("lots") == 0) & (pl.col("previous") == 0))
-    inside = -_column(beyond, "distance")
-    moves = _pooled(days, lambda day: np.abs(_steps(day.messages, pl.col("bid") + pl.col("ask"))))
+    inside = -_column(rows.filter(pl.col("distance") < 0, lots=0, previous=0), "distance")
+    mids = (day.messages.select(mid2=pl.col("bid") + pl.col("ask")).drop_nulls() for day in days)
+    moves = np.concatenate([np.abs(np.diff(_column(each, "mid2"))) for each in mids])
+    chain = pl.concat([day.chain for day in days])
+    lag_ns = np.median(_column(chain, "timestamp") - _column(chain, "transaction_timestamp"))
+    best_sizes = [_column(day.tickers, f"{side}_lots") for day in days for side in ("bid", "ask")]
     keep, come_back = _spells(days)
     return MarketProfile(
         name=name,
         price_decimals=price_decimals,
         size_decimals=size_decimals,
-        start_ticks=start,
+        start_ticks=int(days[0].tickers["ask"][0]),
         best_first=_best_first(days[0].rows),
         transaction_times=futures,
-        transaction_lag_ms=int(np.median(_pooled(days, _lag))) // 1_000_000 if futures else 0,
+        transaction_lag_ms=int(lag_ns) // 1_000_000 if futures else 0,
         id_step=_id_step(days, changes / messages) if futures else 1,
         same_ms=_share(_pooled(days, _same_ms)),
         tickers_per_message=round(changes / messages * 65536),
@@ -85,7 +82,7 @@ def calibrate(
         inside_ticks=_table(_trimmed(inside) if len(inside) else np.ones(1, np.int64)),
         jump_ticks=_table((_trimmed(moves[moves > 0], _JUMP_TAIL) + 1) // 2),
         queue_change_lots=_table(_trimmed(_pooled(days, _queue_changes))),
-        best_size_lots=_table(_trimmed(_pooled(days, _best_sizes))),
+        best_size_lots=_table(_trimmed(np.concatenate(best_sizes))),
         trade_lots=_table(_trimmed(trades)),
         latency_ns=_table(_trimmed(_pooled(days, _latency_above_envelope))),
         buckets=_buckets(rows, days, farthest),
@@ -188,14 +185,6 @@ def _same_ms(day: Recording) -> BoolArray:
     return same
 
 
-def _lag(day: Recording) -> Int64Array:
-    return _column(day.chain, "timestamp") - _column(day.chain, "transaction_timestamp")
-
-
-def _best_sizes(day: Recording) -> Int64Array:
-    return np.concatenate([_column(day.tickers, "bid_lots"), _column(day.tickers, "ask_lots")])
-
-
 def _queue_changes(day: Recording) -> Int64Array:
     found = []
     for side in ("bid", "ask"):
@@ -208,18 +197,6 @@ def _latency_above_envelope(day: Recording) -> Int64Array:
     latency = _column(day.messages, "receipt_timestamp") - _column(day.messages, "timestamp")
     above: Int64Array = latency - latency.min() + NETWORK_NS
     return above
-
-
-def _steps(frame: pl.DataFrame, value: pl.Expr) -> Int64Array:
-    """Give the differences between consecutive rows, those without a value left out."""
-    return (
-        frame.select(value.alias("value"))
-        .drop_nulls()["value"]
-        .diff()
-        .drop_nulls()
-        .to_numpy()
-        .astype(np.int64)
-    )
 
 
 def _pooled(days: Sequence[Recording], measure: Callable[[Recording], NDArray[Any]]) -> NDArray[Any]:
@@ -245,16 +222,11 @@ def _table(values: Int64Array) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Tables of one symbol and day in ticks and lots.
+    """Tables of one symbol and day in ticks and lots; `trade_lots`, int64[n], has the size of each trade.
 
-    Attributes:
-        messages: sequence_number, timestamp, receipt_timestamp, rows, bid, ask (best ticks after the message, null
-            before the first ticker).
-        rows: sequence_number, is_bid, tick, lots, distance from its side's best after the message, previous lots (null
-            where the level was never touched before).
-        tickers: timestamp, receipt_timestamp, sequence_number, bid, bid_lots, ask, ask_lots.
-        chain: timestamp, transaction_timestamp, first_update_id, final_update_id.
-        trade_lots: int64[n], size of each trade.
+    In `messages`, `rows` is their number, and `bid` and `ask` are the best ticks after the message, null before the
+    first ticker. In `rows`, `distance` is that from the side's best after the message, and `previous` are the lots
+    before, null where the level was never touched.
     """
 
     messages: pl.DataFrame

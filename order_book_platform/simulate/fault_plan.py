@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from order_book_platform.clock import duration_text
 from order_book_platform.errors import SettingsError
@@ -80,14 +79,12 @@ class _Planner:
         self.plan = FaultPlan()
 
     def drop(self) -> None:
-        """Remove consecutive messages."""
         count = self._faults.drop
         if count:
             start, stop = self._reserve_range("drop", self._faults.drop_at, lambda start: start + count)
             self._remove("drop", start, stop)
 
     def silence(self) -> None:
-        """Remove the messages of some intervals, in which the market goes on."""
         span = self._faults.silence_ns
         for n in range(self._faults.silence):
             start, stop = self._reserve_range(
@@ -111,7 +108,6 @@ class _Planner:
             self._record("crossed", start, last, **row)
 
     def ghost(self) -> None:
-        """Remove removals of visible levels, which leaves ghosts in the book."""
         if self._faults.ghost > self._high - self._low:
             raise self._too_short("ghost", f"at least {2 * self._faults.ghost} messages")
         for n in range(self._faults.ghost):
@@ -126,7 +122,6 @@ class _Planner:
             self._record("ghost", message, message, side_is_bid=is_bid, price=price)
 
     def duplicates(self) -> None:
-        """Repeat rows right after themselves."""
         for message in self._reserve_runs("duplicates", self._faults.duplicates, 1):
             rng = self._rng("duplicates row", message)
             place = int(rng.integers(self._index.first_row[message], self._index.first_row[message + 1]))
@@ -136,7 +131,6 @@ class _Planner:
             self._record("duplicates", message, message, **level)
 
     def unsorted(self) -> None:
-        """Swap a row of one message with a row of the next."""
         for message in self._reserve_runs("unsorted", self._faults.unsorted, 2):
             rng = self._rng("unsorted rows", message)
             first, second, end = (int(row) for row in self._index.first_row[message : message + 3])
@@ -146,7 +140,6 @@ class _Planner:
             self._record("unsorted", message, message + 1)
 
     def bad_snapshots(self) -> None:
-        """Damage rows of `book` so that no book can look like them."""
         count, rows = self._faults.bad_snapshots, len(self._index.book_row)
         if not count:
             return
@@ -164,7 +157,6 @@ class _Planner:
             self._enter("bad_snapshots", place, place, how=kind)
 
     def clock_skew(self) -> None:
-        """Shift the recorder's clock."""
         if self._faults.clock_skew_ns:
             self.plan.clock_skew_ns = self._faults.clock_skew_ns
             self._record("clock_skew", 0, self._index.messages - 1, skew_ns=self._faults.clock_skew_ns)
@@ -206,7 +198,6 @@ class _Planner:
         return chosen
 
     def _first_after(self, message: int, span_ns: int) -> int:
-        """Give the first message at least `span_ns` after `message`."""
         index = self._index
         return int(np.searchsorted(index.timestamp, index.timestamp[message] + span_ns, "left"))
 
@@ -254,7 +245,10 @@ class _Planner:
         rows = index.message_rows(start, stop)
         sequence, is_bid = (rows.column(name).to_numpy() for name in ("sequence_number", "side_is_bid"))
         price, size = (rows.column(name).to_numpy() for name in ("price", "size"))
-        levels = {side: _levels(books, side) for side in ("bid", "ask")}
+        levels = {
+            side: np.stack([books.column(f"{side}_{n}_price").to_numpy() for n in range(DEPTH)], axis=1)
+            for side in ("bid", "ask")
+        }
         for at in np.flatnonzero(size == 0):
             message = int(np.searchsorted(index.sequence, sequence[at]))
             before = int(np.searchsorted(shown, sequence[at], "left")) - 1
@@ -311,8 +305,3 @@ def damaged_row(row: Row, kind: str) -> Row:
     else:
         bad["bid_5_price"] = float("nan")
     return bad
-
-
-def _levels(books: Any, side: str) -> NDArray[np.float64]:
-    """Give the prices of one side of rows of `book`, float64[rows, 20]."""
-    return np.stack([books.column(f"{side}_{n}_price").to_numpy() for n in range(DEPTH)], axis=1)

@@ -101,7 +101,6 @@ class Faults:
         return ",".join(parts) or "none"
 
     def __bool__(self) -> bool:
-        """Tell whether there are any faults."""
         return str(self) != "none"
 
 

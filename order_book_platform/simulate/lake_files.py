@@ -26,8 +26,6 @@ RECORD = "truth/faults"
 RECORD_NAME = "faults.json"
 _TRADE_ORDER = ("side", "amount", "price", "id", "timestamp", "receipt_timestamp")
 LAKE_TABLES = ("book_delta_v2", "book", "trades")
-_GROUP_ROWS = {"book": 32_768}
-_DEFAULT_GROUP_ROWS = 1_048_576
 
 
 def _truth_schema(names: str) -> pa.Schema:
@@ -65,7 +63,7 @@ def lake_writer(
         for table in tables:
             path = table_file(root, table, key)
             path.parent.mkdir(parents=True, exist_ok=True)
-            rows = _GROUP_ROWS.get(table, _DEFAULT_GROUP_ROWS)
+            rows = 32_768 if table == "book" else 1_048_576
             sinks[table] = ParquetSink(path, SCHEMAS[table], rows, options={"compression": "snappy"})
         yield sinks
         for sink in sinks.values():
@@ -117,7 +115,7 @@ def staging_folder(root: Path, key: PartitionKey) -> Iterator[Path]:
         SettingsError: `root` holds files of that symbol and day which no simulation wrote.
         PartitionBusyError: another process is simulating the same symbol and day there.
     """
-    refuse_real_data(root, key)
+    _refuse_real_data(root, key)
     name = f".simulating-{key.instrument.exchange}-{key.instrument.symbol}-{key.day}"
     with translate_write_errors(root / name), locked_folder(root / name) as folder:
         try:
@@ -133,7 +131,7 @@ def staging_folder(root: Path, key: PartitionKey) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def refuse_real_data(root: Path, key: PartitionKey) -> None:
+def _refuse_real_data(root: Path, key: PartitionKey) -> None:
     """Refuse to write over, or beside, files of a symbol and day that no simulation made."""
     if record_file(root, key).exists():
         return
@@ -181,16 +179,10 @@ class RowReader:
 
 @dataclass(frozen=True, slots=True)
 class LakeIndex:
-    """Index of one symbol and day with m messages and b rows of `book`.
+    """Index of one symbol and day with m messages and b rows of `book`; sequence numbers ascend.
 
-    Attributes:
-        deltas: rows of `book_delta_v2`.
-        sequence: int64[m], sequence numbers of the messages, ascending.
-        timestamp: int64[m], their exchange times, ns.
-        first_row: int64[m + 1]: message i has the delta rows first_row[i] … first_row[i + 1] − 1.
-        books: rows of `book`.
-        book_row: int64[b], position of each book row.
-        book_sequence: int64[b], sequence numbers of the book rows, ascending.
+    Message i has the rows first_row[i] … first_row[i + 1] − 1 of `deltas`, number `sequence`, int64[m], and exchange
+    time `timestamp`, int64[m] ns. `book_row`, int64[b], has the positions of the rows of `books`.
     """
 
     deltas: RowReader

@@ -20,7 +20,9 @@ _FOLDER = Path(__file__).parent / "profiles"
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Changes in one range of distances from the best price of a side. Probabilities are in 1/65536.
+    """Changes in one range of distances from the best price of a side, in the order of `market_arrays`' buckets.
+
+    Probabilities are in 1/65536; `size_lots` are sizes that changes set, `KNOTS` quantiles.
 
     Attributes:
         upper_ticks: end of the range, which begins at the end of the previous bucket's.
@@ -29,7 +31,6 @@ class Bucket:
         same: probability that a change repeats the size that was there.
         delete: probability that a change that meets a level removes it; otherwise it gets another size.
         reach_ticks: how far a change looks for a level to meet before it adds one, which sets the density that lasts.
-        size_lots: sizes that changes set, `KNOTS` quantiles.
     """
 
     upper_ticks: int
@@ -60,14 +61,11 @@ class MarketProfile:
         inside_absent: share of rows that remove an absent level better than the best price.
         rank_keep: probability that the next message is about as busy as this one.
         rank_return: probability that otherwise it is about as busy as the spell it belongs to.
-        interval_ms: time between messages, ms.
-        rows: number of rows of a message.
         distance_ticks: distance of a change from its side's best price, where it is at least 1 tick.
         inside_ticks: distance by which removals of absent levels lie beyond the best price, ticks.
         jump_ticks: move of the mid price over a message, where there is one, ticks.
         queue_change_lots: change of a best level's size while its price stays, lots.
         latency_ns: arrival − E, above its lower envelope, ns.
-        buckets: what happens at which distance, ascending by distance.
     """
 
     name: str

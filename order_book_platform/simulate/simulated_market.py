@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import itertools
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -195,72 +196,39 @@ def _tables(profile: MarketProfile) -> Int64Array:
     ):
         tables[row, : market_arrays.KNOTS] = table
     for row, bucket in enumerate(profile.buckets, start=market_arrays.TABLES):
-        tables[row, : market_arrays.KNOTS] = bucket.size_lots
-        tables[row, market_arrays.BUCKET_UPPER] = bucket.upper_ticks
-        tables[row, market_arrays.BUCKET_DENSITY] = bucket.density
-        tables[row, market_arrays.BUCKET_ABSENT] = bucket.absent
-        tables[row, market_arrays.BUCKET_SAME] = bucket.same
-        tables[row, market_arrays.BUCKET_DELETE] = bucket.delete
-        tables[row, market_arrays.BUCKET_REACH] = bucket.reach_ticks
+        *numbers, tables[row, : market_arrays.KNOTS] = astuple(bucket)
+        tables[row, market_arrays.KNOTS :] = numbers
     return tables
 
 
 def chunk_tables(chunk: MarketChunk, profile: MarketProfile) -> dict[str, pa.Table]:
     """Give the rows of one chunk by table, as copies: the buffers of the chunk may be used again."""
-    return {
-        "book_delta_v2": _deltas(chunk, profile),
-        "book": _books(chunk, profile),
-        "trades": _trades(chunk, profile),
-        "truth/book_ticker": ticker_table(chunk.tickers, profile),
-        "truth/update_chain": _chain(chunk, profile),
-    }
+    time_ms, transaction_ms, receipt_ns, first_id, final_id, prev_id, row_stop = chunk.messages
+    time_ns = time_ms * NS_PER_MS
+    heads = time_ns, receipt_ns, final_id
 
+    counts = np.diff(row_stop, prepend=0)
+    is_bid, tick, lots = chunk.rows
+    deltas = *(np.repeat(head, counts) for head in heads), is_bid == 1, *_floats(profile, tick, lots)
 
-def _deltas(chunk: MarketChunk, profile: MarketProfile) -> pa.Table:
-    messages, rows = chunk.messages, chunk.rows
-    counts = np.diff(messages[market_arrays.MESSAGE_ROW_STOP], prepend=0)
-    return _table(
-        "book_delta_v2",
-        np.repeat(messages[market_arrays.MESSAGE_TIME_MS] * NS_PER_MS, counts),
-        np.repeat(messages[market_arrays.MESSAGE_RECEIPT_NS], counts),
-        np.repeat(messages[market_arrays.MESSAGE_FINAL_ID], counts),
-        rows[market_arrays.ROW_IS_BID] == 1,
-        pips_to_float(rows[market_arrays.ROW_TICK], profile.price_decimals),
-        pips_to_float(rows[market_arrays.ROW_LOTS], profile.size_decimals),
-    )
-
-
-def _books(chunk: MarketChunk, profile: MarketProfile) -> pa.Table:
-    at = chunk.messages[:, chunk.books[:, 0]]
-    levels: list[NDArray[np.float64]] = []
+    levels = []
     for cell in range(1, market_arrays.BOOK_COLUMNS, 2):
-        missing = chunk.books[:, cell] < 0
-        price = pips_to_float(chunk.books[:, cell], profile.price_decimals)
-        size = pips_to_float(chunk.books[:, cell + 1], profile.size_decimals)
-        levels += [np.where(missing, np.nan, price), np.where(missing, np.nan, size)]
-    return _table(
-        "book",
-        at[market_arrays.MESSAGE_TIME_MS] * NS_PER_MS,
-        at[market_arrays.MESSAGE_RECEIPT_NS].copy(),
-        at[market_arrays.MESSAGE_FINAL_ID].copy(),
-        *levels,
-    )
+        tick, lots = chunk.books[:, cell : cell + 2].T
+        levels += [np.where(tick < 0, np.nan, each) for each in _floats(profile, tick, lots)]
+    books = *(head[chunk.books[:, 0]] for head in heads), *levels
 
+    trade_ms, trade_receipt_ns, trade_id, is_buy, tick, lots = chunk.trades
+    side = pa.DictionaryArray.from_arrays(is_buy.astype(np.int8), pa.array(["sell", "buy"]))
+    price, amount = _floats(profile, tick, lots)
+    trades = side.cast(pa.string()), amount, price, trade_id, trade_ms * NS_PER_MS, trade_receipt_ns
 
-def _trades(chunk: MarketChunk, profile: MarketProfile) -> pa.Table:
-    trades = chunk.trades
-    side = pa.DictionaryArray.from_arrays(
-        trades[market_arrays.TRADE_IS_BUY].astype(np.int8), pa.array(["sell", "buy"])
-    )
-    return _table(
-        "trades",
-        side.cast(pa.string()),
-        pips_to_float(trades[market_arrays.TRADE_LOTS], profile.size_decimals),
-        pips_to_float(trades[market_arrays.TRADE_TICK], profile.price_decimals),
-        trades[market_arrays.TRADE_ID].copy(),
-        trades[market_arrays.TRADE_TIME_MS] * NS_PER_MS,
-        trades[market_arrays.TRADE_RECEIPT_NS].copy(),
-    )
+    transaction_ns = transaction_ms * (NS_PER_MS if profile.transaction_times else 0)
+    previous = prev_id if profile.transaction_times else np.full_like(prev_id, -1)
+    chain = time_ns, transaction_ns, receipt_ns, first_id, final_id, previous
+
+    columns = {"book_delta_v2": deltas, "book": books, "trades": trades, "truth/update_chain": chain}
+    tables = {name: _table(name, *each) for name, each in columns.items()}
+    return {**tables, "truth/book_ticker": ticker_table(chunk.tickers, profile)}
 
 
 def ticker_table(tickers: Int64Array, profile: MarketProfile) -> pa.Table:
@@ -268,30 +236,17 @@ def ticker_table(tickers: Int64Array, profile: MarketProfile) -> pa.Table:
 
     Spot's stream of best prices carries no exchange time, which recordings show as 0, and so does this.
     """
-    return _table(
-        "truth/book_ticker",
-        tickers[market_arrays.TICKER_TIME_MS] * (NS_PER_MS if profile.transaction_times else 0),
-        tickers[market_arrays.TICKER_RECEIPT_NS].copy(),
-        tickers[market_arrays.TICKER_ID].copy(),
-        pips_to_float(tickers[market_arrays.TICKER_BID_TICK], profile.price_decimals),
-        pips_to_float(tickers[market_arrays.TICKER_BID_LOTS], profile.size_decimals),
-        pips_to_float(tickers[market_arrays.TICKER_ASK_TICK], profile.price_decimals),
-        pips_to_float(tickers[market_arrays.TICKER_ASK_LOTS], profile.size_decimals),
-    )
+    time_ms, receipt_ns, number, *levels = tickers
+    time_ns = time_ms * (NS_PER_MS if profile.transaction_times else 0)
+    return _table("truth/book_ticker", time_ns, receipt_ns, number, *_floats(profile, *levels))
 
 
 def _chain(chunk: MarketChunk, profile: MarketProfile) -> pa.Table:
-    messages = chunk.messages
-    previous = messages[market_arrays.MESSAGE_PREV_ID].copy()
-    return _table(
-        "truth/update_chain",
-        messages[market_arrays.MESSAGE_TIME_MS] * NS_PER_MS,
-        messages[market_arrays.MESSAGE_TRANSACTION_MS] * (NS_PER_MS if profile.transaction_times else 0),
-        messages[market_arrays.MESSAGE_RECEIPT_NS].copy(),
-        messages[market_arrays.MESSAGE_FIRST_ID].copy(),
-        messages[market_arrays.MESSAGE_FINAL_ID].copy(),
-        previous if profile.transaction_times else np.full_like(previous, -1),
-    )
+    time_ms, transaction_ms, receipt_ns, first_id, final_id, prev_id, _ = chunk.messages
+    transaction_ns = transaction_ms * (NS_PER_MS if profile.transaction_times else 0)
+    previous = prev_id if profile.transaction_times else np.full_like(prev_id, -1)
+    times = time_ms * NS_PER_MS, transaction_ns, receipt_ns
+    return _table("truth/update_chain", *times, first_id, final_id, previous)
 
 
 def full_book_table(
@@ -299,14 +254,17 @@ def full_book_table(
 ) -> pa.Table:
     """Give the rows of `truth/full_book` of what `Market.full_book` gave after the message with a final update id."""
     is_bid, tick, lots = book
-    return _table(
-        "truth/full_book",
-        np.full(len(tick), sequence_number, np.int64),
-        is_bid,
-        pips_to_float(tick, profile.price_decimals),
-        pips_to_float(lots, profile.size_decimals),
-    )
+    numbers = np.full(len(tick), sequence_number, np.int64)
+    return _table("truth/full_book", numbers, is_bid, *_floats(profile, tick, lots))
+
+
+def _floats(profile: MarketProfile, *levels: Int64Array) -> list[NDArray[np.float64]]:
+    """Convert ticks and lots, in turn, to prices and sizes."""
+    decimals = itertools.cycle((profile.price_decimals, profile.size_decimals))
+    return [pips_to_float(pips, places) for pips, places in zip(levels, decimals, strict=False)]
 
 
 def _table(name: str, *columns: NDArray[np.generic] | pa.Array) -> pa.Table:
-    return pa.table([pa.array(column) for column in columns], schema=SCHEMAS[name])
+    # Arrow would keep views of the market's buffers, which the next chunk overwrites.
+    copies = (column.copy() if isinstance(column, np.ndarray) else column for column in columns)
+    return pa.table([pa.array(column) for column in copies], schema=SCHEMAS[name])

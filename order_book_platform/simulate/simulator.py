@@ -67,15 +67,10 @@ def inject_faults(
     seed: int,
     progress: Progress = silent,
 ) -> InjectionReport:
-    """Copy one symbol-day's `book_delta_v2`, `book` and `trades` with faults applied.
+    """Copy one symbol-day's `book_delta_v2`, `book` and `trades`, recorded or simulated, with faults applied.
 
-    Args:
-        source_root: holds the tables, recorded or simulated; left as it is.
-        out_root: another folder; a record of the faults is written to its `truth/faults`.
-        key: symbol and day.
-        faults: what goes wrong.
-        seed: chooses where, as far as `faults` does not say.
-        progress: told of rows.
+    `seed` chooses where, as far as `faults` does not say; the record goes to `truth/faults` of `out_root`, which is
+    another folder. Progress is in rows.
 
     Raises:
         SettingsError: both roots are the same, the faults do not fit, or recorded files are in the way.
@@ -164,12 +159,8 @@ class SimulationReport(InjectionReport):
 class MarketSimulator:
     """Writes simulated Crypto Lake files with their truth; deterministic in every argument but `chunk_rows`.
 
-    Args:
-        profile: what the market is like.
-        seed: which of the possible markets; 0 or more.
-        full_book_every: the full book is written after the first message, after every one in this many, and after the
-            last.
-        chunk_rows: delta rows held at a time, about; bounds memory and never changes a byte.
+    `seed`, 0 or more, chooses one of the possible markets of a profile. The full book is written after the first
+    message, after every one in `full_book_every`, and after the last. About `chunk_rows` delta rows are held at a time.
     """
 
     def __init__(
@@ -194,14 +185,10 @@ class MarketSimulator:
         faults: Faults = Faults(),  # noqa: B008 - frozen
         progress: Progress = silent,
     ) -> SimulationReport:
-        """Write one symbol and day below `root`; all files appear together at the end.
+        """Write `book_delta_v2/`, `book/`, `trades/` and `truth/` of one symbol and day; all files appear together.
 
-        Args:
-            root: holds `book_delta_v2/`, `book/`, `trades/` and `truth/` afterwards.
-            key: symbol and day; each has a market of its own, also on consecutive days.
-            messages: how many depth messages the market sends.
-            faults: what goes wrong between the market and the files; the truth knows nothing of them.
-            progress: told of messages and, with faults, of rows.
+        Each day has a market of its own, which sends so many depth messages. Faults strike between the market and the
+        files; the truth knows nothing of them. Progress is in messages and, with faults, in rows.
 
         Raises:
             SettingsError: more messages than fit a day, faults that do not fit the messages, or recorded files in the

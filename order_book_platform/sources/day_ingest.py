@@ -13,32 +13,18 @@ from order_book_platform.storage.master_keys import load_master_keys
 
 
 class DayIngest:
-    """Takes a day from `lake_root` where its deltas are there, else from a capture below `capture_root`.
-
-    Args:
-        store: Store that the partitions are published in.
-        settings: Settings `lake_root`, `capture_root`, instruments and `sources`.
-    """
+    """Takes a day from `lake_root` where its deltas are there, else from a capture below `capture_root`."""
 
     def __init__(self, store: DataStore, settings: Settings) -> None:
         self._store = store
         self._settings = settings
 
     def run(self, key: PartitionKey, progress: Progress = silent) -> IngestResult:
-        """Publish the day; see `LakeIngest` and `CaptureIngest`.
-
-        Raises:
-            SourceMissingError: Neither the lake nor a capture has the day; the error is the lake's.
-            OrderBookPlatformError: The source cannot be used; nothing is published.
-        """
+        """Publish the day as `LakeIngest` or `CaptureIngest` does; a day that neither has is the lake's error."""
         return self._component(key).run(key, progress)
 
     def require(self, key: PartitionKey) -> None:
-        """Refuse a day that is nowhere.
-
-        Raises:
-            SourceMissingError: Neither the lake nor a capture has it.
-        """
+        """Refuse with the lake's `SourceMissingError` a day that neither the lake nor a capture has."""
         if isinstance(self._component(key), LakeIngest):
             LakeSource(self._settings.lake_root).require("book_delta_v2", key)
 

@@ -30,8 +30,7 @@ from order_book_platform.model.decimal128 import (
 )
 from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS, MAX_DECIMALS, beyond_pips, float_to_pips
 from order_book_platform.model.pip_encoding import Encoding, Precision
-from order_book_platform.sources.lake_source import LakeFile
-from order_book_platform.sources.row_checks import GridAudit
+from order_book_platform.sources.lake_source import GridAudit, LakeFile
 
 _HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 """Odd factor near 2**64 divided by the golden ratio, which spreads numbers over all bits (Fibonacci hashing)."""
@@ -41,10 +40,8 @@ _HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 class FloatDecoder(Encoding):
     """Decodes the floats of one day to int64 pips; as an encoding it also writes what it decoded.
 
-    Attributes:
-        scale: Decimals of a pip; tick and lot are not known yet and are 1 pip.
-        precision: Precision of the partitions that are made.
-        off_grid: `price`, `size`: of which there were values with more decimals.
+    `scale` has the decimals of a pip; tick and lot are not known yet and are 1 pip. `off_grid` says of which of `price`
+    and `size` there were values with more decimals.
     """
 
     scale: FixedPoint
@@ -56,15 +53,8 @@ class FloatDecoder(Encoding):
     ) -> Int64Array:
         """Decode float64[n], all finite and not negative, to int64[n]; values off the grid of pips are audited.
 
-        Args:
-            audit: Audit of the table.
-            file: File of the values.
-            row: Row of the first value in the file.
-            column: Column of the values: `price`, or else one of sizes.
-            values: float64[n].
-
-        Raises:
-            FixedPointError: A value cannot be held.
+        The first value is in row `row` of the file, in the column `price` or else one of sizes. A value that cannot be
+        held is a `FixedPointError`.
         """
         what = "price" if column == "price" else "size"
         decimals, pips = self._decimals(what), np.empty(len(values), np.int64)
@@ -81,10 +71,9 @@ class FloatDecoder(Encoding):
         return pips
 
     def decode_levels(self, what: str, floats: Float64Array) -> tuple[Int64Array, BoolArray]:
-        """Decode the `price` or `size` of snapshot levels, float64 of any shape.
+        """Decode `price` or `size` of levels, float64 of any shape, to int64, `MISSING_PIPS` for NaN.
 
-        Returns:
-            int64 of the same shape, `MISSING_PIPS` for NaN; and bool, true where a value cannot be that of a level.
+        Also returns bool, true where a value cannot be that of a level.
         """
         pips, wrong = np.empty(floats.shape, np.int64), np.empty(floats.shape, np.bool_)
         scale = 10.0 ** self._decimals(what)

@@ -16,7 +16,6 @@ from order_book_platform.datasets.tickers_and_trades import TRADES_SCHEMA
 from order_book_platform.model import GateResult, PartitionKey
 from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
-from order_book_platform.sources.delta_reader import DeltaReader
 from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_source import DATASET_OF_TABLE, LakeSource
 from order_book_platform.sources.price_grid import (
@@ -28,7 +27,7 @@ from order_book_platform.sources.price_grid import (
     read_exactly,
     settled_increments,
 )
-from order_book_platform.sources.table_reader import SnapshotReader, TradeReader
+from order_book_platform.sources.table_reader import DeltaReader, SnapshotReader, TradeReader
 from order_book_platform.storage import DataStore, DiskSpace, Manifest, PartitionWriter
 from order_book_platform.streaming import read_ahead
 
@@ -59,10 +58,6 @@ class LakeIngest:
 
     Prices and sizes become int64 pips, or decimals where pips do not hold them exactly; the setting
     `instruments.precision` may ask for one of them.
-
-    Args:
-        store: Store that the partitions are published in.
-        settings: Settings `lake_root`, instruments and `sources`.
     """
 
     def __init__(self, store: DataStore, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Crypto Lake files: finds, opens, checks and orders them, and decodes them batch by batch.
+"""Crypto Lake files: finds, opens, checks and orders them, decodes them batch by batch, and checks their rows.
 
 The layout is `<root>/<table>/exchange=E/symbol=S/dt=D/` with any number of Parquet files of any name. Layout and
 columns are those of `lakeapi` 0.22.3 and of the vendor's data page.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from order_book_platform.clock import NS_PER_DAY, day_start_ns, iso_from_ns
 from order_book_platform.errors import (
+    OffGridError,
     SourceAccessError,
     SourceCorruptError,
     SourceEmptyError,
@@ -25,8 +28,8 @@ from order_book_platform.errors import (
     SourceSchemaError,
     SourceValueError,
 )
-from order_book_platform.model import Instrument, PartitionKey
-from order_book_platform.model.arrays import DEPTH
+from order_book_platform.model import FixedPoint, Instrument, PartitionKey
+from order_book_platform.model.arrays import DEPTH, BoolArray, Float64Array
 from order_book_platform.storage.parquet_rows import decode_row_groups
 from order_book_platform.storage.partition_writer import file_sha256
 
@@ -86,8 +89,7 @@ class LakeFile:
     def batches(self, columns: list[str], batch_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Decode some columns row group by row group; yields the row of the file that a batch begins with, and it.
 
-        Raises:
-            SourceCorruptError: A page cannot be decoded, or rows are missing.
+        A page that cannot be decoded, and rows that are missing, are a `SourceCorruptError`.
         """
         row, end = self.first_row, self.first_row + self.rows
         try:
@@ -137,9 +139,7 @@ class LakeFile:
 class LakeSource:
     """Crypto Lake files below one root; every method raises `SourceAccessError` for what may not be read.
 
-    Args:
-        root: Folder that holds `book_delta_v2/`, `book/`, `trades/`.
-        batch_rows: Rows decoded at a time where a file has no statistics to be ordered by.
+    `batch_rows` are decoded at a time where a file has no statistics to be ordered by.
     """
 
     def __init__(self, root: Path, batch_rows: int = 1_000_000) -> None:
@@ -292,3 +292,72 @@ def _inaccessible(path: Path, kind: str, error: OSError) -> SourceAccessError:
         where=str(path),
         remedy="Give this user the right to read it and the folders above it.",
     )
+
+
+@dataclass(slots=True)
+class ReadAudit:
+    """Counts of the rows of one table; unsorted ones have a lower sequence number, or time, than the row before."""
+
+    rows: int = 0
+    files: int = 0
+    unsorted_rows: int = 0
+
+
+@dataclass(slots=True)
+class GridAudit(ReadAudit):
+    """Counts of a table whose prices and sizes have to lie on a grid of decimals.
+
+    `first_off_grid` has file, column, row and value of the first float that is no decimal with that many places.
+    """
+
+    off_grid_prices: int = 0
+    off_grid_sizes: int = 0
+    first_off_grid: str = ""
+
+
+def check_grid(audit: GridAudit, scale: FixedPoint, files: Sequence[LakeFile], accepted: int) -> None:
+    """Refuse with `OffGridError`, which names the first, a table with more off-grid values than accepted."""
+    off = audit.off_grid_prices + audit.off_grid_sizes
+    if off > accepted:
+        raise OffGridError(
+            expected=f"at most {scale.price_decimals} decimals in prices, {scale.size_decimals} in sizes",
+            found=f"{off} values off that grid, the first {audit.first_off_grid}",
+            where=str(files[0].path.parent),
+            remedy="Set price_decimals or size_decimals of the instrument, or accept them with "
+            "sources.max_off_grid_rows; they are then counted and taken as the nearest pip.",
+        )
+
+
+def check_nulls(file: LakeFile, row: int, batch: pa.RecordBatch) -> None:
+    """Refuse nulls in any column of a batch whose first row is number `row` of the file."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if column.null_count:
+            at = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+            raise file.value_error(name, row + at, "null", "a value")
+
+
+def check_values(
+    file: LakeFile, row: int, column: str, values: Float64Array, in_range: BoolArray, expected: str
+) -> None:
+    """Refuse the first of float64[n], from row `row` of a file on, that is not finite or not in range, bool[n]."""
+    good = in_range & np.isfinite(values)
+    if not good.all():
+        at = int(np.argmin(good))
+        raise file.value_error(column, row + at, repr(float(values[at])), expected)
+
+
+def check_times(file: LakeFile, row: int, batch: pa.RecordBatch, day: date) -> None:
+    """Refuse times more than a day away from the partition's UTC day: another day's file, or another unit than ns.
+
+    Origin times of 0 or less pass: they stand for "unknown" and are counted by the assessment.
+    """
+    start = day_start_ns(day)
+    for column in ("timestamp", "receipt_timestamp"):
+        times = batch.column(column).to_numpy()
+        good = (times >= start - NS_PER_DAY) & (times < start + 2 * NS_PER_DAY)
+        if column == "timestamp":
+            good |= times <= 0
+        if not good.all():
+            at = int(np.argmin(good))
+            found = f"{times[at]} ({iso_from_ns(times[at])})"
+            raise file.value_error(column, row + at, found, f"a time within one day of {day}, in ns")

@@ -39,16 +39,10 @@ def read_exactly(
 ) -> T:
     """Read a day as int64 pips if they hold every value exactly, else as decimals.
 
-    Trying costs a day nothing if it fits pips, as nearly all do.
+    Trying costs a day nothing if it fits pips, as nearly all do. `read` reads the day with a decoder, and is told why
+    with this one; its result is returned. A file without statistics is decoded, `batch_rows` at a time.
 
-    Args:
-        instrument: Settings, which may ask for one precision, or for decimals of pips.
-        files: Files whose extremes decide how many decimals there can be.
-        batch_rows: Rows decoded at a time where a file has no statistics.
-        read: Reads the day with a decoder, and is told why with this one; its result is returned.
-
-    Raises:
-        FixedPointError: Neither the pips nor the decimals that the settings allow hold a value.
+    A value that neither the pips nor the decimals that the settings allow hold is a `FixedPointError`.
     """
     if instrument.precision == "decimal128":
         return read(DecimalDecoder(), "precision is set to decimal128")
@@ -95,10 +89,8 @@ def choose_decimals(
     """Choose decimals at which every price and size of deltas and trades fits int64 pips; tick and lot are 1 pip.
 
     They are the configured ones, else 8 or fewer. Those of `finest`, `price` or `size`, get as many as their largest
-    value leaves room for, up to 18; snapshots have to fit these, too.
-
-    Raises:
-        FixedPointRangeError: A value does not fit with the configured decimals, or not even without decimals.
+    value leaves room for, up to 18; snapshots have to fit these, too. A value that does not fit with the configured
+    decimals, or not even without decimals, is a `FixedPointRangeError`.
     """
     levels = [
         (file, f"{side}_{level}_")
@@ -150,10 +142,9 @@ def configured_text(instrument: InstrumentSettings) -> dict[str, str | None]:
 
 
 def configured_pips(instrument: InstrumentSettings, scale: FixedPoint) -> dict[str, int | None]:
-    """Return the configured `tick` and `lot` in pips of a scale; None for one that is not configured.
+    """Return the configured `tick` and `lot` in pips of a scale, None for one that is not configured.
 
-    Raises:
-        SettingsError: An increment is no whole number of pips, or too large to be one.
+    One that is no whole number of pips, or too large to be one, is a `SettingsError`.
     """
     found: dict[str, int | None] = {}
     for setting, decimals in (("tick", scale.price_decimals), ("lot", scale.size_decimals)):
@@ -192,18 +183,12 @@ def settled_increments(
 
 
 def detected_tick(deltas: int, snapshots: int, off_tick_rows: int, rows: int, largest: int) -> int:
-    """Return the tick that a day's prices show: what divides the deltas' prices, unless these are too coarse to tell.
+    """Return the tick that a day's prices show, in pips: what divides the deltas' prices, unless these are too coarse.
 
-    Args:
-        deltas: Greatest common divisor of the deltas' prices, in pips.
-        snapshots: The same of the readable snapshots' prices; 0 if there are none.
-        off_tick_rows: Readable snapshots with a price that `deltas` does not divide.
-        rows: Readable snapshots.
-        largest: Largest of the deltas' prices, in pips.
-
-    Returns:
-        The divisor of both if more than half of the snapshots say so and it can count the prices. A few bad snapshots
-            do not make the tick finer, nor do many whose prices are noise.
+    `deltas` and `snapshots` are the greatest common divisors of the prices of deltas and of `rows` readable snapshots,
+    0 if there are none; `deltas` does not divide some price of `off_tick_rows` of these. The tick divides both if more
+    than half of the snapshots say so and it can count prices up to the `largest`: a few bad snapshots do not make it
+    finer, nor do many whose prices are noise.
     """
     both = gcd(deltas, snapshots)
     return both if 2 * off_tick_rows > rows and unit_fits(largest, both) else deltas
@@ -214,10 +199,7 @@ def price_unit(deltas: int, snapshots: int, largest: int, where: object) -> int:
 
     It divides tick and prices of the deltas and the readable snapshots' prices; 0 stands for none of these. If a bad
     snapshot would make the unit too small to count prices in, it is that of the deltas alone. That snapshot's prices
-    then cannot be encoded, and it is left out.
-
-    Raises:
-        DecimalRangeError: The deltas' prices span more units than encoded prices can count.
+    then cannot be encoded, and it is left out. More units than encoded prices can count are a `DecimalRangeError`.
     """
     unit = gcd(deltas, snapshots)
     if unit_fits(16 * largest, unit):

@@ -31,21 +31,13 @@ OBSERVE_EVERY = 4
 class Pipeline:
     """Joins a source and stages by bounded queues; each works in a thread of its own, and items keep their order.
 
-    The event loop has a thread, too: the caller's thread waits in `run`, measures memory, calls the observer and can be
-    interrupted. A pipeline runs once.
+    The event loop has a thread, too: the caller's thread waits in `run`, measures memory, calls `observe` with metrics
+    a few times a second and can be interrupted. A pipeline runs once.
 
-    Args:
-        source: iterator of the items; stepped through and closed in a thread. It yields `Waiting` while it has none.
-        stages: stages in order, each of which gets the items of the one before; those of the last one are ignored.
-        size_of: measures the bytes of an item, for bounds and metrics.
-        rows_of: counts the rows of an item, for metrics.
-        source_name: name of the source, as a stage.
-        backpressure: decides how the source is held back; by default with its default thresholds.
-        memory: decides what the stream goes without while memory is short; by default memory is not measured.
-        observe: called with metrics a few times a second by the thread that called `run`.
-        stall_after_ns: duration of a step from which on it is a stall.
-        grace_ns: time that steps in progress get to end when the stream is stopped.
-        clock: measures times.
+    The source is stepped through and closed in a thread, and yields `Waiting` while it has no item. Items of the last
+    stage are ignored. `size_of` measures the bytes of an item, and `rows_of` counts its rows. Without a `memory` guard
+    memory is not measured. A step that lasts longer than `stall_after_ns` is a stall; steps in progress get `grace_ns`
+    to end when the stream is stopped.
     """
 
     def __init__(
@@ -309,14 +301,8 @@ def run_with_restarts(make_pipeline: Callable[[int], Pipeline], restarts: int = 
     """Run a pipeline; if it stalls, run another one, and return how many restarts were needed.
 
     A stalled step cannot be ended from outside: it may still be at work, and it may wake up later. So each pipeline has
-    to write to other files than the one before. Any other error ends the run.
-
-    Args:
-        make_pipeline: makes the pipeline of an attempt, numbered from 0, which goes on from the last checkpoint.
-        restarts: number of attempts after the first.
-
-    Raises:
-        StallError: the last attempt stalled, too; the error names the stall of each attempt.
+    to write to other files than the one before. `make_pipeline` makes that of an attempt, numbered from 0, which goes
+    on from the last checkpoint. Any other error ends the run; a `StallError` of the last attempt names all stalls.
     """
     stalls: list[StallError] = []
     for attempt in range(restarts + 1):

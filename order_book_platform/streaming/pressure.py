@@ -83,11 +83,8 @@ class Backpressure(_Pressure[PressureLevel]):
     Full queues alone slow a stream down, since a stage that cannot hand on its item has to wait. Backpressure is for
     what waiting does not help: a source that could stop reading, and a stage that holds on to more than it needs.
 
-    Args:
-        throttle: fill, 0 to 1, from which on the source is slowed down, and below which it no longer is.
-        pause: the same two thresholds for a source that stops reading.
-        flush_after_ns: a pause that lasts longer makes the stages flush.
-        longest_wait_ns: upper limit of the growing wait of a throttled source.
+    `throttle` are the fills, 0 to 1, from which on the source is slowed down and below which it no longer is, `pause`
+    those for a source that stops reading. A pause beyond `flush_after_ns` makes the stages flush.
     """
 
     def __init__(
@@ -161,15 +158,11 @@ def drop_caches() -> None:
 
 
 class MemoryGuard(_Pressure[MemoryLevel]):
-    """Decides from the memory in use what a stream goes without.
+    """Decides from the memory in use, which `sample` measures in bytes, what a stream goes without.
 
-    Args:
-        limit_bytes: memory that the process shall not exceed.
-        sample: measures the memory in use, in bytes.
-        drop: called on reaching `DROP_CACHES`, and again every `drop_every_ns` while that level lasts.
-        release: called likewise at `SMALLER_BATCHES`, because freed memory between blocks in use adds up; also
-            called after `release_soon`, whatever the level. It has no effect on later allocations.
-        drop_every_ns: least time between two calls of `drop` or `release`.
+    `drop` is called on reaching `DROP_CACHES`, and again every `drop_every_ns` while that level lasts; `release`, which
+    has no effect on later allocations, likewise at `SMALLER_BATCHES`, because freed memory between blocks in use adds
+    up, and after `release_soon`, whatever the level.
     """
 
     def __init__(

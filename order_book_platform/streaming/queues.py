@@ -41,12 +41,9 @@ class Spill(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SpillPolicy:
-    """How a queue spills while memory is short.
+    """How a queue spills while memory is short: what `keep` does not admit goes `to` a storage.
 
-    Attributes:
-        to: storage of the spilled items; opened, closed and removed by whoever provides it.
-        keep: bound of what stays in memory meanwhile.
-        limit_bytes: most bytes in the spill, as items measure in memory.
+    Whoever provides it opens, closes and removes it; it gets at most `limit_bytes`, as items measure in memory.
     """
 
     to: Spill

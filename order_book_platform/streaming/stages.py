@@ -36,12 +36,9 @@ class Waiting:
 class Stage:
     """The functions of a stage, all called from one thread, one at a time; its name stands in metrics and messages.
 
-    Attributes:
-        work: turns one item into any number of items; the stream may pause or end after each of them.
-        finish: gives the last items, after the last input.
-        flush: releases what the stage holds back; called between two steps when the stream cannot move on.
-        inbox: bound of the queue in front of the stage.
-        spilling: how that queue spills while memory is short; None if it does not.
+    `work` turns one item into any number of items, and the stream may pause or end after each of them; `finish` gives
+    the last items. `flush` releases what the stage holds back; it is called between two steps when the stream cannot
+    move on. `inbox` bounds the queue in front of the stage, which spills only with a policy for it.
     """
 
     name: str

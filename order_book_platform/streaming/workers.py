@@ -151,11 +151,7 @@ def read_ahead(items: Iterator[T], most: int = 1) -> Iterator[T]:
     """Iterate over the same items, produced in a thread of their own.
 
     An error of the iterator is raised where the item would have come. When the consumer stops early, the iterator is
-    closed in its thread.
-
-    Args:
-        items: iterator that the thread steps through.
-        most: number of items that may wait, besides the one being produced and the one being worked on.
+    closed in its thread. `most` items may wait, besides the one being produced and the one being worked on.
     """
     ready: queue.Queue[tuple[int, Any]] = queue.Queue(most)
     stopped = threading.Event()

@@ -12,7 +12,7 @@ from order_book_platform.assess import DataAssessor, GapReporter, PublishedRepor
 from order_book_platform.errors import PartitionCorruptError
 from order_book_platform.model import Severity
 from order_book_platform.settings import load_settings
-from order_book_platform.sources import LakeIngest, delta_reader
+from order_book_platform.sources import LakeIngest, table_reader
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.chain import failed
 from order_book_platform_tests.lake import (
@@ -195,7 +195,7 @@ def test_a_change_of_the_tick_is_a_warning_that_says_when(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Halves, then quarters: rule, report and Markdown name the first message of the piece with the new step."""
-    monkeypatch.setattr(delta_reader, "PIECE_ROWS", 20)
+    monkeypatch.setattr(table_reader, "PIECE_ROWS", 20)
     frame = delta_frame(60)
     row = pl.int_range(pl.len())
     finer = pl.when((row >= 80) & (row % 2 == 0)).then(0.25).otherwise(0.0)

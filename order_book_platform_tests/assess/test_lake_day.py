@@ -23,7 +23,7 @@ from order_book_platform.assess.lake_day import (
 from order_book_platform.errors import FixedPointRangeError, SourceValueError
 from order_book_platform.settings import load_settings
 from order_book_platform.sources import LakeSource
-from order_book_platform.sources.row_group_sample import sample_row_groups
+from order_book_platform.sources.day_survey import sample_row_groups
 from order_book_platform_tests.lake import (
     KEY,
     book_frame,

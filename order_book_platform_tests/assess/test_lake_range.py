@@ -21,7 +21,7 @@ from order_book_platform.clock import NS_PER_DAY, day_start_ns
 from order_book_platform.errors import SourceAccessError
 from order_book_platform.model import PartitionKey
 from order_book_platform.settings import Settings, load_settings
-from order_book_platform.sources.parquet_statistics import ParquetStatistics
+from order_book_platform.sources.day_survey import ParquetStatistics
 from order_book_platform_tests.lake import (
     KEY,
     book_frame,

@@ -12,7 +12,8 @@ import click
 import pytest
 
 from order_book_platform.cli import group, main
-from order_book_platform.cli.group import COMMANDS, Invocation
+from order_book_platform.cli.group import COMMANDS
+from order_book_platform.cli.options import Invocation
 from order_book_platform.errors import NoBookError, SettingsError
 from order_book_platform.version import __version__
 from order_book_platform_tests.cli.conftest import SETTINGS, Platform, run

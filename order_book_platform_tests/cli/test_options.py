@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from order_book_platform.cli.options import (
     ParsedType,
     listed_instruments,
     partition_key,
+    stopped_by_signals,
     symbols_option,
 )
 from order_book_platform.errors import SettingsError
@@ -88,3 +91,15 @@ def test_symbols_may_be_given_several_times(required: bool, code: int) -> None:
     runner = CliRunner()
     assert runner.invoke(show, ["--symbol", "A:B", "--symbol", "C:D"]).stdout == "A:B C:D\n"
     assert runner.invoke(show, []).exit_code == code
+
+
+def test_the_second_signal_interrupts() -> None:
+    """Handlers are as before when the block is left."""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), stopped_by_signals() as stopped:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopped.wait(10)
+        os.kill(os.getpid(), signal.SIGINT)
+        stopped.clear()
+        stopped.wait(10)
+    assert signal.getsignal(signal.SIGINT) is before

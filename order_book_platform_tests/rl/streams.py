@@ -16,9 +16,8 @@ from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.datasets.tickers_and_trades import TRADES_SCHEMA
 from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
 from order_book_platform.model.pip_encoding import VERBATIM
-from order_book_platform.rl.features.event_reader import EventReader
+from order_book_platform.rl.features.event_reader import EventReader, FeatureSpec
 from order_book_platform.rl.features.feature_builder import feature_tables
-from order_book_platform.rl.features.feature_spec import FeatureSpec
 from order_book_platform.settings import FeatureSettings
 from order_book_platform.storage import ParquetRows
 from order_book_platform_tests.rl.naive import BookRow, Trade

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from order_book_platform.rl.features import feature_spec
+from order_book_platform.rl.features import event_reader
 from order_book_platform.settings import FeatureSettings
 from order_book_platform_tests.rl.naive import BookRow, NaiveFeatures, Trade
 from order_book_platform_tests.rl.streams import (
@@ -54,10 +54,10 @@ def test_every_column_equals_its_definition(
 @given(rows=book_rows(min_size=2), trades=trade_rows(), block=st.integers(1, 9))
 def test_block_edges_change_nothing(rows: list[BookRow], trades: list[Trade], block: int) -> None:
     """Computing a few steps at a time gives the bits of computing all at once."""
-    with mock.patch.object(feature_spec, "BLOCK_STEPS", block):
+    with mock.patch.object(event_reader, "BLOCK_STEPS", block):
         for settings in (SETTINGS, COARSE):
             small = run_features(rows, trades, settings)
-            with mock.patch.object(feature_spec, "BLOCK_STEPS", 32_768):
+            with mock.patch.object(event_reader, "BLOCK_STEPS", 32_768):
                 assert same_bits(small, run_features(rows, trades, settings))
 
 

@@ -16,8 +16,7 @@ from order_book_platform.model import FixedPoint
 from order_book_platform.model.arrays import MISSING_PIPS
 from order_book_platform.model.fixed_point import EXACT, EXACT_PIPS
 from order_book_platform.sources.float_decoding import DecimalDecoder, FloatDecoder, Int64Overflow
-from order_book_platform.sources.lake_source import LakeFile
-from order_book_platform.sources.row_checks import GridAudit, check_grid
+from order_book_platform.sources.lake_source import GridAudit, LakeFile, check_grid
 from order_book_platform_tests.lake import delta_frame, files_of
 
 DECODERS = {"pips": lambda: FloatDecoder(FixedPoint(3, 2)), "decimals": DecimalDecoder}

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.options import (
     DAY,
     DAYS,
+    Invocation,
     json_option,
     symbols_option,
 )

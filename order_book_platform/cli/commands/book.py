@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.options import (
     TIME,
+    Invocation,
     day_option,
     json_option,
     partition_key,

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from order_book_platform.cli.group import Invocation
-from order_book_platform.cli.options import json_option
+from order_book_platform.cli.options import Invocation, json_option, stopped_by_signals
 
 if TYPE_CHECKING:
     from order_book_platform.capture import LiveCapture
@@ -105,7 +104,6 @@ def _checked_name(name: str | None) -> str | None:
 
 def _run(taken: LiveCapture, duration: float | None, port: int | None, seal: bool) -> CaptureMetrics:
     """Record until the time is over or a signal comes, and show and serve the figures meanwhile."""
-    from order_book_platform.cli.stop_signals import stopped_by_signals
     from order_book_platform.clock import NS_PER_SECOND, Clock
     from order_book_platform.observability.capture_exporter import CaptureExporter
 

@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from order_book_platform.cli.commands.follow import LOOK_AGAIN_S
-from order_book_platform.cli.group import Invocation
-from order_book_platform.cli.options import json_option
+from order_book_platform.cli.options import Invocation, json_option, stopped_by_signals
 
 
 @click.command(short_help="Live logs of a capture, as it grows.")
@@ -31,7 +30,6 @@ def decode(invocation: Invocation, name: str, once: bool, as_json: bool) -> None
     settings = invocation.settings()
 
     from order_book_platform.cli.output import print_json, stdout, table
-    from order_book_platform.cli.stop_signals import stopped_by_signals
     from order_book_platform.sources.binance.live_decoding import LiveDecoding
     from order_book_platform.storage.master_keys import load_master_keys
 

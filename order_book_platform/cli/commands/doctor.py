@@ -22,8 +22,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from rich.text import Text
 
-from order_book_platform.cli.group import Invocation
-from order_book_platform.cli.options import json_option
+from order_book_platform.cli.options import Invocation, json_option
 from order_book_platform.cli.output import print_json, stdout, table
 from order_book_platform.clock import NS_PER_SECOND, Clock, iso_from_ns
 from order_book_platform.errors import SettingsError, SourceAccessError

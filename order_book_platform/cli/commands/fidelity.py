@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from order_book_platform.cli.group import Invocation
 from order_book_platform.cli.options import (
     DAYS,
+    Invocation,
     day_option,
     json_option,
     listed_instruments,

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from order_book_platform.cli.group import Invocation
-from order_book_platform.cli.options import json_option, listed_instruments, symbol_option
+from order_book_platform.cli.options import (
+    Invocation,
+    json_option,
+    listed_instruments,
+    stopped_by_signals,
+    symbol_option,
+)
 from order_book_platform.cli.output import StageBars, live_progress, print_json, stdout, table
-from order_book_platform.cli.stop_signals import stopped_by_signals
 
 if TYPE_CHECKING:
     from order_book_platform.observability import StreamMetrics

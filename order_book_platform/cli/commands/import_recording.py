@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from order_book_platform.cli.group import Invocation
-from order_book_platform.cli.options import json_option, symbol_option
+from order_book_platform.cli.options import Invocation, json_option, symbol_option
 
 
 class IncrementType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3 only

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from order_book_platform.cli.group import Invocation
-from order_book_platform.cli.options import json_option
+from order_book_platform.cli.options import Invocation, json_option
 from order_book_platform.cli.output import print_json, stdout, table
 from order_book_platform.errors import LogKeyError, SettingsError
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from order_book_platform.cli.group import Invocation
-from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
+from order_book_platform.cli.options import Invocation, day_option, json_option, partition_key, symbol_option
 from order_book_platform.cli.output import gates_table, print_json, stdout, table
 
 if TYPE_CHECKING:

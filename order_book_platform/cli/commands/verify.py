@@ -7,8 +7,7 @@ from datetime import date
 import click
 from rich.text import Text
 
-from order_book_platform.cli.group import Invocation
-from order_book_platform.cli.options import day_option, json_option, partition_key, symbol_option
+from order_book_platform.cli.options import Invocation, day_option, json_option, partition_key, symbol_option
 from order_book_platform.cli.output import print_json, progress_bars, stdout, table
 
 

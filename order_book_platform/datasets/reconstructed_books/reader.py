@@ -35,8 +35,7 @@ class BookHeads(NumberedRows):
 class BestRows(NumberedRows):
     """A book cut to its best bid and ask, so that prices and sizes are int64[n, 2]; else as in `BookRows`.
 
-    Attributes:
-        arrival_ns: int64[n], ns since the epoch, by the recorder's clock.
+    `arrival_ns`, int64[n], is by the recorder's clock.
     """
 
     arrival_ns: Int64Array
@@ -53,13 +52,9 @@ class BestRows(NumberedRows):
 
 @dataclass(frozen=True, slots=True)
 class BookRows(NumberedRows):
-    """A book cut to K levels a side.
+    """A book cut to K levels a side: `BookFlag` bits uint8[n], and numbers of known bid and ask levels uint8[n, 2].
 
-    Attributes:
-        flags: uint8[n], `BookFlag`.
-        known: uint8[n, 2], known bid and ask levels.
-        encoded_price: int64[n, 2, K], [:, 0] bids; `MISSING_PIPS` where there is no level.
-        encoded_size: int64[n, 2, K]; 0 where there is no level.
+    Prices and sizes are as in `ReferenceRows`.
     """
 
     flags: UInt8Array
@@ -175,16 +170,8 @@ def read_as_of(
     """Stream a book as it was after each of some messages, every row under the number of the message asked for.
 
     Only these rows are copied out of the decoded columns, which takes less time than to copy all rows and choose then.
-    Numbers below that of the first row are left out.
-
-    Args:
-        file: Rows of `reconstructed_books`.
-        levels: K, at most the file's depth.
-        numbers: int64[m], sequence numbers, ascending.
-        encoding: Encoding of the rows.
-        batch_rows: Rows at a time, of the file and of the stream.
-        picked: Collects rows of the file on the way.
-        equal: Leave out numbers that no row has itself.
+    The sequence numbers, int64[m], ascend; those below the first row's are left out, and with `equal` those that no row
+    has itself. K = `levels` is at most the file's depth; `picked` collects rows of the file on the way.
     """
     done, held = 0, None
     for part in _parts(file, levels, batch_rows, encoding, picked):

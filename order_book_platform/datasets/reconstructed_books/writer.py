@@ -37,13 +37,10 @@ class ReplayHash:
 
 
 class BookTables:
-    """Turns the rows of one replay into tables of one partition or log, and counts and hashes them.
+    """Turns the rows of one replay into tables of one partition or log, counts their flags, and hashes them.
 
-    Attributes:
-        digest: The `replay_hash` of all rows so far.
-        counts: Rows with each flag.
-        shown_sizes: bool[n], true for the encoded sizes that have been in a table. A checkpoint keeps them, since a
-            size that is met later may be encoded as another number in the run that resumes.
+    `shown_sizes`, bool[n], is true for the encoded sizes that have been in a table. A checkpoint keeps them, since a
+    size that is met later may be encoded as another number in the run that resumes.
     """
 
     def __init__(self, depth: int, encoding: PartitionEncoding) -> None:

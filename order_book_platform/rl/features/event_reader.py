@@ -1,4 +1,4 @@
-"""Reads books and trades as chunks of arrays, places each row on the time grid, and gives rows out step by step."""
+"""The time grid of the features of one partition, and the books and trades on it: chunks, given out step by step."""
 
 from __future__ import annotations
 
@@ -9,14 +9,100 @@ from typing import Generic, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.clock import NS_PER_DAY, day_start_ns, iso_from_ns
+from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns, iso_from_ns
 from order_book_platform.datasets.columns import as_numpy
-from order_book_platform.errors import BatchError
-from order_book_platform.model import BookFlag, PartitionKey
+from order_book_platform.datasets.frame_schemas import features_schema
+from order_book_platform.errors import BatchError, SettingsError
+from order_book_platform.model import BookFlag, FixedPoint, PartitionKey
 from order_book_platform.model.arrays import MISSING_PIPS, BoolArray, Int64Array, UInt8Array
 from order_book_platform.model.pip_encoding import PartitionEncoding
-from order_book_platform.rl.features.feature_spec import FeatureSpec
+from order_book_platform.settings import FeatureSettings
 from order_book_platform.storage import ParquetRows
+
+BLOCK_STEPS = 32_768
+"""Inner steps computed at a time: some 15 MB of working arrays at the default settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """The settings of features, with durations turned into steps of the time grid.
+
+    The grid has inner steps that divide one second, so that volatility has its clock of 1 s; every `stride`-th inner
+    step is a row of the output. The flow window and the look-backs of returns, `horizons`, are in inner steps.
+    """
+
+    step_ns: int
+    stride: int
+    window: int
+    horizons: tuple[int, ...]
+    tick_pips: int
+    features: FeatureSettings
+
+    @classmethod
+    def of(
+        cls, settings: FeatureSettings, *, depth: int, cadence: str, fixed_point: FixedPoint, where: str
+    ) -> FeatureSpec:
+        """Make the specification for the books of the partition `where`, of a depth (levels a side) and a cadence.
+
+        Too few levels, or a cadence that loses the order flow, are a `SettingsError`.
+        """
+        if cadence not in ("change", "message"):
+            raise SettingsError(
+                expected='books of cadence "change" or "message"',
+                found=f'cadence "{cadence}", which leaves out the changes that order flow is made of',
+                where=f"reconstruct.cadence of {where}",
+                remedy='Set reconstruct.cadence = "change" and materialize reconstructed_books again.',
+            )
+        wanted = max(*settings.imbalance_levels, settings.mlofi_levels)
+        if wanted > depth:
+            raise SettingsError(
+                expected=f"features of at most {depth} levels, the depth of the books",
+                found=str(wanted),
+                where=f"features.imbalance_levels, features.mlofi_levels of {where}",
+                remedy="Ask for fewer levels, or raise reconstruct.depth and rebuild reconstructed_books.",
+            )
+        step_ns = min(settings.clock, NS_PER_SECOND)
+        return cls(
+            step_ns=step_ns,
+            stride=settings.clock // step_ns,
+            window=settings.flow_window // step_ns,
+            horizons=tuple(horizon // step_ns for horizon in settings.horizons),
+            tick_pips=fixed_point.tick_pips,
+            features=settings,
+        )
+
+    @property
+    def second(self) -> int:
+        """Number of inner steps in a second."""
+        return NS_PER_SECOND // self.step_ns
+
+    @property
+    def history(self) -> int:
+        """Number of inner steps before a block that its windows reach into."""
+        return max(self.window, max(self.horizons, default=0) + self.second)
+
+    @property
+    def block(self) -> int:
+        """Number of inner steps in a block; a whole number of output rows."""
+        return max(1, BLOCK_STEPS // self.stride) * self.stride
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of the output rows."""
+        settings = self.features
+        return features_schema(settings.imbalance_levels, settings.mlofi_levels, settings.horizons)
+
+    def to_metadata(self) -> dict[str, object]:
+        """Give the settings that shaped the columns, for the manifest."""
+        settings = self.features
+        return {
+            "clock_ns": settings.clock,
+            "flow_window_ns": settings.flow_window,
+            "horizons_ns": list(settings.horizons),
+            "imbalance_levels": list(settings.imbalance_levels),
+            "mlofi_levels": settings.mlofi_levels,
+        }
+
 
 LOOKS_AHEAD = int(BookFlag.CORRUPT | BookFlag.HINDSIGHT)
 """Flags about what was only known later: whether a snapshot came in time, whether one contradicted the book."""
@@ -24,19 +110,13 @@ LOOKS_AHEAD = int(BookFlag.CORRUPT | BookFlag.HINDSIGHT)
 
 @dataclass(frozen=True, slots=True)
 class BookChunk:
-    """A chunk of n consecutive book rows.
+    """A chunk of n consecutive book rows; times are in ns, flags without those of `LOOKS_AHEAD`.
 
-    Attributes:
-        step: int64[n], the inner step that each row falls in: the first whose time is at or after the row's.
-        time: int64[n], ns since the epoch: `origin_time`, or the highest before it where that went back.
-        latency: int64[n], ns: `received_time` − `origin_time`.
-        flags: uint8[n], `BookFlag` bits without those of `LOOKS_AHEAD`.
-        known: uint8[n], number of levels known and present on both sides, counted from the best.
-        two_sided: bool[n], whether both sides have a best price, known or not.
-        doubtful: bool[n], whether the row lacks the flag SEEDED or has the flag GAP.
-        repaired: bool[n], whether the row has the flag REPAIRED.
-        prices: [side][level] int64[n], pips, `MISSING_PIPS` where there is no level; side 0 bids, 1 asks.
-        sizes: [side][level] int64[n], pips, 0 where there is no level; may hold more levels than `prices`.
+    The inner step that a row falls in is the first whose time is at or after the row's, which is `origin_time`, or the
+    highest before it where that went back. `latency` is arrival − `origin_time`, and `known` the number of levels known
+    and present on both sides, counted from the best. A row is two-sided whose best prices exist, known or not, and
+    doubtful if it lacks SEEDED or has GAP. `prices` and `sizes` are by side (bids, asks) and level int64[n] in pips,
+    `MISSING_PIPS` and 0 where there is no level; there may be more levels of sizes.
     """
 
     step: Int64Array

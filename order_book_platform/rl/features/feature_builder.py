@@ -13,9 +13,14 @@ from order_book_platform.datasets.columns import as_numpy
 from order_book_platform.model import Gate, GateResult, PartitionKey, Severity
 from order_book_platform.model.encoding_choice import whole_pips
 from order_book_platform.observability import Progress, silent
-from order_book_platform.rl.features.event_reader import BookChunk, ChunkCursor, EventReader, TradeChunk
+from order_book_platform.rl.features.event_reader import (
+    BookChunk,
+    ChunkCursor,
+    EventReader,
+    FeatureSpec,
+    TradeChunk,
+)
 from order_book_platform.rl.features.feature_columns import TimeGrid, feature_table
-from order_book_platform.rl.features.feature_spec import FeatureSpec
 from order_book_platform.settings import Settings
 from order_book_platform.storage import DataStore, Manifest, ParquetRows
 
@@ -48,8 +53,6 @@ class FeatureBuilder:
         """Compute and publish `rl_features` of one partition; progress is in book rows.
 
         Raises:
-            PartitionMissingError: Books or trades have not been published.
-            PartitionCorruptError: Books or trades cannot be read.
             SettingsError: The books' cadence or depth cannot give the features asked for.
             BatchError: An `origin_time` lies far from the day, or a sum does not fit int64.
             PrecisionError: The day is kept as decimals, and int64 pips of no number of decimals hold them all.

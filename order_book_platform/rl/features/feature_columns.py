@@ -20,8 +20,7 @@ from order_book_platform.kernels.order_flow import (
 )
 from order_book_platform.model import BookFlag
 from order_book_platform.model.arrays import MISSING_PIPS, BoolArray, Int64Array, UInt8Array
-from order_book_platform.rl.features.event_reader import BookChunk, TradeChunk
-from order_book_platform.rl.features.feature_spec import FeatureSpec
+from order_book_platform.rl.features.event_reader import BookChunk, FeatureSpec, TradeChunk
 
 BID_PRICE, BID_SIZE, ASK_PRICE, ASK_SIZE, TIME, LATENCY, FLAGS, KNOWN, DOUBTFUL = range(9)
 """Rows of `TimeGrid.state`, which hold the book row in effect at a step's time: prices and sizes in pips, time and
@@ -110,8 +109,7 @@ class TimeGrid:
     def close(self, steps: int) -> None:
         """Complete the first `steps` inner steps of the block: the book at each, running sums, resets.
 
-        Raises:
-            BatchError: A sum over the flow window does not fit int64.
+        A sum over the flow window that does not fit int64 is a `BatchError`.
         """
         history = self.spec.history
         block = slice(history, history + steps)
@@ -295,7 +293,6 @@ def _flow_columns(grid: TimeGrid, rows: Int64Array) -> Columns:
 
 
 def _return_columns(grid: TimeGrid, rows: Int64Array) -> Columns:
-    """Compute ret_h and rv_h at each position of int64[rows]."""
     spec = grid.spec
     shown = grid.state[BID_PRICE] + grid.state[ASK_PRICE]
     mid2 = np.where(_valid(grid), shown, MISSING_PIPS)

@@ -28,12 +28,11 @@ from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.sources.binance.captured_day import CapturedDay
 from order_book_platform.sources.binance.market import MARKETS, Market
-from order_book_platform.sources.delta_reader import DeltaReader
 from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_ingest import IngestResult
+from order_book_platform.sources.lake_source import GridAudit
 from order_book_platform.sources.price_grid import configured_pips, configured_text, settled_increments
-from order_book_platform.sources.row_checks import GridAudit
-from order_book_platform.sources.table_reader import SnapshotAudit
+from order_book_platform.sources.table_reader import DeltaReader, SnapshotAudit
 from order_book_platform.storage import DataStore, DiskSpace, LogReader, PartitionWriter
 from order_book_platform.storage.log.segments import first_rows
 from order_book_platform.storage.master_keys import MasterKeys, load_master_keys

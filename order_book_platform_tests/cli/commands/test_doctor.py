@@ -16,7 +16,7 @@ import pytest
 
 from order_book_platform.cli.commands import doctor
 from order_book_platform.cli.commands.doctor import Finding
-from order_book_platform.cli.group import Invocation
+from order_book_platform.cli.options import Invocation
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.kernels import compiled
 from order_book_platform.model import PartitionKey

@@ -12,7 +12,7 @@ from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import BatchError
 from order_book_platform.model import BookFlag, FixedPoint
 from order_book_platform.model.arrays import MISSING_PIPS
-from order_book_platform.rl.features.event_reader import BookChunk, TradeChunk
+from order_book_platform.rl.features.event_reader import BookChunk, FeatureSpec, TradeChunk
 from order_book_platform.rl.features.feature_columns import (
     ASK_PRICE,
     ASK_SIZE,
@@ -28,7 +28,6 @@ from order_book_platform.rl.features.feature_columns import (
     TimeGrid,
     feature_table,
 )
-from order_book_platform.rl.features.feature_spec import FeatureSpec
 from order_book_platform.settings import FeatureSettings
 
 SETTINGS = FeatureSettings(
@@ -160,7 +159,7 @@ ALL = slice(None)
 @pytest.fixture
 def grid(monkeypatch: pytest.MonkeyPatch) -> TimeGrid:
     """A grid whose block has eight steps."""
-    monkeypatch.setattr("order_book_platform.rl.features.feature_spec.BLOCK_STEPS", STEPS)
+    monkeypatch.setattr("order_book_platform.rl.features.event_reader.BLOCK_STEPS", STEPS)
     return TimeGrid(GRID_SPEC, START)
 
 
