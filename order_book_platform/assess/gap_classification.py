@@ -53,10 +53,14 @@ class ClassifiedGap:
 
 @dataclass(frozen=True, slots=True)
 class RecoverySnapshots:
-    """Snapshots to recover from: sequence numbers, int64[m] ascending, and origin times, int64[m] ns."""
+    """Snapshots to recover from: sequence numbers, int64[m] ascending, and origin times, int64[m] ns.
+
+    Behind a loss that ids prove they are those of `behind_chain`, if that is given.
+    """
 
     sequence: Int64Array
     origin_time: Int64Array
+    behind_chain: RecoverySnapshots | None = None
 
     def next_after(self, sequence: int) -> tuple[int, int] | None:
         """Return sequence number and origin time of the first one at or after a message; None if there is none."""
@@ -66,7 +70,9 @@ class RecoverySnapshots:
 
 def classify(candidate: GapCandidate, snapshots: RecoverySnapshots, settings: GapSettings) -> ClassifiedGap:
     """Decide what a gap candidate means and what will be done about it, by the thresholds of the settings."""
-    recovery = snapshots.next_after(candidate.after)
+    if candidate.cause == "chain" and snapshots.behind_chain is not None:
+        snapshots = snapshots.behind_chain
+    recovery = snapshots.next_after(candidate.recover_from)
     if candidate.is_small(settings.recover_after):
         gap_class, action = "small", "flag"
     elif recovery is None or recovery[1] - candidate.after_ns > settings.snapshot_reach:
@@ -88,7 +94,7 @@ def _gap(candidate: GapCandidate, gap_class: str, action: str, flagged_until: in
         to_origin_time=candidate.after_ns,
         missing_ids=candidate.missing_ids,
         proven=candidate.proven,
-        flagged_from_sequence_number=candidate.after,
+        flagged_from_sequence_number=candidate.recover_from,
         flagged_until_sequence_number=flagged_until,
         detail=candidate.detail,
     )

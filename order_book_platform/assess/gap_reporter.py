@@ -171,8 +171,10 @@ class GapReporter:
             chosen[every_nth.rows(found)] = True
             usable = chosen & (found == SnapshotDefect.NONE)
             parts.append((batch.sequence_number, batch.origin_time, found, usable))
-        numbers, times, defects, sound = (np.concatenate(each) for each in zip(*parts, strict=True))
-        return numbers, times, defects, RecoverySnapshots(numbers[sound], times[sound])
+        numbers, times, defects, in_turn = (np.concatenate(each) for each in zip(*parts, strict=True))
+        sound = defects == SnapshotDefect.NONE
+        behind_chain = RecoverySnapshots(numbers[sound], times[sound]) if every_nth.recovers else None
+        return numbers, times, defects, RecoverySnapshots(numbers[in_turn], times[in_turn], behind_chain)
 
     def _find_gaps(
         self,
@@ -192,20 +194,25 @@ class GapReporter:
         book = Book(tick, depth=1, crossed_after_ns=settings.crossed_after)
         crossed = CrossedSpells(settings.crossed_after)
         used, gaps = [np.empty((0, 2), np.int64)], list[ClassifiedGap]()
+        explained = [np.empty(0, np.bool_)]
         for batch in batches:
             scan.feed(batch)
             more = [classify(candidate, recovery, settings) for candidate in scan.candidates[len(gaps) :]]
             if more:
+                scheduler.recovery_points.proven_by_ids = scan.detector.has_ids
                 scheduler.recovery_points.add(FlagTimeline.from_gaps(gaps_table(more)).recover_from)
                 gaps += more
             due = scheduler.due_by(batch)
             used.append(np.stack([due.used.sequence_number, due.used.origin_time], 1))
+            # Behind a loss that ids prove, the book differs because of that loss, which has its own row.
+            explained.append(due.forced & scan.detector.has_ids)
             book.add_snapshots(due.merged, due.forced)
             for rows in book.feed(batch):
                 crossed.feed(rows)
         crossed.end(book.last_origin_time, book.last_sequence_number)
         outcome, taken = book.outcomes, np.concatenate(used)
         wrong = (outcome[:, OUTCOME_USE] == USE_REPAIRED) & (outcome[:, OUTCOME_WRONG] > 0)
+        wrong &= ~np.concatenate(explained)[: len(wrong)]
         for i in np.flatnonzero(wrong).tolist():
             agreed, contradicts = taken[max(i - 1, 0)].tolist(), taken[i].tolist()
             levels = int(outcome[i, OUTCOME_WRONG]), int(outcome[i, OUTCOME_COMPARED])

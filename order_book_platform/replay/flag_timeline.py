@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.model.flags import PROVEN_LOSS, BookFlag
@@ -48,10 +49,12 @@ class FlagTimeline:
         changes: Messages from which on rows carry other flags.
         recover_from: int64[r], ascending sequence numbers: the first usable snapshot at or after each of them repairs
             the book, whether or not it agrees with it.
+        proven_by_ids: Whether ids prove the losses: then the next sound snapshot is usable, whichever it is.
     """
 
     changes: FlagChanges
     recover_from: Int64Array
+    proven_by_ids: bool = False
 
     @classmethod
     def none(cls) -> FlagTimeline:
@@ -75,14 +78,16 @@ class FlagTimeline:
                 if bits & bit:
                     open_gaps[bit] += step
             changes[sequence] = sum(bit for bit, count in open_gaps.items() if count > 0)
+        recover = [row for row in rows if row["action"] != "flag" and row["cause"] != "disagreement"]
+        # The snapshot that ends the doubt may lie inside the message behind the gap, so before its number.
         recover_from = [
-            row["to_sequence_number"]
-            for row in rows
-            if row["action"] != "flag" and row["cause"] != "disagreement"
+            min(row["to_sequence_number"], row["flagged_until_sequence_number"] or row["to_sequence_number"])
+            for row in recover
         ]
         return cls(
             FlagChanges(np.array(list(changes), np.int64), np.array(list(changes.values()), np.int64)),
             np.array(sorted(recover_from), np.int64),
+            any(row["cause"] == "chain" for row in recover),
         )
 
 
@@ -95,10 +100,14 @@ class RecoveryPoints:
 
     Attributes:
         open: int64[r], ascending: recovery points that no snapshot has met.
+        proven_by_ids: `FlagTimeline.proven_by_ids`.
     """
 
-    def __init__(self, recover_from: Int64Array, after: int = BEFORE_ALL) -> None:
+    def __init__(
+        self, recover_from: Int64Array, after: int = BEFORE_ALL, proven_by_ids: bool = False
+    ) -> None:
         self.open = recover_from[recover_from > after]
+        self.proven_by_ids = proven_by_ids
 
     def add(self, recover_from: Int64Array) -> None:
         """Add points of losses that were found since, all behind the points and snapshots before them.
@@ -107,6 +116,17 @@ class RecoveryPoints:
         that the next one meets them all.
         """
         self.open = np.concatenate([self.open[-1:], recover_from])
+
+    def demanded(self, snapshot_sequence: Int64Array) -> NDArray[np.intp]:
+        """Return which of the next sound snapshots, int64[m] ascending sequence numbers, losses demand out of turn.
+
+        They are the first at or after each point. Ids have to prove the losses, so that nobody looks at a snapshot in
+        order to decide whether it is evidence.
+        """
+        if not self.proven_by_ids:
+            return np.empty(0, np.intp)
+        at = np.searchsorted(snapshot_sequence, self.open, "left")
+        return np.unique(at[at < len(snapshot_sequence)])
 
     def forced(self, snapshot_sequence: Int64Array) -> BoolArray:
         """Return bool[m]: which of the next scheduled snapshots, int64[m] ascending sequence numbers, repair the book.
@@ -159,7 +179,7 @@ class LiveFlagTimeline:
 
     def recover_from(self, gaps: Sequence[GapCandidate]) -> Int64Array:
         """Return int64[r]: sequence numbers from which on the next scheduled snapshot has to repair the book."""
-        large = [gap.after for gap in gaps if not gap.is_small(self._recover_after_ns)]
+        large = [gap.recover_from for gap in gaps if not gap.is_small(self._recover_after_ns)]
         return np.array(large, np.int64)
 
     def changes(
@@ -173,7 +193,7 @@ class LiveFlagTimeline:
             used_sequence: int64[m], ascending: scheduled snapshots that are due by the last of the messages.
         """
         # At one sequence number the gap comes first: a snapshot of the message behind the gap ends it at once.
-        events: list[tuple[int, int, GapCandidate | None]] = [(gap.after, 0, gap) for gap in gaps]
+        events: list[tuple[int, int, GapCandidate | None]] = [(gap.recover_from, 0, gap) for gap in gaps]
         events += [(number, 1, None) for number in used_sequence.tolist()]
         changes: list[tuple[int, int]] = []
         reached = BEFORE_ALL

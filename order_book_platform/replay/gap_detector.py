@@ -29,6 +29,7 @@ class GapCandidate:
         after_ns: Origin time of the message behind it, ns, by the same rule.
         missing_ids: Number of update ids that are missing where ids are contiguous; None elsewhere.
         detail: One sentence for a report.
+        last_missing: Last update id that is missing; None where no ids tell.
     """
 
     cause: str
@@ -38,6 +39,15 @@ class GapCandidate:
     after_ns: int
     missing_ids: int | None
     detail: str
+    last_missing: int | None = None
+
+    @property
+    def recover_from(self) -> int:
+        """Sequence number from which on a snapshot holds everything that was lost.
+
+        Ids prove it of a snapshot whose own lies inside the message behind the gap, too.
+        """
+        return self.after if self.last_missing is None else self.last_missing
 
     @property
     def proven(self) -> bool:
@@ -142,8 +152,10 @@ class GapDetector:
         """
         if batch.prev_final_update_id is not None:
             name, wanted, found = "pu", pairs.before, batch.prev_final_update_id[pairs.rows]
+            follows = found
         elif batch.first_update_id is not None:
             name, wanted, found = "U", pairs.before + 1, batch.first_update_id[pairs.rows]
+            follows = found - 1
         else:
             return []
         self.has_ids = True
@@ -154,6 +166,7 @@ class GapDetector:
             (found > wanted) | (pairs.after <= pairs.before),
             lambda i: f"{name} is {found[i]} where {wanted[i]} was due",
             missing,
+            np.where((follows > pairs.before) & (follows < pairs.after), follows, pairs.after),
         )
 
 
@@ -172,6 +185,7 @@ def _candidates(
     where: BoolArray,
     detail: Callable[[int], str],
     missing_ids: Int64Array | None = None,
+    last_missing: Int64Array | None = None,
 ) -> list[GapCandidate]:
     """Return a candidate for each pair at which `where`, bool[n], holds; `detail` is given the pair's position."""
     return [
@@ -183,6 +197,7 @@ def _candidates(
             int(pairs.after_ns[i]),
             None if missing_ids is None else int(missing_ids[i]),
             detail(i),
+            None if last_missing is None else int(last_missing[i]),
         )
         for i in np.flatnonzero(where).tolist()
     ]

@@ -94,7 +94,13 @@ def replay_in_memory(
     )
     book.add_flag_changes(timeline.changes)
     batches = [snapshots] if snapshots is not None else []
-    scheduler = SnapshotScheduler(iter(batches), strategy.selector(), timeline.recover_from, tick)
+    scheduler = SnapshotScheduler(
+        iter(batches),
+        strategy.selector(),
+        timeline.recover_from,
+        tick,
+        proven_by_ids=timeline.proven_by_ids,
+    )
     steps = strategy.steps(scheduler)
     tables, made = BookTables(depth, encoding), list[pa.Table]()
     messages = whole_messages([deltas] if isinstance(deltas, DeltaBatch) else deltas)

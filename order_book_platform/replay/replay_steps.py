@@ -235,6 +235,7 @@ class LiveSteps(ReplaySteps):
         released = self.inbox.release(int(batch.sequence_number[-1]))
         pairs, gaps = detector.feed(batch, released)
         # Recovery points come first: they decide which of the snapshots that are due now repair the book.
+        self._scheduler.recovery_points.proven_by_ids = detector.has_ids
         self._scheduler.recovery_points.add(timeline.recover_from(gaps))
         step = self._step_with(batch, ends_part, self._scheduler.due_by(batch, recent))
         # A snapshot that was behind the book ends gaps as one of the last message.

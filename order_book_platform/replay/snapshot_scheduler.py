@@ -2,7 +2,8 @@
 
 A reconstruction that looked at a snapshot and then decided whether it counts as evidence would hide exactly the rows on
 which the book is wrong. So the split depends on positions and quality alone and is fixed before the replay: the first
-sound snapshot seeds, every n-th after it may extend or repair, all others are held out.
+sound snapshot seeds, every n-th after it may extend or repair, all others are held out. Where update ids prove a loss,
+the next sound snapshot repairs out of turn: that, too, follows from positions alone.
 """
 
 from __future__ import annotations
@@ -60,6 +61,11 @@ class EveryNthSnapshot:
     seen: int = 0
     first_sound: int = -1
 
+    @property
+    def recovers(self) -> bool:
+        """Whether a snapshot behind a proven loss is used out of turn: not where the seed alone is wanted."""
+        return self.extend_every > 0
+
     def rows(self, defects: UInt8Array) -> NDArray[np.intp]:
         """Return the ascending positions of the candidates among the next snapshots, given their defects uint8[n].
 
@@ -95,6 +101,11 @@ class AllButEveryNth:
     every: int
     seen: int = 0
     first_sound: int = -1
+
+    @property
+    def recovers(self) -> bool:
+        """Whether a snapshot behind a proven loss is used out of turn: losses of deltas do not matter here."""
+        return False
 
     def rows(self, defects: UInt8Array) -> NDArray[np.intp]:
         """Return the positions of those that are not held out among the next snapshots, sound or not."""
@@ -157,6 +168,7 @@ class SnapshotScheduler:
         recover_from: int64[r]: sequence numbers from which on the next snapshot repairs the book.
         tick: Tick of the deltas, encoded.
         position: Where to go on.
+        proven_by_ids: `FlagTimeline.proven_by_ids` of the points.
 
     Attributes:
         position: Position behind the snapshots handed out; its `deltas` are where the scheduler began.
@@ -170,12 +182,13 @@ class SnapshotScheduler:
         recover_from: Int64Array,
         tick: int,
         position: ReplayPosition = ReplayPosition(),
+        proven_by_ids: bool = False,
     ) -> None:
         selector.seen, selector.first_sound = position.snapshots, position.first_sound
         self.position = position
         self._snapshots = snapshots
         self._selector = selector
-        self.recovery_points = RecoveryPoints(recover_from, position.last_used)
+        self.recovery_points = RecoveryPoints(recover_from, position.last_used, proven_by_ids)
         self._tick = tick
         self._ahead: SnapshotBatch | None = None
 
@@ -217,6 +230,10 @@ class SnapshotScheduler:
         self._ahead = ahead.take(slice(count, None)) if count < len(ahead) else None
         defects = snapshot_defects(batch, self._tick)
         rows = self._selector.rows(defects)
+        if self._selector.recovers:
+            usable = np.flatnonzero(defects == SnapshotDefect.NONE)
+            reached = np.maximum(batch.sequence_number[usable], last_message)
+            rows = np.union1d(rows, usable[self.recovery_points.demanded(reached)])
         sound = defects[rows] == SnapshotDefect.NONE
         used, rejected = batch.take(rows[sound]), batch.take(rows[~sound])
         numbers = np.maximum(used.sequence_number, last_message)

@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from order_book_platform.capture import LiveCapture
-from order_book_platform.clock import NS_PER_SECOND, Clock
-from order_book_platform.exchange import (
-    ExchangeOptions,
-    ExchangeServer,
-    LocalExchange,
-    SimulatedFeed,
-    parse_faults,
-    venue,
-)
+from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.settings import CaptureSettings
 from order_book_platform.sources.binance.market import MARKETS
 from order_book_platform.storage import LogReader
-
-SYMBOLS = {"usdm": ("BTCUSDT", "ETHUSDT"), "coinm": ("BTCUSD_PERP",), "spot": ("BTCUSDT", "ETHUSDT")}
-
-
-@contextmanager
-def served(market: str, faults: str) -> Iterator[tuple[LocalExchange, dict[str, Any]]]:
-    """Serve a simulated market in a thread; gives the exchange and the addresses as arguments of a capture."""
-    feeds = [SimulatedFeed(symbol, venue(market), 2_000) for symbol in SYMBOLS[market]]
-    options = ExchangeOptions(faults=parse_faults(faults), seed=3, own_groupings=True)
-    exchange = LocalExchange({market: feeds}, options, Clock().now_ns())
-    ready: Future[tuple[asyncio.AbstractEventLoop, dict[str, Any]]] = Future()
-    done = asyncio.Event()
-
-    async def serve() -> None:
-        async with ExchangeServer(exchange) as server:
-            addresses = {"ws_url": server.websocket_url(market), "rest_url": server.rest_url(market)}
-            ready.set_result((asyncio.get_running_loop(), addresses))
-            await done.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
-    thread.start()
-    loop, addresses = ready.result(60)
-    try:
-        yield exchange, addresses
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join(30)
+from order_book_platform_tests.capture.served import SYMBOLS, served
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:

@@ -265,11 +265,12 @@ class Naive:
             if before is not None and before.sequence_number[0] < shots.sequence_number[i] < number
         ]
         used, forced = [], []
-        for i in [i for i in due if shots.sequence_number[i] < number]:
+        lost = self._last_missing(message, before)
+        for i in [i for i in due if shots.sequence_number[i] < lost]:
             self._choose(i, used, forced)
         if before is not None:
             self._look_for_gaps(message, before, bool(between))
-        for i in [i for i in due if shots.sequence_number[i] == number]:
+        for i in [i for i in due if shots.sequence_number[i] >= lost]:
             self._choose(i, used, forced)
         if self._deadline is not None and message.origin_time[0] > self._deadline:
             self._bits |= BookFlag.CORRUPT
@@ -284,11 +285,19 @@ class Naive:
         place, self._seen = self._seen, self._seen + 1
         if not self._sound:
             self._sound, self._first = sound == SnapshotDefect.NONE, place
-        chosen = self._sound and (place - self._first) % SETTINGS.reconstruct.extend_every == 0
-        if chosen and sound == SnapshotDefect.NONE:
+        in_turn = self._sound and (place - self._first) % SETTINGS.reconstruct.extend_every == 0
+        proven = self._recover and _follows(self._tail.deltas) is not None
+        if (in_turn or proven) and sound == SnapshotDefect.NONE:
             used.append(i)
             forced.append(self._recover)
             self._bits, self._deadline, self._recover = 0, None, False
+
+    def _last_missing(self, message: DeltaBatch, before: DeltaBatch | None) -> int:
+        """The number that a snapshot needs in order to hold all that was lost before a message."""
+        number, follows = int(message.sequence_number[0]), _follows(message)
+        if before is None or follows is None or not before.sequence_number[0] < follows < number:
+            return number
+        return follows
 
     def _look_for_gaps(self, message: DeltaBatch, before: DeltaBatch, unseen: bool) -> None:
         pause = int(message.origin_time[0] - before.origin_time[0])

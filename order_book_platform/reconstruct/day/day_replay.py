@@ -213,10 +213,11 @@ class DayReplay:
             before.restore(book, encoding)
         position = saved.position if saved else ReplayPosition()
         snapshots = read_snapshots(store, key, encoding, position.snapshots)
+        points, proven = timeline.recover_from, timeline.proven_by_ids
         return cls(
             key,
             book,
-            SnapshotScheduler(snapshots, strategy.selector(), timeline.recover_from, encoding.tick, position),
+            SnapshotScheduler(snapshots, strategy.selector(), points, encoding.tick, position, proven),
             SnapshotOutcomes(saved.outcomes if saved else None),
             strategy,
             deltas.fixed_point,

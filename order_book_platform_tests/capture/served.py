@@ -1,0 +1,47 @@
+"""The local exchange in a thread of its own, for tests that record it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+from order_book_platform.clock import Clock
+from order_book_platform.exchange import (
+    ExchangeOptions,
+    ExchangeServer,
+    LocalExchange,
+    SimulatedFeed,
+    parse_faults,
+    venue,
+)
+
+SYMBOLS = {"usdm": ("BTCUSDT", "ETHUSDT"), "coinm": ("BTCUSD_PERP",), "spot": ("BTCUSDT", "ETHUSDT")}
+
+
+@contextmanager
+def served(market: str, faults: str, seed: int = 3) -> Iterator[tuple[LocalExchange, dict[str, Any]]]:
+    """Serve a simulated market in a thread; gives the exchange and the addresses as arguments of a capture."""
+    feeds = [SimulatedFeed(symbol, venue(market), 2_000) for symbol in SYMBOLS[market]]
+    options = ExchangeOptions(faults=parse_faults(faults), seed=seed, own_groupings=True)
+    exchange = LocalExchange({market: feeds}, options, Clock().now_ns())
+    ready: Future[tuple[asyncio.AbstractEventLoop, dict[str, Any]]] = Future()
+    done = asyncio.Event()
+
+    async def serve() -> None:
+        async with ExchangeServer(exchange) as server:
+            addresses = {"ws_url": server.websocket_url(market), "rest_url": server.rest_url(market)}
+            ready.set_result((asyncio.get_running_loop(), addresses))
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    loop, addresses = ready.result(60)
+    try:
+        yield exchange, addresses
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join(30)
