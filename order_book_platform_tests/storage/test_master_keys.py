@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from order_book_platform.errors import LogKeyError
-from order_book_platform.storage.master_keys import KEYS_VARIABLE, MasterKeys, WrappedKey, load_master_keys
+from order_book_platform.storage.master_keys import (
+    KEYS_VARIABLE,
+    MasterKeys,
+    WrappedKey,
+    load_master_keys,
+    read_key_file,
+)
 
 
 def saved(path: Path) -> MasterKeys:
@@ -139,3 +145,17 @@ def test_a_wrapped_key_is_stored_as_text() -> None:
     assert WrappedKey.from_json(json.loads(json.dumps(wrapped.to_json())), "here") == wrapped
     with pytest.raises(LogKeyError, match=r"0\.parquet\.key: expected a wrapped data key"):
         WrappedKey.from_json({"master": "x"}, "0.parquet.key")
+
+
+def test_a_credential_of_a_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service manager closes the folder of a service's credentials, and its access lists show as rights of the group."""
+    path = tmp_path / "keys.json"
+    MasterKeys.new(str(path)).save(path)
+    path.chmod(0o440)
+    with pytest.raises(LogKeyError, match="mode 0440"):
+        read_key_file(path)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert read_key_file(path).active
+    path.chmod(0o444)
+    with pytest.raises(LogKeyError, match="mode 0444"):
+        read_key_file(path)
