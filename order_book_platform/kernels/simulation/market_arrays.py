@@ -1,6 +1,6 @@
 """The arrays of a simulated market and the names of their columns.
 
-All belong to a `simulate.market.Market`, which allocates them and hands them to each call.
+All belong to a `simulate.simulated_market.Market`, which allocates them and hands them to each call.
 
 - A side is 0 (bids) or 1 (asks). Within the loops a level has a *coordinate* that grows away from the market on both
   sides: its tick for an ask, `ticks − 1 − tick` for a bid. The best level of a side is its lowest occupied coordinate,
