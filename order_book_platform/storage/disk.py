@@ -268,3 +268,20 @@ def translate_write_errors(
                 remedy="Give this user the right to write there, or set another data_root.",
             ) from error
         raise
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a run holds the lock, or may hold it where that cannot be found out; see `locked_file`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.storage.disk import (
     DiskSpace,
     folder_bytes,
+    is_locked,
     locked_folder,
     recover_replaced_folder,
     replace_folder,
@@ -254,7 +254,7 @@ def find_unfinished_work(root: Path) -> Iterator[UnfinishedWork]:
             except SettingsError:
                 continue  # not made by this package
             building = folder.with_name(f"{BUILDING}{match[2]}")
-            if _is_locked(building.with_name(f"{building.name}.lock")):
+            if is_locked(building.with_name(f"{building.name}.lock")):
                 continue
             kind = match[1].partition("-")[0]
             if kind == "checkpoints" and building.is_dir():
@@ -279,20 +279,3 @@ def _describe(dataset: str, key: PartitionKey, kind: str, folder: Path, name: st
         checkpoints=len(list(checkpoints.glob("*.state"))),
         is_published=folder.with_name(name).is_dir(),
     )
-
-
-def _is_locked(path: Path) -> bool:
-    """Return whether a run holds the lock, or may hold it where that cannot be found out; see `locked_file`."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

@@ -148,7 +148,7 @@ def test_a_wrapped_key_is_stored_as_text() -> None:
 
 
 def test_a_credential_of_a_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service manager closes the folder of a service's credentials, and its access lists show as rights of the group."""
+    """Its folder is closed to others, and the access list of the service shows as rights of the group."""
     path = tmp_path / "keys.json"
     MasterKeys.new(str(path)).save(path)
     path.chmod(0o440)

@@ -7,14 +7,13 @@ import platform
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from email.message import Message
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 from packaging.requirements import Requirement
@@ -22,9 +21,11 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from rich.text import Text
 
+from order_book_platform.cli.capture_checks import check_captures
+from order_book_platform.cli.finding import Finding, age_text, check_writable, existing, is_writable
 from order_book_platform.cli.options import Invocation, json_option
 from order_book_platform.cli.output import print_json, stdout, table
-from order_book_platform.clock import NS_PER_SECOND, Clock, iso_from_ns
+from order_book_platform.clock import Clock, iso_from_ns
 from order_book_platform.errors import SettingsError, SourceAccessError
 
 if TYPE_CHECKING:
@@ -40,16 +41,6 @@ NO_DISK_BYTES = 10**9
 """Free space below which not even a few days fit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check; `warn` is usable, but somebody should look."""
-
-    check: str
-    status: Literal["ok", "warn", "fail"]
-    found: str
-    remedy: str = ""
-
-
 @click.command(short_help="Check installation, settings and data.")
 @json_option
 @click.pass_obj
@@ -58,6 +49,9 @@ def doctor(invocation: Invocation, as_json: bool) -> bool:
 
     Names what runs that died have left beside partitions, with its size and age: unfinished ones with the command
     that goes on from their last checkpoint, others with the one that removes them.
+
+    Of captures it tells whether they are encrypted and being recorded, the age of the last row, and how many days the
+    disk lasts at their measured rate.
 
     Exits 1 if a check fails; a warning says what to look at and does not count.
 
@@ -93,6 +87,7 @@ def examine(invocation: Invocation, clock: Clock | None = None) -> list[Finding]
         check_writable("data root", settings.data_root),
         check_disk(settings.data_root),
         *check_unfinished_work(settings.data_root, clock),
+        *check_captures(settings, clock),
         *check_lake(settings),
         check_instance(invocation.settings_file),
         check_clock(settings, clock),
@@ -136,22 +131,15 @@ def check_compiled_loops() -> Finding:
     from order_book_platform.kernels.compiled import own_folder
 
     folder = own_folder()
-    if _writable(folder):
+    if is_writable(folder):
         return Finding(name, "ok", f"kept in {folder}")
     found = f"cannot write to {folder}: loops that it lacks are compiled again in every process"
     return Finding(name, "warn", found, "Set NUMBA_CACHE_DIR to a folder that can be written to.")
 
 
-def check_writable(name: str, folder: Path) -> Finding:
-    """Check that files can be made in a folder, which may still have to be created."""
-    if _writable(folder):
-        return Finding(name, "ok", str(folder) if folder.is_dir() else f"{folder} (will be created)")
-    return Finding(name, "fail", f"cannot write to {folder}", "Set it to a folder that can be written to.")
-
-
 def check_disk(folder: Path) -> Finding:
     """Check that there is disk space for datasets."""
-    free = shutil.disk_usage(_existing(folder)).free
+    free = shutil.disk_usage(existing(folder)).free
     found = f"{free / 1e9:,.1f} GB free at {folder}"
     if free < NO_DISK_BYTES:
         return Finding("disk", "fail", found, "Free space, or set data_root to a larger disk.")
@@ -166,7 +154,7 @@ def check_unfinished_work(root: Path, clock: Clock) -> Iterator[Finding]:
     from order_book_platform.storage import find_unfinished_work
 
     for left in find_unfinished_work(root):
-        age = _age_text(max(0, clock.now_ns() - left.newest_ns))
+        age = age_text(max(0, clock.now_ns() - left.newest_ns))
         found = f"{left.dataset} of {left.key}: {left.bytes / 1e6:,.1f} MB, {age} old"
         made_by = DATASETS[left.dataset].asset
         again = f"obp materialize --symbol {left.key.instrument} --day {left.key.day} --select {made_by}"
@@ -226,7 +214,7 @@ def check_instance(settings_file: Path) -> Finding:
         if (folder / INSTANCE_FILE).is_file():
             with dagster_instance(settings_file) as instance:
                 return Finding(name, "ok", f"{folder}: {instance.get_runs_count():,} runs")
-        if _writable(folder):
+        if is_writable(folder):
             return Finding(name, "ok", f"{folder} (will be set up by the first run)")
         return Finding(name, "fail", f"cannot write to {folder}", "Set DAGSTER_HOME elsewhere.")
     except SettingsError as error:
@@ -257,26 +245,3 @@ def _distribution_metadata() -> Message:
         return cast("Message", metadata.metadata(DISTRIBUTION))
     except metadata.PackageNotFoundError:
         return Message()
-
-
-def _age_text(age_ns: int) -> str:
-    """Format an age in the largest unit that gives at least 2, such as `3 days`."""
-    seconds = age_ns // NS_PER_SECOND
-    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"
-
-
-def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that exists."""
-    return next(each for each in (folder, *folder.parents) if each.exists())
-
-
-def _writable(folder: Path) -> bool:
-    """Try whether a file can be made in the folder, or the folder be made; leaves nothing behind."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=_existing(folder), prefix=".obp-doctor-"):
-            return True
-    except OSError:
-        return False

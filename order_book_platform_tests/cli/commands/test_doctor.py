@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from order_book_platform.cli.commands import doctor
-from order_book_platform.cli.commands.doctor import Finding
+from order_book_platform.cli.finding import Finding, age_text, check_writable
 from order_book_platform.cli.options import Invocation
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.kernels import compiled
@@ -138,8 +138,8 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     """A file where a folder should be cannot hold datasets."""
     file = tmp_path / "file"
     file.write_text("")
-    assert doctor.check_writable("data root", file / "store").status == "fail"
-    assert doctor.check_writable("data root", tmp_path / "store").status == "ok"
+    assert check_writable("data root", file / "store").status == "fail"
+    assert check_writable("data root", tmp_path / "store").status == "ok"
     assert not (tmp_path / "store").exists()
 
 
@@ -269,4 +269,4 @@ def test_what_is_published_with_deltas_is_made_with_them(empty: Platform) -> Non
 )
 def test_ages(seconds: int, text: str) -> None:
     """In whole units, two at least."""
-    assert doctor._age_text(seconds * NS_PER_SECOND) == text
+    assert age_text(seconds * NS_PER_SECOND) == text
