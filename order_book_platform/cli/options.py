@@ -158,3 +158,22 @@ def stopped_by_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class SecondsType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3 only
+    """Type of a time in seconds: a number, or a number with a unit such as `90s`, `5m` or `24h`."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds; anything else, and a negative number, is a usage error."""
+        from order_book_platform.clock import NS_PER_SECOND, duration_ns
+
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        try:
+            ns = duration_ns(f"{text}s" if text[-1:].isdigit() else text)
+        except ValueError:
+            self.fail(f"expected seconds, or a duration such as 90s, 5m or 24h, found {value!r}", param, ctx)
+        return ns / NS_PER_SECOND

@@ -11,6 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from order_book_platform.cli import options
 from order_book_platform.cli.options import (
     DAY,
     DAYS,
@@ -103,3 +104,18 @@ def test_the_second_signal_interrupts() -> None:
         stopped.clear()
         stopped.wait(10)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("60", 60.0), ("0.2", 0.2), ("90s", 90.0), ("5m", 300.0), ("1ms", 0.001)]
+)
+def test_seconds(text: str, seconds: float) -> None:
+    """A time is given in seconds or with a unit, by every command that takes one."""
+    assert options.SecondsType().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-1", "5 parsecs", "s"])
+def test_no_seconds(text: str) -> None:
+    """Anything else is a usage error that shows both forms."""
+    with pytest.raises(click.BadParameter, match="90s, 5m or 24h"):
+        options.SecondsType().convert(text, None, None)

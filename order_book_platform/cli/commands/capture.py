@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from order_book_platform.cli.options import Invocation, json_option, stopped_by_signals
+from order_book_platform.cli.options import Invocation, SecondsType, json_option, stopped_by_signals
 
 if TYPE_CHECKING:
     from order_book_platform.capture import LiveCapture
@@ -26,7 +26,11 @@ STATUS_EVERY = 10
 @click.command(short_help="Record a market of Binance, live.")
 @click.option("--market", "market_name", required=True, help="usdm, coinm or spot.")
 @click.option("--symbols", required=True, help="Symbols as Binance spells them, with commas between.")
-@click.option("--duration", type=click.FloatRange(min=0), help="Seconds to record.  [default: until stopped]")
+@click.option(
+    "--duration",
+    type=SecondsType(),
+    help="Seconds to record, or a time such as 5m.  [default: until stopped]",
+)
 @click.option("--name", help="Name of the capture, its folder below capture_root.  [default: the market]")
 @click.option("--ws-url", help="Base of websocket URLs.  [default: the exchange's]")
 @click.option("--rest-url", help="Base of REST URLs.  [default: the exchange's]")

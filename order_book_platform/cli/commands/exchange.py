@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from order_book_platform.cli.options import SecondsType
 from order_book_platform.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -86,7 +87,11 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     "--as-recorded", is_flag=True, help="Payloads of recordings to the byte, without the keys st and ps."
 )
 @click.option("--ledger", "ledger_file", type=FILE, help="List of everything sent: .parquet, else NDJSON.")
-@click.option("--duration", help="Stop after this time, such as 5m.  [default: until Ctrl-C]")
+@click.option(
+    "--duration",
+    type=SecondsType(),
+    help="Stop after so many seconds, or a time such as 5m.  [default: until Ctrl-C]",
+)
 @click.option(
     "--json",
     "as_json",
@@ -116,10 +121,9 @@ def exchange(as_json: bool, **given: Any) -> None:
       obp exchange --simulate spot:BTCUSDT --tls --grouping own --fault disconnect~60s,drop=0.0001:depth
     """  # noqa: D301 - \b is click's mark for "do not rewrap"
     from order_book_platform.cli.output import print_json
-    from order_book_platform.clock import Clock, duration_ns
+    from order_book_platform.clock import Clock
 
     served = _made(given)
-    duration_s = _duration(duration_ns, given["duration"]) / 1e9 if given["duration"] else None
     with tempfile.TemporaryDirectory(prefix="obp-exchange-") as temporary:
         tls = None
         if given["tls"]:
@@ -129,7 +133,7 @@ def exchange(as_json: bool, **given: Any) -> None:
             files = write_certificate(folder, Clock().now_ns())
             given["certificate"] = files[0]
             tls = server_context(*files)
-        asyncio.run(_serve(served, given, tls, duration_s, as_json))
+        asyncio.run(_serve(served, given, tls, given["duration"], as_json))
     summary = _summary(served)
     if as_json:
         print_json(summary)
@@ -144,7 +148,7 @@ def _duration(convert: Any, text: str) -> int:
         raise SettingsError(
             expected="a duration such as 30s, 5m or 24h",
             found=repr(text),
-            where="exchange",
+            where="--life",
             remedy="Write a number and a unit.",
         ) from error
 

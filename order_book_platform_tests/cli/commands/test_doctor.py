@@ -32,6 +32,12 @@ OK, WARN, FAIL = (
 )
 
 
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked for the time; the check of the clock's offset has tests of its own."""
+    monkeypatch.setenv("OBP_CAPTURE__CLOCK_SOURCE", "none")
+
+
 @pytest.mark.parametrize(("findings", "code"), [((OK, WARN), 0), ((OK, WARN, FAIL), 1)])
 def test_findings(monkeypatch: pytest.MonkeyPatch, findings: tuple[Finding, ...], code: int) -> None:
     """Every finding is shown with what to do; only a failure makes the exit code 1."""
