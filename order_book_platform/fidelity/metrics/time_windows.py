@@ -78,12 +78,14 @@ class Windows:
         """
         part, chosen = (0, np.ones(len(time_ns), dtype=np.bool_)) if placebo is None else (1, placebo)
         windows, errors = self._windows.of(time_ns)[chosen], best.error_ticks[chosen]
-        np.add.at(self._rows[part, 0], windows, 1)
-        np.add.at(self._rows[part, 1], windows, best.exact[chosen])
+        count = self._windows.count
+        # Four times as fast as numpy's `add.at`, and exact: errors are whole numbers of ticks.
+        self._rows[part, 0] += np.bincount(windows, minlength=count)
+        self._rows[part, 1] += np.bincount(windows, best.exact[chosen], count)
         for side in range(2):
             known = ~np.isnan(errors[:, side])
-            np.add.at(self._rows[part, 2 + side], windows[known], 1)
-            np.add.at(self._squares[part, side], windows[known], errors[known, side] ** 2)
+            self._rows[part, 2 + side] += np.bincount(windows[known], minlength=count)
+            self._squares[part, side] += np.bincount(windows[known], errors[known, side] ** 2, count)
 
     def frame(self) -> pl.DataFrame:
         """Return one row per window.
