@@ -21,9 +21,11 @@ from order_book_platform.kernels.fidelity.level_comparison import (
     MISSING_LEVELS,
     REFERENCE_LEVELS,
     ROW_COUNTS,
+    compare_best_levels,
     compare_levels,
+    count_best,
 )
-from order_book_platform.model.arrays import MISSING_PIPS, BoolArray, Float64Array, Int64Array
+from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
 
 
 def share(part: float, whole: float) -> float | None:
@@ -59,11 +61,11 @@ def compare_best(
 
     `at` int64[n] is the reference row that each book row is compared with; by default the one beside it, m = n.
     """
-    rows = slice(None) if at is None else at
-    ours, theirs = book_price[:, :, 0], price[rows, :, 0]
-    exact = ((ours == theirs) & (book_size[:, :, 0] == size[rows, :, 0])).all(axis=1)
-    undefined = (ours == MISSING_PIPS) | (theirs == MISSING_PIPS)
-    return BestPrices(exact, np.where(undefined, np.nan, (ours - theirs) / encoded_tick))
+    count = len(book_price)
+    best = BestPrices(np.empty(count, np.bool_), np.empty((count, 2)))
+    rows = np.arange(count) if at is None else at
+    compare_best_levels(book_price, book_size, price, size, rows, encoded_tick, best.exact, best.error_ticks)
+    return best
 
 
 EVERY, CLAIMED = 0, 1
@@ -80,16 +82,8 @@ class BestPriceCounts:
 
     def add(self, best: BestPrices, known: BoolArray, rows: BoolArray | None = None) -> None:
         """Take in the chosen `rows` bool[n], by default all; `known` bool[n, 2]: the book claims the side's best."""
-        chosen = slice(None) if rows is None else rows
-        errors, known = best.error_ticks[chosen], known[chosen]
-        self._rows += [len(known), best.exact[chosen].sum(), known.all(axis=1).sum(), *(~known).sum(axis=0)]
-        for side in range(2):
-            defined = ~np.isnan(errors[:, side])
-            for part, counted in ((EVERY, defined), (CLAIMED, defined & known[:, side])):
-                off = errors[counted, side]
-                self._priced[part, side] += len(off), np.count_nonzero(off)
-                # Added one by one, so that the sum does not depend on how the rows come in batches.
-                self._squares[part, side] = np.cumsum(np.append(self._squares[part, side], off**2))[-1]
+        chosen = np.ones(len(known), np.bool_) if rows is None else rows
+        count_best(best.exact, best.error_ticks, known, chosen, self._rows, self._priced, self._squares)
 
     @property
     def rows(self) -> int:

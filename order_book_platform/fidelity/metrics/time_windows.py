@@ -16,6 +16,7 @@ from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.reconstructed_books.reader import BookRows
 from order_book_platform.fidelity.metrics.comparison_counts import BestPrices
 from order_book_platform.fidelity.references.sequence_alignment import ShiftedReferences
+from order_book_platform.kernels.fidelity.level_comparison import add_to_windows
 from order_book_platform.model.arrays import BoolArray, Int64Array
 
 MAX_WINDOWS, MOST_LEVEL_WINDOWS = 300, 120
@@ -77,15 +78,8 @@ class Windows:
         `placebo` is where that exists, bool[n], or None for the true reference.
         """
         part, chosen = (0, np.ones(len(time_ns), dtype=np.bool_)) if placebo is None else (1, placebo)
-        windows, errors = self._windows.of(time_ns)[chosen], best.error_ticks[chosen]
-        count = self._windows.count
-        # Four times as fast as numpy's `add.at`, and exact: errors are whole numbers of ticks.
-        self._rows[part, 0] += np.bincount(windows, minlength=count)
-        self._rows[part, 1] += np.bincount(windows, best.exact[chosen], count)
-        for side in range(2):
-            known = ~np.isnan(errors[:, side])
-            self._rows[part, 2 + side] += np.bincount(windows[known], minlength=count)
-            self._squares[part, side] += np.bincount(windows[known], errors[known, side] ** 2, count)
+        windows = self._windows.of(time_ns)
+        add_to_windows(windows, *best, chosen, self._rows[part], self._squares[part])
 
     def frame(self) -> pl.DataFrame:
         """Return one row per window.
