@@ -12,6 +12,7 @@ BENCHMARKS = {
     "precision": "int64 pips beside decimal128: conversion, arithmetic, Parquet, and from files to books",
     "follow": "the tail of a live capture: catching up with a log, and the delay from append to row",
     "exchange": "the local exchange under load: messages a second, their delay, and its share of a core",
+    "capture": "a live capture under load: losses by the exchange's list, arrival to durable, its share of a core",
     "cancel": "how long a reconstruction takes to end when it is told to, and that the next one goes on",
     "start": "from the start of a process to its first rows: warm, cold, eight at once",
 }

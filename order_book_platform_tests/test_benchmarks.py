@@ -16,12 +16,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from benchmarks import (
     BENCHMARKS,
     assess,
     cancel,
+    capture,
     chart,
     checkpoints,
     contest,
@@ -40,6 +42,7 @@ from benchmarks import (
     start,
     streams,
 )
+from benchmarks.capture_account import Archive, Gap, account
 from benchmarks.contest import Other
 from benchmarks.peers import Peer, Truth, compare, write_stream
 from benchmarks.report import OURS, Report, in_turn
@@ -47,6 +50,7 @@ from benchmarks.simulated import PROFILE, TWICE_AS_BUSY
 from benchmarks.streams import Stream
 from order_book_platform.assess import summarise_range
 from order_book_platform.errors import BenchmarkError
+from order_book_platform.exchange.sent_ledger import LEDGER_SCHEMA
 from order_book_platform.model import BookFlag
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.reconstruct.replay_checkpoints import DayCheckpoints
@@ -335,6 +339,49 @@ def test_a_small_run_of_the_exchange(
     monkeypatch.setattr(exchange, "COMMAND", [*exchange.COMMAND, "--fault", "unknown"])
     with pytest.raises(BenchmarkError, match="exit code 2"):
         exchange.measured(3000, 0.5)
+
+
+@pytest.mark.parametrize("stall", [False, True])
+def test_a_small_run_of_the_capture(
+    stall: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At a low rate for a short time: everything sent is accounted for, also where the disk hangs for a while."""
+    monkeypatch.setattr(capture, "SETTLE_S", 3.0)
+    monkeypatch.setattr(capture, "STALL_S", 0.5)
+    monkeypatch.setattr(
+        "sys.argv", ["capture", "--json", "--rate", "3000", "--seconds", "2", *(["--stall"] if stall else [])]
+    )
+    capture.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    metrics = {result["metric"]: result["value"] for result in document["results"]}
+    assert metrics["messages sent"] == metrics["messages archived"] > 0
+    assert metrics["messages unreported"] == 0
+    assert stall == (metrics["arrival to durable, maximum"] > 400)
+
+
+def test_an_account_tells_losses_from_gaps() -> None:
+    """What no connection brought is unreported without a gap of its stream there, and on its way at the end."""
+    depth = "btcusdt@depth@100ms"
+    rows = [(10, 1, "open", "/", None, None, None)]
+    rows += [(100 * n, 1, "message", depth, 10 * n - 5, 10 * n, 10 * n - 10) for n in range(1, 8)]
+    columns = [*zip(*rows, strict=True), ["sent"] * len(rows), *[[None] * len(rows)] * 3]
+    ledger = pa.Table.from_arrays(
+        [
+            pa.array(column).cast(field.type) if None not in column else pa.array(column, field.type)
+            for column, field in zip(columns, LEDGER_SCHEMA, strict=True)
+        ],
+        schema=LEDGER_SCHEMA,
+    )
+    ids = np.array([[0, 10], [10, 20], [40, 60]])
+    archive = Archive({(4, depth): ids}, {(4, depth): np.array([101, 201, 601])}, {4: 20}, {4})
+    found = account(ledger, archive)
+    assert (found.sent, found.archived, found.in_gaps, found.on_their_way) == (6, 4, 0, 1)
+    assert [number for _, number, _ in found.unreported] == [30, 40]
+    archive.gaps.append(Gap("chain", frozenset(["ethusdt@depth@100ms"]), 201, 601, 0))
+    assert len(account(ledger, archive).unreported) == 2
+    archive.gaps.append(Gap("chain", frozenset([depth]), 201, 601, 0))
+    assert (account(ledger, archive).unreported, account(ledger, archive).in_gaps) == ([], 2)
 
 
 def test_a_small_run_of_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
