@@ -35,19 +35,27 @@ class CaptureState:
         first_ns: Smallest arrival of its first segment; None without rows.
         last_ns: Greatest arrival of its last segment.
         is_recording: Whether a process holds its lock.
+        sealed_bytes: Size of its sealed segments, in which rows end up.
+        sealed_ns: Greatest arrival of them; None without any.
     """
 
     bytes: int
     first_ns: int | None
     last_ns: int
     is_recording: bool
+    sealed_bytes: int = 0
+    sealed_ns: int | None = None
 
     @property
     def bytes_per_day(self) -> float | None:
-        """Size that a day takes; None where there is too little to tell."""
-        if self.first_ns is None or self.last_ns - self.first_ns < SHORTEST_NS:
+        """Size that a day takes, sealed if any segment is; None where there is too little to tell."""
+        if self.first_ns is None:
             return None
-        return self.bytes * NS_PER_DAY / (self.last_ns - self.first_ns)
+        size, end_ns = (
+            (self.bytes, self.last_ns) if self.sealed_ns is None else (self.sealed_bytes, self.sealed_ns)
+        )
+        span_ns = end_ns - self.first_ns
+        return None if span_ns < SHORTEST_NS else size * NS_PER_DAY / span_ns
 
 
 def check_captures(settings: Settings, clock: Clock) -> Iterator[Finding]:
@@ -89,7 +97,7 @@ def capture_state(raw: Path, keys: MasterKeys | None) -> CaptureState:
     from order_book_platform.storage.disk import is_locked
     from order_book_platform.storage.log.log_writer import LOCK
     from order_book_platform.storage.log.segment_columns import column_range
-    from order_book_platform.storage.log.segments import first_rows
+    from order_book_platform.storage.log.segments import first_rows, sealed_path
 
     rows = first_rows(raw)
     size = sum(path.stat().st_size for path in raw.iterdir() if path.is_file())
@@ -97,8 +105,16 @@ def capture_state(raw: Path, keys: MasterKeys | None) -> CaptureState:
     last = next(
         (found for row in reversed(rows) if (found := column_range(raw, row, "received_time", keys))), None
     )
-    is_recording = is_locked(raw / LOCK)
-    return CaptureState(size, first[0] if first else None, last[1] if last else 0, is_recording)
+    sealed = [row for row in rows if sealed_path(raw, row).exists()]
+    until = column_range(raw, sealed[-1], "received_time", keys) if sealed else None
+    return CaptureState(
+        bytes=size,
+        first_ns=first[0] if first else None,
+        last_ns=last[1] if last else 0,
+        is_recording=is_locked(raw / LOCK),
+        sealed_bytes=sum(sealed_path(raw, row).stat().st_size for row in sealed),
+        sealed_ns=until[1] if until else None,
+    )
 
 
 def check_capture_disk(root: Path, states: list[CaptureState]) -> Finding:
@@ -110,6 +126,8 @@ def check_capture_disk(root: Path, states: list[CaptureState]) -> Finding:
     if not daily:
         return Finding("capture disk", "ok", f"{found}; too little is captured to tell what a day takes")
     found += f"; a day takes {daily / 1e6:,.1f} MB, as measured: {free / daily:,.1f} days"
+    if all(state.sealed_ns is None for state in working):
+        found += "; sealed, which they are after an hour, segments take about a tenth"
     if free < daily:
         return Finding(
             "capture disk", "warn", found, "Remove old segments, or set capture_root to a larger disk."

@@ -35,8 +35,10 @@ class Usage(NamedTuple):
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Settings whose clock has no source."""
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings whose clock has no source, and without the keys that the caller may have."""
+    for name in ("OBP_CAPTURE__KEY_FILE", "OBP_CAPTURE_KEYS"):
+        monkeypatch.delenv(name, raising=False)
     return load_settings(write_settings(tmp_path, capture={"clock_source": "none"}))
 
 
@@ -105,6 +107,22 @@ def test_disk(settings: Settings, monkeypatch: pytest.MonkeyPatch, free: int, st
     state = capture_checks.capture_state(settings.capture_root / "usdm" / "raw", None)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**13, 0, free))
     assert check_capture_disk(settings.capture_root, [state]).status == status
+
+
+def test_a_day_is_measured_by_what_is_sealed(settings: Settings) -> None:
+    """Open segments take several times as much, and an hour at most: they would tell too large a day."""
+    raw = settings.capture_root / "usdm" / "raw"
+    writer_of(settings).close()
+    state = capture_checks.capture_state(raw, None)
+    assert "segments take about a tenth" in check_capture_disk(raw, [state]).found
+    writer_of(settings).close(seal=True)
+    writer_of(settings).close()
+    state = capture_checks.capture_state(raw, None)
+    assert 0 < state.sealed_bytes < state.bytes
+    assert state.first_ns is not None
+    assert state.sealed_ns is not None
+    assert state.bytes_per_day == state.sealed_bytes * 86_400e9 / (state.sealed_ns - state.first_ns)
+    assert "segments take about a tenth" not in check_capture_disk(raw, [state]).found
 
 
 def test_too_little_to_tell(settings: Settings) -> None:

@@ -171,13 +171,15 @@ def check_unfinished_work(root: Path, clock: Clock) -> Iterator[Finding]:
 
 
 def check_lake(settings: Settings) -> Iterator[Finding]:
-    """Check which days of the listed symbols the lake holds."""
+    """Check which days of the listed symbols the lake holds; who records by themselves needs none."""
     from order_book_platform.sources import LakeSource
+    from order_book_platform.sources.binance.finished_days import capture_folders
 
     root = settings.lake_root
     if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
         remedy = "Set lake_root to the folder that holds book_delta_v2/, or fill it: obp simulate --help."
-        yield Finding("lake root", "fail", f"cannot read {root}", remedy)
+        captured = bool(capture_folders(settings.capture_root))
+        yield Finding("lake root", "warn" if captured else "fail", f"cannot read {root}", remedy)
         return
     yield Finding("lake root", "ok", str(root))
     source = LakeSource(root)

@@ -95,6 +95,13 @@ def test_nothing_is_made(empty: Platform, monkeypatch: pytest.MonkeyPatch) -> No
     assert empty.obp("doctor").exit_code == 1
 
 
+def test_who_records_needs_no_lake(empty: Platform) -> None:
+    """A lake that is not there fails, unless there are captures to make days of."""
+    settings = load_settings(empty.config)
+    (settings.capture_root / "usdm" / "raw").mkdir(parents=True)
+    assert [each.status for each in doctor.check_lake(settings)] == ["warn"]
+
+
 def test_settings_that_are_wrong(empty: Platform) -> None:
     """Wrong settings are a finding, not an abort, and end the list, since the rest needs them."""
     empty.config.write_text(empty.config.read_text().replace("first_day", "frist_day"))
