@@ -21,6 +21,7 @@ from order_book_platform.sources.binance.depth_merge import DepthGap
 from order_book_platform.sources.binance.market import Market
 from order_book_platform.sources.binance.raw_log_decoder import RawLogDecoder
 from order_book_platform.storage import LogReader
+from order_book_platform.storage.log.segments import first_rows
 
 WARM_UP_NS = 60 * NS_PER_SECOND
 """Time before midnight whose messages are decoded too, so that a chain over midnight is proven, ns."""
@@ -107,7 +108,8 @@ class CapturedDay:
         """
         start_ns = day_start_ns(self.key.day)
         latest_ns, first_row = 0, -1
-        for rows in self.log.read():
+        kept = first_rows(self.log.folder)  # old segments may have been removed from the front
+        for rows in self.log.read(kept[0] if kept else 0):
             received_ns = as_numpy(rows.batch, "received_time")
             greatest = np.maximum(np.maximum.accumulate(received_ns), latest_ns)
             latest_ns = int(greatest[-1])

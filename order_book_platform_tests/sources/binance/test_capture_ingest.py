@@ -208,6 +208,21 @@ def test_the_same_bytes_again(tmp_path: Path) -> None:
     assert ingest.run(KEYS[0]).manifest.fingerprint == before
 
 
+def test_a_log_without_its_oldest_segment(tmp_path: Path) -> None:
+    """Old segments may be removed from the front, as long as the rules of the instrument are there."""
+    rows, early = over_midnight(), RawRows(now_ns=START_NS - 2 * DAY_NS)
+    early.add("clock", detail={"offset_ns": 0})
+    folder = tmp_path / "captures" / "usdm" / "raw"
+    with LogWriter(folder, rows.batch().schema) as writer:
+        writer.append(early.batch())
+        writer.rotate()
+        writer.append(rows.batch())
+    (folder / f"{0:020d}.parquet").unlink()
+    store, ingest = run(tmp_path)
+    assert ingest.run(KEYS[0]).manifest.metadata["capture"]["complete"]
+    assert store.table("raw_deltas", KEYS[0]).num_rows > 50
+
+
 def test_what_cannot_be_published_is_refused(tmp_path: Path) -> None:
     """No capture, two captures, decimals, an instrument without messages, a numbering that begins anew."""
     store, ingest = run(tmp_path)
