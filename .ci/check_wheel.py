@@ -130,7 +130,7 @@ def build(folder: Path) -> Path:
 
 
 def files_of_package() -> set[str]:
-    """What the checkout has of the package, tracked by git or about to be."""
+    """Return the files of the package in this checkout that git tracks or would track, relative to its root."""
     listed = run(["git", "ls-files", "--cached", "--others", "--exclude-standard", PACKAGE], ROOT)
     return {line for line in listed.splitlines() if (ROOT / line).is_file()}
 
