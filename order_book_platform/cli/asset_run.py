@@ -176,8 +176,15 @@ class RunDisplay(Watcher):
         if live is None:
             return
         text = f"{name}: {stage}"
+        line = live.tasks[live.task_ids.index(self._tasks[name])]
+        # A stage that takes less than the display's interval would otherwise never be seen.
         live.update(
-            self._tasks[name], description=text, total=total or None, completed=done, rows=f"{done:,}"
+            line.id,
+            refresh=line.description != text,
+            description=text,
+            total=total or None,
+            completed=done,
+            rows=f"{done:,}",
         )
         if figures is None or not live.console.is_terminal:
             live.inset = self._stream = None
