@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.capture_account import Account, account, read_archive
 from benchmarks.capture_worker import PERCENTILES
-from benchmarks.exchange import COMMAND, RATE, SYMBOLS
+from benchmarks.exchange import RATE, SYMBOLS, simulated_exchange
 from benchmarks.report import OURS, ROOT, Report, arguments, run
 from order_book_platform.errors import BenchmarkError
 from order_book_platform.storage.master_keys import MasterKeys, load_master_keys
@@ -157,38 +157,11 @@ def measured(rate: int, seconds: float, *, encrypted: bool, stall: bool) -> Meas
             MasterKeys.new("new keys").save(folder / "keys.json")
             keys = folder / "keys.json"
         ledger = folder / "sent.parquet"
-        exchange = subprocess.Popen(
-            [
-                *COMMAND,
-                "--simulate",
-                f"usdm:{SYMBOLS}",
-                "--rate",
-                str(rate),
-                "--tls",
-                "--ledger",
-                str(ledger),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        try:
-            assert exchange.stdout is not None
-            line = exchange.stdout.readline()
-            if not line:
-                raise BenchmarkError(
-                    expected="an exchange that serves",
-                    found=f"exit code {exchange.wait()}",
-                    where="obp exchange",
-                    remedy="Run it by hand to see why.",
-                )
-            command = _worker(json.loads(line), folder, rate * seconds, keys)
+        with simulated_exchange(rate, ledger) as (addresses, _):
+            command = _worker(addresses, folder, rate * seconds, keys)
             if stall:
                 command += ["--stall", str(time.monotonic() + SETTLE_S + seconds / 2), str(STALL_S)]
             found = _watched(command, folder, seconds)
-        finally:
-            exchange.terminate()
-            exchange.communicate()
         log = Path(found.worker["folder"])
         found.sealed = sum(1 for _ in log.glob("*.parquet"))
         found.account = account(pq.read_table(ledger), read_archive(log, load_master_keys(keys)))

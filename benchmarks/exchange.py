@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,33 +86,44 @@ def main() -> None:
 
 def measured(rate: int, seconds: float) -> Received:
     """Run the exchange, and count for some seconds."""
-    with tempfile.TemporaryDirectory(prefix="obp-bench-") as folder:
-        ledger = str(Path(folder) / "sent.parquet")
-        command = [
-            *COMMAND,
-            "--simulate",
-            f"usdm:{SYMBOLS}",
-            "--rate",
-            str(rate),
-            "--tls",
-            "--ledger",
-            ledger,
-        ]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line:
-                raise BenchmarkError(
-                    expected="an exchange that serves",
-                    found=f"exit code {process.wait()}",
-                    where="obp exchange",
-                    remedy="Run it by hand to see why.",
-                )
-            return asyncio.run(_received(json.loads(line), psutil.Process(process.pid), seconds))
-        finally:
-            process.terminate()
-            process.communicate()
+    with (
+        tempfile.TemporaryDirectory(prefix="obp-bench-") as folder,
+        simulated_exchange(rate, Path(folder) / "sent.parquet") as (addresses, process),
+    ):
+        return asyncio.run(_received(addresses, psutil.Process(process.pid), seconds))
+
+
+@contextmanager
+def simulated_exchange(rate: int, ledger: Path) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
+    """Run `obp exchange` with simulated symbols and TLS; it is stopped, and its ledger complete, after the block.
+
+    Args:
+        rate: level changes a second of all symbols together.
+        ledger: the Parquet file that takes down what was sent.
+
+    Yields:
+        The addresses that the exchange printed, and its process.
+
+    Raises:
+        BenchmarkError: it ended before it served.
+    """
+    command = [*COMMAND, "--simulate", f"usdm:{SYMBOLS}", "--rate", str(rate), "--tls"]
+    command += ["--ledger", str(ledger)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise BenchmarkError(
+                expected="an exchange that serves",
+                found=f"exit code {process.wait()}",
+                where="obp exchange",
+                remedy="Run it by hand to see why.",
+            )
+        yield json.loads(line), process
+    finally:
+        process.terminate()
+        process.communicate()
 
 
 async def _received(addresses: dict[str, Any], process: psutil.Process, seconds: float) -> Received:
