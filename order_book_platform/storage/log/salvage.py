@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,10 @@ class Damage:
     first_row: int
     next_row: int
     error: StorageError
+
+
+_Parts = Generator[LogBatch | Damage, None, tuple[int, pa.Schema | None, bytes | None]]
+"""Rows and damages of a segment; at the end the row behind it, its schema, and the 16 bytes of its encrypted log."""
 
 
 def salvage(folder: Path, keys: MasterKeys | None = None) -> Iterator[LogBatch | Damage]:
@@ -64,12 +68,8 @@ def salvage(folder: Path, keys: MasterKeys | None = None) -> Iterator[LogBatch |
             if is_sealed
             else _open(folder, first_row, behind, keys, schema)
         )
-        for part in parts:
-            place = part.next_row
-            if isinstance(part, LogBatch):
-                schema = part.batch.schema
-            yield part
-        log_id = log_id or _log_id(folder, first_row, keys)
+        place, found_schema, found_id = yield from parts
+        schema, log_id = found_schema or schema, log_id or found_id or None
     if log_id is not None and keys is not None:
         try:
             known = read_high_water(folder, log_id, keys)
@@ -86,17 +86,15 @@ def salvage(folder: Path, keys: MasterKeys | None = None) -> Iterator[LogBatch |
             yield Damage(place, known, cut)
 
 
-def _sealed(
-    folder: Path, first_row: int, behind: int | None, keys: MasterKeys | None
-) -> Iterator[LogBatch | Damage]:
+def _sealed(folder: Path, first_row: int, behind: int | None, keys: MasterKeys | None) -> _Parts:
     """Read a sealed segment, row group by row group where each can be proven by itself."""
     try:
         with SealedSegment(folder, first_row, keys) as segment:
             yield from segment.batches(first_row)
-            return
+            return segment.next_row, segment.schema, segment.log_id
     except LogKeyError as error:
         yield Damage(first_row, behind or first_row, error)
-        return
+        return behind or first_row, None, None
     except LogCorruptError as error:
         damaged = error
     try:
@@ -113,13 +111,15 @@ def _sealed(
                 place += rows
             if is_whole:  # bytes that no row depends on
                 yield Damage(place, place, damaged)
+            return place, segment.schema, segment.log_id
     except LogCorruptError as error:
         yield Damage(first_row, behind or first_row, error)
+        return behind or first_row, None, None
 
 
 def _open(
     folder: Path, first_row: int, behind: int | None, keys: MasterKeys | None, schema: pa.Schema | None
-) -> Iterator[LogBatch | Damage]:
+) -> _Parts:
     """Read an open segment frame by frame; behind a damaged frame it goes on with the next complete one."""
     with OpenSegment(folder, first_row, keys) as segment:
         while True:
@@ -133,23 +133,11 @@ def _open(
                         where=f"{segment.path}, byte {segment.end}",
                         remedy="Restore the segment from a copy.",
                     )
-                return
+                return segment.next_row, segment.schema, segment.log_id
             except StorageError as error:
                 place = max(place, segment.next_row)
                 going_on = segment.skip_damage(schema)
-                yield Damage(place, segment.next_row if going_on else max(place, behind or place), error)
+                next_row = segment.next_row if going_on else max(place, behind or place)
+                yield Damage(place, next_row, error)
                 if not going_on:
-                    return
-
-
-def _log_id(folder: Path, first_row: int, keys: MasterKeys | None) -> bytes | None:
-    """Return the 16 bytes of an encrypted log from one of its segments; None where that does not tell."""
-    try:
-        if sealed_path(folder, first_row).exists():
-            with SealedSegment(folder, first_row, keys, checked=False) as sealed:
-                return sealed.log_id
-        with OpenSegment(folder, first_row, keys) as segment:
-            next(segment.frames(), None)
-            return segment.log_id
-    except StorageError:
-        return None
+                    return next_row, segment.schema, segment.log_id
