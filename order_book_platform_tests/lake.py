@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +71,17 @@ def trade_frame(rows: int = 10) -> pl.DataFrame:
             "timestamp": [START_NS + i * 250_000_000 for i in range(rows)],
             "receipt_timestamp": [START_NS + i * 250_000_000 + 1 for i in range(rows)],
         }
+    )
+
+
+def at(row: int, column: str, value: object) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """A change of one cell: its row, its column, and its new value or the expression that gives it."""
+    index = pl.int_range(pl.len())
+    return lambda frame: frame.with_columns(
+        pl.when(index == row)
+        .then(value if isinstance(value, pl.Expr) else pl.lit(value))
+        .otherwise(column)
+        .alias(column)
     )
 
 

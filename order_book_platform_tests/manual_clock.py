@@ -13,9 +13,11 @@ class ManualClock(Clock):
         self._monotonic_ns = 0
 
     def now_ns(self) -> int:
+        """Return the wall-clock time in ns since the epoch."""
         return self._now_ns
 
     def monotonic_ns(self) -> int:
+        """Return the ns by which the clock has been moved so far."""
         return self._monotonic_ns
 
     def advance(self, ns: int) -> None:

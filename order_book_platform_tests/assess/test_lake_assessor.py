@@ -43,6 +43,7 @@ from order_book_platform_tests.conftest import RECORDED_KEYS
 from order_book_platform_tests.lake import (
     KEY,
     START_NS,
+    at,
     book_frame,
     delta_frame,
     trade_frame,
@@ -322,9 +323,7 @@ def test_crossed_rows_of_book_are_all_counted(tmp_path: Path) -> None:
 
 def test_values_beyond_pips_are_judged_as_decimals(tmp_path: Path) -> None:
     """As the whole day would be: the sample is read as decimals, and the value is named."""
-    frame = delta_frame().with_columns(
-        pl.when(pl.int_range(pl.len()) == 5).then(1e17).otherwise(pl.col("size")).alias("size")
-    )
+    frame = at(5, "size", 1e17)(delta_frame())
     report = LakeAssessor(lake(tmp_path, frame)).sampled(KEY)
     assert report["precision"]["chosen"] == "decimal128"
     assert report["precision"]["sizes_beyond_pips"] == 1
@@ -334,9 +333,7 @@ def test_values_beyond_pips_are_judged_as_decimals(tmp_path: Path) -> None:
 
 def test_configured_pips_that_are_too_small_are_refused(tmp_path: Path) -> None:
     """As by the ingest: nobody is told go where a run would be refused."""
-    frame = delta_frame().with_columns(
-        pl.when(pl.int_range(pl.len()) == 5).then(1e17).otherwise(pl.col("size")).alias("size")
-    )
+    frame = at(5, "size", 1e17)(delta_frame())
     with pytest.raises(FixedPointRangeError):
         LakeAssessor(lake(tmp_path, frame, instrument={"precision": "int64"})).sampled(KEY)
 
@@ -368,11 +365,7 @@ BAD: dict[str, tuple[Callable[[Path], object], type[OrderBookPlatformError], str
     ),
     "no Parquet": (lambda path: path.write_bytes(b"gone"), SourceCorruptError, r"1\.parquet"),
     "a null": (
-        lambda path: (
-            delta_frame()
-            .with_columns(pl.when(pl.int_range(pl.len()) != 7).then(pl.col("price")).alias("price"))
-            .write_parquet(path)
-        ),
+        lambda path: at(7, "price", None)(delta_frame()).write_parquet(path),
         SourceValueError,
         "column price, row 7",
     ),
@@ -399,10 +392,7 @@ def test_bad_input_is_named(tmp_path: Path, case: str, full: bool) -> None:
 
 def spoiled(column: str, row: int, value: object) -> pl.DataFrame:
     """Messages of which one row holds something else; a function is applied to what it held."""
-    new = value(pl.col(column)) if callable(value) else pl.lit(value)
-    return delta_frame(2_000).with_columns(
-        pl.when(pl.int_range(pl.len()) == row).then(new).otherwise(pl.col(column)).alias(column)
-    )
+    return at(row, column, value(pl.col(column)) if callable(value) else value)(delta_frame(2_000))
 
 
 UNSEEN: dict[str, tuple[str, object, str]] = {

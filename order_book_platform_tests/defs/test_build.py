@@ -185,7 +185,10 @@ def test_jobs_schedules_sensors(definitions: dg.Definitions) -> None:
 
 def test_definitions_load_without_warnings(platform: Platform) -> None:
     """Everything resolves; warnings are errors in these tests."""
-    dg.Definitions.validate_loadable(build_definitions(platform))
+    definitions = build_definitions(platform)
+    dg.Definitions.validate_loadable(definitions)
+    loaded = {key.path[-1] for key in definitions.resolve_asset_graph().get_all_asset_keys()}
+    assert loaded >= {dataset.asset for dataset in DATASETS.values()}
 
 
 def test_books_that_continue_the_day_before_depend_on_it(

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.fidelity.measurement import FidelityResult
+from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import POINT, Market, measure, publish_books
 from order_book_platform_tests.oracle import OracleReplay
@@ -53,3 +55,14 @@ def far_off(frame: pl.DataFrame, here: pl.Expr, known: int) -> pl.DataFrame:
         pl.when(here).then(price + 500 * TICK).otherwise(price).alias("ask_0_price_pips"),
         pl.when(here).then(pl.lit(known, pl.UInt8)).otherwise(claim).alias("known_ask_levels"),
     )
+
+
+def later(rows: pa.Table, share: float = 1.0) -> pa.Table:
+    """Book rows, so many of which arrived 1 ms later."""
+    moved = (pl.int_range(pl.len()) < share * pl.len()).cast(pl.Int64) * 1_000_000
+    return pl.from_arrow(rows).with_columns(pl.col("received_time") + moved).to_arrow().cast(rows.schema)
+
+
+def metrics_by_gate(measured: FidelityResult) -> dict[str, Metric]:
+    """Metrics by the names of their gates."""
+    return {metric.gate_name: metric for metric in measured.metrics}

@@ -150,6 +150,11 @@ def publish_inputs(store: DataStore, deltas: DeltaBatch, snapshots: SnapshotBatc
     publish(store, "snapshots", {"snapshots.parquet": snapshots.to_arrow()})
 
 
+def report_files(store: DataStore) -> dict[str, bytes]:
+    """Contents of the files of the report's partition, by their names."""
+    return {path.name: path.read_bytes() for path in store.folder("fidelity_report", KEY).iterdir()}
+
+
 def _deltas(rows: list[tuple[int, int, bool, int, int]]) -> DeltaBatch:
     sequence, time, is_bid, price, size = (np.array(column) for column in zip(*rows, strict=True))
     return DeltaBatch(time, time + 1_000_000, sequence, is_bid, price, size)

@@ -18,8 +18,6 @@ from order_book_platform.datasets.reconstructed_books.schema import (
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.fidelity import measurement
 from order_book_platform.fidelity.day_inputs import DayInputs
-from order_book_platform.fidelity.measurement import FidelityResult
-from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.passes import report_rows
 from order_book_platform.model import BookFlag
 from order_book_platform.model.arrays import DEPTH
@@ -29,6 +27,7 @@ from order_book_platform_tests.fidelity.damage import (
     failed,
     far_off,
     held_out_row,
+    metrics_by_gate,
     some,
     value,
 )
@@ -232,31 +231,12 @@ def test_a_book_that_nothing_is_held_against_is_drawn_too(
     assert len(measured.snapshots.shown) == len(measured.steps.rows) > 0
 
 
-@pytest.fixture
-def golden(tmp_path: Path, replayed: OracleReplay) -> DataStore:
-    """Another store with the same book from another recording: its messages arrived 1 ms later."""
-    store = DataStore(tmp_path / "golden")
-    publish_books(store, later(replayed.rows), replayed.used)
-    return store
-
-
-def later(rows: pa.Table, share: float = 1.0) -> pa.Table:
-    """Book rows, so many of which arrived 1 ms later."""
-    moved = (pl.int_range(pl.len()) < share * pl.len()).cast(pl.Int64) * 1_000_000
-    return pl.from_arrow(rows).with_columns(pl.col("received_time") + moved).to_arrow().cast(rows.schema)
-
-
-def metrics(measured: FidelityResult) -> dict[str, Metric]:
-    """By the name of the gate."""
-    return {metric.gate_name: metric for metric in measured.metrics}
-
-
 def test_an_equal_book_passes_and_its_placebos_fail(
     store: DataStore, golden: DataStore, replayed: OracleReplay
 ) -> None:
     """Each row of the sample that claims all levels is compared with the last row not above its number."""
     measured = measure(store, golden=golden)
-    found = metrics(measured)
+    found = metrics_by_gate(measured)
     assert all(gate.passed for gate in measured.gates)
     exact = found["bbo_exact_seq_golden"]
     assert (exact.value, exact.alignment, exact.reference) == (1.0, "sequence", "golden")
@@ -303,7 +283,7 @@ def test_what_the_sample_does_not_vouch_for_is_left_out(
     )
     publish_books(golden, changed.to_arrow().cast(books_schema()), replayed.used)
     measured = measure(store, golden=golden)
-    assert metrics(measured)["bbo_exact_seq_golden"].value == 1.0
+    assert metrics_by_gate(measured)["bbo_exact_seq_golden"].value == 1.0
     assert measured.references["golden"].doubtful >= 150
 
 
@@ -323,7 +303,7 @@ def test_rows_outside_the_common_window_have_no_partner(
         },
     )
     publish_books(store, ours.rows, ours.used)
-    exact = metrics(measure(store, golden=golden))["bbo_exact_seq_golden"]
+    exact = metrics_by_gate(measure(store, golden=golden))["bbo_exact_seq_golden"]
     beyond = int((np.array(replayed.rows["sequence_number"]) > last).sum())
     assert exact.value == 1.0
     assert exact.unmatched == beyond > 0
@@ -332,7 +312,7 @@ def test_rows_outside_the_common_window_have_no_partner(
 def test_tickers_of_the_sample_stand_in(store: DataStore, golden: DataStore, replayed: OracleReplay) -> None:
     """Where our store has no ticker stream, that of the capture is evidence."""
     publish(golden, "tickers", {"tickers.parquet": exact_tickers(replayed)})
-    found = metrics(measure(store, golden=golden))
+    found = metrics_by_gate(measure(store, golden=golden))
     assert found["bbo_exact_seq_tickers"].value == 1.0
     assert found["bbo_exact_time_tickers"].value == 1.0
 

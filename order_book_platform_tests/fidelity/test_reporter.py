@@ -23,27 +23,9 @@ from order_book_platform_tests.fidelity.partitions import (
     publish,
     publish_books,
     publish_inputs,
+    report_files,
 )
 from order_book_platform_tests.oracle import OracleReplay
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory, market: Market, replayed: OracleReplay) -> DataStore:
-    """A store with the report of the faithful book."""
-    root = tmp_path_factory.mktemp("published")
-    store = DataStore(root / "store")
-    publish_inputs(store, market.deltas, market.snapshots)
-    publish_books(store, replayed.rows, replayed.used)
-    report = FidelityReporter(store, make_settings(root)).run(KEY)
-    assert report.passed
-    assert report.manifest == store.manifest("fidelity_report", KEY)
-    assert {gate.name for gate in report.gates} == {m.gate_name for m in report.metrics if m.gate is not None}
-    return store
-
-
-def files(store: DataStore) -> dict[str, bytes]:
-    """The partition's files."""
-    return {path.name: path.read_bytes() for path in store.folder("fidelity_report", KEY).iterdir()}
 
 
 def test_the_partition_holds_metrics_report_and_page(published: DataStore) -> None:
@@ -84,14 +66,14 @@ def test_the_json_report_says_the_same_as_the_metrics(published: DataStore) -> N
 
 def test_a_second_run_gives_the_same_bytes(published: DataStore, tmp_path: Path) -> None:
     """Figures, tables and text carry nothing of the time or the process that made them."""
-    before = files(published)
+    before = report_files(published)
     FidelityReporter(published, make_settings(tmp_path)).run(KEY)
-    assert files(published) == before
+    assert report_files(published) == before
 
 
 def test_the_page_stands_alone(published: DataStore) -> None:
     """It is below 2 MB, refers to nothing outside, follows the reader's theme, and says the verdict first."""
-    page = files(published)["report.html"].decode()
+    page = report_files(published)["report.html"].decode()
     assert len(page) < 2_000_000
     links = re.findall(r"""(?:src|href|srcset)=["']?([^"'> ]+)""", page)
     assert len(links) == 6
@@ -112,7 +94,7 @@ def test_a_failing_page_names_each_failed_gate(tmp_path: Path, market: Market) -
     publish_books(store, lacking.rows, lacking.used)
     report = FidelityReporter(store, make_settings(tmp_path)).run(KEY)
     assert not report.passed
-    page = files(store)["report.html"].decode()
+    page = report_files(store)["report.html"].decode()
     failed = [gate.name for gate in report.gates if not gate.passed]
     verdict = page[page.index('class="verdict fail"') : page.index("<figure>")]
     assert all(f"<b>{name}</b>" in verdict for name in failed)
@@ -124,7 +106,7 @@ def test_a_failing_page_names_each_failed_gate(tmp_path: Path, market: Market) -
 
 def test_the_page_shows_all_there_is_to_see(published: DataStore) -> None:
     """Every figure has its heading, its sentence and a drawing; none of a day with everything says there is nothing."""
-    page = files(published)["report.html"].decode()
+    page = report_files(published)["report.html"].decode()
     shown = re.findall(
         r"<figure><h2>(.*?)</h2><figcaption>(.*?)</figcaption><div class=drawing><svg", page, re.DOTALL
     )
@@ -178,6 +160,6 @@ def test_errors_that_only_snapshots_see_are_drawn(
     assert report["windows_reference"] == "tickers"
     assert set(report["windows"]["exact_share"]) == {1.0}
     assert max(report["snapshot_windows"]["exact_share"]) < 1.0
-    page = files(store)["report.html"].decode()
+    page = report_files(store)["report.html"].decode()
     assert page.index("<h2>Error over time</h2>") < page.index("<h2>Error over time, against snapshots</h2>")
     assert list(draw_pictures(store, KEY)) == list(PICTURES)

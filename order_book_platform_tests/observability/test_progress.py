@@ -9,11 +9,12 @@ import pytest
 from order_book_platform.observability import Progress, StageMetrics, StreamMetrics, silent
 
 
-def test_silent_is_a_progress_that_does_nothing() -> None:
+def test_silent_is_a_progress_that_does_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     """It takes what components report, with and without a stream's metrics, and shows nothing."""
     progress: Progress = silent
     progress("apply", 1, 2)
     progress("apply", 2, 2, StreamMetrics((), "none", "none", {}))
+    assert capfd.readouterr() == ("", "")
 
 
 STAGE = StageMetrics("apply", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)

@@ -44,3 +44,10 @@ def chain_with(folder: Path, lake: Path, precision: str, sections: dict[str, Any
         each.model_copy(update={"precision": precision}) for each in chain.settings.instruments
     )
     return Chain(chain.store, chain.settings.model_copy(update={"instruments": instruments}))
+
+
+def flip(path: Path) -> None:
+    """Change a byte in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)

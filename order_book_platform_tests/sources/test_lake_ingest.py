@@ -47,6 +47,7 @@ from order_book_platform_tests.conftest import RECORDED_KEYS
 from order_book_platform_tests.lake import (
     KEY,
     START_NS,
+    at,
     book_frame,
     delta_frame,
     trade_frame,
@@ -96,14 +97,6 @@ def rewrite(
     path = folder / "lake" / table / KEY.path / name
     change(pl.read_parquet(path, hive_partitioning=False)).write_parquet(path)
     return path
-
-
-def at(row: int, column: str, value: object) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """A change of one cell."""
-    index = pl.int_range(pl.len())
-    return lambda frame: frame.with_columns(
-        pl.when(index == row).then(pl.lit(value)).otherwise(column).alias(column)
-    )
 
 
 def test_a_sound_day_arrives_exactly(lake: Path) -> None:

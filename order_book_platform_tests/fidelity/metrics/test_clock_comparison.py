@@ -27,11 +27,11 @@ from order_book_platform.fidelity.metrics.clock_comparison import (
     shared_clock,
     transaction_times,
 )
-from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.references.sequence_alignment import PLACEBO_SHIFTS_NS
 from order_book_platform.model import BookFlag, Severity
 from order_book_platform.model.arrays import DEPTH
 from order_book_platform.storage import DataStore, ParquetRows
+from order_book_platform_tests.fidelity.damage import metrics_by_gate
 from order_book_platform_tests.fidelity.partitions import (
     KEY,
     POINT,
@@ -230,18 +230,13 @@ def with_clock(store: DataStore, replayed: OracleReplay, clock: str | None) -> F
     return measure(store)
 
 
-def metrics(measured: FidelityResult) -> dict[str, Metric]:
-    """By the name of the gate."""
-    return {metric.gate_name: metric for metric in measured.metrics}
-
-
 GATED = ("bbo_exact_time_tickers", "bbo_rms_time_bid_tickers", "bbo_rms_time_ask_tickers")
 
 
 @pytest.mark.parametrize("clock", ["transaction_time", "origin_time"])
 def test_a_faithful_book_passes_by_time(store: DataStore, replayed: OracleReplay, clock: str) -> None:
     """Prices and sizes are equal by the exchange's clock and by arrival; the gates count, and their placebos fail."""
-    found = metrics(with_clock(store, replayed, clock))
+    found = metrics_by_gate(with_clock(store, replayed, clock))
     for name in GATED:
         assert found[name].result is not None
         assert found[name].result.passed
@@ -270,7 +265,7 @@ def test_a_size_that_is_wrong_fails_no_gate_by_time(store: DataStore, replayed: 
     """Sizes are reported by time, as streams of one exchange differ in them; by number they fail."""
     rows = pl.from_arrow(replayed.rows).with_columns(pl.col("bid_0_size_pips") + 1)
     publish_books(store, rows.to_arrow().cast(books_schema()), replayed.used)
-    found = metrics(with_clock(store, replayed, "transaction_time"))
+    found = metrics_by_gate(with_clock(store, replayed, "transaction_time"))
     assert found["bbo_exact_time_tickers"].value == 1.0
     assert found["bbo_exact_time_size_tickers"].value == 0.0
     assert not found["bbo_exact_seq_tickers"].result.passed
@@ -282,7 +277,7 @@ def test_prices_off_by_three_ticks_fail_the_root_mean_square(
     """One side off: that side's gate fails, the other's holds."""
     rows = pl.from_arrow(replayed.rows).with_columns(pl.col("ask_0_price_pips") + 3 * POINT.tick_pips)
     publish_books(store, rows.to_arrow().cast(books_schema()), replayed.used)
-    found = metrics(with_clock(store, replayed, "transaction_time"))
+    found = metrics_by_gate(with_clock(store, replayed, "transaction_time"))
     assert found["bbo_rms_time_ask_tickers"].value == 3.0
     assert not found["bbo_rms_time_ask_tickers"].result.passed
     assert found["bbo_rms_time_bid_tickers"].result.passed
@@ -291,7 +286,7 @@ def test_prices_off_by_three_ticks_fail_the_root_mean_square(
 def test_without_any_clock_only_arrival_is_measured(store: DataStore, replayed: OracleReplay) -> None:
     """Spot tickers carry no time: the figure is null, says so, and no gate hangs on it."""
     measured = with_clock(store, replayed, None)
-    found = metrics(measured)
+    found = metrics_by_gate(measured)
     for name in GATED:
         assert (found[name].value, found[name].n, found[name].gate, found[name].alignment) == (
             None,
@@ -382,7 +377,7 @@ def test_one_ticker_without_t_is_left_out_and_counted(store: DataStore, replayed
     with_clock(store, replayed, "transaction_time")
     table = pl.from_arrow(store.table("tickers", KEY)).with_columns(transaction_time=without)
     publish(store, "tickers", {"tickers.parquet": table.to_arrow().cast(TICKERS_SCHEMA)})
-    found = metrics(measure(store))
+    found = metrics_by_gate(measure(store))
     for name in GATED:
         assert found[name].result.passed
         assert found[name].alignment == "transaction_time"
@@ -396,14 +391,14 @@ def test_one_ticker_with_an_impossible_number_costs_one_ticker(
     """The perfect book stays faithful, and all its rows after that ticker are still compared."""
     with_clock(store, replayed, "transaction_time")
     table = pl.from_arrow(store.table("tickers", KEY))
-    rows = metrics(measure(store))["bbo_exact_seq_tickers"].n
+    rows = metrics_by_gate(measure(store))["bbo_exact_seq_tickers"].n
     spoiled = pl.when(pl.int_range(pl.len()) == 301).then(2**61).otherwise(pl.col("sequence_number"))
     table = table.with_columns(sequence_number=spoiled)
     publish(store, "tickers", {"tickers.parquet": table.to_arrow().cast(TICKERS_SCHEMA)})
     measured = measure(store)
     assert (measured.references["tickers"].far_off, measured.references["tickers"].bad) == (1, 1)
     assert all(gate.passed for gate in measured.gates)
-    assert metrics(measured)["bbo_exact_seq_tickers"].n == rows
+    assert metrics_by_gate(measured)["bbo_exact_seq_tickers"].n == rows
 
 
 def test_a_time_before_the_seed_stands_for_those_that_cannot_be(
@@ -422,6 +417,6 @@ def test_a_time_before_the_seed_stands_for_those_that_cannot_be(
         times = pl.when(place.is_between(10, 12)).then(stand_in).otherwise("origin_time")
         books = rows.with_columns(origin_time=times).to_arrow().cast(replayed.rows.schema)
         publish_books(store, books, replayed.used)
-        measured = metrics(with_clock(store, replayed, "origin_time"))
+        measured = metrics_by_gate(with_clock(store, replayed, "origin_time"))
         found.append([(measured[name].value, measured[name].n, measured[name].placebos) for name in GATED])
     assert found[0] == found[1]

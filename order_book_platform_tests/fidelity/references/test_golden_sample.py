@@ -6,36 +6,15 @@ import json
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 import pytest
 
 from order_book_platform.datasets.reconstructed_books.schema import books_schema
 from order_book_platform.errors import EvidenceError, PartitionCorruptError, PartitionMissingError
 from order_book_platform.fidelity import FidelityReporter
-from order_book_platform.fidelity.measurement import FidelityResult
-from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.storage import DataStore
+from order_book_platform_tests.fidelity.damage import later, metrics_by_gate
 from order_book_platform_tests.fidelity.partitions import KEY, POINT, make_settings, measure, publish_books
 from order_book_platform_tests.oracle import OracleReplay
-
-
-@pytest.fixture
-def golden(tmp_path: Path, replayed: OracleReplay) -> DataStore:
-    """Another store with the same book from another recording: its messages arrived 1 ms later."""
-    store = DataStore(tmp_path / "golden")
-    publish_books(store, later(replayed.rows), replayed.used)
-    return store
-
-
-def later(rows: pa.Table, share: float = 1.0) -> pa.Table:
-    """Book rows, so many of which arrived 1 ms later."""
-    moved = (pl.int_range(pl.len()) < share * pl.len()).cast(pl.Int64) * 1_000_000
-    return pl.from_arrow(rows).with_columns(pl.col("received_time") + moved).to_arrow().cast(rows.schema)
-
-
-def metrics(measured: FidelityResult) -> dict[str, Metric]:
-    """By the name of the gate."""
-    return {metric.gate_name: metric for metric in measured.metrics}
 
 
 def test_a_sample_of_the_same_deltas_is_refused(
@@ -63,7 +42,7 @@ def test_a_sample_of_the_same_recording_is_refused(
         with pytest.raises(EvidenceError, match="the very same received_time"):
             measure(store, golden=golden)
     else:
-        assert metrics(measure(store, golden=golden))["bbo_exact_seq_golden"].value == 1.0
+        assert metrics_by_gate(measure(store, golden=golden))["bbo_exact_seq_golden"].value == 1.0
 
 
 def test_a_sample_without_a_common_number_is_not_taken_for_a_copy(

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 
 from order_book_platform.datasets.book_sample import time_steps
-from order_book_platform.fidelity import FidelityReporter, draw_pictures
+from order_book_platform.fidelity import draw_pictures
 from order_book_platform.fidelity.day_inputs import DayInputs
 from order_book_platform.fidelity.metrics.metric import Metric
 from order_book_platform.fidelity.references.held_out import ReferenceCounts
@@ -26,9 +25,9 @@ from order_book_platform.storage import DataStore
 from order_book_platform_tests.fidelity.partitions import (
     KEY,
     Market,
-    make_settings,
     publish_books,
     publish_inputs,
+    report_files,
 )
 from order_book_platform_tests.oracle import OracleReplay
 
@@ -106,30 +105,11 @@ def test_gates_are_shown_and_what_is_long_is_folded() -> None:
     assert folded.index("other<small>o</small>") < folded.index("<h2>Evidence</h2>")
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory, market: Market, replayed: OracleReplay) -> DataStore:
-    """A store with the report of the faithful book."""
-    root = tmp_path_factory.mktemp("published")
-    store = DataStore(root / "store")
-    publish_inputs(store, market.deltas, market.snapshots)
-    publish_books(store, replayed.rows, replayed.used)
-    report = FidelityReporter(store, make_settings(root)).run(KEY)
-    assert report.passed
-    assert report.manifest == store.manifest("fidelity_report", KEY)
-    assert {gate.name for gate in report.gates} == {m.gate_name for m in report.metrics if m.gate is not None}
-    return store
-
-
-def files(store: DataStore) -> dict[str, bytes]:
-    """The partition's files."""
-    return {path.name: path.read_bytes() for path in store.folder("fidelity_report", KEY).iterdir()}
-
-
 def test_the_charts_can_be_drawn_from_the_published_report(published: DataStore) -> None:
     """Assets show the same charts as the page."""
     pictures = draw_pictures(published, KEY)
     assert list(pictures) == [title for title in PICTURES if title != ERRORS_SNAPSHOTS]
-    page = files(published)["report.html"].decode()
+    page = report_files(published)["report.html"].decode()
     for title, svg in pictures.items():
         assert f"<h2>{title}</h2>" in page
         drawn = svg[svg.index("</style>") :].partition("<title>")[2]

@@ -30,6 +30,7 @@ from order_book_platform.storage.partition_writer import FinishedFile
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.lake import write_settings
 from order_book_platform_tests.manual_clock import ManualClock
+from order_book_platform_tests.reconstruct.day_runs import flip
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
 PART_DELTAS = 4_000
@@ -137,13 +138,6 @@ def test_killed_at_any_instant(crashes: Crashes, undisturbed: dict[str, str]) ->
         resumed += crashes.goes_on(undisturbed) > 0
     assert killed > INSTANTS // 2
     assert resumed > 0
-
-
-def flip(path: Path) -> None:
-    """Change a byte in the middle."""
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("how", [flip, lambda path: path.write_bytes(path.read_bytes()[:-100]), Path.unlink])

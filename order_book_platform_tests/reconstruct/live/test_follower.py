@@ -53,6 +53,7 @@ from order_book_platform_tests.reconstruct.captures import (
     with_ids,
     write_capture,
 )
+from order_book_platform_tests.reconstruct.day_runs import flip
 from order_book_platform_tests.recorded_depth import RECORDED, recorded
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
@@ -465,13 +466,6 @@ def test_the_next_run_goes_on_from_the_end_of_the_last(clean: Chain, tmp_path: P
     assert replay_hash_of(tmp_path / "out") == published_hash(clean)
     counts = clean.store.manifest("reconstructed_books", KEY).metadata["counts"]
     assert second.counts == {name: counts[name] for name in ("extended", "seeded")}
-
-
-def flip(path: Path) -> None:
-    """Change a byte in the middle."""
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("damaged", [0, 1, 2, 3])
