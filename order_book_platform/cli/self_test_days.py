@@ -87,7 +87,8 @@ def sound_day(
     lake = folder / "lake"
     MarketSimulator(profile(PROFILE), seed).write(lake, key, messages, Faults.parse(faults), progress)
     spoil(lake, key)
-    settings = Settings(
+    # Constructed without reading the environment, which would win over the folders given here.
+    settings = Settings.model_construct(
         lake_root=lake,
         data_root=folder / "store",
         first_day=key.day,

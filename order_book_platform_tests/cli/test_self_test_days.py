@@ -44,6 +44,16 @@ def test_a_sound_day_has_books_and_what_they_are_measured_against(sound: DataSto
     assert tickers["sequence_number"].is_sorted()
 
 
+def test_settings_of_the_environment_have_no_say(
+    tmp_path: Path, sound: DataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The days lie in their own folder and are made in the same way, whatever the environment says."""
+    monkeypatch.setenv("OBP_LAKE_ROOT", "s3://elsewhere")
+    monkeypatch.setenv("OBP_RECONSTRUCT__DEPTH", "3")
+    again = sound_day(tmp_path, KEY, MESSAGES, 0, silent)
+    assert again.table("reconstructed_books", KEY).equals(sound.table("reconstructed_books", KEY))
+
+
 def test_faulty_days_say_what_follows_from_the_fault(tmp_path: Path, sound: DataStore) -> None:
     """One day a fault, in words, with the gates that have to fail and the figures that the fault determines."""
     days = {day.name: day for day in faulty_days(tmp_path, KEY, MESSAGES, 0, silent)}
