@@ -18,8 +18,9 @@ from order_book_platform.assess.gap_reporter import crossed_statistics
 from order_book_platform.assess.message_scan import MessageScan
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.errors import OffGridError
+from order_book_platform.kernels.ingest.raw_columns import SnapshotDefect
 from order_book_platform.model import FixedPoint, PartitionKey
-from order_book_platform.model.arrays import BoolArray, Float64Array, Int64Array
+from order_book_platform.model.arrays import MISSING_PIPS, BoolArray, Float64Array, Int64Array
 from order_book_platform.replay.snapshot_scheduler import defect_counts, snapshot_defects
 from order_book_platform.settings import Settings
 from order_book_platform.sources import LakeSource
@@ -325,7 +326,14 @@ def sample_book(
     pieces = [piece for run in runs for piece in run.pieces]
     reader = SnapshotReader(pieces, day, decoder, batch_rows, max(delta_tick_pips, 1))
     for batch in reader.batches():
-        defects = np.concatenate([defects, snapshot_defects(batch, max(tick_pips, 1))])
+        prices = batch.encoded_price
+        off_tick = ((prices != MISSING_PIPS) & ~decoder.are_multiples(prices, max(tick_pips, 1))).any(
+            axis=(1, 2)
+        )
+        # Decoded decimals are the bits of floats: they compare as the prices do, but only the decoder can divide them.
+        found = snapshot_defects(batch, 1)
+        found[off_tick & (found == SnapshotDefect.NONE)] = SnapshotDefect.OFF_TICK
+        defects = np.concatenate([defects, found])
     return SampledBook(
         len(defects),
         defect_counts(defects),

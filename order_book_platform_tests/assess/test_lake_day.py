@@ -198,3 +198,25 @@ def test_no_book() -> None:
     """No rows, no shares."""
     found = best_prices([], 2).to_dict()
     assert (found["rows"], found["crossed_share"]) == (0, None)
+
+
+@pytest.mark.parametrize("factor", [1, 40])
+def test_snapshots_are_judged_alike_as_pips_and_as_decimals(tmp_path: Path, factor: int) -> None:
+    """Sound ones and each defect are counted as of pips, also with a tick of 20, which has 65 bits as a decimal."""
+    frame, row = book_frame(10), pl.int_range(pl.len())
+    for at, column, value in (
+        (1, "ask_0_price", None),
+        (2, "bid_3_price", 99.0),
+        (3, "bid_0_price", 100.5),
+        (4, "ask_19_price", 110.25),
+    ):
+        frame = frame.with_columns(pl.when(row == at).then(value).otherwise(pl.col(column)).alias(column))
+    frame, deltas = (each.with_columns(pl.col("^.*price$") * factor) for each in (frame, delta_frame()))
+    found = []
+    for precision in ("int64", "decimal128"):
+        write_lake(tmp_path / precision / "lake", KEY, deltas, frame, trade_frame())
+        settings = load_settings(write_settings(tmp_path / precision, instrument={"precision": precision}))
+        found.append(read_day(LakeSource(settings.lake_root), settings, KEY).book)
+    assert found[0].defects == found[1].defects
+    assert (found[0].sound, found[1].sound) == (6, 6)
+    assert set(found[0].defects) == {"empty_side", "unsorted", "crossed", "off_tick"}
