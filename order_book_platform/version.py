@@ -13,13 +13,13 @@ COMPONENTS = frozenset({"assess", "capture", "exchange", "fidelity", "reconstruc
 """Rooms of the components, which never import each other: import-linter sees to it. `capture` and `exchange` are
 planned."""
 WAYS_IN = frozenset({"cli", "definitions.py", "defs"})
-"""What nothing else imports: it starts components and shows results, and cannot change them."""
+"""Rooms that nothing else imports: they start components and show results, and cannot change them."""
 _DIGITS = 12
 
 
 @cache
 def code_version(component: str) -> str:
-    """Version of the code that a component's results depend on, such as `0.2.0+3f2a9c1d0b7e`.
+    """Return the version of the code that a component's results depend on, such as `0.2.0+3f2a9c1d0b7e`.
 
     The part behind the plus is the beginning of a SHA-256 over names and contents of the package's files: those of the
     component's room and of all rooms below the components. A change in another component or in a way in (`WAYS_IN`)
@@ -36,12 +36,12 @@ def code_version(component: str) -> str:
 
 @cache
 def _source_digests() -> dict[str, str]:
-    """Digests of this package, which are read once in a process."""
+    """Return the digests of this package, which are read once in a process."""
     return source_digests(Path(__file__).parent)
 
 
 def source_digests(package: Path) -> dict[str, str]:
-    """SHA-256 of each source file below a folder, in hexadecimal digits, by relative path with slashes, sorted.
+    """Return the SHA-256 of each source file below a folder, in hex, by relative path with slashes, sorted.
 
     Bytecode, compiled loops and hidden files are left out.
     """

@@ -50,7 +50,7 @@ class ClockWatch:
         self._warn = warn
 
     async def run(self) -> None:
-        """Measure until cancelled."""
+        """Measure the offset of the clock until cancelled."""
         while self._settings.clock_source != "none":
             await self.measure()
             await asyncio.sleep(self._settings.clock_every / NS_PER_SECOND)

@@ -53,7 +53,7 @@ class RestClient:
             await self._session.close()
 
     async def get(self, path: str) -> Answer | str:
-        """Send a request.
+        """Send a GET request and wait for its response.
 
         Args:
             path: path and query.

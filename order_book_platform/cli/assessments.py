@@ -278,7 +278,7 @@ def _likeness(each: DaySummary) -> tuple[Any, ...]:
 
 
 def _row(group: Sequence[DaySummary]) -> tuple[object, ...]:
-    """Cells of a line: days, verdict, the least coverage, holes, and rows of each table."""
+    """Return the cells of a line: days, verdict, the least coverage, holes, and rows of each table."""
     covered = [each.coverage for each in group if each.coverage is not None]
     least = f"{min(covered):.1%}" if covered else "-"
     return (
@@ -291,7 +291,7 @@ def _row(group: Sequence[DaySummary]) -> tuple[object, ...]:
 
 
 def _days(group: Sequence[DaySummary]) -> str:
-    """The day, or first and last day of the group with their number."""
+    """Return the day, or first and last day of the group with their number."""
     first, last = group[0].day, group[-1].day
     return str(first) if len(group) == 1 else f"{first} to {last} ({len(group)})"
 
@@ -317,6 +317,6 @@ def _by_rules(day: DaySummary) -> bool:
 
 
 def _rows(group: Sequence[DaySummary], name: str) -> str:
-    """Number of rows of a table over the days that have it; a dash where none has it."""
+    """Return the number of rows of a table over the days that have it; a dash where none has it."""
     counts = [count for count in (each.rows[name] for each in group) if count is not None]
     return f"{sum(counts):,}" if counts else "-"

@@ -87,7 +87,7 @@ def run_assets(
 
 
 def _selected(known: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The wanted assets in the order in which they are made; all of them where none is named."""
+    """Return the wanted assets in the order in which they are made; all of them where none is named."""
     ordered = [name for name in DATASETS if name in known]
     for name in wanted:
         if name not in known:
@@ -290,5 +290,5 @@ def in_units(value: float) -> str:
 
 
 def _work_done(figures: StreamMetrics) -> int:
-    """A number that grows as long as it is the same stream, and falls when the stream begins again."""
+    """Return a number that grows as long as it is the same stream, and falls when the stream begins again."""
     return sum(stage.rows + stage.busy_ns for stage in figures.stages)

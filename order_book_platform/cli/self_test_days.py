@@ -217,7 +217,7 @@ def _show(found: SelfTestResult) -> None:
 
 
 def _gate_rows(found: SelfTestResult) -> Iterator[Sequence[object]]:
-    """Each gate with a mark for each day, and its bar."""
+    """Return each gate with a mark for each day, and its bar."""
     by_place = {(cell.gate, cell.defect): cell for cell in found.cells}
     for gate in found.gates:
         cells = [by_place[gate, day] for day in found.days if (gate, day) in by_place]
@@ -229,7 +229,7 @@ def _gate_rows(found: SelfTestResult) -> Iterator[Sequence[object]]:
 
 
 def _expectations(found: SelfTestResult) -> Iterator[Sequence[object]]:
-    """Rows of the gates that must fail, of figures that follow from the defect, and of problems."""
+    """Return rows of the gates that must fail, of figures that follow from the defect, and of problems."""
     for cell in found.cells:
         if cell.must == "fail" or cell.injected is not None or cell.problem:
             yield (

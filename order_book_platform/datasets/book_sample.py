@@ -58,8 +58,8 @@ class TimeSteps:
 def time_steps(times_ns: NDArray[np.int64], flags: NDArray[np.uint8], steps: int = STEPS) -> TimeSteps:
     """Choose the row of each step: the last one in it, or the one before it if the step has none.
 
-    A row whose origin time is before that of an earlier row counts at that earlier row's time. Without rows there are
-    no steps.
+    `times_ns` int64[n] are origin times in the order of the rows, `flags` uint8[n] the flags of the rows. A row whose
+    origin time is before that of an earlier row counts at that earlier row's time. Without rows there are no steps.
     """
     if not len(times_ns):
         none = np.zeros(0, dtype=np.int64)
@@ -93,5 +93,5 @@ def sample_books(frame: pl.DataFrame | pl.LazyFrame, steps: int = STEPS) -> Book
 
 
 def _depth_of(columns: list[str]) -> int:
-    """Levels of a side, by the names of the price columns."""
+    """Return the levels of a side, by the names of the price columns."""
     return sum(name.endswith("_price_pips") for name in columns) // 2

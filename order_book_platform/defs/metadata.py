@@ -120,7 +120,7 @@ def pictures_metadata(pictures: Mapping[str, str]) -> Metadata:
 
 
 def _files_table(manifest: Manifest) -> dg.MetadataValue:
-    """Every file of a partition with its rows, size and hash."""
+    """Return every file of a partition with its rows, size and hash."""
     rows = []
     for name, file in sorted(manifest.files.items()):
         count = f"{manifest.rows[name]:,}" if name in manifest.rows else ""
@@ -131,7 +131,7 @@ def _files_table(manifest: Manifest) -> dg.MetadataValue:
 def _markdown_table(
     heads: Sequence[str], alignment: str, rows: Iterable[Sequence[str]]
 ) -> dg.MarkdownMetadataValue:
-    """A table in Markdown; `alignment` has one letter a column: `r` for right, `-` for left."""
+    """Format a table in Markdown; `alignment` has one letter a column: `r` for right, `-` for left."""
     dashes = ("---:" if letter == "r" else "---" for letter in alignment)
     lines = ["| " + " | ".join(heads) + " |", "|" + "|".join(dashes) + "|"]
     return dg.MetadataValue.md("\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]))

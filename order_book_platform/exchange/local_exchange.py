@@ -104,7 +104,7 @@ class LocalExchange:
     # --- what a test orders while it runs ----------------------------------------------------------------------------
 
     def order(self, fault: FaultOrder, now_ns: int) -> None:
-        """Order a fault from now on: for open connections and for those to come."""
+        """Let a fault happen from now on: for open connections and for those to come."""
         self._shared.orders.append(fault)
         for market in self.markets.values():
             market.order(fault, now_ns)

@@ -301,7 +301,7 @@ class ServedMarket:
         return reply, fault
 
     def _served(self) -> dict[str, Endpoint]:
-        """The endpoints by path."""
+        """Return the endpoints by their paths."""
         prefix, weight = self.venue.market.rest_prefix, self.venue.exchange_info_weight
         return {
             f"{prefix}/ping": Endpoint(lambda _: 1, lambda _, __: (b"{}", None)),

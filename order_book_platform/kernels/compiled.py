@@ -40,7 +40,7 @@ from numba.core.serialize import dumps
 
 PACKAGE = Path(__file__).parents[1]
 ROOMS = ("kernels", "model", "clock.py", "errors.py")
-"""What a loop can be made of: the kernels and all that they may import."""
+"""Rooms of which a loop can be made: the kernels and all that they may import."""
 
 FOLDERS_KEPT = 8
 """How many folders of code are kept whatever their age: those used last, some 5 MB each."""
@@ -92,7 +92,7 @@ class Kernel:
                 self._compile()
 
     def __call__(self, *arguments: Any) -> Any:
-        """Run the loop."""
+        """Run the compiled loop, on arguments of its one signature."""
         return self.loop(*arguments)
 
     @property

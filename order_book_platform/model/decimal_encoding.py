@@ -125,12 +125,12 @@ class DecimalEncoding(PartitionEncoding):
         return decimal_array(self.size_words(encoded))
 
     def level_arrays(self, prices: Int64Array, sizes: Int64Array) -> list[pa.Array]:
-        """Decode the prices and sizes of a level to two columns of decimals."""
+        """Decode the prices and sizes of a level, int64[n] each, to two columns of decimals."""
         missing = prices == MISSING_PIPS
         return [decimal_array(words, missing) for words in (self.price_words(prices), self.size_words(sizes))]
 
     def hashed_rows(self, rows: Int64Array, head: int) -> NDArray[np.uint64]:
-        """Replace each encoded number by the two words of its decimal."""
+        """Replace each encoded number of rows int64[n, head + 2·levels] by the two uint64 words of its decimal."""
         words = np.empty((len(rows), 2 * rows.shape[1] - head), np.uint64)
         words[:, :head] = rows[:, :head]
         levels = words[:, head:].reshape(len(rows), -1, 4)
@@ -162,7 +162,7 @@ class DecimalEncoding(PartitionEncoding):
         return len(self._codes)
 
     def size_unit(self, encoded: Int64Array) -> int:
-        """Return the greatest common divisor of the sizes, unscaled; 0 if there is none."""
+        """Return the greatest common divisor of int64[n] sizes, unscaled; 0 if there is none."""
         return gcd(*unscaled_integers(self.size_words(encoded)))
 
     def saved_sizes(self) -> DecimalWords:

@@ -195,7 +195,7 @@ class PartitionEncoding(Encoding):
         return 0
 
     def size_unit(self, encoded: Int64Array) -> int:
-        """Return the greatest common divisor of the sizes, unscaled; 0 for pips, whose lot is known."""
+        """Return the greatest common divisor of int64[n] sizes, unscaled; 0 for pips, whose lot is known."""
         return 0
 
     def saved_sizes(self) -> DecimalWords:

@@ -29,7 +29,7 @@ class LatencyHistogram:
         self._window_began_ns = 0
 
     def add(self, latencies_ns: npt.NDArray[np.int64], now_ns: int) -> None:
-        """Count some latencies.
+        """Count latencies that were measured now.
 
         Args:
             latencies_ns: int64[n], ns; negative ones count as 0.

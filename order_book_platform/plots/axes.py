@@ -79,7 +79,7 @@ def percent_label(value: float) -> str:
 
 
 def _round_steps(low: float, high: float, most: int) -> list[float]:
-    """Multiples of a round step from `low` to `high`."""
+    """Return multiples of a round step from `low` to `high`."""
     rough = (high - low) / max(most, 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * (1 - 1e-9))
@@ -88,7 +88,7 @@ def _round_steps(low: float, high: float, most: int) -> list[float]:
 
 
 def _log_steps(low: float, high: float) -> list[float]:
-    """Powers of ten from `low` to `high`; with their doubles and halves where there are fewer than three."""
+    """Return powers of ten from `low` to `high`; with their doubles and halves where there are fewer than three."""
     found = _powers(low, high)
     if len(found) < 3:
         halves = (power * factor for power in _powers(low / 10, high) for factor in (2.0, 5.0))
@@ -98,13 +98,13 @@ def _log_steps(low: float, high: float) -> list[float]:
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """Powers of ten from the one at or above `low` to the one at or below `high`."""
+    """Return powers of ten from the one at or above `low` to the one at or below `high`."""
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     return [10.0**power for power in range(first, last + 1)]
 
 
 def _thinned(values: Sequence[float], most: int) -> list[float]:
-    """Every n-th value, so that at most `most` remain."""
+    """Return every n-th value, so that at most `most` remain."""
     return list(values[:: max(1, -(-len(values) // max(most, 1)))])
 
 
@@ -152,12 +152,12 @@ class Panel:
 
     @property
     def right(self) -> float:
-        """Right edge, px."""
+        """Right edge of the plot area, px."""
         return self.left + self.width
 
     @property
     def bottom(self) -> float:
-        """Lower edge, px."""
+        """Lower edge of the plot area, px."""
         return self.top + self.height
 
     def x_px(self, values: ArrayLike) -> Float64Array:

@@ -94,14 +94,14 @@ def depth_chart(books: pl.DataFrame | pl.LazyFrame | BookSample, fixed_point: Fi
 
 
 def _usual_reach(sample: BookSample, tick_pips: int) -> int:
-    """How far the visible levels usually lie from the best price, pips: the 80 % quantile, 10 ticks at the least."""
+    """Return how far visible levels usually lie from the best price, pips: the 80 % quantile, at least 10 ticks."""
     is_present = sample.price_pips != MISSING_PIPS
     distance = np.where(is_present, np.abs(sample.price_pips - sample.price_pips[:, :, :1]), 0).max(axis=2)
     return int(max(np.quantile(distance[is_present[:, :, 0]], 0.8), 10 * tick_pips))
 
 
 def _price_span(best: Int64Array, reach: int, tick_pips: int) -> tuple[int, int]:
-    """Lowest and highest price shown, pips: the best prices without rare outliers, and the levels around them."""
+    """Return lowest and highest price shown, pips: the best prices without rare outliers, and levels around them."""
     low, high = (int(value) for value in np.quantile(best, (0.001, 0.999), method="nearest"))
     margin = max(reach, (high - low) // 50)
     return (low - margin) // tick_pips * tick_pips, high + margin
@@ -170,7 +170,7 @@ def _draw_size_key(svg: Svg, left: float, top: float, bottom: float, scale: Scal
 
 
 def _doubts(flags: NDArray[np.uint8]) -> list[tuple[str, BoolArray, str]]:
-    """Name, steps (bool[C]) and colour of each reason to doubt rows."""
+    """Return name, steps (bool[C]) and colour of each reason to doubt rows."""
     return [
         ("not seeded", flags & BookFlag.SEEDED == 0, "placebo"),
         ("gap", flags & (BookFlag.GAP | BookFlag.HINDSIGHT) != 0, "doubt"),

@@ -51,7 +51,7 @@ def gap_chart(gaps: pl.DataFrame, first_ns: int, last_ns: int) -> Svg:
 
 
 def _bars(panel: Panel, gaps: pl.DataFrame) -> tuple[Float64Array, Float64Array]:
-    """Left edges and widths of bars, float64[m] px, each at least `_MIN_WIDTH_PX` wide; overlapping ones are merged."""
+    """Return left edges and widths of bars, float64[m] px, at least `_MIN_WIDTH_PX` wide; overlapping bars merge."""
     starts, ends = (panel.x_px(gaps[name].to_numpy()) for name in ("from_origin_time", "to_origin_time"))
     if not len(starts):
         return starts, ends

@@ -159,13 +159,13 @@ def calendar_chart(days: Sequence[CalendarDay], styles: Sequence[VerdictStyle], 
 
 
 def _week_left(day: date) -> float:
-    """Left edge of a day's week, px; weeks begin on Monday, and the first one of a year may be shorter."""
+    """Return the left edge of a day's week, px; weeks begin on Monday, and the first one of a year may be shorter."""
     new_year = date(day.year, 1, 1)
     return _LEFT + _PITCH_PX * (((day - new_year).days + new_year.weekday()) // 7)
 
 
 def _month_labels(first: date, last: date) -> list[tuple[float, str]]:
-    """Left edge, px, and name of each month of a year's days; a first month that is nearly over has no label."""
+    """Return left edge, px, and name of each month of a year's days; a first month that is nearly over has no label."""
     starts = [max(first, date(first.year, month, 1)) for month in range(first.month, last.month + 1)]
     labels = [(_week_left(start), f"{start:%b}") for start in starts]
     if len(labels) > 1 and labels[1][0] - labels[0][0] < 2 * _PITCH_PX:

@@ -199,7 +199,8 @@ def line_path(x: Float64Array, y: Float64Array) -> str:
 def step_path(edges: Float64Array, y: Float64Array) -> str:
     """Return path data of steps: height `y[i]` from `edges[i]` to `edges[i + 1]`, px, no step where `y[i]` is NaN.
 
-    Neighbouring steps of equal height become one, so that a day without change is one line.
+    `edges` is float64[n + 1], `y` float64[n]. Neighbouring steps of equal height become one, so that a day without
+    change is one line.
     """
     data: list[str] = []
     previous = np.nan

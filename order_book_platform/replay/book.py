@@ -318,8 +318,8 @@ class Book:
         """Go on where another book with the same arguments was saved, before the first batch.
 
         Args:
-            saved: Arrays by name, of `saved`. This book has been given the same flag changes as that one; snapshots
-                that were still due there are to be added.
+            saved: int64 arrays by name, as `saved` gives them. This book has been given the same flag changes as
+                that one; snapshots that were still due there are to be added.
 
         Raises:
             BatchError: An array is missing, or has another shape; nothing has changed.

@@ -110,7 +110,7 @@ class RecoveryPoints:
         self.proven_by_ids = proven_by_ids
 
     def add(self, recover_from: Int64Array) -> None:
-        """Add points of losses that were found since, all behind the points and snapshots before them.
+        """Add points of losses found since, int64[r] ascending, all behind the points and snapshots before them.
 
         Of the points that are still open the last one is kept: no snapshot was scheduled at or after any of them, so
         that the next one meets them all.

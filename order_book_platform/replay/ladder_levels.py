@@ -79,7 +79,7 @@ def save(ladder: Ladder, memory: Memory, outcomes: Int64Array) -> dict[str, Int6
 
 
 def load(saved: Mapping[str, Int64Array], ladder: Ladder, memory: Memory) -> Ladder:
-    """Put saved arrays into a new book's ladder and memory; return the ladder, which may have more room.
+    """Put the int64 arrays of `save` into a new book's ladder and memory; return the ladder, which may have grown.
 
     Raises:
         BatchError: An array is missing, or has another shape; nothing has changed.

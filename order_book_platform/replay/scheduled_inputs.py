@@ -72,7 +72,7 @@ class ScheduledInputs:
         self.arrays = self._arrays_of(SnapshotBatch.nothing(), np.empty(0, np.bool_), FlagChanges.none())
 
     def add_snapshots(self, snapshots: SnapshotBatch, forced: BoolArray) -> None:
-        """Put snapshots behind those that are scheduled; see `Book.add_snapshots`."""
+        """Put snapshots behind those that are scheduled; `forced` is bool[m], see `Book.add_snapshots`."""
         where = "Book.add_snapshots"
         require(
             forced.dtype == np.bool_ and forced.shape == (len(snapshots),),

@@ -39,7 +39,7 @@ def snapshot_defects(snapshots: SnapshotBatch | ReferenceRows, tick_pips: int) -
 
 
 def defect_counts(defects: UInt8Array) -> dict[str, int]:
-    """Return how many snapshots have each defect, by name, without the sound ones."""
+    """Return how many of the snapshots uint8[n] have each defect, by name, without the sound ones."""
     return {
         defect.name.lower(): int((defects == defect).sum())
         for defect in SnapshotDefect
@@ -108,7 +108,7 @@ class AllButEveryNth:
         return False
 
     def rows(self, defects: UInt8Array) -> NDArray[np.intp]:
-        """Return the positions of those that are not held out among the next snapshots, sound or not."""
+        """Return the positions of those not held out among the next snapshots, sound or not, given defects uint8[n]."""
         place = np.arange(self.seen + 1, self.seen + 1 + len(defects))
         self.seen += len(defects)
         return np.flatnonzero(place % self.every != 0) if self.every else place - place[:1]

@@ -195,7 +195,7 @@ class LakeIndex:
 
     @property
     def messages(self) -> int:
-        """Number of messages."""
+        """Number of messages of the day."""
         return len(self.sequence)
 
     def message_rows(self, start: int, stop: int) -> pa.Table:

@@ -252,7 +252,10 @@ def _chain(chunk: MarketChunk, profile: MarketProfile) -> pa.Table:
 def full_book_table(
     sequence_number: int, book: tuple[BoolArray, Int64Array, Int64Array], profile: MarketProfile
 ) -> pa.Table:
-    """Give the rows of `truth/full_book` of what `Market.full_book` gave after the message with a final update id."""
+    """Give the rows of `truth/full_book` after the message with a final update id.
+
+    `book` is what `Market.full_book` gave: bool[n] is a bid, int64[n] ticks, int64[n] lots.
+    """
     is_bid, tick, lots = book
     numbers = np.full(len(tick), sequence_number, np.int64)
     return _table("truth/full_book", numbers, is_bid, *_floats(profile, tick, lots))

@@ -167,7 +167,7 @@ class DecimalDecoder(FloatDecoder):
     def decode_column(
         self, audit: GridAudit, file: LakeFile, row: int, column: str, values: Float64Array
     ) -> Int64Array:
-        """Return the bits of the floats, once each has been found to be a decimal."""
+        """Return the bits of float64[n] as int64[n], once each has been found to be a decimal."""
 
         def place(at: int) -> str:
             return f"column {column}, row {row + at}"
@@ -178,7 +178,7 @@ class DecimalDecoder(FloatDecoder):
         return _bits(values)
 
     def decode_levels(self, what: str, floats: Float64Array) -> tuple[Int64Array, BoolArray]:
-        """Return the bits of the floats, and which values are negative, infinite or no decimal."""
+        """Return the bits of the float64 values as int64, and which are negative, infinite or no decimal."""
         missing = np.isnan(floats)
         bad = ~missing & ~((floats > 0) & np.isfinite(floats))
         flat = np.where(missing | bad, 0.0, floats).ravel()
@@ -195,7 +195,7 @@ class DecimalDecoder(FloatDecoder):
         return common_divisor(decimal_words(self.price_array(_distinct(values))), start)
 
     def are_multiples(self, values: Int64Array, pips: int) -> BoolArray:
-        """Return where the decimals of bits are multiples of an unscaled number."""
+        """Return where the decimals of int64 bits, of any shape, are multiples of an unscaled number."""
         present = values != MISSING_PIPS
         found = np.zeros(values.shape, np.bool_)
         found[present] = divide(decimal_words(self.price_array(values[present])), pips)[1]
@@ -215,7 +215,7 @@ class DecimalDecoder(FloatDecoder):
         return len(self._sizes)
 
     def hash_keys(self, values: Int64Array) -> Int64Array:
-        """Mix the bits of floats, since round numbers differ in their upper bits alone."""
+        """Mix the bits int64[n] of floats, since round numbers differ in their upper bits alone."""
         bits = values.view(np.uint64)
         return ((bits ^ (bits >> np.uint64(32))) * _HASH_FACTOR).view(np.int64)
 

@@ -40,12 +40,12 @@ class ConnectLimiter:
         return now_ns >= self.blocked_until_ns and len(self._attempts) < self._limit
 
     def connect(self, now_ns: int) -> None:
-        """Count an attempt."""
+        """Count an attempt to open a connection at a monotonic time, ns."""
         self._attempts.append(now_ns)
 
 
 class Connection:
-    """One websocket connection.
+    """One websocket connection with the streams that it is to carry.
 
     Args:
         number: number of the connection in the log.

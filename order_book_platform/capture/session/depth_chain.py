@@ -27,7 +27,7 @@ class ChainBreak:
 
 
 class DepthChain:
-    """Follows the ids of one stream.
+    """Follows the chain of update ids of one depth stream, over all connections that carry it.
 
     Attributes:
         last: greatest id up to which the chain has come; None before the first message.
@@ -56,7 +56,7 @@ class DepthChain:
         return self._breaks() if self._waiting else []
 
     def add(self, connection: int, previous: int, last: int) -> list[ChainBreak]:
-        """Add a message.
+        """Follow the chain over one more message.
 
         Args:
             connection: number of its connection.

@@ -161,7 +161,7 @@ class SnapshotRequests:
             state.due_ns = now_ns + self._context.limits.snapshot_every_ns
 
     def on_failed(self, request: Request, now_ns: int) -> None:
-        """Try again later."""
+        """Plan to send a request without a usable response again."""
         if request.kind == "depth":
             self._again(self._symbols[request.symbol], now_ns)
         else:

@@ -138,7 +138,7 @@ def _text(number: Decimal, increment: Decimal) -> str:
 
 
 def _cells(level: dict[str, object] | None) -> tuple[object, object]:
-    """Price and size of a level as cells of the table; an unknown level is marked, a missing one is empty."""
+    """Return price and size of a level as cells of the table; an unknown one is marked, a missing one is empty."""
     if level is None:
         return "", ""
     if level["known"]:

@@ -163,6 +163,6 @@ def _shown() -> Iterator[Callable[[CaptureMetrics], None]]:
 
 
 def _facts(metrics: CaptureMetrics, folder: Path) -> dict[str, Any]:
-    """The figures of the run, for JSON."""
+    """Return the figures of the run, for JSON."""
     facts = {name: value for name, value in asdict(metrics).items() if name != "durable_buckets"}
     return {"folder": str(folder), "gaps": metrics.gaps, **facts}

@@ -263,7 +263,7 @@ def _announce(server: ExchangeServer, given: dict[str, Any], as_json: bool) -> N
 
 
 def _summary(served: LocalExchange) -> dict[str, object]:
-    """Figures of the run: events, connections, rows of the ledger, weight."""
+    """Return figures of the run: events, connections, rows of the ledger, weight."""
     return {
         "events": served.events_played,
         "connections": served.connections_opened,

@@ -102,6 +102,6 @@ def stored_rows(table: pa.Table) -> HashedRows:
 
 
 def count_flags(flags: NDArray[np.integer], counts: Counter[str]) -> None:
-    """Add how many rows carry each flag, such as `crossed_rows`, for flags of n rows."""
+    """Add to `counts` how many rows carry each flag, such as `crossed_rows`; `flags` is an integer[n] array."""
     for flag in BookFlag:
         counts[f"{str(flag.name).lower()}_rows"] += int((flags & flag != 0).sum())

@@ -52,7 +52,7 @@ class FeedEvent:
 
 
 def _pairs(levels: bytes) -> Levels:
-    """Take `["10.0","5"],["9.9","1"]` apart."""
+    """Read levels such as `["10.0","5"],["9.9","1"]` as pairs of texts, price and size."""
     texts = levels.decode().split('"')
     return list(zip(texts[1::4], texts[3::4], strict=True))
 
@@ -107,7 +107,7 @@ class Feed(Protocol):
         """The book before the first event; events with lower ids do not change it."""
 
     def events(self, start_ns: int) -> Iterator[FeedEvent]:
-        """Give the events.
+        """Give the events of the feed one after another.
 
         Args:
             start_ns: wall-clock time at which the feed starts, ns since the epoch, for the times in simulated messages.

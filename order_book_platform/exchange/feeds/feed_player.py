@@ -101,13 +101,13 @@ class FeedPlayer:
         return taken
 
     def _elapsed_ns(self, now_ns: int) -> float | None:
-        """Time of the feeds that has passed; None where it is not limited."""
+        """Return the time of the feeds that has passed; None where it is not limited."""
         if self._pace.speed is None or self.started_ns is None:
             return None
         return (now_ns - self.started_ns) * self._pace.speed
 
     def _holds(self, market: str, symbol: str, now_ns: int) -> bool:
-        """Whether the feeds stay where they are; the time for which they did is made up for."""
+        """Tell whether the feeds stay where they are; the time for which they did is made up for."""
         if self._pace.hold_for_snapshot and (market, symbol) not in self.snapshots_asked:
             self._held_since_ns = self._held_since_ns or now_ns
             return True

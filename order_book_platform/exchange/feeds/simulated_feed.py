@@ -41,7 +41,7 @@ _MOST_TEXTS = 50_000
 
 @dataclass(frozen=True)
 class SimulatedFeed:
-    """One simulated symbol.
+    """Plays one simulated symbol.
 
     Attributes:
         symbol: as the exchange spells it, such as BTCUSDT.
@@ -139,7 +139,7 @@ class _Texts(dict[int, str]):
 
 
 def _texts(feed: SimulatedFeed) -> tuple[_Texts, _Texts]:
-    """Texts of prices by tick and of quantities by lot."""
+    """Return texts of prices by tick and of quantities by lot."""
     places = feed.profile.price_decimals, feed.profile.size_decimals
     price, size = (_Texts(each, _SPOT_PLACES if feed.venue.is_spot else each) for each in places)
     return price, size
@@ -170,7 +170,7 @@ class _EventWriter:
         return [found[index] for index in np.argsort(times, kind="stable").tolist()]
 
     def _due(self, time_ms: int) -> tuple[int, int]:
-        """When an event of the market's time is due: ns since the start, and ms since the epoch."""
+        """Return when an event of the market's time is due: ns since the start, and ms since the epoch."""
         due_ns = max(0, int((time_ms - self._opening_ms) * self._ns_per_ms))
         return due_ns, self._start_ms + due_ns // NS_PER_MS
 

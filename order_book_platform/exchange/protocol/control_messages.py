@@ -15,7 +15,7 @@ _LONGEST_ID = 36
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """A valid request.
+    """A valid request of a client, such as SUBSCRIBE.
 
     Attributes:
         method: one of `METHODS`.

@@ -118,7 +118,7 @@ class ExchangeServer:
             await asyncio.sleep(0 if played == EVENTS_PER_STEP else STEP_S)
 
     def _room(self) -> bool:
-        """Whether every client keeps up; those that fall far behind are disconnected."""
+        """Tell whether every client keeps up; those that fall far behind are disconnected."""
         room = True
         for client in self._clients.values():
             unwritten_bytes = client.transport.get_write_buffer_size()

@@ -60,7 +60,7 @@ class Drift:
         self._moments = np.zeros(5)
 
     def add(self, references: ShiftedReferences, exact: BoolArray, counts: NDArray[np.int64]) -> None:
-        """Take in n compared rows: whether the best is right, and the counts of `kernels.fidelity.level_comparison`."""
+        """Add n compared rows: bool[n], whether the best is right, and the int64[n, …] counts of `level_comparison`."""
         kernel.add_by_age(
             *(references.sequence_number, references.time_ns, exact, counts),
             *(self._snapshots, self._places, self._used, self._used_time_ns, self._used_places),

@@ -60,7 +60,7 @@ class SecondClock:
 
 
 def kurtosis(values: Float64Array) -> float | None:
-    """Return the fourth central moment over the square of the second, 3 for a normal law; None if all values equal."""
+    """Return the fourth central moment of float64[n] over the squared second, 3 for a normal law; None if all equal."""
     if not _vary(values):
         return None
     away = values - values.mean()
@@ -68,7 +68,7 @@ def kurtosis(values: Float64Array) -> float | None:
 
 
 def autocorrelation(values: Float64Array, lag: int) -> tuple[float | None, int]:
-    """Return the correlation of a series with itself `lag` places later, and the number of pairs behind it.
+    """Return the correlation of a series float64[n] with itself `lag` places later, and the number of pairs behind it.
 
     It is the mean product of both deviations from the series' mean, over its variance; None without pairs or variance.
     Pairs with a NaN are left out.
@@ -88,7 +88,7 @@ def _vary(values: Float64Array) -> bool:
 
 
 def hill(largest: Float64Array) -> float | None:
-    """Return Hill's tail index of the k + 1 largest values, in any order; the tail begins at the smallest of them.
+    """Return Hill's tail index of the largest values, float64[k + 1] in any order; the tail begins at the smallest.
 
     It is k over the sum of log(value / smallest), and estimates a where P(X > x) falls as x^−a. None if all are equal.
     """

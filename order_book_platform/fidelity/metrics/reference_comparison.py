@@ -228,7 +228,7 @@ class LevelComparison:
         ]
 
     def _level_metrics(self, metric: Callable[..., Metric]) -> list[Metric]:
-        """Return all `topk_*`."""
+        """Return the metrics `topk_*` of all levels together."""
         true, count = self._counts[0], 2 * self._levels
         rows, claim = f"of {true.rows:,} held-out rows", f"claim to know all {count} levels"
         figures = {

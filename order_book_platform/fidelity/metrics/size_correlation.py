@@ -30,7 +30,7 @@ Magnitude = Callable[[Int64Array], Float64Array]
 
 
 def as_floats(pips: Int64Array) -> Float64Array:
-    """Return pips as floats: the `Magnitude` of sizes in pips."""
+    """Return int64[n] pips as float64[n]: the `Magnitude` of sizes in pips."""
     return pips.astype(np.float64)
 
 

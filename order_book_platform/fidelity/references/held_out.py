@@ -140,7 +140,7 @@ def first_time(books: ParquetRows, plausible_ns: tuple[int, int]) -> int:
 
 
 def held_times(time_ns: Int64Array, plausible_ns: tuple[int, int], before_ns: int) -> Int64Array:
-    """Replace every time that is not plausible, ns, by that of the row before it; before the first is `before_ns`.
+    """Replace each implausible time of int64[n], ns, by that of the row before it; `before_ns` is before the first.
 
     The same array is returned where nothing had to be changed.
     """

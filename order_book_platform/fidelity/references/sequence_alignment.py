@@ -152,7 +152,7 @@ def _pair(left: L, right: R, equal: bool) -> tuple[L, R]:
 
 
 def as_slice(rows: NDArray[np.intp]) -> RowChoice:
-    """Return the same rows, as a slice, which copies nothing, where they follow one another without a break."""
+    """Return row numbers int64[n] as a slice, which copies nothing, where they follow one another without a break."""
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (rows[1:] > rows[:-1]).all():
         return slice(int(rows[0]), int(rows[-1]) + 1)
     return rows

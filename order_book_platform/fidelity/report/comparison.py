@@ -222,7 +222,7 @@ def render_comparison(compared: Sequence[Compared]) -> str:
 
 
 def _verdict(compared: Sequence[Compared]) -> tuple[str, str]:
-    """CSS class and text of the verdict on all days."""
+    """Return CSS class and text of the verdict on all days."""
     counts = Counter(each.verdict for each in compared)
     bad = counts["not faithful"] + counts["unreadable"]
     unmeasured = counts["no report"] + counts["outdated"]
@@ -237,7 +237,7 @@ def _verdict(compared: Sequence[Compared]) -> tuple[str, str]:
 
 
 def _calendar_days(compared: Sequence[Compared]) -> Iterator[CalendarDay]:
-    """Every day from the first to the last one, of each symbol; it leads to its report."""
+    """Return every day from the first to the last one, of each symbol; it leads to its report."""
     first, last = min(each.key.day for each in compared), max(each.key.day for each in compared)
     for symbol, partitions in groupby(compared, key=lambda each: each.key.instrument.key):
         of_day = {each.key.day: each for each in partitions}

@@ -307,6 +307,7 @@ def next_window_key(ladder, s, key):  # type: ignore[no-untyped-def]
         found = next_slot(ladder, first, first + slots)
         if found < 0:
             return NO_KEY
+    # Counted upwards from the slot of `key`, around the end of the array.
     key += (found - first - slot) & (slots - 1)
     return key if key < beyond else NO_KEY
 

@@ -25,7 +25,7 @@ QUEUE_LEVELS = 5
 """Levels of each side whose sizes the deeper imbalance adds up."""
 
 SUB_BINS = 32
-"""Bins per doubling."""
+"""Bins of each doubling of a spread or a size."""
 SPREAD_SIDE = 1_024
 """Bins of spreads above 0 ticks, and as many of those below: the last begins at 2**36 ticks."""
 SIZE_OCTAVES_BELOW, SIZE_OCTAVES = 34, 98

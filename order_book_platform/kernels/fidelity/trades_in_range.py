@@ -70,7 +70,7 @@ def count_in_range(  # type: ignore[no-untyped-def]
                 bid, ask = best[r, 0], best[r, 1]
                 if bid != MISSING_PIPS and (lowest == MISSING_PIPS or bid < lowest):
                     lowest = bid
-                if ask != MISSING_PIPS and ask > highest:
+                if ask != MISSING_PIPS and ask > highest:  # `MISSING_PIPS` is below every price
                     highest = ask
             range_first, range_last = first, last
         has_range = lowest != MISSING_PIPS and highest != MISSING_PIPS

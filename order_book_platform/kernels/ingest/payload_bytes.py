@@ -1,6 +1,6 @@
 """Reading JSON in an array of bytes: strings, numbers and exact decimals, each from a position on.
 
-Positions are bytes in `data`; −1 stands for "odd": wrong, or only so unusual that the slow parser has to look at it
+Positions are bytes in `data`, uint8[m]; −1 stands for "odd": wrong, or so unusual that the slow parser has to see it
 (escapes, exponents, bytes beyond ASCII, nested values, more decimals than wanted, numbers of more than 18 digits).
 """
 
@@ -16,6 +16,7 @@ _PAIR = types.UniTuple(types.int64, 2)
 _I = types.int64
 
 _MOST_DIGITS = 18
+"""Every number of so many digits is below 2**63, so that no sum below wraps around."""
 _TRUE, _FALSE, _NULL = b"true", b"false", b"null"
 QUOTE, COMMA, COLON, OPEN, CLOSE, OPEN_LIST, CLOSE_LIST = b'",:{}[]'
 MINUS, POINT, ZERO, NINE, BACKSLASH, AT = b"-.09\\@"
@@ -38,6 +39,7 @@ def skip_string(data, i, end):  # type: ignore[no-untyped-def]
         byte = data[i]
         if byte == QUOTE:
             return i + 1
+        # Escapes would have to be decoded, and bytes beyond ASCII to be proven UTF-8, before strings could be compared.
         if byte == BACKSLASH or byte < 32 or byte > 127:
             return -1
         i += 1
@@ -64,7 +66,7 @@ def read_integer(data, i, end):  # type: ignore[no-untyped-def]
         i += 1
         if i - start > _MOST_DIGITS:
             return -1, 0
-    if i == start or (data[start] == ZERO and i - start > 1):
+    if i == start or (data[start] == ZERO and i - start > 1):  # JSON knows no leading zeros
         return -1, 0
     return i, value
 
@@ -77,6 +79,7 @@ def read_decimal(data, i, end, decimals):  # type: ignore[no-untyped-def]
     i += 1
     start, value = i, 0
     while i < end and ZERO <= data[i] <= NINE:
+        # The places behind the point count from the start: the value is multiplied up to them in any case.
         if i - start + decimals >= _MOST_DIGITS:
             return -1, 0
         value = value * 10 + (int(data[i]) - ZERO)
@@ -88,7 +91,7 @@ def read_decimal(data, i, end, decimals):  # type: ignore[no-untyped-def]
         i += 1
         start = i
         while i < end and ZERO <= data[i] <= NINE:
-            if left == 0:
+            if left == 0:  # a digit more than pips hold; also a zero, so that the slow parser alone decides
                 return -1, 0
             value = value * 10 + (int(data[i]) - ZERO)
             left -= 1
@@ -129,7 +132,7 @@ def skip_list(data, i, end):  # type: ignore[no-untyped-def]
     depth = 0
     while i < end:
         byte = data[i]
-        if byte == QUOTE:
+        if byte == QUOTE:  # brackets in a string are text
             i = skip_string(data, i, end)
             if i < 0:
                 return -1

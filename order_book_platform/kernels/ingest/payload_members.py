@@ -81,11 +81,12 @@ def find_members(data, i, end, places):  # type: ignore[no-untyped-def]
             return -1
         i = skip_blanks(data, i + 1, end)
         if field >= 0:
-            if places[field] >= 0:
+            if places[field] >= 0:  # of a key that stands twice JSON libraries take the last, or refuse both
                 return -1
             places[field] = i
         elif is_word(data, start, stop, _STREAM_WORD) or is_word(data, start, stop, _DATA_WORD):
             return -2
+        # Only the levels of a depth message may be nested; they are counted here and read once the kind is known.
         is_list = field in (F_B, F_A) and i < end and data[i] == OPEN_LIST
         i = skip_list(data, i, end) if is_list else skip_value(data, i, end)
         if i < 0:
@@ -158,6 +159,7 @@ def find_payload(data, i, end, places):  # type: ignore[no-untyped-def]
     if i >= end or data[i] != OPEN:
         return -1, 0
     behind, stream = find_members(data, i + 1, end, places), 0
+    # Which of the two forms it is shows at the first key of the wrapper; what was noted before that is forgotten.
     if behind == -2:
         places[:] = -1
         behind, stream = unwrap(data, i + 1, end, places)
@@ -169,6 +171,7 @@ def find_payload(data, i, end, places):  # type: ignore[no-untyped-def]
 @kernel(_I(_U1_IN, _I))
 def is_diff_depth(data, stream):  # type: ignore[no-untyped-def]
     """Tell whether a stream, whose opening quote is at `stream`, is `<symbol>@depth`, with or without a speed."""
+    # The streams `@depth5`, `@depth10` and `@depth20` carry whole books under the same keys.
     i = stream + 1
     while data[i] != AT and data[i] != QUOTE:
         i += 1
@@ -183,7 +186,7 @@ def is_diff_depth(data, stream):  # type: ignore[no-untyped-def]
 def kind_of(data, places, end):  # type: ignore[no-untyped-def]
     """Return the kind of a message by `e`; one without `e` is a ticker if it has all members of one."""
     i = places[F_EVENT]
-    if i < 0:
+    if i < 0:  # tickers of the spot market
         for field in (F_U, F_S, F_B, F_BS, F_A, F_AS):
             if places[field] < 0:
                 return ODD

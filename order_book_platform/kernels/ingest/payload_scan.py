@@ -5,7 +5,7 @@ The scanner takes a message only if it understands it to the last byte. Anything
 instrument has, numbers of more than 18 digits), it leaves to `sources.binance.payload_parser`, which gives the same
 result for every message that the scanner takes.
 
-Positions are bytes in `data`; −1 stands for "odd".
+Positions are bytes in `data`, uint8[m]; −1 stands for "odd".
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ MISSING = -(2**63)
 LAST_MS = (2**63 - 1) // 1_000_000
 FIRST_US = 100_000_000_000_000
 LAST_US = (2**63 - 1) // 1_000
-"""Times up to `LAST_MS` are milliseconds, those from `FIRST_US` to `LAST_US` microseconds."""
+"""Times up to `LAST_MS` are milliseconds, those from `FIRST_US` to `LAST_US` microseconds: as ns either fits an int64,
+and no time of this century can be taken for the other."""
 _MARKET_WORD, _TRUE, _FALSE = b"MARKET", b"true", b"false"
 
 
@@ -106,6 +107,7 @@ def find_symbol(data, i, end, names, offsets):  # type: ignore[no-untyped-def]
         return -1
     start = i + 1
     length = skip_string(data, i, end) - 1 - start
+    # Bisection by bytes: a text or a dictionary would be an object of Python.
     low, high = 0, offsets.shape[0] - 2
     while low <= high:
         middle = (low + high) // 2
@@ -255,6 +257,7 @@ def read_trade(data, places, end, decimals, record):  # type: ignore[no-untyped-
     maker = places[F_M]
     if record[EVENT_NS] < 0 or record[FINAL_ID] < 0 or maker < 0:
         return False
+    # `m` says that the buyer was the maker, so the aggressor sold.
     if is_word(data, maker, min(maker + 4, end), _TRUE):
         record[IS_BUY] = 0
     elif is_word(data, maker, min(maker + 5, end), _FALSE):
@@ -264,6 +267,7 @@ def read_trade(data, places, end, decimals, record):  # type: ignore[no-untyped-
     i = places[F_X]
     if i >= 0 and data[i] != QUOTE:
         return False
+    # Trades outside the book (INSURANCE_FUND, ADL, NA) are left out later, so their price and size need not make sense.
     record[IS_MARKET] = int(i < 0 or is_word(data, i + 1, skip_string(data, i, end) - 1, _MARKET_WORD))
     if record[IS_MARKET] == 0:
         record[BID_PRICE] = record[BID_SIZE] = 0
@@ -320,6 +324,7 @@ def scan_payloads(  # type: ignore[no-untyped-def]
         if kind == DEPTH:
             record[BIDS_START] = row
             sound_members = read_depth(data, places, end, decimals, is_futures, prices, sizes, record)
+            # The levels of an odd message are written over by those of the next one.
             row = record[ASKS_END] if sound_members else row
         elif kind == TICKER:
             sound_members = read_ticker(data, places, end, decimals, record)

@@ -53,8 +53,7 @@ def draw(tables, table, u16):  # type: ignore[no-untyped-def]
     return low + (((tables[table, index + 1] - low) * (u16 & _KNOT_MASK)) >> _KNOT_SHIFT)
 
 
-_ZERO = np.uint64(0)
-_ONE = np.uint64(1)
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -93,9 +92,6 @@ def set_level(state, sizes, bits, touched, side, coordinate, lots):  # type: ign
         bits[2 + side, coordinate >> 6] |= bit
         touched[side, state[m.STATE_TOUCHED_BIDS + side]] = coordinate
         state[m.STATE_TOUCHED_BIDS + side] += 1
-
-
-_ONE = np.uint64(1)
 
 
 @kernel(f"int64({I8}, {I8_2}, {U8}, int64, int64)")
@@ -296,9 +292,6 @@ def queue_event(params, tables, state, rng, sizes, bits, touched, tickers, trade
     if left != lots:
         set_level(state, sizes, bits, touched, side, best, left)
         record_ticker(state, tables, rng, sizes, tickers)
-
-
-_ZERO = np.uint64(0)
 
 
 @kernel(f"int64({I8}, {I8}, {U8})")

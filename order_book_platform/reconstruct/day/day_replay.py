@@ -266,7 +266,7 @@ class DayReplay:
         return self.outcomes.table()
 
     def saved(self, position: ReplayPosition, shown_sizes: BoolArray) -> SavedReplay:
-        """Return the state of the replay after the step that ends at a position; see `SavedReplay.shown_sizes`."""
+        """Return the state after the step that ends at a position; `shown_sizes` bool[k] is that of `SavedReplay`."""
         self.outcomes.add_outcomes(self.book.take_outcomes())
         sizes = self.encoding.saved_sizes()
         return SavedReplay(position, self.book.saved(), self.outcomes.saved(), sizes, shown_sizes.copy())

@@ -24,7 +24,7 @@ from order_book_platform.storage.parquet_rows import RowGroup
 from order_book_platform.streaming import MemoryGuard, Pipeline, run_with_restarts
 
 PART_END = "end of a part"
-"""What is written where a part ends; the state of the replay stands in its place where a checkpoint is due."""
+"""Item for the writer where a part ends; the state of the replay stands in its place where a checkpoint is due."""
 
 
 class DayStream(BookStream):

@@ -42,7 +42,7 @@ class DayFilter:
     latest_ns: int = 0
 
     def rows(self, received_ns: Int64Array) -> slice:
-        """Return which of the next rows belong to the day."""
+        """Return which of the next rows belong to the day, given their arrivals int64[n], ns."""
         if not len(received_ns):
             return slice(0, 0)
         greatest = np.maximum(np.maximum.accumulate(received_ns), self.latest_ns)

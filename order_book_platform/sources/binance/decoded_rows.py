@@ -86,7 +86,7 @@ class MessageBlock:
         )
 
     def deltas(self, places: Int64Array, *, is_futures: bool) -> DeltaBatch:
-        """Return the rows of depth messages: bids, then asks, in the order of each message."""
+        """Return the rows of the depth messages at `places` int64[m]: bids, then asks, in the order of each message."""
         records = self.records[places]
         starts = records[:, scan.BIDS_START]
         counts = records[:, scan.ASKS_END] - starts
@@ -110,7 +110,7 @@ class MessageBlock:
         )
 
     def tickers(self, places: Int64Array) -> pa.Table:
-        """Return rows of `tickers`."""
+        """Return a row of `tickers` for each of the messages at `places` int64[m]."""
         records = self.records[places]
         columns = [
             _nullable(records[:, scan.EVENT_NS]),
@@ -124,7 +124,7 @@ class MessageBlock:
         return pa.table(columns, schema=TICKERS_SCHEMA)
 
     def trades(self, places: Int64Array) -> pa.Table:
-        """Return rows of `trades`."""
+        """Return a row of `trades` for each of the messages at `places` int64[m]."""
         records = self.records[places]
         columns = [
             pa.array(records[:, scan.EVENT_NS]),

@@ -186,7 +186,7 @@ SPOT = Market(
     sends_per_second=5,
     connections_per_5_minutes=300,
 )
-"""Spot."""
+"""Binance's spot market."""
 
 MARKETS: Mapping[str, Market] = MappingProxyType({market.name: market for market in (USDM, COINM, SPOT)})
 """The three markets by name."""

@@ -16,7 +16,7 @@ from order_book_platform.model import FixedPoint
 from order_book_platform.sources.binance.market import Market
 
 LARGEST = 2**63 - 1
-"""Largest int64."""
+"""Largest number that an int64 holds."""
 LAST_MS = LARGEST // 1_000_000
 """Largest time in milliseconds that int64 ns can hold."""
 FIRST_US = 100_000_000_000_000

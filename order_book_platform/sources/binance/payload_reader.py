@@ -31,7 +31,7 @@ _BYTES_PER_LEVEL = 10
 
 @dataclass(frozen=True, slots=True)
 class PayloadBatch:
-    """Messages as integers.
+    """Messages of a batch as integers, and what could not be read.
 
     Attributes:
         records: int64[n, COLUMNS] of `payload_scan`; `SYMBOL` is a place in the reader's `symbols`. Times are in ns,
