@@ -1,4 +1,4 @@
-"""An array that rows are only appended to, such as the outcomes of all snapshots of a day."""
+"""Snapshots and flag changes that are scheduled for a book, as arrays for the replay loop, with their outcomes."""
 
 from __future__ import annotations
 

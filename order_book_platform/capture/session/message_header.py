@@ -38,18 +38,6 @@ class Ids(NamedTuple):
     last: int
 
 
-def stream_name(payload: bytes) -> bytes | None:
-    """Return the name of the stream of a combined message, or None if it does not begin as such a message does.
-
-    Args:
-        payload: the message as received.
-    """
-    if not payload.startswith(PREFIX):
-        return None
-    end = payload.find(b'"', len(PREFIX))
-    return payload[len(PREFIX) : end] if end > 0 else None
-
-
 def depth_ids(payload: bytes, end: int, with_previous: bool) -> Ids | None:
     """Read the ids of a depth message.
 

@@ -18,7 +18,7 @@ BAN_NS = 120 * NS_PER_SECOND
 """Shortest ban of an address, for a response 418 that does not say how long."""
 LIMITED_NS = 60 * NS_PER_SECOND
 """Pause after a response 429 that does not say how long."""
-TOO_MANY, BANNED, FORBIDDEN, UNAVAILABLE = 429, 418, 403, 503
+TOO_MANY, BANNED, FORBIDDEN = 429, 418, 403
 
 
 class RequestBudget:

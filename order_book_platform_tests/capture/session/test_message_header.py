@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_book_platform.capture.session.message_header import (
+    PREFIX,
     Ids,
     depth_ids,
     event_time_ms,
     parsed_ids,
-    stream_name,
     ticker_ids,
     trade_ids,
 )
@@ -30,11 +30,16 @@ READERS: dict[str, Callable[[bytes, int, bool], Ids | None]] = {
 KINDS = {"depth": "depth", "bookTicker": "ticker", "trade": "trade"}
 
 
+def stream_name(payload: bytes) -> bytes | None:
+    """Name of the stream of a combined message; None where it does not begin as such a message does."""
+    return payload[len(PREFIX) :].partition(b'"')[0] if payload.startswith(PREFIX) else None
+
+
 def fast(payload: bytes, kind: str, with_previous: bool) -> Ids | None:
     """Ids by the first bytes."""
     name = stream_name(payload)
     assert name is not None
-    return READERS[kind](payload, len(b'{"stream":"') + len(name), with_previous)
+    return READERS[kind](payload, len(PREFIX) + len(name), with_previous)
 
 
 @pytest.mark.parametrize("market", ["usdm", "coinm", "spot"])
