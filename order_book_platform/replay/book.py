@@ -26,7 +26,8 @@ from order_book_platform.kernels.book.ladder_arrays import (
     Ladder,
 )
 from order_book_platform.kernels.book.replay_arrays import ROW_HEAD, Memory
-from order_book_platform.kernels.book.replay_loop import find_bad_level, find_messages, merge_snapshot
+from order_book_platform.kernels.book.replay_loop import find_bad_level, find_messages
+from order_book_platform.kernels.book.snapshot_merge import merge_snapshot
 from order_book_platform.model.arrays import DEPTH, MISSING_PIPS, BoolArray, Int64Array
 from order_book_platform.model.flags import PROVEN_LOSS
 from order_book_platform.replay.flag_timeline import FlagChanges

@@ -17,8 +17,9 @@ from numba import types
 
 from order_book_platform.kernels.book import replay_arrays as m
 from order_book_platform.kernels.book.bits import lowest_bit
-from order_book_platform.kernels.book.ladder import level_at, next_key, overflow_level
+from order_book_platform.kernels.book.ladder import level_at, next_key
 from order_book_platform.kernels.book.ladder_arrays import LADDER, NO_KEY
+from order_book_platform.kernels.book.overflow_levels import overflow_level
 from order_book_platform.kernels.book.replay_arrays import MEMORY, ROW_HEAD
 from order_book_platform.kernels.compiled import kernel
 from order_book_platform.model.arrays import MISSING_PIPS
