@@ -90,7 +90,7 @@ def test_import_is_light() -> None:
 def test_components_by_hand(tmp_path: Path) -> None:
     """From simulated files to features with the component classes alone, read back with scan."""
     key = obp.PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
-    from order_book_platform.simulate.profile import profile
+    from order_book_platform.simulate.market_profile import profile
 
     obp.MarketSimulator(profile("btc-perp"), seed=3).write(tmp_path / "lake", key, 400)
     settings = obp.Settings(

@@ -15,7 +15,7 @@ from rich.progress import TaskID
 from rich.table import Table
 from rich.text import Text
 
-from order_book_platform.cli.instance import dagster_instance
+from order_book_platform.cli.dagster_instance import dagster_instance
 from order_book_platform.cli.options import Invocation
 from order_book_platform.cli.output import LiveProgress, kept_stderr, lines_above, live_progress
 from order_book_platform.clock import NS_PER_SECOND, Clock

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from order_book_platform.cli.finding import Finding, age_text, check_writable, existing
+from order_book_platform.cli.doctor_finding import Finding, age_text, check_writable, existing
 from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, Clock, iso_from_ns
 from order_book_platform.errors import LogKeyError, OrderBookPlatformError
 

@@ -7,11 +7,11 @@ real one.
 `LocalExchange` decides without I/O; `ExchangeServer` puts it on sockets.
 """
 
+from order_book_platform.exchange.fault_injection import FaultKind, FaultOrder, parse_faults
 from order_book_platform.exchange.feeds.feed_player import Pace, Start
 from order_book_platform.exchange.feeds.recorded_feed import RecordedFeed
 from order_book_platform.exchange.feeds.simulated_feed import SimulatedFeed
 from order_book_platform.exchange.local_exchange import ExchangeOptions, LocalExchange
-from order_book_platform.exchange.ordered_faults import FaultKind, FaultOrder, parse_faults
 from order_book_platform.exchange.protocol.venue import VenueOptions, venue
 from order_book_platform.exchange.sent_ledger import SentLedger
 from order_book_platform.exchange.shell.exchange_server import ExchangeServer

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from order_book_platform.exchange.fault_injection import FaultOrder
 from order_book_platform.exchange.feeds.feed_event import Feed
 from order_book_platform.exchange.feeds.feed_player import FeedPlayer, Pace
 from order_book_platform.exchange.market_data_connection import MarketDataConnection
-from order_book_platform.exchange.ordered_faults import FaultOrder
 from order_book_platform.exchange.protocol.client_session import Ending
 from order_book_platform.exchange.protocol.request_weight import WeightBudget
 from order_book_platform.exchange.protocol.venue import VenueOptions, venue

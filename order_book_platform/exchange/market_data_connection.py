@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from order_book_platform.exchange.fault_injection import FaultDice, FaultKind, FaultOrder
 from order_book_platform.exchange.feeds.feed_event import FeedEvent
 from order_book_platform.exchange.feeds.groupings import OwnGrouping
-from order_book_platform.exchange.ordered_faults import FaultDice, FaultKind, FaultOrder
 from order_book_platform.exchange.protocol.client_session import (
     ClientSession,
     Ending,

@@ -9,11 +9,7 @@ from urllib.parse import parse_qsl
 
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import ExchangeError
-from order_book_platform.exchange.feeds.feed_event import Feed, FeedEvent
-from order_book_platform.exchange.feeds.groupings import OwnGrouping
-from order_book_platform.exchange.feeds.served_book import ServedBook
-from order_book_platform.exchange.market_data_connection import Delivery, EventClock, MarketDataConnection
-from order_book_platform.exchange.ordered_faults import (
+from order_book_platform.exchange.fault_injection import (
     OF_CONNECTIONS,
     OF_MESSAGES,
     OF_REQUESTS,
@@ -23,6 +19,10 @@ from order_book_platform.exchange.ordered_faults import (
     FaultKind,
     FaultOrder,
 )
+from order_book_platform.exchange.feeds.feed_event import Feed, FeedEvent
+from order_book_platform.exchange.feeds.groupings import OwnGrouping
+from order_book_platform.exchange.feeds.served_book import ServedBook
+from order_book_platform.exchange.market_data_connection import Delivery, EventClock, MarketDataConnection
 from order_book_platform.exchange.protocol import rest_api
 from order_book_platform.exchange.protocol.client_session import Subscription
 from order_book_platform.exchange.protocol.request_weight import WeightBudget

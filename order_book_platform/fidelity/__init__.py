@@ -4,7 +4,7 @@ In: `reconstructed_books`, `raw_deltas`, `sequence_gap_report`, `snapshots`, `ti
 `fidelity_report`: metrics.parquet, report.json, report.html, and gates for the asset checks.
 
 `metric_declarations` says what is measured. `FidelityReporter` opens the day's tables (`day_inputs`), measures them in
-a few passes (`measurement`, `passes`), and publishes the result. `references` selects and aligns what the book is
+a few passes (`measurement`, `table_passes`), and publishes the result. `references` selects and aligns what the book is
 compared with, `metrics` works the figures out, `report` draws and writes them, and `self_test` shows that every gate
 can fail.
 """

@@ -15,7 +15,8 @@ from order_book_platform.fidelity.metrics.book_metrics import book_metrics, gap_
 from order_book_platform.fidelity.metrics.distributions import interval_metrics
 from order_book_platform.fidelity.metrics.market_statistics import return_metrics, trade_metrics
 from order_book_platform.fidelity.metrics.metric import Metric, judge_placebos
-from order_book_platform.fidelity.passes import (
+from order_book_platform.fidelity.references.held_out import Plausible, ReferenceCounts, find_messages
+from order_book_platform.fidelity.table_passes import (
     BookPass,
     SnapshotPass,
     TickerPass,
@@ -24,7 +25,6 @@ from order_book_platform.fidelity.passes import (
     compare_tickers,
     read_book,
 )
-from order_book_platform.fidelity.references.held_out import Plausible, ReferenceCounts, find_messages
 from order_book_platform.model import GateResult
 from order_book_platform.observability import Progress, silent
 

@@ -16,7 +16,7 @@ from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.model.fixed_point import pips_to_float
 from order_book_platform.simulate.lake_files import SCHEMAS
-from order_book_platform.simulate.profile import MarketProfile
+from order_book_platform.simulate.market_profile import MarketProfile
 
 OPENING_MS = 5_000
 """A day's market opens this long after midnight, so that a clock a few seconds behind still writes the same day."""

@@ -29,7 +29,7 @@ from order_book_platform.simulate.lake_files import (
     write_record,
     written_files,
 )
-from order_book_platform.simulate.profile import MarketProfile
+from order_book_platform.simulate.market_profile import MarketProfile
 from order_book_platform.simulate.simulated_market import (
     OPENING_MS,
     Market,

@@ -20,7 +20,7 @@ from order_book_platform.cli.asset_run import (
     in_units,
     run_assets,
 )
-from order_book_platform.cli.instance import dagster_instance
+from order_book_platform.cli.dagster_instance import dagster_instance
 from order_book_platform.cli.options import Invocation
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import PartitionMissingError, SettingsError, SourceMissingError

@@ -14,7 +14,7 @@ from order_book_platform.capture import clock_offset_sources
 from order_book_platform.capture.clock_offset_sources import ClockOffset
 from order_book_platform.cli import capture_checks
 from order_book_platform.cli.capture_checks import check_capture_disk, check_captures, check_clock_offset
-from order_book_platform.cli.finding import Finding
+from order_book_platform.cli.doctor_finding import Finding
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.settings import CaptureSettings, Settings, load_settings
 from order_book_platform.storage import LogWriter

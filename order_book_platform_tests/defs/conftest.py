@@ -12,7 +12,7 @@ import pytest
 from order_book_platform.defs import MATERIALIZE_JOB, Platform, build_definitions, to_dagster
 from order_book_platform.model import PartitionKey
 from order_book_platform.simulate import MarketSimulator
-from order_book_platform.simulate.profile import profile
+from order_book_platform.simulate.market_profile import profile
 
 KEY = PartitionKey.parse("BINANCE:BTC-USDT", "2024-08-08")
 

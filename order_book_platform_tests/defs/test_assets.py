@@ -27,7 +27,7 @@ from order_book_platform.errors import SourceMissingError
 from order_book_platform.model import Gate, GateResult, Severity
 from order_book_platform.model.dataset_catalog import DATASETS
 from order_book_platform.simulate import MarketSimulator
-from order_book_platform.simulate.profile import profile
+from order_book_platform.simulate.market_profile import profile
 from order_book_platform.storage import DataStore
 from order_book_platform_tests.defs.conftest import KEY, SETTINGS, Run
 

@@ -9,7 +9,7 @@ import pytest
 
 from order_book_platform.errors import ExchangeError
 from order_book_platform.exchange import LocalExchange, parse_faults
-from order_book_platform.exchange.ordered_faults import FaultOrder
+from order_book_platform.exchange.fault_injection import FaultOrder
 from order_book_platform.exchange.protocol.client_session import Ending
 from order_book_platform.exchange.served_market import RefusedHandshake
 from order_book_platform_tests.exchange.clients import (

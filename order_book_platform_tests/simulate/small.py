@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from order_book_platform.model import PartitionKey
-from order_book_platform.simulate.profile import KNOTS, Bucket, MarketProfile
+from order_book_platform.simulate.market_profile import KNOTS, Bucket, MarketProfile
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
 

@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from rich.text import Text
 
 from order_book_platform.cli.capture_checks import check_captures
-from order_book_platform.cli.finding import Finding, age_text, check_writable, existing, is_writable
+from order_book_platform.cli.doctor_finding import Finding, age_text, check_writable, existing, is_writable
 from order_book_platform.cli.options import Invocation, json_option
 from order_book_platform.cli.output import print_json, stdout, table
 from order_book_platform.clock import Clock, iso_from_ns
@@ -208,7 +208,7 @@ def check_lake(settings: Settings) -> Iterator[Finding]:
 
 def check_instance(settings_file: Path) -> Finding:
     """Check that the Dagster instance can be opened; a missing one is not created."""
-    from order_book_platform.cli.instance import INSTANCE_FILE, dagster_instance, instance_folder
+    from order_book_platform.cli.dagster_instance import INSTANCE_FILE, dagster_instance, instance_folder
 
     name = "dagster instance"
     try:

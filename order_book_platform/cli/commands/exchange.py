@@ -127,7 +127,10 @@ def exchange(as_json: bool, **given: Any) -> None:
     with tempfile.TemporaryDirectory(prefix="obp-exchange-") as temporary:
         tls = None
         if given["tls"]:
-            from order_book_platform.exchange.shell.self_signed import server_context, write_certificate
+            from order_book_platform.exchange.shell.self_signed_certificate import (
+                server_context,
+                write_certificate,
+            )
 
             folder = given["certificate_folder"] or Path(temporary)
             files = write_certificate(folder, Clock().now_ns())

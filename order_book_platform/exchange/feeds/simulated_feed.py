@@ -24,7 +24,7 @@ from order_book_platform.kernels.simulation.market_arrays import (
     TRADE_TIME_MS,
 )
 from order_book_platform.model import FixedPoint, Instrument, PartitionKey
-from order_book_platform.simulate.profile import MarketProfile, profile
+from order_book_platform.simulate.market_profile import MarketProfile, profile
 from order_book_platform.simulate.simulated_market import Market, MarketChunk
 
 PROFILES = {"usdm": "btc-perp", "coinm": "coinm", "spot": "btc-spot"}

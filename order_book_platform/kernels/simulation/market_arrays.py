@@ -95,7 +95,7 @@ BOOK_EVERY_MS = 100
     TABLE_LATENCY_NS,
     TABLES,
 ) = range(10)
-"""Rows of `tables` before the buckets; `simulate.profile.MarketProfile` says what each one is a distribution of."""
+"""Rows of `tables` before the buckets; `simulate.market_profile.MarketProfile` says of what each is a distribution."""
 
 (
     BUCKET_UPPER,
@@ -106,8 +106,8 @@ BOOK_EVERY_MS = 100
     BUCKET_REACH,
     TABLE_COLUMNS,
 ) = range(KNOTS, KNOTS + 7)
-"""Columns of a bucket behind its quantiles, as in `simulate.profile.Bucket`: its upper end in ticks, probabilities in
-1/65536, and a reach in ticks."""
+"""Columns of a bucket behind its quantiles, as in `simulate.market_profile.Bucket`: its upper end in ticks,
+probabilities in 1/65536, and a reach in ticks."""
 
 (
     MESSAGE_TIME_MS,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from order_book_platform.cli.commands import doctor
-from order_book_platform.cli.finding import Finding, age_text, check_writable
+from order_book_platform.cli.doctor_finding import Finding, age_text, check_writable
 from order_book_platform.cli.options import Invocation
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.kernels import compiled

@@ -27,7 +27,7 @@ from order_book_platform.exchange import (
     venue,
 )
 from order_book_platform.exchange.shell import exchange_server
-from order_book_platform.exchange.shell.self_signed import server_context, write_certificate
+from order_book_platform.exchange.shell.self_signed_certificate import server_context, write_certificate
 
 
 def exchange(faults: str = "") -> LocalExchange:

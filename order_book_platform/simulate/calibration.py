@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from order_book_platform.errors import SourceMissingError
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import BoolArray, Int64Array
-from order_book_platform.simulate.profile import KNOTS, Bucket, MarketProfile, Table
+from order_book_platform.simulate.market_profile import KNOTS, Bucket, MarketProfile, Table
 
 BUCKET_TICKS = (2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 """Upper ends of the distance buckets; the last bucket ends at `MAX_DISTANCE`."""

@@ -7,7 +7,7 @@ import pytest
 from order_book_platform.errors import SettingsError
 from order_book_platform.kernels.simulation import market_arrays
 from order_book_platform.simulate import MarketProfile, profile, profile_names
-from order_book_platform.simulate.profile import KNOTS
+from order_book_platform.simulate.market_profile import KNOTS
 from order_book_platform_tests.simulate.small import small_profile
 
 

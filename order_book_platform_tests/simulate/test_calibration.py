@@ -10,7 +10,7 @@ import pytest
 from order_book_platform.errors import SourceMissingError
 from order_book_platform.model import PartitionKey
 from order_book_platform.simulate import MarketProfile, MarketSimulator, calibrate, profile, profile_names
-from order_book_platform.simulate.calibrate import read_recording
+from order_book_platform.simulate.calibration import read_recording
 from order_book_platform_tests.conftest import RECORDED_KEYS
 from order_book_platform_tests.simulate.small import KEY, read, small_profile
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from order_book_platform.errors import SettingsError
 from order_book_platform.exchange import FaultKind, FaultOrder, parse_faults
-from order_book_platform.exchange.ordered_faults import (
+from order_book_platform.exchange.fault_injection import (
     OF_CONNECTIONS,
     OF_MESSAGES,
     OF_REQUESTS,

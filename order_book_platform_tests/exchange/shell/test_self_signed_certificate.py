@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from order_book_platform.exchange.shell.self_signed import server_context, write_certificate
+from order_book_platform.exchange.shell.self_signed_certificate import server_context, write_certificate
 from order_book_platform_tests.exchange.clients import START_NS
 
 

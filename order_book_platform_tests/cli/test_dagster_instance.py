@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from order_book_platform.cli.instance import (
+from order_book_platform.cli.dagster_instance import (
     DEFAULTS,
     dagster_instance,
     instance_folder,

@@ -18,7 +18,7 @@ from order_book_platform.datasets.reconstructed_books.schema import (
 from order_book_platform.datasets.snapshots import SnapshotBatch
 from order_book_platform.fidelity import measurement
 from order_book_platform.fidelity.day_inputs import DayInputs
-from order_book_platform.fidelity.passes import report_rows
+from order_book_platform.fidelity.table_passes import report_rows
 from order_book_platform.model import BookFlag
 from order_book_platform.model.arrays import DEPTH
 from order_book_platform.storage import DataStore
