@@ -113,3 +113,9 @@ def fresh(simulated: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "platform.toml").write_text(SETTINGS)
     monkeypatch.chdir(tmp_path)
     return Platform(tmp_path / "platform.toml")
+
+
+@pytest.fixture
+def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the caller's Dagster instance out: the one beside the settings is used."""
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)

@@ -30,11 +30,7 @@ from order_book_platform.storage import DataStore, Manifest
 from order_book_platform_tests.cli.conftest import DAY, SYMBOL, Platform
 from order_book_platform_tests.manual_clock import ManualClock
 
-
-@pytest.fixture(autouse=True)
-def _no_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Record beside the settings, not in the caller's instance."""
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+pytestmark = pytest.mark.usefixtures("no_home")
 
 
 def run(platform: Platform, key: PartitionKey, *assets: str) -> RunOutcome:

@@ -14,11 +14,7 @@ from order_book_platform.cli.dagster_instance import (
 )
 from order_book_platform.errors import SettingsError
 
-
-@pytest.fixture(autouse=True)
-def _no_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The caller's instance stays out."""
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+pytestmark = pytest.mark.usefixtures("no_home")
 
 
 def test_home_wins_over_the_folder_beside_the_settings(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +33,15 @@ from order_book_platform.storage import DataStore
 from order_book_platform.storage.partition_writer import FinishedFile
 
 FSYNC = os.fsync
+
+
+def ask(server: subprocess.Popen[str], command: str) -> tuple[str, list[int]]:
+    """Send a command to a server of this module; gives the word and the numbers that it answers."""
+    assert server.stdin is not None
+    assert server.stdout is not None
+    print(command, file=server.stdin, flush=True)
+    word, *numbers = server.stdout.readline().split()
+    return word, [int(number) for number in numbers]
 
 
 class Boundaries:

@@ -22,6 +22,7 @@ from order_book_platform.storage import LogReader
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.lake import write_settings
 from order_book_platform_tests.reconstruct.captures import arrivals, inputs, shifted, with_ids, write_capture
+from order_book_platform_tests.reconstruct.crashes import ask
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
 INSTANTS = int(os.environ.get("OBP_CRASHES", "200")) // 8
@@ -37,11 +38,7 @@ class Followers:
 
     def run(self, command: str) -> tuple[str, list[int]]:
         """How it ended, and what it told: where it went on, and how many boundaries there were if it ended."""
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
-        print(command, file=self.server.stdin, flush=True)
-        word, *numbers = self.server.stdout.readline().split()
-        return word, [int(number) for number in numbers]
+        return ask(self.server, command)
 
     def forget(self) -> None:
         """Remove the output."""

@@ -30,6 +30,7 @@ from order_book_platform.storage.partition_writer import FinishedFile
 from order_book_platform_tests.chain import Chain
 from order_book_platform_tests.lake import write_settings
 from order_book_platform_tests.manual_clock import ManualClock
+from order_book_platform_tests.reconstruct.crashes import ask
 from order_book_platform_tests.reconstruct.day_runs import flip
 
 KEY = PartitionKey.parse("SIMULATED:BTC-USDT-PERP", "2024-08-08")
@@ -47,11 +48,7 @@ class Crashes:
 
     def run(self, command: str) -> tuple[str, list[int]]:
         """How it ended, and what it told: where it went on, and how many boundaries there were if it ended."""
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
-        print(command, file=self.server.stdin, flush=True)
-        word, *numbers = self.server.stdout.readline().split()
-        return word, [int(number) for number in numbers]
+        return ask(self.server, command)
 
     def forget(self) -> None:
         """Remove everything that was published or left of the books."""
