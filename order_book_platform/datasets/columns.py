@@ -22,6 +22,13 @@ RowChoice = NDArray[np.intp] | BoolArray | slice
 """Chooses rows: by position, by a mark for each row, or as a range."""
 
 
+def as_slice(rows: NDArray[np.intp]) -> RowChoice:
+    """Return row numbers int64[n] as a slice, which copies nothing, where they follow one another without a break."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (rows[1:] > rows[:-1]).all():
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows
+
+
 def required(kind: pa.DataType, *names: str) -> list[pa.Field]:
     """Return fields of one type that hold no nulls."""
     return [pa.field(name, kind, nullable=False) for name in names]

@@ -9,7 +9,14 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from order_book_platform.datasets.columns import Columns, ReferenceRows, as_numpy, required
+from order_book_platform.datasets.columns import (
+    Columns,
+    ReferenceRows,
+    RowChoice,
+    as_numpy,
+    as_slice,
+    required,
+)
 from order_book_platform.errors import BatchError
 from order_book_platform.model import PartitionKey
 from order_book_platform.model.arrays import DEPTH, MISSING_PIPS, BoolArray, Int64Array
@@ -208,7 +215,8 @@ def read_reference_snapshots(
         for start in range(0, batch.num_rows, step):
             piece = batch.slice(start, step)
             numbers = as_numpy(piece, "sequence_number")
-            rows = np.arange(len(numbers)) if admit is None else np.flatnonzero(admit(numbers))
+            # Nearly always all of a piece are wanted, and a slice of them copies no level.
+            rows: RowChoice = slice(None) if admit is None else as_slice(np.flatnonzero(admit(numbers)))
             price, size = _levels(piece, encoding, levels)
             yield ReferenceRows(numbers[rows], as_numpy(piece, "origin_time")[rows], price[rows], size[rows])
 

@@ -11,10 +11,9 @@ from itertools import chain, pairwise
 from typing import Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from order_book_platform.clock import NS_PER_SECOND
-from order_book_platform.datasets.columns import NumberedRows, ReferenceRows, RowChoice
+from order_book_platform.datasets.columns import NumberedRows, ReferenceRows, RowChoice, as_slice
 from order_book_platform.model.arrays import BoolArray, Int64Array
 
 PLACEBO_SHIFTS_NS = (NS_PER_SECOND, 10 * NS_PER_SECOND)
@@ -149,13 +148,6 @@ def _pair(left: L, right: R, equal: bool) -> tuple[L, R]:
     if not keep.all():
         left, rows = left.take(keep), rows[keep]
     return left, right.take(as_slice(rows))
-
-
-def as_slice(rows: NDArray[np.intp]) -> RowChoice:
-    """Return row numbers int64[n] as a slice, which copies nothing, where they follow one another without a break."""
-    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (rows[1:] > rows[:-1]).all():
-        return slice(int(rows[0]), int(rows[-1]) + 1)
-    return rows
 
 
 def _next(stream: Iterator[R]) -> R | None:
