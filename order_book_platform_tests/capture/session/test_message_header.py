@@ -109,6 +109,25 @@ def test_any_bytes_are_borne(payload: bytes) -> None:
     event_time_ms(payload)
 
 
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (
+            "depth",
+            b'{"e":"depthUpdate","E":1,"T":1,"s":"B","U":7,"u":9,"pu":5,"b":[["1","2"]],"a":[["3","4"]]}',
+        ),
+        ("ticker", b'{"e":"bookTicker","u":7,"s":"B","b":"1","B":"1","a":"2","A":"1"}'),
+        ("trade", b'{"e":"trade","E":1,"T":1,"s":"B","t":7,"p":"1","q":"1","X":"MARKET","m":true}'),
+    ],
+)
+def test_a_message_that_is_cut_off_has_no_ids(kind: str, data: bytes) -> None:
+    """However much of it there is: its content is lost, so the chain must not go on from it."""
+    payload = b'{"stream":"b@x","data":' + data + b"}"
+    assert fast(payload, kind, True) == parsed_ids(payload, kind, True) is not None
+    for length in range(payload.index(b"data"), len(payload)):
+        assert fast(payload[:length], kind, True) is None
+
+
 def test_event_times_are_milliseconds() -> None:
     """Microseconds, which spot sends on request, are cut to milliseconds."""
     assert event_time_ms(b'{"stream":"a","data":{"e":"x","E":1723161256299,"u":1}}') == 1723161256299
