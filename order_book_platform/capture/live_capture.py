@@ -268,6 +268,7 @@ class LiveCapture:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._carry_out(self._session.finish(self._clock.monotonic_ns()))
 
     # --- what connections bring -------------------------------------------------------------------------------------
 
@@ -330,6 +331,7 @@ class LiveCapture:
             by=ended.by,
             status=ended.status,
             retry_after_s=ended.retry_after_s,
+            complete=ended.complete,
         )
         self._carry_out(actions)
         del self._routes[number]

@@ -45,6 +45,7 @@ class Ended:
         by: `exchange`, `recorder` or `network`.
         status: HTTP status of a refusal; None without one.
         retry_after_s: seconds of its header `Retry-After`; None where it is absent.
+        complete: whether the exchange's close has come, so that nothing that it sent before is missing.
     """
 
     code: int | None
@@ -52,6 +53,7 @@ class Ended:
     by: str
     status: int | None = None
     retry_after_s: float | None = None
+    complete: bool = False
 
 
 class _RecordedConnection(ClientConnection):
@@ -199,10 +201,10 @@ class WebsocketClient:
         protocol = connection.protocol
         if number in self._closing:
             self._closing.discard(number)
-            return Ended(protocol.close_code, "", "recorder")
+            return Ended(protocol.close_code, "", "recorder", complete=protocol.close_rcvd is not None)
         received = protocol.close_rcvd
         if received is not None:
-            return Ended(received.code, received.reason, "exchange")
+            return Ended(received.code, received.reason, "exchange", complete=True)
         sent = protocol.close_sent
         reason = sent.reason if sent is not None else "the connection was lost"
         return Ended(None if sent is None else sent.code, reason, "network")

@@ -81,3 +81,23 @@ def test_the_ledger_is_in_the_log_or_in_a_gap(market: str, faults: str, tmp_path
     assert bool(gaps) == bool(faults)
     snapshots = [row for row in rows if row["kind"] == "rest" and "/depth?" in row["route"]]
     assert snapshots
+
+
+def test_a_stop_between_two_connections_is_reported(tmp_path: Path) -> None:
+    """Every stream of a connection that was lost has a gap to the end of the log, behind everything else."""
+    settings = CaptureSettings(clock_source="none")
+    with served("usdm", "disconnect@300") as (_, addresses):
+        capture = LiveCapture(settings, tmp_path, MARKETS["usdm"], SYMBOLS["usdm"], **addresses)
+        capture.run(
+            lambda: capture.metrics().messages > 100 and not capture.metrics().connections,
+            duration_ns=60 * NS_PER_SECOND,
+        )
+    rows = recorded(capture.folder)
+    (close,) = [at for at, row in enumerate(rows) if row["kind"] == "close"]
+    behind = [json.loads(row["detail"]) for row in rows[close + 1 :] if row["kind"] == "gap"]
+    assert {detail["why"] for detail in behind} == {"disconnected"}
+    assert sorted(name for detail in behind for name in detail["streams"]) == sorted(
+        MARKETS["usdm"].stream(kind, symbol)
+        for kind in ("depth", "bookTicker", "trade")
+        for symbol in SYMBOLS["usdm"]
+    )

@@ -64,7 +64,7 @@ def test_messages_come_with_kind_and_time_in_order() -> None:
         (False, b"in three parts", 7, 2),
     ]
     assert len(pong) == 1
-    assert ended == Ended(1001, "going away", "exchange")
+    assert ended == Ended(1001, "going away", "exchange", complete=True)
 
 
 def test_a_connection_that_is_cut_off_is_the_networks_end() -> None:
@@ -74,7 +74,7 @@ def test_a_connection_that_is_cut_off_is_the_networks_end() -> None:
         connection.transport.abort()
 
     ended = asyncio.run(against(serving, lambda client: client.run(1, "/x"), Kept()))
-    assert (ended.code, ended.by) == (None, "network")
+    assert (ended.code, ended.by, ended.complete) == (None, "network", False)
 
 
 def test_our_own_end_and_our_own_messages() -> None:
@@ -95,7 +95,7 @@ def test_our_own_end_and_our_own_messages() -> None:
         return await running
 
     ended = asyncio.run(against(serving, work, Kept()))
-    assert (ended.code, ended.by) == (1000, "recorder")
+    assert (ended.code, ended.by, ended.complete) == (1000, "recorder", True)
     assert got == ["SUBSCRIBE"]
 
 

@@ -118,6 +118,7 @@ class CaptureSession:
         by: str,
         status: int | None = None,
         retry_after_s: float | None = None,
+        complete: bool = False,
     ) -> Sequence[Action]:
         """Take note that a connection has ended, or could not be opened.
 
@@ -129,6 +130,7 @@ class CaptureSession:
             by: `exchange`, `recorder` or `network`.
             status: HTTP status by which the exchange refused the connection; None if it did not.
             retry_after_s: seconds of the header `Retry-After` of that response.
+            complete: whether the exchange's close has come, so that everything that it had sent has arrived.
         """
         group, live = self._connections.pop(connection)
         not_before_ns = 0
@@ -155,7 +157,7 @@ class CaptureSession:
                 )
             detail = {"code": code, "reason": reason, "by": by}
             self._context.record(RowKind.CLOSE, detail, connection, group.route)
-        group.on_closed(live, now_ns, not_before_ns)
+        group.on_closed(live, now_ns, not_before_ns, complete=complete)
         return self._actions()
 
     def on_response(
@@ -251,15 +253,26 @@ class CaptureSession:
         return self._actions()
 
     def stop(self) -> Sequence[Action]:
-        """Close every connection; nothing is opened or fetched any more."""
+        """Close every connection; nothing is opened or fetched any more. Their last messages still count."""
         self._stopping = True
-        for watch in self.watches.values():
-            if watch.uncovered is not None:
-                self._context.gap("disconnected", [watch], watch.uncovered[0])
-                watch.uncovered = None
         for group in self.groups:
             group.stop()
         return self._actions()
+
+    def finish(self, now_ns: int) -> Sequence[Action]:
+        """Record what is not covered at the end, after `stop` and the ends of connections.
+
+        Args:
+            now_ns: monotonic time.
+        """
+        reason = "no answer to the closing handshake"
+        actions: list[Action] = []
+        for each in tuple(self._connections):
+            actions += self.on_closed(each, now_ns, code=None, reason=reason, by="recorder")
+        for watch in self.watches.values():
+            if watch.uncovered is not None:
+                self._context.break_chain(watch)
+        return actions + self._actions()
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -278,27 +291,30 @@ class CaptureSession:
             self._follow(seat, live, ids, payload, now_ns)
         elif watch.spec.kind != "other":
             self._unreadable(watch, payload)
+        elif self._resumes(watch, live):  # without ids nothing is proven
+            self._context.resume(watch, live.number, broken=True)
 
     def _follow(self, seat: Seat, live: Connection, ids: Ids, payload: bytes, now_ns: int) -> None:
         """Follow the ids of a message with ids."""
         watch = seat.watch
         if seat.first_previous is None:
             seat.first_previous, seat.first_ns = ids.previous, now_ns
+            seat.is_joined = ids.previous <= watch.last or self._resumes(watch, live)
         seat.last = max(seat.last, ids.last)
         chain = watch.chain
         if chain is None:
-            if watch.uncovered is not None:
-                self._resume(watch, live, broken=ids.previous > watch.last)
+            if self._resumes(watch, live):
+                self._context.resume(watch, live.number, broken=ids.previous > watch.last)
             if ids.last > watch.last:
                 watch.last = ids.last
                 watch.advanced_ns = now_ns
             return
         before = chain.last
         breaks = chain.add(live.number, ids.previous, ids.last)
-        if watch.uncovered is not None and not chain.has_hole:
-            self._resume(watch, live, broken=bool(breaks))
-        elif breaks:
-            self._context.gap("chain", [watch], watch.advanced_ns)
+        if breaks:
+            self._context.break_chain(watch)
+        elif self._resumes(watch, live) and not chain.has_hole:
+            self._context.resume(watch, live.number, broken=before is None)
         if before is None or breaks:
             self.snapshots.need(watch.spec.symbol, now_ns)
         if chain.last != before:
@@ -306,22 +322,9 @@ class CaptureSession:
         elif not chain.has_hole:
             self._check_numbering(watch, payload, now_ns)
 
-    def _resume(self, watch: StreamWatch, live: Connection, *, broken: bool) -> None:
-        """Record how a stream goes on whose last connection had ended."""
-        assert watch.uncovered is not None
-        since_ns, connection = watch.uncovered
-        watch.uncovered = None
-        if broken:
-            self._context.gap("disconnected", [watch], since_ns)
-        else:
-            detail = {
-                "from_connection": connection,
-                "to_connection": live.number,
-                "proven": [watch.spec.name],
-                "quiet": [],
-                "unproven": [],
-            }
-            self._context.record(RowKind.BOUNDARY, detail, live.number, watch.spec.route)
+    def _resumes(self, watch: StreamWatch, live: Connection) -> bool:
+        """Say whether a message tells how a stream goes on whose connection had ended; one that ends, too, does not."""
+        return watch.uncovered is not None and (live.state != "closing" or self._stopping)
 
     def _check_numbering(self, watch: StreamWatch, payload: bytes, now_ns: int) -> None:
         """Begin anew where the exchange's numbers have: many later messages, none of which leads on."""
@@ -350,8 +353,7 @@ class CaptureSession:
 
     def _on_other(self, group: ConnectionGroup, live: Connection, payload: bytes, now_ns: int) -> None:
         """Understand a message that belongs to no stream: an acknowledgement, an error, an announcement."""
-        document = parsed(payload)
-        document = document if isinstance(document, dict) else {}
+        document = found if isinstance(found := parsed(payload), dict) else {}
         data = document.get("data")
         event = data.get("e") if isinstance(data, dict) else document.get("e")
         if event == "serverShutdown":
@@ -386,8 +388,6 @@ class CaptureSession:
                 f"{payload[:120].decode(errors='replace')}",
                 connection=live.number,
             )
-
-    # --- the rest ---------------------------------------------------------------------------------------------------
 
     def _actions(self) -> list[Action]:
         """Take the actions that have come together, and learn the connections that are going to be opened."""

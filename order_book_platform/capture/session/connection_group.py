@@ -8,7 +8,7 @@ from order_book_platform.capture.session.actions import Close, Connect, ConnectR
 from order_book_platform.capture.session.backoff import Backoff
 from order_book_platform.capture.session.connection import Connection
 from order_book_platform.capture.session.context import SessionContext
-from order_book_platform.capture.session.overlap import Overlap, compare, is_proven
+from order_book_platform.capture.session.overlap import Overlap, compare, outcome
 from order_book_platform.capture.session.stream_watch import FIRST_DATA_NS, SILENCE_FACTOR, Seat, StreamWatch
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.datasets.raw_capture import RowKind
@@ -50,6 +50,7 @@ class ConnectionGroup:
         self._silence_calls = 0
         self._wanted: ConnectReason | None = None
         self._lifetime_ns = 0
+        self._stopping = False
 
     # --- events -----------------------------------------------------------------------------------------------------
 
@@ -90,18 +91,23 @@ class ConnectionGroup:
         self._context.record(RowKind.CONNECT, detail, connection.number, self.route)
         self._subscribe(connection, now_ns)
 
-    def on_closed(self, connection: Connection, now_ns: int, not_before_ns: int = 0) -> None:
+    def on_closed(
+        self, connection: Connection, now_ns: int, not_before_ns: int = 0, *, complete: bool = False
+    ) -> None:
         """Take note of a connection that has ended or could not be opened.
 
         Args:
             connection: the connection.
             now_ns: monotonic time.
             not_before_ns: monotonic time before which no other may be opened.
+            complete: whether everything that the exchange had sent has arrived.
         """
         was_open = connection.was_opened
         if connection in self.closing:
             self.closing.remove(connection)
             self._end_chains(connection)
+            if was_open and not (complete and (self._stopping or self.current is not None)):
+                self._leave(connection, now_ns)
             return
         lasted = was_open and now_ns - connection.opened_ns >= STABLE_NS
         if lasted:
@@ -109,12 +115,15 @@ class ConnectionGroup:
         self._next_attempt_ns = max(now_ns + self._backoff.fail(), not_before_ns)
         if connection is self.successor:
             self.successor = None
-            self._end_chains(connection)
+            if was_open:
+                self._end_chains(connection)
+                self._leave(connection, now_ns)
             return
         self.current, self.successor = self.successor, None
         self._why = "reconnect" if was_open or self._why != "start" else "start"
         if was_open:
-            self._leave(connection)
+            self._end_chains(connection)
+            self._leave(connection, now_ns)
         if self.current is not None:
             self._set_lifetime()
 
@@ -124,6 +133,7 @@ class ConnectionGroup:
 
     def stop(self) -> None:
         """Close every connection."""
+        self._stopping = True
         for connection in self.connections():
             if connection.state != "closing":
                 self._close(connection)
@@ -214,37 +224,39 @@ class ConnectionGroup:
         }
         self._context.record(RowKind.BOUNDARY, detail, successor.number, self.route)
         for name in overlap.unproven:
-            seat = current.seats[name.encode()]
-            if (
-                seat.watch.chain is None and seat.messages
-            ):  # the chain of a depth stream proves its own breaks
+            seat, new = current.seats[name.encode()], successor.seats[name.encode()]
+            # The chain of a depth stream proves its own breaks.
+            if seat.watch.chain is None and seat.messages and not new.is_joined:
                 self._context.gap("silence", [seat.watch], seat.last_ns)
+                new.is_joined = True
 
     # --- the end of a connection ------------------------------------------------------------------------------------
 
-    def _leave(self, connection: Connection) -> None:
-        """Find out which streams are not covered after an unexpected end."""
-        self._end_chains(connection)
-        lost = []
+    def _leave(self, connection: Connection, now_ns: int) -> None:
+        """Find out which streams are not covered after an end behind which messages may be missing."""
+        others = [each for each in self.connections() if each.was_opened]
         for name, seat in connection.seats.items():
-            other = None if self.current is None else self.current.seats[name]
-            if seat.watch.messages == 0 or (other is not None and is_proven(seat, other)):
+            watch = seat.watch
+            found = {outcome(name, connection, each, now_ns) for each in others}
+            if "covered" in found:
                 continue
-            last_ns = seat.watch.advanced_ns or seat.watch.pauses.last_ns
-            if other is not None and other.messages:
-                if seat.watch.chain is None:
-                    lost.append((last_ns, seat.watch))
-            elif seat.watch.uncovered is None:
-                seat.watch.uncovered = (last_ns, connection.number)
-        for last_ns, watch in lost:
-            self._context.gap("disconnected", [watch], last_ns)
+            if "lost" in found:
+                if watch.chain is None:  # the chain of a depth stream proves its own breaks
+                    self._context.gap("disconnected", [watch], seat.last_ns or connection.opened_ns)
+                    for each in others:
+                        each.seats[name].is_joined = True
+            elif watch.uncovered is None:
+                since_ns = watch.advanced_ns or watch.pauses.last_ns or connection.opened_ns
+                watch.uncovered = (since_ns, connection.number)
 
     def _end_chains(self, connection: Connection) -> None:
         for seat in connection.seats.values():
             chain = seat.watch.chain
             if chain is not None and chain.close(connection.number):
-                self._context.gap("chain", [seat.watch], seat.watch.advanced_ns)
+                self._context.break_chain(seat.watch)
                 self._context.resync.add(seat.watch.spec.symbol)
+                if not chain.has_hole:  # everything that had waited leads on
+                    seat.watch.advanced_ns = seat.watch.pauses.last_ns
 
     # --- silence ----------------------------------------------------------------------------------------------------
 

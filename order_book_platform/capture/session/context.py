@@ -102,6 +102,36 @@ class SessionContext:
         """Append a row to the raw log."""
         self.out.append(Record(kind, connection, route, payload, detail))
 
+    def break_chain(self, watch: StreamWatch) -> None:
+        """Record a hole that nobody fills any more; if a connection had ended before it, that is the reason."""
+        if watch.uncovered is None:
+            self.gap("chain", [watch], watch.advanced_ns)
+        else:
+            self.resume(watch, 0, broken=True)
+
+    def resume(self, watch: StreamWatch, connection: int, *, broken: bool) -> None:
+        """Record how a stream goes on whose last connection had ended.
+
+        Args:
+            watch: the stream, which is not covered.
+            connection: number of the connection in which it goes on.
+            broken: whether messages may be missing.
+        """
+        assert watch.uncovered is not None
+        since_ns, before = watch.uncovered
+        watch.uncovered = None
+        if broken:
+            self.gap("disconnected", [watch], since_ns)
+            return
+        detail = {
+            "from_connection": before,
+            "to_connection": connection,
+            "proven": [watch.spec.name],
+            "quiet": [],
+            "unproven": [],
+        }
+        self.record(RowKind.BOUNDARY, detail, connection, watch.spec.route)
+
     def gap(self, why: str, watches: Sequence[StreamWatch], from_ns: int, dropped: int | None = None) -> None:
         """Record that messages of some streams may be missing.
 

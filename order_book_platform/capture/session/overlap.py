@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+from order_book_platform.capture.session.connection import Connection
 from order_book_platform.capture.session.stream_watch import Seat
 from order_book_platform.clock import NS_PER_SECOND
 
+Outcome = Literal["covered", "lost", "open"]
 GRACE_NS = 10 * NS_PER_SECOND
 """How much later the slower of two connections may bring the same message."""
 
@@ -60,6 +63,32 @@ def is_proven(old: Seat, new: Seat) -> bool:
         # Streams without ids: both have brought messages at the same time.
         return new.messages > 0 and new.watch.spec.kind == "other" and old.last_ns >= new.first_ns
     return old.last >= new.first_previous
+
+
+def outcome(name: bytes, ended: Connection, other: Connection, now_ns: int) -> Outcome:
+    """Say what became of a stream whose connection has ended without notice, while another connection lives on.
+
+    Whatever was on its way at the end was sent after everything that had come. So it has been sent on a connection that
+    was opened later, too, if that had been open for longer than the slower of two connections may be behind.
+
+    Args:
+        name: name of the stream.
+        ended: the connection that has ended.
+        other: the other one.
+        now_ns: monotonic time.
+
+    Returns:
+        Whether nothing is missing, or something may be, or the other's next message will tell.
+    """
+    old, new = ended.seats[name], other.seats[name]
+    if other.opened_ns < ended.opened_ns:
+        return "covered" if new.last >= old.last else "open"
+    if is_proven(old, new) or new.is_joined:
+        return "covered"
+    is_long = ended.pauses.last_ns - other.opened_ns > GRACE_NS
+    if new.messages:
+        return "covered" if is_long and now_ns - new.first_ns <= GRACE_NS else "lost"
+    return "covered" if is_long and old.last_ns <= other.opened_ns else "open"
 
 
 def _state(old: Seat, new: Seat, opened_ns: int, now_ns: int, quiet_after_ns: int) -> str:

@@ -104,7 +104,8 @@ class StreamWatch:
         last: greatest id of a ticker or trade stream; -1 before the first message.
         last_payload: the last message as received.
         uncovered: since when the stream is not covered (monotonic arrival of the last message before its last
-            connection ended, ns) and the number of that connection; None while nothing is in question.
+            connection ended, or the opening of that connection where there was none, ns) and the number of that
+            connection; None while nothing is in question.
         advanced_ns: monotonic arrival of the last message that brought a greater id, ns; 0 for none.
         silence_calls: how often it has been called silent since its last message.
         reported_undelivered: whether the operator has been told that it never brought anything.
@@ -199,14 +200,16 @@ class Seat:
         first_ns: monotonic arrival of its first message, ns.
         last: greatest id that it has brought; -1 for none.
         last_ns: monotonic arrival of its last message, ns; 0 for none.
+        is_joined: whether everything before its first message is there, or inside a gap that has been recorded.
     """
 
-    __slots__ = ("first_ns", "first_previous", "last", "last_ns", "messages", "watch")
+    __slots__ = ("first_ns", "first_previous", "is_joined", "last", "last_ns", "messages", "watch")
 
     def __init__(self, watch: StreamWatch) -> None:
         self.watch = watch
         self.messages = 0
         self.first_previous: int | None = None
         self.first_ns = 0
+        self.is_joined = False
         self.last = -1
         self.last_ns = 0

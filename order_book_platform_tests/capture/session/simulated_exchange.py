@@ -163,17 +163,24 @@ class SimulatedExchange:
                 case Fail():
                     self.failures.append(action)
 
+    def stop(self, *, complete: bool = True) -> None:
+        """Let the session stop, and end all connections."""
+        self.carry_out(self.session.stop())
+        for connection in list(self.live):
+            self.close(connection, "recorder", complete=complete)
+        self.carry_out(self.session.finish(self.clock.monotonic_ns()))
+
     def deliver(self, connection: int, payload: bytes) -> None:
         """Send a message to the session, as a shell would."""
         now_ns = self.clock.monotonic_ns()
         self.rows.append((now_ns, "message", payload, {"connection": connection}))
         self.carry_out(self.session.on_message(connection, payload, now_ns))
 
-    def close(self, connection: int, by: str = "network") -> None:
-        """End a connection."""
+    def close(self, connection: int, by: str = "network", *, complete: bool = False) -> None:
+        """End a connection, with everything that was sent or without what was on its way."""
         self.live.pop(connection, None)
         actions = self.session.on_closed(
-            connection, self.clock.monotonic_ns(), code=None, reason="ended", by=by
+            connection, self.clock.monotonic_ns(), code=None, reason="ended", by=by, complete=complete
         )
         self.carry_out(actions)
 
@@ -243,7 +250,7 @@ class SimulatedExchange:
             if due_ns > now_ns or any(number == each for _, each, _ in self._opening):
                 self._closing.append((due_ns, number))
             elif number in self.live:
-                self.close(number, "recorder")
+                self.close(number, "recorder", complete=True)
 
     def _break(self, now_ns: int) -> None:
         for number, live in list(self.live.items()):

@@ -212,6 +212,134 @@ def test_the_announcement_of_a_shutdown_is_followed() -> None:
     assert not [row for _, kind, _, row in found.rows if kind == "gap"]
 
 
+def reported(found: SimulatedExchange) -> list[tuple[str, str]]:
+    """Reason and stream of each gap, in order."""
+    return [(row["why"], name) for _, kind, _, row in found.rows if kind == "gap" for name in row["streams"]]
+
+
+def test_a_stop_between_two_connections_is_a_gap_to_the_end() -> None:
+    """A connection was lost and no other has brought anything since: the end of the log says so, for each stream."""
+    found = exchange(5)
+    found.run(20)
+    (number,) = found.live
+    found.close(number)
+    assert reported(found) == []
+    found.stop()
+    assert sorted(reported(found)) == sorted(("disconnected", name) for name in found.session.watches)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_close_without_an_answer_is_a_gap(complete: bool) -> None:
+    """What the exchange sent before its close has arrived; where no close came, messages may have been on their way."""
+    found = exchange(5)
+    found.run(20)
+    found.stop(complete=complete)
+    assert len(reported(found)) == (0 if complete else 6)
+
+
+def test_a_connection_that_never_ends_is_closed_by_the_recorder() -> None:
+    """After the time for closing handshakes the session is finished, and the log has the end of each connection."""
+    found = exchange(5)
+    found.run(20)
+    found.carry_out(found.session.stop())
+    found.carry_out(found.session.finish(found.clock.monotonic_ns()))
+    assert [kind for _, kind, _, _ in found.rows if kind in ("connect", "close")] == ["connect", "close"]
+    assert len(reported(found)) == 6
+
+
+def test_messages_behind_a_stop_still_count() -> None:
+    """The first message of a stream behind a lost connection comes while the next one is being closed: one gap."""
+    found = exchange(5)
+    found.run(20)
+    (number,) = found.live
+    found.close(number)
+    found.rates = dict.fromkeys(found.symbols, 0.0)
+    while not found.live:
+        found.step()
+    found.carry_out(found.session.stop())
+    for _ in range(20):
+        found.clock.advance(NS_PER_SECOND)
+        found._change("BTCUSDT", found.clock.monotonic_ns())
+    assert [name for _, name in reported(found) if name == "btcusdt@depth@100ms"] == ["btcusdt@depth@100ms"]
+    found.stop()
+    proven = [name for _, kind, _, row in found.rows if kind == "boundary" for name in row["proven"]]
+    assert sorted([name for _, name in reported(found)] + proven) == sorted(found.session.watches)
+
+
+def test_a_stream_without_a_message_may_have_lost_one() -> None:
+    """Its first message can have been on its way when its connection was lost: the next one has a gap before it."""
+    found = exchange(5)
+    found.rates = dict.fromkeys(found.symbols, 0.0)
+    found.run(5)
+    (number,) = found.live
+    found.close(number)
+    found.rates = dict.fromkeys(found.symbols, 1.0)
+    found.run(20)
+    assert sorted(set(reported(found))) == sorted(("disconnected", name) for name in found.session.watches)
+
+
+def test_a_hole_behind_a_lost_connection_is_one_gap() -> None:
+    """The next connection stays silent, the one after it has the hole: one gap, and no proof of the contrary."""
+    found = exchange(5)
+    found.run(20)
+    (number,) = found.live
+    found.close(number)
+    found.rates = dict.fromkeys(found.symbols, 0.0)
+    while not found.live:
+        found.step()
+    (silent,) = found.live
+    found.live[silent].mute = True
+    found.rates = dict.fromkeys(found.symbols, 1.0)
+    begin = len(found.rows)
+    found.run(5)
+    found.carry_out(found.session.rotate())
+    found.run(60)
+    name = "btcusdt@depth@100ms"
+    assert [each for each in reported(found) if each[1] == name] == [("disconnected", name)]
+    found.stop()
+    assert [each for each in reported(found) if each[1] == name] == [("disconnected", name)]
+    proofs = [row for _, kind, _, row in found.rows[begin:] if kind == "boundary" and name in row["proven"]]
+    assert proofs == []
+
+
+def test_an_end_beside_an_older_overlap_loses_nothing() -> None:
+    """What was on its way at the end came by the successor, too, which had been open for long enough."""
+    found = exchange(5, limits=SessionLimits())
+    found.run(30)
+    (old,) = found.live
+    found.live[old].mute_streams.add("btcusdt@trade")
+    found._spec_of = {name: spec for name, spec in found._spec_of.items() if name != "btcusdt@trade"}
+    found.carry_out(found.session.rotate())
+    found.run(20)
+    assert len(found.live) == 2
+    found.close(old)
+    found.stop()
+    assert reported(found) == []
+
+
+def test_a_loss_is_reported_once() -> None:
+    """A silent connection ends beside one that has told already what was lost before it: there is nothing to add."""
+    found = exchange(5)
+    found.run(20)
+    (number,) = found.live
+    found.close(number)
+    found.rates = dict.fromkeys(found.symbols, 0.0)
+    while not found.live:
+        found.step()
+    (silent,) = found.live
+    found.live[silent].mute_streams.add("btcusdt@trade")
+    found.rates = dict.fromkeys(found.symbols, 1.0)
+    found.run(2)
+    found.carry_out(found.session.rotate())
+    found.run(5)
+    assert len(found.live) == 2
+    found.close(silent)
+    found.stop()
+    assert [each for each in reported(found) if each[1] == "btcusdt@trade"] == [
+        ("disconnected", "btcusdt@trade")
+    ]
+
+
 def test_dropped_rows_begin_every_chain_anew() -> None:
     """After a full buffer each book needs a snapshot, whatever the ids say."""
     found = exchange(6)
