@@ -18,8 +18,9 @@ replaces a silent connection much sooner."""
 MOST_WAITING = 20_000
 """The same after so many waiting messages of one stream, so that memory is bounded."""
 RESTART_AFTER_NS = 60 * 1_000_000_000
-"""A message without a new id whose event time is so far behind that of the last one taken, ns, shows that the exchange
-has begun its numbering anew: one that only lags has an earlier event time."""
+"""A message without a new id whose event time and arrival are so far behind those of the last one taken, ns, shows that
+the exchange has begun its numbering anew. One that only lags has an earlier event time; one that arrives soon has a
+later one where the exchange's clock has jumped."""
 
 
 class DepthIds(NamedTuple):
@@ -73,6 +74,7 @@ class DepthMerge:
     Attributes:
         last_id: Last id taken; None before the first message.
         last_event_ns: Event time of the last message taken, ns.
+        last_received_ns: Its arrival by the wall clock, ns.
         reached: Last id that each connection has brought.
         waiting: Messages behind a hole, ascending.
         waiting_since_ns: Monotonic arrival of the message that was the first to wait, ns.
@@ -86,6 +88,7 @@ class DepthMerge:
     reached: dict[int, int] = field(default_factory=dict)
     waiting: list[DepthIds] = field(default_factory=list)
     waiting_since_ns: int = 0
+    last_received_ns: int = 0
     taken: int = 0
     duplicates: int = 0
     overlaps: int = 0
@@ -96,6 +99,7 @@ class DepthMerge:
             self.last_id is not None
             and message.final <= self.last_id
             and message.event_ns > self.last_event_ns + RESTART_AFTER_NS
+            and message.received_ns > self.last_received_ns + RESTART_AFTER_NS
         )
 
     def feed(
@@ -162,5 +166,6 @@ class DepthMerge:
     def _take(self, message: DepthIds, taken: list[int]) -> None:
         self.overlaps += self.last_id is not None and message.prev < self.last_id
         self.last_id, self.last_event_ns = message.final, message.event_ns
+        self.last_received_ns = message.received_ns
         self.taken += 1
         taken.append(message.row)

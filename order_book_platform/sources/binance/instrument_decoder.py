@@ -268,7 +268,7 @@ class InstrumentDecoder:
             "rules": _to_json(self._rules.symbol, self._rules.instrument, self._rules.point),
             "point": self.numbering.point.to_metadata(),
             "from_row": self.numbering.from_row,
-            "last": [merge.last_id, merge.last_event_ns, list(merge.reached.items())],
+            "last": [merge.last_id, merge.last_event_ns, merge.last_received_ns, list(merge.reached.items())],
             "merge_counts": [merge.taken, merge.duplicates, merge.overlaps],
             "last_ids": [self._last[members.TICKER], self._last[members.TRADE]],
             "counts": dict(self.counts),
@@ -282,8 +282,8 @@ class InstrumentDecoder:
         rules = InstrumentRules(symbol, Instrument.parse(key), FixedPoint.from_metadata(point))
         decoder = cls(rules, state["from_row"], is_futures=is_futures)
         decoder.numbering = replace(decoder.numbering, point=FixedPoint.from_metadata(state["point"]))
-        last_id, event_ns, reached = state["last"]
-        decoder.merge = DepthMerge(last_id, event_ns, dict(reached))
+        last_id, event_ns, received_ns, reached = state["last"]
+        decoder.merge = DepthMerge(last_id, event_ns, dict(reached), last_received_ns=received_ns)
         decoder.merge.taken, decoder.merge.duplicates, decoder.merge.overlaps = state["merge_counts"]
         decoder._last = dict(zip((members.TICKER, members.TRADE), state["last_ids"], strict=True))
         decoder.counts = Counter(state["counts"])

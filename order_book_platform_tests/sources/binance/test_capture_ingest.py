@@ -240,6 +240,7 @@ def test_what_cannot_be_published_is_refused(tmp_path: Path) -> None:
 def test_a_numbering_that_begins_anew_is_refused(tmp_path: Path) -> None:
     """A partition is in order of its numbers: such a day stays in its live logs."""
     rows = over_midnight()
+    rows.now_ns += 61 * 10**9
     rows.message(1, depth(1, 5, 0, [["1.0", "1"]], event_ms=START_NS // 10**6 + 10_000_000))
     captured(tmp_path, rows)
     store, ingest = run(tmp_path)

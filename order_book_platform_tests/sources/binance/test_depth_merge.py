@@ -14,9 +14,16 @@ from order_book_platform.sources.binance.depth_merge import (
 )
 
 
-def ids(prev: int, final: int, connection: int = 1, event_ns: int = 0, monotonic_ns: int = 0) -> DepthIds:
+def ids(
+    prev: int,
+    final: int,
+    connection: int = 1,
+    event_ns: int = 0,
+    monotonic_ns: int = 0,
+    received_ns: int = 0,
+) -> DepthIds:
     """The ids of a message whose row is its final id."""
-    return DepthIds(prev, final, final, connection, event_ns, monotonic_ns, 0)
+    return DepthIds(prev, final, final, connection, event_ns, monotonic_ns, received_ns)
 
 
 def fed(
@@ -74,11 +81,13 @@ def test_a_wait_is_bounded(by: str) -> None:
 
 
 def test_a_restart_is_told_from_a_connection_that_lags() -> None:
-    """Only an event time that is far behind the last one shows that old ids are new ones."""
+    """Only an event time and an arrival far behind the last ones show that old ids are new ones."""
     merge = DepthMerge()
-    fed(merge, ids(1000, 1010, event_ns=100))
-    assert not merge.shows_restart(ids(990, 1000, event_ns=90))
-    assert not merge.shows_restart(ids(0, 5, event_ns=100 + RESTART_AFTER_NS))
-    assert merge.shows_restart(ids(0, 5, event_ns=101 + RESTART_AFTER_NS))
-    assert not merge.shows_restart(ids(1010, 1015, event_ns=101 + RESTART_AFTER_NS))
-    assert not DepthMerge().shows_restart(ids(0, 5, event_ns=10**18))
+    fed(merge, ids(1000, 1010, event_ns=100, received_ns=200))
+    early, late = RESTART_AFTER_NS + 100, RESTART_AFTER_NS + 201
+    assert not merge.shows_restart(ids(990, 1000, event_ns=90, received_ns=late))
+    assert not merge.shows_restart(ids(0, 5, event_ns=early, received_ns=late))
+    assert not merge.shows_restart(ids(0, 5, event_ns=early + 1, received_ns=late - 1))
+    assert merge.shows_restart(ids(0, 5, event_ns=early + 1, received_ns=late))
+    assert not merge.shows_restart(ids(1010, 1015, event_ns=early + 1, received_ns=late))
+    assert not DepthMerge().shows_restart(ids(0, 5, event_ns=10**18, received_ns=10**18))

@@ -215,12 +215,28 @@ def test_a_numbering_that_begins_anew_begins_another_stretch() -> None:
     rows.connect(1)
     rows.message(1, depth(1001, 1010, 1000, [["1.0", "1"]]))
     later = START_NS // 10**6 + 10_000_000
+    rows.now_ns += 61 * 10**9
     row = rows.message(1, depth(1, 5, 0, [["2.0", "1"]], event_ms=later))
     rows.message(1, depth(6, 8, 5, [["3.0", "1"]], event_ms=later + 1))
     found = joined(decode(rows)[1])
     assert [numbering.from_row for numbering in found] == [0, row]
     assert [[each["sequence_number"] for each in own["deltas"]] for own in found.values()] == [[1010], [5, 8]]
     assert joined(decode(rows, [3, 4])[1]) == found
+
+
+def test_a_jump_of_the_exchanges_clock_begins_nothing() -> None:
+    """A second connection brings what is known already, dated by a clock that has jumped meanwhile."""
+    rows = RawRows()
+    rows.rules()
+    rows.connect(1)
+    rows.connect(2)
+    later = START_NS // 10**6 + 10_000_000
+    rows.message(1, depth(1001, 1010, 1000, [["1.0", "1"]]))
+    rows.message(2, depth(1001, 1010, 1000, [["1.0", "1"]], event_ms=later))
+    rows.message(1, depth(1011, 1015, 1010, [["2.0", "1"]], event_ms=later))
+    (own,) = joined(decode(rows)[1]).values()
+    assert [each["sequence_number"] for each in own["deltas"]] == [1010, 1015]
+    assert own["gaps"] == []
 
 
 def test_rules_that_change_begin_another_stretch() -> None:
