@@ -118,8 +118,10 @@ class GapDetector:
         Returns:
             The messages, each with the one before, and the candidates between them, in order.
         """
+        is_begin = self.messages == 0
         pairs = self._pairs(batch)
-        gaps = self._chain_gaps(batch, pairs)
+        gaps = self._gap_before(batch, snapshot_sequence) if is_begin else []
+        gaps += self._chain_gaps(batch, pairs)
         if not self.has_ids:
             # Where there are ids they prove every loss, and a REST snapshot's id may lie inside a message.
             gaps += _candidates("silence", pairs, pairs.pauses > self.silence_ns, _silence_detail(pairs))
@@ -144,21 +146,35 @@ class GapDetector:
         self.last_sequence, self.last_ns = int(messages[-1]), int(origin[-1])
         return pairs
 
+    def _gap_before(self, batch: DeltaBatch, snapshot_sequence: Int64Array) -> list[GapCandidate]:
+        """Return the loss between the first snapshot and the first message, if ids prove one.
+
+        A snapshot that is older than the deltas would seed a book that lacks what lies between.
+        """
+        follows, after = _follows(batch), int(batch.sequence_number[0])
+        if follows is None or not len(snapshot_sequence) or snapshot_sequence[0] >= follows[0]:
+            return []
+        before, last = int(snapshot_sequence[0]), int(follows[0])
+        origin_ns = int(batch.origin_time[0])
+        missing_ids = last - before if batch.prev_final_update_id is None else None
+        detail = f"the first message follows {last}, and the first snapshot is of {before}"
+        return [
+            GapCandidate("chain", before, after, origin_ns, origin_ns, missing_ids, detail, min(last, after))
+        ]
+
     def _chain_gaps(self, batch: DeltaBatch, pairs: MessagePairs) -> list[GapCandidate]:
         """Return proven losses: futures `pu` is greater than the previous `u`, or spot `U` than the previous `u` + 1.
 
         A smaller one is an overlap of two connections, in which nothing is lost, unless the message's own number is
         not greater than the previous one either: then the numbering goes back.
         """
-        if batch.prev_final_update_id is not None:
-            name, wanted, found = "pu", pairs.before, batch.prev_final_update_id[pairs.rows]
-            follows = found
-        elif batch.first_update_id is not None:
-            name, wanted, found = "U", pairs.before + 1, batch.first_update_id[pairs.rows]
-            follows = found - 1
-        else:
+        follows = _follows(batch)
+        if follows is None:
             return []
         self.has_ids = True
+        follows = follows[pairs.rows]
+        name, step = ("pu", 0) if batch.prev_final_update_id is not None else ("U", 1)
+        found, wanted = follows + step, pairs.before + step
         missing = found - wanted if name == "U" else None
         return _candidates(
             "chain",
@@ -168,6 +184,13 @@ class GapDetector:
             missing,
             np.where((follows > pairs.before) & (follows < pairs.after), follows, pairs.after),
         )
+
+
+def _follows(batch: DeltaBatch) -> Int64Array | None:
+    """Return int64[n]: the update id that each row's message follows, `pu` or on spot `U` - 1; None without ids."""
+    if batch.prev_final_update_id is not None:
+        return batch.prev_final_update_id
+    return None if batch.first_update_id is None else batch.first_update_id - 1
 
 
 def _carried_forward(origin_ns: Int64Array, before_ns: int) -> Int64Array:

@@ -90,6 +90,22 @@ def test_what_a_gap_candidate_means(cause: str, pause: int, proven: bool, small:
     assert (item.proven, item.is_small(50)) == (proven, small)
 
 
+@pytest.mark.parametrize(
+    ("name", "ids", "missing"),
+    [("prev_final_update_id", [5, 10, 20], None), ("first_update_id", [6, 11, 21], 3)],
+)
+def test_a_snapshot_older_than_the_deltas_is_a_gap(name: str, ids: list[int], missing: int | None) -> None:
+    """What lies between it and the first message is not there, so that a book that it seeds lacks it."""
+    stream = replace_ids(name, ids)
+    (item,) = GapDetector(10**9).feed(stream, np.array([2, 7, 13]))[1]
+    assert (item.cause, item.before, item.after, item.missing_ids) == ("chain", 2, 10, missing)
+    assert (item.recover_from, item.proven) == (5, True)
+    for shots in ([5, 13], [7], [10], []):
+        assert GapDetector(10**9).feed(stream, np.array(shots, np.int64))[1] == []
+    begun = GapDetector(10**9, True, 1, 5)
+    assert begun.feed(stream, np.array([2]))[1] == []
+
+
 def test_unseen_snapshots_lie_strictly_between() -> None:
     """At the number of a message they are of that message."""
     pairs = GapDetector(10**9).feed(replace_ids("first_update_id", [1, 11, 21]), NOTHING)[0]
