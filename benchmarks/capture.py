@@ -109,7 +109,6 @@ def add_results(report: Report, name: str, work: str, found: Measured) -> None:
         ("messages archived", "", counted.archived),
         ("messages inside reported gaps", "", counted.in_gaps),
         ("messages unreported", "", len(counted.unreported)),
-        ("messages on their way at the end", "", counted.on_their_way),
         ("gaps", "", sum(counted.gaps.values())),
         ("segments sealed", "", found.sealed),
         *((f"arrival to durable, {p}", "ms", ns / 1e6) for p, ns in zip(names, durable, strict=True)),

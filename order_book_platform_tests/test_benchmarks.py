@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -361,27 +362,55 @@ def test_a_small_run_of_the_capture(
 
 
 def test_an_account_tells_losses_from_gaps() -> None:
-    """What no connection brought is unreported without a gap of its stream there, and on its way at the end."""
-    depth = "btcusdt@depth@100ms"
-    rows = [(10, 1, "open", "/", None, None, None)]
-    rows += [(100 * n, 1, "message", depth, 10 * n - 5, 10 * n, 10 * n - 10) for n in range(1, 8)]
-    columns = [*zip(*rows, strict=True), ["sent"] * len(rows), *[[None] * len(rows)] * 3]
-    ledger = pa.Table.from_arrays(
-        [
-            pa.array(column).cast(field.type) if None not in column else pa.array(column, field.type)
-            for column, field in zip(columns, LEDGER_SCHEMA, strict=True)
-        ],
-        schema=LEDGER_SCHEMA,
+    """What no connection brought is unreported unless a gap of its stream is about this very hole in the ids."""
+    depth, trade = "btcusdt@depth@100ms", "btcusdt@trade"
+    rows = [(10, 1, "open", "/", None, None, None, "sent", None)]
+    rows += [(n, 1, "message", depth, 10 * n - 5, 10 * n, 10 * n - 10, "sent", None) for n in range(1, 8)]
+    rows += [(n, 1, "message", trade, n, n, None, "damaged", "malformed") for n in (1, 2)]
+    rows += [(9, 1, "binary", depth, None, None, None, "sent", "binary")]
+    columns = [*zip(*rows, strict=True), *[[None] * len(rows)] * 2]
+    arrays = [
+        pa.array(column, pa.string()).cast(field.type)
+        if pa.types.is_dictionary(field.type)
+        else pa.array(column, field.type)
+        for column, field in zip(columns, LEDGER_SCHEMA, strict=True)
+    ]
+    ledger = pa.Table.from_arrays(arrays, schema=LEDGER_SCHEMA)
+    ids = np.array([[0, 10, 101, 1], [10, 20, 201, 2], [40, 60, 601, 5]])
+    archive = Archive({(4, depth): ids}, {4: 20}, Counter({(4, trade): 1}), Counter({4: 1}))
+
+    def unreported(*gaps: Gap) -> list[int]:
+        archive.gaps[:] = gaps
+        found = account(ledger, archive)
+        assert (found.sent, found.damaged, found.archived + found.in_gaps) == (
+            10,
+            3,
+            10 - len(found.unreported),
+        )
+        return [number for _, number, _ in found.unreported]
+
+    everything, of_depth = frozenset[str](), frozenset([depth])
+    assert unreported() == [30, 40, 70, 2]
+    assert unreported(Gap("chain", frozenset(["ethusdt@depth@100ms"]), 201, 601, 0, 6)) == [30, 40, 70, 2]
+    assert unreported(Gap("chain", of_depth, 201, 601, 0, 6)) == [70, 2]
+    assert unreported(Gap("chain", of_depth, 101, 201, 0, 3)) == [
+        30,
+        40,
+        70,
+        2,
+    ]  # it is about an earlier hole
+    assert unreported(Gap("chain", of_depth, 601, 701, 0, 7)) == [30, 40, 70, 2]  # it begins behind the hole
+    assert unreported(Gap("killed", everything, 201, 301, 0, 3)) == [70]
+    assert (
+        unreported(Gap("chain", of_depth, 201, 601, 0, 6), Gap("disconnected", everything, 601, 701, 0, 7))
+        == []
     )
-    ids = np.array([[0, 10], [10, 20], [40, 60]])
-    archive = Archive({(4, depth): ids}, {(4, depth): np.array([101, 201, 601])}, {4: 20}, {4})
-    found = account(ledger, archive)
-    assert (found.sent, found.archived, found.in_gaps, found.on_their_way) == (6, 4, 0, 1)
-    assert [number for _, number, _ in found.unreported] == [30, 40]
-    archive.gaps.append(Gap("chain", frozenset(["ethusdt@depth@100ms"]), 201, 601, 0))
-    assert len(account(ledger, archive).unreported) == 2
-    archive.gaps.append(Gap("chain", frozenset([depth]), 201, 601, 0))
-    assert (account(ledger, archive).unreported, account(ledger, archive).in_gaps) == ([], 2)
+    archive.binary.clear()
+    assert unreported(Gap("disconnected", everything, 101, 601, 0, 4)) == [70, 4]
+    assert (
+        unreported(Gap("chain", of_depth, 201, 601, 0, 6), Gap("disconnected", everything, 601, 701, 0, 7))
+        == []
+    )
 
 
 def test_a_small_run_of_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

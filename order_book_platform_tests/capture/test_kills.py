@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from benchmarks.capture_account import account, read_archive
+from order_book_platform.capture import LiveCapture
+from order_book_platform.settings import CaptureSettings
+from order_book_platform.sources.binance.market import MARKETS
 from order_book_platform.storage import LogReader
 from order_book_platform.storage.master_keys import MasterKeys, load_master_keys
 from order_book_platform_tests.capture.served import SYMBOLS, served
@@ -76,6 +79,14 @@ def test_killed_at_any_instant(cut: bool, tmp_path: Path) -> None:
                 if (log / name).exists():
                     os.truncate(log / name, int(size))
                 lost_ns.append(before - last_times(log, keys))
+        LiveCapture(  # records the gap behind the last kill
+            CaptureSettings(clock_source="none", segment=1_000_000),
+            tmp_path / "captures",
+            MARKETS["usdm"],
+            SYMBOLS["usdm"],
+            **addresses,
+            keys=keys,
+        ).run(lambda: True)
         ledger = exchange.ledger.table()
     rows = [row for each in LogReader(log, keys).read() for row in each.batch.to_pylist()]
     assert len(rows) >= kept
