@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from order_book_platform.clock import Clock
@@ -19,13 +20,23 @@ from order_book_platform.exchange import (
     venue,
 )
 
+CHANGES_PER_SECOND = 2_000
+"""Level changes a second of each symbol."""
 SYMBOLS = {"usdm": ("BTCUSDT", "ETHUSDT"), "coinm": ("BTCUSD_PERP",), "spot": ("BTCUSDT", "ETHUSDT")}
 
 
+@cache
+def feed(market: str, symbol: str, changes_per_second: float = CHANGES_PER_SECOND) -> SimulatedFeed:
+    """A simulated symbol; measuring its pace takes most of the time that it takes to serve it."""
+    return SimulatedFeed(symbol, venue(market), changes_per_second)
+
+
 @contextmanager
-def served(market: str, faults: str, seed: int = 3) -> Iterator[tuple[LocalExchange, dict[str, Any]]]:
+def served(
+    market: str, faults: str, seed: int = 3, changes_per_second: float = CHANGES_PER_SECOND
+) -> Iterator[tuple[LocalExchange, dict[str, Any]]]:
     """Serve a simulated market in a thread; gives the exchange and the addresses as arguments of a capture."""
-    feeds = [SimulatedFeed(symbol, venue(market), 2_000) for symbol in SYMBOLS[market]]
+    feeds = [feed(market, symbol, changes_per_second) for symbol in SYMBOLS[market]]
     options = ExchangeOptions(faults=parse_faults(faults), seed=seed, own_groupings=True)
     exchange = LocalExchange({market: feeds}, options, Clock().now_ns())
     ready: Future[tuple[asyncio.AbstractEventLoop, dict[str, Any]]] = Future()

@@ -48,11 +48,13 @@ def test_the_snapshot_behind_a_loss_repairs(market: str, extend_every: int, tmp_
     assert equal == compared
 
 
-def chain(folder: Path, key: PartitionKey, extend_every: int) -> DataStore:
+def chain(folder: Path, key: PartitionKey, extend_every: int, depth: int = 1) -> DataStore:
     """Publish everything from the captured day to its books."""
     settings = load_settings(
         write_settings(
-            folder, keys=[key], reconstruct={"extend_every": extend_every, "cadence": "message", "depth": 1}
+            folder,
+            keys=[key],
+            reconstruct={"extend_every": extend_every, "cadence": "message", "depth": depth},
         )
     )
     store = DataStore(settings.data_root)
