@@ -151,7 +151,7 @@ bench: $(STAMP) $(PEERS_STAMP) ## benchmarks: the replay loop beside other syste
 $(PEERS_STAMP): benchmarks/requirements.lock | $(STAMP)
 	@rm -rf $(PEERS)
 	@$(BIN)/python -m venv $(PEERS)
-	@echo "Installing hftbacktest and lakeapi into $(PEERS); this takes a minute, once."
+	@echo "Installing hftbacktest, lakeapi and cryptofeed into $(PEERS); this takes a minute, once."
 	@$(PEERS)/bin/python -m pip install --quiet --quiet --require-hashes --no-deps -r benchmarks/requirements.lock
 	@touch $@
 

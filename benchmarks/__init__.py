@@ -13,6 +13,8 @@ BENCHMARKS = {
     "follow": "the tail of a live capture: catching up with a log, and the delay from append to row",
     "exchange": "the local exchange under load: messages a second, their delay, and its share of a core",
     "capture": "a live capture under load: losses by the exchange's list, arrival to durable, its share of a core",
+    "soak": "a live capture for half an hour, disconnected every minute: does anything grow, is anything lost",
+    "recorders": "a live capture beside cryptofeed under the same faults: what each loses, and what it tells of",
     "cancel": "how long a reconstruction takes to end when it is told to, and that the next one goes on",
     "start": "from the start of a process to its first rows: warm, cold, eight at once",
 }

@@ -36,7 +36,8 @@ SETTLE_S = 3.0
 """Seconds before counting begins: the exchange starts, and what was due meanwhile is sent."""
 SAMPLED = 50
 """One message in so many is timed."""
-COMMAND = [sys.executable, "-c", "from order_book_platform.cli import main; main()", "exchange", "--json"]
+OBP = [sys.executable, "-c", "from order_book_platform.cli import main; main()"]
+COMMAND = [*OBP, "exchange", "--json"]
 
 
 @dataclass(slots=True)
@@ -94,12 +95,16 @@ def measured(rate: int, seconds: float) -> Received:
 
 
 @contextmanager
-def simulated_exchange(rate: int, ledger: Path) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
+def simulated_exchange(
+    rate: int, ledger: Path, symbols: str = SYMBOLS, faults: str = ""
+) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
     """Run `obp exchange` with simulated symbols and TLS; it is stopped, and its ledger complete, after the block.
 
     Args:
         rate: level changes a second of all symbols together.
         ledger: the Parquet file that takes down what was sent.
+        symbols: symbols of USD-M, with commas between.
+        faults: faults to order.
 
     Yields:
         The addresses that the exchange printed, and its process.
@@ -107,8 +112,8 @@ def simulated_exchange(rate: int, ledger: Path) -> Iterator[tuple[dict[str, Any]
     Raises:
         BenchmarkError: it ended before it served.
     """
-    command = [*COMMAND, "--simulate", f"usdm:{SYMBOLS}", "--rate", str(rate), "--tls"]
-    command += ["--ledger", str(ledger)]
+    command = [*COMMAND, "--simulate", f"usdm:{symbols}", "--rate", str(rate), "--tls"]
+    command += ["--ledger", str(ledger), "--fault", faults]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert process.stdout is not None

@@ -38,20 +38,25 @@ from benchmarks import (
     peers_hftbacktest,
     peers_lakeapi,
     precision,
+    recorders,
     replay,
     report,
+    soak,
     start,
     streams,
 )
-from benchmarks.capture_account import Archive, Gap, account
+from benchmarks.capture_account import Account, Archive, Gap, account
 from benchmarks.contest import Other
 from benchmarks.peers import Peer, Truth, compare, write_stream
+from benchmarks.peers_cryptofeed import LINES, RAW
 from benchmarks.report import OURS, Report, in_turn
 from benchmarks.simulated import PROFILE, TWICE_AS_BUSY
 from benchmarks.streams import Stream
 from order_book_platform.assess import summarise_range
+from order_book_platform.clock import Clock
 from order_book_platform.errors import BenchmarkError
 from order_book_platform.exchange.sent_ledger import LEDGER_SCHEMA
+from order_book_platform.exchange.shell.self_signed_certificate import write_certificate
 from order_book_platform.model import BookFlag
 from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.reconstruct.replay_checkpoints import DayCheckpoints
@@ -411,6 +416,105 @@ def test_an_account_tells_losses_from_gaps() -> None:
         unreported(Gap("chain", of_depth, 201, 601, 0, 6), Gap("disconnected", everything, 601, 701, 0, 7))
         == []
     )
+
+
+def test_a_small_soak(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a break each second for some seconds: samples of everything, breaks, and all that was sent accounted for."""
+    monkeypatch.setattr(soak, "BREAK_EVERY_S", 1)
+    monkeypatch.setattr(soak, "SCRAPE_EVERY_S", 3.0)
+    monkeypatch.setattr("sys.argv", ["soak", "--json", "--rate", "3000", "--minutes", "0.12"])
+    soak.main()
+    document = json.loads(capsys.readouterr().out)
+    metrics = {result["metric"]: result["value"] for result in document["results"]}
+    assert metrics["connections broken"] >= 2
+    assert metrics["gaps"] > 0
+    assert metrics["messages sent"] == metrics["messages archived"] + metrics["messages inside reported gaps"]
+    assert metrics["messages unreported"] == 0
+    assert metrics["descriptors, median"] > metrics["tasks, median"] > 0
+    assert len(document["bars"]) == 6
+
+
+def test_growth_is_told_from_waves() -> None:
+    """A leak of one in a minute rises; a saw of any height with short teeth does not, nor does what grows at first."""
+    times_s = np.arange(1800.0)
+    begin = np.where(times_s < 250, times_s, 250)
+    found = soak.Soaked(
+        {"time_s": times_s, "leak": 10 + times_s // 60, "saw": 100 + times_s % 30, "begin": begin},
+        0,
+        Account(),
+    )
+    assert found.growth("leak") == (pytest.approx(27, abs=1), pytest.approx(25, abs=0.5))
+    assert abs(found.growth("saw")[1]) < soak.GROWTH * 100
+    assert found.growth("begin")[1] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_soak_that_fails_is_an_error(tmp_path: Path) -> None:
+    """What the capture said last is in it."""
+    market = {"websocket": "wss://127.0.0.1:1", "rest": "https://127.0.0.1:1"}
+    certificate = str(write_certificate(tmp_path, Clock().now_ns())[0])
+    with (
+        pytest.raises(BenchmarkError, match=r"exit code 2.*expected at least one symbol"),
+        soak.recording(tmp_path, market, certificate, ["--symbols", ","]) as process,
+    ):
+        process.wait()
+
+
+def test_a_small_run_of_the_recorders(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With one short round: kept and lost messages are all that was published, and no loss is unreported."""
+    monkeypatch.setattr(recorders, "ROUND_S", 6.0)
+    monkeypatch.setattr(recorders, "SETTLE_S", 2.0)
+    monkeypatch.setattr(
+        recorders,
+        "SCHEDULE",
+        ((0.1, "disconnect@1"), (0.4, "drop@1+2:depth"), (0.5, "reorder@1,duplicate@2")),
+    )
+    monkeypatch.setattr("sys.argv", ["recorders", "--json", "--rounds", "1"])
+    recorders.main()
+    document = json.loads(capsys.readouterr().out)
+    check_shape(document)
+    metrics = {
+        result["metric"]: result["value"] for result in document["results"] if result["system"] == OURS
+    }
+    for kind in recorders.KINDS:
+        published, kept, lost, reported, unreported = (
+            metrics[f"{kind} messages {what}"]
+            for what in ("published", "kept", "lost", "lost and reported", "lost and unreported")
+        )
+        assert published == kept + lost
+        assert lost == reported > 0
+        assert unreported == 0
+    absent = [result for result in document["results"] if result["system"] in recorders.CRYPTOFEED]
+    assert all("make bench" in result["work"] for result in absent)
+    assert len(absent) == 2
+
+
+def test_what_cryptofeed_has(tmp_path: Path) -> None:
+    """Its raw files and its callbacks give messages with their ids; connections, new books and its log are notices."""
+    (tmp_path / RAW).mkdir()
+    depth = '{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":5,"T":4,"s":"BTCUSDT","U":8,"u":9,"pu":6}}'
+    ticker = '{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":9,"s":"BTCUSDT"}}'
+    lines = ["wss://here/stream?streams=x <-> 1.5", f"2.25: {depth}", f"2.5: {ticker}", "3.0: [not data]"]
+    (tmp_path / RAW / "BINANCE_FUTURES.ws.1.0").write_text("\n".join(lines), encoding="utf-8")
+    calls = [
+        ["snapshot", 10, "BTC-USDT-PERP"],
+        ["delta", 20, "BTC-USDT-PERP", 8, 9, 6],
+        ["ticker", 30, "BTC-USDT-PERP", 9],
+        ["log", 40, "resetting"],
+    ]
+    (tmp_path / LINES).write_text("\n".join(map(json.dumps, calls)), encoding="utf-8")
+    both = recorders.read_raw_files(tmp_path), recorders.read_callbacks(tmp_path)
+    for archive in both:
+        assert archive.numbers[1, "btcusdt@depth@100ms"].tolist() == [[6, 9]]
+        assert archive.numbers[1, "btcusdt@bookTicker"].tolist() == [[8, 9]]
+    second = 10**9
+    assert [(gap.streams, gap.from_ns, gap.to_ns) for gap in both[0].gaps] == [
+        (frozenset(), 40 - second, 40 + second),
+        (frozenset(), second // 2, 5 * second // 2),
+    ]
+    assert [gap.streams for gap in both[1].gaps] == [frozenset(), frozenset(["btcusdt@depth@100ms"])]
+    assert both[0].times_ns[1, "btcusdt@depth@100ms"].tolist() == [9 * second // 4]
 
 
 def test_a_small_run_of_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
