@@ -25,6 +25,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,12 @@ class Recorded:
     """What came of one run.
 
     Attributes:
-        published: rows of the ledger about everything that the exchange published; its one connection is number 1.
+        opened: row of the ledger about the connection that nobody disturbed, number 1.
+        published: rows about all messages on it while every recorder recorded.
         archives: what each recorder has, by its name.
     """
 
+    opened: pa.Table
     published: pa.Table
     archives: dict[str, Archive] = field(default_factory=dict)
 
@@ -120,15 +123,11 @@ def _missing(report: Report) -> str:
 
 def add_figures(report: Report, work: str, name: str, found: Recorded) -> None:
     """Count what a recorder has of everything that was published while all of them recorded."""
-    archive = found.archives[name]
-    firsts = [each.arrivals_ns(stream)[0] for each in found.archives.values() for stream in STREAMS]
-    times_ns = found.published["time_ns"].to_numpy()
-    counted = found.published.filter(pa.array(times_ns >= max(firsts)))
-    opened = found.published.slice(0, 1)
     unreported = 0
     for kind in KINDS:
-        of_kind = counted.filter(pc.match_substring(counted["stream"].cast(pa.string()), f"@{kind}"))
-        result = account(pa.concat_tables([opened, of_kind]), archive)
+        streams = found.published["stream"].cast(pa.string())
+        of_kind = found.published.filter(pc.match_substring(streams, f"@{kind}"))
+        result = account(pa.concat_tables([found.opened, of_kind]), found.archives[name])
         for metric, value in (
             ("published", result.sent),
             ("kept", result.archived),
@@ -146,12 +145,13 @@ def measured(rounds: int, *, beside: bool) -> Recorded:
     """Let both record, or ours alone, and read what they have."""
     with tempfile.TemporaryDirectory(prefix="obp-bench-", dir=os.environ.get("OBP_BENCH_DIR")) as name:
         folder = Path(name)
-        ledger, end_ns = asyncio.run(_record(rounds, folder, beside))
-        of_list = pc.and_(
-            pc.equal(ledger["connection"], 1),
-            pc.is_in(ledger["kind"].cast(pa.string()), pa.array(["open", "message"])),
+        ledger, begin_ns, end_ns = asyncio.run(_record(rounds, folder, beside))
+        own = ledger.filter(pc.equal(ledger["connection"], 1))
+        kinds, times_ns = own["kind"].cast(pa.string()), own["time_ns"]
+        is_counted = pc.and_(pc.greater_equal(times_ns, begin_ns), pc.less(times_ns, end_ns))
+        found = Recorded(
+            own.filter(pc.equal(kinds, "open")), own.filter(pc.and_(pc.equal(kinds, "message"), is_counted))
         )
-        found = Recorded(ledger.filter(pc.and_(of_list, pc.less(ledger["time_ns"], end_ns))))
         found.archives[OURS] = recorded(folder)
         if beside:
             found.archives |= dict(
@@ -164,18 +164,15 @@ def measured(rounds: int, *, beside: bool) -> Recorded:
 
 def _join_connections(archive: Archive) -> None:
     """Make the messages of all connections one connection's, that of the list."""
-    numbers, times = defaultdict(list), defaultdict(list)
-    for (_, stream), ids in archive.numbers.items():
-        numbers[stream].append(ids)
-    for (_, stream), each in archive.times_ns.items():
-        times[stream].append(each)
-    archive.numbers = {(1, stream): np.concatenate(parts) for stream, parts in numbers.items()}
-    archive.times_ns = {(1, stream): np.concatenate(parts) for stream, parts in times.items()}
-    archive.opened_ns, archive.open_at_end = {1: 1 << 62}, set()
+    parts: dict[str, list[np.ndarray]] = defaultdict(list)
+    for (_, stream), messages in archive.messages.items():
+        parts[stream].append(messages)
+    archive.messages = {(1, stream): np.concatenate(each) for stream, each in parts.items()}
+    archive.opened_ns = {1: 1 << 62}
 
 
-async def _record(rounds: int, folder: Path, beside: bool) -> tuple[pa.Table, int]:
-    """Serve, and let the recorders go through the schedule; gives the ledger, and when the schedule was over, ns."""
+async def _record(rounds: int, folder: Path, beside: bool) -> tuple[pa.Table, int, int]:
+    """Serve, and let the recorders go through the schedule; gives the ledger and both ends of the schedule, ns."""
     clock = Clock()
     feeds = [SimulatedFeed(symbol, venue("usdm"), CHANGES_PER_SECOND) for symbol in SYMBOLS]
     exchange = LocalExchange({"usdm": feeds}, ExchangeOptions(), clock.now_ns())
@@ -195,6 +192,7 @@ async def _record(rounds: int, folder: Path, beside: bool) -> tuple[pa.Table, in
                 processes.append(stack.enter_context(_cryptofeed(folder, market, certificate)))
             reading = asyncio.create_task(_read(everything))
             await _connected(exchange, processes)
+            begin_ns = clock.now_ns()
             await _disturbed(exchange, rounds, clock)
             end_ns = clock.now_ns()
             await asyncio.sleep(SETTLE_S)
@@ -202,7 +200,7 @@ async def _record(rounds: int, folder: Path, beside: bool) -> tuple[pa.Table, in
                 process.terminate()
                 await asyncio.to_thread(process.wait)
             reading.cancel()
-    return exchange.ledger.table(), end_ns
+    return exchange.ledger.table(), begin_ns, end_ns
 
 
 async def _read(connection: MarketDataConnection) -> None:
@@ -260,35 +258,38 @@ def _cryptofeed(folder: Path, market: dict[str, str], certificate: Path) -> Iter
 
 # --- what cryptofeed has ---------------------------------------------------------------------------------------------
 
+Entry = tuple[int, str, tuple[int, int] | None]
+"""Time, ns; stream, empty for all; of a message the id that it follows and its last one, of a notice None."""
+
 
 def read_raw_files(folder: Path) -> Archive:
     """Read cryptofeed's raw files of websockets, and as notices their lines about connections and its log."""
-    rows, notices = [], _notices(folder)
+    entries = _notices(folder)
     for file in sorted((folder / RAW).glob("*.ws.*")):
         for line in file.read_text(encoding="utf-8").splitlines():
             if found := RAW_LINE.fullmatch(line):
                 head = re.match(HEAD, found["text"])
                 if head is not None:
-                    rows.append((head["stream"], _ns(found["time"]), _ids(head)))
+                    entries.append((_ns(found["time"]), head["stream"], _ids(head)))
             elif found := RAW_CONNECT.fullmatch(line):
-                notices.append((_ns(found["time"]), ""))
-    return _archive(rows, notices)
+                entries.append((_ns(found["time"]), "", None))
+    return _archive(entries)
 
 
 def read_callbacks(folder: Path) -> Archive:
     """Read what cryptofeed's callbacks were given, with new books and its log as notices."""
-    rows, notices = [], _notices(folder)
+    entries = _notices(folder)
     for kind, time_ns, *rest in _lines(folder):
         if kind == "log":
             continue
         symbol = rest[0].removesuffix("-PERP").replace("-", "").lower()
-        if kind == "snapshot":
-            notices.append((time_ns, f"{symbol}@depth@100ms"))
-        elif kind == "delta":
-            rows.append((f"{symbol}@depth@100ms", time_ns, (rest[3], rest[2])))
+        if kind == "ticker":
+            entries.append((time_ns, f"{symbol}@bookTicker", (rest[1] - 1, rest[1])))
         else:
-            rows.append((f"{symbol}@bookTicker", time_ns, (rest[1] - 1, rest[1])))
-    return _archive(rows, notices)
+            entries.append(
+                (time_ns, f"{symbol}@depth@100ms", (rest[3], rest[2]) if kind == "delta" else None)
+            )
+    return _archive(entries)
 
 
 def _lines(folder: Path) -> Iterator[list[Any]]:
@@ -296,9 +297,9 @@ def _lines(folder: Path) -> Iterator[list[Any]]:
         yield json.loads(line)
 
 
-def _notices(folder: Path) -> list[tuple[int, str]]:
-    """Times of the lines of cryptofeed's log, ns; they concern all streams."""
-    return [(time_ns, "") for kind, time_ns, *_ in _lines(folder) if kind == "log"]
+def _notices(folder: Path) -> list[Entry]:
+    """Lines of cryptofeed's log; they concern all streams."""
+    return [(time_ns, "", None) for kind, time_ns, *_ in _lines(folder) if kind == "log"]
 
 
 def _ns(seconds: str) -> int:
@@ -311,16 +312,17 @@ def _ids(head: re.Match[str]) -> tuple[int, int]:
     return int(head["before"] or int(head["first"] or number) - 1), number
 
 
-def _archive(rows: list[tuple[str, int, tuple[int, int]]], notices: list[tuple[int, str]]) -> Archive:
-    """Make an archive of messages (stream, arrival, ids) and of notices (time, stream or empty for all)."""
+def _archive(entries: list[Entry]) -> Archive:
+    """Make an archive of messages and notices; a notice counts like a gap that begins a second before it."""
     found = Archive()
-    for stream in {name for name, _, _ in rows}:
-        chosen = [row for row in rows if row[0] == stream]
-        found.times_ns[1, stream] = np.array([time_ns for _, time_ns, _ in chosen])
-        found.numbers[1, stream] = np.array([ids for _, _, ids in chosen])
-    for time_ns, stream in notices:
-        streams = frozenset([stream] if stream else [])
-        found.gaps.append(Gap("notice", streams, time_ns - NOTICE_NS, time_ns + NOTICE_NS, 0))
+    messages: dict[str, list[tuple[int, int, int, int]]] = defaultdict(list)
+    for row, (time_ns, stream, ids) in enumerate(sorted(entries, key=itemgetter(0))):
+        if ids is None:
+            streams = frozenset([stream] if stream else [])
+            found.gaps.append(Gap("disconnected", streams, time_ns - NOTICE_NS, time_ns, 0, row))
+        else:
+            messages[stream].append((*ids, time_ns, row))
+    found.messages = {(1, stream): np.array(each) for stream, each in messages.items()}
     return found
 
 

@@ -101,7 +101,6 @@ def add_figures(report: Report, work: str, found: Soaked) -> None:
         ("messages archived", "", counted.archived),
         ("messages inside reported gaps", "", counted.in_gaps),
         ("messages unreported", "", len(counted.unreported)),
-        ("messages on their way at the end", "", counted.on_their_way),
         ("gaps", "", sum(counted.gaps.values())),
         ("resident memory, greatest", "MB", float(np.max(samples["memory_bytes"])) / 1e6),
     ):

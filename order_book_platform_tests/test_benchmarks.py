@@ -504,17 +504,24 @@ def test_what_cryptofeed_has(tmp_path: Path) -> None:
         ["log", 40, "resetting"],
     ]
     (tmp_path / LINES).write_text("\n".join(map(json.dumps, calls)), encoding="utf-8")
-    both = recorders.read_raw_files(tmp_path), recorders.read_callbacks(tmp_path)
-    for archive in both:
-        assert archive.numbers[1, "btcusdt@depth@100ms"].tolist() == [[6, 9]]
-        assert archive.numbers[1, "btcusdt@bookTicker"].tolist() == [[8, 9]]
+    raw, callbacks = recorders.read_raw_files(tmp_path), recorders.read_callbacks(tmp_path)
     second = 10**9
-    assert [(gap.streams, gap.from_ns, gap.to_ns) for gap in both[0].gaps] == [
-        (frozenset(), 40 - second, 40 + second),
-        (frozenset(), second // 2, 5 * second // 2),
+    assert {key: found.tolist() for key, found in raw.messages.items()} == {
+        (1, "btcusdt@depth@100ms"): [[6, 9, 9 * second // 4, 2]],
+        (1, "btcusdt@bookTicker"): [[8, 9, 5 * second // 2, 3]],
+    }
+    assert {key: found.tolist() for key, found in callbacks.messages.items()} == {
+        (1, "btcusdt@depth@100ms"): [[6, 9, 20, 1]],
+        (1, "btcusdt@bookTicker"): [[8, 9, 30, 2]],
+    }
+    assert [(gap.streams, gap.to_ns, gap.row) for gap in raw.gaps] == [
+        (frozenset(), 40, 0),
+        (frozenset(), 3 * second // 2, 1),
     ]
-    assert [gap.streams for gap in both[1].gaps] == [frozenset(), frozenset(["btcusdt@depth@100ms"])]
-    assert both[0].times_ns[1, "btcusdt@depth@100ms"].tolist() == [9 * second // 4]
+    assert [(gap.streams, gap.row) for gap in callbacks.gaps] == [
+        (frozenset(["btcusdt@depth@100ms"]), 0),
+        (frozenset(), 3),
+    ]
 
 
 def test_a_small_run_of_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
