@@ -290,6 +290,7 @@ class CaptureSession:
         if ids is not None:
             self._follow(seat, live, ids, payload, now_ns)
         elif watch.spec.kind != "other":
+            seat.unreadable_ns = now_ns
             self._unreadable(watch, payload)
         elif self._resumes(watch, live):  # without ids nothing is proven
             self._context.resume(watch, live.number, broken=True)
@@ -330,13 +331,9 @@ class CaptureSession:
         """Begin anew where the exchange's numbers have: many later messages, none of which leads on."""
         if not watch.is_behind(payload, now_ns):
             return
-        symbol = watch.spec.symbol
+        symbol, name = watch.spec.symbol, watch.spec.name
         self._context.gap("chain", [watch], watch.advanced_ns)
-        self._context.warn(
-            "numbering_restarted",
-            f"The update ids of {watch.spec.name} have begun anew.",
-            stream=watch.spec.name,
-        )
+        self._context.warn("numbering_restarted", f"The update ids of {name} have begun anew.", stream=name)
         for each in self.watches.values():
             if each.spec.symbol == symbol:
                 each.restart()

@@ -74,7 +74,10 @@ class ConnectionGroup:
 
     def on_opened(self, connection: Connection, now_ns: int) -> None:
         """Take note of a connection that is open; its streams count from now on."""
-        connection.state = "open"
+        if connection.state == "connecting":
+            connection.state = "open"
+        elif self._stopping and not any(each.was_opened for each in self.connections()):
+            self._open_late(connection)
         connection.was_opened = True
         connection.opened_ns = now_ns
         connection.subscribe_ns = now_ns
@@ -126,6 +129,12 @@ class ConnectionGroup:
             self._leave(connection, now_ns)
         if self.current is not None:
             self._set_lifetime()
+
+    def _open_late(self, connection: Connection) -> None:
+        """Take note of a connection that opens although the capture stops and all others have ended before."""
+        for watch in self.watches:
+            if watch.messages and watch.uncovered is None:
+                watch.uncovered = (watch.advanced_ns or watch.pauses.last_ns, connection.number)
 
     def want(self, why: ConnectReason) -> None:
         """Replace the connection in use as soon as possible."""

@@ -83,6 +83,8 @@ def outcome(name: bytes, ended: Connection, other: Connection, now_ns: int) -> O
     old, new = ended.seats[name], other.seats[name]
     if other.opened_ns < ended.opened_ns:
         return "covered" if new.last >= old.last else "open"
+    if new.unreadable_ns > ended.pauses.last_ns:
+        return "lost"  # the one that was damaged here may have been whole on its way there
     if is_proven(old, new) or new.is_joined:
         return "covered"
     is_long = ended.pauses.last_ns - other.opened_ns > GRACE_NS

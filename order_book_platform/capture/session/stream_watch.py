@@ -200,10 +200,20 @@ class Seat:
         first_ns: monotonic arrival of its first message, ns.
         last: greatest id that it has brought; -1 for none.
         last_ns: monotonic arrival of its last message, ns; 0 for none.
+        unreadable_ns: monotonic arrival of its last message without the ids that it should have, ns; 0 for none.
         is_joined: whether everything before its first message is there, or inside a gap that has been recorded.
     """
 
-    __slots__ = ("first_ns", "first_previous", "is_joined", "last", "last_ns", "messages", "watch")
+    __slots__ = (
+        "first_ns",
+        "first_previous",
+        "is_joined",
+        "last",
+        "last_ns",
+        "messages",
+        "unreadable_ns",
+        "watch",
+    )
 
     def __init__(self, watch: StreamWatch) -> None:
         self.watch = watch
@@ -211,5 +221,6 @@ class Seat:
         self.first_previous: int | None = None
         self.first_ns = 0
         self.is_joined = False
+        self.unreadable_ns = 0
         self.last = -1
         self.last_ns = 0

@@ -266,6 +266,29 @@ def test_messages_behind_a_stop_still_count() -> None:
     assert sorted([name for _, name in reported(found)] + proven) == sorted(found.session.watches)
 
 
+def test_a_connection_that_opens_behind_a_stop_follows_a_gap() -> None:
+    """It was being opened when the capture was stopped; the one before it ends first, so messages lie between them."""
+    found = exchange(5)
+    found.run(20)
+    (old,) = found.live
+    found.carry_out(found.session.rotate())
+    found.carry_out(found.session.on_time(found.clock.monotonic_ns()))
+    assert len(found.connects) == 2
+    found.carry_out(found.session.stop())
+    found.close(old, "recorder", complete=True)
+    for _ in range(20):
+        found.clock.advance(NS_PER_SECOND // 10)
+        found._change("BTCUSDT", found.clock.monotonic_ns())
+    found._closing.clear()
+    while not found.live:
+        found.clock.advance(NS_PER_SECOND // 10)
+        found._open_and_close(found.clock.monotonic_ns())
+    for _ in range(20):
+        found._change("BTCUSDT", found.clock.monotonic_ns())
+    found.stop()
+    assert sorted(reported(found)) == sorted(("disconnected", name) for name in found.session.watches)
+
+
 def test_a_stream_without_a_message_may_have_lost_one() -> None:
     """Its first message can have been on its way when its connection was lost: the next one has a gap before it."""
     found = exchange(5)
@@ -315,6 +338,27 @@ def test_an_end_beside_an_older_overlap_loses_nothing() -> None:
     found.close(old)
     found.stop()
     assert reported(found) == []
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_damaged_message_beside_an_end_may_have_been_lost_whole(cut: bool) -> None:
+    """The successor's copy is cut off, and that of the old connection was on its way when it ended."""
+    found = exchange(5)
+    found.run(20)
+    (old,) = found.live
+    found._spec_of = {name: spec for name, spec in found._spec_of.items() if name != "ethusdt@trade"}
+    found.carry_out(found.session.rotate())
+    while len(found.live) < 2:
+        found.step()
+    found.run(2)
+    new = max(found.live)
+    assert len(found.live) == 2
+    found.clock.advance(1)
+    found.deliver(
+        new, b'{"stream":"btcusdt@bookTicker","data":{"u":10000000,"s":"BTCUSDT"' + b"}}"[: 0 if cut else 2]
+    )
+    found.close(old)
+    assert reported(found) == ([("disconnected", "btcusdt@bookTicker")] if cut else [])
 
 
 def test_a_loss_is_reported_once() -> None:
