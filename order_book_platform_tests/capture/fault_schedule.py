@@ -87,7 +87,7 @@ class Schedule:
         chosen = rng.sample(FAULTS, rng.randint(3, 6))
         faults = ",".join(each.format(n=rng.randint(300, 1_000), few=rng.randint(10, 100)) for each in chosen)
         rotations = sorted(rng.sample(range(400, 2_000), rng.randint(0, 2)))
-        return cls(seed, market, faults, tuple(rotations), rng.choice([300, 1_000, 2_400]))
+        return cls(seed, market, faults, tuple(rotations), rng.choice([600, 1_000, 2_400]))
 
 
 def shorten(patch: pytest.MonkeyPatch) -> None:

@@ -299,7 +299,7 @@ class CaptureSession:
         """Follow the ids of a message with ids."""
         watch = seat.watch
         if seat.first_previous is None:
-            seat.first_previous, seat.first_ns = ids.previous, now_ns
+            seat.first_previous, seat.first_ns, seat.before_ns = ids.previous, now_ns, watch.advanced_ns
             seat.is_joined = ids.previous <= watch.last or self._resumes(watch, live)
         seat.last = max(seat.last, ids.last)
         chain = watch.chain

@@ -233,11 +233,11 @@ class ConnectionGroup:
         }
         self._context.record(RowKind.BOUNDARY, detail, successor.number, self.route)
         for name in overlap.unproven:
-            seat, new = current.seats[name.encode()], successor.seats[name.encode()]
+            seat = successor.seats[name.encode()]
             # The chain of a depth stream proves its own breaks.
-            if seat.watch.chain is None and seat.messages and not new.is_joined:
-                self._context.gap("silence", [seat.watch], seat.last_ns)
-                new.is_joined = True
+            if seat.watch.chain is None and seat.before_ns and not seat.is_joined:
+                self._context.gap("silence", [seat.watch], seat.before_ns)
+                seat.is_joined = True
 
     # --- the end of a connection ------------------------------------------------------------------------------------
 

@@ -90,7 +90,8 @@ def outcome(name: bytes, ended: Connection, other: Connection, now_ns: int) -> O
     is_long = ended.pauses.last_ns - other.opened_ns > GRACE_NS
     if new.messages:
         return "covered" if is_long and now_ns - new.first_ns <= GRACE_NS else "lost"
-    return "covered" if is_long and old.last_ns <= other.opened_ns else "open"
+    is_quiet = old.last_ns <= other.opened_ns and other.pauses.last_ns > 0
+    return "covered" if is_long and is_quiet else "open"
 
 
 def _state(old: Seat, new: Seat, opened_ns: int, now_ns: int, quiet_after_ns: int) -> str:

@@ -200,11 +200,13 @@ class Seat:
         first_ns: monotonic arrival of its first message, ns.
         last: greatest id that it has brought; -1 for none.
         last_ns: monotonic arrival of its last message, ns; 0 for none.
+        before_ns: monotonic arrival of the stream's last message before that, by any connection, ns; 0 for none.
         unreadable_ns: monotonic arrival of its last message without the ids that it should have, ns; 0 for none.
         is_joined: whether everything before its first message is there, or inside a gap that has been recorded.
     """
 
     __slots__ = (
+        "before_ns",
         "first_ns",
         "first_previous",
         "is_joined",
@@ -222,5 +224,6 @@ class Seat:
         self.first_ns = 0
         self.is_joined = False
         self.unreadable_ns = 0
+        self.before_ns = 0
         self.last = -1
         self.last_ns = 0

@@ -340,6 +340,31 @@ def test_an_end_beside_an_older_overlap_loses_nothing() -> None:
     assert reported(found) == []
 
 
+@pytest.mark.parametrize("mute_all", [False, True])
+def test_a_silent_connection_covers_nothing(mute_all: bool) -> None:
+    """A stream falls silent, its connection ends, the successor never brings it, the one after that does: one gap."""
+    found = exchange(5, limits=SessionLimits())
+    found.run(20)
+    (old,) = found.live
+    name = "btcusdt@trade"
+    found.live[old].mute_streams.add(name)
+    found.carry_out(found.session.rotate())
+    found.rates = dict.fromkeys(found.symbols, 0.0)
+    while len(found.live) < 2:
+        found.step()
+    silent = max(found.live)
+    found.live[silent].mute_streams.add(name)
+    found.live[silent].mute = mute_all
+    found.rates = dict.fromkeys(found.symbols, 1.0)
+    found.run(15)
+    if old in found.live:
+        found.close(old)
+    found.carry_out(found.session.rotate())
+    found.run(60)
+    assert [each for _, each in reported(found) if each == name] == [name]
+    assert max(found.live) > silent
+
+
 @pytest.mark.parametrize("cut", [False, True])
 def test_a_damaged_message_beside_an_end_may_have_been_lost_whole(cut: bool) -> None:
     """The successor's copy is cut off, and that of the old connection was on its way when it ended."""
