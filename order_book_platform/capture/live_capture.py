@@ -162,12 +162,8 @@ class LiveCapture:
         gc.freeze()  # what is there by now stays: a collection looks at what a capture makes, and takes milliseconds
         self._writer.start()
         if self._end.left_open:
-            detail = {
-                "why": "killed",
-                "streams": [],
-                "from_monotonic_ns": self._end.last_monotonic_ns,
-                "dropped": None,
-            }
+            since_ns = self._end.last_monotonic_ns
+            detail = {"why": "killed", "streams": [], "from_monotonic_ns": since_ns, "dropped": None}
             self._own(RowKind.GAP, detail)
         try:
             asyncio.run(self._run(stopped, duration_ns, observe))
