@@ -53,8 +53,7 @@ RAW = "raw"
 GC_THRESHOLD = 50_000
 """Objects between two collections: rows that wait are many, live shortly and refer to nothing."""
 COLLECT_EVERY_NS = 60 * NS_PER_SECOND
-"""Time between two collections by the clock. A connection over TLS that has ended refers to itself and holds 256 KiB of
-buffer and more: those of REST alone would add up to 0.5 MB a minute until there are `GC_THRESHOLD` objects."""
+"""Time between two collections by the clock: a TLS connection that has ended refers to itself and keeps 256 KiB."""
 _MESSAGE = RowKind.MESSAGE.value
 
 
@@ -128,8 +127,7 @@ class LiveCapture:
         self._messages = 0
         self._events: Counter[str] = Counter()
         self._clock_watch = ClockWatch(settings, self._clock, self._own, self._warn)
-        self._began_ns = self._clock.monotonic_ns()
-        self._collected_ns = self._began_ns
+        self._began_ns = self._collected_ns = self._clock.monotonic_ns()
 
     # --- running ----------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 import pytest
 
 from order_book_platform.capture import LiveCapture
+from order_book_platform.capture.live_capture import COLLECT_EVERY_NS
+from order_book_platform.clock import Clock
 from order_book_platform.errors import CaptureStartError, LogBusyError, LogKeyError, SettingsError
 from order_book_platform.settings import CaptureSettings
 from order_book_platform.sources.binance.market import USDM
@@ -201,3 +205,27 @@ def test_a_session_that_fails_ends_the_capture(
     monkeypatch.setattr(taken._session, "on_response", broken)
     with pytest.raises(RuntimeError, match="broken"):
         taken.run(lambda: False)
+
+
+class _Left:
+    """An object that refers to itself, as a connection over TLS does."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_ended_connections_leave_is_collected(exchange: TinyExchange, tmp_path: Path) -> None:
+    """An object that refers to itself is gone a minute later, however few objects there are, and not before."""
+    taken = capture(exchange, tmp_path)
+    begun_ns = Clock().monotonic_ns()
+    left = weakref.ref(_Left())
+    gc.disable()
+    try:
+        taken._collect(begun_ns)
+        assert left() is not None
+        taken._collect(begun_ns + COLLECT_EVERY_NS)
+        assert left() is None
+    finally:
+        gc.enable()
+    taken.run(lambda: True)
+    assert gc.get_freeze_count() == 0
