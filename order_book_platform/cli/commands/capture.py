@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import ssl
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -58,7 +60,8 @@ def capture(
 ) -> None:
     """Record depth, tickers and trades of a market exactly as they come, with snapshots and every gap named.
 
-    Ctrl-C or SIGTERM ends it: what was received is then on the disk. The next call goes on in the same log.
+    Ctrl-C or SIGTERM ends it: what was received is then on the disk. The next call goes on in the same log. SIGUSR1
+    replaces every connection, the new one opened before the old one is closed.
     docs/formats/raw_log.md says what is recorded; the section `capture` of the settings has the limits.
 
     \b
@@ -116,13 +119,37 @@ def _run(taken: LiveCapture, duration: float | None, port: int | None, seal: boo
         if port is not None:
             observers.append(stack.enter_context(CaptureExporter(port, Clock())).update)
         stopped = stack.enter_context(stopped_by_signals())
+        is_rotation_due = stack.enter_context(_asked_by_signal())
+
+        def is_over() -> bool:
+            if is_rotation_due():
+                taken.rotate()
+            return stopped.is_set()
 
         def observe(metrics: CaptureMetrics) -> None:
             for each in observers:
                 each(metrics)
 
         duration_ns = None if duration is None else round(duration * NS_PER_SECOND)
-        return taken.run(stopped.is_set, duration_ns=duration_ns, observe=observe, seal=seal)
+        return taken.run(is_over, duration_ns=duration_ns, observe=observe, seal=seal)
+
+
+@contextmanager
+def _asked_by_signal() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether SIGUSR1 has come since it was last called."""
+    asked = threading.Event()
+
+    def is_asked() -> bool:
+        if not asked.is_set():
+            return False
+        asked.clear()
+        return True
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: asked.set())
+    try:
+        yield is_asked
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 @contextmanager

@@ -90,18 +90,23 @@ def test_a_users_mistakes_have_exit_codes(exchange: TinyExchange, platform: Plat
     assert (nowhere.exit_code, "CaptureStartError" in nowhere.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_in_order(exchange: TinyExchange, platform: Platform, number: int) -> None:
-    """Connections are closed, the last row is on the disk, and the exit code is 0."""
+def running(exchange: TinyExchange, platform: Platform, *more: str) -> subprocess.Popen[str]:
+    """A capture in a process of its own, with its stdout and stderr."""
     code = "import sys; from order_book_platform.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "--config", str(platform.config)]
-    with subprocess.Popen(
-        [*command, *arguments(exchange, "--symbols", "BTCUSDT", "--json")],
+    return subprocess.Popen(
+        [*command, *arguments(exchange, "--symbols", "BTCUSDT", "--json", *more)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OBP_CAPTURE__START_WITHIN": "1m"},
-    ) as process:
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(exchange: TinyExchange, platform: Platform, number: int) -> None:
+    """Connections are closed, the last row is on the disk, and the exit code is 0."""
+    with running(exchange, platform) as process:
         assert process.stderr is not None
         assert process.stdout is not None
         first = json.loads(process.stderr.readline())
@@ -112,6 +117,19 @@ def test_a_signal_ends_it_in_order(exchange: TinyExchange, platform: Platform, n
     recorded = rows(platform)
     assert found["rows"] == len(recorded)
     assert recorded[-1]["kind"] == "close"
+
+
+def test_a_signal_replaces_the_connections(exchange: TinyExchange, platform: Platform) -> None:
+    """SIGUSR1 opens a second connection beside the first one, which ends at a boundary that is proven."""
+    with running(exchange, platform, "--duration", "5s") as process:
+        assert process.stderr is not None
+        assert json.loads(process.stderr.readline())["event"] == "status"
+        process.send_signal(signal.SIGUSR1)
+        process.communicate()
+        assert process.returncode == 0
+    kinds = [row["kind"] for row in rows(platform)]
+    order = [kind for kind in kinds if kind in ("connect", "boundary", "close", "gap")]
+    assert order == ["connect", "connect", "boundary", "close", "close"]
 
 
 def test_help_has_an_example() -> None:
