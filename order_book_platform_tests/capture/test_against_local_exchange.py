@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from benchmarks.capture_account import account, read_archive
 from order_book_platform.capture import LiveCapture
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.settings import CaptureSettings
 from order_book_platform.sources.binance.market import MARKETS
 from order_book_platform.storage import LogReader
 from order_book_platform_tests.capture.served import SYMBOLS, served
+
+ROTATIONS = 50
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:
@@ -101,3 +104,35 @@ def test_a_stop_between_two_connections_is_reported(tmp_path: Path) -> None:
         for kind in ("depth", "bookTicker", "trade")
         for symbol in SYMBOLS["usdm"]
     )
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_rotations_on_differing_groupings_lose_nothing_and_report_nothing(
+    market: str, tmp_path: Path
+) -> None:
+    """Fifty over sockets, each connection with a grouping of its own: all that was sent is there, and no gap is."""
+    settings = CaptureSettings(clock_source="none")
+    with served(market, "") as (exchange, addresses):
+        capture = LiveCapture(settings, tmp_path, MARKETS[market], SYMBOLS[market], **addresses)
+        replaced: list[Any] = []
+
+        def rotated() -> bool:
+            """Ask for the next rotation once every connection has been replaced."""
+            current = [group.current for group in capture._session.groups]
+            if current and all(
+                each is not None and each.state == "open" and each not in replaced for each in current
+            ):
+                replaced.extend(current)
+                capture.rotate()
+            return len(replaced) > ROTATIONS * len(current) > 0
+
+        metrics = capture.run(rotated, duration_ns=240 * NS_PER_SECOND)
+        ledger = exchange.ledger.table()
+    rows = recorded(capture.folder)
+    boundaries = [json.loads(row["detail"]) for row in rows if row["kind"] == "boundary"]
+    assert len(boundaries) >= ROTATIONS
+    assert not any(boundary["unproven"] for boundary in boundaries)
+    assert (metrics.gaps, [row for row in rows if row["kind"] == "gap"]) == (0, [])
+    found = account(ledger, read_archive(capture.folder))
+    assert found.archived == found.sent > 1_000
+    assert found.unreported == []
