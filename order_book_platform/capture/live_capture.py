@@ -44,6 +44,7 @@ from order_book_platform.settings import CaptureSettings
 from order_book_platform.sources.binance.market import Market
 from order_book_platform.storage import LogWriter
 from order_book_platform.storage.master_keys import MasterKeys
+from order_book_platform.streaming.pressure import release_free_memory
 
 LOG = logging.getLogger(__name__)
 TICK_S = 0.1
@@ -261,10 +262,11 @@ class LiveCapture:
         self._carry_out(self._session.on_time(now_ns))
 
     def _collect(self, now_ns: int) -> None:
-        """Let go of what ended connections have left, once in a while."""
+        """Let go of what ended connections and sealed segments have left, once in a while."""
         if now_ns - self._collected_ns >= COLLECT_EVERY_NS:
             self._collected_ns = now_ns
             gc.collect()
+            release_free_memory()  # sealing leaves holes in the heap, which would add up
 
     async def _close_all(self) -> None:
         """Close every connection and wait for their ends, but not for ever."""
