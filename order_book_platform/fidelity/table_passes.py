@@ -15,6 +15,7 @@ from order_book_platform.datasets.columns import count_nulls
 from order_book_platform.datasets.reconstructed_books.reader import (
     BEST_ROWS,
     BookHeads,
+    BookRows,
     PickedRows,
     from_seed,
     read_as_of,
@@ -59,7 +60,11 @@ from order_book_platform.fidelity.references.held_out import (
     held_times,
     hold_times,
 )
-from order_book_platform.fidelity.references.sequence_alignment import pair_with_last, with_placebos
+from order_book_platform.fidelity.references.sequence_alignment import (
+    ShiftedReferences,
+    pair_with_last,
+    with_placebos,
+)
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.observability import Progress
 from order_book_platform.storage import ParquetRows
@@ -184,14 +189,7 @@ def compare_snapshots(
         chosen = held_out.select(report_rows(read, progress, SNAPSHOTS, count))
         references = with_placebos((batch.cut(levels) for batch in chosen), step=comparison.step)
         pairs = pair_with_last(read_ahead(references, _AHEAD), rows, equal=True)
-        with ThreadPoolExecutor(1) as second_thread:
-            # The distributions take a third as long as the rest; they are one batch behind at most.
-            distributed = second_thread.submit(lambda: None)
-            for shifted, found in pairs:
-                distributed.result()
-                distributed = second_thread.submit(distributions.add, shifted, found)
-                drift.add(shifted, *comparison.add(shifted, found))
-            distributed.result()
+        _compare(pairs, comparison, distributions, drift)
     for _ in rows:
         continue  # rows after the last snapshot are drawn too
     comparison.close()
@@ -209,6 +207,22 @@ def compare_snapshots(
         drift.frame(),
         pl.DataFrame(picked.table(day.books.schema)),
     )
+
+
+def _compare(
+    pairs: Iterator[tuple[ShiftedReferences, BookRows]],
+    comparison: LevelComparison,
+    distributions: Distributions,
+    drift: Drift,
+) -> None:
+    """Take in all pairs; a second thread, one batch behind at most, does the distributions, a third of the work."""
+    with ThreadPoolExecutor(1) as second_thread:
+        distributed = second_thread.submit(lambda: None)
+        for shifted, found in pairs:
+            distributed.result()
+            distributed = second_thread.submit(distributions.add, shifted, found)
+            drift.add(shifted, *comparison.add(shifted, found))
+        distributed.result()
 
 
 def compare_golden_sample(
