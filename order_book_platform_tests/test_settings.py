@@ -202,7 +202,7 @@ def test_settings_do_not_change_while_they_are_used(write: Write) -> None:
             MINIMAL + "ticks = 1",
             "instruments.0.ticks",
             "one of symbol, tick, lot, price_decimals, size_decimals, precision",
-            "1",
+            "'ticks'",
         ),
         (
             MINIMAL + "precision = 'float'",
@@ -264,7 +264,7 @@ def test_a_wrong_value_is_named(write: Write, content: str, key: str, expected: 
         load_settings(path)
     error = caught.value
     assert (error.where, error.expected, error.found) == (f"{path}: {key}", expected, found)
-    todo = "Add the key" if found == "nothing" else "Correct the value"
+    todo = {"nothing": "Add the key", "'ticks'": "Correct the key"}.get(found, "Correct the value")
     assert error.remedy == f"{todo}; docs/settings.md lists every key."
 
 
@@ -274,9 +274,17 @@ def test_an_unknown_key_lists_the_known_ones(write: Write) -> None:
         SettingsError, match=r"gaps\.silense: expected one of silence, recover_after, "
     ) as caught:
         load_settings(write(MINIMAL + "[gaps]\nsilense = '1s'"))
-    assert caught.value.found == "'1s'"
+    assert caught.value.found == "'silense'"
     with pytest.raises(SettingsError, match=r"dataroot: expected one of lake_root, data_root, "):
         load_settings(write('dataroot = "x"\n' + MINIMAL))
+
+
+def test_a_misspelt_key_comes_before_the_one_it_leaves_missing(write: Write) -> None:
+    """Of `lake_rot` and the absent `lake_root` the first is what has to be corrected."""
+    with pytest.raises(SettingsError, match=r"lake_rot: expected one of lake_root, ") as caught:
+        load_settings(write('lake_rot = "lake"\n'))
+    assert caught.value.found == "'lake_rot'"
+    assert caught.value.remedy.startswith("Correct the key;")
 
 
 def test_the_same_symbol_twice(write: Write) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
@@ -79,7 +80,14 @@ def table(
 
     Columns with the headings `whole` are not broken into lines; together they have to fit.
     """
-    drawn = Table(title=Text(title, "bold"), title_justify="left", header_style="bold", box=None)
+    # The table is as wide as its title, where the window is: rich would break the title at the width of the columns.
+    drawn = Table(
+        title=Text(title, "bold"),
+        title_justify="left",
+        header_style="bold",
+        box=None,
+        min_width=cell_len(title),
+    )
     for column in columns:
         drawn.add_column(
             column,

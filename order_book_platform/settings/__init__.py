@@ -315,19 +315,25 @@ def _refuse_unknown_variables() -> None:
 
 
 def _settings_error(error: ValidationError, file: Path) -> SettingsError:
-    """Make the error about the first problem in full; the others are counted."""
+    """Make the error about the first problem in full; the others are counted.
+
+    A misspelt key comes first, since the key that is missing for it only says what follows from that.
+    """
     problems = error.errors()
-    first = problems[0]
+    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
     location = tuple(str(part) for part in first["loc"])
-    found = "nothing" if first["type"] == "missing" else repr(first["input"])
+    found = {"missing": "nothing", "extra_forbidden": repr(location[-1])}.get(
+        first["type"], repr(first["input"])
+    )
+    todo = {"missing": "Add the key", "extra_forbidden": "Correct the key"}.get(
+        first["type"], "Correct the value"
+    )
     more = f" (Problems after this one: {len(problems) - 1}.)" if len(problems) > 1 else ""
     return SettingsError(
         expected=_expectation(first),
         found=found if len(found) < 200 else found[:200] + "…",
         where=_place(location, file),
-        remedy=("Add the key" if first["type"] == "missing" else "Correct the value")
-        + "; docs/settings.md lists every key."
-        + more,
+        remedy=f"{todo}; docs/settings.md lists every key.{more}",
     )
 
 

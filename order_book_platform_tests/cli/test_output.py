@@ -52,6 +52,13 @@ def test_whole_columns_are_not_broken() -> None:
     assert "origin_coverage" not in drawn(table("t", ("rule", "meaning"), rows), 14)
 
 
+def test_a_title_wider_than_its_columns_is_not_broken() -> None:
+    """A table without rows, too, has its title in one line; a window that is too narrow breaks it, and cuts nothing."""
+    title = "usdm: decoded to row 0"
+    assert title in drawn(table(title, ("", "count"), []))
+    assert drawn(table(title, ("", "count"), []), 12).split() == [*title.split(), "count"]
+
+
 def test_gates_show_value_bar_and_result() -> None:
     """A gate's line has its figure, bar, observations and verdict; what was not measured is a dash."""
     gates = [

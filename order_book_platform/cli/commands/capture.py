@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -81,8 +82,8 @@ def capture(
         market_named(market_name),
         _symbols(symbols),
         name=_checked_name(name),
-        ws_url=ws_url,
-        rest_url=rest_url,
+        ws_url=_checked_url(ws_url, "--ws-url", ("ws", "wss")),
+        rest_url=_checked_url(rest_url, "--rest-url", ("http", "https")),
         tls=ssl.create_default_context(cafile=str(ca_file)) if ca_file else None,
         keys=load_master_keys(settings.capture.key_file),
     )
@@ -107,6 +108,20 @@ def _checked_name(name: str | None) -> str | None:
     if name is not None and (not name or name in (".", "..") or "/" in name or "\0" in name):
         raise click.BadParameter("expected the name of a folder", param_hint="--name")
     return name
+
+
+def _checked_url(url: str | None, option: str, schemes: tuple[str, str]) -> str | None:
+    """Refuse an address that cannot be connected to; a capture would try it again and again, and record nothing."""
+    if url is not None:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # of a port that is no number, or an unfinished IPv6 address
+            usable = False
+        if not usable:
+            expected = f"{schemes[0]}://HOST:PORT or {schemes[1]}://HOST"
+            raise click.BadParameter(f"expected {expected}, found {url!r}", param_hint=option)
+    return url
 
 
 def _run(taken: LiveCapture, duration: float | None, port: int | None, seal: bool) -> CaptureMetrics:

@@ -46,5 +46,5 @@ def decode(invocation: Invocation, name: str, once: bool, as_json: bool) -> None
     for symbol, own in found.report.get("instruments", {}).items():
         counts |= {f"{symbol} {each.replace('_', ' ')}": count for each, count in own.items()}
     rows = [(each, f"{count:,}") for each, count in counts.items()]
-    title = f"{folder}: decoded to row {found.next_row:,}"
+    title = f"{name}: decoded to row {found.next_row:,}"
     stdout().print(table(title, ("", "count"), rows, right=("count",)))

@@ -90,6 +90,29 @@ def test_a_users_mistakes_have_exit_codes(exchange: TinyExchange, platform: Plat
     assert (nowhere.exit_code, "CaptureStartError" in nowhere.stderr) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("option", "url"),
+    [
+        ("--ws-url", "nonsense"),
+        ("--ws-url", "http://127.0.0.1:9000"),
+        ("--ws-url", "ws://127.0.0.1:port"),
+        ("--ws-url", "ws://"),
+        ("--ws-url", "ws://[::1"),
+        ("--rest-url", "127.0.0.1:9000"),
+        ("--rest-url", "wss://127.0.0.1:9000"),
+    ],
+)
+def test_an_address_that_is_none_is_refused(
+    exchange: TinyExchange, platform: Platform, option: str, url: str
+) -> None:
+    """Nothing is recorded, and the message names the option, what it expects and what it was given."""
+    result = platform.obp(*arguments(exchange, "--symbols", "BTCUSDT", "--duration", "1", option, url))
+    assert result.exit_code == 2
+    assert f"Invalid value for {option}: expected " in result.stderr
+    assert f"found '{url}'" in result.stderr
+    assert not (platform.config.parent / "captures").exists()
+
+
 def running(exchange: TinyExchange, platform: Platform, *more: str) -> subprocess.Popen[str]:
     """A capture in a process of its own, with its stdout and stderr."""
     code = "import sys; from order_book_platform.cli import main; main(sys.argv[1:])"
