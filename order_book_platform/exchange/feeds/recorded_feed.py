@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from order_book_platform.errors import SourceCorruptError, SourceEmptyError, SourceMissingError
+from order_book_platform.errors import SourceCorruptError, SourceEmptyError
 from order_book_platform.exchange.feeds.feed_event import BookSeed, FeedEvent, SymbolRules
 from order_book_platform.exchange.protocol.venue import StreamKind, Venue
+from order_book_platform.sources.binance.recorded_lines import RecordedLine, read_lines
 
-_LINE = re.compile(rb'(\d+) \{"stream":"([^"@]+)@([A-Za-z]+)[^"]*","data":(\{.*\})\}\s*', re.DOTALL)
-_SNAPSHOT = re.compile(rb'(\d+) (\{"lastUpdateId":.*\})\s*', re.DOTALL)
+_MESSAGE = re.compile(rb'\{"stream":"[^"@]+@([A-Za-z]+)[^"]*","data":(\{.*\})\}\s*', re.DOTALL)
+_SNAPSHOT = re.compile(rb'\{"lastUpdateId":.*\}\s*', re.DOTALL)
 _HEADER = re.compile(rb'"(E|T|U|u|pu|t)":(\d+)')
 _SYMBOL = re.compile(rb'"s":"([^"]+)"(?:,"ps":"[^"]+")?')
 _SEARCHED_LINES = 100_000
@@ -72,9 +71,9 @@ class RecordedFeed:
                 self.venue.family,
             )
         last_ns = 0
-        for where, line in _lines(self.files):
-            last_ns = max(last_ns, _arrival(line, where) - first_ns)
-            event = _event(line, last_ns, symbol, where)
+        for line in read_lines(self.files):
+            last_ns = max(last_ns, line.arrival_ns - first_ns)
+            event = _event(line, last_ns, symbol)
             if event is None:
                 continue
             if added is not None and event.kind is not None:
@@ -85,14 +84,14 @@ class RecordedFeed:
     def _opening(self) -> tuple[str, int, BookSeed]:
         """Symbol, arrival of the first line, and the snapshot."""
         symbol = first_ns = None
-        for number, (where, line) in enumerate(_lines(self.files)):
-            first_ns = first_ns if first_ns is not None else _arrival(line, where)
-            if (match := _LINE.fullmatch(line)) is not None and (
-                found := _SYMBOL.search(match[4])
+        for number, line in enumerate(read_lines(self.files)):
+            first_ns = first_ns if first_ns is not None else line.arrival_ns
+            if (match := _MESSAGE.fullmatch(line.message)) is not None and (
+                found := _SYMBOL.search(match[2])
             ) is not None:
                 symbol = symbol or found[1].decode()
-            if (match := _SNAPSHOT.fullmatch(line)) is not None and symbol is not None:
-                content = json.loads(match[2])
+            if _SNAPSHOT.fullmatch(line.message) is not None and symbol is not None:
+                content = json.loads(line.message)
                 times = content.get("E", 0), content.get("T", 0)
                 seed = BookSeed(content["lastUpdateId"], content["bids"], content["asks"], *times)
                 return symbol, first_ns, seed
@@ -124,15 +123,15 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     return name, ""
 
 
-def _event(line: bytes, due_ns: int, symbol: str, where: str) -> FeedEvent | None:
-    match = _LINE.fullmatch(line)
+def _event(line: RecordedLine, due_ns: int, symbol: str) -> FeedEvent | None:
+    match = _MESSAGE.fullmatch(line.message)
     if match is None:
-        if _SNAPSHOT.fullmatch(line) is not None:
+        if _SNAPSHOT.fullmatch(line.message) is not None:
             return FeedEvent(due_ns, symbol, None, b"")
-        raise _corrupt(line, where)
-    payload = match[4]
+        raise _corrupt(line)
+    payload = match[2]
     try:
-        kind = StreamKind(match[3].decode())
+        kind = StreamKind(match[1].decode())
     except ValueError:
         return None  # a stream that the exchange has no data for
     found = {name: int(value) for name, value in _HEADER.findall(payload.partition(b'"b":[')[0])}
@@ -145,49 +144,10 @@ def _event(line: bytes, due_ns: int, symbol: str, where: str) -> FeedEvent | Non
     return FeedEvent(due_ns, symbol, kind, payload, *ids, event_ms, transaction_ms)
 
 
-def _arrival(line: bytes, where: str) -> int:
-    stamp = line.partition(b" ")[0]
-    if not stamp.isdigit():
-        raise _corrupt(line, where)
-    return int(stamp)
-
-
-def _corrupt(line: bytes, where: str) -> SourceCorruptError:
+def _corrupt(line: RecordedLine) -> SourceCorruptError:
     return SourceCorruptError(
         expected="lines of <ns> <json>, the JSON a message of a combined stream or a REST depth snapshot",
-        found=repr(line[:60].decode(errors="replace")),
-        where=where,
+        found=repr(line.message[:60].decode(errors="replace")),
+        where=line.where,
         remedy="Name a file that a recorder of raw websocket messages wrote.",
     )
-
-
-def _lines(files: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
-    for path in files:
-        with _opened(path) as opened:
-            for number, line in enumerate(opened, start=1):
-                yield f"{path}, line {number}", line
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Iterable[bytes]]:
-    try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rb") as unpacked:
-                yield unpacked
-        else:
-            with path.open("rb") as opened:
-                yield opened
-    except FileNotFoundError as error:
-        raise SourceMissingError(
-            expected="a file",
-            found="none",
-            where=str(path),
-            remedy="Name the recording by its path.",
-        ) from error
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise SourceCorruptError(
-            expected="a whole gzip file",
-            found=str(error),
-            where=str(path),
-            remedy="Copy the recording again.",
-        ) from error

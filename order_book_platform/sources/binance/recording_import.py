@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,26 +13,19 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.datasets.raw_capture import RowKind, raw_capture_schema
-from order_book_platform.errors import (
-    SourceAccessError,
-    SourceCorruptError,
-    SourceMissingError,
-    SourceValueError,
-)
+from order_book_platform.errors import SourceValueError
 from order_book_platform.kernels.ingest import payload_members as members
 from order_book_platform.kernels.ingest import payload_scan as scan
 from order_book_platform.model import FixedPoint, Instrument
 from order_book_platform.observability import Progress, silent
 from order_book_platform.sources.binance.market import Market
 from order_book_platform.sources.binance.payload_reader import PayloadReader
+from order_book_platform.sources.binance.recorded_lines import read_lines
 from order_book_platform.storage import LogWriter
 from order_book_platform.storage.master_keys import MasterKeys
 
 BATCH_LINES = 8_192
 """Lines that become one batch of rows."""
-NS_PER_UNIT = {"ns": 1, "us": 1_000}
-"""Units in which a file may have its arrivals."""
-_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +52,12 @@ class Recording:
         """
         times: list[int] = []
         messages: list[bytes] = []
-        for file in self.files:
-            for number, line in enumerate(_lines(file), 1):
-                arrival, blank, message = line.rstrip(b"\r\n").partition(b" ")
-                if not (blank and arrival.isdigit() and len(arrival) <= 19 and message):
-                    raise SourceValueError(
-                        expected="`<integer> <message>`",
-                        found=repr(line[:80]),
-                        where=f"{file}: line {number}",
-                        remedy="Correct the line, or leave it out.",
-                    )
-                times.append(int(arrival) * NS_PER_UNIT[self.unit])
-                messages.append(message)
-                if len(times) == BATCH_LINES:
-                    yield times, messages
-                    times, messages = [], []
+        for line in read_lines(self.files, self.unit):
+            times.append(line.arrival_ns)
+            messages.append(line.message)
+            if len(times) == BATCH_LINES:
+                yield times, messages
+                times, messages = [], []
         if times:
             yield times, messages
 
@@ -218,34 +199,3 @@ def _batch(recording: Recording, rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
 
 def _divisor(values: Any, start: int) -> int:
     return int(np.gcd.reduce(np.ravel(values), initial=start))
-
-
-def _lines(file: Path) -> Iterator[bytes]:
-    """Read the lines of a file, plain or compressed by gzip, which its first bytes tell."""
-    try:
-        with file.open("rb") as raw:
-            is_gzip = raw.read(2) == _GZIP
-            raw.seek(0)
-            with gzip.GzipFile(fileobj=raw) if is_gzip else nullcontext(raw) as lines:
-                yield from lines
-    except FileNotFoundError as error:
-        raise SourceMissingError(
-            expected="a file of recorded messages",
-            found="none",
-            where=str(file),
-            remedy="Correct the path.",
-        ) from error
-    except (PermissionError, IsADirectoryError) as error:
-        raise SourceAccessError(
-            expected="a file that this user may read",
-            found=str(error),
-            where=str(file),
-            remedy="Give this user access.",
-        ) from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise SourceCorruptError(
-            expected="a whole gzip file",
-            found=str(error),
-            where=str(file),
-            remedy="Fetch it again, or unpack what can be read and import that.",
-        ) from error

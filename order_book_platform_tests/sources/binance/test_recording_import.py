@@ -9,13 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from order_book_platform.errors import (
-    SourceAccessError,
-    SourceCorruptError,
-    SourceError,
-    SourceMissingError,
-    SourceValueError,
-)
+from order_book_platform.errors import SourceValueError
 from order_book_platform.model import FixedPoint, Instrument
 from order_book_platform.sources.binance.market import COINM, USDM
 from order_book_platform.sources.binance.raw_log_decoder import RawLogDecoder
@@ -70,28 +64,6 @@ def test_lines_become_rows(tmp_path: Path, packed: bool, unit: str) -> None:
     assert part.numbering.point == point
     assert [len(getattr(part, name)) for name in ("deltas", "snapshots", "tickers", "trades")] == [1, 1, 1, 1]
     assert decoder.counts["refused"] == 0
-
-
-@pytest.mark.parametrize("line", [b"abc {}", b"-1 {}", b"12", b"12 ", b"1" * 20 + b" {}", b"\xff {}"])
-def test_a_line_of_another_form_is_named(tmp_path: Path, line: bytes) -> None:
-    """The error has file and line."""
-    (tmp_path / "recording").write_bytes(content() + line + b"\n")
-    with pytest.raises(SourceValueError, match="recording: line 5"):
-        list(Recording(USDM, INSTRUMENT, [tmp_path / "recording"]).batches())
-
-
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    """An absent file and a cut one are different errors."""
-    cut = tmp_path / "cut.gz"
-    cut.write_bytes(gzip.compress(content())[:-10])
-    cases: list[tuple[Path, type[SourceError]]] = [
-        (tmp_path / "absent", SourceMissingError),
-        (cut, SourceCorruptError),
-        (tmp_path, SourceAccessError),
-    ]
-    for file, kind in cases:
-        with pytest.raises(kind, match=file.name):
-            list(Recording(USDM, INSTRUMENT, [file]).batches())
 
 
 def test_what_shows_no_prices_is_refused(tmp_path: Path) -> None:
