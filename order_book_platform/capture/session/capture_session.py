@@ -337,7 +337,7 @@ class CaptureSession:
         for each in self.watches.values():
             if each.spec.symbol == symbol:
                 each.restart()
-        self._rules.forget(symbol)
+        self._rules.wanted = True  # what follows is another chain of ids
 
     def _unreadable(self, watch: StreamWatch, payload: bytes) -> None:
         watch.unreadable += 1

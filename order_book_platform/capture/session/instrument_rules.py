@@ -97,7 +97,6 @@ class InstrumentRules:
         self._market = market
         self._symbols = symbols
         self._context = context
-        self._recorded: dict[str, bytes] = {}
         self._began_ns: int | None = None
 
     def on_time(self, now_ns: int) -> None:
@@ -105,13 +104,8 @@ class InstrumentRules:
         if self._began_ns is None:
             self._began_ns = now_ns
 
-    def forget(self, symbol: str) -> None:
-        """Record the rules of a symbol again, since what follows is another chain of ids."""
-        self._recorded.pop(symbol, None)
-        self.wanted = True
-
     def on_response(self, status: int, body: bytes, now_ns: int, received_ns: int) -> None:
-        """Record the rules that are new.
+        """Record the rules, also those that have not changed: a log may be cut off in front of them.
 
         Args:
             status: HTTP status.
@@ -129,11 +123,10 @@ class InstrumentRules:
         if not self.known and not (self._all_listed(rules) and self._same_time(rules, received_ns)):
             return
         for symbol, text in rules.texts.items():
-            if self._recorded.get(symbol) != text:
-                self._recorded[symbol] = text
-                instrument = self._market.instrument(rules.entries[symbol])
-                detail = {"symbol": symbol, "instrument": instrument.key}
-                self._context.record(RowKind.RULES, detail, payload=text)
+            instrument = self._market.instrument(rules.entries[symbol])
+            self._context.record(
+                RowKind.RULES, {"symbol": symbol, "instrument": instrument.key}, payload=text
+            )
         self.known = True
 
     def on_failed(self, error: str, now_ns: int) -> None:

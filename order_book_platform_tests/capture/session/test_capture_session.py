@@ -173,6 +173,15 @@ def test_rules_come_before_connections_and_before_messages() -> None:
     assert row["instrument"] == "BINANCE_FUTURES:BTC-USDT-PERP"
 
 
+def test_rules_come_again_every_day() -> None:
+    """Whoever removes the oldest segments of the log keeps the rules, although they have not changed."""
+    found = exchange(limits=SessionLimits(rules_every_ns=60 * NS_PER_SECOND))
+    found.run(150)
+    rules = [payload for _, kind, payload, _ in found.rows if kind == "rules"]
+    assert len(rules) == 6
+    assert rules[:2] == rules[2:4] == rules[4:]
+
+
 def test_a_silent_connection_is_replaced_beside_it() -> None:
     """A new connection is opened before the silent one is closed, and what was lost is a gap of each stream."""
     found = exchange(5)
