@@ -53,11 +53,11 @@ def depth_chart(books: pl.DataFrame | pl.LazyFrame | BookSample, fixed_point: Fi
         Panel(svg, _LEFT, _TOP, width, 2 * _PANEL_PX).draw_axes(title="Depth over time", message=message)
         return svg
     tick, price_unit = fixed_point.tick_pips, 10.0**fixed_point.price_decimals
-    reach = _usual_reach(sample, tick)
+    reach, around = _usual_reach(sample, best[has_both_sides], tick)
     mid = best.sum(axis=1) // 2
     span = _price_span(best[has_both_sides], reach, tick)
     prices, by_price = _add_up_sizes(sample, np.zeros_like(mid), span, tick, PRICE_BANDS)
-    distances, by_distance = _add_up_sizes(sample, mid, (-reach, reach), tick, DISTANCE_BANDS, has_both_sides)
+    distances, by_distance = _add_up_sizes(sample, mid, around, tick, DISTANCE_BANDS, has_both_sides)
     # Rare extremes share the faintest and the full colour.
     low, high = (float(value) for value in np.quantile(by_distance[by_distance > 0], (0.05, 0.995)))
     high = max(high, low * 10)
@@ -93,11 +93,18 @@ def depth_chart(books: pl.DataFrame | pl.LazyFrame | BookSample, fixed_point: Fi
     return svg
 
 
-def _usual_reach(sample: BookSample, tick_pips: int) -> int:
-    """Return how far visible levels usually lie from the best price, pips: the 80 % quantile, at least 10 ticks."""
+def _usual_reach(sample: BookSample, best: Int64Array, tick_pips: int) -> tuple[int, tuple[int, int]]:
+    """How far from the best price levels are shown, and from where to where by distance from the mid price, in pips.
+
+    Levels usually lie no farther from the best price than the first: the 80 % quantile, 10 ticks at the least. Where
+    the spread is wider still, the best prices `best` of the rows with both sides are in the second all the same.
+    """
     is_present = sample.price_pips != MISSING_PIPS
     distance = np.where(is_present, np.abs(sample.price_pips - sample.price_pips[:, :, :1]), 0).max(axis=2)
-    return int(max(np.quantile(distance[is_present[:, :, 0]], 0.8), 10 * tick_pips))
+    reach = int(max(np.quantile(distance[is_present[:, :, 0]], 0.8), 10 * tick_pips))
+    half_spread = np.quantile(np.abs(best[:, 1] - best[:, 0]) // 2, 0.8, method="nearest")
+    around = max(reach, int(half_spread) + tick_pips)
+    return reach, (-around, around)
 
 
 def _price_span(best: Int64Array, reach: int, tick_pips: int) -> tuple[int, int]:

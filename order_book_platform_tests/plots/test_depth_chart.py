@@ -86,6 +86,13 @@ def test_hardly_any_rows_are_drawn_without_complaint(rows: int) -> None:
     assert "Depth over time" in words(depth_chart(book_frame(5)[:rows], POINT))
 
 
+def test_a_wide_spread_is_drawn() -> None:
+    """Where the best prices are farther from each other than all levels of a side, they are in the picture still."""
+    frame = book_frame(30).with_columns(pl.col("^ask_.*_price_pips$") + 10_000 * POINT.tick_pips)
+    _, distance, _ = images(depth_chart(frame, POINT), "light")
+    assert distance[:, :, 3].any()
+
+
 def test_without_both_sides_it_says_so() -> None:
     """Where no row has both sides there is no mid price; nor is there where there is no row."""
     frame = book_frame(30).with_columns(pl.col("^ask_.*$").cast(pl.Int64) * None)
