@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import filterfalse
 from typing import Any, Self
 
 import pyarrow as pa
@@ -130,14 +131,28 @@ def failed_gates(gates: Iterable[GateResult], severity: Severity) -> tuple[GateR
     return tuple(gate for gate in gates if not gate.passed and gate.severity == severity)
 
 
+def is_measured(gate: GateResult) -> bool:
+    """Return whether there was evidence for a gate: one without any fails, but says nothing against the book."""
+    return gate.value is not None and gate.n > 0
+
+
 def verdict_line(gates: Iterable[GateResult]) -> str:
-    """Return the verdict on all gates of a report in one line: `faithful`, or not, and those that do not hold."""
+    """Return the verdict on all gates of a report in one line, with the names of those that do not hold.
+
+    It is `faithful`, `not faithful`, or `not shown to be faithful` where no gate contradicts but evidence is lacking.
+    """
     gates = tuple(gates)
-    errors, warnings = (
-        ", ".join(gate.name for gate in failed_gates(gates, severity))
-        for severity in (Severity.ERROR, Severity.WARN)
+    errors = failed_gates(gates, Severity.ERROR)
+    wrong, unmeasured, warnings = (
+        ", ".join(gate.name for gate in chosen)
+        for chosen in (
+            filter(is_measured, errors),
+            filterfalse(is_measured, errors),
+            failed_gates(gates, Severity.WARN),
+        )
     )
-    said = f"not faithful: {errors}" if errors else "faithful"
+    said = f"not faithful: {wrong}" if wrong else "not shown to be faithful" if unmeasured else "faithful"
+    said += f"{'; ' if wrong else ', '}not measured: {unmeasured}" if unmeasured else ""
     return said + (f"{'; ' if errors else ', '}warned: {warnings}" if warnings else "")
 
 

@@ -13,7 +13,7 @@ from order_book_platform.datasets.scan import in_drawn_pips
 from order_book_platform.fidelity.day_inputs import DayInputs
 from order_book_platform.fidelity.metric_declarations import SNAPSHOTS
 from order_book_platform.fidelity.metrics.error_drift import DRIFT_SCHEMA
-from order_book_platform.fidelity.metrics.metric import Metric, failed_gates
+from order_book_platform.fidelity.metrics.metric import Metric, failed_gates, is_measured
 from order_book_platform.fidelity.metrics.reference_comparison import LEVELS_SCHEMA
 from order_book_platform.fidelity.metrics.time_windows import WINDOWS_SCHEMA
 from order_book_platform.fidelity.references.held_out import ReferenceCounts
@@ -133,7 +133,7 @@ def render_report(
         "order_book_platform.fidelity.report",
         "report_page.html.j2",
         title=f"Fidelity of {key.instrument.key}, {key.day.isoformat()}",
-        verdict=_verdict(len(gates), len(errors), len(warnings)),
+        verdict=_verdict(len(gates), len(errors), sum(map(is_measured, errors)), len(warnings)),
         is_faithful=not errors,
         failed=[*errors, *warnings],
         figures=figures,
@@ -145,10 +145,13 @@ def render_report(
     )
 
 
-def _verdict(gates: int, errors: int, warnings: int) -> str:
-    """Tell by the numbers of gates, of errors and of warnings whether the book is faithful."""
-    if errors:
-        words = f"Not faithful: {errors} of {gates} gates fail"
+def _verdict(gates: int, errors: int, measured: int, warnings: int) -> str:
+    """Tell by the numbers of gates, of errors, of measured ones among them and of warnings if the book is faithful."""
+    if errors and not measured:
+        words = f"Not shown to be faithful: {errors} of {gates} gates lack evidence"
+    elif errors:
+        lacking = f", {errors - measured} of them for lack of evidence" if errors > measured else ""
+        words = f"Not faithful: {errors} of {gates} gates fail{lacking}"
     elif warnings:
         words = f"Faithful: {gates - warnings} of {gates} gates hold"
     else:

@@ -173,16 +173,28 @@ def test_failed_gates_are_told_apart_by_severity() -> None:
         (1.0, 1.0, "faithful"),
         (1.0, 0.0, "faithful, warned: knows"),
         (0.0, 1.0, "not faithful: right"),
-        (None, 0.0, "not faithful: right; warned: knows"),
+        (None, 1.0, "not shown to be faithful, not measured: right"),
+        (None, 0.0, "not shown to be faithful, not measured: right; warned: knows"),
     ],
 )
 def test_the_verdict_is_one_line(error: float | None, warning: float, line: str) -> None:
-    """What fails is named, errors before warnings; what was not measured fails."""
+    """What fails is named, errors before warnings; what was not measured does not pass, and is told apart."""
     gates = (
         GateResult.of("knows", warning, Gate(">=", 0.5, Severity.WARN), n=1, note=""),
         GateResult.of("right", error, Gate(">=", 0.5), n=1, note=""),
     )
     assert verdict_line(gates) == line
+
+
+def test_a_lack_of_evidence_stands_beside_what_is_wrong() -> None:
+    """One gate that is contradicted makes the book unfaithful; those without an observation are still named apart."""
+    gates = (
+        GateResult.of("right", 0.0, Gate(">=", 0.5), n=1),
+        GateResult.of("deep", None, Gate(">=", 0.5), n=0),
+        GateResult.of("holds", 1.0, Gate(">=", 0.5), n=1),
+    )
+    assert verdict_line(gates) == "not faithful: right; not measured: deep"
+    assert failed_gates(gates, Severity.ERROR) == gates[:2]
 
 
 def test_gates_read_from_a_report_are_judged_alike() -> None:
