@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from order_book_platform.errors import SettingsError, SourceSchemaError
 from order_book_platform.model import Instrument
-
-DEPTH_LIMITS_OF_WEIGHT = ((50, 2), (100, 5), (500, 10), (1000, 20))
-"""Request weight of a futures depth snapshot: (greatest `limit`, weight)."""
-
-SPOT_DEPTH_LIMITS_OF_WEIGHT = ((100, 5), (500, 25), (1000, 50), (5000, 250))
-"""Request weight of a spot depth snapshot: (greatest `limit`, weight)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +140,7 @@ USDM = Market(
     pong_limit_s=600,
     weight_per_minute=2400,
     weight_family="futures",
-    depth_weights=DEPTH_LIMITS_OF_WEIGHT,
+    depth_weights=((50, 2), (100, 5), (500, 10), (1000, 20)),
     sends_per_second=10,
     routes=MappingProxyType(
         {"depth": "public", "bookTicker": "public", "trade": "public", "aggTrade": "market"}
@@ -154,22 +148,17 @@ USDM = Market(
 )
 """USD-M futures. The route of the undocumented trade stream was seen on `public`; it is watched."""
 
-COINM = Market(
+COINM = replace(
+    USDM,
     name="coinm",
     exchange="BINANCE_DELIVERY",
-    has_pu=True,
     rest_prefix="/dapi/v1",
     rest_host="dapi.binance.com",
     stream_host="dstream.binance.com",
-    ping_interval_s=180,
-    pong_limit_s=600,
-    weight_per_minute=2400,
-    weight_family="futures",
-    depth_weights=DEPTH_LIMITS_OF_WEIGHT,
-    sends_per_second=10,
+    routes=MappingProxyType({}),
     perpetuals_have_suffix=True,
 )
-"""COIN-M futures, whose streams are documented without a route."""
+"""COIN-M futures, with the limits of USD-M; its streams are documented without a route."""
 
 SPOT = Market(
     name="spot",
@@ -182,7 +171,7 @@ SPOT = Market(
     pong_limit_s=60,
     weight_per_minute=6000,
     weight_family="spot",
-    depth_weights=SPOT_DEPTH_LIMITS_OF_WEIGHT,
+    depth_weights=((100, 5), (500, 25), (1000, 50), (5000, 250)),
     sends_per_second=5,
     connections_per_5_minutes=300,
 )
