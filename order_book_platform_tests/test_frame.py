@@ -166,7 +166,6 @@ def test_a_room_says_what_goes_in_and_out(room: str) -> None:
 
 SHARED_NAMES = {
     "book.py": "the book: the class, and the command that shows one",
-    "instrument_rules.py": "the rules of an instrument: as a capture records them, and as the decoder reads them",
     "size_correlation.py": "the metric, and its loop",
     "trades_in_range.py": "the metric, and its loop",
 }

@@ -48,3 +48,8 @@ def decode(invocation: Invocation, name: str, once: bool, as_json: bool) -> None
     rows = [(each, f"{count:,}") for each, count in counts.items()]
     title = f"{name}: decoded to row {found.next_row:,}"
     stdout().print(table(title, ("", "count"), rows, right=("count",)))
+    for gap in found.report.get("recorder_gaps", ()):
+        if gap["why"] == "removed":
+            stdout().print(
+                f"Gap: the {gap['rows']:,} rows before row {gap['row']:,} have been removed from the log."
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_DAY, day_start_ns
-from order_book_platform.datasets.columns import as_numpy
 from order_book_platform.datasets.raw_deltas import (
     DELTA_GROUP_ROWS,
     DELTA_PACKING,
@@ -28,13 +28,13 @@ from order_book_platform.observability import Progress, silent
 from order_book_platform.settings import Settings
 from order_book_platform.sources.binance.captured_day import CapturedDay
 from order_book_platform.sources.binance.market import MARKETS, Market
+from order_book_platform.sources.binance.raw_segments import RawSegments
 from order_book_platform.sources.float_decoding import FloatDecoder
 from order_book_platform.sources.lake_ingest import IngestResult
 from order_book_platform.sources.lake_source import GridAudit
 from order_book_platform.sources.price_grid import configured_pips, configured_text, settled_increments
 from order_book_platform.sources.table_reader import DeltaReader, SnapshotAudit
 from order_book_platform.storage import DataStore, DiskSpace, LogReader, PartitionWriter
-from order_book_platform.storage.log.segments import first_rows
 from order_book_platform.storage.master_keys import MasterKeys, load_master_keys
 
 RAW = "raw"
@@ -43,7 +43,7 @@ _ORDER = ("raw_deltas", "tickers", "trades", "snapshots")
 """Partitions in the order in which they are entered; the last one is published first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Capture:
     """A capture below the capture root.
 
@@ -57,24 +57,10 @@ class Capture:
     market: Market
     keys: MasterKeys | None = None
 
-    @property
-    def log(self) -> LogReader:
-        """Reader of its raw log."""
-        return LogReader(self.folder / RAW, self.keys)
-
-    def spans(self, key: PartitionKey) -> bool:
-        """Return whether the log may have rows of a day, by the arrivals of its first and its last rows."""
-        rows = first_rows(self.folder / RAW)
-        start_ns = day_start_ns(key.day)
-        if not rows:
-            return False
-        first_ns = next(
-            (int(as_numpy(each.batch, "received_time")[0]) for each in self.log.read(rows[0])), None
-        )
-        last_ns = max(
-            (int(as_numpy(each.batch, "received_time").max()) for each in self.log.read(rows[-1])), default=0
-        )
-        return first_ns is not None and first_ns < start_ns + NS_PER_DAY and last_ns >= start_ns
+    @cached_property
+    def segments(self) -> RawSegments:
+        """The segments of its raw log when they were first asked for."""
+        return RawSegments.of(self.folder / RAW, self.keys)
 
 
 def captures_of(root: Path, key: PartitionKey, keys: MasterKeys | None = None) -> list[Capture]:
@@ -85,14 +71,14 @@ def captures_of(root: Path, key: PartitionKey, keys: MasterKeys | None = None) -
         key: Symbol and day.
         keys: Master keys of encrypted captures.
     """
-    found = []
+    found, start_ns = [], day_start_ns(key.day)
     for folder in sorted(root.glob(f"*/{RAW}")):
         schema = LogReader(folder, keys).schema()
         name = (schema.metadata or {}).get(b"market", b"").decode() if schema is not None else ""
         market = MARKETS.get(name)
         if market is not None and market.exchange == key.instrument.exchange:
             capture = Capture(folder.parent, market, keys)
-            if capture.spans(key):
+            if capture.segments.spans(start_ns, start_ns + NS_PER_DAY):
                 found.append(capture)
     return found
 
@@ -152,7 +138,7 @@ class CaptureIngest:
                 remedy="Captured prices and sizes are exact as int64 pips of the exchange's own rules.",
             )
         capture = self._capture(key)
-        day = CapturedDay(capture.log, capture.market, key)
+        day = CapturedDay(capture.segments, capture.market, key)
         with ExitStack() as partitions:
             disk_space = DiskSpace()
             writers = {
@@ -230,7 +216,7 @@ class _DayWriter:
             raise SourceMissingError(
                 expected=f"messages of {key}",
                 found="none",
-                where=str(self._day.log.folder),
+                where=str(self._day.segments.folder),
                 remedy="Check the day and the symbol; the capture has rows of that day, but not of this instrument.",
             )
         rows = {

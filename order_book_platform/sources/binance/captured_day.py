@@ -20,8 +20,9 @@ from order_book_platform.sources.binance.decoded_rows import DecodedRows, Number
 from order_book_platform.sources.binance.depth_merge import DepthGap
 from order_book_platform.sources.binance.market import Market
 from order_book_platform.sources.binance.raw_log_decoder import RawLogDecoder
+from order_book_platform.sources.binance.raw_segments import ARRIVAL, RawSegments, shaping_rows
 from order_book_platform.storage import LogReader
-from order_book_platform.storage.log.segments import first_rows
+from order_book_platform.storage.log.segments import LogBatch
 
 WARM_UP_NS = 60 * NS_PER_SECOND
 """Time before midnight whose messages are decoded too, so that a chain over midnight is proven, ns."""
@@ -56,7 +57,7 @@ class CapturedDay:
     """Decodes one day; used once.
 
     Attributes:
-        log: The raw log.
+        segments: Segments of the raw log.
         market: Its market.
         key: Symbol and day.
         numberings: Stretches of the day, in order.
@@ -65,7 +66,7 @@ class CapturedDay:
         is_complete: Whether the raw log goes on behind the end of the day.
     """
 
-    log: LogReader
+    segments: RawSegments
     market: Market
     key: PartitionKey
     numberings: list[Numbering] = field(default_factory=list)
@@ -107,26 +108,41 @@ class CapturedDay:
             LogCorruptError: Rows of the log are damaged.
         """
         start_ns = day_start_ns(self.key.day)
-        latest_ns, first_row = 0, -1
-        kept = first_rows(self.log.folder)  # old segments may have been removed from the front
-        for rows in self.log.read(kept[0] if kept else 0):
-            received_ns = as_numpy(rows.batch, "received_time")
-            greatest = np.maximum(np.maximum.accumulate(received_ns), latest_ns)
-            latest_ns = int(greatest[-1])
-            begin = int(np.searchsorted(greatest, start_ns - WARM_UP_NS))
-            end = int(np.searchsorted(greatest, start_ns + NS_PER_DAY + WARM_UP_NS))
-            self._decoder.skim(rows.batch.slice(0, begin), rows.first_row)
+        for rows, begin, end in self._parts(start_ns - WARM_UP_NS, start_ns + NS_PER_DAY + WARM_UP_NS):
+            self._decoder.skim(shaping_rows(rows.batch.slice(0, begin), rows.first_row))
             if begin < end:
-                first_row = rows.first_row + begin if first_row < 0 else first_row
+                first_row = rows.first_row + begin
+                self.rows = (self.rows[0] if self.rows[1] else first_row), rows.first_row + end
                 part = rows.batch.slice(begin, end - begin)
                 self._hash(part)
-                yield from self._of_day(self._decoder.feed(part, rows.first_row + begin))
-                self.rows = first_row, rows.first_row + end
-            if latest_ns >= start_ns + NS_PER_DAY:
-                self.is_complete = True
-            if end < rows.batch.num_rows:
-                break
+                yield from self._of_day(self._decoder.feed(part, first_row))
         yield from self._of_day(self._decoder.finish())
+
+    def _parts(self, begin_ns: int, end_ns: int) -> Iterator[tuple[LogBatch, int, int]]:
+        """Give batches of the log, each with the places between which its rows are to be decoded.
+
+        The first one is that of the first segment with such a row: what earlier ones say of rules and connections is
+        told to the decoder before.
+        """
+        log, segments = self.segments, self.segments.segments
+        place = log.first_at(begin_ns)
+        if place == len(segments):
+            return
+        latest_ns = segments[place - 1].latest_ns if place else 0
+        self._decoder.skim(log.shaping_rows(place, self.key.instrument.key, begin_ns))
+        removed_rows = segments[0].first_row if place == 0 else 0
+        for rows in LogReader(log.folder, log.keys).read(segments[place].first_row):
+            received_ns = as_numpy(rows.batch, ARRIVAL)
+            greatest = np.maximum(np.maximum.accumulate(received_ns), latest_ns)
+            latest_ns = int(greatest[-1])
+            begin, end = (int(each) for each in np.searchsorted(greatest, [begin_ns, end_ns]))
+            if removed_rows and begin == 0:
+                self._decoder.begin_behind(removed_rows)
+            removed_rows = 0
+            yield rows, begin, end
+            self.is_complete |= latest_ns >= end_ns - WARM_UP_NS
+            if end < rows.batch.num_rows:
+                return
 
     def _hash(self, part: pa.RecordBatch) -> None:
         for name in ("received_time", "connection"):
@@ -170,7 +186,7 @@ class CapturedDay:
             raise SourceValueError(
                 expected="rules with the same decimals all day",
                 found=f"{scales} (decimals of prices and of sizes)",
-                where=f"{self.key}, row {numbering.from_row} of {self.log.folder}",
+                where=f"{self.key}, row {numbering.from_row} of {self.segments.folder}",
                 remedy="Use the live logs of both stretches, which the capture's folder has side by side.",
             )
         self.numberings.append(numbering)

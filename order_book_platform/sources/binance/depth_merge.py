@@ -12,6 +12,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
+from order_book_platform.kernels.ingest import depth_steps
+from order_book_platform.model.arrays import BoolArray, Int64Array
+
 MOST_WAITING_NS = 60 * 1_000_000_000
 """After so long by the monotonic clock a hole counts as a gap even if a connection could still fill it: a recorder
 replaces a silent connection much sooner."""
@@ -101,6 +106,49 @@ class DepthMerge:
             and message.event_ns > self.last_event_ns + RESTART_AFTER_NS
             and message.received_ns > self.last_received_ns + RESTART_AFTER_NS
         )
+
+    def feed_in_order(
+        self, prev_ids: Int64Array, final_ids: Int64Array, event_ns: Int64Array, connections: Int64Array
+    ) -> BoolArray:
+        """Take messages in order of arrival up to the first one that has to wait or shows a restart.
+
+        Only while nothing waits; the result is that of `feed`, message by message.
+
+        Args:
+            prev_ids: int64[n], id that a book has to have come to.
+            final_ids: int64[n], `u`.
+            event_ns: int64[n], event times, ns.
+            connections: int64[n], connections that the messages came by.
+
+        Returns:
+            bool[m], of the m first messages, whether each is taken.
+        """
+        state = np.array(
+            [
+                self.last_id is not None,
+                self.last_id or 0,
+                self.last_event_ns,
+                self.taken,
+                self.duplicates,
+                self.overlaps,
+            ],
+            np.int64,
+        )
+        is_taken = np.empty(len(prev_ids), np.bool_)
+        count = depth_steps.take_in_order(
+            np.ascontiguousarray(prev_ids),
+            np.ascontiguousarray(final_ids),
+            np.ascontiguousarray(event_ns),
+            RESTART_AFTER_NS,
+            state,
+            is_taken,
+        )
+        has_last, last_id, self.last_event_ns, self.taken, self.duplicates, self.overlaps = state.tolist()
+        self.last_id = last_id if has_last else None
+        # Of each connection its last message counts.
+        numbers, from_end = np.unique(connections[:count][::-1], return_index=True)
+        self.reached.update(zip(numbers.tolist(), final_ids[:count][::-1][from_end].tolist(), strict=True))
+        return is_taken[:count]
 
     def feed(
         self, message: DepthIds, carriers: AbstractSet[int], taken: list[int], gaps: list[DepthGap]

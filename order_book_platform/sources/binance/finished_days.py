@@ -19,14 +19,16 @@ from order_book_platform.model import Instrument
 from order_book_platform.sources.binance.capture_ingest import RAW
 from order_book_platform.sources.binance.captured_day import WARM_UP_NS
 from order_book_platform.sources.binance.market import MARKETS, Market
+from order_book_platform.sources.binance.raw_segments import ARRIVAL, CONNECTION_LIFE_NS, rows_of_kinds
 from order_book_platform.storage import LogReader
-from order_book_platform.storage.log.segment_columns import column_range, segment_bytes, segment_columns
+from order_book_platform.storage.log.segment_columns import (
+    ColumnRange,
+    column_range,
+    segment_bytes,
+    segment_columns,
+)
 from order_book_platform.storage.log.segments import first_rows
 from order_book_platform.storage.master_keys import MasterKeys
-
-ARRIVAL = "received_time"
-CONNECTION_LIFE_NS = NS_PER_DAY + 3_600 * NS_PER_SECOND
-"""Time before a day in which every connection of the day was opened: the exchange ends one at 24 hours."""
 
 
 def capture_folders(root: Path) -> list[Path]:
@@ -160,7 +162,7 @@ class FinishedDays:
         """Return which streams open connections carried on each day from `begin` to before `end` that has rows."""
         raw = self.folder / RAW
         begin_ns, end_ns = day_start_ns(begin), day_start_ns(end)
-        used: list[tuple[int, tuple[int, int]]] = []
+        used: list[tuple[int, ColumnRange]] = []
         for row in reversed(rows):
             span = column_range(raw, row, ARRIVAL, self.keys)
             if span is not None and span[1] < begin_ns - CONNECTION_LIFE_NS:
@@ -191,28 +193,21 @@ class FinishedDays:
             told += timedelta(days=1)
         return recorded
 
-    def _days(self, row: int, span: tuple[int, int]) -> Iterator[date]:
+    def _days(self, row: int, span: ColumnRange) -> Iterator[date]:
         """Give the days on which rows of a segment arrived."""
         first, last = _day(span[0]), _day(span[1])
         yield first
         yield last
         if (last - first).days > 1:  # a recorder that was off for days leaves such a segment
-            for batch in segment_columns(self.folder / RAW, row, [ARRIVAL], self.keys):
+            for _, batch in segment_columns(self.folder / RAW, row, [ARRIVAL], self.keys):
                 for number in np.unique(as_numpy(batch, ARRIVAL) // NS_PER_DAY):
                     yield _day(int(number) * NS_PER_DAY)
 
     def _own_rows(self, row: int) -> Iterator[tuple[int, int, str, dict[str, Any]]]:
         """Give arrival, connection, kind and detail of a segment's rows about connections."""
-        kinds = {RowKind.CONNECT.value, RowKind.CLOSE.value, RowKind.GAP.value}
-        names = [ARRIVAL, "connection", "kind", "detail"]
-        message = (RowKind.MESSAGE.value, RowKind.MESSAGE.value)
-        for batch in segment_columns(
-            self.folder / RAW, row, names, self.keys, lambda statistics: statistics.get("kind") != message
-        ):
-            kind = batch.column("kind")
-            own = np.flatnonzero(np.isin(np.asarray(kind.to_numpy(zero_copy_only=False)), list(kinds)))
-            for each in batch.take(own).to_pylist():
-                yield each[ARRIVAL], each["connection"], each["kind"], json.loads(each["detail"] or "{}")
+        kinds = [RowKind.CONNECT, RowKind.CLOSE, RowKind.GAP]
+        for _, each in rows_of_kinds(self.folder / RAW, row, kinds, self.keys):
+            yield each[ARRIVAL], each["connection"], each["kind"], json.loads(each["detail"] or "{}")
 
 
 def _day(ns: int) -> date:

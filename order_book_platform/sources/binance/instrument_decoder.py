@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from order_book_platform.datasets.raw_deltas import DeltaBatch
+from order_book_platform.kernels.ingest import depth_steps
 from order_book_platform.kernels.ingest import payload_members as members
 from order_book_platform.kernels.ingest import payload_scan as scan
 from order_book_platform.model import FixedPoint, Instrument
-from order_book_platform.model.arrays import Int64Array
+from order_book_platform.model.arrays import BoolArray, Int64Array
 from order_book_platform.sources.binance.decoded_rows import (
     DecodedRows,
     MessageBlock,
@@ -22,7 +24,7 @@ from order_book_platform.sources.binance.decoded_rows import (
     snapshot_row,
 )
 from order_book_platform.sources.binance.depth_merge import DepthIds, DepthMerge
-from order_book_platform.sources.binance.instrument_rules import InstrumentRules
+from order_book_platform.sources.binance.listed_instrument import ListedInstrument
 from order_book_platform.sources.binance.payload_parser import DepthResponse
 
 
@@ -40,7 +42,7 @@ class InstrumentDecoder:
         counts: What was counted, by name.
     """
 
-    def __init__(self, rules: InstrumentRules, row: int, *, is_futures: bool) -> None:
+    def __init__(self, rules: ListedInstrument, row: int, *, is_futures: bool) -> None:
         self.numbering = Numbering(rules.symbol, rules.instrument, rules.point, row)
         self.merge = DepthMerge()
         self.counts: Counter[str] = Counter()
@@ -53,7 +55,7 @@ class InstrumentDecoder:
         self._empty: tuple[int, ...] | None = None
         """`U`, `pu` and `u` of the empty depth messages taken last; None behind one with rows."""
 
-    def set_rules(self, rules: InstrumentRules, row: int) -> None:
+    def set_rules(self, rules: ListedInstrument, row: int) -> None:
         """Begin another stretch if these rules have another fixed point than the last ones."""
         if rules.point == self._rules.point:
             return
@@ -92,38 +94,58 @@ class InstrumentDecoder:
                 self._begin_tick(int(np.gcd.reduce(prices)), int(rows[start]))
                 return start
             places, stop = places[places < off_tick], off_tick
-        columns = [scan.PREV_ID if self._is_futures else scan.FIRST_ID, scan.FINAL_ID, scan.EVENT_NS]
-        ids = block.records[places][:, columns].tolist()
-        known = dict(zip(rows[places].tolist(), places.tolist(), strict=True))
-        taken: list[int] = []
-        decoded = self._decoded()
-        for place, (prev, final, event_ns) in zip(places.tolist(), ids, strict=True):
-            message = DepthIds(
-                prev if self._is_futures else prev - 1,
-                final,
-                int(rows[place]),
-                int(arrivals[place, 0]),
-                event_ns,
-                int(arrivals[place, 1]),
-                int(block.received_ns[place]),
-            )
-            if self.merge.shows_restart(message):
-                stop = place
-                break
-            carriers.add(message.connection)
-            self.merge.feed(message, carriers, taken, decoded.gaps)
-        self._emit(block, known, taken)
-        self._keep_waiting(block, known)
+        handled = self._merge(block, rows, arrivals, carriers, places)
+        if handled < len(places):
+            stop = int(places[handled])
         self._feed_others(block, slice(start, stop))
         if stop < len(rows) and stop != off_tick:
             self._begin_numbering(int(rows[stop]))
         return stop
 
+    def _merge(
+        self,
+        block: MessageBlock,
+        rows: Int64Array,
+        arrivals: Int64Array,
+        carriers: set[int],
+        places: Int64Array,
+    ) -> int:
+        """Merge the depth messages at `places`, and return how many of them come before a restart of the numbering."""
+        records, connections = block.records[places], arrivals[places, 0]
+        prev_ids = records[:, scan.PREV_ID] if self._is_futures else records[:, scan.FIRST_ID] - 1
+        final_ids, event_ns = records[:, scan.FINAL_ID], records[:, scan.EVENT_NS]
+        decoded, taken, at = self._decoded(), list[Int64Array](), 0
+        while at < len(places):
+            if not self.merge.waiting:
+                is_taken = self.merge.feed_in_order(
+                    prev_ids[at:], final_ids[at:], event_ns[at:], connections[at:]
+                )
+                behind = at + len(is_taken)
+                carriers.update(np.unique(connections[at:behind]).tolist())
+                taken.append(rows[places[at:behind][is_taken]])
+                at = behind
+                if at == len(places):
+                    break
+            place = places[at]
+            ids = (int(each[at]) for each in (prev_ids, final_ids))
+            times = (int(each) for each in (event_ns[at], arrivals[place, 1], block.received_ns[place]))
+            message = DepthIds(*ids, int(rows[place]), int(connections[at]), *times)
+            if self.merge.shows_restart(message):
+                break
+            carriers.add(message.connection)
+            own: list[int] = []
+            self.merge.feed(message, carriers, own, decoded.gaps)
+            taken.append(np.array(own, np.int64))
+            at += 1
+        self._emit(block, rows, np.concatenate(taken) if taken else rows[:0])
+        self._keep_waiting(block, rows)
+        return at
+
     def settle(self, carriers: set[int], *, give_up: bool = False) -> None:
         """Take what waits and needs to wait no longer, after a connection has ended or nothing more will come."""
         taken: list[int] = []
         self.merge.settle(carriers, taken, self._decoded().gaps, give_up=give_up)
-        self._emit(None, {}, taken)
+        self._emit(None, np.empty(0, np.int64), np.array(taken, np.int64))
 
     def add_snapshot(self, response: DepthResponse, received_ns: int, row: int) -> None:
         """Add a snapshot; one with a price off the tick begins another stretch."""
@@ -145,15 +167,9 @@ class InstrumentDecoder:
 
     def _first_off_tick(self, block: MessageBlock, places: Int64Array) -> int | None:
         """Return the place of the first depth message with a price that is no multiple of the tick."""
-        tick = self.numbering.point.tick_pips
-        if tick == 1 or not len(places):
-            return None
-        odd = np.flatnonzero(block.prices % tick)
-        for place in places.tolist() if len(odd) else ():
-            at = np.searchsorted(odd, block.records[place, scan.BIDS_START])
-            if at < len(odd) and odd[at] < block.records[place, scan.ASKS_END]:
-                return int(place)
-        return None
+        levels = (block.records[places, each] for each in (scan.BIDS_START, scan.ASKS_END))
+        first = depth_steps.first_off_tick(*levels, block.prices, self.numbering.point.tick_pips)
+        return int(places[first]) if first < len(places) else None
 
     def _begin_tick(self, price_pips: int, row: int) -> None:
         """Begin another stretch whose tick divides the old one and a price, or the divisor of several."""
@@ -171,51 +187,57 @@ class InstrumentDecoder:
         self._last[members.TICKER] = -1
         self.numbering = replace(self.numbering, from_row=row)
 
-    def _emit(self, block: MessageBlock | None, known: dict[int, int], taken: list[int]) -> None:
-        """Add the rows of messages that were taken, which are in the block or have waited."""
+    def _emit(self, block: MessageBlock | None, rows: Int64Array, taken: Int64Array) -> None:
+        """Add the rows of messages that were taken.
+
+        Args:
+            block: Messages at hand; None where all have waited.
+            rows: int64[n], their rows of the raw log, ascending.
+            taken: int64[m], rows of the messages that were taken, in order; those not among `rows` have waited.
+        """
         pieces: list[DeltaBatch] = []
-        run: list[int] = []
-
-        def end_run() -> None:
-            if run:
+        places, is_here = _find(taken, rows)
+        edges = [0, *(np.flatnonzero(np.diff(is_here)) + 1).tolist(), len(taken)]
+        for begin, end in itertools.pairwise(edges):
+            if begin < end and is_here[begin]:
                 assert block is not None
-                pieces.append(block.deltas(np.array(run), is_futures=self._is_futures))
-                run.clear()
-
-        for row in taken:
-            if row in known:
-                assert block is not None
-                self._join_empty(block.records[known[row]])
-                run.append(known[row])
+                self._join_empty(block.records, places[begin:end])
+                pieces.append(block.deltas(places[begin:end], is_futures=self._is_futures))
             else:
-                end_run()
-                waited = self._waiting.pop(row)
-                self._join_empty(waited.records[0])
-                pieces.append(waited.deltas(np.array([0]), is_futures=self._is_futures))
-        end_run()
+                for row in taken[begin:end].tolist():
+                    waited, first = self._waiting.pop(row), np.array([0])
+                    self._join_empty(waited.records, first)
+                    pieces.append(waited.deltas(first, is_futures=self._is_futures))
         filled = [piece for piece in pieces if len(piece)]
         if filled:
             self._decoded().deltas.append(DeltaBatch.concat(filled))
 
-    def _join_empty(self, record: Int64Array) -> None:
-        """Give a depth message the ids of the empty messages right before it, which have no rows to tell them.
+    def _join_empty(self, records: Int64Array, places: Int64Array) -> None:
+        """Give depth messages the ids of the empty ones right before them, which have no rows to tell them.
 
-        Without them the ids would seem to be missing. `record` is int64[COLUMNS] of `payload_scan`, changed in place.
+        Without them the ids would seem to be missing.
+
+        Args:
+            records: int64[n, COLUMNS] of `payload_scan`, changed in place.
+            places: int64[m], the messages that were taken, in order.
         """
-        before = record[scan.PREV_ID] if self._is_futures else record[scan.FIRST_ID] - 1
-        if self._empty is not None and before <= self._empty[2]:
-            record[scan.FIRST_ID] = min(record[scan.FIRST_ID], self._empty[0])
-            record[scan.PREV_ID] = min(record[scan.PREV_ID], self._empty[1])
-        is_empty = record[scan.ASKS_END] == record[scan.BIDS_START]
-        ids = (int(record[each]) for each in (scan.FIRST_ID, scan.PREV_ID, scan.FINAL_ID))
-        self._empty = tuple(ids) if is_empty else None
+        is_empty = records[places, scan.ASKS_END] == records[places, scan.BIDS_START]
+        is_behind = np.concatenate([[self._empty is not None], is_empty[:-1]])
+        for place in places[is_empty | is_behind].tolist():
+            record = records[place]
+            before = record[scan.PREV_ID] if self._is_futures else record[scan.FIRST_ID] - 1
+            if self._empty is not None and before <= self._empty[2]:
+                record[scan.FIRST_ID] = min(record[scan.FIRST_ID], self._empty[0])
+                record[scan.PREV_ID] = min(record[scan.PREV_ID], self._empty[1])
+            ids = (int(record[each]) for each in (scan.FIRST_ID, scan.PREV_ID, scan.FINAL_ID))
+            self._empty = tuple(ids) if record[scan.ASKS_END] == record[scan.BIDS_START] else None
 
-    def _keep_waiting(self, block: MessageBlock, known: dict[int, int]) -> None:
+    def _keep_waiting(self, block: MessageBlock, rows: Int64Array) -> None:
         """Keep the messages that wait, and forget those that turned out to be duplicates."""
         kept = {message.row for message in self.merge.waiting}
         self._waiting = {row: waited for row, waited in self._waiting.items() if row in kept}
         for row in kept - self._waiting.keys():
-            self._waiting[row] = block.message(known[row])
+            self._waiting[row] = block.message(int(np.searchsorted(rows, row)))
 
     def _feed_others(self, block: MessageBlock, part: slice) -> None:
         """Add the tickers and trades of a part of the block that bring something new."""
@@ -279,7 +301,7 @@ class InstrumentDecoder:
     def restore(cls, state: Mapping[str, Any], *, is_futures: bool) -> InstrumentDecoder:
         """Return the decoder that `state` was taken of."""
         symbol, key, point = state["rules"]
-        rules = InstrumentRules(symbol, Instrument.parse(key), FixedPoint.from_metadata(point))
+        rules = ListedInstrument(symbol, Instrument.parse(key), FixedPoint.from_metadata(point))
         decoder = cls(rules, state["from_row"], is_futures=is_futures)
         decoder.numbering = replace(decoder.numbering, point=FixedPoint.from_metadata(state["point"]))
         last_id, event_ns, received_ns, reached = state["last"]
@@ -289,6 +311,14 @@ class InstrumentDecoder:
         decoder.counts = Counter(state["counts"])
         decoder._empty = tuple(state["empty"]) if state["empty"] else None
         return decoder
+
+
+def _find(rows: Int64Array, ascending: Int64Array) -> tuple[Int64Array, BoolArray]:
+    """Return the place of each row among ascending ones, and whether it is there."""
+    places = np.searchsorted(ascending, rows)
+    is_here: BoolArray = places < len(ascending)
+    is_here[is_here] = ascending[places[is_here]] == rows[is_here]
+    return places, is_here
 
 
 def _to_json(symbol: str, instrument: Instrument, point: FixedPoint) -> list[Any]:

@@ -23,6 +23,7 @@ from order_book_platform.sources.binance.raw_log_decoder import RawLogDecoder
 from order_book_platform.storage import LogReader
 from order_book_platform.storage.checkpoints import Checkpoint, Checkpoints
 from order_book_platform.storage.log.idempotent_log import IdempotentLog
+from order_book_platform.storage.log.segments import first_rows
 from order_book_platform.storage.master_keys import MasterKeys
 
 CHECKPOINT_EVERY_NS = 60 * NS_PER_SECOND
@@ -59,7 +60,8 @@ class LiveDecoding:
     """Follows a raw log and appends to the live logs of its instruments; every row is there once, whatever happens.
 
     A run that was killed is gone on with from the newest checkpoint, or from the beginning; rows that are there already
-    are made again, compared and passed over.
+    are made again, compared and passed over. The beginning is the first row that is there: where the oldest segments
+    have been removed, also behind the newest checkpoint, the report says so as a gap.
 
     Args:
         raw: Folder of the raw log.
@@ -87,7 +89,7 @@ class LiveDecoding:
             wait: Called when there is nothing new; returns whether to look again.
 
         Raises:
-            LogMissingError: There is no raw log, or it has lost rows that had been decoded.
+            LogMissingError: There is no raw log, or it has lost rows at its end that had been decoded.
             LogSchemaError: It is no raw log of this version.
             LogBusyError: Another process decodes into the same folder.
             ReplayMismatchError: A row that is there differs from the one made again.
@@ -118,6 +120,7 @@ class LiveDecoding:
 
     def _resume(self, market: Market) -> tuple[RawLogDecoder, int]:
         """Return the decoder of the newest checkpoint whose rows are all there, and the row to go on at."""
+        begin = min(first_rows(self._raw.folder), default=0)
         for checkpoint in self._checkpoints.newest_first() if self._checkpoints.exist() else ():
             facts = checkpoint.facts
             logs = {
@@ -125,13 +128,16 @@ class LiveDecoding:
                 for folder, counts in facts["logs"].items()
                 for name, count in counts.items()
             }
-            if all(
+            if facts["row"] >= begin and all(
                 LogReader(self._live / folder / name, self._keys).next_row() >= count
                 for (folder, name), count in logs.items()
             ):
                 self._begun = facts["logs"]
                 return RawLogDecoder.restore(market, self._opened(facts["state"])), int(facts["row"])
-        return RawLogDecoder(market), 0
+        decoder = RawLogDecoder(market)
+        if begin:
+            decoder.begin_behind(begin)
+        return decoder, begin
 
     def _save(self, decoder: RawLogDecoder, row: int) -> bool:
         """Save a checkpoint once the rows before it are on the device; not while a message waits."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,10 +20,11 @@ from order_book_platform.kernels.ingest import payload_scan as scan
 from order_book_platform.model.arrays import Int64Array
 from order_book_platform.sources.binance.decoded_rows import DecodedRows, MessageBlock
 from order_book_platform.sources.binance.instrument_decoder import InstrumentDecoder
-from order_book_platform.sources.binance.instrument_rules import InstrumentRules
+from order_book_platform.sources.binance.listed_instrument import ListedInstrument
 from order_book_platform.sources.binance.market import Market
 from order_book_platform.sources.binance.payload_parser import PayloadParser, Refusal
 from order_book_platform.sources.binance.payload_reader import REFUSED, PayloadBatch, PayloadReader
+from order_book_platform.sources.binance.raw_segments import NumberedRow
 
 NAMED_REFUSALS = 20
 """Refusals that are named with row and reason; the others are only counted."""
@@ -39,7 +40,7 @@ class RawLogDecoder:
     Attributes:
         counts: What was counted, by name, beyond one instrument.
         refusals: The first payloads that were not understood: row and reason.
-        recorder_gaps: Rows and details of the gaps that the recorder has noted itself.
+        recorder_gaps: Rows and details of the gaps that the recorder has noted itself, and of a removed front.
     """
 
     def __init__(self, market: Market, keys: Collection[str] | None = None) -> None:
@@ -72,12 +73,16 @@ class RawLogDecoder:
         self._feed_messages(batch.slice(start), first_row + start)
         return self._drain()
 
-    def skim(self, batch: pa.RecordBatch, first_row: int) -> None:
-        """Take only rules and connections from rows whose messages are not wanted."""
-        kinds = [RowKind.RULES.value, RowKind.CONNECT.value, RowKind.CLOSE.value, RowKind.SUBSCRIBE.value]
-        wanted = pc.is_in(batch.column("kind"), pa.array([*kinds, RowKind.GAP.value]))
-        for row in np.flatnonzero(wanted.to_numpy(zero_copy_only=False)).tolist():
-            self._feed_control(batch.slice(row, 1).to_pylist()[0], first_row + row)
+    def skim(self, rows: Iterable[NumberedRow]) -> None:
+        """Take rules and connections from rows before the first one that is decoded; nothing of them is counted."""
+        for number, row in rows:
+            self._follow(row, json.loads(row["detail"] or "{}"), number)
+
+    def begin_behind(self, removed_rows: int) -> None:
+        """Note as a gap that so many rows have been removed from the front of the log, and nobody knows them."""
+        self.recorder_gaps.append(
+            (removed_rows, {"why": "removed", "streams": [], "from_monotonic_ns": None, "rows": removed_rows})
+        )
 
     def finish(self) -> list[DecodedRows]:
         """Decode what still waits: after the end of the log nobody fills a hole any more."""
@@ -169,11 +174,17 @@ class RawLogDecoder:
     def _feed_control(self, row: Mapping[str, Any], number: int) -> None:
         """Take a row that the recorder has written about itself, or a response."""
         detail = json.loads(row["detail"] or "{}")
+        if row["kind"] == RowKind.REST:
+            self._feed_response(row, detail, number)
+        elif row["kind"] == RowKind.GAP:
+            self.recorder_gaps.append((number, detail))
+        self._follow(row, detail, number)
+
+    def _follow(self, row: Mapping[str, Any], detail: Mapping[str, Any], number: int) -> None:
+        """Follow the rules of the instruments, and which connections are open and what they carry."""
         match row["kind"]:
             case RowKind.RULES:
                 self._feed_rules(row, number)
-            case RowKind.REST:
-                self._feed_response(row, detail, number)
             case RowKind.CONNECT:
                 self._streams[row["connection"]] = {each.lower() for each in detail.get("streams") or ()}
             case RowKind.SUBSCRIBE:
@@ -181,14 +192,12 @@ class RawLogDecoder:
             case RowKind.CLOSE:
                 self._streams.pop(row["connection"], None)
                 self._settle()
-            case RowKind.GAP:
-                self.recorder_gaps.append((number, detail))
-                if detail.get("why") == "killed":
-                    self._streams.clear()
-                    self._settle()
+            case RowKind.GAP if detail.get("why") == "killed":
+                self._streams.clear()
+                self._settle()
 
     def _feed_rules(self, row: Mapping[str, Any], number: int) -> None:
-        rules = InstrumentRules.of_entry(self._market, row["payload"])
+        rules = ListedInstrument.of_entry(self._market, row["payload"])
         if self._keys is not None and rules.instrument.key not in self._keys:
             return
         if rules.symbol in self._instruments:

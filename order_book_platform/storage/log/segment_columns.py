@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,9 +34,17 @@ def segment_bytes(folder: Path, first_row: int) -> int:
     return 0
 
 
+class ColumnRange(NamedTuple):
+    """Smallest and greatest value of an int64 column in a segment, and the number of the segment's rows."""
+
+    lowest: int
+    greatest: int
+    rows: int
+
+
 def column_range(
     folder: Path, first_row: int, column: str, keys: MasterKeys | None = None
-) -> tuple[int, int] | None:
+) -> ColumnRange | None:
     """Return the smallest and greatest value of an int64 column in a segment; None for one without rows.
 
     Of a sealed segment they come from the statistics in its footer; an open one is read.
@@ -53,12 +62,14 @@ def column_range(
                 if isinstance(smallest, int) and isinstance(greatest, int):
                     low.append(smallest)
                     high.append(greatest)
-            return (min(low), max(high)) if low else None
-    for batch in segment_columns(folder, first_row, [column], keys):
+            return ColumnRange(min(low), max(high), file.metadata.num_rows) if low else None
+    rows = 0
+    for _, batch in segment_columns(folder, first_row, [column], keys):
         found = pc.min_max(batch.column(0)).as_py()
         low.append(found["min"])
         high.append(found["max"])
-    return (min(low), max(high)) if low else None
+        rows += batch.num_rows
+    return ColumnRange(min(low), max(high), rows) if low else None
 
 
 def segment_columns(
@@ -67,8 +78,8 @@ def segment_columns(
     columns: Sequence[str],
     keys: MasterKeys | None = None,
     wanted: Callable[[Statistics], bool] = lambda statistics: True,
-) -> Iterator[pa.RecordBatch]:
-    """Read some columns of a segment.
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Read some columns of a segment; give the number of the first row of each batch with it.
 
     Args:
         folder: Folder of the log.
@@ -83,11 +94,16 @@ def segment_columns(
     """
     with _sealed_file(folder, first_row, keys) as file:
         if file is not None:
+            row = first_row
             for group in range(file.metadata.num_row_groups):
                 if wanted(_statistics(file, group)):
                     with translate_damage("a readable row group", f"{sealed_path(folder, first_row)}"):
                         table = file.read_row_group(group, columns=list(columns))
-                    yield from table.to_batches()
+                    start = row
+                    for batch in table.to_batches():
+                        yield start, batch
+                        start += batch.num_rows
+                row += file.metadata.row_group(group).num_rows
             return
     try:
         segment = OpenSegment(folder, first_row, keys)
@@ -97,7 +113,7 @@ def segment_columns(
         return
     with segment:
         for rows in segment.batches(first_row):
-            yield rows.batch.select(list(columns))
+            yield rows.first_row, rows.batch.select(list(columns))
 
 
 @contextmanager

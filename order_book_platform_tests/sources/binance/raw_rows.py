@@ -57,9 +57,10 @@ class RawRows:
 
     def rules(self, **filters: str) -> int:
         """Add the rules of BTC."""
-        return self.add(
-            "rules", payload=rules_entry(self.market, **filters), detail={"symbol": "", "instrument": ""}
-        )
+        entry = rules_entry(self.market, **filters)
+        names = json.loads(entry)
+        detail = {"symbol": names["symbol"], "instrument": self.market.instrument(names).key}
+        return self.add("rules", payload=entry, detail=detail)
 
     def connect(self, connection: int, streams: Sequence[str] = ("btcusdt@depth@100ms",)) -> int:
         """Add the opening of a connection."""

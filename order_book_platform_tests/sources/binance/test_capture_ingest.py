@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import hypothesis
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from order_book_platform.assess import DataAssessor, GapReporter
 from order_book_platform.errors import PrecisionError, SourceMissingError, SourceValueError
@@ -18,14 +25,23 @@ from order_book_platform.reconstruct import Reconstructor
 from order_book_platform.settings import load_settings
 from order_book_platform.sources import DayIngest
 from order_book_platform.sources.binance.capture_ingest import CaptureIngest
+from order_book_platform.sources.binance.captured_day import WARM_UP_NS
+from order_book_platform.sources.binance.live_decoding import LiveDecoding
 from order_book_platform.sources.binance.market import MARKETS
 from order_book_platform.sources.binance.recording_import import Recording, import_recording
-from order_book_platform.storage import DataStore, LogWriter
+from order_book_platform.storage import DataStore, LogReader, LogWriter
+from order_book_platform.storage.log.idempotent_log import IdempotentLog
 from order_book_platform_tests.lake import write_settings
 from order_book_platform_tests.sources.binance.raw_rows import START_NS, RawRows, depth
+from order_book_platform_tests.sources.binance.test_raw_log_decoder import ticker, trade
 
 DAY_NS = 86_400 * 10**9
+PARTITIONS = ("raw_deltas", "snapshots", "tickers", "trades")
 KEYS = [PartitionKey.parse("BINANCE_FUTURES:BTC-USDT-PERP", day) for day in ("2024-08-08", "2024-08-09")]
+
+
+class KilledError(Exception):
+    """Stands for the end of a process."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,8 @@ class Recorded:
     Attributes:
         equal: Messages after which best bid and ask equal the last ticker.
         compared: Messages that were compared.
+        known: Those of them with a ticker in or behind the first message that was applied, which the README of the
+            recordings counts.
     """
 
     market: str
@@ -43,6 +61,7 @@ class Recorded:
     messages: int
     equal: int
     compared: int
+    known: int
 
     @property
     def keys(self) -> list[PartitionKey]:
@@ -51,14 +70,17 @@ class Recorded:
         return [PartitionKey.parse(self.symbol, day) for day in days]
 
 
-# The two spot messages that differ have no ticker of their id. The README of the recordings counts five messages fewer
-# of COIN-M; here it is every one from the one that the snapshot's id lies in.
+# The two spot messages that differ have no ticker of their id. The README of the recordings counts five messages
+# fewer of COIN-M, those with u = 1007198635121, …5193, …5368, …5427 and …5496. The last ticker before them (…4782) is
+# older than the first message applied (U = …5026), and the next one (…5605) comes behind them. Best prices had not
+# changed, so that ticker tells them all the same.
 RECORDED = [
     Recorded(
         "usdm",
         "BINANCE_FUTURES:BTC-USDT-PERP",
         ("binance_usdm/btcusdt_20240808.gz",),
         6_551,
+        6_547,
         6_547,
         6_547,
     ),
@@ -69,6 +91,7 @@ RECORDED = [
         44_795,
         44_772,
         44_772,
+        44_767,
     ),
     Recorded(
         "spot",
@@ -77,12 +100,17 @@ RECORDED = [
         6_495,
         6_491,
         6_493,
+        6_493,
     ),
 ]
 
 
-def plain_matches(store: DataStore, keys: list[PartitionKey]) -> tuple[int, int]:
-    """Replay the days with dicts from the first snapshot on; count messages whose best levels equal the ticker's."""
+def plain_matches(store: DataStore, keys: list[PartitionKey]) -> tuple[int, int, int]:
+    """Replay the days with dicts from the first snapshot on; count messages whose best levels equal the ticker's.
+
+    The other two counts are those of the messages that were compared, and of those with a ticker in or behind the first
+    message applied.
+    """
     deltas = [row for key in keys for row in store.table("raw_deltas", key).to_pylist()]
     tickers = [row for key in keys for row in store.table("tickers", key).to_pylist()]
     shot = store.table("snapshots", keys[0]).to_pylist()[0]
@@ -91,7 +119,8 @@ def plain_matches(store: DataStore, keys: list[PartitionKey]) -> tuple[int, int]
         for side in ("bid", "ask")
     }
     numbers = np.array([row["sequence_number"] for row in tickers])
-    equal = compared = 0
+    equal = compared = known = 0
+    first = next(row["first_update_id"] for row in deltas if row["sequence_number"] > shot["sequence_number"])
     for at, row in enumerate(deltas):
         if row["sequence_number"] <= shot["sequence_number"]:
             continue
@@ -108,7 +137,8 @@ def plain_matches(store: DataStore, keys: list[PartitionKey]) -> tuple[int, int]
             found = (bid, sides["bid"][bid], ask, sides["ask"][ask])
             equal += found == tuple(tickers[place][name] for name in names)
             compared += 1
-    return equal, compared
+            known += numbers[place] >= first
+    return equal, compared, int(known)
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda each: each.market)
@@ -138,7 +168,11 @@ def test_recordings_are_exact(recorded: Recorded, recordings: Path, tmp_path: Pa
         )
         assert gates["seq_gap_ratio"] == 0.0
     assert messages == recorded.messages
-    assert plain_matches(store, recorded.keys) == (recorded.equal, recorded.compared)
+    assert plain_matches(store, recorded.keys) == (
+        recorded.equal,
+        recorded.compared,
+        recorded.known,
+    )
 
 
 def captured(folder: Path, rows: RawRows, name: str = "usdm") -> None:
@@ -206,6 +240,75 @@ def test_the_same_bytes_again(tmp_path: Path) -> None:
     with LogWriter(tmp_path / "captures" / "usdm" / "raw", over_midnight().batch().schema) as writer:
         writer.rotate()
     assert ingest.run(KEYS[0]).manifest.fingerprint == before
+
+
+def busy_midnight(seed: int) -> RawRows:
+    """Two connections around midnight with losses of each and of both, tickers, trades and snapshots."""
+    random = Random(seed)
+    rows = RawRows(now_ns=START_NS - 130 * 10**9)
+    rows.rules()
+    for connection in (1, 2):
+        rows.connect(connection, ["btcusdt@depth@100ms", "btcusdt@bookTicker", "btcusdt@trade"])
+    for number in range(1, 320):
+        rows.now_ns += random.randint(0, 1_600_000_000)
+        if number % 60 == 1:
+            rows.snapshot(number - 1, [["1.0", "5"]], [["9.0", "5"]])
+        event_ms = rows.now_ns // 10**6
+        sent = depth(number, number, number - 1, [["1.0", f"{number}"]], [["9.0", "1"]], event_ms)
+        for connection in (1, 2):
+            if random.random() < 0.8:
+                rows.message(connection, sent)
+            if random.random() < 0.5:
+                rows.message(connection, ticker(number, e="bookTicker", E=event_ms, T=event_ms))
+            if random.random() < 0.2:
+                rows.message(connection, trade(number, X="MARKET"))
+    return rows
+
+
+@given(st.integers(0, 5), st.lists(st.floats(0, 1), max_size=12), st.floats(0, 1), st.integers(1, 40))
+@hypothesis.settings(max_examples=25, deadline=None)
+def test_live_and_late_are_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, places: list[float], end: float, killed_after: int
+) -> None:
+    """Four partitions and live logs do not depend on frames, segments, interruptions, or when they are made."""
+    rows, late, live = busy_midnight(seed), tmp_path_factory.mktemp("late"), tmp_path_factory.mktemp("live")
+    captured(late, rows)
+    store, ingest = run(late)
+    ingest.run(KEYS[0])
+    wanted = {name: store.manifest(name, KEYS[0]).fingerprint for name in PARTITIONS}
+
+    # The same log while it is being written: it has just passed the day's end, or has gone on for a while.
+    times = [row["received_time"] for row in rows.rows]
+    over = next(at for at, time in enumerate(times) if time >= START_NS + WARM_UP_NS) + 1
+    stop = over + int(end * (len(times) - over))
+    edges = sorted({0, *(int(place * stop) for place in places), stop})
+    capture, write, left = live / "captures" / "usdm", IdempotentLog.write, [killed_after]
+
+    def killed(self: IdempotentLog, table: pa.Table, *, whole: bool = False) -> None:
+        write(self, table, whole=whole)
+        left[0] -= 1
+        if not left[0]:
+            raise KilledError
+
+    with LogWriter(capture / "raw", rows.batch().schema, row_group_rows=7) as writer:
+        for begin, behind in itertools.pairwise(edges):
+            writer.append(rows.batch(begin, behind))
+            if behind % 2:
+                writer.rotate()
+            with pytest.MonkeyPatch.context() as patch, suppress(KilledError):
+                patch.setattr(IdempotentLog, "write", killed)
+                LiveDecoding(capture / "raw", capture / "live").run(lambda: False)
+        store, ingest = run(live)
+        ingest.run(KEYS[0])
+        assert {name: store.manifest(name, KEYS[0]).fingerprint for name in PARTITIONS} == wanted
+        (folder,) = LiveDecoding(capture / "raw", capture / "live").run(lambda: False).folders
+    for name in PARTITIONS:
+        found = pa.concat_tables(
+            [pa.Table.from_batches([part.batch]) for part in LogReader(folder / name).read()]
+        )
+        published = store.table(name, KEYS[0]).to_pylist()
+        assert found.slice(0, len(published)).to_pylist() == published
+        assert published
 
 
 def test_a_log_without_its_oldest_segment(tmp_path: Path) -> None:

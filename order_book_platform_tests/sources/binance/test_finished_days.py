@@ -126,7 +126,7 @@ def test_nothing_is_read_where_nothing_is_new(captured: Captured, monkeypatch: p
     def read(*_: object) -> None:
         raise AssertionError("a segment was read")
 
-    for name in ("column_range", "segment_columns", "LogReader"):
+    for name in ("column_range", "segment_columns", "rows_of_kinds", "LogReader"):
         monkeypatch.setattr(finished_days, name, read)
     assert captured.look() == []
     captured.until(3_600 * NS_PER_SECOND)

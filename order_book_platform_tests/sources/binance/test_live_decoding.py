@@ -20,6 +20,7 @@ from order_book_platform.sources.binance.market import USDM
 from order_book_platform.storage import DataStore, LogReader, LogWriter
 from order_book_platform.storage.checkpoints import Checkpoints
 from order_book_platform.storage.log.idempotent_log import IdempotentLog
+from order_book_platform.storage.log.segments import sealed_path
 from order_book_platform_tests.lake import write_settings
 from order_book_platform_tests.manual_clock import ManualClock
 from order_book_platform_tests.sources.binance.raw_rows import RawRows, Truth, depth, merged_connections
@@ -142,6 +143,37 @@ def test_a_run_goes_on_at_its_checkpoint(tmp_path: Path) -> None:
     Checkpoints(tmp_path / "live" / "decoder").clear()
     assert run(tmp_path / "raw", tmp_path / "live").resumed_from == 0
     assert contents(tmp_path / "live") == wanted(rows)
+
+
+@pytest.mark.parametrize("decoded_before", [False, True])
+def test_a_log_without_its_front_begins_at_what_is_there(tmp_path: Path, decoded_before: bool) -> None:
+    """From nothing, or behind the last checkpoint: the report has the gap, and each rerun makes the same rows."""
+    rows = recorded()
+    begin = next(at for at, row in enumerate(rows.rows) if row["kind"] == "rules" and at)
+    raw, live = tmp_path / "raw", tmp_path / "live"
+    with LogWriter(raw, rows.batch().schema) as writer:
+        for start in (0, begin // 2, begin):
+            writer.append(rows.batch(start, {0: begin // 2, begin // 2: begin}.get(start)))
+            writer.rotate()
+            if decoded_before and not start:
+                run(raw, live)
+    before = contents(live)
+    for start in (0, begin // 2):
+        sealed_path(raw, start).unlink()
+    found = run(raw, live)
+    assert found.resumed_from == begin
+    (gap,) = found.report["recorder_gaps"]
+    assert (gap["row"], gap["why"], gap["rows"]) == (begin, "removed", begin)
+    (folder,) = found.folders
+    assert folder.name == f"from={begin}"
+    whole = contents(live)
+    own = str(folder.relative_to(live))
+    assert [row["sequence_number"] for row in whole[f"{own}/raw_deltas"]] == [110]
+    assert {name: each for name, each in whole.items() if not name.startswith(own)} == before
+    assert run(raw, live).report == found.report
+    Checkpoints(live / "decoder").clear()
+    assert run(raw, live).report == found.report
+    assert contents(live) == whole
 
 
 def test_the_logs_can_be_followed(tmp_path: Path) -> None:

@@ -32,19 +32,20 @@ def test_open_and_sealed_segments_give_the_same(tmp_path: Path, keys: MasterKeys
     """The range is that of all rows, wherever the greatest one stands; columns come in the order of the rows."""
     times = [5, 3, 9, 4, 11, 12, 13, 14, 7]
     write(tmp_path, times, keys, seal=seal)
-    assert column_range(tmp_path, 0, "time", keys) == (3, 14)
-    found = pa.Table.from_batches(segment_columns(tmp_path, 0, ["time"], keys))
-    assert found.to_pydict() == {"time": times}
+    assert column_range(tmp_path, 0, "time", keys) == (3, 14, 9)
+    batches = list(segment_columns(tmp_path, 0, ["time"], keys))
+    assert [row for row, _ in batches] == ([0, 4, 8] if seal else [0])
+    assert pa.Table.from_batches([batch for _, batch in batches]).to_pydict() == {"time": times}
     assert segment_bytes(tmp_path, 0) > 0
 
 
 def test_row_groups_that_are_not_wanted_are_left_out(tmp_path: Path) -> None:
     """Statistics of a row group of nothing but messages say so, and it is not read."""
     write(tmp_path, [1, 2, 3, 4, 5, 10, 6, 7], None, seal=True)
-    batches = segment_columns(
+    ((row, batch),) = segment_columns(
         tmp_path, 0, ["time"], None, lambda statistics: statistics["kind"] != ("message", "message")
     )
-    assert pa.Table.from_batches(batches).to_pydict() == {"time": [5, 10, 6, 7]}
+    assert (row, batch.to_pydict()) == (4, {"time": [5, 10, 6, 7]})
 
 
 def test_a_segment_that_is_not_there_has_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The rules of an instrument, from an entry of `exchangeInfo`: how its prices and sizes are held in pips."""
+"""An instrument as an entry of `exchangeInfo` lists it: its names, and how its prices and sizes are held in pips."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from order_book_platform.sources.binance.market import Market
 
 
 @dataclass(frozen=True, slots=True)
-class InstrumentRules:
-    """The names and increments of an instrument that the decoder needs.
+class ListedInstrument:
+    """The names and increments of an instrument, of which the exchange calls the latter rules.
 
     Attributes:
         symbol: Symbol as Binance spells it.
@@ -29,7 +29,7 @@ class InstrumentRules:
     point: FixedPoint
 
     @classmethod
-    def of_entry(cls, market: Market, payload: bytes) -> InstrumentRules:
+    def of_entry(cls, market: Market, payload: bytes) -> ListedInstrument:
         """Read the entry of a symbol.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The rules of an instrument: decimals, tick and lot from an entry of `exchangeInfo`."""
+"""An instrument as `exchangeInfo` lists it: decimals, tick and lot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from order_book_platform.errors import SourceSchemaError
 from order_book_platform.model import FixedPoint
-from order_book_platform.sources.binance.instrument_rules import InstrumentRules
+from order_book_platform.sources.binance.listed_instrument import ListedInstrument
 from order_book_platform.sources.binance.market import USDM
 from order_book_platform_tests.sources.binance.raw_rows import rules_entry
 
@@ -36,7 +36,7 @@ def entry(tick: str, step: str, max_price: str = "1000000", max_quantity: str = 
 )
 def test_decimals_fit_increment_and_largest_value(payload: bytes, point: FixedPoint) -> None:
     """There are 8 decimals, more for a finer increment, fewer for huge values, never fewer than the increment has."""
-    assert InstrumentRules.of_entry(USDM, payload).point == point
+    assert ListedInstrument.of_entry(USDM, payload).point == point
 
 
 @pytest.mark.parametrize(
@@ -57,4 +57,4 @@ def test_decimals_fit_increment_and_largest_value(payload: bytes, point: FixedPo
 def test_rules_that_cannot_be_used_are_refused(payload: bytes) -> None:
     """Nothing is decoded with guessed increments."""
     with pytest.raises(SourceSchemaError):
-        InstrumentRules.of_entry(USDM, payload)
+        ListedInstrument.of_entry(USDM, payload)
