@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from order_book_platform.clock import NS_PER_DAY, NS_PER_SECOND, day_start_ns
 from order_book_platform.datasets.columns import as_numpy
+from order_book_platform.datasets.raw_capture import RowKind
 from order_book_platform.datasets.raw_deltas import DeltaBatch
 from order_book_platform.errors import SourceValueError
 from order_book_platform.model import PartitionKey
@@ -20,7 +21,13 @@ from order_book_platform.sources.binance.decoded_rows import DecodedRows, Number
 from order_book_platform.sources.binance.depth_merge import DepthGap
 from order_book_platform.sources.binance.market import Market
 from order_book_platform.sources.binance.raw_log_decoder import RawLogDecoder
-from order_book_platform.sources.binance.raw_segments import ARRIVAL, RawSegments, shaping_rows
+from order_book_platform.sources.binance.raw_segments import (
+    ARRIVAL,
+    CONNECTION_LIFE_NS,
+    NumberedRow,
+    RawSegments,
+    shaping_rows,
+)
 from order_book_platform.storage import LogReader
 from order_book_platform.storage.log.segments import LogBatch
 
@@ -75,15 +82,17 @@ class CapturedDay:
     is_complete: bool = False
     _decoder: RawLogDecoder = field(init=False)
     _filters: dict[str, DayFilter] = field(default_factory=dict)
-    _digest: Any = field(default_factory=hashlib.sha256)
+    _digests: dict[str, Any] = field(default_factory=dict)
+    """SHA-256 of each column so far, and of the lengths of its texts."""
 
     def __post_init__(self) -> None:
         self._decoder = RawLogDecoder(self.market, [self.key.instrument.key])
 
     @property
     def digest(self) -> str:
-        """SHA-256 of arrivals and payloads of the rows that were decoded, whatever segments they lie in."""
-        return str(self._digest.hexdigest())
+        """SHA-256 of the rows that were decoded, whatever batches and segments they came in."""
+        whole = "".join(f"{name} {each.hexdigest()}\n" for name, each in sorted(self._digests.items()))
+        return hashlib.sha256(whole.encode()).hexdigest()
 
     def report(self) -> dict[str, Any]:
         """Return what was counted while decoding, minute of warm-up included, for the partition's metadata."""
@@ -109,7 +118,7 @@ class CapturedDay:
         """
         start_ns = day_start_ns(self.key.day)
         for rows, begin, end in self._parts(start_ns - WARM_UP_NS, start_ns + NS_PER_DAY + WARM_UP_NS):
-            self._decoder.skim(shaping_rows(rows.batch.slice(0, begin), rows.first_row))
+            self._skim(shaping_rows(rows.batch.slice(0, begin), rows.first_row))
             if begin < end:
                 first_row = rows.first_row + begin
                 self.rows = (self.rows[0] if self.rows[1] else first_row), rows.first_row + end
@@ -129,7 +138,7 @@ class CapturedDay:
         if place == len(segments):
             return
         latest_ns = segments[place - 1].latest_ns if place else 0
-        self._decoder.skim(log.shaping_rows(place, self.key.instrument.key, begin_ns))
+        self._skim(log.shaping_rows(place, self.key.instrument.key, begin_ns))
         removed_rows = segments[0].first_row if place == 0 else 0
         for rows in LogReader(log.folder, log.keys).read(segments[place].first_row):
             received_ns = as_numpy(rows.batch, ARRIVAL)
@@ -144,11 +153,29 @@ class CapturedDay:
             if end < rows.batch.num_rows:
                 return
 
+    def _skim(self, rows: list[NumberedRow]) -> None:
+        """Tell the decoder rules and connections, none that is too old to be open: it may be in a segment or not."""
+        oldest_ns = day_start_ns(self.key.day) - WARM_UP_NS - CONNECTION_LIFE_NS
+        opening = (RowKind.CONNECT, RowKind.SUBSCRIBE)
+        self._decoder.skim(
+            (number, row) for number, row in rows if row["kind"] not in opening or row[ARRIVAL] >= oldest_ns
+        )
+
     def _hash(self, part: pa.RecordBatch) -> None:
-        for name in ("received_time", "connection"):
-            self._digest.update(as_numpy(part, name).tobytes())
-        for payload in part.column("payload"):
-            self._digest.update(payload.as_buffer())
+        """Add rows to the digest, column by column: where one batch ends and the next begins must not show."""
+        for name, column in zip(part.schema.names, part.columns, strict=True):
+            if pa.types.is_int64(column.type):
+                self._add(name, column.to_numpy())
+            elif not pa.types.is_boolean(column.type):
+                _, offsets, values = column.buffers()
+                bounds = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+                self._add(f"{name} lengths", np.diff(bounds))
+                self._add(name, values[bounds[0] : bounds[-1]] if values is not None else b"")
+            else:
+                self._add(name, column.to_numpy(zero_copy_only=False))
+
+    def _add(self, name: str, content: Any) -> None:
+        self._digests.setdefault(name, hashlib.sha256()).update(content)
 
     def _of_day(self, decoded: list[DecodedRows]) -> Iterator[tuple[str, Any]]:
         for rows in decoded:

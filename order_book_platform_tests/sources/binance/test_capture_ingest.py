@@ -22,6 +22,7 @@ from order_book_platform.errors import PrecisionError, SourceMissingError, Sourc
 from order_book_platform.fidelity import FidelityReporter
 from order_book_platform.model import FixedPoint, Instrument, PartitionKey
 from order_book_platform.reconstruct import Reconstructor
+from order_book_platform.rl import FeatureBuilder
 from order_book_platform.settings import load_settings
 from order_book_platform.sources import DayIngest
 from order_book_platform.sources.binance.capture_ingest import CaptureIngest
@@ -301,7 +302,8 @@ def test_live_and_late_are_the_same_bytes(
         store, ingest = run(live)
         ingest.run(KEYS[0])
         assert {name: store.manifest(name, KEYS[0]).fingerprint for name in PARTITIONS} == wanted
-        (folder,) = LiveDecoding(capture / "raw", capture / "live").run(lambda: False).folders
+        LiveDecoding(capture / "raw", capture / "live").run(lambda: False)
+    (folder,) = (capture / "live").glob("exchange=*/symbol=*/from=*")
     for name in PARTITIONS:
         found = pa.concat_tables(
             [pa.Table.from_batches([part.batch]) for part in LogReader(folder / name).read()]
@@ -309,6 +311,37 @@ def test_live_and_late_are_the_same_bytes(
         published = store.table(name, KEYS[0]).to_pylist()
         assert found.slice(0, len(published)).to_pylist() == published
         assert published
+
+
+@pytest.mark.parametrize("messages", [1, 50])
+@pytest.mark.parametrize("has_asks", [True, False])
+@pytest.mark.parametrize("has_evidence", [True, False])
+def test_a_short_day_goes_through_every_asset(
+    tmp_path: Path, messages: int, has_asks: bool, has_evidence: bool
+) -> None:
+    """A capture that has just begun, with one snapshot and a wide spread: no warning, and nothing is called exact."""
+    rows = RawRows(now_ns=START_NS + 3_600 * 10**9)
+    rows.rules()
+    rows.connect(1)
+    rows.snapshot(0, [["1.0", "5"]], [["9.0", "1"]] if has_asks else [])
+    for number in range(1, messages + 1):
+        rows.now_ns += 10**9
+        event_ms = rows.now_ns // 10**6
+        rows.message(1, depth(number, number, number - 1, [["1.0", f"{number}"]], event_ms=event_ms))
+        if has_evidence:
+            rows.message(1, ticker(number, a="9.0", e="bookTicker", E=event_ms, T=event_ms))
+            rows.message(1, trade(number, X="MARKET", E=event_ms))
+    captured(tmp_path, rows)
+    store, _ = run(tmp_path)
+    chosen = load_settings(write_settings(tmp_path, keys=KEYS))
+    for component in (DayIngest, GapReporter, DataAssessor, Reconstructor):
+        component(store, chosen).run(KEYS[1])
+    report = FidelityReporter(store, chosen).run(KEYS[1])
+    FeatureBuilder(store, chosen).run(KEYS[1])
+    unmeasured = {gate.name for gate in report.gates if not gate.n}
+    assert {"bbo_exact_seq", "topk_exact"} <= unmeasured
+    assert not report.passed
+    assert "not measured: " in store.manifest("fidelity_report", KEYS[1]).metadata["verdict"]
 
 
 def test_a_log_without_its_oldest_segment(tmp_path: Path) -> None:

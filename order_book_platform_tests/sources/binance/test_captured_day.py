@@ -88,11 +88,16 @@ def lines(decoded: Any) -> dict[str, list[dict[str, Any]]]:
 
 
 def wanted(rows: RawRows) -> tuple[dict[str, Any], list[dict[str, Any]], list[DepthGap]]:
-    """The report, the deltas and the gaps of the day, by a decoder that is told of every row of the log."""
+    """The report, the deltas and the gaps of the day, by a decoder told of all rows; no connection is a day old."""
     decoder, batch = RawLogDecoder(USDM, [KEY.instrument.key]), rows.batch()
     times = np.maximum.accumulate([row["received_time"] for row in rows.rows])
     begin, end = np.searchsorted(times, [START_NS - WARM_UP_NS, START_NS + NS_PER_DAY + WARM_UP_NS])
-    decoder.skim(shaping_rows(batch.slice(0, begin), 0))
+    before = shaping_rows(batch.slice(0, begin), 0)
+    oldest_ns = START_NS - WARM_UP_NS - 25 * HOUR_NS
+    opening = ("connect", "subscribe")
+    decoder.skim(
+        each for each in before if each[1]["kind"] not in opening or each[1]["received_time"] >= oldest_ns
+    )
     parts = decoder.feed(batch.slice(begin, end - begin), int(begin)) + decoder.finish()
     deltas = [row for part in parts for each in part.deltas for row in each.to_arrow().to_pylist()]
     latest = np.maximum.accumulate([row["received_time"] for row in deltas]) if deltas else np.array([])
