@@ -50,6 +50,4 @@ def decode(invocation: Invocation, name: str, once: bool, as_json: bool) -> None
     stdout().print(table(title, ("", "count"), rows, right=("count",)))
     for gap in found.report.get("recorder_gaps", ()):
         if gap["why"] == "removed":
-            stdout().print(
-                f"Gap: the {gap['rows']:,} rows before row {gap['row']:,} have been removed from the log."
-            )
+            stdout().print(f"Gap: the first {gap['rows']:,} rows have been removed from the log.")

@@ -127,9 +127,15 @@ class InstrumentDecoder:
                 if at == len(places):
                     break
             place = places[at]
-            ids = (int(each[at]) for each in (prev_ids, final_ids))
-            times = (int(each) for each in (event_ns[at], arrivals[place, 1], block.received_ns[place]))
-            message = DepthIds(*ids, int(rows[place]), int(connections[at]), *times)
+            message = DepthIds(
+                int(prev_ids[at]),
+                int(final_ids[at]),
+                int(rows[place]),
+                int(connections[at]),
+                int(event_ns[at]),
+                int(arrivals[place, 1]),
+                int(block.received_ns[place]),
+            )
             if self.merge.shows_restart(message):
                 break
             carriers.add(message.connection)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,14 @@ from order_book_platform.sources.binance.raw_log_decoder import RawLogDecoder
 from order_book_platform.storage import LogReader
 from order_book_platform.storage.checkpoints import Checkpoint, Checkpoints
 from order_book_platform.storage.log.idempotent_log import IdempotentLog
-from order_book_platform.storage.log.segments import first_rows
+from order_book_platform.storage.log.log_reader import LogTail
+from order_book_platform.storage.log.segments import LogBatch, first_rows
 from order_book_platform.storage.master_keys import MasterKeys
 
 CHECKPOINT_EVERY_NS = 60 * NS_PER_SECOND
 """Time between two checkpoints of the decoder, ns."""
+DECODED_BYTES = 4_000_000
+"""Bytes of rows that are decoded at once where so many are there."""
 CHECKPOINTS = "decoder"
 """Folder of the checkpoints beside the logs of the instruments."""
 _SCHEMAS = {
@@ -104,7 +107,7 @@ class LiveDecoding:
         decoder, start = self._resume(market)
         row, saved_ns = start, self._clock.monotonic_ns()
         with ExitStack() as stack, closing(self._raw.tail(start)) as tail:
-            for rows in tail:
+            for rows in _joined(tail):
                 if rows is not None:
                     for decoded in decoder.feed(rows.batch, rows.first_row):
                         self._write(decoded, stack)
@@ -194,6 +197,21 @@ class LiveDecoding:
                 logs[name] = log
             self._logs[folder] = logs
         return self._logs[folder]
+
+
+def _joined(tail: LogTail) -> Iterator[LogBatch | None]:
+    """Join batches that are there already, since each costs the decoder the same: a frame may have a dozen rows."""
+    parts, size_bytes = list[LogBatch](), 0
+    for rows in tail:
+        if rows is not None:
+            parts.append(rows)
+            size_bytes += rows.batch.nbytes
+        if parts and (rows is None or size_bytes >= DECODED_BYTES):
+            batch = pa.concat_batches([each.batch for each in parts])
+            yield LogBatch(parts[0].first_row, parts[-1].synced_row, batch)
+            parts, size_bytes = [], 0
+        if rows is None:
+            yield None
 
 
 def _metadata(numbering: Numbering) -> dict[str, str]:

@@ -295,12 +295,12 @@ NESTED += [
 NESTED += [b"[1e400]", b"[", b'{"a"}']
 SOUND: dict[bytes, tuple[bytes, ...]] = {
     b"e": (b'"depthUpdate"', b'"bookTicker"', b'"trade"', b'"aggTrade"'),
-    b"s": (b'"BTCUSDT"', b'"BTCUSD_PERP"', b'"A"'),
+    b"s": (b'"BTCUSDT"', b'"A"'),
     b"m": (b"true", b"false"),
     b"X": (b'"MARKET"', b'"ADL"'),
     **dict.fromkeys([b"E", b"T"], (b"1723161256299", b"1723161256299123", b"0")),
     **dict.fromkeys([b"U", b"u", b"pu", b"t"], (b"5123107837557", b"0", b"999999999999999999")),
-    **dict.fromkeys([b"B", b"A", b"p", b"q"], (b'"1.5"', b'"61804.70"', b'"0.00000001"', b'"0"')),
+    **dict.fromkeys([b"B", b"A", b"p", b"q"], (b'"1.5"', b'"61804.70"', b'"0.00000001"')),
 }
 
 
@@ -311,10 +311,10 @@ def rendered(random: Random) -> bytes:
     if event == b'"depthUpdate"':
         sides = [b"[]", b'[["1.5","2"]]', b'[["1.5", "2"],["3","0"]]']
     else:
-        sides = [b'"61804.7"', b"7"]
+        sides = [b'"61804.7"'] if event == b'"bookTicker"' else [b"7", b"0"]
     pairs += [(key, random.choice(sides)) for key in (b"b", b"a")]
-    unknown = [b"st", b"zz", b"stream", "ü".encode(), b"\\u0075", b"n\\n"]
-    for key in random.choices(unknown, k=random.randint(0, 2)):
+    unknown = [b"st", b"zz", b"ps", b"nq", "ü".encode(), b"\\u0078", b"\\u0075", b"stream", b"n\\n", b"st"]
+    for key in random.choices(unknown, k=random.choice([0, 0, 1, 2])):
         pairs.append((key, random.choice([b"1", b'"x"', b"null", b"-0.5"])))
     odd = [*NUMERALS, *(b'"%s"' % text for text in TEXTS), *NESTED]
     for _ in range(random.choice([0, 0, 0, 1, 2])):
@@ -355,8 +355,8 @@ def test_rendered_messages() -> None:
         for row, payload in enumerate(payloads):
             if batch.records[row, scan.KIND] != OTHER:  # what these are is only counted
                 assert message_of(reader, batch, row) == parser.parse(payload), payload
-    assert scanned > count // 2
-    assert refused > count // 8
+    assert scanned > count // 2  # of 2 · count
+    assert refused > count // 2
 
 
 @pytest.mark.parametrize(
