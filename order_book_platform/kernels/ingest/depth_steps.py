@@ -9,21 +9,22 @@ from order_book_platform.kernels.compiled import kernel
 _I8_IN = types.Array(types.int64, 1, "C", readonly=True)
 _I = types.int64
 
-HAS_LAST, LAST_ID, LAST_EVENT_NS, TAKEN, DUPLICATES, OVERLAPS = range(6)
-"""State of a stream: whether there is a last message, its final id and event time in ns, and three counts."""
-STATE_SIZE = 6
+HAS_LAST, LAST_ID, LAST_EVENT_NS, LAST_RECEIVED_NS, TAKEN, DUPLICATES, OVERLAPS = range(7)
+"""State of a stream: whether there is a last message, its final id, event time and arrival in ns, and three counts."""
+STATE_SIZE = 7
 
 
-@kernel(_I(_I8_IN, _I8_IN, _I8_IN, _I, types.int64[::1], types.boolean[::1]))
-def take_in_order(prev_ids, final_ids, event_ns, restart_after_ns, state, is_taken):  # type: ignore[no-untyped-def]
+@kernel(_I(_I8_IN, _I8_IN, _I8_IN, _I8_IN, _I, types.int64[::1], types.boolean[::1]))
+def take_in_order(prev_ids, final_ids, event_ns, received_ns, restart_after_ns, state, is_taken):  # type: ignore[no-untyped-def]
     """Take the messages that go on from the last id, and pass over those with nothing new, up to the first other one.
 
     Args:
         prev_ids: int64[n], id that a book has to have come to.
         final_ids: int64[n], last id of each message.
         event_ns: int64[n], event times, ns.
-        restart_after_ns: a message without a new id whose event time is so far behind that of the last one taken, ns,
-            shows another numbering.
+        received_ns: int64[n], arrivals by the wall clock, ns.
+        restart_after_ns: a message without a new id whose event time and arrival are so far behind those of the last
+            one taken, ns, shows another numbering.
         state: int64[STATE_SIZE], changed.
         is_taken: bool[n], written of the messages that were handled.
 
@@ -33,7 +34,8 @@ def take_in_order(prev_ids, final_ids, event_ns, restart_after_ns, state, is_tak
     for n in range(prev_ids.shape[0]):
         prev, final = prev_ids[n], final_ids[n]
         if state[HAS_LAST] == 1 and final <= state[LAST_ID]:
-            if event_ns[n] > state[LAST_EVENT_NS] + restart_after_ns:
+            is_later = event_ns[n] > state[LAST_EVENT_NS] + restart_after_ns
+            if is_later and received_ns[n] > state[LAST_RECEIVED_NS] + restart_after_ns:
                 return n
             state[DUPLICATES] += 1
             is_taken[n] = False
@@ -42,7 +44,8 @@ def take_in_order(prev_ids, final_ids, event_ns, restart_after_ns, state, is_tak
             if prev > state[LAST_ID]:
                 return n
             state[OVERLAPS] += int(prev < state[LAST_ID])
-        state[HAS_LAST], state[LAST_ID], state[LAST_EVENT_NS] = 1, final, event_ns[n]
+        state[HAS_LAST], state[LAST_ID] = 1, final
+        state[LAST_EVENT_NS], state[LAST_RECEIVED_NS] = event_ns[n], received_ns[n]
         state[TAKEN] += 1
         is_taken[n] = True
     return prev_ids.shape[0]

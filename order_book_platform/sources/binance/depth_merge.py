@@ -108,7 +108,12 @@ class DepthMerge:
         )
 
     def feed_in_order(
-        self, prev_ids: Int64Array, final_ids: Int64Array, event_ns: Int64Array, connections: Int64Array
+        self,
+        prev_ids: Int64Array,
+        final_ids: Int64Array,
+        event_ns: Int64Array,
+        received_ns: Int64Array,
+        connections: Int64Array,
     ) -> BoolArray:
         """Take messages in order of arrival up to the first one that has to wait or shows a restart.
 
@@ -118,6 +123,7 @@ class DepthMerge:
             prev_ids: int64[n], id that a book has to have come to.
             final_ids: int64[n], `u`.
             event_ns: int64[n], event times, ns.
+            received_ns: int64[n], arrivals by the wall clock, ns.
             connections: int64[n], connections that the messages came by.
 
         Returns:
@@ -128,6 +134,7 @@ class DepthMerge:
                 self.last_id is not None,
                 self.last_id or 0,
                 self.last_event_ns,
+                self.last_received_ns,
                 self.taken,
                 self.duplicates,
                 self.overlaps,
@@ -139,11 +146,13 @@ class DepthMerge:
             np.ascontiguousarray(prev_ids),
             np.ascontiguousarray(final_ids),
             np.ascontiguousarray(event_ns),
+            np.ascontiguousarray(received_ns),
             RESTART_AFTER_NS,
             state,
             is_taken,
         )
-        has_last, last_id, self.last_event_ns, self.taken, self.duplicates, self.overlaps = state.tolist()
+        has_last, last_id, self.last_event_ns, self.last_received_ns, *counts = state.tolist()
+        self.taken, self.duplicates, self.overlaps = counts
         self.last_id = last_id if has_last else None
         # Of each connection its last message counts.
         numbers, from_end = np.unique(connections[:count][::-1], return_index=True)

@@ -114,11 +114,12 @@ class InstrumentDecoder:
         records, connections = block.records[places], arrivals[places, 0]
         prev_ids = records[:, scan.PREV_ID] if self._is_futures else records[:, scan.FIRST_ID] - 1
         final_ids, event_ns = records[:, scan.FINAL_ID], records[:, scan.EVENT_NS]
+        received_ns = block.received_ns[places]
         decoded, taken, at = self._decoded(), list[Int64Array](), 0
         while at < len(places):
             if not self.merge.waiting:
                 is_taken = self.merge.feed_in_order(
-                    prev_ids[at:], final_ids[at:], event_ns[at:], connections[at:]
+                    prev_ids[at:], final_ids[at:], event_ns[at:], received_ns[at:], connections[at:]
                 )
                 behind = at + len(is_taken)
                 carriers.update(np.unique(connections[at:behind]).tolist())
@@ -134,7 +135,7 @@ class InstrumentDecoder:
                 int(connections[at]),
                 int(event_ns[at]),
                 int(arrivals[place, 1]),
-                int(block.received_ns[place]),
+                int(received_ns[at]),
             )
             if self.merge.shows_restart(message):
                 break
