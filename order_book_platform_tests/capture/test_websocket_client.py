@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import pytest
-from websockets.asyncio.server import Request, Response, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from order_book_platform.capture.websocket_client import Ended, WebsocketClient, seconds
 from order_book_platform_tests.manual_clock import ManualClock
