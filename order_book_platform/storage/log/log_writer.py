@@ -148,8 +148,9 @@ class LogWriter:
     def rotate(self) -> None:
         """Seal the open segment, whatever its size; the next row begins another one.
 
-        With `seal_in`, this returns when the executor has the segment, and raises the error of the one before. A
-        segment for whose sealed form the disk has no space stays open and may be sealed later.
+        With `seal_in`, this never waits for sealing: it returns when the executor has the segment, or when the segment
+        waits for the one that is being sealed, and raises the error of an earlier one. A segment for whose sealed form
+        the disk has no space stays open and may be sealed later.
         """
         with self._writing():
             self._rotate()
@@ -169,6 +170,8 @@ class LogWriter:
                     if seal:
                         self._rotate()
                     self._finish_sealing()
+                    if seal:  # what the executor has missed that was just coming to its end
+                        self._seal_unsealed()
         finally:
             self.discard()
 
@@ -301,7 +304,8 @@ class LogWriter:
             # Only this frame is missing: the rows are on the device, and the next frame says so, too.
 
     def _rotate(self) -> None:
-        self._finish_sealing()
+        if self._sealing is not None and self._sealing.done():
+            self._finish_sealing()
         if self._open is not None and self._seal_in is None:
             self._seal_now(self._open)
             return
@@ -310,7 +314,7 @@ class LogWriter:
             self._open.close()
             self._unsealed.append((self._open.first_row, self.next_row))
             self._open = None
-        if self._seal_in is not None and self._unsealed:
+        if self._seal_in is not None and self._unsealed and self._sealing is None:
             self._sealing = self._seal_in.submit(self._seal_unsealed)
 
     def _seal_now(self, segment: _OpenFile) -> None:
@@ -329,7 +333,7 @@ class LogWriter:
             self._high_water.sync()
 
     def _seal_unsealed(self) -> None:
-        """Seal the full segments, in the executor."""
+        """Seal the full segments, in the executor; also those that become full meanwhile."""
         while self._unsealed:
             seal(self.folder, *self._unsealed[0], self._row_group_rows, self._keys)
             self._unsealed.pop(0)
@@ -381,5 +385,8 @@ def _create(folder: Path) -> None:
     """Create a folder and those above it, each flushed to the device."""
     if not folder.is_dir():
         _create(folder.parent)
-        folder.mkdir(exist_ok=True)
+        try:
+            folder.mkdir(exist_ok=True)
+        except FileNotFoundError as error:  # although its parent is there: a file system such as /proc
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(folder)) from error
         sync_path(folder.parent)

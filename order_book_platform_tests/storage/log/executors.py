@@ -1,4 +1,4 @@
-"""Executors whose work is done when a test wants it: at once, when told to, or when its result is asked for."""
+"""Executors whose work is done when a test wants it: at once, when told to, or when somebody asks for it."""
 
 from __future__ import annotations
 
@@ -39,13 +39,21 @@ class AtOnce(Later):
 
 
 class Lazy(Later):
-    """Does its work when its result is asked for."""
+    """Does its work when it is asked for the result, or whether there is one."""
 
     def submit(self, work: Callable[[], Any]) -> Future[Any]:  # type: ignore[override]
         """Accept work."""
+        later = self
 
         class Asked(Future[Any]):
-            def result(self, timeout: float | None = None) -> Any:
-                return work()
+            def done(self) -> bool:
+                if not super().done():
+                    later.run()
+                return True
 
-        return Asked()
+            def result(self, timeout: float | None = None) -> Any:
+                self.done()
+                return super().result(timeout)
+
+        self.given.append((Asked(), work))
+        return self.given[-1][0]

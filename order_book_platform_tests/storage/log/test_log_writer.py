@@ -430,6 +430,36 @@ def test_appending_goes_on_while_a_segment_is_sealed(tmp_path: Path) -> None:
         assert checked_rows(tmp_path) == 5
 
 
+def test_a_rotation_does_not_wait_for_sealing(tmp_path: Path) -> None:
+    """A segment that is full while another one is being sealed waits in its open form, and is sealed behind it."""
+    later = Later()
+    with LogWriter(tmp_path, SCHEMA, seal_in=later) as writer:
+        for _ in range(3):
+            append(writer, 2)
+            writer.rotate()
+        assert names(tmp_path) == ["0.log", "2.log", "4.log", "writer.lock"]
+        append(writer, 2)
+        later.run()
+        assert later.given == []
+        assert names(tmp_path) == ["0.parquet", "2.parquet", "4.parquet", "6.log", "writer.lock"]
+        assert checked_rows(tmp_path) == 8
+
+
+def test_a_segment_that_the_executor_has_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It became full when the executor had looked for the last time and was not done: `close` seals it."""
+    later = Later()
+    with LogWriter(tmp_path, SCHEMA, seal_in=later) as writer:
+        append(writer, 2)
+        writer.rotate()
+        future, work = later.given.pop()
+        work()
+        append(writer, 2)
+        monkeypatch.setattr(future, "result", lambda: None)
+        writer.close(seal=True)
+        future.set_result(None)
+    assert names(tmp_path) == ["0.parquet", "2.parquet"]
+
+
 def test_sealing_elsewhere_fails(tmp_path: Path) -> None:
     """The next rotation says so, once; the one after tries again, and nothing is lost."""
     later = Later()
