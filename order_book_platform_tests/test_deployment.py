@@ -17,16 +17,18 @@ import yaml
 
 from order_book_platform.cli.commands.capture import capture
 from order_book_platform.cli.group import obp
-from order_book_platform.observability.capture_exporter import PREFIX, CaptureExporter
+from order_book_platform.observability.capture_exporter import ALARM_EVENTS, PREFIX, CaptureExporter
 from order_book_platform.settings import CaptureSettings
 from order_book_platform_tests.manual_clock import ManualClock
 from order_book_platform_tests.observability.test_capture_exporter import METRICS
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
+ALARMS = DEPLOY / "prometheus" / "capture-alerts.yml"
 UNIT = DEPLOY / "obp-capture@.service"
 GUIDE = (ROOT / "docs" / "capture_operation.md").read_text(encoding="utf-8")
 NAME = re.compile(rf"{PREFIX}\w+")
+EVENTS = re.compile(r'event!?=~?"([^"]*)"')
 NOT_SHOWN = {
     "messages_total": "the sum of stream_messages_total, which is shown",
     "rows_total": "messages and a few rows of the recorder",
@@ -56,7 +58,7 @@ def dashboard() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def rules() -> list[dict[str, Any]]:
     """Every alert rule."""
-    text = (DEPLOY / "prometheus" / "capture-alerts.yml").read_text(encoding="utf-8")
+    text = ALARMS.read_text(encoding="utf-8")
     return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
 
 
@@ -108,17 +110,16 @@ def test_events_in_alarms_and_panels_are_those_of_the_code(
 ) -> None:
     """An event that was renamed would silence an alarm."""
     queries = [*expressions(dashboard), *(rule["expr"] for rule in rules)]
-    events = {
-        event
-        for each in queries
-        for found in re.findall(r'event!?=~?"([^"]*)"', each)
-        for event in found.split("|")
-    }
+    events = {event for each in queries for found in EVENTS.findall(each) for event in found.split("|")}
     code = "".join(
         path.read_text("utf-8") for path in (ROOT / "order_book_platform" / "capture").rglob("*.py")
     )
     assert events
     assert {event for event in events if f'"{event}"' not in code} == set()
+    in_rules = {
+        event for rule in rules for event in re.findall(r"[a-z_]+", "".join(EVENTS.findall(rule["expr"])))
+    }
+    assert in_rules == set(ALARM_EVENTS)
 
 
 def unit() -> dict[str, list[str]]:
@@ -189,3 +190,94 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+SERIES = {
+    "CaptureDown": (3, {'up{job="obp-capture"}': ("0x5", "1x5")}),
+    "CaptureConnectionsGone": (3, {"connections": ("0x5", "1x5")}),
+    "CaptureDropsMessages": (4, {"dropped_messages_total": ("0 0 7 7 7", "7x5")}),
+    "CaptureDiskRefusesRows": (3, {"device_refuses_rows": ("1x5", "0x5")}),
+    "CaptureBufferFills": (3, {"buffer_bytes": ("51x5", "50x5"), "buffer_limit_bytes": ("100x5", "100x5")}),
+    "CaptureDiskSpace": (400, {"disk_free_bytes": ("5e10-2e7x420", "5e10-1e7x420")}),
+    "CaptureStreamSilent": (3, {'stream_age_seconds{stream="btcusdt@trade"}': ("3601x5", "3600x5")}),
+    "CaptureDepthSilent": (3, {'stream_age_seconds{stream="btcusdt@depth@100ms"}': ("61x5", "60x5")}),
+    "CaptureGaps": (4, {"stream_gaps_total": ("0 0 1 1 1", "1x5")}),
+    "CaptureMessagesUnreadable": (4, {"stream_unreadable_total": ("0 0 1 1 1", "1x5")}),
+    "CaptureReconnectsOften": (
+        15.5,
+        {
+            'events_total{event="connect_failed"}': ("0 0 1 2 3x12", "0 0 1 2 2x12"),
+            'events_total{event="connection_lost"}': ("0 0 1x14", "0 0 1x14"),
+        },
+    ),
+    "CaptureStreamRefused": (4, {'events_total{event="subscription_refused"}': ("0 0 1 1 1", "1x5")}),
+    "CaptureSlowDisk": (
+        15,
+        {
+            'durable_seconds_bucket{le="0.1"}': ("0+98x20", "0+99x20"),
+            'durable_seconds_bucket{le="0.2"}': ("0+100x20", "0+100x20"),
+            'durable_seconds_bucket{le="+Inf"}': ("0+100x20", "0+100x20"),
+        },
+    ),
+    "CaptureSnapshotsWait": (7, {"snapshots_waiting": ("1x10", "0x10")}),
+    "CaptureRequestWeight": (
+        7,
+        {"request_weight": ("91x10", "90x10"), "request_weight_limit": ("100x10", "100x10")},
+    ),
+    "CaptureClockOff": (15, {"clock_offset_seconds": ("-0.051x20", "0.05x20")}),
+    "CaptureClockUnknown": (35, {"clock_known": ("0x40", "1x40")}),
+}
+"""Of each alarm the minute at which it is looked at, and samples of every minute: so that it fires, and just not so.
+Between two samples an increase is extrapolated."""
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None,
+    reason="promtool is not there: it comes with Prometheus (apt: prometheus)",
+)
+
+
+def promtool(*arguments: str) -> None:
+    """Run a check of Prometheus, which has to succeed."""
+    done = subprocess.run(["promtool", *arguments], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+def test_each_alarm_fires_and_is_silent(tmp_path: Path, rules: list[dict[str, Any]]) -> None:
+    """On series that were made up, at the minute given; on others just below its limit it does not."""
+    assert list(SERIES) == [rule["alert"] for rule in rules]
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": [
+                {"series": name if name.startswith("up") else f"{PREFIX}{name}", "values": values[case]}
+                for name, values in series.items()
+            ],
+            "promql_expr_test": [
+                {
+                    "expr": f'count(ALERTS{{alertname="{alarm}",alertstate="firing"}}) or vector(0)',
+                    "eval_time": f"{round(60 * minute)}s",
+                    "exp_samples": [{"labels": "{}", "value": 1 - case}],
+                }
+            ],
+        }
+        for alarm, (minute, series) in SERIES.items()
+        for case in (0, 1)
+    ]
+    path = tmp_path / "test.yml"
+    content = {"rule_files": [str(ALARMS)], "evaluation_interval": "30s", "tests": tests}
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    promtool("check", "rules", str(ALARMS))
+    promtool("test", "rules", str(path))
+
+
+@needs_promtool
+def test_prometheus_understands_the_dashboard(tmp_path: Path, dashboard: dict[str, Any]) -> None:
+    """Every query of a panel parses, with Grafana's variables filled in."""
+    rules = [
+        {"record": f"panel:{number}", "expr": each.replace("$market", ".*").replace("$__rate_interval", "1m")}
+        for number, each in enumerate(expressions(dashboard))
+    ]
+    assert not [rule for rule in rules if "$" in rule["expr"]]
+    path = tmp_path / "panels.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}), encoding="utf-8")
+    promtool("check", "rules", str(path))

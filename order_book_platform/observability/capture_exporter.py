@@ -29,6 +29,8 @@ STALE_NS = 10 * NS_PER_SECOND
 """Figures that are older mean that the capture hangs."""
 QUIET_NS = 60 * NS_PER_SECOND
 """No message of any stream for longer is not healthy."""
+ALARM_EVENTS = ("connection_lost", "connect_failed", "subscription_refused", "stream_not_delivered")
+"""Events that are exported as 0 before they occur: to Prometheus a counter that begins with 1 has not increased."""
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0)
 """Bounds of the exported histogram, in seconds; each counts rows up to the next finer bucket."""
 
@@ -118,7 +120,8 @@ class CaptureExporter:
         events = CounterMetricFamily(
             PREFIX + "events", "Warnings by their event.", labels=["market", "event"]
         )
-        yield _with(events, [([metrics.market, event], count) for event, count in metrics.events.items()])
+        counts = dict.fromkeys(ALARM_EVENTS, 0) | dict(metrics.events)
+        yield _with(events, [([metrics.market, event], count) for event, count in counts.items()])
         yield _histogram(metrics)
 
     def _serve(self, environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:

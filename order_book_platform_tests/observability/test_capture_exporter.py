@@ -77,6 +77,7 @@ def test_figures_are_exported_as_prometheus_reads_them() -> None:
     assert ("stream_age_seconds", "btcusdt@trade") not in found
     assert found["clock_offset_seconds",] == -0.002
     assert found["events_total", "clock_off"] == 2
+    assert found["events_total", "connect_failed"] == 0
     assert found["durable_seconds_bucket", "0.001"] == 10
     assert found["durable_seconds_bucket", "0.005"] == 150
     assert found["durable_seconds_bucket", "+Inf"] == found["durable_seconds_count",] == 150
