@@ -355,7 +355,16 @@ def test_a_small_run_of_the_capture(
     monkeypatch.setattr(capture, "SETTLE_S", 3.0)
     monkeypatch.setattr(capture, "STALL_S", 0.5)
     monkeypatch.setattr(
-        "sys.argv", ["capture", "--json", "--rate", "3000", "--seconds", "2", *(["--stall"] if stall else [])]
+        "sys.argv",
+        [
+            "capture",
+            "--json",
+            "--rate",
+            "3000",
+            "--seconds",
+            "2",
+            *(["--stall"] if stall else ["--pairs", "2"]),
+        ],
     )
     capture.main()
     document = json.loads(capsys.readouterr().out)
@@ -363,6 +372,9 @@ def test_a_small_run_of_the_capture(
     metrics = {result["metric"]: result["value"] for result in document["results"]}
     assert metrics["messages sent"] == metrics["messages archived"] > 0
     assert metrics["messages unreported"] == 0
+    assert {result["runs"] for result in document["results"]} == {1 if stall else 2}
+    (cost,) = (bar["reached"] for bar in document["bars"] if "encryption" in bar["what"])
+    assert cost == document["ratios"][0]["value"] > 0
     assert stall == (metrics["arrival to durable, maximum"] > 400)
 
 
