@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import shutil
 import ssl
@@ -20,6 +19,7 @@ from order_book_platform.capture.capture_gauges import StreamGauges
 from order_book_platform.capture.capture_plan import session_limits, stream_specs
 from order_book_platform.capture.clock_watch import ClockWatch
 from order_book_platform.capture.log_end import LogEnd, read_log_end
+from order_book_platform.capture.rare_collections import RareCollections
 from order_book_platform.capture.raw_writer import RawWriter
 from order_book_platform.capture.rest_client import RestClient
 from order_book_platform.capture.row_buffer import Row, RowBuffer, own_row
@@ -44,17 +44,12 @@ from order_book_platform.settings import CaptureSettings
 from order_book_platform.sources.binance.market import Market
 from order_book_platform.storage import LogWriter
 from order_book_platform.storage.master_keys import MasterKeys
-from order_book_platform.streaming.pressure import release_free_memory
 
 LOG = logging.getLogger(__name__)
 TICK_S = 0.1
 STOP_WITHIN_S = 10.0
 """Time that closing handshakes may take, and then the disk for the last rows."""
 RAW = "raw"
-GC_THRESHOLD = 50_000
-"""Objects between two collections: rows that wait are many, live shortly and refer to nothing."""
-COLLECT_EVERY_NS = 60 * NS_PER_SECOND
-"""Time between two collections by the clock: a TLS connection that has ended refers to itself and keeps 256 KiB."""
 _MESSAGE = RowKind.MESSAGE.value
 
 
@@ -102,7 +97,7 @@ class LiveCapture:
         self._clock = clock or Clock()
         self._buffer = RowBuffer(settings.buffer)
         schema = raw_capture_schema(market.name)
-        self._end = LogEnd(1, (), 0)
+        self._end = LogEnd(1, False, 0)
 
         def open_log(sealing: ThreadPoolExecutor) -> LogWriter:
             return LogWriter(self.folder, schema, segment_bytes=settings.segment, seal_in=sealing, keys=keys)
@@ -126,9 +121,11 @@ class LiveCapture:
         self._failure: BaseException | None = None
         self._routes: dict[int, str] = {}
         self._messages = 0
+        self._unreached: str | None = ""  # what failed last; None once a connection was open
         self._events: Counter[str] = Counter()
         self._clock_watch = ClockWatch(settings, self._clock, self._own, self._warn)
-        self._began_ns = self._collected_ns = self._clock.monotonic_ns()
+        self._began_ns = self._clock.monotonic_ns()
+        self._collections = RareCollections(self._began_ns)
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -156,20 +153,16 @@ class LiveCapture:
             CaptureStartError: the exchange cannot be reached, or the clock is far off.
             OrderBookPlatformError: the log could not be written.
         """
-        threshold = gc.get_threshold()
-        gc.set_threshold(GC_THRESHOLD)
-        gc.freeze()  # what is there by now stays: a collection looks at what a capture makes, and takes milliseconds
         self._writer.start()
-        if self._end.left_open:
+        if self._end.was_killed:
             since_ns = self._end.last_monotonic_ns
             detail = {"why": "killed", "streams": [], "from_monotonic_ns": since_ns, "dropped": None}
             self._own(RowKind.GAP, detail)
         try:
-            asyncio.run(self._run(stopped, duration_ns, observe))
+            with self._collections:
+                asyncio.run(self._run(stopped, duration_ns, observe))
         finally:
             self._writer.stop(STOP_WITHIN_S, seal=seal)
-            gc.unfreeze()
-            gc.set_threshold(*threshold)
         if self._failure is not None:
             raise self._failure
         return self.metrics()
@@ -230,7 +223,7 @@ class LiveCapture:
                     self._check_begun(duration_ns)
                     break
                 self._tick(now_ns)
-                self._collect(now_ns)
+                self._collections.on_time(now_ns)
                 if observe is not None and now_ns - observed_ns >= NS_PER_SECOND:
                     observed_ns = now_ns
                     observe(self.metrics())
@@ -241,16 +234,20 @@ class LiveCapture:
             await self._close_all()
 
     def _check_begun(self, duration_ns: int) -> None:
-        """Fail where the time is over before the exchange has answered at all."""
-        if not self._session.has_begun:
-            self._fail(
-                CaptureStartError(
-                    expected=f"an answer of the exchange within {duration_ns / NS_PER_SECOND:g} s",
-                    found="none",
-                    where=self._market.exchange_info_path,
-                    remedy="Check the network, --rest-url and --ws-url, or record for longer.",
-                )
+        """Fail where the time is over before the exchange has answered at all, or before a connection was open."""
+        begun = self._session.has_begun
+        if begun and not self._unreached:
+            return
+        what = "a connection" if begun else "an answer of the exchange"
+        where = self._websockets.base_url if begun else self._rest.base_url + self._market.exchange_info_path
+        self._fail(
+            CaptureStartError(
+                expected=f"{what} within {duration_ns / NS_PER_SECOND:g} s",
+                found=self._unreached or "none",
+                where=where,
+                remedy="Check the network, --rest-url and --ws-url, or record for longer.",
             )
+        )
 
     def _tick(self, now_ns: int) -> None:
         if self._writer.failure is not None:
@@ -260,13 +257,6 @@ class LiveCapture:
             self._carry_out(self._session.on_dropped(now_ns))
         self._gauges.sample(now_ns, received_ns - now_ns)
         self._carry_out(self._session.on_time(now_ns))
-
-    def _collect(self, now_ns: int) -> None:
-        """Let go of what ended connections and sealed segments have left, once in a while."""
-        if now_ns - self._collected_ns >= COLLECT_EVERY_NS:
-            self._collected_ns = now_ns
-            gc.collect()
-            release_free_memory()  # sealing leaves holes in the heap, which would add up
 
     async def _close_all(self) -> None:
         """Close every connection and wait for their ends, but not for ever."""
@@ -283,6 +273,7 @@ class LiveCapture:
 
     def opened(self, connection: int, received_ns: int, monotonic_ns: int) -> None:
         """Take note that a connection is open."""
+        self._unreached = None
         self._carry_out(self._session.on_opened(connection, monotonic_ns), (received_ns, monotonic_ns))
 
     def message(
@@ -327,11 +318,13 @@ class LiveCapture:
                     self._warn(event, text, **fields)
                 case Fail(expected, found, where, remedy, wrong_usage):
                     error = SettingsError if wrong_usage else CaptureStartError
+                    where = self._rest.base_url + where if where.startswith("/") else where
                     self._fail(error(expected=expected, found=found, where=where, remedy=remedy))
 
     async def _connection(self, number: int, path: str) -> None:
         """Keep a connection until it ends."""
         ended = await self._websockets.run(number, path)
+        self._unreached = None if self._unreached is None else ended.reason
         actions = self._session.on_closed(
             number,
             self._clock.monotonic_ns(),
@@ -350,6 +343,7 @@ class LiveCapture:
         answer = await self._rest.get(path)
         received_ns, monotonic_ns = self._clock.now_ns(), self._clock.monotonic_ns()
         if isinstance(answer, str):
+            self._unreached = None if self._unreached is None else answer
             self._carry_out(self._session.on_request_failed(number, answer, monotonic_ns))
             return
         actions = self._session.on_response(

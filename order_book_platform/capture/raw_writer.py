@@ -165,7 +165,9 @@ class RawWriter:
 
     def _count(self, rows: list[Row], batch: pa.RecordBatch, began_ns: int) -> None:
         now_ns = self._clock.monotonic_ns()
-        self.trouble = None
+        if self.trouble is not None:
+            self.trouble = None
+            LOG.warning("The device takes rows again.", extra={"event": "device_takes_rows"})
         self.rows += len(rows)
         self.bytes += batch["payload"].nbytes
         arrivals = batch["monotonic_time"].to_numpy()
@@ -175,5 +177,11 @@ class RawWriter:
     def _report(self, error: OrderBookPlatformError) -> None:
         """Tell the operator once that the device refuses rows."""
         if self.trouble is None:
-            LOG.error("The device takes no rows: %s", error, extra={"event": "device_refuses_rows"})
+            LOG.error(
+                "The device takes no rows at %s: %s. The capture goes on by itself as soon as it does; until then rows "
+                "wait in memory up to capture.buffer, and what comes beyond that is dropped and becomes a gap.",
+                error.where,
+                error.found,
+                extra={"event": "device_refuses_rows"},
+            )
         self.trouble = error.found

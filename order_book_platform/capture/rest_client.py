@@ -36,10 +36,13 @@ class RestClient:
     Args:
         base_url: base of all URLs, such as `https://fapi.binance.com`.
         tls: TLS settings; None for the system's.
+
+    Attributes:
+        base_url: the base without a slash at its end.
     """
 
     def __init__(self, base_url: str, tls: ssl.SSLContext | None = None) -> None:
-        self._base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
@@ -64,8 +67,10 @@ class RestClient:
         assert self._session is not None
         tls = True if self._tls is None else self._tls
         try:
-            async with self._session.get(self._base_url + path, ssl=tls) as response:
+            async with self._session.get(self.base_url + path, ssl=tls) as response:
                 body = await response.read()
+        except aiohttp.ClientConnectorError as error:
+            return f"no connection to {error.host}:{error.port}: {describe(error.os_error)}"
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return describe(error)
         weight = seconds(response.headers.get(WEIGHT_HEADER))

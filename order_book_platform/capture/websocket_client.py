@@ -116,12 +116,15 @@ class WebsocketClient:
         receiver: takes what the connections bring.
         clock: clock of arrivals.
         tls: TLS settings of `wss://` URLs; None for the system's.
+
+    Attributes:
+        base_url: the base without a slash at its end.
     """
 
     def __init__(
         self, base_url: str, receiver: Receiver, clock: Clock, tls: ssl.SSLContext | None = None
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._receiver = receiver
         self._clock = clock
         self._tls = tls
@@ -177,7 +180,7 @@ class WebsocketClient:
             connection.record(number, self._receiver, self._clock)
             return connection
 
-        url = self._base_url + path
+        url = self.base_url + path
         options: dict[str, Any] = (
             {"ssl": self._tls} if self._tls is not None and url.startswith("wss:") else {}
         )

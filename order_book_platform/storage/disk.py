@@ -26,7 +26,15 @@ _LOCK_TRIES, _LOCK_WAIT_S = 6, 0.01
 """A process that only looks whether a lock is held holds it for an instant: a refused lock is tried a few times."""
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a device, a quota or the allowed size of a file that is used up."""
-_REFUSED_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+_REFUSED_ERRNOS = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
 PARTITION = "the partition"
 PUBLISHED_IS_KEPT = "what was published before is untouched"
 LEAST_SHARE = 0.02
@@ -265,7 +273,7 @@ def translate_write_errors(
                 expected="a folder that can be written",
                 found=os.strerror(error.errno),
                 where=str(named),
-                remedy="Give this user the right to write there, or set another data_root.",
+                remedy="Give this user the right to write there, or set another data_root or capture_root.",
             ) from error
         raise
 

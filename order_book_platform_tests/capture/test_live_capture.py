@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gc
+import errno
 import json
 import logging
-import weakref
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,7 @@ from typing import Any
 import pytest
 
 from order_book_platform.capture import LiveCapture
-from order_book_platform.capture.live_capture import COLLECT_EVERY_NS
-from order_book_platform.clock import Clock
+from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.errors import CaptureStartError, LogBusyError, LogKeyError, SettingsError
 from order_book_platform.settings import CaptureSettings
 from order_book_platform.sources.binance.market import USDM
@@ -120,6 +120,45 @@ def test_a_capture_goes_on_where_a_killed_one_stopped(exchange: TinyExchange, tm
     assert sum(row["detail"]["why"] == "killed" for row in of_kind(rows(tmp_path), "gap")) == 1
 
 
+def test_a_full_disk_becomes_a_gap_and_recording_goes_on(
+    exchange: TinyExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the buffer held is written when there is space again; what it did not hold is the gap, and nothing else."""
+    plain, full = os.writev, threading.Event()
+
+    def writev(descriptor: int, parts: Any) -> int:
+        if full.is_set():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return plain(descriptor, parts)
+
+    monkeypatch.setattr(os, "writev", writev)
+    taken = capture(exchange, tmp_path, buffer=100_000)
+    rows_when_freed = 0
+
+    def is_over() -> bool:
+        nonlocal rows_when_freed
+        found = taken.metrics()
+        if found.dropped > 20 and full.is_set():
+            assert found.trouble is not None
+            full.clear()
+            rows_when_freed = found.rows
+        elif found.rows > 100 and not found.dropped:
+            full.set()
+        return 0 < rows_when_freed < found.rows - 500
+
+    found = taken.run(is_over, duration_ns=60 * NS_PER_SECOND)
+    assert (found.trouble, full.is_set()) == (None, False)
+    recorded = rows(tmp_path)
+    (gap,) = of_kind(recorded, "gap")
+    assert gap["detail"]["why"] == "buffer_full"
+    assert gap["detail"]["dropped"] == found.dropped > 20
+    payloads = [row["payload"] for row in of_kind(recorded, "message")]
+    (sent,) = exchange.sent
+    before = sum(row["kind"] == "message" for row in recorded[: recorded.index(gap)])
+    assert payloads[:before] == sent[:before]
+    assert payloads[before:] == sent[before + found.dropped : found.dropped + len(payloads)]
+
+
 def test_a_wrong_symbol_is_told_with_names_near_to_it(exchange: TinyExchange, tmp_path: Path) -> None:
     """Nothing is connected, and the error says what was probably meant."""
     with pytest.raises(SettingsError, match="Did you mean BTCUSDT") as error:
@@ -205,27 +244,3 @@ def test_a_session_that_fails_ends_the_capture(
     monkeypatch.setattr(taken._session, "on_response", broken)
     with pytest.raises(RuntimeError, match="broken"):
         taken.run(lambda: False)
-
-
-class _Left:
-    """An object that refers to itself, as a connection over TLS does."""
-
-    def __init__(self) -> None:
-        self.itself = self
-
-
-def test_what_ended_connections_leave_is_collected(exchange: TinyExchange, tmp_path: Path) -> None:
-    """An object that refers to itself is gone a minute later, however few objects there are, and not before."""
-    taken = capture(exchange, tmp_path)
-    begun_ns = Clock().monotonic_ns()
-    left = weakref.ref(_Left())
-    gc.disable()
-    try:
-        taken._collect(begun_ns)
-        assert left() is not None
-        taken._collect(begun_ns + COLLECT_EVERY_NS)
-        assert left() is None
-    finally:
-        gc.enable()
-    taken.run(lambda: True)
-    assert gc.get_freeze_count() == 0

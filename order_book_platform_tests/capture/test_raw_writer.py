@@ -103,7 +103,9 @@ def test_a_device_that_refuses_rows_is_tried_again(
     writer.start()
     writer.stop(30)
     assert payloads(tmp_path / "log") == [b"%d" % number for number in range(20)]
-    assert "takes no rows" in caplog.text
+    events = [getattr(record, "event", None) for record in caplog.records]
+    assert events[:2] == ["device_refuses_rows", "device_takes_rows"]
+    assert "goes on by itself" in caplog.text
 
 
 def test_a_device_that_hangs_is_given_up_at_the_end(tmp_path: Path) -> None:

@@ -225,7 +225,10 @@ def test_a_file_where_a_folder_belongs_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageAccessError) as caught, translate_write_errors(folder), locked_folder(folder):
         pass
     assert caught.value.where.startswith(str(root))
-    assert caught.value.remedy == "Give this user the right to write there, or set another data_root."
+    assert (
+        caught.value.remedy
+        == "Give this user the right to write there, or set another data_root or capture_root."
+    )
 
 
 def test_a_forbidden_folder_is_named(tmp_path: Path) -> None:

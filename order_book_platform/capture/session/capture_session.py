@@ -201,7 +201,7 @@ class CaptureSession:
         if request.kind == "depth":
             self.snapshots.on_snapshot(request, status, body, now_ns)
         else:
-            self._rules.on_response(status, body, now_ns, received_ns)
+            self._rules.on_response(status, body, received_ns)
         return self._actions()
 
     def on_request_failed(self, number: int, error: str, now_ns: int) -> Sequence[Action]:
@@ -220,7 +220,7 @@ class CaptureSession:
             f"{request.path} got no response ({error}); the next request goes out in {pause_ns / 1e9:.1f} s.",
             path=request.path,
         )
-        self._rules.on_failed(error, now_ns)
+        self._rules.on_failed(error)
         return self._actions()
 
     def on_dropped(self, now_ns: int) -> Sequence[Action]:

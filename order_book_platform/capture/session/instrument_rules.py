@@ -98,27 +98,38 @@ class InstrumentRules:
         self._symbols = symbols
         self._context = context
         self._began_ns: int | None = None
+        self._error: str | None = None
+        """Why the last request brought no rules; None where the exchange has said when to come back."""
 
     def on_time(self, now_ns: int) -> None:
-        """Take note of the beginning."""
+        """Give up where nothing of use was received in time since the first call."""
         if self._began_ns is None:
             self._began_ns = now_ns
+        limit_ns = self._context.limits.start_within_ns
+        if not self.known and self._error is not None and now_ns - self._began_ns > limit_ns:
+            self._context.out.append(
+                Fail(
+                    f"the rules of the instruments within {limit_ns / 1e9:g} s",
+                    self._error,
+                    self._market.exchange_info_path,
+                    "Check the network, --rest-url and --ws-url.",
+                )
+            )
 
-    def on_response(self, status: int, body: bytes, now_ns: int, received_ns: int) -> None:
+    def on_response(self, status: int, body: bytes, received_ns: int) -> None:
         """Record the rules, also those that have not changed: a log may be cut off in front of them.
 
         Args:
             status: HTTP status.
             body: body of the response.
-            now_ns: monotonic time of its arrival.
-            received_ns: wall clock at the same instant.
+            received_ns: wall clock at its arrival, ns.
         """
         rules = read_rules(body, self._symbols) if status == 200 else None
         self.wanted = rules is None
         if rules is None:
             # An exchange that says when to come back is there: the capture waits as long as it says.
-            if status not in (TOO_MANY, BANNED):
-                self.on_failed(f"status {status}: {body[:200].decode(errors='replace')}", now_ns)
+            waits = status in (TOO_MANY, BANNED)
+            self._error = None if waits else f"status {status}: {body[:200].decode(errors='replace')}"
             return
         if not self.known and not (self._all_listed(rules) and self._same_time(rules, received_ns)):
             return
@@ -129,23 +140,13 @@ class InstrumentRules:
             )
         self.known = True
 
-    def on_failed(self, error: str, now_ns: int) -> None:
-        """Give up where nothing of use was ever received.
+    def on_failed(self, error: str) -> None:
+        """Take note of a request that got no response.
 
         Args:
             error: what happened.
-            now_ns: monotonic time.
         """
-        limit_ns = self._context.limits.start_within_ns
-        if not self.known and self._began_ns is not None and now_ns - self._began_ns > limit_ns:
-            self._context.out.append(
-                Fail(
-                    f"the rules of the instruments within {limit_ns / 1e9:.0f} s",
-                    error,
-                    self._market.exchange_info_path,
-                    "Check the network, --rest-url and --ws-url.",
-                )
-            )
+        self._error = error
 
     def _all_listed(self, rules: ExchangeRules) -> bool:
         unknown = rules.unknown(self._symbols)

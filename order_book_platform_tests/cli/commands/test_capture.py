@@ -7,13 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from order_book_platform.storage import LogReader
+from order_book_platform.storage.disk import locked_file
+from order_book_platform.storage.master_keys import MasterKeys, load_master_keys
 from order_book_platform_tests.capture.tiny_exchange import TinyExchange
 from order_book_platform_tests.cli.conftest import Platform, run
 
@@ -79,15 +83,89 @@ def test_a_capture_of_a_second(exchange: TinyExchange, platform: Platform) -> No
 
 
 def test_a_users_mistakes_have_exit_codes(exchange: TinyExchange, platform: Platform) -> None:
-    """A wrong symbol, market or name is wrong usage (2); an exchange that is not there is a failure (1)."""
+    """A wrong symbol, market or name is wrong usage (2)."""
     wrong = platform.obp(*arguments(exchange, "--symbols", "BTCUDST"))
     assert (wrong.exit_code, "Did you mean BTCUSDT" in wrong.stderr) == (2, True)
     assert platform.obp("capture", "--market", "moon", "--symbols", "BTCUSDT").exit_code == 2
     assert platform.obp(*arguments(exchange, "--symbols", " , ")).exit_code == 2
     assert platform.obp(*arguments(exchange, "--symbols", "BTCUSDT", "--name", "../x")).exit_code == 2
-    exchange.rest_url = "http://127.0.0.1:9"
+
+
+def test_an_exchange_that_is_not_there(exchange: TinyExchange, platform: Platform) -> None:
+    """The error names the address that does not answer, and why: that of requests, or that of websockets."""
+    rest_url, exchange.rest_url = exchange.rest_url, "http://127.0.0.1:9"
     nowhere = platform.obp(*arguments(exchange, "--symbols", "BTCUSDT"))
-    assert (nowhere.exit_code, "CaptureStartError" in nowhere.stderr) == (1, True)
+    assert nowhere.exit_code == 1
+    assert "http://127.0.0.1:9/fapi/v1/exchangeInfo" in nowhere.stderr
+    assert "no connection to 127.0.0.1:9: " in nowhere.stderr
+    assert "within 0.2 s" in nowhere.stderr
+    exchange.rest_url, exchange.ws_url = rest_url, "ws://127.0.0.1:9"
+    deaf = platform.obp(*arguments(exchange, "--symbols", "BTCUSDT", "--duration", "1.5"))
+    assert deaf.exit_code == 1
+    assert "where     ws://127.0.0.1:9\n" in deaf.stderr
+    assert "expected  a connection within 1.5 s" in deaf.stderr
+    assert rows(platform)
+
+
+def test_a_clock_that_is_off_by_a_day(exchange: TinyExchange, platform: Platform) -> None:
+    """Nothing is recorded under the date of another day, and the remedy is to set the clock."""
+    exchange.server_time_ms = time.time_ns() // 10**6 + 86_400_000
+    off = platform.obp(*arguments(exchange, "--symbols", "BTCUSDT"))
+    assert off.exit_code == 1
+    assert "s behind\n" in off.stderr
+    assert "Set the clock of this machine" in off.stderr
+    assert {row["kind"] for row in rows(platform)} == {"rest"}
+
+
+@pytest.mark.parametrize("wrong", ["key", "no key", "missing key file", "second process", "other market"])
+def test_a_log_that_cannot_be_gone_on_with_is_left_alone(
+    exchange: TinyExchange, platform: Platform, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    """A wrong or missing key, another writer, another market: exit code 1, a remedy, and not a byte is changed."""
+    folder = platform.config.parent
+    for name in ("right", "other"):
+        MasterKeys.new(name).save(folder / f"{name}.json")
+    monkeypatch.setenv("OBP_CAPTURE__KEY_FILE", str(folder / "right.json"))
+    given = arguments(exchange, "--symbols", "BTCUSDT", "--duration", "0.5", "--name", "mine")
+    assert platform.obp(*given).exit_code == 0
+    log = folder / "captures/mine/raw"
+    before = {path.name: path.read_bytes() for path in log.iterdir()}
+    keys = load_master_keys(folder / "right.json")
+    expected = {
+        "key": ("LogKeyError", f"the master key {keys.active if keys else None}"),
+        "no key": ("LogKeyError", "OBP_CAPTURE_KEYS"),
+        "missing key file": ("LogKeyError", "obp keys new"),
+        "second process": ("LogBusyError", "one writer per log"),
+        "other market": ("LogSchemaError", "spot"),
+    }[wrong]
+    with ExitStack() as stack:
+        if wrong == "key":
+            monkeypatch.setenv("OBP_CAPTURE__KEY_FILE", str(folder / "other.json"))
+        elif wrong == "no key":
+            monkeypatch.delenv("OBP_CAPTURE__KEY_FILE")
+        elif wrong == "missing key file":
+            monkeypatch.setenv("OBP_CAPTURE__KEY_FILE", str(folder / "none.json"))
+        elif wrong == "second process":
+            stack.enter_context(locked_file(log / "writer.lock"))
+        else:
+            given[given.index("usdm")] = "spot"
+        refused = platform.obp(*given)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert all(each in refused.stderr for each in expected)
+    assert {path.name: path.read_bytes() for path in log.iterdir()} == before
+
+
+@pytest.mark.parametrize("root", ["/proc/captures", "platform.toml", "n" * 300])
+def test_a_root_that_cannot_be_created(
+    exchange: TinyExchange, platform: Platform, monkeypatch: pytest.MonkeyPatch, root: str
+) -> None:
+    """The error names the folder; there is no traceback."""
+    monkeypatch.setenv("OBP_CAPTURE_ROOT", root)
+    refused = platform.obp(*arguments(exchange, "--symbols", "BTCUSDT"))
+    assert refused.exit_code == 1
+    assert "Error (StorageAccessError)" in refused.stderr
+    assert root in refused.stderr
+    assert "capture_root" in refused.stderr
 
 
 @pytest.mark.parametrize(
