@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import socket
 import struct
@@ -78,6 +79,8 @@ def parse_tracking(text: str) -> ClockOffset | None:
     except ValueError:
         return None
     uncertainty_s = abs(dispersion_s) + abs(delay_s) / 2
+    if not math.isfinite(correction_s + uncertainty_s):
+        return None
     return ClockOffset(round(correction_s * NS_PER_SECOND), round(uncertainty_s * NS_PER_SECOND), "chrony")
 
 

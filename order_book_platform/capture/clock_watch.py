@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from order_book_platform.capture.clock_offset_sources import ClockOffset, measure
+from order_book_platform.capture.websocket_client import describe
 from order_book_platform.clock import NS_PER_SECOND, Clock
 from order_book_platform.datasets.raw_capture import RowKind
 from order_book_platform.settings import CaptureSettings
@@ -90,7 +91,10 @@ class ClockWatch:
                 answer.set_result(found)
 
         def work() -> None:
-            found = measure(settings.clock_source, settings.ntp_servers, self._clock.now_ns)
+            try:
+                found = measure(settings.clock_source, settings.ntp_servers, self._clock.now_ns)
+            except Exception as error:  # noqa: BLE001 - whoever waits for this thread would wait for ever
+                found = describe(error)
             with suppress(RuntimeError):  # the loop has been closed meanwhile
                 loop.call_soon_threadsafe(tell, found)
 

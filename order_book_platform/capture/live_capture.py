@@ -267,7 +267,9 @@ class LiveCapture:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._carry_out(self._session.finish(self._clock.monotonic_ns()))
+        now_ns = self._clock.monotonic_ns()
+        self._buffer.end_drop(self._clock.now_ns(), now_ns, at_end=True)
+        self._carry_out(self._session.finish(now_ns))
 
     # --- what connections bring -------------------------------------------------------------------------------------
 

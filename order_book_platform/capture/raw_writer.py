@@ -109,12 +109,14 @@ class RawWriter:
     def _run(self) -> None:
         try:
             while not self._giving_up.is_set():
+                # Asked first: a row may be put, and the buffer closed, between a `take` that finds nothing and here.
+                is_last = self._buffer.is_closed
                 rows = self._buffer.take(IDLE_S)
                 if rows:
                     began = time.monotonic()
                     self._write(rows)
                     time.sleep(max(0.0, began + GROUP_S - time.monotonic()))
-                elif self._buffer.is_closed:
+                elif is_last:
                     break
             self._log.close(seal=self._seal)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that looks after this one

@@ -128,9 +128,12 @@ class RowBuffer:
         self._put(row)
         return resumed
 
-    def end_drop(self, received_ns: int, monotonic_ns: int) -> bool:
-        """Put the `gap` row of dropped messages although no message has come since; true if there was one to put."""
-        if not self._dropped_now or self._bytes > self._limit_bytes // 2:
+    def end_drop(self, received_ns: int, monotonic_ns: int, *, at_end: bool = False) -> bool:
+        """Put the `gap` row of dropped messages although no message has come since; true if there was one to put.
+
+        It waits until half of the space is free again, but not `at_end`, when no message comes any more.
+        """
+        if not self._dropped_now or (self._bytes > self._limit_bytes // 2 and not at_end):
             return False
         self._put(self._gap(received_ns, monotonic_ns))
         return True

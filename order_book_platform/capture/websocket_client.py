@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -219,9 +220,9 @@ def describe(error: BaseException) -> str:
 
 
 def seconds(header: str | None) -> float | None:
-    """Return the seconds of a header such as `Retry-After`, or None if it has none."""
+    """Return the seconds of a header such as `Retry-After`, or None if it has none, or says `inf` or `nan`."""
     try:
         found = float(header) if header is not None else None
     except ValueError:
         return None
-    return found if found is None or found >= 0 else None
+    return found if found is not None and 0 <= found < math.inf else None

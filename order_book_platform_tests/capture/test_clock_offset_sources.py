@@ -69,6 +69,7 @@ def test_chrony_is_read() -> None:
     assert parse_tracking(TRACKING.replace("Normal", "Not synchronised")) is None
     assert parse_tracking("") is None
     assert parse_tracking(TRACKING.replace("0.000250000", "x")) is None
+    assert parse_tracking(TRACKING.replace("0.000250000", "nan")) is None
 
 
 @pytest.mark.parametrize("ahead_ns", [0, 1_270_000_000, -86_400 * NS_PER_SECOND])

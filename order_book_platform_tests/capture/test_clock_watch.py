@@ -54,3 +54,15 @@ def test_without_a_source_nothing_is_measured() -> None:
     watch = ClockWatch(settings, Clock(), lambda *_: None, lambda *_, **__: None)
     asyncio.run(watch.run())
     assert watch.source == "no source is configured"
+
+
+def test_a_source_that_fails_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error nobody thought of is the reason why the offset is not known; the watch goes on."""
+
+    def fails(*_: object) -> ClockOffset:
+        raise ZeroDivisionError("a source without a second")
+
+    monkeypatch.setattr(clock_watch, "measure", fails)
+    watch = ClockWatch(CaptureSettings(), Clock(), lambda *_: None, lambda *_, **__: None)
+    asyncio.run(asyncio.wait_for(watch.measure(), 30))
+    assert "a source without a second" in watch.source

@@ -55,6 +55,33 @@ def test_rows_are_durable_in_order(tmp_path: Path) -> None:
     assert writer.syncs.maximum_ns > 0
 
 
+class LateRow(RowBuffer):
+    """A buffer into which a row is put, and which is closed, behind a look that found nothing."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(limit_bytes)
+        self.ended = threading.Event()
+
+    def take(self, timeout_s: float) -> list[Row]:
+        """Find nothing, the first time, and then bring the last row."""
+        rows = super().take(0)
+        if not self.ended.is_set():
+            self.put(message(1))
+            self.close()
+            self.ended.set()
+        return rows
+
+
+def test_a_row_just_before_the_end_is_written(tmp_path: Path) -> None:
+    """That the buffer is closed says nothing about a look that began before."""
+    buffer = LateRow(10**8)
+    writer = RawWriter(opener(tmp_path / "log"), buffer, Clock())
+    writer.start()
+    assert buffer.ended.wait(30)
+    writer.stop(30)
+    assert payloads(tmp_path / "log") == [b"1"]
+
+
 def test_a_segment_ends_with_the_hour(tmp_path: Path) -> None:
     """So it does at midnight; a sealed segment is plain Parquet."""
     buffer = RowBuffer(10**8)

@@ -72,6 +72,18 @@ def test_a_gap_is_written_without_a_next_message() -> None:
     assert [row.kind for row in buffer.take(0)] == ["gap"]
 
 
+def test_the_end_waits_for_no_free_space() -> None:
+    """What was dropped is told at the end, also where the rows before it still wait."""
+    buffer = RowBuffer(SIZE)
+    for at in range(40):
+        buffer.put(message(at))
+    assert buffer.dropped
+    assert not buffer.end_drop(41, 41)
+    assert buffer.end_drop(41, 41, at_end=True)
+    assert not buffer.end_drop(42, 42, at_end=True)
+    assert [row.kind for row in buffer.take(0)][-1] == "gap"
+
+
 def test_a_waiting_writer_is_woken() -> None:
     """By a row, and by the end."""
     buffer = RowBuffer(10**6)

@@ -121,7 +121,10 @@ def test_nobody_there() -> None:
     assert (ended.by, "9" in ended.reason) == ("network", True)
 
 
-@pytest.mark.parametrize(("header", "found"), [("7", 7.0), (None, None), ("soon", None), ("-1", None)])
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [("7", 7.0), (None, None), ("soon", None), ("-1", None), ("inf", None), ("nan", None)],
+)
 def test_seconds_of_headers(header: str | None, found: float | None) -> None:
     """A date or nonsense is no number of seconds."""
     assert seconds(header) == found
