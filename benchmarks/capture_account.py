@@ -59,6 +59,13 @@ class Gap(NamedTuple):
         """Whether it is about a stream."""
         return not self.streams or stream in self.streams
 
+    def is_open(self, last_ns: int) -> bool:
+        """Whether it tells of what lies behind the last message before it, whose monotonic arrival is `last_ns`.
+
+        A silence does if it begins there: the capture ended. Others are recorded behind the first message that follows.
+        """
+        return self.why in ANYWHERE or (self.why == "silence" and self.from_ns >= last_ns)
+
 
 class Hole(NamedTuple):
     """Ids of a stream between two messages, which nothing in the log covers.
@@ -80,7 +87,7 @@ class Hole(NamedTuple):
         if gap.row < self.left[0]:
             return False
         if self.right is None or gap.row < self.right[0]:
-            return gap.why in ANYWHERE
+            return gap.is_open(self.left[1])
         return gap.from_ns < self.right[1] or gap.from_ns == self.left[1] == self.right[1]
 
 

@@ -418,6 +418,8 @@ def test_an_account_tells_losses_from_gaps() -> None:
     ]  # it is about an earlier hole
     assert unreported(Gap("chain", of_depth, 601, 701, 0, 7)) == [30, 40, 70, 2]  # it begins behind the hole
     assert unreported(Gap("killed", everything, 201, 301, 0, 3)) == [70]
+    assert unreported(Gap("silence", of_depth, 601, 701, 0, 7)) == [30, 40, 2]  # to the end of the capture
+    assert unreported(Gap("silence", of_depth, 201, 701, 0, 7)) == [70, 2]  # behind a message that followed
     assert (
         unreported(Gap("chain", of_depth, 201, 601, 0, 6), Gap("disconnected", everything, 601, 701, 0, 7))
         == []

@@ -260,7 +260,7 @@ class LiveCapture:
 
     async def _close_all(self) -> None:
         """Close every connection and wait for their ends, but not for ever."""
-        self._carry_out(self._session.stop())
+        self._carry_out(self._session.stop(self._clock.monotonic_ns()))
         deadline = time.monotonic() + STOP_WITHIN_S
         while self._tasks and time.monotonic() < deadline:
             await asyncio.wait(self._tasks, timeout=TICK_S)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.capture_account import ANYWHERE, Gap
+from benchmarks.capture_account import Gap
 from order_book_platform.capture import live_capture
 from order_book_platform.capture.capture_plan import session_limits
 from order_book_platform.capture.session import connection_group, overlap, request_budget, snapshot_requests
@@ -283,7 +283,7 @@ def judge(
             for places in _missing(arrival, first, end, gap.from_ns)
         )
         # What is not there yet is missing only where nobody was connected.
-        missing = between or (behind if gap.why in ANYWHERE else [])
+        missing = between or (behind if gap.is_open(max(arrival.values(), default=0)) else [])
         claims += [missing] if missing else []
         claimed.update(missing)
         found.false += [] if missing else [gap]

@@ -67,7 +67,7 @@ class CaptureSession:
         self._rules = InstrumentRules(
             market, list(dict.fromkeys(spec.symbol for spec in streams)), self._context
         )
-        self._stopping = False
+        self._stopped_ns = 0
 
     @property
     def has_begun(self) -> bool:
@@ -140,7 +140,7 @@ class CaptureSession:
                 self._context.limiter.blocked_until_ns = max(
                     self._context.limiter.blocked_until_ns, not_before_ns
                 )
-            if not self._stopping:
+            if not self._stopped_ns:
                 self._context.warn(
                     "connect_failed",
                     f"A connection to {self._context.url(live.path)} could not be opened: {reason}.",
@@ -231,7 +231,7 @@ class CaptureSession:
 
     def on_time(self, now_ns: int) -> Sequence[Action]:
         """Do what is due; to be called several times a second."""
-        if self._stopping:
+        if self._stopped_ns:
             return self._actions()
         self._rules.on_time(now_ns)
         if self._rules.wanted:
@@ -252,9 +252,13 @@ class CaptureSession:
             group.want("request")
         return self._actions()
 
-    def stop(self) -> Sequence[Action]:
-        """Close every connection; nothing is opened or fetched any more. Their last messages still count."""
-        self._stopping = True
+    def stop(self, now_ns: int) -> Sequence[Action]:
+        """Close every connection; nothing is opened or fetched any more. Their last messages still count.
+
+        Args:
+            now_ns: monotonic time.
+        """
+        self._stopped_ns = now_ns
         for group in self.groups:
             group.stop()
         return self._actions()
@@ -272,6 +276,8 @@ class CaptureSession:
         for watch in self.watches.values():
             if watch.uncovered is not None:
                 self._context.break_chain(watch)
+            elif watch.is_silent(self._stopped_ns):
+                self._context.gap("silence", [watch], watch.pauses.last_ns)
         return actions + self._actions()
 
     # --- messages ---------------------------------------------------------------------------------------------------
@@ -280,12 +286,7 @@ class CaptureSession:
         """Take a message of a stream, the quote behind whose name is at `end`."""
         watch = seat.watch
         live.pauses.add(now_ns)
-        watch.pauses.add(now_ns)
-        watch.messages += 1
-        watch.last_payload = payload
-        watch.silence_calls = 0
-        seat.messages += 1
-        seat.last_ns = now_ns
+        seat.take(payload, live.opened_ns, now_ns)
         ids = watch.read(payload, end, self._with_previous)
         if ids is not None:
             self._follow(seat, live, ids, payload, now_ns)
@@ -325,7 +326,7 @@ class CaptureSession:
 
     def _resumes(self, watch: StreamWatch, live: Connection) -> bool:
         """Say whether a message tells how a stream goes on whose connection had ended; one that ends, too, does not."""
-        return watch.uncovered is not None and (live.state != "closing" or self._stopping)
+        return watch.uncovered is not None and (live.state != "closing" or self._stopped_ns > 0)
 
     def _check_numbering(self, watch: StreamWatch, payload: bytes, now_ns: int) -> None:
         """Begin anew where the exchange's numbers have: many later messages, none of which leads on."""

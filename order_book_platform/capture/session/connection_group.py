@@ -282,6 +282,8 @@ class ConnectionGroup:
                 self._silence_calls = 0
             return False
         self._silence_calls += 1
+        for watch in self.watches:
+            watch.called_ns = now_ns
         self._context.warn(
             "connection_silent",
             f"Connection {connection.number} has brought nothing for {(now_ns - last_ns) / 1e9:.0f} s; "
@@ -302,6 +304,7 @@ class ConnectionGroup:
             last_ns = max(watch.pauses.last_ns, connection.opened_ns)
             if now_ns - last_ns > watch.silence_limit_ns(now_ns):
                 watch.silence_calls += 1
+                watch.called_ns = now_ns
                 silent = True
                 self._context.warn(
                     "stream_silent",

@@ -73,11 +73,15 @@ class PauseRecord:
         self._before_ns = 0
         self._hour_began_ns = 0
 
-    def add(self, now_ns: int) -> None:
-        """Count a message at a monotonic time, ns."""
-        if self.last_ns:
-            pause_ns = now_ns - self.last_ns
-            self._longest_ns = max(self._longest_ns, pause_ns)
+    def add(self, now_ns: int, since_ns: int | None = None) -> None:
+        """Count a message.
+
+        Args:
+            now_ns: monotonic time of its arrival.
+            since_ns: monotonic time since which a pause is shown that ends with it; None for the last message.
+        """
+        since_ns = (self.last_ns or now_ns) if since_ns is None else since_ns
+        self._longest_ns = max(self._longest_ns, now_ns - since_ns)
         self.last_ns = now_ns
 
     def longest_ns(self, now_ns: int) -> int:
@@ -108,6 +112,7 @@ class StreamWatch:
             connection; None while nothing is in question.
         advanced_ns: monotonic arrival of the last message that brought a greater id, ns; 0 for none.
         silence_calls: how often it has been called silent since its last message.
+        called_ns: monotonic time at which it, or all of a connection of it, was last called silent, ns; 0 for never.
         reported_undelivered: whether the operator has been told that it never brought anything.
     """
 
@@ -115,6 +120,7 @@ class StreamWatch:
         "_advanced_payload",
         "_behind",
         "advanced_ns",
+        "called_ns",
         "chain",
         "gaps",
         "last",
@@ -141,6 +147,7 @@ class StreamWatch:
         self.uncovered: tuple[int, int] | None = None
         self.advanced_ns = 0
         self.silence_calls = 0
+        self.called_ns = 0
         self.reported_undelivered = False
         self._behind = 0
         self._advanced_payload = b""
@@ -151,6 +158,11 @@ class StreamWatch:
         shortest, longest = SILENCE_NS[self.spec.kind]
         usual = min(longest, max(shortest, SILENCE_FACTOR * self.pauses.longest_ns(now_ns)))
         return usual << min(self.silence_calls, 20)
+
+    def is_silent(self, now_ns: int) -> bool:
+        """Say whether its last message is further back than its limit, or it has been called silent since."""
+        is_beyond = now_ns - self.pauses.last_ns > self.silence_limit_ns(now_ns)
+        return self.messages > 0 and (self.silence_calls > 0 or is_beyond)
 
     def advanced(self, payload: bytes, now_ns: int) -> None:
         """Take note of a depth message that leads on in the chain.
@@ -227,3 +239,23 @@ class Seat:
         self.before_ns = 0
         self.last = -1
         self.last_ns = 0
+
+    def take(self, payload: bytes, opened_ns: int, now_ns: int) -> None:
+        """Count a message.
+
+        A pause counts for the limit of silence as far as this connection has shown it. One that was called silent is no
+        pause that the stream usually makes, nor is the time in which it had no connection.
+
+        Args:
+            payload: the message as received.
+            opened_ns: monotonic time at which the connection was opened.
+            now_ns: monotonic time of the arrival.
+        """
+        watch = self.watch
+        since_ns = self.last_ns or opened_ns
+        watch.pauses.add(now_ns, since_ns if since_ns >= watch.called_ns else now_ns)
+        watch.messages += 1
+        watch.last_payload = payload
+        watch.silence_calls = 0
+        self.messages += 1
+        self.last_ns = now_ns

@@ -165,7 +165,7 @@ class SimulatedExchange:
 
     def stop(self, *, complete: bool = True) -> None:
         """Let the session stop, and end all connections."""
-        self.carry_out(self.session.stop())
+        self.carry_out(self.session.stop(self.clock.monotonic_ns()))
         for connection in list(self.live):
             self.close(connection, "recorder", complete=complete)
         self.carry_out(self.session.finish(self.clock.monotonic_ns()))

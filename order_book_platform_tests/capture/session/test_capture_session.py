@@ -11,7 +11,7 @@ import pytest
 
 from order_book_platform.capture.session import SessionLimits, StreamSpec
 from order_book_platform.capture.session.message_header import parsed_ids
-from order_book_platform.capture.session.stream_watch import StreamKind
+from order_book_platform.capture.session.stream_watch import SILENCE_NS, StreamKind
 from order_book_platform.clock import NS_PER_SECOND
 from order_book_platform.sources.binance.market import MARKETS, SPOT, USDM, Market
 from order_book_platform_tests.capture.session.simulated_exchange import Faults, SimulatedExchange
@@ -250,7 +250,7 @@ def test_a_connection_that_never_ends_is_closed_by_the_recorder() -> None:
     """After the time for closing handshakes the session is finished, and the log has the end of each connection."""
     found = exchange(5)
     found.run(20)
-    found.carry_out(found.session.stop())
+    found.carry_out(found.session.stop(found.clock.monotonic_ns()))
     found.carry_out(found.session.finish(found.clock.monotonic_ns()))
     assert [kind for _, kind, _, _ in found.rows if kind in ("connect", "close")] == ["connect", "close"]
     assert len(reported(found)) == 6
@@ -265,7 +265,7 @@ def test_messages_behind_a_stop_still_count() -> None:
     found.rates = dict.fromkeys(found.symbols, 0.0)
     while not found.live:
         found.step()
-    found.carry_out(found.session.stop())
+    found.carry_out(found.session.stop(found.clock.monotonic_ns()))
     for _ in range(20):
         found.clock.advance(NS_PER_SECOND)
         found._change("BTCUSDT", found.clock.monotonic_ns())
@@ -283,7 +283,7 @@ def test_a_connection_that_opens_behind_a_stop_follows_a_gap() -> None:
     found.carry_out(found.session.rotate())
     found.carry_out(found.session.on_time(found.clock.monotonic_ns()))
     assert len(found.connects) == 2
-    found.carry_out(found.session.stop())
+    found.carry_out(found.session.stop(found.clock.monotonic_ns()))
     found.close(old, "recorder", complete=True)
     for _ in range(20):
         found.clock.advance(NS_PER_SECOND // 10)
@@ -416,6 +416,71 @@ def test_a_loss_is_reported_once() -> None:
     assert [each for each in reported(found) if each[1] == "btcusdt@trade"] == [
         ("disconnected", "btcusdt@trade")
     ]
+
+
+@pytest.mark.parametrize("name", ["btcusdt@depth@100ms", "btcusdt@bookTicker"])
+@pytest.mark.parametrize("disconnect", [False, True])
+def test_a_silence_does_not_raise_the_limit(name: str, disconnect: bool) -> None:
+    """A stream is silenced again and again, until it is replaced or its connection is lost; its limit stays."""
+    found = exchange(5, limits=SessionLimits())
+    found.run(20)
+    watch = found.session.watches[name]
+    limit_ns = watch.silence_limit_ns(found.clock.monotonic_ns())
+    assert limit_ns == SILENCE_NS[watch.spec.kind][0]
+    for _ in range(3):
+        for live in found.live.values():
+            live.mute_streams.add(name)
+        found.run(limit_ns / NS_PER_SECOND - 5)
+        if disconnect:
+            found.close(max(found.live))
+        found.run(20)
+        assert watch.silence_calls == 0
+        assert found.clock.monotonic_ns() - watch.pauses.last_ns < NS_PER_SECOND
+        assert watch.silence_limit_ns(found.clock.monotonic_ns()) == limit_ns
+        found.run(20)
+    assert sum(each == name for _, each in reported(found)) == 3
+
+
+def test_a_pause_that_a_new_connection_shows_raises_the_limit() -> None:
+    """A stream that is quiet on its new connection, too, is not called silent after each of its pauses."""
+    found = exchange(5, limits=SessionLimits())
+    found.run(20)
+    watch = found.session.watches["ethusdt@depth@100ms"]
+    found.rates["ETHUSDT"] = 0.0
+    found.run(40)
+    assert watch.silence_calls == 1
+    found.rates["ETHUSDT"] = 1.0
+    found.run(5)
+    assert 200 < watch.silence_limit_ns(found.clock.monotonic_ns()) / NS_PER_SECOND < 300
+    found.rates["ETHUSDT"] = 0.0
+    found.run(40)
+    assert watch.silence_calls == 0
+
+
+@pytest.mark.parametrize("silent_s", [10, 17, 40])
+def test_a_stream_that_is_silent_at_the_end_has_a_gap_to_there(silent_s: int) -> None:
+    """Nothing is known of it behind its last message; of a stream that is quiet within its limit nothing is said."""
+    found = exchange(5, limits=SessionLimits())
+    found.run(20)
+    name = "btcusdt@depth@100ms"
+    last_ns = found.session.watches[name].pauses.last_ns
+    found._spec_of = {each: spec for each, spec in found._spec_of.items() if each != name}
+    found.run(silent_s)
+    found.stop()
+    assert reported(found) == ([("silence", name)] if silent_s > 15 else [])
+    assert [begin for begin, _ in gaps(found, name)] == ([last_ns] if silent_s > 15 else [])
+
+
+def test_a_slow_close_is_no_silence() -> None:
+    """Silence is measured up to the stop, not up to the end of the last connection."""
+    found = exchange(5, limits=SessionLimits())
+    found.run(20)
+    found.carry_out(found.session.stop(found.clock.monotonic_ns()))
+    found.clock.advance(60 * NS_PER_SECOND)
+    for number in list(found.live):
+        found.close(number, "recorder", complete=True)
+    found.carry_out(found.session.finish(found.clock.monotonic_ns()))
+    assert reported(found) == []
 
 
 def test_dropped_rows_begin_every_chain_anew() -> None:
