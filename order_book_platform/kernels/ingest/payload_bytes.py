@@ -1,7 +1,8 @@
 """Reading JSON in an array of bytes: strings, numbers and exact decimals, each from a position on.
 
 Positions are bytes in `data`, uint8[m]; −1 stands for "odd": wrong, or so unusual that the slow parser has to see it
-(escapes, exponents, bytes beyond ASCII, nested values, more decimals than wanted, numbers of more than 18 digits).
+(escapes, exponents, bytes beyond ASCII, nested values, digits other than 0 behind the decimals wanted, numbers of more
+than 18 digits).
 """
 
 from __future__ import annotations
@@ -91,10 +92,11 @@ def read_decimal(data, i, end, decimals):  # type: ignore[no-untyped-def]
         i += 1
         start = i
         while i < end and ZERO <= data[i] <= NINE:
-            if left == 0:  # a digit more than pips hold; also a zero, so that the slow parser alone decides
+            if left > 0:
+                value = value * 10 + (int(data[i]) - ZERO)
+                left -= 1
+            elif data[i] != ZERO:  # zeros, with which spot fills up its 8 decimals, change nothing
                 return -1, 0
-            value = value * 10 + (int(data[i]) - ZERO)
-            left -= 1
             i += 1
         if i == start or i >= end:
             return -1, 0

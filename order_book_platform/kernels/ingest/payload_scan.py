@@ -1,9 +1,9 @@
 """Scanning the bytes of Binance's messages: depth, ticker and trade payloads of a batch to integers, in one pass.
 
 The scanner takes a message only if it understands it to the last byte. Anything else, be it wrong or only unusual
-(escapes, exponents, bytes beyond ASCII, nested values of unknown keys, keys that stand twice, more decimals than the
-instrument has, numbers of more than 18 digits), it leaves to `sources.binance.payload_parser`, which gives the same
-result for every message that the scanner takes.
+(escapes, exponents, bytes beyond ASCII, nested values of unknown keys, keys that stand twice, digits other than 0
+behind the decimals of the instrument, numbers of more than 18 digits), it leaves to `sources.binance.payload_parser`,
+which gives the same result for every message that the scanner takes.
 
 Positions are bytes in `data`, uint8[m]; −1 stands for "odd".
 """

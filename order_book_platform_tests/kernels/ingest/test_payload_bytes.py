@@ -20,6 +20,8 @@ from order_book_platform.kernels.ingest.payload_bytes import (
 )
 
 TEXTS = st.text(st.sampled_from("0123456789.-+eEx "), max_size=24)
+FILLED = st.from_regex(r"\A[0-9]{1,6}\.[0-9]{0,4}0{1,12}[0-9]?\Z")
+"""Decimals filled up with zeros, some with another digit behind them."""
 
 
 def data(text: str | bytes) -> np.ndarray:
@@ -27,12 +29,15 @@ def data(text: str | bytes) -> np.ndarray:
     return np.frombuffer(text if isinstance(text, bytes) else text.encode(), np.uint8)
 
 
-@given(TEXTS, st.integers(0, 12))
+@given(TEXTS | FILLED, st.integers(0, 12))
 @example("92233720368.54775807", 8)
+@example("61564.91000000", 2)
+@example("61564.91000001", 2)
+@example("61564.00000000", 0)
 @example("0001.10", 2)
 @example("1.", 2)
 def test_decimals(text: str, decimals: int) -> None:
-    """A decimal that is taken has the exact value; a plain one that fits 18 digits is always taken."""
+    """A decimal that is taken has the exact value; a plain one that fits 18 digits is, whatever zeros fill it up."""
     content = data(f'"{text}"')
     at, pips = read_decimal(content, 0, len(content), decimals)
     plain = re.fullmatch(r"([0-9]+)(?:\.([0-9]+))?", text)
@@ -41,7 +46,7 @@ def test_decimals(text: str, decimals: int) -> None:
         assert at == len(content)
         assert Decimal(int(pips)) == Decimal(text).scaleb(decimals)
     else:
-        assert not plain or len(plain[2] or "") > decimals or len(plain[1]) + decimals > 18
+        assert not plain or len((plain[2] or "").rstrip("0")) > decimals or len(plain[1]) + decimals > 18
 
 
 @given(TEXTS)

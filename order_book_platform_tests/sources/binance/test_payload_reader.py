@@ -181,6 +181,44 @@ def test_odd_messages(old: bytes, new: bytes) -> None:
     check(DEPTH.replace(old, new, 1))
 
 
+def filled(price: str, size: str) -> list[bytes]:
+    """A depth message, a ticker and a trade with 8 decimals in each price and size; the last ones are as given."""
+    ids = {"E": 1723161255208, "T": 1723161255207, "s": "BTCUSD_PERP", "U": 5, "u": 7, "pu": 4}
+    sides = {"b": [["61737.63000000", "12.00000000"], ["56854.50000000", "0.00000000"]], "a": [[price, size]]}
+    trade = {"E": 1723161255208, "s": "BTCUSD_PERP", "t": 9, "p": price, "q": size, "m": True}
+    ticker = {"u": 8, "s": "BTCUSD_PERP", "b": "61737.63000000", "B": "3.00000000", "a": price, "A": size}
+    messages: list[dict[str, Any]] = [{"e": "depthUpdate", **ids, **sides}, ticker, {"e": "trade", **trade}]
+    return [json.dumps(message, separators=(",", ":")).encode() for message in messages]
+
+
+@pytest.mark.parametrize("market", [SPOT, USDM], ids=lambda market: market.name)
+@pytest.mark.parametrize(
+    ("price", "size", "is_slow", "is_refused"),
+    [
+        ("61564.91000000", "7.00000000", False, False),
+        ("61564.9" + "0" * 40, "0." + "0" * 40, False, False),
+        ("61564.91000001", "7.00000000", True, True),
+        ("61564.91100000", "7.00000000", True, True),
+        ("61564.91000000", "7.00100000", True, True),
+        ("61564.91" + "0" * 40 + "1", "7.00000000", True, True),
+        ("61564.91000000e0", "7.00000000", True, True),
+        ("61564.91000000", "9223372036854775807.00000000", True, False),
+        ("61564.91000000", "9223372036854775808.00000000", True, True),
+    ],
+)
+def test_zeros_behind_the_decimals(
+    market: Market, price: str, size: str, is_slow: bool, is_refused: bool
+) -> None:
+    """Zeros behind the instrument's decimals, 2 and 0, are scanned; the slow parser sees other digits and overflows."""
+    payloads = filled(price, size)
+    reader, parser = PayloadReader(market, POINTS), PayloadParser(market, POINTS)
+    batch = reader.read(pa.array(payloads, pa.binary()))
+    assert batch.slow == (len(payloads) if is_slow else 0)
+    assert len(batch.refusals) == (len(payloads) if is_refused else 0)
+    for row, payload in enumerate(payloads):
+        assert message_of(reader, batch, row) == parser.parse(payload), payload
+
+
 def test_keys_in_any_order() -> None:
     """Levels before the symbol, unknown keys before and behind: the scanner takes them all."""
     data = json.loads(DEPTH)["data"]
@@ -216,8 +254,11 @@ def test_mutated_messages(payload: bytes, edits: list[tuple[float, str, bytes]],
     check(payload)
 
 
-DECIMALS = st.from_regex(r"\A[0-9]{0,12}(\.[0-9]{0,10})?\Z") | st.sampled_from(
-    ["0", "1e5", "-1", "1.", "00.10"]
+DECIMALS = (
+    st.from_regex(r"\A[0-9]{0,12}(\.[0-9]{0,10})?\Z")
+    # Filled up with zeros beyond 8 decimals, some with another digit behind them.
+    | st.from_regex(r"\A[0-9]{1,5}\.[0-9]{0,2}0{8,12}[0-9]?\Z")
+    | st.sampled_from(["0", "1e5", "-1", "1.", "00.10"])
 )
 PAIRS = st.lists(st.lists(DECIMALS, min_size=2, max_size=2), max_size=4)
 NUMBERS = (
@@ -283,6 +324,7 @@ NUMERALS += [
     b"NaN",
 ]
 TEXTS = [b"1.5", b"1.50000000", b"0.00", b"0", b"1e3", b"1E-8", b"\\u0031.5", b"1.5 ", b"+1", b"1" * 30]
+TEXTS += [b"1.500000000000", b"1.500000001000", b"0.00000000000000000001"]
 TEXTS += [b".5", b"5.", b"BTCUSDT", b"BTC\\u0055SDT", "币安USDT".encode(), b"\xff", b"MARKET"]
 TEXTS += [b'\\"]', b"", b"\\ud800", b"\t"]
 NESTED = [b"[]", b"{}", b'[["1.5","2"]]', b'[["1.5","2"],["3","0.1"]]', b'[["1e3","2"]]', b'[[1.5,"2"]]']
@@ -292,6 +334,7 @@ NESTED += [
     b'[{"e":"trade"},[1,[2,"]"]]]',
     b'{"\\"":{"}":[]}}',
 ]
+NESTED += [b'[["1.500000000","2.000000000000"]]', b'[["1.500000000","2.000000000001"]]']
 NESTED += [b"[1e400]", b"[", b'{"a"}']
 SOUND: dict[bytes, tuple[bytes, ...]] = {
     b"e": (b'"depthUpdate"', b'"bookTicker"', b'"trade"', b'"aggTrade"'),
@@ -300,7 +343,7 @@ SOUND: dict[bytes, tuple[bytes, ...]] = {
     b"X": (b'"MARKET"', b'"ADL"'),
     **dict.fromkeys([b"E", b"T"], (b"1723161256299", b"1723161256299123", b"0")),
     **dict.fromkeys([b"U", b"u", b"pu", b"t"], (b"5123107837557", b"0", b"999999999999999999")),
-    **dict.fromkeys([b"B", b"A", b"p", b"q"], (b'"1.5"', b'"61804.70"', b'"0.00000001"')),
+    **dict.fromkeys([b"B", b"A", b"p", b"q"], (b'"1.5"', b'"61804.70"', b'"0.0000000100"')),
 }
 
 
