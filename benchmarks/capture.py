@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,7 @@ import psutil
 import pyarrow.parquet as pq
 
 from benchmarks.capture_account import Account, account, read_archive
-from benchmarks.capture_worker import PERCENTILES
+from benchmarks.capture_worker import PERCENTILES, RECORDING
 from benchmarks.exchange import RATE, SYMBOLS, simulated_exchange
 from benchmarks.report import OURS, ROOT, Report, arguments, run
 from order_book_platform.errors import BenchmarkError
@@ -37,7 +38,9 @@ from order_book_platform.storage.master_keys import MasterKeys, load_master_keys
 
 SECONDS = 300.0
 SETTLE_S = 5.0
-"""Seconds before CPU and memory count: processes start, and connections open."""
+"""Seconds from the first message on before CPU and memory count: other connections open."""
+START_S = 120.0
+"""Seconds within which the capture has its first message."""
 STALL_S = 10.0
 BARE_BYTES = 32_768
 BARE_EVERY_S = 0.1
@@ -178,7 +181,7 @@ def measured(rate: int, seconds: float, *, encrypted: bool, stall: bool) -> Meas
         with simulated_exchange(rate, ledger) as (addresses, _):
             command = _worker(addresses, folder, rate * seconds, keys)
             if stall:
-                command += ["--stall", str(time.monotonic() + SETTLE_S + seconds / 2), str(STALL_S)]
+                command += ["--stall", str(SETTLE_S + seconds / 2), str(STALL_S)]
             found = _watched(command, folder, seconds)
         log = Path(found.worker["folder"])
         found.sealed = sum(1 for _ in log.glob("*.parquet"))
@@ -196,11 +199,12 @@ def _worker(addresses: dict[str, Any], folder: Path, changes: float, keys: Path 
 
 
 def _watched(command: list[str], folder: Path, seconds: float) -> Measured:
-    """Run the capture for some seconds; sync a file of our own beside it meanwhile."""
+    """Run the capture for some seconds from its first message on; sync a file of our own beside it meanwhile."""
     found = Measured()
     capture = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     process = psutil.Process(capture.pid)
     try:
+        _wait_for_recording(capture)
         time.sleep(SETTLE_S)
         begun, cpu_s = time.monotonic(), sum(process.cpu_times()[:2])
         with (folder / "bare").open("wb", buffering=0) as bare:
@@ -228,6 +232,26 @@ def _watched(command: list[str], folder: Path, seconds: float) -> Measured:
         )
     found.worker = json.loads(output)
     return found
+
+
+def _wait_for_recording(capture: subprocess.Popen[str]) -> None:
+    """Wait until the capture says that messages arrive, or has ended; a silent one is an error."""
+    assert capture.stdout is not None
+    if not select.select([capture.stdout], [], [], START_S)[0]:
+        raise BenchmarkError(
+            expected=f"the capture's first message within {START_S:g} s",
+            found="none",
+            where="benchmarks.capture_worker",
+            remedy="See whether the exchange serves, and whether the machine is too busy to start a process.",
+        )
+    line = capture.stdout.readline()
+    if line and line.strip() != RECORDING:
+        raise BenchmarkError(
+            expected=f"the line {RECORDING!r} before anything else",
+            found=repr(line[:80]),
+            where="benchmarks.capture_worker",
+            remedy="Run it by hand to see what it prints.",
+        )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """A process that records from an exchange until its stdin ends, then prints its figures, for `benchmarks.capture`.
 
+A line `recording` goes before them as soon as messages arrive, however long the process took to start.
+
 It is `LiveCapture` as `obp capture` runs it, and it can hang the disk: for some seconds every fsync of the process
 waits, and returns only then. Rows that are written meanwhile are in no synced frame, so that the buffer fills.
 """
@@ -18,11 +20,14 @@ from pathlib import Path
 import numpy as np
 
 from order_book_platform.capture import LiveCapture
+from order_book_platform.observability import CaptureMetrics
 from order_book_platform.settings import CaptureSettings
 from order_book_platform.sources.binance.market import MARKETS
 from order_book_platform.storage.master_keys import load_master_keys
 
 PERCENTILES = (50, 95, 99, 99.9)
+RECORDING = "recording"
+"""Line on stdout once messages arrive; a disk that is to hang does so a while after it."""
 
 
 def hang_disk(begin: float, seconds: float) -> None:
@@ -49,10 +54,8 @@ def main() -> None:
     parser.add_argument("--symbols", required=True)
     parser.add_argument("--segment", type=int, default=100_000_000)
     parser.add_argument("--key-file", type=Path)
-    parser.add_argument("--stall", type=float, nargs=2, metavar=("AT", "SECONDS"))
+    parser.add_argument("--stall", type=float, nargs=2, metavar=("AFTER", "SECONDS"))
     chosen = parser.parse_args()
-    if chosen.stall:
-        hang_disk(*chosen.stall)
     settings = CaptureSettings(clock_source="none", segment=chosen.segment)
     tls = ssl.create_default_context(cafile=chosen.ca_file) if chosen.ca_file else None
     capture = LiveCapture(
@@ -72,11 +75,17 @@ def main() -> None:
         stopped.set()
 
     threading.Thread(target=wait_for_end, daemon=True).start()
-    fullest = 0
+    fullest, recording = 0, False
 
-    def observe(metrics: object) -> None:
-        nonlocal fullest
-        fullest = max(fullest, int(getattr(metrics, "buffer_bytes", 0)))
+    def observe(metrics: CaptureMetrics) -> None:
+        nonlocal fullest, recording
+        fullest = max(fullest, metrics.buffer_bytes)
+        if not recording and metrics.messages:
+            recording = True
+            if chosen.stall:
+                after, seconds = chosen.stall
+                hang_disk(time.monotonic() + after, seconds)
+            print(RECORDING, flush=True)
 
     found = capture.run(stopped.is_set, observe=observe)
     ends_s, counts = np.array(found.durable_buckets).T
