@@ -40,6 +40,7 @@ LONGEST = (
     "kernels/test_compiled.py",
     "test_no_look_ahead.py",
     "fidelity/test_recordings.py",
+    "capture/test_recordings.py",
     "test_benchmarks.py",
     "storage/log/test_crash.py",
     "reconstruct/test_decimals.py",

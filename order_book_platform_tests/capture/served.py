@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cache
@@ -19,6 +19,7 @@ from order_book_platform.exchange import (
     parse_faults,
     venue,
 )
+from order_book_platform.exchange.feeds.feed_event import Feed
 
 CHANGES_PER_SECOND = 2_000
 """Level changes a second of each symbol."""
@@ -38,13 +39,25 @@ def served(
     """Serve a simulated market in a thread; gives the exchange and the addresses as arguments of a capture."""
     feeds = [feed(market, symbol, changes_per_second) for symbol in SYMBOLS[market]]
     options = ExchangeOptions(faults=parse_faults(faults), seed=seed, own_groupings=True)
-    exchange = LocalExchange({market: feeds}, options, Clock().now_ns())
-    ready: Future[tuple[asyncio.AbstractEventLoop, dict[str, Any]]] = Future()
+    with served_exchange({market: feeds}, options) as (exchange, addresses):
+        yield exchange, addresses[market]
+
+
+@contextmanager
+def served_exchange(
+    feeds: dict[str, Sequence[Feed]], options: ExchangeOptions
+) -> Iterator[tuple[LocalExchange, dict[str, dict[str, Any]]]]:
+    """Serve feeds in a thread; gives the exchange and the addresses of each market as arguments of a capture."""
+    exchange = LocalExchange(feeds, options, Clock().now_ns())
+    ready: Future[tuple[asyncio.AbstractEventLoop, dict[str, dict[str, Any]]]] = Future()
     done = asyncio.Event()
 
     async def serve() -> None:
         async with ExchangeServer(exchange) as server:
-            addresses = {"ws_url": server.websocket_url(market), "rest_url": server.rest_url(market)}
+            addresses = {
+                market: {"ws_url": server.websocket_url(market), "rest_url": server.rest_url(market)}
+                for market in feeds
+            }
             ready.set_result((asyncio.get_running_loop(), addresses))
             await done.wait()
 
