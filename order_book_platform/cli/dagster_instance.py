@@ -61,7 +61,7 @@ def prepare_instance_folder(settings_file: Path) -> Path:
 def dagster_instance(settings_file: Path) -> Iterator[dg.DagsterInstance]:
     """Open the instance for the length of the block; one that cannot be used is a `SettingsError`."""
     import dagster as dg
-    import yaml  # type: ignore[import-untyped]
+    import yaml
     from sqlalchemy.exc import SQLAlchemyError
 
     folder = prepare_instance_folder(settings_file)
