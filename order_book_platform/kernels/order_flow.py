@@ -87,6 +87,27 @@ def add_level_flow(  # type: ignore[no-untyped-def]
     last[LAST_USABLE] = 1 if was_usable else 0
 
 
+@kernel(types.void(_I8_IN, _B1_IN, _I8_IN, types.int64[:, ::1], types.float64[:, ::1]))
+def add_trades(step, is_buy, size, flow, shadow):  # type: ignore[no-untyped-def]
+    """Count trades and add up their sizes, by the taker's side, at the step that each falls in.
+
+    Numpy's sums of groups take ten times as long: they look at each trade once for each output.
+
+    Args:
+        step: int64[n], an index into the outputs.
+        is_buy: bool[n], whether the taker bought.
+        size: int64[n], pips.
+        flow: int64[3, steps], the caller's; added to: trades, bought and sold size, which wraps where it does not fit.
+        shadow: float64[3, steps], the caller's; added to: the same sums as floats.
+    """
+    for i in range(len(step)):
+        at, side = step[i], 1 if is_buy[i] else 2
+        flow[0, at] += 1
+        shadow[0, at] += 1.0
+        flow[side, at] += size[i]
+        shadow[side, at] += size[i]
+
+
 @kernel(types.void(_I8_IN, _I8_IN, types.int64, _I8_IN, types.int64, types.float32[::1]))
 def log_returns(mid2, rows, lag, reset, offset, out):  # type: ignore[no-untyped-def]
     """Write the log return of the mid price over the last `lag` steps, ln(mid_t / mid_{t − lag}), at the chosen steps.

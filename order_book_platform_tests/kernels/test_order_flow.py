@@ -15,6 +15,7 @@ from order_book_platform.kernels.order_flow import (
     LAST_FIELDS,
     LAST_USABLE,
     add_level_flow,
+    add_trades,
     log_returns,
     realised_volatility,
     squared_returns,
@@ -54,6 +55,20 @@ def run_level_flow(rows: list[Any], level: int, cuts: list[int]) -> tuple[Any, A
             broken,
         )
     return flow, shadow, broken
+
+
+@given(st.lists(st.tuples(st.integers(0, STEPS - 1), st.booleans(), st.integers(0, 2**60)), max_size=12))
+def test_trades_are_added_to_their_steps(trades: list[tuple[int, bool, int]]) -> None:
+    """Each trade counts once, and its size on the taker's side; sums that do not fit wrap, and the shadow does not."""
+    flow, shadow = np.full((3, STEPS), 5, dtype=np.int64), np.full((3, STEPS), 5.0)
+    step, is_buy, size = zip(*trades, strict=True) if trades else ((), (), ())
+    add_trades(ints(step), np.array(is_buy, dtype=np.bool_), ints(size), flow, shadow)
+    wanted = [[5] * STEPS for _ in range(3)]
+    for at, bought, pips in trades:
+        wanted[0][at] += 1
+        wanted[1 if bought else 2][at] += pips
+    assert flow.tolist() == [[(each + 2**63) % 2**64 - 2**63 for each in row] for row in wanted]
+    assert shadow == pytest.approx(np.array(wanted, dtype=np.float64))
 
 
 @given(rows=st.lists(_ROW, max_size=25), level=st.integers(0, 2), data=st.data())

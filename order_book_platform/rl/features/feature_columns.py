@@ -14,6 +14,7 @@ from order_book_platform.errors import BatchError
 from order_book_platform.kernels.order_flow import (
     LAST_FIELDS,
     add_level_flow,
+    add_trades,
     log_returns,
     realised_volatility,
     squared_returns,
@@ -100,17 +101,10 @@ class TimeGrid:
         step = chunk.step[rows] - self.first
         skip = int(np.searchsorted(step, self.spec.history, side="left"))
         trades = self.spec.features.mlofi_levels + 2
-        step, is_buy, size = step[skip:], chunk.is_buy[rows][skip:], chunk.size[rows][skip:]
-        if not len(step):
-            return
-        # Steps never fall, so the trades of one step lie together.
-        starts = np.flatnonzero(np.diff(step, prepend=-1))
-        at, bought = step[starts], np.where(is_buy, size, 0)
-        counted = np.diff(starts, append=len(step)), bought, size - bought
-        for sums in (self.flow, self._shadow):
-            sums[trades, at] += counted[0]
-            for place, sizes in enumerate(counted[1:], trades + 1):
-                sums[place, at] += np.add.reduceat(sizes, starts, dtype=sums.dtype)
+        add_trades(
+            *(step[skip:], chunk.is_buy[rows][skip:], chunk.size[rows][skip:]),
+            *(self.flow[trades:], self._shadow[trades:]),
+        )
 
     def close(self, steps: int) -> None:
         """Complete the first `steps` inner steps of the block: the book at each, running sums, resets.
