@@ -47,4 +47,4 @@ class RareCollections:
         if now_ns - self._collected_ns >= COLLECT_EVERY_NS:
             self._collected_ns = now_ns
             gc.collect()
-            release_free_memory()  # sealing leaves holes in the heap, which would add up
+            release_free_memory()  # memory grew although Python held no more objects

@@ -215,7 +215,7 @@ def _compare(
     distributions: Distributions,
     drift: Drift,
 ) -> None:
-    """Take in all pairs; a second thread, one batch behind at most, does the distributions, a third of the work."""
+    """Take in all pairs; the distributions are added up by a second thread, which is one batch behind at most."""
     with ThreadPoolExecutor(1) as second_thread:
         distributed = second_thread.submit(lambda: None)
         for shifted, found in pairs:
